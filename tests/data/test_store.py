@@ -1,0 +1,109 @@
+"""The label store: what was written comes back, and what is damaged is noticed."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from weakseg.data.store import DamagedTarget, LabelStore
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LabelStore:
+    return LabelStore(tmp_path / "labels")
+
+
+def hard() -> torch.Tensor:
+    return torch.tensor([[0, 1, 255], [4, 20, 254]], dtype=torch.uint8)
+
+
+def soft() -> torch.Tensor:
+    target = torch.zeros(5, 2, 3)
+    target[1], target[4, 0] = 0.25, torch.tensor([0.1, 0.2, 0.75])
+    return target
+
+
+@pytest.mark.parametrize("target", [hard(), soft(), torch.zeros(3, 1, 1)], ids=["hard", "soft", "no trust"])
+def test_round_trip(store: LabelStore, target: torch.Tensor) -> None:
+    store.write("cat", KEY, target)
+    back = store.read("cat", KEY)
+    assert back.dtype == target.dtype
+    assert torch.equal(back, target)
+
+
+def test_hard_targets_open_in_any_viewer(store: LabelStore) -> None:
+    store.write("cat", KEY, hard())
+    file = next(store.folder.glob("*/*.png"))
+    image = Image.open(file)
+    assert image.mode == "P"
+    assert np.array_equal(np.array(image), hard().numpy())
+    assert image.convert("RGB").getpixel((1, 0)) == (128, 0, 0)  # class 1 in the colours of PASCAL VOC
+
+
+def test_soft_targets_hold_only_classes_that_are_not_zero(store: LabelStore) -> None:
+    store.write("cat", KEY, soft())
+    with np.load(next(store.folder.glob("*/*.npz"))) as file:
+        assert file["values"].shape == (2, 2, 3)
+
+
+def test_same_target_same_bytes(tmp_path: Path) -> None:
+    for target in (hard(), soft()):
+        files = []
+        for name in ("a", "b"):
+            other = LabelStore(tmp_path / name)
+            other.write("cat", KEY, target)
+            files.append(sorted(other.folder.glob("*/*"))[-1].read_bytes())
+        assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("target", [hard(), soft()], ids=["hard", "soft"])
+def test_every_damaged_byte_is_noticed_or_harmless(store: LabelStore, target: torch.Tensor) -> None:
+    store.write("cat", KEY, target)
+    file = next(path for path in store.folder.glob("*/*"))
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        if store.verify("cat", KEY):
+            assert torch.equal(store.read("cat", KEY), target)
+    file.write_bytes(whole[: len(whole) // 2])
+    assert not store.verify("cat", KEY)
+    file.write_bytes(b"")
+    with pytest.raises(DamagedTarget, match="damaged"):
+        store.read("cat", KEY)
+
+
+def test_missing(store: LabelStore) -> None:
+    assert not store.verify("cat", KEY)
+    with pytest.raises(DamagedTarget, match="no target for image cat"):
+        store.read("cat", KEY)
+
+
+@pytest.mark.parametrize("id", ["../../etc/passwd", "/absolute", "a" * 5000, "ünïcode/猫", "", ".", "con\x00trol"])
+def test_ids_never_leave_the_folder(store: LabelStore, id: str) -> None:
+    store.write(id, KEY, hard())
+    assert torch.equal(store.read(id, KEY), hard())
+    assert next(store.folder.glob("*/*")).resolve().is_relative_to(store.folder.resolve())
+
+
+def test_prune_keeps_what_it_is_told_to(store: LabelStore) -> None:
+    other = KEY[::-1]
+    store.write("cat", KEY, hard())
+    store.write("dog", other, soft())
+    assert sorted(store.keys()) == sorted([KEY, other])
+    assert store.prune(keep={KEY}) == 1
+    assert list(store.keys()) == [KEY]
+
+
+def test_nothing_half_written_stays(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        store.write("cat", KEY, hard())
+    assert [path for path in store.folder.rglob("*") if path.is_file()] == []

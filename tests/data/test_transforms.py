@@ -1,0 +1,123 @@
+"""Joint augmentation: image, target, marks and boxes stay together."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from weakseg.data.loader import keyed_generator
+from weakseg.data.transforms import Augmentation, collate, one_hot
+from weakseg.evidence import IGNORE, Evidence
+
+
+def scene(height: int = 40, width: int = 60) -> tuple[Evidence, Tensor]:
+    """A bright rectangle of class 2 that image, target, marks and box all agree on."""
+    labels = torch.zeros(height, width, dtype=torch.uint8)
+    labels[10:25, 20:50] = 2
+    image = (labels.float() * 100).to(torch.uint8).repeat(3, 1, 1)
+    boxes = torch.tensor([[20.0, 10.0, 50.0, 25.0]])
+    return Evidence("scene", image, boxes=boxes, box_classes=torch.tensor([2]), marks=labels.clone()), labels
+
+
+def draw(seed: int, augmentation: Augmentation, **changes: object) -> tuple[Evidence, Tensor]:
+    evidence, target = scene()
+    evidence, out = augmentation(evidence._replace(**changes), target, keyed_generator(seed))
+    assert out is not None
+    return evidence, out
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(crop=32), Augmentation(scale=(0.5, 2.0)), Augmentation(70, (0.5, 1.5))])
+def test_everything_moves_together(augmentation: Augmentation, seed: int) -> None:
+    evidence, target = draw(seed, augmentation)
+    assert evidence.marks is not None
+    assert evidence.boxes is not None
+    assert torch.equal(evidence.marks, target)
+    inside = (evidence.image[0] > 100) & (target != IGNORE)
+    assert ((target == 2) == inside).float().mean() > 0.95  # resampling may move an edge by a pixel
+    rows, columns = torch.nonzero(target == 2, as_tuple=True)
+    if len(evidence.boxes):
+        x1, y1, x2, y2 = evidence.boxes[0].tolist()
+        found = [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]
+        assert found == pytest.approx([x1, y1, x2, y2], abs=1)
+
+
+def test_crop_has_the_size_asked_for_and_padding_has_no_opinion() -> None:
+    evidence, target = draw(0, Augmentation(crop=64, flip=False))
+    assert evidence.image.shape == (3, 64, 64)
+    assert (target[40:] == IGNORE).all()
+    assert (target[:, 60:] == IGNORE).all()
+    assert (target != IGNORE).sum() == 40 * 60
+
+
+def test_boxes_hardly_visible_are_dropped() -> None:
+    evidence, target = scene()
+    seen = 0
+    for seed in range(200):
+        cropped, labels = Augmentation(crop=20, flip=False)(evidence, target, keyed_generator(seed))
+        assert labels is not None
+        assert cropped.boxes is not None
+        assert cropped.box_classes is not None
+        share = float((labels == 2).sum()) / (15 * 30)
+        assert len(cropped.boxes) == len(cropped.box_classes) == (share > 0.1)
+        seen += len(cropped.boxes)
+    assert 0 < seen < 200
+
+
+def test_flip_twice_is_nothing() -> None:
+    evidence, target = scene()
+    flip = Augmentation(flip=True)
+    seed = next(seed for seed in range(100) if not torch.equal(draw(seed, flip)[1], target))
+    flipped, once = draw(seed, flip)
+    again, twice = flip(flipped, once, keyed_generator(seed))
+    assert twice is not None
+    assert torch.equal(twice, target)
+    assert torch.equal(again.image, evidence.image)
+    assert again.boxes is not None
+    assert evidence.boxes is not None
+    assert torch.equal(again.boxes, evidence.boxes)
+
+
+def test_soft_targets_keep_their_sum() -> None:
+    evidence, target = scene()
+    scaled, soft = Augmentation(scale=(0.7, 0.7), flip=False)(evidence, one_hot(target, 3), keyed_generator(3))
+    assert soft is not None
+    assert soft.shape == (3, *scaled.image.shape[1:])
+    assert torch.allclose(soft.sum(0), torch.ones(()), atol=1e-5)
+
+
+def test_same_key_same_draw_and_global_randomness_untouched() -> None:
+    state = torch.get_rng_state()
+    augmentation = Augmentation(crop=30, scale=(0.5, 2.0))
+    first, second, other = draw(5, augmentation), draw(5, augmentation), draw(6, augmentation)
+    assert torch.equal(first[0].image, second[0].image)
+    assert not torch.equal(first[0].image, other[0].image)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("wrong", [{"crop": 0}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}])
+def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="should be"):
+        Augmentation(**wrong)
+
+
+def test_collate_pads_and_mixes_kinds() -> None:
+    evidence, target = scene()
+    bare = Evidence("bare", torch.full((3, 10, 80), 7, dtype=torch.uint8), tags=torch.tensor([True, False, True]))
+    batch = collate([(evidence, target), (bare, one_hot(torch.full((10, 80), 1, dtype=torch.uint8), 3))], classes=3)
+    assert batch.ids == ["scene", "bare"]
+    assert batch.image.shape == (2, 3, 40, 80)
+    assert batch.target is not None
+    assert batch.target.shape == (2, 3, 40, 80)
+    assert batch.target[0].sum() == 40 * 60  # a hard target beside a soft one is fully trusted, its padding is not
+    assert batch.target[1].sum() == 10 * 80
+    assert batch.tags is not None
+    assert batch.tags.tolist() == [[False] * 3, [True, False, True]]
+    assert batch.boxes is not None
+    assert [len(boxes) for boxes in batch.boxes] == [1, 0]
+    assert batch.marks is not None
+    assert (batch.marks[1] == IGNORE).all()
+    assert batch.large is None
+
+
+def test_one_hot_leaves_out_what_has_no_opinion() -> None:
+    assert one_hot(torch.tensor([[0, 2, 255]], dtype=torch.uint8), 3).tolist() == [[[1, 0, 0]], [[0, 0, 0]], [[0, 1, 0]]]

@@ -1,0 +1,85 @@
+"""DeepLab: sizes, strides, rates and weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from weakseg.networks import NAMES, DeepLabV3, DeepLabV3Plus
+from weakseg.recipe import build
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.parametrize("size", [(64, 48), (33, 65), (1, 5)])
+def test_any_size_in_and_logits_at_the_stated_stride_out(name: str, output_stride: int, size: tuple[int, int]) -> None:
+    node = {"name": name, "classes": 5, "encoder": "resnet18", "output_stride": output_stride}
+    network = build(node, where="network", home="weakseg.networks")
+    assert isinstance(network, nn.Module)
+    network.train()
+    logits = network(torch.randn(1, 3, *size))  # one image in training mode: image pooling has one value per channel
+    stride = network.stride
+    assert isinstance(stride, int)
+    assert logits.shape == (1, 5, -(-size[0] // stride), -(-size[1] // stride))
+    logits.sum().backward()
+
+
+def atrous(network: nn.Module) -> list[int]:
+    found = {module.dilation[0] for module in network.get_submodule("decoder").modules() if isinstance(module, nn.Conv2d)}
+    return sorted(rate for rate in found if rate > 1)
+
+
+@pytest.mark.parametrize("kind", [DeepLabV3, DeepLabV3Plus])
+def test_rates_follow_the_stride_unless_given(kind: type[DeepLabV3]) -> None:
+    assert atrous(kind(2, "resnet18")) == [6, 12, 18]
+    assert atrous(kind(2, "resnet18", output_stride=8)) == [12, 24, 36]
+    assert atrous(kind(2, "resnet18", rates=(2, 3, 5))) == [2, 3, 5]
+
+
+@pytest.mark.parametrize(("output_stride", "size"), [(8, 8), (16, 4)])
+def test_dilation_reaches_the_output_stride(output_stride: int, size: int) -> None:
+    network = DeepLabV3(2, "resnet18", output_stride=output_stride).eval()  # type: ignore[arg-type]
+    assert network.encoder(torch.zeros(1, 3, 64, 64))[-1].shape[-1] == size
+
+
+def test_what_is_beyond_the_image_does_not_reach_the_logits_size() -> None:
+    network = DeepLabV3Plus(2, "resnet18").eval()
+    image = torch.randn(1, 3, 32, 32)
+    assert torch.equal(network(image), network.head(network.features(image)))
+
+
+def test_local_weights_load_without_the_classifier(tmp_path: Path) -> None:
+    network = DeepLabV3(2, "resnet18")
+    state = {name: value.half() if value.is_floating_point() else value for name, value in network.encoder.state_dict().items()}
+    path = tmp_path / "resnet18.pth"
+    torch.save({**state, "fc.weight": torch.zeros(1000, 512)}, path)
+    other = DeepLabV3Plus(2, "resnet18", path)
+    assert torch.allclose(other.encoder.conv1.weight, network.encoder.conv1.weight, atol=1e-3)
+    assert other.encoder.conv1.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"conv1.weight": torch.zeros(64, 3, 3, 3)}, r"(?s)conv1.weight is \[64, 3, 3, 3\], expected \[64, 3, 7, 7\].*is missing.*more"),
+        ([1, 2], "should hold a state dict"),
+        (None, "there is no weights file"),
+        (b"no weights", "cannot|can read safely"),
+    ],
+)
+def test_a_wrong_file_says_what_does_not_fit(tmp_path: Path, content: object, message: str) -> None:
+    path = tmp_path / "weights.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=message):
+        DeepLabV3(2, "resnet18", path)
+
+
+def test_a_mistyped_encoder_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="no encoder 'resnet81'; did you mean resnet18"):
+        DeepLabV3(2, "resnet81")

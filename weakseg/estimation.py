@@ -1,0 +1,132 @@
+"""One estimation pass: run a strategy over many images, in this process or in a pool, and store what it returns."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weakseg.data.store import LabelStore
+from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.ranks import gather
+from weakseg.strategy import Strategy
+
+POOL_PAYS = 32  # images per worker from which on a pool, which takes seconds to start, is worth it
+MANY = 10  # failures after which a rank stops: the strategy, not the image, must be at fault
+
+
+class Job(NamedTuple):
+    """One image to estimate."""
+
+    evidence: Evidence
+    prediction: Prediction | None
+    key: str
+
+
+class Failure(NamedTuple):
+    """One image whose estimation failed."""
+
+    id: str
+    reason: str
+
+
+class EstimationError(RuntimeError):
+    """The strategy failed on some images; the message names them. Targets of the other images are kept."""
+
+
+def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) -> Failure | None:
+    """Estimate and store the target of one image."""
+    try:
+        with torch.no_grad():
+            target = strategy.estimate(job.evidence, job.prediction)
+        store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes))
+    except Exception as error:  # the user's code may raise anything: it is reported with the image's name
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return Failure(job.evidence.id, f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}, line {where.lineno})")
+    return None
+
+
+def checked_target(target: Tensor, evidence: Evidence, classes: int) -> Tensor:
+    """The target if it is what `Strategy.estimate` promises; a ValueError otherwise."""
+    height, width = evidence.image.shape[-2:]
+    expected = f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
+    if not isinstance(target, Tensor):
+        raise TypeError(f"estimate should return {expected}, but it returned {type(target).__name__}")
+    hard = target.dtype == torch.uint8 and target.shape == (height, width)
+    soft = target.is_floating_point() and target.shape == (classes, height, width)
+    if not (hard or soft):
+        raise ValueError(f"estimate should return {expected}, but it returned {str(target.dtype)[6:]} {list(target.shape)}")
+    if hard and bool(((target >= classes) & (target != IGNORE)).any()):
+        wrong = sorted(set(target[(target >= classes) & (target != IGNORE)].tolist()))
+        raise ValueError(f"estimate returned class {', '.join(map(str, wrong))}, but there are {classes} classes, 0 to {classes - 1}")
+    if soft and not bool((target.isfinite() & (target >= 0)).all()):
+        raise ValueError("estimate returned a soft target with negative or non-finite values")
+    return target
+
+
+def estimate_all(jobs: Iterable[Job], count: int, strategy: Strategy, classes: int, store: LabelStore, workers: int) -> Iterator[Failure | None]:
+    """Estimate `count` jobs and store their targets; yields once per finished image, in any order."""
+    workers = min(workers, count // POOL_PAYS) if can_send(strategy) else 0
+    if workers < 2:
+        yield from (estimate_one(strategy, job, classes, store) for job in jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(strategy, classes, store)) as pool:
+        try:
+            yield from _in_pool(pool, jobs, waiting=2 * workers)
+        except BrokenProcessPool as error:
+            raise EstimationError(
+                "a worker of the estimation died: too little memory (use rounds.workers=1), or a script whose training code does not "
+                'stand under `if __name__ == "__main__":`'
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> Iterator[Failure | None]:
+    pending: set[Future[Failure | None]] = set()
+    for job in jobs:
+        pending.add(pool.submit(_in_worker, job))
+        if len(pending) >= waiting:  # predictions are large: only a few may wait
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    for future in pending:
+        yield future.result()
+
+
+_worker: tuple[Strategy, int, LabelStore]
+
+
+def _start_worker(strategy: Strategy, classes: int, store: LabelStore) -> None:
+    global _worker
+    _worker = (strategy, classes, store)
+    torch.set_num_threads(1)  # workers fill the cores already; spinning threads would slow all of them
+
+
+def _in_worker(job: Job) -> Failure | None:
+    strategy, classes, store = _worker
+    return estimate_one(strategy, job, classes, store)
+
+
+def can_send(strategy: Strategy) -> bool:
+    """Whether another process can load the strategy: not if its class was typed at a prompt or in a notebook."""
+    main = sys.modules["__main__"]
+    return type(strategy).__module__ != "__main__" or hasattr(main, "__file__")
+
+
+def raise_together(failures: list[Failure], what: str) -> None:
+    """Raise the failures of all ranks on all ranks; returns if there is none anywhere."""
+    everywhere = [failure for part in gather(failures) for failure in part]
+    if not everywhere:
+        return
+    shown = [f"image {failure.id}: {failure.reason}" for failure in everywhere[:MANY]]
+    rest = [f"and {len(everywhere) - MANY} more"] if len(everywhere) > MANY else []
+    raise EstimationError("\n  ".join([f"{what} on {len(everywhere)} image{'s' * (len(everywhere) > 1)}:", *shown, *rest]))

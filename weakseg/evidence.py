@@ -1,0 +1,119 @@
+"""What a person annotated on an image, what a network thinks of it, and what a batch of both looks like."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+IGNORE = 255  # in marks and in hard targets: nobody said anything about this pixel
+
+KINDS = ("tags", "boxes", "marks", "large")
+
+
+class Evidence(NamedTuple):
+    """All that a strategy may see of one image: the pixels, and what a person said about them. Never the truth."""
+
+    id: str
+    image: Tensor
+    """uint8 [3,H,W], true colours"""
+    tags: Tensor | None = None
+    """bool [C]: which classes the image shows, background (class 0) included"""
+    boxes: Tensor | None = None
+    """float [N,4]: x1 y1 x2 y2 in pixel edges, half-open, so that 0 0 W H is the whole image"""
+    box_classes: Tensor | None = None
+    """int64 [N]"""
+    marks: Tensor | None = None
+    """uint8 [H,W]: the class of every pixel that a person marked, 255 elsewhere"""
+    large: Tensor | None = None
+    """bool [C]: the class covers more than a tenth of the image"""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the fields of evidence that this image has."""
+        return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    def need(self, *fields: str) -> None:
+        """Raise a ValueError that names the image if one of the fields is absent."""
+        missing = [field for field in fields if getattr(self, field) is None]
+        if missing:
+            has = ", ".join(self.kinds) or "no evidence at all"
+            raise ValueError(f"image {self.id} has no {' and no '.join(missing)}; it has {has}")
+
+    def check(self, classes: int) -> None:
+        """Raise a ValueError that names the image and the field if something cannot be what it claims to be."""
+        image, height, width = self.image, *self.image.shape[-2:]
+        self._expect("image", "uint8 [3,H,W]", image, image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3)
+        self._expect("image", "at least one pixel", image, height > 0 and width > 0)
+        for field in ("tags", "large"):
+            value = getattr(self, field)
+            if value is not None:
+                self._expect(field, f"bool [{classes}]", value, value.dtype == torch.bool and value.shape == (classes,))
+        if self.marks is not None:
+            right = self.marks.dtype == torch.uint8 and self.marks.shape == (height, width)
+            self._expect("marks", f"uint8 [{height},{width}], the size of the image", self.marks, right)
+            self._check_classes("marks", self.marks[self.marks != IGNORE], classes)
+        if (self.boxes is None) != (self.box_classes is None):
+            raise ValueError(f"image {self.id}: boxes and box_classes belong together, but one of them is missing")
+        if self.boxes is not None and self.box_classes is not None:
+            self._check_boxes(self.boxes, self.box_classes, classes)
+
+    def _check_boxes(self, boxes: Tensor, box_classes: Tensor, classes: int) -> None:
+        right = boxes.is_floating_point() and boxes.ndim == 2 and boxes.shape[1] == 4
+        self._expect("boxes", "float [N,4]", boxes, right)
+        right = box_classes.dtype == torch.int64 and box_classes.shape == boxes.shape[:1]
+        self._expect("box_classes", f"int64 [{len(boxes)}], one per box", box_classes, right)
+        for box in boxes.tolist():
+            if not (box[0] < box[2] and box[1] < box[3]):  # false for NaN as well
+                raise ValueError(f"image {self.id}: the box {box} is empty or inverted; expected x1 < x2 and y1 < y2")
+        self._check_classes("box_classes", box_classes, classes)
+
+    def _check_classes(self, field: str, values: Tensor, classes: int) -> None:
+        wrong = sorted({value for value in values.unique().tolist() if not 0 <= value < classes})
+        if wrong:
+            text = ", ".join(map(str, wrong))
+            raise ValueError(f"image {self.id}: {field} names class {text}, but there are {classes} classes, 0 to {classes - 1}")
+
+    def _expect(self, field: str, expected: str, value: Tensor, right: bool) -> None:
+        if not right:
+            came = f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+            raise ValueError(f"image {self.id}: {field} should be {expected}, but it is {came}")
+
+
+class Prediction(NamedTuple):
+    """What the network thinks of one image, at the image's own resolution."""
+
+    probs: Tensor
+    """float [C,H,W]"""
+    features: Tensor | None = None
+    """float [D,h,w], only for a strategy that declares `wants_features`"""
+
+
+class Batch(NamedTuple):
+    """A few images after joint augmentation of image, target, boxes and marks. No field holds the truth."""
+
+    ids: list[str]
+    image: Tensor
+    """uint8 [B,3,H,W], true colours"""
+    target: Tensor | None = None
+    """int64 [B,H,W] with 255 = no opinion, or float [B,C,H,W] whose sum at a pixel is the trust in it"""
+    tags: Tensor | None = None
+    """bool [B,C]; a row without any True is an image without tags"""
+    marks: Tensor | None = None
+    """int64 [B,H,W], 255 = not marked"""
+    boxes: list[Tensor] | None = None
+    """per image float [N,4]; an image without boxes has N = 0"""
+    box_classes: list[Tensor] | None = None
+    large: Tensor | None = None
+    """bool [B,C]"""
+
+
+class Example(NamedTuple):
+    """A validation image: evidence beside the truth it is measured with. Only the measuring code takes these."""
+
+    index: int
+    """its place in the data set"""
+    evidence: Evidence
+    truth: Tensor | None
+    """uint8 [H,W], 255 = not counted"""

@@ -1,0 +1,22 @@
+"""Evidence as labels, without any estimation: what a person's boxes and marks say about each pixel."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from weakseg.evidence import IGNORE, Evidence
+from weakseg.functional.boxes import fill_boxes
+
+
+def paint_evidence(evidence: Evidence, classes: int) -> Tensor | None:
+    """What the evidence alone says: uint8 [H,W], 255 where it says nothing; None if it has neither boxes nor marks.
+
+    Boxes are filled, the smallest on top, with background outside of them, and marks are written over them. An image whose list of
+    boxes is empty is all background.
+    """
+    evidence.check(classes)
+    if evidence.boxes is None or evidence.box_classes is None:
+        return None if evidence.marks is None else evidence.marks.clone()
+    height, width = evidence.image.shape[1:]
+    labels = fill_boxes(evidence.boxes, evidence.box_classes, height, width)
+    return labels if evidence.marks is None else labels.where(evidence.marks == IGNORE, evidence.marks)

@@ -1,0 +1,112 @@
+"""DeepLabV3 and DeepLabV3+ on encoders of segmentation-models-pytorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import segmentation_models_pytorch as smp
+import torch.nn.functional as F
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPPPooling
+from torch import Tensor, nn
+
+from weakseg.networks.encoders import build_model
+
+
+class _DeepLab(nn.Module):
+    """An encoder, a decoder of segmentation-models-pytorch, and one linear map from its features to logits."""
+
+    stride: int
+    """pixels of the image per pixel of the logits, in each direction"""
+
+    def __init__(
+        self,
+        kind: Callable[..., Any],
+        classes: int,
+        encoder: str,
+        weights: str | Path | None,
+        output_stride: int,
+        rates: tuple[int, int, int] | None,
+        stride: int,
+    ) -> None:
+        super().__init__()
+        rates = rates or (6 * 16 // output_stride, 12 * 16 // output_stride, 18 * 16 // output_stride)
+        model: Any = build_model(
+            kind, encoder, weights, classes=classes, encoder_output_stride=output_stride, decoder_atrous_rates=rates
+        )
+        self.encoder = model.encoder
+        self.decoder = model.decoder
+        self.head = model.segmentation_head[0]
+        self.output_stride, self.stride = output_stride, stride
+        for module in self.decoder.modules():
+            if isinstance(module, ASPPPooling):
+                _forgive_one_value(module)
+
+    def features(self, image: Tensor) -> Tensor:
+        """What the last layer sees: float [B,D,h,w] at `stride`. Any size of image."""
+        height, width = image.shape[-2:]
+        sides = (0, -width % self.output_stride, 0, -height % self.output_stride)
+        padded = F.pad(image, sides, mode="replicate") if any(sides) else image
+        features: Tensor = self.decoder(self.encoder(padded))
+        return features[..., : -(-height // self.stride), : -(-width // self.stride)]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]."""
+        logits: Tensor = self.head(self.features(image))
+        return logits
+
+
+class DeepLabV3(_DeepLab):
+    """Atrous spatial pyramid pooling on the encoder's last stage (Chen et al. 2017).
+
+    Arguments:
+        encoder: name in segmentation-models-pytorch, or `tu-<name>` of one in timm.
+        weights: null, imagenet, or the path of a state dict of the encoder.
+        output_stride: 8 or 16, reached by dilation.
+        rates: of the pyramid; null for 6, 12, 18 at stride 16 and twice that at stride 8.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        encoder: str = "resnet50",
+        weights: Literal["imagenet"] | Path | None = None,
+        output_stride: Literal[8, 16] = 16,
+        rates: tuple[int, int, int] | None = None,
+    ) -> None:
+        super().__init__(smp.DeepLabV3, classes, encoder, weights, output_stride, rates, stride=output_stride)
+
+
+class DeepLabV3Plus(_DeepLab):
+    """DeepLabV3 with a decoder that brings in the encoder's fine features at stride 4 (Chen et al. 2018).
+
+    Arguments: as for DeepLabV3.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        encoder: str = "resnet50",
+        weights: Literal["imagenet"] | Path | None = None,
+        output_stride: Literal[8, 16] = 16,
+        rates: tuple[int, int, int] | None = None,
+    ) -> None:
+        super().__init__(smp.DeepLabV3Plus, classes, encoder, weights, output_stride, rates, stride=4)
+
+
+def _forgive_one_value(pooling: nn.Sequential) -> None:
+    """Image pooling leaves one value per image and channel: with a batch of one, batch norm has no spread to divide by.
+
+    It then uses its running statistics, as it does after training.
+    """
+    for place, module in enumerate(pooling):
+        if isinstance(module, nn.BatchNorm2d):
+            pooling[place] = _BatchNormOfSeveral(module.num_features)
+
+
+class _BatchNormOfSeveral(nn.BatchNorm2d):
+    def forward(self, input: Tensor) -> Tensor:
+        if input.numel() > input.shape[1]:
+            return super().forward(input)
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)

@@ -1,0 +1,97 @@
+"""How a network is trained: the optimizer, the schedule of its learning rate, and what stays frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.lr_scheduler import LambdaLR
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What every optimizer here has in common.
+
+    Arguments:
+        lr: learning rate of the body.
+        head_multiplier: the head (all that is outside the network's `encoder` or `backbone`) learns this many times faster.
+        weight_decay: as the optimizer understands it.
+        schedule: "poly" falls to zero as (1 - step / steps) ** power, "constant" stays.
+        power: of the poly schedule.
+        freeze_batchnorm: batch norm keeps the statistics, scales and shifts that it came with.
+    """
+
+    lr: float = 1e-3
+    head_multiplier: float = 1.0
+    weight_decay: float = 1e-4
+    schedule: Literal["poly", "constant"] = "poly"
+    power: float = 0.9
+    freeze_batchnorm: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "head_multiplier"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} should be above 0, but it is {getattr(self, name)}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay should not be negative, but it is {self.weight_decay}")
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The torch optimizer over parameter groups."""
+        raise TypeError(f"{type(self).__name__} must say which torch optimizer it is: def build(self, groups)")
+
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Parameter groups: the body at `lr`, the head at `lr * head_multiplier`."""
+        body = next((getattr(network, name) for name in ("encoder", "backbone") if isinstance(getattr(network, name, None), nn.Module)), None)
+        inside = set() if body is None else {id(parameter) for parameter in body.parameters()}
+        if body is None and self.head_multiplier != 1:
+            raise ValueError(
+                f"head_multiplier is {self.head_multiplier}, but {type(network).__name__} has neither an `encoder` nor a `backbone` "
+                "that would tell its body from its head; use head_multiplier=1"
+            )
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        slow = [parameter for parameter in trained if id(parameter) in inside]
+        fast = [parameter for parameter in trained if id(parameter) not in inside]
+        groups = [{"params": slow, "lr": self.lr}, {"params": fast, "lr": self.lr * self.head_multiplier}]
+        return [group for group in groups if group["params"]]
+
+    def scheduler(self, optimizer: torch.optim.Optimizer, steps: Callable[[], int]) -> LambdaLR:
+        """The schedule, one move per optimizer step; `steps` is asked only once training runs."""
+
+        def factor(step: int) -> float:
+            if step == 0 or self.schedule == "constant":
+                return 1.0
+            left: float = max(0.0, 1 - step / max(1, steps()))
+            return left**self.power
+
+        return LambdaLR(optimizer, factor)
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum."""
+
+    momentum: float = 0.9
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """`torch.optim.SGD`."""
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """`torch.optim.AdamW`."""
+        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Every batch norm layer of a network."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]

@@ -1,0 +1,29 @@
+"""The little that code needs to know about the other processes of a run."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+
+def gather(value: T) -> list[T]:
+    """The value of every rank, in order of rank, on every rank. All ranks must call it; with one process it is `[value]`."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    values: list[T | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values  # type: ignore[return-value]  # every place has been filled
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether the flag is set on any rank. All ranks must call it; cheap enough for every step."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return flag
+    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    shared = torch.tensor(int(flag), device=device)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return bool(shared)

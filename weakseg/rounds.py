@@ -1,0 +1,197 @@
+"""Rounds, the one callback that alternates: estimate targets for all images, train on them, estimate again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from weakseg.data.base import WeakData
+from weakseg.data.store import FORMAT, LabelStore
+from weakseg.estimation import MANY, Failure, Job, estimate_all, raise_together
+from weakseg.fingerprint import fingerprint, module_fingerprint
+from weakseg.progress import track
+from weakseg.quality import LabelQuality
+from weakseg.ranks import anywhere, gather
+from weakseg.segmenter import Segmenter
+from weakseg.survey import Seen, survey
+
+
+class Rounds(Callback):
+    """Estimates the targets that training uses, once or every few epochs.
+
+    Arguments:
+        when: "once" estimates before training only; "epochs" again after every few epochs, with what the network has learned.
+        every: epochs from one round to the next.
+        count: rounds in all, the first one included; null for as many as the epochs allow.
+        restart_network: whether each later round starts from the initial weights and a new optimizer.
+        workers: processes that estimate, per rank; null for the cores per rank, 0 for none beside this one.
+        folder: of the label store, which several runs may share; null for `labels` in the trainer's default_root_dir.
+    """
+
+    def __init__(
+        self,
+        when: Literal["once", "epochs"] = "once",
+        every: int = 1,
+        count: int | None = None,
+        restart_network: bool = False,
+        workers: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        if when == "once" and count not in (None, 1):
+            raise ValueError(f"when=once makes one round, but count is {count}; for more rounds use when=epochs")
+        if every < 1 or (count is not None and count < 1) or (workers is not None and workers < 0):
+            raise ValueError(f"every and count should be at least 1 and workers at least 0, but they are {every}, {count} and {workers}")
+        self.every, self.restart_network, self.workers, self.folder = every, restart_network, workers, folder
+        self.count = 1 if when == "once" else count
+        self.round = -1  # the round whose targets are in use; -1 = none yet
+        self.asked = ""  # fingerprint of the network that this round asked; "" in round 0
+        self.figures: dict[str, float] = {}  # quality of the targets in use
+        self._seen: dict[int, Seen] = {}  # this rank's images
+        self._keys: dict[str, str] = {}  # targets in use, of all ranks
+        self._initial: dict[str, torch.Tensor] = {}
+
+    # when
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keep the initial weights, which a resumed run has only before its checkpoint is loaded."""
+        segmenter, _ = _ours(trainer, pl_module)
+        if self.restart_network:
+            self._initial = {name: value.clone() for name, value in segmenter.network.state_dict().items()}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at all evidence, then make round 0; or, in a resumed run, find the targets of its round again."""
+        segmenter, data = _ours(trainer, pl_module)
+        mine = data.training[trainer.global_rank :: trainer.world_size]
+        self._seen = survey(data, mine, segmenter.strategy, len(segmenter.classes), trainer.world_size)
+        if segmenter.strategy.estimates():
+            self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(trainer, segmenter, data)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A network that starts again in later rounds has a schedule per round."""
+        segmenter, _ = _ours(trainer, pl_module)
+        if self.restart_network and segmenter.span is None:
+            segmenter.span = self._next_span(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the next round if it is due and training goes on after it."""
+        segmenter, data = _ours(trainer, pl_module)
+        due = segmenter.strategy.estimates() and not self._was_last() and (trainer.current_epoch + 1) % self.every == 0
+        if not due or _training_ends(trainer):
+            return
+        self._advance(trainer, segmenter, data)
+        if self.restart_network:
+            segmenter.network.load_state_dict(self._initial)
+            trainer.strategy.setup_optimizers(trainer)
+            segmenter.span = self._next_span(trainer)
+
+    def _was_last(self) -> bool:
+        return self.count is not None and self.round + 1 >= self.count
+
+    def _next_span(self, trainer: Trainer) -> tuple[int, int]:
+        end = int(trainer.estimated_stepping_batches)
+        if not self._was_last():
+            steps = -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
+            end = min(end, trainer.global_step + self.every * steps)
+        return trainer.global_step, end
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return {"round": self.round, "asked": self.asked, "figures": self.figures}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The counterpart of `state_dict`."""
+        self.round, self.asked, self.figures = state_dict["round"], state_dict["asked"], state_dict["figures"]
+
+    # what
+
+    def _advance(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
+        """Make the next round on all ranks, measure its targets and train on them from now on."""
+        self.round += 1
+        self.asked = _network(segmenter) if self.round else ""
+        store, keys, before = self._store(trainer), self._make_keys(segmenter), self._keys
+        self._estimate(trainer, segmenter, data, store, keys)
+        quality = LabelQuality(segmenter.classes)
+        for index in track(keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size):
+            evidence, truth = data.sample(index)
+            old = store.read(evidence.id, before[evidence.id]) if before else None
+            quality.add(store.read(evidence.id, keys[index]), old, evidence, truth)
+        self.figures = quality.figures()
+        self._use(data, store, keys)
+        for logger in trainer.loggers:
+            logger.log_metrics({**self.figures, "round": self.round, "epoch": trainer.current_epoch}, trainer.global_step)
+
+    def _find_again(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
+        """The targets of a resumed run's round; lost ones are computed again if the network that made them is still there."""
+        store, keys = self._store(trainer), self._make_keys(segmenter)
+        lost = [index for index, key in keys.items() if not store.verify(self._seen[index].id, key)]
+        if anywhere(bool(lost)) and self.asked not in ("", _network(segmenter)):
+            raise FileNotFoundError(
+                f"{sum(gather(len(lost)))} targets of round {self.round} are missing or damaged in {store.folder}, and the network that "
+                "made them has trained on since; start a new run from its weights with init_from=<checkpoint>"
+            )
+        self._estimate(trainer, segmenter, data, store, keys)
+        self._use(data, store, keys)
+
+    def _estimate(self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
+        missing = [index for index in keys if not store.verify(self._seen[index].id, keys[index])]
+        jobs = self._jobs(segmenter, data, missing, keys)
+        workers = _cores(trainer) if self.workers is None else self.workers
+        results = estimate_all(jobs, len(missing), segmenter.strategy, len(segmenter.classes), store, workers)
+        failures: list[Failure] = []
+        try:
+            for result in track(results, len(missing), f"round {self.round}: estimating targets", trainer.world_size):
+                failures += [result] if result else []
+                if len(failures) >= MANY:
+                    break
+        except Exception as error:  # a dead worker: the other ranks must hear of it too
+            failures.append(Failure("unknown", f"{type(error).__name__}: {error}"))
+        raise_together(failures, f"{type(segmenter.strategy).__name__} could not estimate the targets of round {self.round}")
+
+    def _jobs(self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]) -> Iterator[Job]:
+        for index in indices:
+            evidence, _ = data.sample(index)
+            prediction = segmenter.predict(evidence.image) if self.asked else None
+            yield Job(evidence, prediction, keys[index])
+
+    def _make_keys(self, segmenter: Segmenter) -> dict[int, str]:
+        """A content key for each of this rank's images: whatever may change its target is in it."""
+        strategy = module_fingerprint(segmenter.strategy, segmenter.strategy.version)
+        return {index: fingerprint(FORMAT, strategy, segmenter.classes, self.asked, seen.fingerprint) for index, seen in self._seen.items()}
+
+    def _use(self, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
+        named = {self._seen[index].id: key for index, key in keys.items()}
+        self._keys = {id: key for part in gather(named) for id, key in part.items()}  # returns when all ranks are done
+        data.use_targets(store, self._keys)
+
+    def _store(self, trainer: Trainer) -> LabelStore:
+        return LabelStore(self.folder or Path(trainer.default_root_dir) / "labels")
+
+
+def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakData]:
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(module, Segmenter) or not isinstance(data, WeakData):
+        raise TypeError(
+            "Rounds works with Trainer.fit(weakseg.Segmenter(...), <a subclass of weakseg.WeakData>), but it came with "
+            f"{type(module).__name__} and {type(data).__name__}"
+        )
+    return module, data
+
+
+def _network(segmenter: Segmenter) -> str:
+    return fingerprint(segmenter.network.state_dict())
+
+
+def _training_ends(trainer: Trainer) -> bool:
+    last_epoch = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= int(trainer.max_epochs or 0)
+    return trainer.should_stop or last_epoch or trainer.global_step >= trainer.max_steps != -1
+
+
+def _cores(trainer: Trainer) -> int:
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ranks_here = max(1, trainer.world_size // max(1, trainer.num_nodes))
+    return max(1, available // ranks_here)

@@ -1,0 +1,55 @@
+"""Strategy, the one class to subclass: which labels do we believe now, and how do they train the network?"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.functional.losses import cross_entropy
+
+
+class Strategy(nn.Module):
+    """Turns evidence into a training signal. Override `estimate`, `loss` or both.
+
+    >>> class EveryPixelIsBackground(Strategy):
+    ...     def estimate(self, evidence, prediction):
+    ...         return torch.zeros(evidence.image.shape[1:], dtype=torch.uint8)
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """fields of evidence that every training image must have; checked before training starts"""
+    wants_features: ClassVar[bool] = False
+    """whether `estimate` reads `prediction.features`"""
+    version: ClassVar[int] = 1
+    """raise it when a change of code changes what `estimate` returns: stored targets are then computed anew"""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not (cls.estimates() or cls.loss is not Strategy.loss):
+            raise TypeError(f"strategy {cls.__name__} overrides neither estimate nor loss; it would teach nothing")
+
+    @classmethod
+    def estimates(cls) -> bool:
+        """Whether this strategy computes targets, so that training needs rounds."""
+        return cls.estimate is not Strategy.estimate
+
+    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        """The target of one image: uint8 [H,W] (255 = no opinion), or float [C,H,W] whose sum at a pixel is the trust in it.
+
+        `prediction` is None in round 0, when there is no network yet. Must be pure: the same input gives the same
+        output, and nothing outside is read or changed. Attributes whose names begin with an underscore are caches and do not count
+        as parameters.
+        """
+        return torch.full(evidence.image.shape[-2:], IGNORE, dtype=torch.uint8)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Named terms, logged one by one and summed: logits [B,C,H,W] against a batch. Default: cross-entropy with its targets."""
+        if batch.target is None:
+            raise ValueError(
+                f"the images {', '.join(batch.ids)} have no targets: {type(self).__name__} learns from estimated targets, "
+                "so give the trainer callbacks=[weakseg.Rounds()]"
+            )
+        return {"cross_entropy": cross_entropy(logits, batch.target)}

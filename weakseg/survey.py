@@ -1,0 +1,43 @@
+"""A look at all evidence before anything long begins: every problem of every image, found at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from weakseg.data.base import WeakData
+from weakseg.estimation import Failure, raise_together
+from weakseg.fingerprint import fingerprint
+from weakseg.progress import track
+from weakseg.ranks import gather
+from weakseg.strategy import Strategy
+
+
+class Seen(NamedTuple):
+    """What is remembered of an image's evidence."""
+
+    id: str
+    fingerprint: str
+
+
+def survey(data: WeakData, indices: Sequence[int], strategy: Strategy, classes: int, world: int) -> dict[int, Seen]:
+    """Check the evidence of this rank's images against the strategy's needs; problems of any rank are raised on all."""
+    seen: dict[int, Seen] = {}
+    failures: list[Failure] = []
+    for index in track(indices, len(indices), "reading the evidence", world):
+        id = f"number {index}"
+        try:
+            evidence, _ = data.sample(index)
+            id = evidence.id
+            evidence.check(classes)
+            evidence.need(*strategy.needs)
+            seen[index] = Seen(id, fingerprint(*evidence))
+        except Exception as error:  # a reader of files may raise anything: it is reported with the image's name
+            reason = str(error).removeprefix(f"image {id}").lstrip(": ")
+            failures.append(Failure(id, reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"))
+    raise_together(failures, f"the evidence does not fit {type(strategy).__name__}")
+    counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
+    if twice := [id for id, count in counts.items() if count > 1]:
+        raise ValueError(f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image needs an id of its own")
+    return seen
