@@ -80,6 +80,4 @@ def trainer(folder: Path, steps: int = 9, **arguments: Any) -> pl.Trainer:
     """A quiet trainer on the CPU."""
     saves = any(isinstance(callback, Checkpoint) for callback in arguments.get("callbacks", []))
     quiet = {"logger": False, "enable_checkpointing": saves, "enable_progress_bar": False, "enable_model_summary": False}
-    return pl.Trainer(
-        default_root_dir=folder, max_steps=steps, accelerator="cpu", num_sanity_val_steps=0, **{**quiet, **arguments}
-    )
+    return pl.Trainer(default_root_dir=folder, max_steps=steps, accelerator="cpu", num_sanity_val_steps=0, **{**quiet, **arguments})

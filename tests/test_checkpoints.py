@@ -34,7 +34,9 @@ class KillAt(pl.Callback):
             raise Killed
 
 
-def run(folder: Path, kill: KillAt | None = None, resume: bool = False, every: int = 1, workers: int = 0, **arguments: Any) -> tuple[list[Tensor], int]:
+def run(
+    folder: Path, kill: KillAt | None = None, resume: bool = False, every: int = 1, workers: int = 0, **arguments: Any
+) -> tuple[list[Tensor], int]:
     pl.seed_everything(7, verbose=False)
     data = Squares(workers=workers)
     segmenter = Segmenter(TinyNet(), Refine(), data.classes, AdamW(lr=0.02))

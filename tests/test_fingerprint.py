@@ -104,7 +104,9 @@ def test_editing_the_source_of_a_users_class_changes_it(tmp_path: Path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     prints = []
     for number in (1, 2):
-        (tmp_path / "edited_net.py").write_text(f"from torch import nn\nclass Edited(nn.Module):\n    def forward(self):\n        return {number}{number * ' '}\n")
+        (tmp_path / "edited_net.py").write_text(
+            f"from torch import nn\nclass Edited(nn.Module):\n    def forward(self):\n        return {number}{number * ' '}\n"
+        )
         linecache.clearcache()
         importlib.invalidate_caches()
         module = importlib.import_module("edited_net")

@@ -72,7 +72,9 @@ def checked_target(target: Tensor, evidence: Evidence, classes: int) -> Tensor:
     return target
 
 
-def estimate_all(jobs: Iterable[Job], count: int, strategy: Strategy, classes: int, store: LabelStore, workers: int) -> Iterator[Failure | None]:
+def estimate_all(
+    jobs: Iterable[Job], count: int, strategy: Strategy, classes: int, store: LabelStore, workers: int
+) -> Iterator[Failure | None]:
     """Estimate `count` jobs and store their targets; yields once per finished image, in any order."""
     workers = min(workers, count // POOL_PAYS) if can_send(strategy) else 0
     if workers < 2:

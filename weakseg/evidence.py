@@ -70,7 +70,7 @@ class Evidence(NamedTuple):
         self._check_classes("box_classes", box_classes, classes)
 
     def _check_classes(self, field: str, values: Tensor, classes: int) -> None:
-        wrong = sorted({value for value in values.unique().tolist() if not 0 <= value < classes})
+        wrong = sorted({value for value in torch.unique(values).tolist() if not 0 <= value < classes})
         if wrong:
             text = ", ".join(map(str, wrong))
             raise ValueError(f"image {self.id}: {field} names class {text}, but there are {classes} classes, 0 to {classes - 1}")
@@ -112,7 +112,7 @@ class Batch(NamedTuple):
 class Example(NamedTuple):
     """A validation image: evidence beside the truth it is measured with. Only the measuring code takes these."""
 
-    index: int
+    number: int
     """its place in the data set"""
     evidence: Evidence
     truth: Tensor | None

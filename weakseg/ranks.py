@@ -6,8 +6,14 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from pytorch_lightning.utilities import rank_zero_only
 
 T = TypeVar("T")
+
+
+def rank() -> int:
+    """The number of this process; also right before the processes of a run know each other."""
+    return int(getattr(rank_zero_only, "rank", 0))
 
 
 def gather(value: T) -> list[T]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from weakseg.evidence import Batch, Example, Prediction
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
-from weakseg.optimizers import AdamW, Optimizer, batch_norms
+from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
 from weakseg.ranks import anywhere, gather
 from weakseg.strategy import Strategy
 
@@ -32,6 +32,9 @@ class Segmenter(LightningModule):
         classes: names of the classes; class 0 is the background.
         optimizer: `SGD` or `AdamW` of `weakseg.optimizers`.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: nn.Module, strategy: Strategy, classes: Sequence[str], optimizer: Optimizer | None = None) -> None:
         super().__init__()
@@ -128,7 +131,7 @@ class Segmenter(LightningModule):
         self._suspects += batch.ids
         self._bad_loss |= not bool(torch.isfinite(loss))
         figures = {f"loss/{name}": term.detach().float() for name, term in terms.items()}
-        self.log_dict({**figures, "loss/total": loss.detach()}, batch_size=len(batch.ids))
+        self.log_dict({**figures, "loss/total": loss.detach()}, batch_size=len(batch.ids), sync_dist=True)
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
         return loss
 
@@ -168,7 +171,9 @@ class Segmenter(LightningModule):
         """The counterpart of `on_save_checkpoint`."""
         state = checkpoint["weakseg"]
         if tuple(state["classes"]) != self.classes:
-            raise ValueError(f"the checkpoint knows the classes {', '.join(state['classes'])}, but the data set has {', '.join(self.classes)}")
+            raise ValueError(
+                f"the checkpoint knows the classes {', '.join(state['classes'])}, but the data set has {', '.join(self.classes)}"
+            )
         self.span = None if state["span"] is None else (state["span"][0], state["span"][1])
 
     # measuring
@@ -186,7 +191,7 @@ class Segmenter(LightningModule):
                 if example.truth is not None:
                     counts = confusion_matrix(guess, example.truth.cpu(), len(self.classes))
                     self.confusion += counts
-                    self.scores[example.index] = mean_iou(counts)
+                    self.scores[example.number] = mean_iou(counts)
 
     def on_validation_epoch_end(self) -> None:
         """val/miou and val/iou/<class> from one confusion matrix over all images of all ranks."""

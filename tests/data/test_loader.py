@@ -13,9 +13,7 @@ from weakseg.data.loader import OrderedLoader, TrainLoader, keyed_generator, shu
 
 
 def loader(count: int, batch_size: int, rank: int = 0, world: int = 1, epoch: int = 0, done: int = 0, workers: int = 0) -> TrainLoader[Any]:
-    trainer: Any = SimpleNamespace(
-        global_rank=rank, world_size=world, current_epoch=epoch, fit_loop=SimpleNamespace(batch_idx=done - 1)
-    )
+    trainer: Any = SimpleNamespace(global_rank=rank, world_size=world, current_epoch=epoch, fit_loop=SimpleNamespace(batch_idx=done - 1))
     return TrainLoader(_Echo(), count, batch_size, workers, 5, list, trainer)
 
 
@@ -62,7 +60,12 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_keyed_generators_of_neighbours_are_unrelated() -> None:
-    first = [torch.rand(1, generator=keyed_generator(seed, epoch, index)).item() for seed in range(4) for epoch in range(4) for index in range(40)]
+    first = [
+        torch.rand(1, generator=keyed_generator(seed, epoch, index)).item()
+        for seed in range(4)
+        for epoch in range(4)
+        for index in range(40)
+    ]
     assert len(set(first)) == len(first)
     assert abs(sum(first) / len(first) - 0.5) < 0.05
 
@@ -76,7 +79,7 @@ def test_validation_images_are_split_without_repeats() -> None:
     for rank in range(3):
         data = Squares(train=4, val=7)
         data.trainer = SimpleNamespace(global_rank=rank, world_size=3)  # type: ignore[assignment]
-        seen += [example.index for batch in data.val_dataloader() for example in batch]
+        seen += [example.number for batch in data.val_dataloader() for example in batch]
     assert sorted(seen) == list(range(4, 11))
 
 

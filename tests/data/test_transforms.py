@@ -26,7 +26,9 @@ def draw(seed: int, augmentation: Augmentation, **changes: object) -> tuple[Evid
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation(crop=32), Augmentation(scale=(0.5, 2.0)), Augmentation(70, (0.5, 1.5))])
+@pytest.mark.parametrize(
+    "augmentation", [Augmentation(), Augmentation(crop=32), Augmentation(scale=(0.5, 2.0)), Augmentation(70, (0.5, 1.5))]
+)
 def test_everything_moves_together(augmentation: Augmentation, seed: int) -> None:
     evidence, target = draw(seed, augmentation)
     assert evidence.marks is not None

@@ -55,7 +55,9 @@ class TrainLoader(Generic[T]):
 class OrderedLoader(Generic[T]):
     """One rank's share of a fixed list, in order, each item exactly once over all ranks."""
 
-    def __init__(self, items: Dataset[Any], indices: Sequence[int], batch_size: int, workers: int, collate: Callable[[list[Any]], T]) -> None:
+    def __init__(
+        self, items: Dataset[Any], indices: Sequence[int], batch_size: int, workers: int, collate: Callable[[list[Any]], T]
+    ) -> None:
         self.items, self.workers, self.collate = items, workers, collate
         self.batches = [list(indices[start : start + batch_size]) for start in range(0, len(indices), batch_size)]
 
@@ -66,7 +68,7 @@ class OrderedLoader(Generic[T]):
         return iter(_load(self.items, self.batches, self.workers, self.collate))
 
 
-def _load(items: Dataset[Any], batches: list[Any], workers: int, collate: Callable[[list[Any]], T]) -> "DataLoader[Any]":
+def _load(items: Dataset[Any], batches: list[Any], workers: int, collate: Callable[[list[Any]], T]) -> DataLoader[Any]:
     return DataLoader(
         items, batch_sampler=batches, num_workers=min(workers, len(batches)), collate_fn=collate, pin_memory=torch.cuda.is_available()
     )

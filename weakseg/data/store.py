@@ -124,4 +124,3 @@ def _decode_soft(data: bytes) -> Tensor:
     target = torch.zeros(*head["shape"])
     target[torch.tensor(head["classes"], dtype=torch.long)] = torch.from_numpy(values)
     return target
-

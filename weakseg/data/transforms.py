@@ -59,7 +59,8 @@ def _scale(evidence: Evidence, target: Tensor | None, factor: float) -> tuple[Ev
 
 
 def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
-    return resize(labels[None], size, interpolation=InterpolationMode.NEAREST_EXACT)[0]
+    resized: Tensor = resize(labels[None], size, interpolation=InterpolationMode.NEAREST_EXACT)
+    return resized[0]
 
 
 def _pad(evidence: Evidence, target: Tensor | None, height: int, width: int) -> tuple[Evidence, Tensor | None]:

@@ -71,7 +71,7 @@ def dense_crf(image: Tensor, probs: Tensor, crf: DenseCRF = DEEPLAB_V2) -> Tenso
     _check(image, probs)
     exact = probs if probs.dtype == torch.float64 else probs.float()
     possible = (exact > 0).flatten(1).any(1)
-    unary = -exact[possible].flatten(1).T.clamp(min=_LEAST).log()
+    unary = -exact[possible].flatten(1).T.contiguous().clamp(min=_LEAST).log()
     kernels, weights = _kernels(image, crf, unary)
     refined = torch.zeros_like(exact)
     refined[possible] = mean_field(unary, kernels, weights, crf.iterations).T.reshape(-1, *probs.shape[1:])
@@ -137,7 +137,7 @@ def _check(image: Tensor, probs: Tensor) -> None:
             "per class and pixel, at the image's own resolution"
         )
     low, high, sums = probs.amin().item(), probs.amax().item(), probs.sum(0, dtype=torch.float64)
-    if not low >= 0 or not isfinite(high):  # false for NaN as well
+    if low < 0 or not isfinite(high):  # the maximum of numbers and a NaN is NaN
         raise ValueError(f"probs should be numbers from 0 to 1, but they go from {low:g} to {high:g}: give the softmax of the logits")
     off = (sums - 1).abs().amax().item()
     if off > _SUM_TOLERANCE:

@@ -32,9 +32,7 @@ class _DeepLab(nn.Module):
     ) -> None:
         super().__init__()
         rates = rates or (6 * 16 // output_stride, 12 * 16 // output_stride, 18 * 16 // output_stride)
-        model: Any = build_model(
-            kind, encoder, weights, classes=classes, encoder_output_stride=output_stride, decoder_atrous_rates=rates
-        )
+        model: Any = build_model(kind, encoder, weights, classes=classes, encoder_output_stride=output_stride, decoder_atrous_rates=rates)
         self.encoder = model.encoder
         self.decoder = model.decoder
         self.head = model.segmentation_head[0]

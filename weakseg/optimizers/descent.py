@@ -45,7 +45,9 @@ class Optimizer:
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Parameter groups: the body at `lr`, the head at `lr * head_multiplier`."""
-        body = next((getattr(network, name) for name in ("encoder", "backbone") if isinstance(getattr(network, name, None), nn.Module)), None)
+        body = next(
+            (getattr(network, name) for name in ("encoder", "backbone") if isinstance(getattr(network, name, None), nn.Module)), None
+        )
         inside = set() if body is None else {id(parameter) for parameter in body.parameters()}
         if body is None and self.head_multiplier != 1:
             raise ValueError(
@@ -65,7 +67,7 @@ class Optimizer:
             if step == 0 or self.schedule == "constant":
                 return 1.0
             left: float = max(0.0, 1 - step / max(1, steps()))
-            return left**self.power
+            return float(left**self.power)
 
         return LambdaLR(optimizer, factor)
 

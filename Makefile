@@ -1,0 +1,68 @@
+# make fit    installs into .venv and trains on the built-in toy set   (RECIPE=full ARGS="trainer.max_steps=50")
+# make test   everything that must pass
+# make check  that, and: lint types slow docs
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help fit test slow lint types docs check clean
+
+PYTHON ?= python3
+VENV ?= .venv
+RECIPE ?= boxes
+ARGS ?=
+RUN := $(VENV)/bin/python -m
+STAMP := $(VENV)/.installed
+
+# pip says one line per large download; whatever is not on this list of everyday lines comes through, errors too
+QUIET := (already satisfied|Looking in|Obtaining|Collecting|Processing|Using cached|kB\)|━|\.metadata|Attempting|Uninstall|Found existing)
+QUIET := $(QUIET)|^ *(Preparing|Installing|Getting|Checking|Building|Created|Stored|Successfully) |^WARNING: Location .* is ignored
+install = set -o pipefail; $(RUN) pip install --disable-pip-version-check -c constraints.txt -e '$(1)' 2>&1 | { grep --line-buffered -vE '$(QUIET)' || true; }
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "weakseg needs Python 3.11 or newer, but there is no $(PYTHON) here: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "weakseg needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version): make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
+
+# one stamp per set of packages, so that a second call installs nothing; they go with the environment
+$(STAMP)-run: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing weakseg into $(VENV): 2.7 GB to fetch, 5.8 GB on the disk, most of it torch. This takes two or three minutes."
+	@$(call install,.)
+	@touch $@
+
+$(STAMP)-test: $(STAMP)-run
+	@echo "Installing what the tests need into $(VENV)."
+	@$(call install,.[check])
+	@$(call install,.[pydensecrf]) || echo "pydensecrf2 was not built (is there a C++ compiler?): the tests that compare with it skip themselves."
+	@touch $@
+
+$(STAMP)-docs: $(STAMP)-run
+	@echo "Installing what the docs need into $(VENV)."
+	@$(call install,.[docs])
+	@touch $@
+
+fit: $(STAMP)-run
+	@$(RUN) weakseg.fit recipe=$(RECIPE) $(ARGS)
+
+test: $(STAMP)-test
+	$(RUN) pytest $(ARGS)
+
+slow: $(STAMP)-test
+	$(RUN) pytest -m slow $(ARGS)
+
+lint: $(STAMP)-test
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types: $(STAMP)-test
+	$(RUN) mypy
+
+docs: $(STAMP)-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
+
+check: lint types test slow docs
+
+clean:
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache *.egg-info $(VENV)

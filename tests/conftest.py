@@ -1,0 +1,21 @@
+"""Every test: one thread for the maths, the same random numbers each time, and no call to wandb's servers."""
+
+from __future__ import annotations
+
+import os
+
+# spinning threads of several processes starve each other on few cores; read at import, and by the processes that tests start
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,131 @@
+"""What every strategy of the package promises. A new one is tested by being listed in weakseg.strategies.NAMES."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+import torch
+from torch import Tensor
+
+from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.strategies import NAMES
+from weakseg.strategy import Strategy
+
+CLASSES = 4
+SIZES = [(1, 1), (1, 7), (24, 32)]
+every_strategy = pytest.mark.parametrize("name", NAMES)
+every_size = pytest.mark.parametrize("size", SIZES, ids=str)
+
+
+def build(name: str) -> Strategy:
+    module, _, kind = NAMES[name].rpartition(".")
+    strategy = getattr(import_module(module), kind)()
+    assert isinstance(strategy, Strategy)
+    return strategy
+
+
+def every_kind_of_evidence(height: int, width: int, name: str = "2008_000008") -> Evidence:
+    """A small random image with tags, boxes and marks that do not contradict each other."""
+    boxes = torch.tensor([[0, 0, width * 0.6, height * 0.9], [width * 0.3, height * 0.2, width, height]])
+    marks = torch.full((height, width), IGNORE, dtype=torch.uint8)
+    marks[height // 2, :: max(1, width // 4)] = 2
+    marks[0, 0] = 0
+    return Evidence(
+        name,
+        torch.randint(0, 256, (3, height, width), dtype=torch.uint8),
+        tags=torch.tensor([True, True, True, False]),
+        boxes=boxes,
+        box_classes=torch.tensor([1, 2]),
+        marks=marks,
+        large=torch.tensor([True, True, False, False]),
+    )
+
+
+def a_prediction(height: int, width: int) -> Prediction:
+    return Prediction(torch.randn(CLASSES, height, width).softmax(0), torch.randn(8, -(-height // 8), -(-width // 8)))
+
+
+@every_strategy
+@every_size
+def test_targets_are_what_estimate_promises(name: str, size: tuple[int, int]) -> None:
+    strategy, evidence = build(name), every_kind_of_evidence(*size)
+    evidence.check(CLASSES)
+    for prediction in (None, a_prediction(*size)):
+        target = strategy.estimate(evidence, prediction)
+        assert not target.requires_grad
+        if target.dtype == torch.uint8:
+            assert target.shape == size
+            assert ((target < CLASSES) | (target == IGNORE)).all()
+        else:
+            assert target.is_floating_point()
+            assert target.shape == (CLASSES, *size)
+            assert torch.isfinite(target).all()
+            assert (target >= 0).all()
+
+
+@every_strategy
+def test_estimate_is_pure(name: str) -> None:
+    strategy, evidence, prediction = build(name), every_kind_of_evidence(24, 32), a_prediction(24, 32)
+    given = [*tensors(evidence), *tensors(prediction)]
+    before, random_state = [tensor.clone() for tensor in given], torch.get_rng_state()
+    first, second = strategy.estimate(evidence, prediction), strategy.estimate(evidence, prediction)
+    assert torch.equal(first, second)
+    assert torch.equal(first, build(name).estimate(evidence, prediction))
+    assert all(torch.equal(now, then) for now, then in zip(given, before, strict=True))
+    assert torch.equal(torch.get_rng_state(), random_state)
+    first.zero_()  # a target is nobody else's tensor
+    assert all(torch.equal(now, then) for now, then in zip(given, before, strict=True))
+
+
+@every_strategy
+def test_missing_evidence_is_told_with_the_name_of_the_image(name: str) -> None:
+    strategy, full = build(name), every_kind_of_evidence(6, 7)
+    assert set(strategy.needs) <= set(Evidence._fields)
+    if not strategy.estimates():
+        pytest.skip(f"{name} does not estimate: its needs are checked before training")
+    for field in strategy.needs:
+        with pytest.raises(ValueError, match=f"image 2008_000008 has no .*{field}; it has "):
+            strategy.estimate(full._replace(**{field: None}), None)
+
+
+@every_strategy
+@every_size
+def test_loss_is_finite_and_teaches(name: str, size: tuple[int, int]) -> None:
+    strategy = build(name)
+    evidence = [every_kind_of_evidence(*size, name=image) for image in ("a", "b")]
+    logits = torch.randn(2, CLASSES, *size, requires_grad=True)
+    terms = strategy.loss(logits, a_batch(strategy, evidence))
+    assert terms
+    for term, value in terms.items():
+        assert isinstance(term, str)
+        assert value.shape == ()
+        assert torch.isfinite(value)
+    (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), logits)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+
+
+def a_batch(strategy: Strategy, evidence: list[Evidence]) -> Batch:
+    target = None
+    if strategy.estimates():
+        target = torch.stack([strategy.estimate(each, None) for each in evidence])
+        target = target if target.is_floating_point() else target.long()
+    return Batch(
+        ids=[each.id for each in evidence],
+        image=torch.stack([each.image for each in evidence]),
+        target=target,
+        tags=stacked(evidence, "tags"),
+        marks=stacked(evidence, "marks").long(),
+        boxes=[each.boxes for each in evidence if each.boxes is not None],
+        box_classes=[each.box_classes for each in evidence if each.box_classes is not None],
+        large=stacked(evidence, "large"),
+    )
+
+
+def stacked(evidence: list[Evidence], field: str) -> Tensor:
+    return torch.stack([getattr(each, field) for each in evidence])
+
+
+def tensors(fields: Evidence | Prediction) -> list[Tensor]:
+    return [field for field in fields if isinstance(field, Tensor)]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from weakseg.evidence import Evidence
+from weakseg.functional.boxes import box_unary
+from weakseg.functional.crf import DenseCRF, dense_crf
+from weakseg.strategies.boxes_crf import BoxesCRF
+from weakseg.strategies.boxes_rect import BoxesRect
+
+
+def discs(noise: float = 6) -> tuple[Evidence, Tensor]:
+    """A red disc of class 5 and a green one of class 17 on blue ground, with their tight boxes; and the truth."""
+    y, x = torch.meshgrid(torch.arange(60) + 0.5, torch.arange(80) + 0.5, indexing="ij")
+    truth = torch.zeros(60, 80, dtype=torch.uint8)
+    truth[(x - 24).square() + (y - 24).square() < 20**2] = 5
+    truth[(x - 60).square() + (y - 40).square() < 15**2] = 17
+    colours = torch.zeros(256, 3)
+    colours[0], colours[5], colours[17] = torch.tensor([[40.0, 40, 200], [200, 40, 40], [40, 200, 40]])
+    image = colours[truth.long()].permute(2, 0, 1) + torch.randn(3, 60, 80) * noise
+    evidence = Evidence(
+        "discs",
+        image.clamp(0, 255).to(torch.uint8),
+        boxes=torch.tensor([[4.0, 4, 44, 44], [45, 25, 75, 55]]),
+        box_classes=torch.tensor([5, 17]),
+    )
+    return evidence, truth
+
+
+@pytest.mark.parametrize("unary", ["wssl_code", "wssl_paper"])
+def test_finds_the_outline_that_boxes_miss(unary: str) -> None:
+    evidence, truth = discs()
+    strategy = BoxesCRF(unary=unary, crf=DenseCRF(bilateral_rgb=13))  # type: ignore[arg-type]
+    wrong = (strategy.estimate(evidence, None) != truth).float().mean()
+    wrong_rect = (BoxesRect().estimate(evidence, None) != truth).float().mean()
+    assert wrong_rect > 0.1
+    assert wrong < 0.02
+
+
+def test_equals_the_crf_over_all_21_classes() -> None:
+    """Leaving out the classes without a box saves their time, not their result."""
+    evidence, _ = discs(noise=30)
+    assert evidence.boxes is not None
+    assert evidence.box_classes is not None
+    crf = DenseCRF(bilateral_rgb=13)
+    probs = box_unary(evidence.boxes, evidence.box_classes, 21, 60, 80)
+    everything = dense_crf(evidence.image, probs, crf).argmax(0)
+    assert (BoxesCRF(crf=crf).estimate(evidence, None) == everything).float().mean() > 0.999
+
+
+def test_two_boxes_of_one_class() -> None:
+    evidence, truth = discs()
+    evidence = evidence._replace(box_classes=torch.tensor([9, 9]))
+    target = BoxesCRF(crf=DenseCRF(bilateral_rgb=13)).estimate(evidence, None)
+    assert set(target.unique().tolist()) == {0, 9}
+    assert ((target > 0) == (truth > 0)).float().mean() > 0.98
+
+
+def test_share_reaches_the_unary() -> None:
+    evidence, _ = discs()
+    off = DenseCRF(smooth_weight=0, bilateral_weight=0)  # what remains is the argmax of the unary: the cores, as ties go to background
+    small, large = (int((BoxesCRF(share=share, crf=off).estimate(evidence, None) > 0).sum()) for share in (0.1, 0.6))
+    assert small < large / 2
+
+
+def test_no_boxes_is_all_background() -> None:
+    evidence = discs()[0]._replace(boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64))
+    assert torch.equal(BoxesCRF().estimate(evidence, None), torch.zeros(60, 80, dtype=torch.uint8))
+
+
+def test_impossible_settings_are_named_at_once() -> None:
+    with pytest.raises(ValueError, match="unary should be wssl_code or wssl_paper, but it is 'soft'"):
+        BoxesCRF(unary="soft")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="share should be more than 0 and at most 1, the part of a box that is its middle, but it is 20"):
+        BoxesCRF(share=20)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import torch
+
+from weakseg.evidence import Evidence
+from weakseg.strategies.full import Full
+
+
+def test_the_target_is_the_marks_and_nothing_else() -> None:
+    marks = torch.tensor([[0, 2, 255], [255, 1, 1]], dtype=torch.uint8)
+    evidence = Evidence(
+        "a", torch.zeros(3, 2, 3, dtype=torch.uint8), marks=marks, boxes=torch.tensor([[0.0, 0, 3, 2]]), box_classes=torch.tensor([2])
+    )
+    target = Full().estimate(evidence, None)
+    assert torch.equal(target, marks)
+    assert target.data_ptr() != marks.data_ptr()

@@ -1,0 +1,181 @@
+"""The command, in process, on the toy set: from words to a folder that tells all of it."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+import weakseg
+from weakseg.data.toy import Toy
+from weakseg.evidence import Batch
+from weakseg.fit import main
+from weakseg.recipe import list_recipes
+from weakseg.strategies import BoxesCRF
+
+SMALL = ["data.train=6", "data.val=3", "data.size=32", "data.batch_size=2", "rounds.workers=0", "trainer.enable_progress_bar=false"]
+TINY = ["network.name=tests.small.TinyNet", "network.classes=5"]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def record(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def column(run: Path, name: str) -> list[float]:
+    return [float(row[name]) for row in record(run) if row.get(name)]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return state
+
+
+@pytest.mark.parametrize("recipe", list_recipes())
+def test_every_recipe_trains_and_tells(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = main(
+        [
+            f"recipe={recipe}",
+            "network=tests.small.TinyNet",
+            "network.classes=5",
+            *SMALL,
+            "trainer.max_steps=4",
+            "trainer.log_every_n_steps=1",
+        ]
+    )
+    assert run.parent == Path("runs") / recipe
+    assert {file.name for file in run.iterdir()} >= {"recipe.yaml", "metrics.csv", "checkpoints", "report.html"}
+    printed = capsys.readouterr().out
+    assert "background" in printed
+    assert str(run / "report.html") in printed.replace("\n", "")
+    rows = record(run)
+    for figure in ("val/miou", "val/iou/background", "loss/total", "time/step", "time/wait"):
+        assert any(row[figure] for row in rows), figure
+    assert len(column(run, "loss/total")) == 4
+    assert all(math.isfinite(value) for value in column(run, "loss/total"))
+
+
+def test_label_figures_are_logged() -> None:
+    run = main(["recipe=boxes", *TINY, *SMALL, "trainer.max_steps=1"])
+    for figure in ("label/miou", "label/coverage", "evidence/miou", "evidence/coverage", "label/iou/background"):
+        assert len(column(run, figure)) == 1, figure
+    assert column(run, "label/miou")[0] > column(run, "evidence/miou")[0]
+
+
+def test_the_run_folder_is_itself_a_recipe() -> None:
+    first = main(["recipe=boxes_rect", *TINY, *SMALL, "trainer.max_steps=3", "seed=11"])
+    second = main([f"recipe={first}/recipe.yaml"])
+    assert first != second
+    assert all(torch.equal(value, weights(second)[name]) for name, value in weights(first).items())
+
+
+def test_another_seed_gives_other_weights() -> None:
+    runs = [main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1", f"seed={seed}"]) for seed in (1, 2)]
+    assert not torch.equal(*(weights(run)["network.head.weight"] for run in runs))
+
+
+def test_python_gives_the_same_run_as_the_command() -> None:
+    run = main(
+        ["recipe=boxes", "network=tests.small.TinyNet", *SMALL, "optimizer=sgd", "optimizer.lr=0.1", "trainer.max_steps=5", "seed=4"]
+    )
+
+    from tests.small import TinyNet
+    from weakseg.optimizers import SGD
+
+    pl.seed_everything(4)
+    data = Toy(train=6, val=3, size=32, batch_size=2, **loading(run))
+    segmenter = weakseg.Segmenter(TinyNet(5), BoxesCRF(), data.classes, SGD(lr=0.1))
+    pl.Trainer(max_steps=5, callbacks=[weakseg.Rounds(workers=0)], logger=False, accelerator="cpu").fit(segmenter, data)
+    ours = weights(run)
+    assert all(torch.equal(value, ours[name]) for name, value in segmenter.state_dict().items())
+
+
+def loading(run: Path) -> dict[str, Any]:
+    """What the recipe says of loading beyond what the test overrides."""
+    import yaml
+
+    data = yaml.safe_load((run / "recipe.yaml").read_text())["data"]
+    return {key: value for key, value in data.items() if key not in ("name", "train", "val", "size", "batch_size")}
+
+
+def test_resume_goes_on_in_the_same_folder() -> None:
+    words = ["recipe=boxes", *TINY, *SMALL, "trainer.log_every_n_steps=1"]
+    whole = main([*words, "trainer.max_steps=8"])
+    part = main([*words, "trainer.max_steps=3", "optimizer.schedule=constant"])
+    same = main([f"resume={part}", "trainer.max_steps=8"])
+    assert same == part
+    assert len(column(part, "loss/total")) == 8
+    assert [row["step"] for row in record(part) if row["loss/total"]] == [str(step) for step in range(8)]
+    assert len(column(whole, "loss/total")) == 8
+
+
+def test_init_from_starts_a_new_run_from_weights() -> None:
+    first = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=2"])
+    second = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1", "optimizer.lr=1e-12", f"init_from={first}/checkpoints/last.ckpt"])
+    assert torch.allclose(weights(first)["network.head.weight"], weights(second)["network.head.weight"], atol=1e-6)
+    with pytest.raises(SystemExit) as caught:
+        main(["recipe=full", "network.encoder=resnet18", *SMALL, "trainer.max_steps=1", f"init_from={first}/checkpoints/last.ckpt"])
+    assert caught.value.code == 2
+
+
+class Own(weakseg.Strategy):
+    """A strategy outside of the package."""
+
+    def loss(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        return {"flat": logits.square().mean()}
+
+
+def test_a_strategy_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch, weakseg\n\n\nclass Dark(weakseg.Strategy):\n    def __init__(self, level: int = 60):\n        super().__init__()\n"
+        "        self.level = level\n\n    def estimate(self, evidence, prediction):\n"
+        "        return (evidence.image.float().mean(0) < self.level).to(torch.uint8)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = main(["recipe=boxes", "strategy=mine.Dark", "strategy.level=90", *TINY, *SMALL, "trainer.max_steps=1"])
+    assert "level: 90" in (run / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["--list"], ["recipe=boxes", "--show"]], ids=str)
+def test_asking_costs_nothing(words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert "boxes" in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_are_listed_with_code_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["recipe=boxes", "strategy.crf.bilateral_rbg=5", "trainer.max_step=7", "optimizer.lr=fast"])
+    assert caught.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert any("strategy.crf.bilateral_rbg" in line and "bilateral_rgb" in line for line in lines)
+    assert any("trainer.max_step" in line and "max_steps" in line for line in lines)
+    assert any("optimizer.lr" in line and "fast" in line for line in lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_does_not_fit_is_told_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="TinyNet returns 4 classes, but the data set has 5"):
+        main(["recipe=full", "network=tests.small.TinyNet", "network.classes=4", *SMALL])
+
+
+def test_two_runs_in_one_folder_are_refused() -> None:
+    from weakseg.files import only_user
+
+    run = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1"])
+    with only_user(run), pytest.raises(ValueError, match="another process is working in"):
+        main([f"resume={run}"])

@@ -1,0 +1,296 @@
+"""The house: who may import whom, how long a file may be, and that nothing new moves in without a recipe and a page.
+
+Every check is a function that returns complaints, so that it can be shown a small bad example as well as the package itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+EVERYTHING = "everything above"
+
+# One row per room, downhill: a row names rooms further up only, and with them comes whatever those may import.
+# "data.store" is a room of its own inside data.
+ROOMS = {
+    **dict.fromkeys(["lazy", "files", "fingerprint", "ranks", "progress", "timing", "values"], ""),  # the ground: nothing of weakseg
+    **dict.fromkeys(["commandline", "schema"], "values"),
+    "lookup": "schema",
+    "recipe": "commandline lookup lazy",
+    "evidence": "",
+    "functional": "evidence",
+    "networks": "functional lazy",
+    "strategy": "functional",
+    "strategies": "strategy lazy",
+    "data.store": "files fingerprint",
+    "data": "evidence data.store lazy",
+    "optimizers": "lazy",
+    "segmenter": "strategy optimizers ranks",
+    "quality": "functional ranks",
+    "estimation": "strategy data.store ranks",
+    "survey": "estimation data fingerprint progress",
+    "rounds": "segmenter quality survey",
+    "checkpoints": "files ranks",
+    "loggers": "files lazy",
+    "summary": "functional",
+    "pictures": "functional",
+    "report": "pictures summary",
+    "dashboard": "pictures summary loggers",
+    **dict.fromkeys(["run", "fit", ""], EVERYTHING),  # the last one is weakseg/__init__.py: the public names, lazily
+}
+LONGEST_FILE = 300
+LONGEST_CLASS = 200
+TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".cfg", ".txt", ".svg", ""}
+BUILT = re.compile(r"build|dist|site|runs|wandb|__pycache__|.*\.egg-info")
+MACHINE_PATH = re.compile(r"(?<![\w.$)}])/(?:home|root|Users|opt|work|tmp)/[\w.]")
+PACKAGE_HOST = re.compile(r"pypi\.(?:org|python)|pythonhosted\.|download\.pytorch\.", re.IGNORECASE)
+
+
+def test_imports_go_downhill() -> None:
+    none(uphill(package(), ROOMS))
+
+
+def test_imports_have_no_cycle() -> None:
+    none(cycle(package()))
+
+
+def test_the_table_itself_goes_downhill() -> None:
+    none(wrong_rows(ROOMS))
+
+
+def test_files_and_classes_stay_short() -> None:
+    none(too_long({name: text for name, text in texts(ROOT) if name.endswith(".py")}))
+
+
+def test_every_strategy_has_a_recipe_and_a_page() -> None:
+    from weakseg.strategies import NAMES
+
+    none(homeless(NAMES, recipes(), pages()))
+
+
+def test_every_recipe_says_what_it_is_and_has_a_page() -> None:
+    assert recipes()
+    none(unexplained(recipes(), pages()))
+
+
+def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    none(machine_bound(dict(texts(ROOT))))
+
+
+# the checks ------------------------------------------------------------------------------------------------------------------------
+
+
+def none(complaints: list[str]) -> None:
+    assert not complaints, "\n".join(complaints)
+
+
+def uphill(sources: Mapping[str, str], rooms: Mapping[str, str]) -> list[str]:
+    """Imports that the table does not allow, and modules that live in no room of it."""
+    complaints = []
+    for module, targets in graph(sources).items():
+        here = room_of(module, rooms)
+        if here is None:
+            complaints.append(f"{module} has no row in ROOMS of tests/test_house.py: add one that says what it may import")
+            continue
+        for target in targets:
+            there = room_of(target, rooms)
+            if there is not None and there != here and there not in allowed(here, rooms):
+                complaints.append(f"{module} imports {target}, but {here or '__init__'} may import only: {rooms[here] or 'nothing'}")
+    return complaints
+
+
+def cycle(sources: Mapping[str, str]) -> list[str]:
+    """One circle of modules that import each other, or nothing."""
+    try:
+        TopologicalSorter(graph(sources)).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def wrong_rows(rooms: Mapping[str, str]) -> list[str]:
+    """Rows that name a room which does not stand further up."""
+    above: set[str] = set()
+    complaints = []
+    for room, row in rooms.items():
+        if row != EVERYTHING:
+            complaints += [f"{room} names {name}, which does not stand above it" for name in row.split() if name not in above]
+        above.add(room)
+    return complaints
+
+
+def too_long(sources: Mapping[str, str]) -> list[str]:
+    """Files of more than 300 lines, and classes of more than 200."""
+    complaints = []
+    for name, source in sources.items():
+        length = len(source.splitlines())
+        if length > LONGEST_FILE:
+            complaints.append(f"{name} has {length} lines; at most {LONGEST_FILE}")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef) and (lines := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_CLASS:
+                complaints.append(f"{name}: class {node.name} has {lines} lines; at most {LONGEST_CLASS}")
+    return complaints
+
+
+def homeless(names: Mapping[str, str], recipes: Mapping[str, str], pages: str) -> list[str]:
+    """Strategies that no recipe names, or no page of the docs."""
+    named = {name for text in recipes.values() for name in names_in(yaml.safe_load(text).get("strategy"))}
+    complaints = [f"strategy {name}: no recipe in weakseg/recipes names it" for name in names if name not in named]
+    return complaints + [f"strategy {name}: no page in docs mentions `{name}`" for name in names if f"`{name}`" not in pages]
+
+
+def unexplained(recipes: Mapping[str, str], pages: str) -> list[str]:
+    """Recipes that do not begin with a comment, or that no page of the docs names."""
+    complaints = []
+    for name, text in recipes.items():
+        if not re.match(r"# *\w", text):
+            complaints.append(f"recipe {name}: the first line should be a comment that says what it does, shown by --list")
+        if not re.search(rf"recipe={name}\b|`{name}`", pages):
+            complaints.append(f"recipe {name}: no page in docs mentions recipe={name}")
+    return complaints
+
+
+def machine_bound(texts: Mapping[str, str]) -> list[str]:
+    """Lines that hold a path of one machine, or the address of a package registry."""
+    lines = ((f"{name}:{number}", line) for name, text in texts.items() for number, line in enumerate(text.splitlines(), 1))
+    return [f"{place}: {line.strip()}" for place, line in lines if MACHINE_PATH.search(line) or PACKAGE_HOST.search(line)]
+
+
+# what they read --------------------------------------------------------------------------------------------------------------------
+
+
+def package() -> dict[str, str]:
+    """Source of every module of weakseg, by dotted name; a package goes by its own name."""
+    sources = {}
+    for path in sorted((ROOT / "weakseg").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        sources[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text()
+    return sources
+
+
+def recipes() -> dict[str, str]:
+    return {path.stem: path.read_text() for path in sorted((ROOT / "weakseg" / "recipes").glob("*.yaml"))}
+
+
+def pages() -> str:
+    return "\n".join(path.read_text() for path in sorted((ROOT / "docs").rglob("*.md")))
+
+
+def texts(folder: Path) -> Iterator[tuple[str, str]]:
+    """Name and text of the files that people wrote: no caches, no environments, nothing built."""
+    for path in sorted(folder.iterdir()):
+        if BUILT.fullmatch(path.name) or (path.name.startswith(".") and path.name != ".ci"):
+            continue
+        if path.is_dir() and not (path / "pyvenv.cfg").exists():
+            yield from texts(path)
+        elif path.is_file() and path.suffix in TEXT:
+            yield str(path.relative_to(ROOT)), path.read_text()
+
+
+def graph(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """Which module names which others of weakseg, wherever the import stands: at the top, in a function, for types only."""
+    packages = {module for module in sources if any(other.startswith(f"{module}.") for other in sources)}
+    return {module: sorted(set(imports(source, module, module in packages, sources)) - {module}) for module, source in sources.items()}
+
+
+def imports(source: str, module: str, is_package: bool, known: Mapping[str, str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "weakseg")
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parent = parts[: len(parts) - node.level + is_package]
+                base = ".".join([*parent, base] if base else parent)
+            if base.split(".")[0] == "weakseg":
+                yield from (full if (full := f"{base}.{alias.name}") in known else base for alias in node.names)
+
+
+def room_of(module: str, rooms: Mapping[str, str]) -> str | None:
+    """The room with the longest name that the module lives in."""
+    parts = module.split(".")[1:]
+    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)] or [""]
+    return next((name for name in names if name in rooms), None)
+
+
+def allowed(room: str, rooms: Mapping[str, str]) -> set[str]:
+    if rooms[room] == EVERYTHING:
+        return set(list(rooms)[: list(rooms).index(room)])
+    direct = set(rooms[room].split())
+    return direct.union(*(allowed(name, rooms) for name in direct))
+
+
+def names_in(node: Any) -> Iterator[str]:
+    """The classes that a section of a recipe names: `strategy: full`, or `name: full` at any depth."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from names_in(value) if key == "name" or isinstance(value, dict) else ()
+    elif node is not None:
+        yield str(node)
+
+
+# the checks can fail ---------------------------------------------------------------------------------------------------------------
+
+
+SMALL = {"ground": "", "store.shelf": "ground", "store": "store.shelf", "roof": "store", "": EVERYTHING}
+
+
+def test_an_arrow_uphill_is_seen_wherever_it_stands() -> None:
+    for line in ("import weakseg.roof", "from weakseg import roof", "def f():\n    from weakseg.roof import x", "from ..roof import x"):
+        sources = {"weakseg": "", "weakseg.roof": "", "weakseg.store": "", "weakseg.store.box": line}
+        assert [text.split(",")[0] for text in uphill(sources, SMALL)] == ["weakseg.store.box imports weakseg.roof"]
+
+
+def test_downhill_means_also_what_lies_below_the_neighbour() -> None:
+    sources = {"weakseg": "import weakseg.roof", "weakseg.roof": "from weakseg.ground import x", "weakseg.ground": "import numpy"}
+    assert uphill(sources, SMALL) == []
+
+
+def test_the_shelf_is_below_the_store_around_it() -> None:
+    assert uphill({"weakseg.store": "", "weakseg.store.shelf": "from weakseg.store.box import x", "weakseg.store.box": ""}, SMALL) != []
+    assert uphill({"weakseg.store": "", "weakseg.store.shelf": "", "weakseg.store.box": "from . import shelf"}, SMALL) == []
+
+
+def test_a_new_room_asks_for_a_row() -> None:
+    assert uphill({"weakseg.attic": ""}, SMALL) == [
+        "weakseg.attic has no row in ROOMS of tests/test_house.py: add one that says what it may import"
+    ]
+
+
+def test_a_circle_is_seen_inside_one_room() -> None:
+    assert set(cycle({"weakseg.a": "from weakseg import b", "weakseg.b": "def f():\n    import weakseg.a"})) == {"weakseg.a", "weakseg.b"}
+
+
+def test_a_row_cannot_point_down_the_table() -> None:
+    assert wrong_rows({"a": "b", "b": ""}) == ["a names b, which does not stand above it"]
+
+
+def test_long_files_and_classes_are_seen() -> None:
+    assert too_long({"a.py": "x = 1\n" * 301}) == ["a.py has 301 lines; at most 300"]
+    assert too_long({"a.py": "class A:\n" + "    x = 1\n" * 200}) == ["a.py: class A has 201 lines; at most 200"]
+
+
+def test_a_strategy_without_recipe_or_page_is_seen() -> None:
+    names, recipe = {"full": "", "boxes": ""}, {"mixed": "strategy:\n  name: mixed\n  marks: {name: full}"}
+    assert homeless(names, recipe, "`boxes` and more") == [
+        "strategy boxes: no recipe in weakseg/recipes names it",
+        "strategy full: no page in docs mentions `full`",
+    ]
+
+
+def test_a_recipe_without_comment_or_page_is_seen() -> None:
+    assert len(unexplained({"full": "strategy: full"}, "recipe=fullest")) == 2
+    assert unexplained({"full": "# masks\nstrategy: full"}, "run recipe=full now") == []
+
+
+def test_a_path_of_a_machine_is_seen() -> None:
+    texts = {"a.md": "cd ../work/x and $HOME/opt/y\ncd /" + "home/someone/x", "b.txt": "from https://pypi." + "org/simple"}
+    assert [text.split(": ")[0] for text in machine_bound(texts)] == ["a.md:2", "b.txt:1"]

@@ -1,0 +1,202 @@
+"""The words of a command line: key=value, the recipe that they name, and what to write instead of a word that is neither."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from importlib.resources.abc import Traversable
+from os.path import exists, isdir, isfile  # unlike Path's, these answer for names that no file can have
+from pathlib import Path
+from typing import NamedTuple
+
+from weakseg.values import RecipeError, Text, meant, nearest
+
+FLAGS = ("--help", "--list", "--show")
+OTHERS = ("recipe", "resume", "init_from")  # keys that are no sections
+MAY_CHANGE = "trainer.*, logger.* and rounds.workers"  # of a run that goes on
+USAGE = """\
+usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
+
+  strategy=boxes_crf           a section's name: what is in the package, or my_module.MyClass; drops the recipe's keys there
+  trainer.max_steps=2000       a key of a section (strategy, network, data, rounds, optimizer, trainer, logger)
+  data.scale=0.5,2             a list; null for none; seed=3 for the random seed
+  resume=<run folder>          goes on with a run; trainer.*, logger.* and rounds.workers may change
+  init_from=<checkpoint>       starts a new run from its weights
+
+  --help   this text
+  --list   the recipes
+  --show   the whole recipe with every default, and where each value comes from; trains nothing
+
+recipes:"""
+
+
+def built_in() -> Traversable:
+    """The folder of the recipes that come with the package."""
+    return importlib.resources.files("weakseg") / "recipes"
+
+
+def recipe_files() -> dict[str, Traversable]:
+    """The built-in recipes by name."""
+    folder = built_in()
+    files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
+    return {file.name.removesuffix(".yaml"): file for file in files if file.name.endswith(".yaml")}
+
+
+def list_recipes() -> dict[str, str]:
+    """The built-in recipes and what each says of itself in its first line."""
+    firsts = {name: file.read_text("utf-8").partition("\n")[0] for name, file in recipe_files().items()}
+    return {name: first.lstrip("# ") if first.startswith("#") else "" for name, first in firsts.items()}
+
+
+def usage() -> str:
+    """What the program says when it is asked nothing."""
+    recipes = list_recipes()
+    width = max(map(len, recipes), default=0)
+    return "\n".join([USAGE, *(f"  {name:{width}}  {line}".rstrip() for name, line in recipes.items())])
+
+
+class Words(NamedTuple):
+    """What a command line says."""
+
+    values: dict[str, Text]  # by key; `data=voc` as `data.name`
+    switched: set[str]  # the sections whose name was given in that short way
+    errors: list[str]
+
+
+def parse(argv: Sequence[str], sections: Collection[str], named: Collection[str]) -> Words:
+    """The values by key, and one line for every word that is not right."""
+    words, switched, errors = Words({}, set(), [])
+    rest = list(argv)
+    while rest:
+        spaced = _spaced(rest)
+        word = rest.pop(0)
+        key, equals, value = word.partition("=")
+        if spaced:
+            del rest[: len(spaced) - 1]
+            errors.append(f"{' '.join(spaced)}: write {''.join(spaced)} without spaces")
+        elif word.startswith("-"):
+            value = rest.pop(0) if not equals and rest and "=" not in rest[0] and rest[0][:1] != "-" and not _flag(word) else value
+            errors.append(_dashes(word, key.lstrip("-"), value))
+        elif not equals:
+            errors.append(f"{word or repr(word)}: not key=value{_meant_word(word, sections)}")
+        elif not key.strip():
+            errors.append(f"{word}: there is no key before =; write key=value")
+        elif not all(part.strip() for part in key.split(".")):
+            errors.append(f"{key}: a dot too many; write section.key=value, such as trainer.max_steps=2000")
+        elif not value.strip():
+            errors.append(f"{key}: there is nothing after =; write {key}=<value>" + ("" if key in OTHERS else f", or {key}=null for none"))
+        else:
+            full = f"{key}.name" if key in named else key
+            switched |= {key} & set(named)
+            if full in words:
+                errors.append(f"{full}: given twice, as {words[full]} and as {value}; keep one")
+            words[full] = Text(value)
+    errors += [
+        f"{key}: given as a value, and with a key below it ({below}); keep one"
+        for key in words
+        for below in words
+        if below.startswith(f"{key}.") and key not in OTHERS
+    ]
+    return Words(words, switched, errors)
+
+
+def _spaced(rest: Sequence[str]) -> list[str]:
+    """The next words, if they are a `key = value` written with spaces."""
+    for count in (3, 2):
+        pieces = list(rest[:count])
+        text = "".join(pieces)
+        splits = len(pieces) == count and all(pieces) and text.count("=") == 1 and "=" not in (text[0], text[-1])
+        touches = "=" in (pieces[1] if count == 3 else pieces[0][-1:] + pieces[1][:1]) if splits else False
+        if touches and (count == 2 or pieces[1] == "=") and not any(piece.startswith("-") for piece in pieces[:2]):
+            return pieces
+    return []
+
+
+def _flag(word: str) -> bool:
+    return bool(get_close_matches(word, [*FLAGS, "-h"], n=1))
+
+
+def _dashes(word: str, body: str, value: str) -> str:
+    if "=" in word or value:
+        return f"{word}: write {body}={value or '<value>'}, without dashes"
+    others = f"; the flags are {', '.join(FLAGS)}, and all else is written key=value"
+    return f"{word}: no such flag{meant(word, FLAGS) or others}"
+
+
+def _meant_word(word: str, sections: Collection[str]) -> str:
+    if word.endswith((".yaml", ".yml")) or isfile(word):
+        return f"; did you mean recipe={word}?"
+    known = {name: f"recipe={name}" for name in recipe_files()}
+    known |= {name: f"{name}=<name>" for name in [*sections, *OTHERS]} | {flag.strip("-"): flag for flag in FLAGS}
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean {known[close[0]]}?"
+    return f"; write {word}=<value>" if "." in word.strip(".") else "; write key=value, such as trainer.max_steps=2000"
+
+
+def source(words: dict[str, Text]) -> tuple[str, Traversable]:
+    """The name and the file of the recipe that `recipe=` or `resume=` means."""
+    if "resume" in words:
+        return _run(words["resume"])
+    files = recipe_files()
+    there_are = f"; there are {', '.join(files)}" if files else ""
+    if "recipe" not in words:
+        raise RecipeError([f"recipe: missing; write recipe=<name> or recipe=<path to a YAML file>{there_are}"])
+    wanted = str(words["recipe"])
+    path = Path(wanted)
+    if wanted in files:
+        return wanted, files[wanted]
+    if isfile(path):
+        run = path.name == "recipe.yaml" and any(exists(path.parent / part) for part in ("metrics.csv", "checkpoints"))
+        return (path.resolve().parent.parent.name if run else path.stem), path
+    if isdir(path) and isfile(path / "recipe.yaml"):
+        raise RecipeError([f"recipe: {wanted} is the folder of a run; write resume={wanted} to go on, or recipe={path / 'recipe.yaml'}"])
+    if path.stem in files and path.suffix:
+        raise RecipeError([f"recipe: there is no file {wanted}; did you mean recipe={path.stem}?"])
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or isdir(path):
+        raise RecipeError([f"recipe: there is no file {wanted}{_near_file(path)}"])
+    raise RecipeError([f"recipe: there is no {wanted}{_near_file(path, '.yaml') or nearest(wanted, list(files))}"])
+
+
+def _near_file(path: Path, suffix: str = "") -> str:
+    there = [str(path.parent / file.name) for file in path.parent.iterdir()] if isdir(path.parent) else []
+    exact = [name for name in there if suffix and name == f"{path}{suffix}"]
+    return f"; did you mean {exact[0]}?" if exact else "" if suffix else meant(str(path), there)
+
+
+def _run(folder: str) -> tuple[str, Traversable]:
+    """The recipe that a run keeps in its folder."""
+    path = Path(folder)
+    if isfile(path / "recipe.yaml"):
+        return path.resolve().parent.name, path / "recipe.yaml"
+    if isdir(path):
+        runs = sorted(str(file.parent) for file in [*path.glob("*/recipe.yaml"), *path.glob("*/*/recipe.yaml")])
+        latest = f"; did you mean resume={runs[-1]}?" if runs else ""
+        raise RecipeError([f"resume: {folder} has no recipe.yaml, so it is not the folder of a run{latest}"])
+    if isfile(path):
+        owner = next((parent for parent in path.parents if isfile(parent / "recipe.yaml")), None)
+        raise RecipeError([f"resume: {folder} is a file; write the folder of the run" + (f", resume={owner}" if owner else "")])
+    raise RecipeError([f"resume: there is no folder {folder}{_near_file(path)}"])
+
+
+def wrong_start(words: dict[str, Text]) -> list[str]:
+    """What is wrong with how the words want the run to start: anew, from weights, or where another stopped."""
+    errors = []
+    start = words.get("init_from")
+    if start is not None and not isfile(start):
+        inside = sorted(map(str, Path(start).glob("checkpoints/*.ckpt"))) if isdir(start) else []
+        hint = f"; did you mean init_from={inside[-1]}?" if inside else _near_file(Path(start))
+        errors.append(f"init_from: there is no file {start}{hint}")
+    if "resume" not in words:
+        return errors
+    for key in words:
+        section = key.partition(".")[0]
+        if key == "recipe":
+            errors.append("recipe: resume= reads the recipe of the run itself; leave one of them out")
+        elif key == "init_from":
+            errors.append("init_from: resume= goes on with the weights of the run; leave one of them out")
+        elif key != "resume" and section not in ("trainer", "logger") and key != "rounds.workers":
+            only = f"only {MAY_CHANGE} may change"
+            errors.append(f"{key}: resume= goes on with the same run, where {only}; init_from= starts a new one from its weights")
+    return errors

@@ -1,0 +1,95 @@
+"""Dashboard, the callback that shows validation images while a run goes on, and the cases that the report shows at its end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from weakseg.data.base import WeakData
+from weakseg.evidence import Evidence, Prediction
+from weakseg.loggers import tensorboard, wandb
+from weakseg.pictures import Case
+from weakseg.quality import harden
+from weakseg.rounds import Rounds
+from weakseg.segmenter import Segmenter
+
+
+class Dashboard(Callback):
+    """After each validation, shows a few fixed images in wandb or TensorBoard: weak labels, target, prediction and truth.
+
+    Arguments:
+        images: how many, spread evenly over the validation images.
+    """
+
+    def __init__(self, images: int = 8) -> None:
+        if images < 0:
+            raise ValueError(f"images should be at least 0, but it is {images}")
+        self.images = images
+        self._round = -2  # the round of these targets; -2 = none made yet
+        self._targets: list[Tensor | None] = []
+        self._before: list[Prediction] = []  # at the validation before, when the network was the one that a new round asks
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the images, from rank 0."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, (WandbLogger, TensorBoardLogger))]
+        data = getattr(trainer, "datamodule", None)
+        ours = isinstance(pl_module, Segmenter) and isinstance(data, WeakData) and self.images and len(data.validation)
+        if not loggers or not ours or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, Segmenter)
+        assert isinstance(data, WeakData)
+        rounds = [callback.round for callback in trainer.callbacks if isinstance(callback, Rounds)]  # type: ignore[attr-defined]
+        cases = self._cases(pl_module, data, rounds[0] if rounds else -1)
+        for logger in loggers:
+            log_pictures(logger, trainer.global_step, cases, pl_module.classes)
+
+    def _cases(self, segmenter: Segmenter, data: WeakData, round: int) -> list[Case]:
+        count = min(self.images, len(data.validation))
+        indices = [data.validation[place * len(data.validation) // count] for place in range(count)]
+        samples = [data.sample(index) for index in indices]
+        predictions = [segmenter.predict(evidence.image) for evidence, _ in samples]
+        if round != self._round:
+            asked = self._before or predictions
+            self._targets = [make_target(segmenter, evidence, asked[place], round) for place, (evidence, _) in enumerate(samples)]
+            self._round = round
+        self._before = predictions
+        return [
+            Case(evidence, target, _likeliest(prediction), truth, segmenter.scores.get(index))
+            for (evidence, truth), target, prediction, index in zip(samples, self._targets, predictions, indices, strict=True)
+        ]
+
+
+def make_case(segmenter: Segmenter, evidence: Evidence, truth: Tensor | None, round: int, score: float | None = None) -> Case:
+    """A validation image with what the network says of it, and the target that its evidence would get in this round."""
+    prediction = segmenter.predict(evidence.image)
+    return Case(evidence, make_target(segmenter, evidence, prediction, round), _likeliest(prediction), truth, score)
+
+
+def make_target(segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int) -> Tensor | None:
+    """The target of an image in this round, hard; None if the strategy makes none, or cannot from this image's evidence."""
+    strategy = segmenter.strategy
+    if round < 0 or any(getattr(evidence, need) is None for need in strategy.needs):
+        return None
+    try:
+        with torch.no_grad():
+            return harden(strategy.estimate(evidence, prediction if round else None))
+    except Exception as error:  # no training depends on this image: a picture less is better than a run less
+        warnings.warn(f"no target to show for image {evidence.id}: {type(error).__name__}: {error}", stacklevel=2)
+        return None
+
+
+def log_pictures(logger: Logger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
+    """Show the cases in a logger of wandb or TensorBoard; others show no pictures."""
+    if isinstance(logger, WandbLogger):
+        wandb.log_pictures(logger, step, cases, classes)
+    elif isinstance(logger, TensorBoardLogger):
+        tensorboard.log_pictures(logger, step, cases, classes)
+
+
+def _likeliest(prediction: Prediction) -> Tensor:
+    return prediction.probs.argmax(0).to(torch.uint8)

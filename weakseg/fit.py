@@ -1,0 +1,40 @@
+"""Train a segmentation network from a recipe: `python -m weakseg.fit recipe=boxes`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from weakseg.recipe import RecipeError, check, list_recipes, load, show, usage
+
+
+def main(argv: Sequence[str] | None = None) -> Path:
+    """Run what the words of a command line ask for; returns the folder of the run. Mistyped words exit with code 2."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    flags = {word for word in words if word.startswith("-")}
+    if not words or flags & {"--help", "-h"}:
+        _say(usage())
+    if "--list" in flags:
+        width = max(map(len, list_recipes()))
+        _say("\n".join(f"{name:{width}}  {line}" for name, line in list_recipes().items()))
+    try:
+        recipe = load([word for word in words if word != "--show"])
+        check(recipe)
+        if "--show" in flags:
+            _say(show(recipe))
+        from weakseg.run import fit  # torch and Lightning only now: a mistyped word was answered without them
+
+        return fit(recipe)
+    except RecipeError as error:
+        print("\n".join(error.errors), file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _say(text: str) -> None:
+    print(text)
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What a name in a recipe means, a class of ours or one from any module of the user's, and the object that is made of it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+import traceback
+import typing
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from weakseg.schema import Constructor, make, validate
+from weakseg.values import RecipeError, meant, nearest, one_line, shown
+
+
+def build(node: Mapping[str, Any], where: str, home: str, *, base: type | None = None, **given: Any) -> Any:
+    """The object that a node such as {"name": "fcn8s", "classes": 5} describes.
+
+    Arguments:
+        node: `name`, bare for one in the home's NAMES or dotted for any other, and arguments of that class or function.
+        where: the key of the node in the recipe, for error messages.
+        home: the package whose NAMES are known.
+        base: what a class of the user's has to be.
+        given: arguments that the program supplies, if there are such and the node does not have them.
+    """
+    constructor = lookup(node.get("name"), where, home, base)
+    return construct(constructor, {key: value for key, value in node.items() if key != "name"}, where, base, given)
+
+
+def construct(constructor: Constructor, node: Mapping[str, Any], where: str, base: type | None, given: Mapping[str, Any]) -> Any:
+    """The object of a class or function; what the node has wrong is raised as one RecipeError."""
+    try:
+        values = validate(constructor, node, given)
+    except RecipeError as error:
+        raise RecipeError([f"{where}.{line}" for line in error.errors]) from None
+    try:
+        made = make(constructor, values, **given)
+    except RecipeError:
+        raise
+    except Exception as error:
+        # what a constructor refuses, and a package that is not there, is the recipe's mistake; anything else is a mistake in the code
+        if isinstance(error, (ValueError, OSError, ImportError)) or type(error).__name__ == "MisconfigurationException":
+            raise RecipeError([f"{where}: {one_line(error)}"]) from error
+        raise
+    if base is not None and not isinstance(made, base):
+        raise RecipeError([f"{where}.name: expected a {base.__qualname__}, but {constructor.__qualname__} makes a {type(made).__name__}"])
+    return made
+
+
+def lookup(name: Any, where: str, home: str, base: type | None = None) -> Constructor:
+    """The class or function of a name: bare ones from the home package's list, dotted ones from any module of the user's."""
+    names: dict[str, str] = importlib.import_module(home).NAMES
+    errors = wrong_name(name, names)
+    if errors:
+        raise RecipeError([f"{where}.name: {errors}"])
+    found = imported(names.get(name, name), f"{where}.name")
+    if name not in names and base and isinstance(found, type) and not issubclass(found, base):
+        raise RecipeError([f"{where}.name: {name} is not a subclass of {base.__module__}.{base.__qualname__}"])
+    return found
+
+
+def wrong_name(name: Any, names: Mapping[str, str]) -> str:
+    """What is wrong with the `name:` of a section, as far as that can be known without an import; nothing for a right one."""
+    known = ", ".join(names)
+    if name is None:
+        return f"missing; there are {known}"
+    if not isinstance(name, str):
+        return f"expected a name, but it is {shown(name)}; there are {known}"
+    if name in names:
+        return ""
+    if "." not in name:
+        return f"there is no {name}{nearest(name, list(names))}"
+    right = all(part.isidentifier() for part in name.split("."))
+    return "" if right else f"{name} is no module and class; write my_module.MyClass"
+
+
+def imported(dotted: str, key: str) -> Constructor:
+    """What a dotted name means, with the current folder as a place for modules; a RecipeError says why there is nothing."""
+    module, _, attribute = dotted.rpartition(".")
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())
+    try:
+        holder = importlib.import_module(module)
+        found = getattr(holder, attribute, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise RecipeError([_broken(module, key, error)]) from error
+        raise RecipeError([f"{key}: there is no module {error.name}{_near_module(error.name)}"]) from None
+    except (Exception, SystemExit) as error:
+        raise RecipeError([_broken(module, key, error)]) from error
+    if found is None:
+        classes = [name for name, value in vars(holder).items() if isinstance(value, type)]
+        raise RecipeError([f"{key}: the module {module} has no {attribute}{meant(attribute, classes)}"])
+    if not callable(found):
+        raise RecipeError([f"{key}: {dotted} is neither a class nor a function, but {shown(found)[:60]}"])
+    return typing.cast(Constructor, found)
+
+
+def _broken(module: str, key: str, error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    at = "" if isinstance(error, SyntaxError) else f" ({os.path.basename(frame.filename)} line {frame.lineno})"
+    return f"{key}: importing {module} failed with {type(error).__name__}: {one_line(error)}{at}"
+
+
+def _near_module(name: str) -> str:
+    parent, dot, last = name.rpartition(".")
+    path = getattr(sys.modules[parent], "__path__", []) if parent else None
+    close = get_close_matches(last, [found.name for found in pkgutil.iter_modules(path)], n=1)
+    return f"; did you mean {parent}{dot}{close[0]}?" if close else ""
+
+
+def argument_names(dotted: str) -> list[str] | None:
+    """The keywords of a class or function, read from its source and not imported (torch takes seconds); None: they cannot be told."""
+    module, _, name = dotted.rpartition(".")
+    file = _source(module)
+    for node in ast.parse(file.read_bytes()).body if file else []:
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return argument_names(f"{node.module}.{alias.name}")
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return _keywords(node.args)
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return _class_keywords(node, module)
+    return None
+
+
+def _class_keywords(node: ast.ClassDef, module: str) -> list[str] | None:
+    inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
+    own = [argument for init in inits for argument in _keywords(init.args)[1:]]
+    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        own = [item.target.id for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
+    elif inits and not inits[0].args.kwarg:
+        return own
+    for base in node.bases:
+        above = argument_names(f"{module}.{base.id}") if isinstance(base, ast.Name) else None
+        if above is None:
+            return None
+        own += above
+    return own
+
+
+def _keywords(arguments: ast.arguments) -> list[str]:
+    return [argument.arg for argument in arguments.args + arguments.kwonlyargs]
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module, found without importing its parents."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top) if top else None
+    places = (Path(folder, *rest) for folder in spec.submodule_search_locations or []) if spec else ()
+    files = [file for place in places for file in (place.parent / f"{place.name}.py", place / "__init__.py")]
+    return next((file for file in [*files, Path(spec.origin)] if file.is_file()), None) if spec and spec.origin else None

@@ -1,0 +1,296 @@
+"""Recipes: a YAML file and key=value words on top of it become the objects of a run. Imports no torch until a class is needed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from yaml.representer import RepresenterError
+
+from weakseg.commandline import OTHERS, Words, list_recipes, parse, source, usage, wrong_start
+from weakseg.lookup import argument_names, build, construct, imported, lookup, wrong_name
+from weakseg.schema import Constructor, filled, unknown, validate
+from weakseg.values import Lines, RecipeError, Text, nearest, one_line, plain, read, read_yaml, shown, written
+
+__all__ = ["SECTIONS", "Recipe", "RecipeError", "build", "build_section", "check", "list_recipes", "load", "show", "to_yaml", "usage"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a section of a recipe describes."""
+
+    home: str = ""  # the package in whose NAMES its `name:` is looked up ...
+    target: str = ""  # ... or the one class that it always means
+    base: str = ""  # what a class of the user's has to be
+    default: str = ""  # the name, where a recipe gives none
+    given: tuple[str, ...] = ()  # arguments that the program supplies where the recipe does not
+    fixed: tuple[str, ...] = ()  # arguments that only the program supplies
+
+
+SECTIONS = {
+    "strategy": Section("weakseg.strategies", base="weakseg.strategy.Strategy", given=("classes",)),
+    "network": Section("weakseg.networks", base="torch.nn.Module", given=("classes",)),
+    "data": Section("weakseg.data", base="weakseg.data.base.WeakData"),
+    "rounds": Section(target="weakseg.rounds.Rounds"),
+    "optimizer": Section("weakseg.optimizers", base="weakseg.optimizers.Optimizer", default="adamw"),
+    "trainer": Section(
+        target="pytorch_lightning.Trainer",
+        given=("default_root_dir",),
+        fixed=("logger", "callbacks", "plugins", "use_distributed_sampler"),
+    ),
+    "logger": Section("weakseg.loggers", default="none"),
+}
+
+
+@dataclass
+class Recipe:
+    """A recipe file with the command line's words on top; values still as they were written."""
+
+    name: str
+    sections: dict[str, dict[str, Any]]
+    seed: int = 0
+    origins: dict[str, str] = field(default_factory=dict)  # of every key that is not a default: "recipe" or "command line"
+    resume: str | None = None
+    init_from: str | None = None
+    file: str = ""
+    lines: Lines = field(default_factory=dict)  # of the recipe's keys in that file
+
+    def located(self, line: str) -> str:
+        """An error line, with the line of the file when the value came from there."""
+        key = line.partition(": ")[0]
+        at = next((line for place, line in self.lines.items() if ".".join(place) == key), None)
+        if at is None or self.origins.get(key) == "command line":
+            return line
+        section = key.partition(".")[0]
+        switched = self.origins.get(f"{section}.name") == "command line" and "no such key" in line
+        drop = f"; {section}={self.sections[section]['name']} without .name drops the recipe's keys" if switched else ""
+        return f"{line}{drop} ({self.file} line {at})"
+
+
+def load(argv: Sequence[str]) -> Recipe:
+    """The recipe that the words of a command line ask for. Looks at sections and names only, which needs no torch.
+
+    Values stay as they were written until `check`. Whatever is wrong is raised as one RecipeError.
+    """
+    words = parse(argv, SECTIONS, [name for name, section in SECTIONS.items() if section.home])
+    values, errors = words.values, words.errors + wrong_start(words.values)
+    recipe = Recipe("", {name: {} for name in SECTIONS}, resume=_text(values, "resume"), init_from=_text(values, "init_from"))
+    content: dict[str, Any] = {}
+    complete = False
+    try:
+        recipe.name, file = source(values)
+        recipe.file = file.name if values.get("recipe") == recipe.name else str(file)
+        content, recipe.lines = read_yaml(_bytes(file), recipe.file)
+        complete = True
+    except RecipeError as error:
+        errors += error.errors
+    errors += _merge(recipe, content, words)
+    errors += [recipe.located(line) for line in _wrong_names(recipe, complete)]
+    if errors:
+        raise RecipeError(errors + [recipe.located(line) for line in _wrong_keys(recipe)])
+    return recipe
+
+
+def _bytes(file: Traversable) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise RecipeError([f"{file}: {error.strerror}"]) from None
+
+
+def _text(values: Mapping[str, Text], key: str) -> str | None:
+    return str(values[key]) if key in values else None
+
+
+def _merge(recipe: Recipe, content: Mapping[str, Any], words: Words) -> list[str]:
+    """Fills the recipe from its file, then from the words; returns what is wrong with that."""
+    errors = [recipe.located(line) for line in _take_file(recipe, {k: v for k, v in content.items() if k not in words.switched})]
+    recipe.lines = {place: line for place, line in recipe.lines.items() if place[0] not in words.switched}
+    for key, text in words.values.items():
+        section, *path = key.split(".")
+        if section in SECTIONS and path:
+            _put(recipe.sections[section], path, text)
+        elif section in SECTIONS:
+            errors.append(f"{key}: expected keys below it, such as {key}.<key>={text}")
+        elif section in ("seed", *OTHERS) and path:
+            errors.append(f"{key}: {section} has no keys below it; write {section}=<value>")
+    seed = words.values.get("seed", content.get("seed", 0))
+    everything = [*_paths(recipe.sections), *(["seed"] if "seed" in {**content, **words.values} else [])]
+    recipe.origins = {path: _origin(path, words) for path in everything}
+    for name, meaning in SECTIONS.items():
+        if meaning.default:
+            recipe.sections[name] = {"name": meaning.default, **recipe.sections[name]}
+    strangers = [key for key in content if key not in (*SECTIONS, "seed")]
+    strangers += [key for key in words.values if key.partition(".")[0] not in (*SECTIONS, "seed", *OTHERS)]
+    return errors + [recipe.located(line) for line in [*_set_seed(recipe, seed), *(_stranger(recipe, key) for key in strangers)]]
+
+
+def _take_file(recipe: Recipe, content: Mapping[str, Any]) -> list[str]:
+    errors = []
+    for key, node in content.items():
+        if key in SECTIONS and isinstance(node, str) and SECTIONS[key].home:
+            recipe.sections[key] = {"name": node}
+        elif key in SECTIONS and isinstance(node, dict):
+            recipe.sections[key] = node
+        elif key in SECTIONS and node is not None:
+            errors.append(f"{key}: expected keys below it, but it is {shown(node)}")
+    return errors
+
+
+def _put(node: dict[str, Any], path: Sequence[str], value: Text) -> None:
+    for part in path[:-1]:
+        if not isinstance(node.get(part), dict):
+            node[part] = {}
+        node = node[part]
+    node[path[-1]] = value
+
+
+def _paths(node: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The dotted keys of all values."""
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _paths(value, f"{above}{key}.")
+        elif value != {} or above:
+            yield f"{above}{key}"
+
+
+def _origin(path: str, words: Words) -> str:
+    return "command line" if any(f"{path}.".startswith(f"{key}.") for key in words.values) else "recipe"
+
+
+def _set_seed(recipe: Recipe, seed: Any) -> list[str]:
+    number = read(int, seed) if isinstance(seed, str) else seed
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**32:
+        return [f"seed: expected a whole number from 0 to {2**32 - 1}, but it is {shown(seed)}"]
+    recipe.seed = number
+    return []
+
+
+def _stranger(recipe: Recipe, key: str) -> str:
+    """What to say of a key in no section; when some section has an argument of that name, that one is meant."""
+    first, _, below = key.partition(".")
+    if first in OTHERS:
+        return f"{key}: belongs on the command line, not into a recipe"
+    if first in SECTIONS:  # only a file's key gets here
+        return f"{key}: dots are for the command line; in a file write {below} in a line of its own, indented, below {first}:"
+    for section in SECTIONS:
+        if first in (_arguments(recipe, section) or []):
+            return f"{key}: no such section; did you mean {section}.{key}?"
+    return f"{key}: no such section{nearest(first, [*SECTIONS, 'seed', *OTHERS], 'the sections are')}"
+
+
+def _names(section: str) -> Mapping[str, str]:
+    """The names that a section knows; none for a section that has no choice."""
+    home = SECTIONS[section].home
+    names: Mapping[str, str] = importlib.import_module(home).NAMES if home else {}
+    return names
+
+
+def _wrong_names(recipe: Recipe, complete: bool) -> list[str]:
+    """One line per `name:` that is wrong; one that is missing counts only when the recipe could be read completely."""
+    checked = [name for name in SECTIONS if SECTIONS[name].home and (complete or "name" in recipe.sections[name])]
+    wrong = {name: wrong_name(recipe.sections[name].get("name"), _names(name)) for name in checked}
+    return [f"{name}.name: {message}" for name, message in wrong.items() if message]
+
+
+def _arguments(recipe: Recipe, section: str) -> list[str] | None:
+    """The keywords of a section's class, from its source; None when that cannot tell."""
+    name = recipe.sections[section].get("name", "")
+    dotted = SECTIONS[section].target or (_names(section).get(name, name) if isinstance(name, str) else "")
+    try:
+        return argument_names(dotted)
+    except (OSError, SyntaxError, ValueError):  # the import will say what is wrong with that file
+        return None
+
+
+def _wrong_keys(recipe: Recipe) -> list[str]:
+    """The mistyped keys right below the sections, as `check` would find them, but without importing any class."""
+    lines = []
+    for section, meaning in SECTIONS.items():
+        names = _arguments(recipe, section)
+        for key in recipe.sections[section] if names is not None else ():
+            if key in meaning.fixed:
+                lines.append(f"{section}.{key}: weakseg sets this itself; leave it out")
+            elif key not in (names or ()) and not (key == "name" and meaning.home):
+                lines.append(f"{section}.{key}: {unknown(key, [name for name in names or () if name not in meaning.fixed])}")
+    return lines
+
+
+def check(recipe: Recipe) -> None:
+    """Turns all values into the types of the constructors; whatever is wrong in any section is raised as one RecipeError."""
+    errors: list[str] = []
+    for section, meaning in SECTIONS.items():
+        name = {"name": plain(recipe.sections[section].get("name"))} if meaning.home else {}
+        try:
+            constructor, node = _constructor(recipe, section)
+            recipe.sections[section] = {**name, **plain(validate(constructor, node, meaning.given, meaning.fixed))}
+        except RecipeError as error:
+            errors += [line if line.startswith(f"{section}.name:") else f"{section}.{line}" for line in error.errors]
+    if errors:
+        raise RecipeError([recipe.located(line) for line in errors])
+
+
+def _constructor(recipe: Recipe, section: str) -> tuple[Constructor, dict[str, Any]]:
+    """The class or function of a section, and the arguments that the recipe has for it."""
+    meaning, node = SECTIONS[section], dict(recipe.sections[section])
+    if meaning.target:
+        return imported(meaning.target, section), node
+    return lookup(node.pop("name", None), section, meaning.home, _base(section)), node
+
+
+def _base(section: str) -> Any:
+    return imported(SECTIONS[section].base, section) if SECTIONS[section].base else None
+
+
+def build_section(recipe: Recipe, section: str, **given: Any) -> Any:
+    """The object that a section describes; `given` are arguments that the program supplies where the recipe does not."""
+    constructor, node = _constructor(recipe, section)
+    try:
+        return construct(constructor, node, section, _base(section), given)
+    except RecipeError as error:
+        raise RecipeError([recipe.located(line) for line in error.errors]) from error.__cause__
+
+
+def to_yaml(recipe: Recipe, defaults: bool = False) -> str:
+    """The merged recipe as YAML that loads again to the same values; with the constructors' defaults, too, where asked for."""
+    lines = [line for line, _ in _written(recipe, defaults, objects=False)]
+    return "\n".join([f"# {recipe.name}, as it was run", *lines, ""])
+
+
+def show(recipe: Recipe) -> str:
+    """Every key of the recipe, and where its value comes from."""
+    lines = _written(recipe, defaults=True, objects=True)
+    width = max(len(line) for line, _ in lines)
+    return "\n".join(f"{line:{width}}  # {origin}" if origin else line for line, origin in lines)
+
+
+def _written(recipe: Recipe, defaults: bool, objects: bool) -> list[tuple[str, str]]:
+    """Lines of YAML and where their values come from; `objects`: also those that YAML cannot hold, as text."""
+    check(recipe)
+    lines: list[tuple[str, str]] = []
+    for section, meaning in SECTIONS.items():
+        node = recipe.sections[section]
+        if defaults:
+            constructor, own = _constructor(recipe, section)
+            name = {"name": node["name"]} if meaning.home else {}
+            node = {**name, **plain(filled(constructor, own, leave={*meaning.given, *meaning.fixed}))}
+        lines += _lines({section: node} if node else {}, "", "", recipe.origins, objects)
+    return [*lines, (f"seed: {recipe.seed}", recipe.origins.get("seed", "default"))]
+
+
+def _lines(node: Mapping[Any, Any], above: str, indent: str, origins: Mapping[str, str], objects: bool) -> list[tuple[str, str]]:
+    lines = []
+    for key, value in node.items():
+        path = f"{above}{key}"
+        if isinstance(value, dict) and value:
+            lines += [(f"{indent}{written(key)}:", ""), *_lines(value, f"{path}.", f"{indent}  ", origins, objects)]
+            continue
+        try:
+            lines.append((f"{indent}{written(key)}: {written(value)}", origins.get(path, "default")))
+        except RepresenterError:
+            if objects:
+                lines.append((f"{indent}{written(key)}: {written(one_line(value))}", "default"))
+    return lines

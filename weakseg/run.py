@@ -1,0 +1,157 @@
+"""One run from a recipe: build the parts, train, measure, and leave a folder that tells all of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+
+from weakseg.checkpoints import Checkpoints, WholeFiles
+from weakseg.dashboard import Dashboard, make_case
+from weakseg.files import only_user, write_whole
+from weakseg.loggers.record import Record, read_record
+from weakseg.networks.weights import load_state, read_weights
+from weakseg.recipe import Recipe, RecipeError, build_section, to_yaml
+from weakseg.ranks import rank
+from weakseg.report import write_report
+from weakseg.rounds import Rounds
+from weakseg.segmenter import Segmenter
+from weakseg.summary import print_summary, summary_rows
+from weakseg.timing import Timing
+
+GALLERY = 12  # validation images in the report, worst first
+
+
+def fit(recipe: Recipe) -> Path:
+    """Train as a recipe says, or go on with a run that was stopped; returns the folder of the run."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its greetings would push ours off the screen
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    pl.seed_everything(recipe.seed, verbose=False)
+    data, segmenter, rounds = _build(recipe)
+    root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
+    with _folder(recipe, root) as folder:
+        trainer: Any = build_section(
+            recipe,
+            "trainer",
+            default_root_dir=root,
+            logger=_loggers(recipe, folder),
+            callbacks=[rounds, Timing(), Dashboard(), Checkpoints(folder / "checkpoints")],
+            plugins=[WholeFiles()],
+            use_distributed_sampler=False,
+        )
+        trainer.fit(segmenter, datamodule=data, ckpt_path=_last(recipe, folder), weights_only=True)
+        if trainer.state.status != "finished":
+            raise SystemExit(143)  # SIGTERM: the scheduler must not take this for a finished run
+        if len(data.validation) and segmenter.validated_at != trainer.global_step:
+            trainer.validate(segmenter, datamodule=data, verbose=False)
+        if trainer.is_global_zero:
+            _tell(recipe, folder, segmenter, rounds, data)
+        return Path(trainer.strategy.broadcast(str(folder)))
+
+
+def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
+    data: Any = build_section(recipe, "data")
+    network: Any = build_section(recipe, "network", classes=len(data.classes))
+    strategy: Any = build_section(recipe, "strategy", classes=len(data.classes))
+    optimizer: Any = build_section(recipe, "optimizer")
+    segmenter = Segmenter(network, strategy, data.classes, optimizer)
+    if recipe.init_from:
+        source = Path(recipe.init_from)
+        content = read_weights(source)
+        state = {
+            name.removeprefix("network."): value for name, value in content.get("state_dict", {}).items() if name.startswith("network.")
+        }
+        try:
+            load_state(network, state, source)
+        except ValueError as error:
+            raise RecipeError([f"init_from: {error}"]) from error
+    rounds: Any = build_section(recipe, "rounds")
+    return data, segmenter, rounds
+
+
+def _loggers(recipe: Recipe, folder: Path) -> list[Any]:
+    record = Record(folder)
+    last = _last(recipe, folder)
+    record.rewind(0 if last is None else read_weights(last)["global_step"])
+    extra: Any = build_section(recipe, "logger")
+    return [record, *extra.build(folder, recipe.sections)]
+
+
+def _last(recipe: Recipe, folder: Path) -> Path | None:
+    """The checkpoint to go on from; None for a new run, and for one that was stopped before its first checkpoint."""
+    last = folder / "checkpoints" / "last.ckpt"
+    return last if recipe.resume is not None and last.is_file() else None
+
+
+@contextmanager
+def _folder(recipe: Recipe, root: Path) -> Iterator[Path]:
+    """The folder of the run, which rank 0 makes and keeps to itself; other ranks write nothing."""
+    if rank() != 0:
+        yield Path(recipe.resume or root)
+        return
+    if recipe.resume is not None:
+        folder = Path(recipe.resume)
+    else:
+        folder = root / recipe.name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        folder.mkdir(parents=True)
+        write_whole(folder / "recipe.yaml", to_yaml(recipe).encode())
+    with only_user(folder):
+        print(f"run folder: {folder}", file=sys.stderr)
+        try:
+            yield folder
+        except BaseException:
+            print(f"\nstopped; go on with: python -m weakseg.fit resume={folder}", file=sys.stderr)
+            raise
+
+
+def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, data: Any) -> None:
+    """The table on the screen, and the report."""
+    rows = read_record(folder / "metrics.csv")
+    final = {name: float(value) for row in rows for name, value in row.items() if name.startswith("val/") and value}
+    final |= rounds.figures
+    worst = sorted(segmenter.scores.items(), key=lambda item: -math.inf if math.isnan(item[1]) else item[1])[:GALLERY]
+    print_summary(summary_rows(final, segmenter.classes), Console())
+    cases = []
+    for index, score in worst:
+        evidence, truth = data.sample(index)
+        cases.append(make_case(segmenter, evidence, truth, rounds.round, score))
+    report = folder / "report.html"
+    write_report(
+        report,
+        title=f"{recipe.name}: {folder.name}",
+        classes=segmenter.classes,
+        figures=rows,
+        final=final,
+        confusion=segmenter.confusion if segmenter.confusion.any() else None,
+        cases=cases,
+        recipe=to_yaml(recipe),
+        notes=_notes(recipe, segmenter),
+    )
+    print(f"report: {report}")
+
+
+def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:
+    weights = recipe.sections.get("network", {}).get("weights")
+    return [
+        f"weakseg {_version('weakseg')}, torch {_version('torch')}, pytorch-lightning {_version('pytorch-lightning')}; seed {recipe.seed}",
+        f"network: {type(segmenter.network).__name__}, initial weights: {recipe.init_from or weights or 'random'}",
+        "figures are of the last weights, not of the best ones; IoU is taken from one confusion matrix over all images at their own size",
+    ]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a bare checkout
+        return "from a checkout"

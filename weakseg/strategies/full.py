@@ -1,0 +1,32 @@
+"""Full supervision: the marks are the labels."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from weakseg.evidence import Evidence, Prediction
+from weakseg.strategy import Strategy
+
+
+class Full(Strategy):
+    """Believe the marks as they are, and nothing else.
+
+    With whole masks this is ordinary supervised training, the yardstick for every weaker kind of evidence. With points or scribbles
+    it trains on the marked pixels alone ("partial cross-entropy"), the simplest thing that works: pixels nobody marked are 255 and
+    teach nothing. Estimates once, needs no network.
+
+    >>> import torch
+    >>> marks = torch.tensor([[1, 255]], dtype=torch.uint8)
+    >>> Full().estimate(Evidence("a", torch.zeros(3, 1, 2, dtype=torch.uint8), marks=marks), None)
+    tensor([[  1, 255]], dtype=torch.uint8)
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("marks",)
+
+    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        """The marks of the image."""
+        evidence.need(*self.needs)
+        assert evidence.marks is not None  # need() has seen to it
+        return evidence.marks.clone()

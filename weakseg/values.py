@@ -1,0 +1,280 @@
+"""Values as a person writes them, on a command line or in YAML, and the types that they become."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import yaml
+
+Lines = dict[tuple[str, ...], int]
+
+BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|inf)")
+NONE = type(None)
+QUOTE = "write what is meant as text in quotes"
+NAMES: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    Path: "a path",
+    Any: "any value",
+    NONE: "none",
+}
+
+
+class RecipeError(ValueError):
+    """Everything wrong with a recipe or a command line, one line each in `errors`."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = list(errors)
+
+
+class Text(str):
+    """A value as a person typed it: the type of the argument it is meant for decides what it becomes."""
+
+
+def meant(word: str, names: Iterable[str]) -> str:
+    """The end of an error message about a mistyped name: the name that was meant, or nothing.
+
+    >>> meant("boxs", ["boxes", "tags"])
+    '; did you mean boxes?'
+    """
+    known = {name.lower(): name for name in names}
+    close = get_close_matches(word.lower(), known, n=1)
+    return f"; did you mean {known[close[0]]}?" if close else ""
+
+
+def nearest(word: str, names: Sequence[str], all_of_them: str = "there are") -> str:
+    """Like `meant`, but where no name is near it lists all of them."""
+    return meant(word, names) or (f"; {all_of_them} {', '.join(names)}" if names else "")
+
+
+def one_line(error: BaseException | str) -> str:
+    return " ".join(str(error).split())
+
+
+def shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    text = repr(str(value)) if isinstance(value, str) else str(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def members(hint: Any) -> tuple[Any, ...]:
+    """The types that a union admits; of any other type itself."""
+    if typing.get_origin(hint) is Annotated:
+        return members(hint.__origin__)
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return tuple(kind for member in typing.get_args(hint) for kind in members(member))
+    return (hint,)
+
+
+def choices(hint: Any) -> list[Any]:
+    """The values of the literals that a type admits."""
+    return [value for kind in members(hint) if typing.get_origin(kind) is Literal for value in typing.get_args(kind)]
+
+
+def describe(hint: Any) -> str:
+    """The type in a user's words.
+
+    >>> describe(int | None)
+    'a whole number or none'
+    >>> describe(list[float])
+    'a list (each entry a number)'
+    """
+    kinds = members(hint)
+    words = [_described(kind) for kind in kinds if not (kind is int and float in kinds)]
+    known = [word for word in words if word and word != NAMES[NONE]]
+    if not known:
+        known = [f"{getattr(kinds[0], '__name__', kinds[0])}, an object that no recipe can write"]
+    return " or ".join(dict.fromkeys(known)) + (" or none" if NONE in kinds else "")
+
+
+def _described(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return " or ".join(map(str, typing.get_args(kind)))
+    inner = typing.get_args(kind)
+    if _is(kind, tuple) and inner and ... not in inner:
+        return f"{len(inner)} values ({', '.join(map(describe, inner))})"
+    if _is(kind, Mapping):
+        return "keys with values below it"
+    if kind is not str and _is(kind, Collection):
+        return f"a list (each entry {describe(inner[0])})" if inner else "a list"
+    return NAMES.get(kind, "")
+
+
+def _is(kind: Any, family: type) -> bool:
+    """Whether a type such as list[int] is of a family such as Sequence."""
+    origin = typing.get_origin(kind) or kind
+    return isinstance(origin, type) and (issubclass(origin, family) or (origin is Iterable and family is Collection))
+
+
+def read(hint: Any, value: Any) -> Any:
+    """The value with every text in it turned into what the type asks for; what does not fit stays as it is.
+
+    >>> read(float, Text("1e-3")), read(str, Text("2008_000008")), read(list[int] | None, Text("6,12,18"))
+    (0.001, '2008_000008', [6, 12, 18])
+    """
+    kinds = members(hint)
+    if isinstance(value, Text) or (isinstance(value, str) and str not in kinds and Any not in kinds):
+        value = _from_text(hint, kinds, value)
+    if isinstance(value, bool) and not any(kind in (bool, Any) for kind in kinds) and value not in choices(hint):
+        quote = f"; {QUOTE}" if str in kinds else ""
+        raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}{quote}")  # True would pass for the number 1
+    if isinstance(value, Mapping):
+        key, entry = next((typing.get_args(kind) for kind in kinds if _is(kind, Mapping) and typing.get_args(kind)), (Any, Any))
+        return {read(key, k): read(entry, v) for k, v in value.items()}
+    if isinstance(value, list):
+        inner = next((typing.get_args(kind) for kind in kinds if _lists(kind)), ()) or (Any,)
+        entries = inner if len(inner) == len(value) and ... not in inner else (inner[0],) * len(value)
+        return [read(entry, item) for entry, item in zip(entries, value, strict=True)]
+    return value
+
+
+def _lists(kind: Any) -> bool:
+    return kind is Any or (kind is not str and _is(kind, Collection) and not _is(kind, Mapping))
+
+
+def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
+    untyped, low = Any in kinds, text.lower()
+    for choice in choices(hint):
+        if text == (shown(choice) if isinstance(choice, bool) else str(choice)):
+            return choice
+    if low in ("null", "none") and (NONE in kinds or untyped):
+        return None
+    if low in BOOLS and (bool in kinds or untyped):
+        return BOOLS[low]
+    if (text[:1] == "[" and any(map(_lists, kinds))) or (text[:1] == "{" and any(kind is Any or _is(kind, Mapping) for kind in kinds)):
+        return _from_brackets(text)
+    number = _number(text, int in kinds or untyped, float in kinds or untyped)
+    if number is not None:
+        return number
+    if str in kinds or Path in kinds or untyped or not any(map(_lists, kinds)):
+        return str(text)
+    entries = [entry.strip() for entry in text.removesuffix(",").split(",")]
+    if "" in entries:
+        raise ValueError(f"{shown(text)} has an empty entry; write a list as a,b,c or, with nothing in it, as []")
+    return [Text(entry) for entry in entries]
+
+
+def _number(text: str, whole: bool, real: bool) -> int | float | None:
+    if not (whole or real) or not NUMBER.fullmatch(text):
+        return None
+    if whole and text.lstrip("+-").isdecimal() and len(text) < 400:  # Python refuses to read longer ones
+        return int(text)
+    value = float(text)
+    return value if real else int(value) if value.is_integer() else None  # 1e4 is a whole number too
+
+
+def _from_brackets(text: str) -> Any:
+    try:
+        return _as_text(yaml.load(text, yaml.BaseLoader))  # reads nothing but lists, mappings and text
+    except yaml.YAMLError:
+        raise ValueError(f"{shown(text)} cannot be read; write a list as [a, b, c]") from None
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {Text(key): _as_text(entry) for key, entry in value.items()}
+    return [_as_text(entry) for entry in value] if isinstance(value, list) else Text(value)
+
+
+class _Loader(yaml.SafeLoader):
+    """safe_load, with keys as written (`on:` is no boolean) and 1e-3 a number, as everybody means it."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        return {Text(key.value): self.construct_object(value, deep=True) for key, value in node.value}
+
+
+class _Dumper(yaml.SafeDumper):
+    """safe_dump, every value on one line."""
+
+
+_EXPONENT = re.compile(r"[-+]?(?:\d+|\.\d+)[eE][-+]?\d+$|[-+]?\d+\.\d*[eE]\d+$")
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, None if text.splitlines() in ([], [text]) else '"')
+)
+
+
+def read_yaml(content: bytes, file: str) -> tuple[dict[str, Any], Lines]:
+    """A YAML mapping and the line of each of its keys; a RecipeError names the file and the lines of all that is wrong."""
+    try:
+        loader = _Loader(content.decode("utf-8-sig"))
+        root = loader.get_single_node()
+        if root is None:
+            raise RecipeError([f"{file}: the file is empty; a recipe names at least a strategy, a network and data"])
+        lines: Lines = {}
+        errors: list[str] = []
+        _walk(root, (), file, lines, errors, set())
+        data = None if errors else loader.construct_document(root)
+    except UnicodeDecodeError as error:
+        raise RecipeError([f"{file}: byte {error.start} is not UTF-8 text; save the file as UTF-8"]) from None
+    except yaml.MarkedYAMLError as error:
+        at = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise RecipeError([f"{file}{at}: {one_line(error.problem or error.context or '')}"]) from None
+    except (yaml.YAMLError, ValueError) as error:  # a control character, or a date that no calendar has
+        raise error if isinstance(error, RecipeError) else RecipeError([f"{file}: {one_line(error)}"]) from None
+    if not errors and not isinstance(data, dict):
+        errors = [f"{file} line 1: expected sections such as `strategy:`, but it is {shown(data)[:40]}"]
+    if errors:
+        raise RecipeError(errors)
+    return data or {}, lines
+
+
+def _walk(node: yaml.Node, path: tuple[str, ...], file: str, lines: Lines, errors: list[str], seen: set[int]) -> None:
+    """Notes the line of every key, and everything that plain YAML without references does not have."""
+    if id(node) in seen:
+        at = f"{file} line {node.start_mark.line + 1}"
+        errors.append(f"{at}: this value is used again by a reference (&name, *name), which recipes do not have; write it out")
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            at, place = key.start_mark.line + 1, (*path, str(key.value))
+            if not isinstance(key, yaml.ScalarNode):
+                errors.append(f"{file} line {at}: a key must be text")
+            elif place in lines:
+                errors.append(f"{file} line {at}: {'.'.join(place)} is given in line {lines[place]} already; keep one")
+            lines.setdefault(place, at)
+            _walk(value, place, file, lines, errors, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _walk(item, (*path, str(index)), file, lines, errors, seen)
+
+
+def plain(value: Any) -> Any:
+    """The value as lists, dicts, text and numbers, which YAML can hold; what has no such form stays as it is."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+    if isinstance(value, Mapping):
+        return {plain(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(entry) for entry in value), key=str)
+    if isinstance(value, Enum):
+        return plain(value.value)
+    return str(value) if isinstance(value, (str, Path, timedelta)) else value
+
+
+def written(value: object) -> str:
+    """The value as YAML on one line, from which it is read as the same value.
+
+    >>> written(["2008_000008", "yes", 0.001, None])
+    "['2008_000008', 'yes', 0.001, null]"
+    """
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...")
