@@ -46,9 +46,9 @@ class Squares(WeakData):
 class TinyNet(nn.Module):
     """A few weights, with batch norm and dropout so that chance and statistics matter."""
 
-    def __init__(self, classes: int = 3) -> None:
+    def __init__(self, classes: int = 3, dropout: float = 0.1) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1))
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(dropout))
         self.head = nn.Conv2d(8, classes, 1)
 
     def features(self, image: Tensor) -> Tensor:

@@ -20,10 +20,9 @@ EVERYTHING = "everything above"
 # One row per room, downhill: a row names rooms further up only, and with them comes whatever those may import.
 # "data.store" is a room of its own inside data.
 ROOMS = {
-    **dict.fromkeys(["lazy", "files", "fingerprint", "ranks", "progress", "timing", "values"], ""),  # the ground: nothing of weakseg
-    **dict.fromkeys(["commandline", "schema"], "values"),
-    "lookup": "schema",
-    "recipe": "commandline lookup lazy",
+    **dict.fromkeys(["lazy", "files", "fingerprint", "ranks", "timing", "curves", "grammar"], ""),  # the ground: nothing of weakseg
+    "progress": "ranks",
+    "recipe": "grammar lazy",
     "evidence": "",
     "functional": "evidence",
     "networks": "functional lazy",
@@ -38,11 +37,11 @@ ROOMS = {
     "survey": "estimation data fingerprint progress",
     "rounds": "segmenter quality survey",
     "checkpoints": "files ranks",
-    "loggers": "files lazy",
     "summary": "functional",
-    "pictures": "functional",
-    "report": "pictures summary",
-    "dashboard": "pictures summary loggers",
+    "pictures": "functional files",
+    "report": "pictures summary curves",
+    "loggers": "pictures ranks lazy",
+    "dashboard": "loggers rounds",
     **dict.fromkeys(["run", "fit", ""], EVERYTHING),  # the last one is weakseg/__init__.py: the public names, lazily
 }
 LONGEST_FILE = 300

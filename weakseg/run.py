@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
 from rich.console import Console
+from torch import nn
 
 from weakseg.checkpoints import Checkpoints, WholeFiles
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, write_whole
 from weakseg.loggers.record import Record, read_record
 from weakseg.networks.weights import load_state, read_weights
-from weakseg.recipe import Recipe, RecipeError, build_section, to_yaml
 from weakseg.ranks import rank
+from weakseg.recipe import Recipe, RecipeError, build_section, to_yaml
 from weakseg.report import write_report
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
@@ -36,17 +38,23 @@ GALLERY = 12  # validation images in the report, worst first
 def fit(recipe: Recipe) -> Path:
     """Train as a recipe says, or go on with a run that was stopped; returns the folder of the run."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its greetings would push ours off the screen
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")  # its own quarrel with torch
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = _build(recipe)
     root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
     with _folder(recipe, root) as folder:
+        settings = recipe.sections.get("trainer", {})
+        callbacks: list[Any] = [rounds, Timing(), Dashboard()]
+        if settings.get("enable_checkpointing") is not False:
+            callbacks.append(Checkpoints(folder / "checkpoints"))
+        if settings.get("enable_progress_bar") is not False:
+            callbacks.append(TQDMProgressBar(1 if sys.stdout.isatty() else 50))  # of the kind that rounds have, too
         trainer: Any = build_section(
             recipe,
             "trainer",
             default_root_dir=root,
             logger=_loggers(recipe, folder),
-            callbacks=[rounds, Timing(), Dashboard(), Checkpoints(folder / "checkpoints")],
+            callbacks=callbacks,
             plugins=[WholeFiles()],
             use_distributed_sampler=False,
         )
@@ -61,23 +69,33 @@ def fit(recipe: Recipe) -> Path:
 
 
 def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
+    """Data, network with strategy, and rounds; what their constructors refuse is told for all of them at once."""
     data: Any = build_section(recipe, "data")
-    network: Any = build_section(recipe, "network", classes=len(data.classes))
-    strategy: Any = build_section(recipe, "strategy", classes=len(data.classes))
-    optimizer: Any = build_section(recipe, "optimizer")
-    segmenter = Segmenter(network, strategy, data.classes, optimizer)
-    if recipe.init_from:
-        source = Path(recipe.init_from)
-        content = read_weights(source)
-        state = {
-            name.removeprefix("network."): value for name, value in content.get("state_dict", {}).items() if name.startswith("network.")
-        }
+    errors: list[str] = []
+    parts: dict[str, Any] = {}
+    for section in ("network", "strategy", "optimizer", "rounds"):
         try:
-            load_state(network, state, source)
-        except ValueError as error:
-            raise RecipeError([f"init_from: {error}"]) from error
-    rounds: Any = build_section(recipe, "rounds")
-    return data, segmenter, rounds
+            parts[section] = build_section(
+                recipe, section, **({"classes": len(data.classes)} if section in ("network", "strategy") else {})
+            )
+        except RecipeError as error:
+            errors += error.errors
+    if recipe.init_from and "network" in parts:
+        errors += _start_from(parts["network"], Path(recipe.init_from))
+    if errors:
+        raise RecipeError(errors)
+    return data, Segmenter(parts["network"], parts["strategy"], data.classes, parts["optimizer"]), parts["rounds"]
+
+
+def _start_from(network: nn.Module, source: Path) -> list[str]:
+    """Load the network's weights from a checkpoint; returns what is wrong with it."""
+    try:
+        content = read_weights(source).get("state_dict", {})
+        state = {name.removeprefix("network."): value for name, value in content.items() if name.startswith("network.")}
+        load_state(network, state, source)
+    except ValueError as error:
+        return [f"init_from: {error}"]
+    return []
 
 
 def _loggers(recipe: Recipe, folder: Path) -> list[Any]:

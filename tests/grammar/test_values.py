@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from weakseg.values import Text, describe, read, read_yaml, written
+from weakseg.grammar.values import Text, describe, read, read_yaml, written
 
 
 @pytest.mark.parametrize(

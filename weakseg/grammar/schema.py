@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from weakseg.values import NONE, QUOTE, RecipeError, choices, describe, meant, members, nearest, one_line, read, shown
+from weakseg.grammar.values import NONE, QUOTE, RecipeError, choices, describe, meant, members, nearest, one_line, read, shown
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -91,6 +91,8 @@ def unknown(key: str, names: Sequence[str]) -> str:
         return f"dots are for the command line; in a file write {key.rpartition('.')[2]} below {key.rpartition('.')[0]}"
     if deeper:
         return f"no such key; did you mean {deeper[0]}?"
+    if len(tops) > 20:
+        return "no such key" + (meant(key, tops) or f"; leave it out, and --show lists all {len(tops)}")
     return "no such key" + (nearest(key, tops, "the keys are") if tops else "; there are no keys here")
 
 

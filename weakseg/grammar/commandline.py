@@ -10,7 +10,7 @@ from os.path import exists, isdir, isfile  # unlike Path's, these answer for nam
 from pathlib import Path
 from typing import NamedTuple
 
-from weakseg.values import RecipeError, Text, meant, nearest
+from weakseg.grammar.values import RecipeError, Text, meant, nearest
 
 FLAGS = ("--help", "--list", "--show")
 OTHERS = ("recipe", "resume", "init_from")  # keys that are no sections

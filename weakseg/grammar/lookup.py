@@ -10,13 +10,13 @@ import pkgutil
 import sys
 import traceback
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from weakseg.schema import Constructor, make, validate
-from weakseg.values import RecipeError, meant, nearest, one_line, shown
+from weakseg.grammar.schema import Constructor, make, validate
+from weakseg.grammar.values import RecipeError, meant, nearest, one_line, shown
 
 
 def build(node: Mapping[str, Any], where: str, home: str, *, base: type | None = None, **given: Any) -> Any:
@@ -33,12 +33,19 @@ def build(node: Mapping[str, Any], where: str, home: str, *, base: type | None =
     return construct(constructor, {key: value for key, value in node.items() if key != "name"}, where, base, given)
 
 
-def construct(constructor: Constructor, node: Mapping[str, Any], where: str, base: type | None, given: Mapping[str, Any]) -> Any:
-    """The object of a class or function; what the node has wrong is raised as one RecipeError."""
+def validated(
+    constructor: Constructor, node: Mapping[str, Any], where: str, given: Collection[str], fixed: Collection[str] = ()
+) -> dict[str, Any]:
+    """The node's values as the constructor's types; each line of a RecipeError begins with the whole key."""
     try:
-        values = validate(constructor, node, given)
+        return validate(constructor, node, given, fixed)
     except RecipeError as error:
         raise RecipeError([f"{where}.{line}" for line in error.errors]) from None
+
+
+def construct(constructor: Constructor, node: Mapping[str, Any], where: str, base: type | None, given: Mapping[str, Any]) -> Any:
+    """The object of a class or function; what is wrong with it is raised as one RecipeError."""
+    values = validated(constructor, node, where, given)
     try:
         made = make(constructor, values, **given)
     except RecipeError:
