@@ -19,7 +19,7 @@ from weakseg.recipe import list_recipes
 from weakseg.strategies import BoxesCRF
 
 SMALL = ["data.train=6", "data.val=3", "data.size=32", "data.batch_size=2", "rounds.workers=0", "trainer.enable_progress_bar=false"]
-TINY = ["network.name=tests.small.TinyNet", "network.classes=5"]
+TINY = ["network=tests.small.TinyNet", "network.classes=5"]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["data.train=8", "data.val=5", "data.size=32", "network.name=tests.small.TinyNet", "network.classes=5"]
+SMALL = ["data.train=8", "data.val=5", "data.size=32", "network=tests.small.TinyNet", "network.classes=5"]
 WORDS = ["recipe=boxes", *SMALL, "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "trainer.enable_progress_bar=false"]
 TWO = ["trainer.strategy=ddp", "trainer.devices=2"]
 

@@ -1,0 +1,92 @@
+"""The toy set: drawn pictures whose truth is known, with any kind of evidence. Needs no download and no disk."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weakseg.data.base import WeakData
+from weakseg.data.derive import boxes_of, large_of, points_of, scribbles_of, tags_of
+from weakseg.data.drawing import CLASSES, Scene, draw_scene
+from weakseg.evidence import Evidence
+
+Annotation = Literal["masks", "boxes", "points", "scribbles", "tags"]
+REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw them again
+
+
+class Toy(WeakData):
+    """Drawn pictures of leaves, wheels, fish and umbrellas; the last `val` of them are only measured on.
+
+    Arguments:
+        train: how many images are trained on.
+        val: how many further images are measured on.
+        size: side of the square images in pixels.
+        evidence: what is annotated, and nothing else is given: masks (marks on every pixel), boxes (boxes, tags, large),
+            points (marks and tags), scribbles (marks and tags) or tags (tags, large).
+        drawing_seed: another number draws other images.
+    """
+
+    classes = CLASSES
+
+    def __init__(
+        self,
+        train: int = 200,
+        val: int = 60,
+        size: int = 96,
+        evidence: Annotation = "boxes",
+        drawing_seed: int = 0,
+        **loading: Any,
+    ) -> None:
+        super().__init__(**loading)
+        for name, value, least in (("train", train, 1), ("val", val, 0), ("size", size, 32), ("drawing_seed", drawing_seed, 0)):
+            if value < least:
+                raise ValueError(f"{name} of the toy set should be at least {least}, but it is {value}")
+        if evidence not in get_args(Annotation):
+            raise ValueError(f"evidence of the toy set should be one of {', '.join(get_args(Annotation))}, but it is {evidence}")
+        self.size, self.evidence, self.drawing_seed = size, evidence, drawing_seed
+        self.images = train + val
+        self.validation = range(train, self.images)
+        self._drawn: dict[int, tuple[Evidence, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return self.images
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor]:
+        """The evidence and the truth of an image; they depend on the drawing seed, the size and the index alone."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"there is no image {index}; the toy set has images 0 to {len(self) - 1}")
+        if index not in self._drawn:
+            if len(self._drawn) >= REMEMBERED:
+                self._drawn.pop(next(iter(self._drawn)))
+            self._drawn[index] = self._draw(index)
+        return self._drawn[index]
+
+    def _draw(self, index: int) -> tuple[Evidence, Tensor]:
+        scene = draw_scene(np.random.default_rng([self.drawing_seed, index]), self.size)
+        image = torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()
+        truth = torch.from_numpy(scene.truth)
+        # a stream of its own: which evidence is asked for must not change the picture
+        annotated = self._annotate(scene, truth, np.random.default_rng([self.drawing_seed, index, 1]))
+        return Evidence(f"toy-{index:05d}", image, **annotated), truth
+
+    def _annotate(self, scene: Scene, truth: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+        """What a person who is asked for this kind of evidence, and no other, would have given."""
+        instances, count = torch.from_numpy(scene.instances), len(self.classes)
+        match self.evidence:
+            case "masks":
+                return {"marks": truth.clone()}
+            case "boxes":
+                boxes, labels = boxes_of(instances, scene.classes)
+                return {"tags": tags_of(truth, count), "boxes": boxes, "box_classes": labels, "large": large_of(truth, count)}
+            case "points":
+                return {"tags": tags_of(truth, count), "marks": points_of(truth, instances, rng)}
+            case "scribbles":
+                return {"tags": tags_of(truth, count), "marks": scribbles_of(truth, rng)}
+            case "tags":
+                return {"tags": tags_of(truth, count), "large": large_of(truth, count)}
+
+    def __getstate__(self) -> dict[str, Any]:  # loader processes draw their own
+        return {**super().__getstate__(), "_drawn": {}}

@@ -1,0 +1,31 @@
+"""Runs in TensorBoard, if it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from weakseg.loggers.base import View
+from weakseg.pictures import Case, side_by_side
+
+
+class TensorBoard(View):
+    """Shows a run in TensorBoard: `tensorboard --logdir runs`."""
+
+    def __init__(self) -> None:
+        if not (find_spec("tensorboard") or find_spec("tensorboardX")):
+            raise ModuleNotFoundError('tensorboard is not installed; run: pip install "weakseg[tensorboard]"')
+
+    def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
+        """A logger that writes into `tensorboard` in the run's folder."""
+        return [TensorBoardLogger(folder, name="tensorboard", version="")]
+
+
+def log_pictures(logger: TensorBoardLogger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
+    """Show evidence, target, prediction and truth of each image in one row."""
+    for case in cases:
+        logger.experiment.add_image(f"val/{case.evidence.id}", side_by_side(case, len(classes)), step)
