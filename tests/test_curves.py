@@ -1,3 +1,4 @@
+import itertools
 import math
 import xml.etree.ElementTree as ET
 
@@ -29,7 +30,7 @@ def test_ticks_are_round_evenly_spaced_and_enclose(low: float, high: float) -> N
     assert marks[0] <= low
     assert marks[-1] >= high
     assert 3 <= len(marks) <= 8
-    steps = [b - a for a, b in zip(marks, marks[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(marks)]
     assert all(math.isclose(step, steps[0], rel_tol=1e-6) for step in steps)
     assert round(steps[0] / 10 ** math.floor(math.log10(steps[0]) + 1e-9), 6) in (1, 2, 5)
 

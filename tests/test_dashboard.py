@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from tests.small import Refine, Squares, TinyNet, trainer
-from weakseg.dashboard import Dashboard, make_case
+from weakseg.dashboard import Dashboard, make_case, make_target
 from weakseg.evidence import Evidence, Prediction
 from weakseg.loggers.record import Record
 from weakseg.pictures import Case
@@ -57,7 +57,7 @@ def test_the_same_images_after_each_validation_with_the_targets_of_the_round(tmp
     segmenter, data = fit(tmp_path, Refine(), TensorBoardLogger(tmp_path), Rounds("epochs", workers=0))
     assert [step for step, _ in shown] == [3, 6, 9]  # three epochs of three steps
     assert [[case.evidence.id for case in cases] for _, cases in shown] == [["disc/12", "disc/14"]] * 3
-    (first, second), later = shown[0][1], shown[1][1]
+    first, second = shown[0][1]
     for case, index in ((first, 12), (second, 14)):
         evidence, truth = data.sample(index)
         assert case.target is not None
@@ -66,13 +66,33 @@ def test_the_same_images_after_each_validation_with_the_targets_of_the_round(tmp
         assert truth is not None
         assert torch.equal(case.truth, truth)
         assert case.score is not None
-    # round 1 asked the network as it was at the first validation: its prediction carves the box
-    boxed, prediction = first.target, first.prediction
-    assert boxed is not None
-    assert prediction is not None
-    assert later[0].target is not None
-    assert not bool((later[0].target != 0)[boxed == 0].any())
-    assert bool((later[0].target == boxed)[(boxed != 0) & (prediction == boxed)].all())
+
+
+def test_a_round_is_shown_with_the_network_that_it_asked(
+    tmp_path: Path, shown: list[tuple[int, list[Case]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, Prediction]] = []
+
+    def remember(segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int) -> Tensor | None:
+        asked.append((round, prediction))
+        return make_target(segmenter, evidence, prediction, round)
+
+    monkeypatch.setattr("weakseg.dashboard.make_target", remember)
+    fit(tmp_path, Refine(), TensorBoardLogger(tmp_path), Rounds("epochs", workers=0))
+    assert [round for round, _ in asked] == [0, 0, 1, 1, 2, 2]  # once per image and round
+    before_each = [asked[2:4], asked[4:6]]
+    for validation in (0, 1):
+        for place in (0, 1):
+            prediction = before_each[validation][place][1]
+            assert torch.equal(prediction.probs.argmax(0).to(torch.uint8), shown[validation][1][place].prediction)
+
+
+def test_targets_are_made_once_per_round(tmp_path: Path, shown: list[tuple[int, list[Case]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr("weakseg.dashboard.make_target", lambda segmenter, evidence, prediction, round: made.append(evidence.id))
+    fit(tmp_path, Refine(), TensorBoardLogger(tmp_path))
+    assert len(shown) == 3
+    assert made == ["disc/12", "disc/14"]
 
 
 def test_the_last_pictures_are_those_of_the_final_network(tmp_path: Path, shown: list[tuple[int, list[Case]]]) -> None:

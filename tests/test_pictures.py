@@ -66,6 +66,13 @@ def test_a_box_is_a_frame_at_its_half_open_edges() -> None:
     assert torch.equal(evidence.image, torch.full_like(GREY, 100))  # the evidence itself is not drawn upon
 
 
+def test_a_box_of_a_small_image_is_enlarged_with_it() -> None:
+    image = torch.full((3, 96, 96), 100, dtype=torch.uint8)
+    drawn = draw_evidence(Evidence("a", image, boxes=torch.tensor([[20.0, 30.0, 40.0, 60.0]]), box_classes=torch.tensor([2])), 3)
+    for row, column in ((90, 100), (179, 100), (120, 60), (120, 119)):  # three times as large
+        assert colour_at(drawn, row, column) == [0, 128, 0]
+
+
 def test_small_boxes_lie_on_top_and_boxes_may_leave_the_image() -> None:
     boxes = torch.tensor([[50.0, 50.0, 60.0, 250.0], [-10.0, 100.0, 400.0, 240.0], [500.0, 10.0, 600.0, 20.0]])
     drawn = draw_evidence(Evidence("a", GREY, boxes=boxes, box_classes=torch.tensor([1, 2, 1])), 3)

@@ -127,6 +127,9 @@ def test_an_empty_run_has_a_page_too(tmp_path: Path) -> None:
 def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     before = report(tmp_path)
     with pytest.raises(IndexError):
-        report(tmp_path, cases=[Case(Evidence("a", torch.zeros(3, 8, 8, dtype=torch.uint8), boxes=torch.ones(1, 4), box_classes=torch.tensor([7])))])
+        report(
+            tmp_path,
+            cases=[Case(Evidence("a", torch.zeros(3, 8, 8, dtype=torch.uint8), boxes=torch.ones(1, 4), box_classes=torch.tensor([7])))],
+        )
     assert (tmp_path / "report.html").read_text("utf-8") == before
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]

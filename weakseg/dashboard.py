@@ -12,7 +12,6 @@ from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.evidence import Evidence, Prediction
-from weakseg.loggers import tensorboard, wandb
 from weakseg.pictures import Case
 from weakseg.quality import harden
 from weakseg.rounds import Rounds
@@ -86,8 +85,12 @@ def make_target(segmenter: Segmenter, evidence: Evidence, prediction: Prediction
 def log_pictures(logger: Logger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
     """Show the cases in a logger of wandb or TensorBoard; others show no pictures."""
     if isinstance(logger, WandbLogger):
+        from weakseg.loggers import wandb  # only who uses it waits for its import
+
         wandb.log_pictures(logger, step, cases, classes)
     elif isinstance(logger, TensorBoardLogger):
+        from weakseg.loggers import tensorboard
+
         tensorboard.log_pictures(logger, step, cases, classes)
 
 

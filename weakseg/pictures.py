@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
-from torchvision.io import encode_png
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.files import voc_palette
@@ -84,7 +85,9 @@ def png_base64(picture: Tensor, largest: int = 384) -> str:
     if scale < 1:
         size = [max(1, round(side * scale)) for side in picture.shape[-2:]]
         picture = F.interpolate(picture[None].float(), size, mode="area")[0].round().to(torch.uint8)
-    return base64.b64encode(encode_png(picture.contiguous()).numpy().tobytes()).decode()
+    buffer = io.BytesIO()
+    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _colours(labels: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_only
+from torch import nn
 
 T = TypeVar("T")
 
@@ -33,3 +34,10 @@ def anywhere(flag: bool) -> bool:
     shared = torch.tensor(int(flag), device=device)
     dist.all_reduce(shared, dist.ReduceOp.MAX)
     return bool(shared)
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give every rank the buffers of rank 0: batch norm counts on each rank by itself, so that their statistics drift apart."""
+    if dist.is_available() and dist.is_initialized():
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from yaml.representer import RepresenterError
 
-from weakseg.commandline import OTHERS, Words, list_recipes, parse, source, usage, wrong_start
-from weakseg.lookup import argument_names, build, construct, imported, lookup, wrong_name
-from weakseg.schema import Constructor, filled, unknown, validate
-from weakseg.values import Lines, RecipeError, Text, nearest, one_line, plain, read, read_yaml, shown, written
+from weakseg.grammar.commandline import OTHERS, Words, list_recipes, parse, source, usage, wrong_start
+from weakseg.grammar.lookup import argument_names, build, construct, imported, lookup, validated, wrong_name
+from weakseg.grammar.schema import Constructor, filled, unknown
+from weakseg.grammar.values import Lines, RecipeError, Text, nearest, one_line, plain, read, read_yaml, shown, written
 
 __all__ = ["SECTIONS", "Recipe", "RecipeError", "build", "build_section", "check", "list_recipes", "load", "show", "to_yaml", "usage"]
 
@@ -41,7 +41,7 @@ SECTIONS = {
         given=("default_root_dir",),
         fixed=("logger", "callbacks", "plugins", "use_distributed_sampler"),
     ),
-    "logger": Section("weakseg.loggers", default="none"),
+    "logger": Section("weakseg.loggers", base="weakseg.loggers.View", default="none"),
 }
 
 
@@ -226,9 +226,12 @@ def check(recipe: Recipe) -> None:
         name = {"name": plain(recipe.sections[section].get("name"))} if meaning.home else {}
         try:
             constructor, node = _constructor(recipe, section)
-            recipe.sections[section] = {**name, **plain(validate(constructor, node, meaning.given, meaning.fixed))}
+            values = validated(constructor, node, section, meaning.given, meaning.fixed)
+            if is_dataclass(constructor) and not meaning.given:  # only options, so it costs nothing to ask what it refuses
+                construct(constructor, values, section, None, {})
+            recipe.sections[section] = {**name, **plain(values)}
         except RecipeError as error:
-            errors += [line if line.startswith(f"{section}.name:") else f"{section}.{line}" for line in error.errors]
+            errors += error.errors
     if errors:
         raise RecipeError([recipe.located(line) for line in errors])
 

@@ -16,7 +16,7 @@ from weakseg.curves import Point, line_chart, read_series
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.files import write_whole
 from weakseg.pictures import Case, draw_evidence, overlay, palette, png_base64
-from weakseg.summary import shown, summary_columns, summary_rows
+from weakseg.summary import MEASURED_ON, shown, summary_columns, summary_rows
 
 NONE = '<p class="none-yet">none</p>'
 LEGIBLE = 12  # classes up to which the cells of the confusion matrix have numbers in them
@@ -101,7 +101,8 @@ def _summary(final: Mapping[str, float], classes: Sequence[str]) -> str:
         f"<tr><td>{escape(row.name)}</td>{''.join(_cell(values[index]) for values in columns.values())}</tr>"
         for index, row in enumerate(rows)
     ]
-    return f'<div class="scroll"><table class="summary"><tr><th>class</th>{head}</tr>{"".join(body)}</table></div>'
+    table = f'<table class="summary"><tr><th>class</th>{head}</tr>{"".join(body)}</table>'
+    return f'<p class="why">{MEASURED_ON}</p><div class="scroll">{table}</div>'
 
 
 def _cell(value: float | None) -> str:
@@ -132,7 +133,8 @@ def _curves(figures: Sequence[Mapping[str, str]]) -> str:
     if len(terms) == 2 and "loss/total" in terms:
         terms.remove("loss/total")  # the only term is the total
     labels = ("label/miou", "label/coverage", "label/churn", "evidence/miou")
-    times = {name: [(x, 1000 * y) for x, y in read_series(figures, name)] for name in ("time/step", "time/wait")}
+    # without the first step, which warms up and would press all others flat
+    times = {name: [(x, 1000 * y) for x, y in read_series(figures, name)[1:]] for name in ("time/step", "time/wait")}
     charts = {
         "Loss": line_chart({name: read_series(figures, name) for name in terms}, "step", low=0),
         "Mean IoU on the validation images": line_chart({"val/miou": read_series(figures, "val/miou")}, "step", low=0, high=1),

@@ -16,7 +16,7 @@ from weakseg.estimation import MANY, Failure, Job, estimate_all, raise_together
 from weakseg.fingerprint import fingerprint, module_fingerprint
 from weakseg.progress import track
 from weakseg.quality import LabelQuality
-from weakseg.ranks import anywhere, gather
+from weakseg.ranks import anywhere, gather, share_buffers
 from weakseg.segmenter import Segmenter
 from weakseg.survey import Seen, survey
 
@@ -112,6 +112,7 @@ class Rounds(Callback):
     def _advance(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """Make the next round on all ranks, measure its targets and train on them from now on."""
         self.round += 1
+        share_buffers(segmenter.network)  # all ranks ask the same network
         self.asked = _network(segmenter) if self.round else ""
         store, keys, before = self._store(trainer), self._make_keys(segmenter), self._keys
         self._estimate(trainer, segmenter, data, store, keys)

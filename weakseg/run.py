@@ -58,9 +58,10 @@ def fit(recipe: Recipe) -> Path:
             plugins=[WholeFiles()],
             use_distributed_sampler=False,
         )
-        trainer.fit(segmenter, datamodule=data, ckpt_path=_last(recipe, folder), weights_only=True)
-        if trainer.state.status != "finished":
-            raise SystemExit(143)  # SIGTERM: the scheduler must not take this for a finished run
+        try:
+            trainer.fit(segmenter, datamodule=data, ckpt_path=_last(recipe, folder), weights_only=True)
+        except SystemExit as stop:  # Lightning's answer to SIGTERM; a scheduler must not take it for a finished run
+            raise SystemExit(stop.code or 143) from None
         if len(data.validation) and segmenter.validated_at != trainer.global_step:
             trainer.validate(segmenter, datamodule=data, verbose=False)
         if trainer.is_global_zero:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from weakseg.evidence import Batch, Example, Prediction
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
-from weakseg.ranks import anywhere, gather
+from weakseg.ranks import anywhere, gather, share_buffers
 from weakseg.strategy import Strategy
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
@@ -179,7 +179,8 @@ class Segmenter(LightningModule):
     # measuring
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the counts of the last validation."""
+        """Forget the counts of the last validation, and let all ranks measure the same network."""
+        share_buffers(self.network)
         self.confusion = torch.zeros_like(self.confusion)
         self.scores = {}
 

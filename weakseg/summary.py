@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+MEASURED_ON = "network: validation images; targets and evidence: training images"
 COLUMNS = {"network": ("val", "network"), "targets": ("label", "targets"), "evidence": ("evidence", "evidence alone")}
 
 
@@ -57,7 +58,7 @@ def print_summary(rows: Sequence[Row], console: Console) -> None:
     if not columns:
         console.print("nothing was measured: no image has a truth")
         return
-    table = Table(title="IoU", title_justify="left")
+    table = Table(title="IoU", title_justify="left", caption=MEASURED_ON, caption_justify="left")
     table.add_column("class")
     for heading in columns:
         table.add_column(heading, justify="right")

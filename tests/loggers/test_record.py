@@ -57,7 +57,12 @@ def test_an_existing_file_is_continued(tmp_path: Path) -> None:
     again = Record(tmp_path)
     again.log_metrics({"a": 2.0}, step=1)
     again.log_metrics({"b": 3.0}, step=2)
-    assert raw(tmp_path) == [["step", "epoch", "round", "a", "b"], ["0", "", "", "1.0", ""], ["1", "", "", "2.0", ""], ["2", "", "", "", "3.0"]]
+    assert raw(tmp_path) == [
+        ["step", "epoch", "round", "a", "b"],
+        ["0", "", "", "1.0", ""],
+        ["1", "", "", "2.0", ""],
+        ["2", "", "", "", "3.0"],
+    ]
 
 
 @pytest.mark.parametrize("cut", range(1, 12))
@@ -76,6 +81,11 @@ def test_a_head_that_was_cut_short_is_written_anew(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,epo")
     Record(tmp_path).log_metrics({"a": 1.0}, step=0)
     assert raw(tmp_path) == [["step", "epoch", "round", "a"], ["0", "", "", "1.0"]]
+
+
+def test_a_row_with_too_few_columns_is_dropped_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,epoch,round,a\n0,,,1.0\n1,,\n2,,,3.0\n")
+    assert [row["a"] for row in read_record(tmp_path / "metrics.csv")] == ["1.0", "3.0"]
 
 
 def test_rewind_forgets_what_a_resumed_run_logs_again(tmp_path: Path) -> None:

@@ -5,7 +5,20 @@ from weakseg.loggers.scrub import scrub, scrub_words
 
 @pytest.mark.parametrize(
     "name",
-    ["key", "api_key", "apiKey", "APIKEY", "api-key", "WANDB_API_KEY", "token", "auth_token", "hfTokens", "secret", "client_secret", "password"],
+    [
+        "key",
+        "api_key",
+        "apiKey",
+        "APIKEY",
+        "api-key",
+        "WANDB_API_KEY",
+        "token",
+        "auth_token",
+        "hfTokens",
+        "secret",
+        "client_secret",
+        "password",
+    ],
 )
 def test_what_is_called_a_secret_is_masked(name: str) -> None:
     assert scrub({"data": {name: "hunter2", "root": "x"}}) == {"data": {name: "***", "root": "x"}}

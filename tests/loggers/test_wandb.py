@@ -100,7 +100,7 @@ def test_an_offline_run_keeps_figures_and_mask_layers_in_its_folder(tmp_path: Pa
     logger.log_metrics({"val/miou": 0.5}, step=3)
     logger.log_hyperparams({"token": "hunter2", "crop": 64})
     log_pictures(logger, 3, [disc()], ("background", "disc"))
-    logger.experiment.finish()
+    wandb.teardown()  # as at the end of a program: waits until its helper process has written everything
 
     content = everything(folder)
     assert sys.argv[1] == "data.password=hunter2"
@@ -200,7 +200,7 @@ def test_a_refused_key_becomes_an_offline_run(
     start = time.monotonic()
     (logger,) = Wandb().build(tmp_path, {})
     logger.log_metrics({"val/miou": 0.5}, step=3)
-    logger.experiment.finish()
+    wandb.teardown()
     assert time.monotonic() - start < 20
     assert "kept offline" in capsys.readouterr().err
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))

@@ -122,5 +122,5 @@ def _stroke(region: NDArray[np.bool_], rng: np.random.Generator, width: int) -> 
     first, last = (int(share * len(path)) for share in rng.uniform((0.05, 0.8), (0.2, 0.95)))
     line = np.zeros(region.shape, bool)
     line[tuple(path[first : max(last, first + 1)].T)] = True
-    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~line) < width / 2
-    return near & region
+    thick: NDArray[np.bool_] = ndimage.binary_dilation(line, np.ones((width, width), bool))
+    return thick & region

@@ -22,7 +22,6 @@ OBJECTS = (1, 3)  # how many objects are tried on one picture, both ends include
 SPAN = (0.26, 0.42)  # half the length of an object, as a share of the picture's side
 STAYS_VISIBLE = 0.8  # objects in front may hide the rest of an object, never more
 STANDS_OUT = 75  # how far, in grey levels, an object's colours should lie from all that is painted already
-ODD = 0.06  # the share of objects that take any hue, so that no class is told by its colour alone
 NOISE = (1.0, 2.5)  # deviation of the grain of a picture, in grey levels
 
 
@@ -141,10 +140,8 @@ def _paints(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Paints:
 
 def _mix(rng: np.random.Generator, shape: Shape) -> Paints:
     hue, saturation, value = rng.uniform(*shape.hues), rng.uniform(*shape.saturations), rng.uniform(*shape.values)
-    if rng.random() < ODD:
-        hue = rng.uniform()
     other = value + 0.32 if value < 0.6 else value - 0.28
-    second = _rgb(hue + rng.uniform(-0.09, 0.09), saturation * 0.9, other)
+    second = _rgb(hue + rng.uniform(-0.04, 0.04), saturation * 0.9, other)
     return Paints(_rgb(hue, saturation, value), second, _rgb(hue, saturation * 0.8, value * 0.45))
 
 

@@ -142,8 +142,8 @@ def umbrella(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> 
 
 
 SHAPES: dict[str, Shape] = {
-    "leaf": Shape(leaf, math.pi, (0.1, 0.42), (0.55, 0.9), (0.4, 0.85)),
+    "leaf": Shape(leaf, math.pi, (0.11, 0.4), (0.55, 0.9), (0.4, 0.85)),
     "wheel": Shape(wheel, math.pi, (0.03, 0.12), (0.45, 0.75), (0.3, 0.85)),
-    "fish": Shape(fish, 0.8, (0.45, 0.7), (0.6, 0.95), (0.55, 0.95)),
-    "umbrella": Shape(umbrella, 0.9, (0.76, 1.03), (0.6, 0.95), (0.5, 0.95)),
+    "fish": Shape(fish, 0.8, (0.47, 0.66), (0.6, 0.95), (0.55, 0.95)),
+    "umbrella": Shape(umbrella, 0.9, (0.75, 1.0), (0.6, 0.95), (0.5, 0.95)),
 }
