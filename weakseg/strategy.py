@@ -24,7 +24,7 @@ class Strategy(nn.Module):
     wants_features: ClassVar[bool] = False
     """whether `estimate` reads `prediction.features`"""
     version: ClassVar[int] = 1
-    """raise it when a change of code changes what `estimate` returns: stored targets are then computed anew"""
+    """raise it when a change of code in another file changes what `estimate` returns: stored targets are then computed anew"""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
