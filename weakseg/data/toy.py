@@ -33,9 +33,9 @@ class Toy(WeakData):
 
     def __init__(
         self,
-        train: int = 200,
+        train: int = 300,
         val: int = 60,
-        size: int = 96,
+        size: int = 112,
         evidence: Annotation = "boxes",
         drawing_seed: int = 0,
         **loading: Any,
