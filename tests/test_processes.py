@@ -59,7 +59,15 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    words = [*WORDS, "optimizer=sgd", "optimizer.lr=0.05", "optimizer.freeze_batchnorm=true", "network.dropout=0", "data.crop=null", "data.scale=1,1"]
+    words = [
+        *WORDS,
+        "optimizer=sgd",
+        "optimizer.lr=0.05",
+        "optimizer.freeze_batchnorm=true",
+        "network.dropout=0",
+        "data.crop=null",
+        "data.scale=1,1",
+    ]
     words.append("trainer.max_steps=6")
     one = run(tmp_path / "one", *words, "data.batch_size=4")
     two = run(tmp_path / "two", *words, "data.batch_size=2", *TWO)
@@ -123,7 +131,14 @@ def test_sigterm_is_no_success(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["recipe=boxs", "recipe=boxes stratgy.unary=wssl_paper", "recipe=boxes strategy=boxs_crf"])
 def test_a_mistyped_word_is_answered_without_torch(tmp_path: Path, word: str) -> None:
-    code = f"import sys; from weakseg.fit import main\ntry: main({word.split()!r})\nexcept SystemExit as e: print(e.code, 'torch' in sys.modules)"
+    code = f"""
+import sys
+from weakseg.fit import main
+try:
+    main({word.split()!r})
+except SystemExit as stop:
+    print(stop.code, "torch" in sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "False"]
     assert "did you mean" in done.stderr

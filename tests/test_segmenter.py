@@ -144,7 +144,7 @@ def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, what: str, nam
 
 
 def test_a_network_of_other_classes_is_refused_before_anything_else(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="TinyNet returns 5 classes, but the data set has 3: background, bright, dark"):
+    with pytest.raises(ValueError, match=r"TinyNet returns 5 classes, but the data set has 3: background, bright, dark"):
         fit(tmp_path, Segmenter(TinyNet(5), Refine(), CLASSES))
     assert not (tmp_path / "labels").exists()
 
@@ -155,7 +155,7 @@ class Dictionary(nn.Module):
 
 
 def test_a_network_without_one_tensor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="one tensor .* but it returned dict"):
+    with pytest.raises(TypeError, match=r"one tensor .* but it returned dict"):
         fit(tmp_path, Segmenter(Dictionary(), Refine(), CLASSES))
 
 

@@ -29,6 +29,6 @@ _TARGETS = (
     "weakseg.strategy.Strategy",
 )
 
-__all__ = [target.rpartition(".")[2] for target in _TARGETS]  # noqa: PLE0605
+__all__ = [target.rpartition(".")[2] for target in _TARGETS]
 
 __getattr__ = lazily(__name__, _TARGETS)

@@ -132,8 +132,13 @@ class Segmenter(LightningModule):
         self._bad_loss |= not bool(torch.isfinite(loss))
         figures = {f"loss/{name}": term.detach().float() for name, term in terms.items()}
         self.log_dict({**figures, "loss/total": loss.detach()}, batch_size=len(batch.ids), sync_dist=True)
+        self._log_place(self.global_step)
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
         return loss
+
+    def _log_place(self, step: int) -> None:
+        """Say where the figures of a row belong: Lightning's own count of steps is one off after a resume."""
+        self.log_dict({"step": float(step), "epoch": float(self.current_epoch)})
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Stop on all ranks together when the loss or a gradient of any is not finite, and name the images."""
@@ -200,6 +205,7 @@ class Segmenter(LightningModule):
         self.confusion = torch.stack([confusion for confusion, _ in parts]).sum(0)
         self.scores = {index: score for _, scores in parts for index, score in scores.items()}
         self.validated_at = self.global_step
+        self._log_place(max(0, self.global_step - 1))  # beside the last step before it
         if self.confusion.any():
             figures = {f"val/iou/{name}": float(value) for name, value in zip(self.classes, iou(self.confusion), strict=True)}
             self.log_dict(figures, rank_zero_only=False, sync_dist=False)
