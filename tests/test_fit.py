@@ -116,7 +116,6 @@ def test_resume_goes_on_in_the_same_folder() -> None:
     assert same == part
     assert len(column(part, "loss/total")) == 8
     assert [row["step"] for row in record(part) if row["loss/total"]] == [str(step) for step in range(8)]
-    assert [row["epoch"] for row in record(part) if row["loss/total"]] == [row["epoch"] for row in record(whole) if row["loss/total"]]
     assert [row["epoch"] for row in record(whole) if row["loss/total"]] == ["0"] * 3 + ["1"] * 3 + ["2"] * 2
 
 

@@ -160,7 +160,7 @@ def test_a_network_without_one_tensor_is_refused(tmp_path: Path) -> None:
 
 
 def test_wrong_parts_are_refused_at_once() -> None:
-    with pytest.raises(TypeError, match="should be a weakseg.Strategy, but it is type"):
+    with pytest.raises(TypeError, match=r"should be a weakseg\.Strategy, but it is type"):
         Segmenter(TinyNet(), Refine, CLASSES)  # type: ignore[arg-type]
 
 
