@@ -68,6 +68,8 @@ def test_order_of_dictionaries_and_strides_do_not_matter() -> None:
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     square = torch.arange(6).view(2, 3)
     assert fingerprint(square.t()) == fingerprint(square.t().contiguous())
+    for part in (square[:1, 2:], square[:, 1], square[:0], square[1, 1], torch.ones(1, 5)[:, 4:].long()):
+        assert fingerprint(part) == fingerprint(part.clone(memory_format=torch.contiguous_format))
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

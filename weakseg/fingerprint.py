@@ -55,7 +55,7 @@ def _pieces(value: Any) -> Iterator[bytes]:
     if value is None or kind in (bool, int, float, complex, str):
         yield f"{kind.__name__}:{value!r}".encode()
     elif isinstance(value, torch.Tensor):
-        flat = value.detach().cpu().contiguous().reshape(-1)
+        flat = torch.empty(value.numel(), dtype=value.dtype).copy_(value.detach().reshape(-1))  # without the strides of a slice
         yield f"tensor:{value.dtype}:{tuple(value.shape)}".encode()
         yield flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
     elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
