@@ -16,6 +16,7 @@ from weakseg.data.toy import Toy
 from weakseg.evidence import Batch
 from weakseg.fit import main
 from weakseg.recipe import list_recipes
+from weakseg.run import load
 from weakseg.strategies import BoxesCRF
 
 SMALL = ["data.train=6", "data.val=3", "data.size=32", "data.batch_size=2", "rounds.workers=0", "trainer.enable_progress_bar=false"]
@@ -117,6 +118,14 @@ def test_resume_goes_on_in_the_same_folder() -> None:
     assert len(column(part, "loss/total")) == 8
     assert [row["step"] for row in record(part) if row["loss/total"]] == [str(step) for step in range(8)]
     assert [row["epoch"] for row in record(whole) if row["loss/total"]] == ["0"] * 3 + ["1"] * 3 + ["2"] * 2
+
+
+def test_a_trained_network_predicts_again() -> None:
+    run = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=2"])
+    segmenter = load(run)
+    image = Toy(train=6, val=3, size=32).sample(7)[0].image
+    assert segmenter.predict(image).probs.shape == (5, 32, 32)
+    assert all(torch.equal(value, weights(run)[name]) for name, value in segmenter.state_dict().items())
 
 
 def test_init_from_starts_a_new_run_from_weights() -> None:

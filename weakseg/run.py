@@ -25,7 +25,8 @@ from weakseg.files import only_user, write_whole
 from weakseg.loggers.record import Record, read_record
 from weakseg.networks.weights import load_state, read_weights
 from weakseg.ranks import rank
-from weakseg.recipe import Recipe, RecipeError, build_section, to_yaml
+from weakseg.recipe import Recipe, RecipeError, build_section, check, to_yaml
+from weakseg.recipe import load as load_recipe
 from weakseg.report import write_report
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
@@ -67,6 +68,16 @@ def fit(recipe: Recipe) -> Path:
         if trainer.is_global_zero:
             _tell(recipe, folder, segmenter, rounds, data)
         return Path(trainer.strategy.broadcast(str(folder)))
+
+
+def load(folder: Path | str, checkpoint: str = "last.ckpt") -> Segmenter:
+    """The trained network of a run folder, ready for `segmenter.predict(image)`."""
+    recipe = load_recipe([f"resume={folder}"])
+    check(recipe)
+    _, segmenter, _ = _build(recipe)
+    path = Path(folder) / "checkpoints" / checkpoint
+    segmenter.load_state_dict(read_weights(path)["state_dict"])
+    return segmenter.eval()
 
 
 def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
