@@ -151,7 +151,7 @@ def test_a_network_of_other_classes_is_refused_before_anything_else(tmp_path: Pa
 
 class Dictionary(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        return {"out": image}
+        return {"logits": image}
 
 
 def test_a_network_without_one_tensor_is_refused(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class Failure(NamedTuple):
     """One image whose estimation failed."""
 
     id: str
+    """"" if it was not one image's fault"""
     reason: str
 
 
@@ -129,6 +130,6 @@ def raise_together(failures: list[Failure], what: str) -> None:
     everywhere = [failure for part in gather(failures) for failure in part]
     if not everywhere:
         return
-    shown = [f"image {failure.id}: {failure.reason}" for failure in everywhere[:MANY]]
+    shown = [f"image {failure.id}: {failure.reason}" if failure.id else failure.reason for failure in everywhere[:MANY]]
     rest = [f"and {len(everywhere) - MANY} more"] if len(everywhere) > MANY else []
     raise EstimationError("\n  ".join([f"{what} on {len(everywhere)} image{'s' * (len(everywhere) > 1)}:", *shown, *rest]))

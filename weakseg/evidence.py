@@ -43,6 +43,12 @@ class Evidence(NamedTuple):
 
     def check(self, classes: int) -> None:
         """Raise a ValueError that names the image and the field if something cannot be what it claims to be."""
+        if not isinstance(self.id, str):
+            raise ValueError(f"image {self.id}: id should be text, but it is {type(self.id).__name__}; write str({self.id!r})")
+        for field in ("image", *KINDS, "box_classes"):
+            value = getattr(self, field)
+            if not isinstance(value, Tensor) and (value is not None or field == "image"):
+                raise ValueError(f"image {self.id}: {field} should be a torch.Tensor, but it is {type(value).__name__}")
         image, height, width = self.image, *self.image.shape[-2:]
         self._expect("image", "uint8 [3,H,W]", image, image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3)
         self._expect("image", "at least one pixel", image, height > 0 and width > 0)
@@ -67,7 +73,23 @@ class Evidence(NamedTuple):
         for box in boxes.tolist():
             if not (box[0] < box[2] and box[1] < box[3]):  # false for NaN as well
                 raise ValueError(f"image {self.id}: the box {box} is empty or inverted; expected x1 < x2 and y1 < y2")
+            height, width = self.image.shape[-2:]
+            if not (max(box) < float("inf") and box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0):
+                raise ValueError(f"image {self.id}: the box {box} lies outside of the image, which is {width} wide and {height} high")
+        if bool((box_classes == 0).any()):
+            raise ValueError(f"image {self.id}: a box has class 0, which is the background; boxes go around classes 1 to {classes - 1}")
         self._check_classes("box_classes", box_classes, classes)
+
+    def check_truth(self, truth: Tensor | None, classes: int) -> None:
+        """Raise a ValueError that names the image if the truth beside this evidence cannot be one."""
+        if truth is None:
+            return
+        if not isinstance(truth, Tensor):
+            raise ValueError(f"image {self.id}: the truth should be a torch.Tensor or None, but it is {type(truth).__name__}")
+        height, width = self.image.shape[-2:]
+        right = truth.dtype == torch.uint8 and truth.shape == (height, width)
+        self._expect("the truth", f"uint8 [{height},{width}], the size of the image", truth, right)
+        self._check_classes("the truth", truth[truth != IGNORE], classes)
 
     def _check_classes(self, field: str, values: Tensor, classes: int) -> None:
         wrong = sorted({value for value in torch.unique(values).tolist() if not 0 <= value < classes})

@@ -62,7 +62,8 @@ class Recipe:
         """An error line, with the line of the file when the value came from there."""
         key = line.partition(": ")[0]
         at = next((line for place, line in self.lines.items() if ".".join(place) == key), None)
-        if at is None or self.origins.get(key) == "command line":
+        below = [origin for place, origin in self.origins.items() if place == key or place.startswith(f"{key}.")]
+        if at is None or "command line" in below:
             return line
         section = key.partition(".")[0]
         switched = self.origins.get(f"{section}.name") == "command line" and "no such key" in line

@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from weakseg.data.base import WeakData
 from weakseg.data.store import FORMAT, LabelStore
-from weakseg.estimation import MANY, Failure, Job, estimate_all, raise_together
+from weakseg.estimation import MANY, EstimationError, Failure, Job, estimate_all, raise_together
 from weakseg.fingerprint import fingerprint, module_fingerprint
 from weakseg.progress import track
 from weakseg.quality import LabelQuality
@@ -66,8 +66,7 @@ class Rounds(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at all evidence, then make round 0; or, in a resumed run, find the targets of its round again."""
         segmenter, data = _ours(trainer, pl_module)
-        mine = data.training[trainer.global_rank :: trainer.world_size]
-        self._seen = survey(data, mine, segmenter.strategy, len(segmenter.classes), trainer.world_size)
+        self._seen = survey(data, segmenter.strategy, len(segmenter.classes), trainer.global_rank, trainer.world_size)
         if segmenter.strategy.estimates():
             self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(trainer, segmenter, data)
 
@@ -122,6 +121,9 @@ class Rounds(Callback):
             old = store.read(evidence.id, before[evidence.id]) if before else None
             quality.add(store.read(evidence.id, keys[index]), old, evidence, truth)
         self.figures = quality.figures()
+        if self.figures["label/coverage"] == 0:
+            name = type(segmenter.strategy).__name__
+            raise ValueError(f"the targets of round {self.round} have no opinion on any pixel (all 255): {name} would teach nothing")
         self._use(data, store, keys)
         for logger in trainer.loggers:
             logger.log_metrics({**self.figures, "round": self.round, "epoch": trainer.current_epoch}, trainer.global_step)
@@ -150,7 +152,7 @@ class Rounds(Callback):
                 if len(failures) >= MANY:
                     break
         except Exception as error:  # a dead worker: the other ranks must hear of it too
-            failures.append(Failure("unknown", f"{type(error).__name__}: {error}"))
+            failures.append(Failure("", str(error) if isinstance(error, EstimationError) else f"{type(error).__name__}: {error}"))
         raise_together(failures, f"{type(segmenter.strategy).__name__} could not estimate the targets of round {self.round}")
 
     def _jobs(self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]) -> Iterator[Job]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import secrets
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import TQDMProgressBar
 from rich.console import Console
 from torch import nn
@@ -40,8 +42,10 @@ def fit(recipe: Recipe) -> Path:
     """Train as a recipe says, or go on with a run that was stopped; returns the folder of the run."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its greetings would push ours off the screen
     warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")  # its own quarrel with torch
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # steps are counted across epochs
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = _build(recipe)
+    _try_trainer(recipe)
     root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
     with _folder(recipe, root) as folder:
         settings = recipe.sections.get("trainer", {})
@@ -58,6 +62,7 @@ def fit(recipe: Recipe) -> Path:
             callbacks=callbacks,
             plugins=[WholeFiles()],
             use_distributed_sampler=False,
+            enable_model_summary=False,
         )
         try:
             trainer.fit(segmenter, datamodule=data, ckpt_path=_last(recipe, folder), weights_only=True)
@@ -68,6 +73,14 @@ def fit(recipe: Recipe) -> Path:
         if trainer.is_global_zero:
             _tell(recipe, folder, segmenter, rounds, data)
         return Path(trainer.strategy.broadcast(str(folder)))
+
+
+def _try_trainer(recipe: Recipe) -> None:
+    """Find out that Lightning refuses its arguments before there is a folder of the run."""
+    trainer: Any = build_section(recipe, "trainer", logger=False, enable_model_summary=False)
+    cores = os.cpu_count() or 1
+    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(4, cores):
+        raise RecipeError([f"trainer.devices: {trainer.num_devices} processes are too many for the {cores} cores of this machine"])
 
 
 def load(folder: Path | str, checkpoint: str = "last.ckpt") -> Segmenter:
@@ -134,7 +147,10 @@ def _folder(recipe: Recipe, root: Path) -> Iterator[Path]:
         folder = Path(recipe.resume)
     else:
         folder = root / recipe.name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise RecipeError([f"trainer.default_root_dir: the folder {folder} cannot be made: {error}"]) from error
         write_whole(folder / "recipe.yaml", to_yaml(recipe).encode())
     with only_user(folder):
         print(f"run folder: {folder}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -40,6 +40,10 @@ class Segmenter(LightningModule):
         super().__init__()
         if not isinstance(strategy, Strategy):
             raise TypeError(f"strategy should be a weakseg.Strategy, but it is {type(strategy).__name__}")
+        if not hasattr(strategy, "_modules"):
+            raise TypeError(f"the constructor of {type(strategy).__name__} must begin with super().__init__()")
+        if isinstance(classes, str) or len(classes) < 2:
+            raise ValueError(f"classes should be at least two names, the background first, but it is {classes!r}; set it in your WeakData")
         if strategy.wants_features and not hasattr(network, "features"):
             raise TypeError(f"{type(strategy).__name__} wants features, but {type(network).__name__} has no method `features`")
         self.network, self.strategy, self.classes = network, strategy, tuple(classes)
@@ -75,6 +79,8 @@ class Segmenter(LightningModule):
         return (image.to(self.mean.dtype) - self.mean) / self.std
 
     def _enlarge(self, logits: Any, image: Tensor) -> Tensor:
+        if isinstance(logits, Mapping) and "out" in logits:  # as the segmentation networks of torchvision return them
+            logits = logits["out"]
         if not isinstance(logits, Tensor) or logits.ndim != 4:
             came = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
             raise TypeError(f"{type(self.network).__name__} should return logits as one tensor [B,C,h,w], but it returned {came}")
@@ -126,7 +132,7 @@ class Segmenter(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the strategy's terms."""
-        terms = self.strategy.loss(self(batch.image), batch)
+        terms = _checked(self.strategy.loss(self(batch.image), batch), self.strategy)
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         self._suspects += batch.ids
         self._bad_loss |= not bool(torch.isfinite(loss))
@@ -138,7 +144,7 @@ class Segmenter(LightningModule):
 
     def _log_place(self, step: int) -> None:
         """Say where the figures of a row belong: Lightning's own count of steps is one off after a resume."""
-        self.log_dict({"step": float(step), "epoch": float(self.current_epoch)})
+        self.log_dict({"step": float(step), "epoch": float(self.current_epoch)}, sync_dist=not self.trainer.training)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Stop on all ranks together when the loss or a gradient of any is not finite, and name the images."""
@@ -208,8 +214,22 @@ class Segmenter(LightningModule):
         self._log_place(max(0, self.global_step - 1))  # beside the last step before it
         if self.confusion.any():
             figures = {f"val/iou/{name}": float(value) for name, value in zip(self.classes, iou(self.confusion), strict=True)}
-            self.log_dict(figures, rank_zero_only=False, sync_dist=False)
-            self.log("val/miou", mean_iou(self.confusion), prog_bar=True, sync_dist=False)
+            self.log_dict(figures, sync_dist=True)  # the same on every rank already; said only to keep Lightning from warning
+            self.log("val/miou", mean_iou(self.confusion), prog_bar=True, sync_dist=True)
+
+
+def _checked(terms: Any, strategy: Strategy) -> dict[str, Tensor]:
+    """What a strategy's loss returned, if it is what it should be; a TypeError otherwise."""
+    expected = f"the loss of {type(strategy).__name__} should return a dict of named scalar tensors"
+    if not isinstance(terms, dict) or not terms:
+        raise TypeError(f"{expected}, but it returned {type(terms).__name__ if terms != {} else 'an empty one'}")
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.numel() != 1:
+            came = f"a tensor {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+            raise TypeError(f"{expected}, but {name!r} is {came}")
+    if not any(term.requires_grad for term in terms.values()):
+        raise TypeError(f"{expected} that depend on the logits, but none does: no gradient can flow")
+    return {name: term.reshape(()) for name, term in terms.items()}
 
 
 def _same_size(examples: list[Example]) -> list[list[Example]]:

@@ -28,6 +28,11 @@ class Strategy(nn.Module):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        wrong = [field for field in cls.needs if field not in Evidence._fields]
+        if isinstance(cls.needs, str) or wrong:
+            raise TypeError(
+                f"strategy {cls.__name__}: needs should be a tuple of {', '.join(Evidence._fields[2:])}, but it is {cls.needs!r}"
+            )
         if not (cls.estimates() or cls.loss is not Strategy.loss):
             raise TypeError(f"strategy {cls.__name__} overrides neither estimate nor loss; it would teach nothing")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from weakseg.data.base import WeakData
@@ -21,17 +20,22 @@ class Seen(NamedTuple):
     fingerprint: str
 
 
-def survey(data: WeakData, indices: Sequence[int], strategy: Strategy, classes: int, world: int) -> dict[int, Seen]:
-    """Check the evidence of this rank's images against the strategy's needs; problems of any rank are raised on all."""
+def survey(data: WeakData, strategy: Strategy, classes: int, rank: int, world: int) -> dict[int, Seen]:
+    """Check this rank's share of all images; problems of any rank are raised on all. Returns what its training images hold."""
+    mine = data.training[rank::world]
+    others = list(data.validation)[rank::world]  # nothing is estimated for these, so they need not have what the strategy needs
+    held_out = set(others)
     seen: dict[int, Seen] = {}
     failures: list[Failure] = []
-    for index in track(indices, len(indices), "reading the evidence", world):
+    for index in track([*mine, *others], len(mine) + len(others), "reading the evidence", world):
         id = f"number {index}"
         try:
-            evidence, _ = data.sample(index)
-            id = evidence.id
+            evidence, truth = data.sample(index)
+            id = str(evidence.id)
             evidence.check(classes)
-            evidence.need(*strategy.needs)
+            evidence.check_truth(truth, classes)
+            if index not in held_out:
+                evidence.need(*strategy.needs)
             seen[index] = Seen(id, fingerprint(*evidence))
         except Exception as error:  # a reader of files may raise anything: it is reported with the image's name
             reason = str(error).removeprefix(f"image {id}").lstrip(": ")
@@ -40,4 +44,4 @@ def survey(data: WeakData, indices: Sequence[int], strategy: Strategy, classes: 
     counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
     if twice := [id for id, count in counts.items() if count > 1]:
         raise ValueError(f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image needs an id of its own")
-    return seen
+    return {index: seen[index] for index in mine}

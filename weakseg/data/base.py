@@ -61,6 +61,8 @@ class WeakData(LightningDataModule):
     def training(self) -> list[int]:
         """Indices of the images that are trained on."""
         held_out = set(self.validation)
+        if beyond := sorted(held_out - set(range(len(self)))):
+            raise ValueError(f"validation names image {beyond[0]}, but {type(self).__name__} has the images 0 to {len(self) - 1}")
         return [index for index in range(len(self)) if index not in held_out]
 
     def use_targets(self, store: LabelStore, keys: Mapping[str, str]) -> None:

@@ -16,7 +16,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch says of a file that is none of its own
-        raise ValueError(f"{path} is not a file of weights that torch can read safely: {error}") from error
+        why = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise ValueError(f"{path} is not a file of weights that torch can read safely ({why})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} should hold a state dict, names of tensors and the tensors, but it holds {type(content).__name__}")
     return content
