@@ -54,9 +54,36 @@ def test_sound_evidence_passes(fields: dict[str, Any]) -> None:
         ({"boxes": BOX, "box_classes": torch.tensor([3])}, "box_classes names class 3"),
         ({"boxes": BOX, "box_classes": torch.tensor([-1])}, "box_classes names class -1"),
         ({"boxes": BOX.flip(1), "box_classes": torch.tensor([1])}, "empty or inverted"),
+        ({"boxes": BOX, "box_classes": torch.tensor([0])}, "a box has class 0, which is the background"),
+        ({"boxes": BOX + 6, "box_classes": torch.tensor([1])}, "lies outside of the image, which is 6 wide and 4 high"),
+        ({"boxes": BOX - 2, "box_classes": torch.tensor([1])}, "lies outside of the image"),
+        ({"boxes": torch.tensor([[0.0, 0.0, float("inf"), 2.0]]), "box_classes": torch.tensor([1])}, "lies outside of the image"),
+        ({"image": IMAGE.numpy()}, "image should be a torch.Tensor, but it is ndarray"),
+        ({"tags": [True, False, True]}, "tags should be a torch.Tensor, but it is list"),
         ({"boxes": BOX * float("nan"), "box_classes": torch.tensor([1])}, "empty or inverted"),
     ],
 )
 def test_impossible_evidence_is_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"image cat: .*{message}"):
         Evidence(**{"id": "cat", "image": IMAGE, **fields}).check(3)
+
+
+def test_an_id_is_text() -> None:
+    with pytest.raises(ValueError, match=r"id should be text, but it is int; write str\(7\)"):
+        Evidence(7, IMAGE).check(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        (torch.full((4, 6), 3, dtype=torch.uint8), "the truth names class 3"),
+        (torch.zeros(3, 3, dtype=torch.uint8), r"the truth should be uint8 \[4,6\]"),
+        (torch.zeros(4, 6), "but it is float32"),
+        ([[0]], "should be a torch.Tensor or None, but it is list"),
+    ],
+)
+def test_an_impossible_truth_is_named(truth: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"image cat: .*{message}"):
+        Evidence("cat", IMAGE).check_truth(truth, 3)
+    Evidence("cat", IMAGE).check_truth(torch.full((4, 6), 255, dtype=torch.uint8), 3)
+    Evidence("cat", IMAGE).check_truth(None, 3)

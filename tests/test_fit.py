@@ -182,6 +182,17 @@ def test_a_network_that_does_not_fit_is_told_before_training(capsys: pytest.Capt
         main(["recipe=full", "network=tests.small.TinyNet", "network.classes=4", *SMALL])
 
 
+@pytest.mark.parametrize(
+    "word", ["trainer.devices=99", "trainer.max_steps=-5", "data.drawing_seed=-1", "rounds.every=0", "network.width=3"]
+)
+def test_what_constructors_refuse_is_told_before_there_is_a_folder(word: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["recipe=boxes", *TINY, *SMALL, "trainer.accelerator=cpu", word])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_runs_in_one_folder_are_refused() -> None:
     from weakseg.files import only_user
 

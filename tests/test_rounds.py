@@ -177,6 +177,61 @@ def test_missing_evidence_is_found_before_training(tmp_path: Path) -> None:
         run(tmp_path, NeedsMarks(), Rounds())
 
 
+class BadValidation(Squares):
+    """A fault on the last validation image only."""
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        evidence, truth = super().sample(index)
+        if index < len(self) - 1:
+            return evidence, truth
+        assert evidence.boxes is not None
+        return evidence._replace(boxes=evidence.boxes.flip(1)), truth
+
+
+class BadTruth(Squares):
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        evidence, truth = super().sample(index)
+        assert truth is not None
+        return evidence, truth + 7 * (index == 14)
+
+
+class SharedId(Squares):
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        evidence, truth = super().sample(index)
+        return (evidence._replace(id="disc/0") if index == 13 else evidence), truth
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (BadValidation(), "on 1 image:.*image disc/16: the box"),
+        (BadTruth(), "image disc/14: the truth names class 7, 8"),
+        (SharedId(), "more than one image: disc/0"),
+    ],
+)
+def test_validation_images_are_looked_at_before_anything_long(tmp_path: Path, data: Squares, message: str) -> None:
+    with pytest.raises((EstimationError, ValueError), match=rf"(?s){message}"):
+        run(tmp_path, Refine(), Rounds(), data)
+    assert not (tmp_path / "labels").exists()
+
+
+def test_validation_beyond_the_data_set(tmp_path: Path) -> None:
+    data = Squares()
+    data.validation = [99]
+    with pytest.raises(ValueError, match="validation names image 99, but Squares has the images 0 to 16"):
+        run(tmp_path, Refine(), Rounds(), data)
+
+
+class Silent(Refine):
+    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        return torch.full(evidence.image.shape[1:], 255, dtype=torch.uint8)
+
+
+def test_targets_without_any_opinion_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no opinion on any pixel .* Silent would teach nothing"):
+        run(tmp_path, Silent(), Rounds())
+
+
 class Doubled(Squares):
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
         evidence, truth = super().sample(index)

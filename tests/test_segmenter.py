@@ -159,6 +159,63 @@ def test_a_network_without_one_tensor_is_refused(tmp_path: Path) -> None:
         fit(tmp_path, Segmenter(Dictionary(), Refine(), CLASSES))
 
 
+class LikeTorchvision(nn.Module):
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"out": image, "aux": image[:, :1]}
+
+
+def test_networks_of_torchvision_may_return_their_dictionary() -> None:
+    assert Segmenter(LikeTorchvision(), Refine(), CLASSES)(torch.zeros(1, 3, 4, 4, dtype=torch.uint8)).shape == (1, 3, 4, 4)
+
+
+class Returns(Strategy):
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        returned: dict[str, Any] = {
+            "tensor": logits.mean(),
+            "empty": {},
+            "float": {"a": 1.0},
+            "map": {"a": logits},
+            "detached": {"a": logits.mean().detach()},
+        }
+        return returned[self.what]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("tensor", "but it returned Tensor"),
+        ("empty", "but it returned an empty one"),
+        ("float", "but 'a' is float"),
+        ("map", "but 'a' is a tensor"),
+        ("detached", "no gradient can flow"),
+    ],
+)
+def test_a_loss_that_is_none_is_explained(tmp_path: Path, what: str, message: str) -> None:
+    with pytest.raises(TypeError, match=rf"the loss of Returns should return a dict of named scalar tensors.*{message}"):
+        fit(tmp_path, Segmenter(TinyNet(), Returns(what), CLASSES))
+
+
+@pytest.mark.parametrize("needs", ["boxes", ("box",)])
+def test_needs_that_no_evidence_has(needs: Any) -> None:
+    with pytest.raises(TypeError, match=r"needs should be a tuple of tags, boxes"):
+        type("Needy", (Refine,), {"needs": needs})
+
+
+def test_neither_method_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match="overrides neither estimate nor loss"):
+        type("Idle", (Strategy,), {})
+
+
+@pytest.mark.parametrize("classes", ["abc", (), ("background",)])
+def test_classes_are_at_least_two_names(classes: Any) -> None:
+    with pytest.raises(ValueError, match="at least two names"):
+        Segmenter(TinyNet(), Refine(), classes)
+
+
 def test_wrong_parts_are_refused_at_once() -> None:
     with pytest.raises(TypeError, match=r"should be a weakseg\.Strategy, but it is type"):
         Segmenter(TinyNet(), Refine, CLASSES)  # type: ignore[arg-type]
