@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import segmentation_models_pytorch as smp
 import torch.nn.functional as F
@@ -17,26 +17,29 @@ from weakseg.networks.encoders import build_model
 class _DeepLab(nn.Module):
     """An encoder, a decoder of segmentation-models-pytorch, and one linear map from its features to logits."""
 
+    kind: ClassVar[Callable[..., Any]]
+    """the model of segmentation-models-pytorch"""
+    decoder_stride: ClassVar[int | None] = None
+    """the stride that the decoder reaches; None if it stays at the output stride"""
     stride: int
     """pixels of the image per pixel of the logits, in each direction"""
 
     def __init__(
         self,
-        kind: Callable[..., Any],
         classes: int,
-        encoder: str,
-        weights: str | Path | None,
-        output_stride: int,
-        rates: tuple[int, int, int] | None,
-        stride: int,
+        encoder: str = "resnet50",
+        weights: Literal["imagenet"] | Path | None = None,
+        output_stride: Literal[8, 16] = 16,
+        rates: tuple[int, int, int] | None = None,
     ) -> None:
         super().__init__()
         rates = rates or (6 * 16 // output_stride, 12 * 16 // output_stride, 18 * 16 // output_stride)
+        kind = type(self).kind
         model: Any = build_model(kind, encoder, weights, classes=classes, encoder_output_stride=output_stride, decoder_atrous_rates=rates)
         self.encoder = model.encoder
         self.decoder = model.decoder
         self.head = model.segmentation_head[0]
-        self.output_stride, self.stride = output_stride, stride
+        self.output_stride, self.stride = output_stride, self.decoder_stride or output_stride
         for module in self.decoder.modules():
             if isinstance(module, ASPPPooling):
                 _forgive_one_value(module)
@@ -65,15 +68,7 @@ class DeepLabV3(_DeepLab):
         rates: of the pyramid; null for 6, 12, 18 at stride 16 and twice that at stride 8.
     """
 
-    def __init__(
-        self,
-        classes: int,
-        encoder: str = "resnet50",
-        weights: Literal["imagenet"] | Path | None = None,
-        output_stride: Literal[8, 16] = 16,
-        rates: tuple[int, int, int] | None = None,
-    ) -> None:
-        super().__init__(smp.DeepLabV3, classes, encoder, weights, output_stride, rates, stride=output_stride)
+    kind = smp.DeepLabV3
 
 
 class DeepLabV3Plus(_DeepLab):
@@ -82,15 +77,8 @@ class DeepLabV3Plus(_DeepLab):
     Arguments: as for DeepLabV3.
     """
 
-    def __init__(
-        self,
-        classes: int,
-        encoder: str = "resnet50",
-        weights: Literal["imagenet"] | Path | None = None,
-        output_stride: Literal[8, 16] = 16,
-        rates: tuple[int, int, int] | None = None,
-    ) -> None:
-        super().__init__(smp.DeepLabV3Plus, classes, encoder, weights, output_stride, rates, stride=4)
+    kind = smp.DeepLabV3Plus
+    decoder_stride = 4
 
 
 def _forgive_one_value(pooling: nn.Sequential) -> None:
