@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import torch
 import weakseg
 from weakseg.data.toy import Toy
 from weakseg.evidence import Batch
+from weakseg.files import only_user
 from weakseg.fit import main
 from weakseg.recipe import list_recipes
 from weakseg.run import load
@@ -194,8 +198,22 @@ def test_what_constructors_refuse_is_told_before_there_is_a_folder(word: str, ca
 
 
 def test_two_runs_in_one_folder_are_refused() -> None:
-    from weakseg.files import only_user
-
     run = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1"])
-    with only_user(run), pytest.raises(ValueError, match="another process is working in"):
-        main([f"resume={run}"])
+    hold = f"import pathlib, weakseg.files as f\nwith f.only_user(pathlib.Path({str(run)!r})): print('held', flush=True); input()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match="another process is working in"):
+            main([f"resume={run}"])
+        other.kill()
+    assert main([f"resume={run}"]) == run  # a kill lets go of it
+
+
+def test_forked_processes_do_not_hold_a_folder(tmp_path: Path) -> None:
+    hold = "import os, pathlib, time, weakseg.files as f\nwith f.only_user(pathlib.Path('.')):\n"
+    hold += "  if os.fork() == 0: time.sleep(20)\n  os._exit(0)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", hold], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    with only_user(tmp_path):  # although a child of the process that held it still runs
+        pass

@@ -47,7 +47,7 @@ def only_user(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as file:
         if fcntl is not None:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: forked loader processes would hold on to that
             except OSError:
                 raise ValueError(f"another process is working in {folder}; wait for it or stop it") from None
         yield
