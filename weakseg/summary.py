@@ -58,7 +58,7 @@ def print_summary(rows: Sequence[Row], console: Console) -> None:
     if not columns:
         console.print("nothing was measured: no image has a truth")
         return
-    table = Table(title="IoU", title_justify="left", caption=MEASURED_ON, caption_justify="left")
+    table = Table(title="IoU", title_justify="left")
     table.add_column("class")
     for heading in columns:
         table.add_column(heading, justify="right")
@@ -67,3 +67,4 @@ def print_summary(rows: Sequence[Row], console: Console) -> None:
         cells = [shown(values[index]) for values in columns.values()]
         table.add_row(Text(row.name), *cells, style="bold" if mean else None, end_section=index == len(rows) - 2)
     console.print(table)
+    console.print(MEASURED_ON, soft_wrap=True)
