@@ -181,6 +181,18 @@ def test_mistakes_are_listed_with_code_2(capsys: pytest.CaptureFixture[str], tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(chosen: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # so that what main sets is undone
+        monkeypatch.delenv(name)
+    if chosen:
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    with pytest.raises(SystemExit):
+        main(["recipe=boxes", "optimizer.lr=fast"])
+    assert os.environ["OMP_WAIT_POLICY"] == (chosen or "PASSIVE")
+
+
 def test_a_network_that_does_not_fit_is_told_before_training(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="TinyNet returns 4 classes, but the data set has 5"):
         main(["recipe=full", "network=tests.small.TinyNet", "network.classes=4", *SMALL])

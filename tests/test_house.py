@@ -291,5 +291,5 @@ def test_a_recipe_without_comment_or_page_is_seen() -> None:
 
 
 def test_a_path_of_a_machine_is_seen() -> None:
-    texts = {"a.md": "cd ../work/x and $HOME/opt/y\ncd /" + "home/someone/x", "b.txt": "from https://pypi." + "org/simple"}
+    texts = {"a.md": "cd ../opt" + "/x and $HOME/opt" + "/y\ncd /" + "home/someone/x", "b.txt": "from https://pypi." + "org/simple"}
     assert [text.split(": ")[0] for text in machine_bound(texts)] == ["a.md:2", "b.txt:1"]
