@@ -1,0 +1,141 @@
+"""The labels nearest to a network's opinion that keep bounds on how much each class covers, and the loss that pulls towards them.
+
+Nearest in the sense of KL(P||Q), where Q is the softmax of the network's logits and P the labels, as in CCNN (Pathak, Krähenbühl
+and Darrell, ICCV 2015). `weakseg.functional.constraints` states the bounds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weakseg.functional.constraints import Constraints
+from weakseg.functional.dual import Rows, softmax_after, solve
+
+
+class Posterior(NamedTuple):
+    """The labels found, and how well they keep the bounds."""
+
+    probs: Tensor
+    """float [B,C,H,W]"""
+    converged: Tensor
+    """bool [B]: nearest to the network, and each bound is met or has used up its slack; False where bounds contradict each other"""
+    violations: Tensor
+    """float [B,R]: by which share of its region each bound is missed, 0 where it is met"""
+    multipliers: Tensor
+    """float [B,R]: by how many logits the class was raised because of each bound; below zero: lowered"""
+    steps: Tensor
+    """int64 [B]: how many Newton steps that took"""
+
+
+@torch.no_grad()
+def constrained_posterior(
+    logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None = None, tolerance: float = 1e-5, most_steps: int = 200
+) -> Posterior:
+    """The probabilities nearest to the softmax of logits float [B,C,H,W] that keep the bounds, for each image by itself.
+
+    Classes that tags bool [B,C] does not name get exactly nothing, and so does a class in a region where an upper bound with
+    infinite slack is 0, except in pixels where no class would be left. A class that is alone takes everything. Pixels that valid
+    bool [B,H,W] leaves out do not count and keep their softmax, and so do all pixels of an image without any tag.
+    """
+    _check(logits, tags, constraints, valid)
+    dtype = logits.dtype if logits.dtype == torch.float64 else torch.float32
+    scores = logits.to(dtype).flatten(2)
+    everywhere = torch.ones_like(scores[:, 0], dtype=torch.bool)
+    counted = tags.any(1, keepdim=True) & (everywhere if valid is None else valid.flatten(1))
+    rows, shown, bounds = _rows(scores, tags, constraints, counted)
+    solution = solve(rows, constraints.hardness, tolerance, most_steps)
+    found = softmax_after(rows, solution.multipliers, constraints.hardness).to(dtype)
+    probs = torch.zeros_like(scores).scatter_(1, shown[:, :, None].expand_as(found), found)
+    if not counted.all():
+        probs = torch.where(counted[:, None], probs, scores.softmax(1))
+    missed = (rows.lower - solution.means).maximum(solution.means - rows.upper).clamp(min=0)
+    nothing = torch.zeros_like(constraints.label, dtype=missed.dtype)
+    violations, multipliers = nothing.scatter(1, bounds, missed), nothing.scatter(1, bounds, solution.multipliers)
+    return Posterior(probs.view_as(logits), solution.converged, violations.to(dtype), multipliers.to(dtype), solution.steps)
+
+
+def kl_to_posterior(logits: Tensor, posterior: Tensor, valid: Tensor | None = None) -> Tensor:
+    """KL(P||Q) of the posterior's probs float [B,C,H,W], held constant, to the softmax Q of the logits; the mean over valid pixels.
+
+    The gradient is (Q - P) / N. 0 if valid bool [B,H,W] leaves nothing.
+
+    >>> kl_to_posterior(torch.zeros(1, 2, 1, 1), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1))
+    tensor(0.6931)
+    """
+    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    target = posterior.detach().to(logits.dtype)
+    per_pixel = (torch.xlogy(target, target) - target * logits.log_softmax(1)).sum(1)
+    if valid is None:
+        return per_pixel.mean()
+    return torch.where(valid, per_pixel, 0).sum() / valid.sum().clamp(min=1)
+
+
+def _check(logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None) -> None:
+    if logits.ndim != 4 or not logits.is_floating_point() or logits.numel() == 0:
+        raise ValueError(f"logits should be float [B,C,H,W] with at least one pixel, but it is {_describe(logits)}")
+    images, classes, height, width = logits.shape
+    if tags.dtype != torch.bool or tags.shape != (images, classes):
+        raise ValueError(f"tags should be bool [{images},{classes}], for each image and class of the logits, but it is {_describe(tags)}")
+    if valid is not None and (valid.dtype != torch.bool or valid.shape != (images, height, width)):
+        raise ValueError(f"valid should be bool [{images},{height},{width}], the size of the logits, but it is {_describe(valid)}")
+    if len(constraints.label) != images:
+        raise ValueError(f"constraints should be for {images} images, as many as there are logits, but it is for {len(constraints.label)}")
+    first, last = (int(label) for label in constraints.label.aminmax())
+    if first < 0 or last >= classes:
+        raise ValueError(
+            f"label of constraints should name classes 0 to {classes - 1}, those of the logits, but goes from {first} to {last}"
+        )
+    region = constraints.region
+    if region is not None and region.shape[2:] != (height, width):
+        came = "x".join(map(str, region.shape[2:]))
+        raise ValueError(f"the regions of constraints should be {height}x{width}, the size of the logits, but they are {came}")
+
+
+def _describe(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+
+
+def _rows(logits: Tensor, tags: Tensor, constraints: Constraints, counted: Tensor) -> tuple[Rows, Tensor, Tensor]:
+    """The problem without absent classes and bounds that say nothing, and which classes [B,K] and bounds [B,R] are left."""
+    regions = counted[:, None] if constraints.region is None else counted[:, None] & constraints.region.flatten(2)
+    says = (constraints.lower > 0) | (tags.gather(1, constraints.label) & (constraints.upper < 1))
+    says = says & regions.any(2)
+    most_classes, most_bounds = torch.stack([tags.sum(1).amax(), says.sum(1).amax()]).clamp(min=1).tolist()
+    shown = tags.int().argsort(dim=1, descending=True, stable=True)[:, :most_classes]
+    bounds = says.int().argsort(dim=1, descending=True, stable=True)[:, :most_bounds]
+    there = tags.gather(1, shown)
+    there[:, 0] |= ~tags.any(1)  # any class will do for an image without tags, in which no pixel counts
+    pixels = logits.shape[2]
+    if constraints.region is None:
+        regions = regions.expand(-1, bounds.shape[1], -1)
+    else:
+        regions = regions.gather(1, bounds[:, :, None].expand(-1, -1, pixels))
+    picks = (constraints.label.gather(1, bounds)[:, :, None] == shown[:, None]) & there[:, None]
+    says, lower, upper, slack_lower, slack_upper = (
+        value.gather(1, bounds) for value in (says, constraints.lower, constraints.upper, constraints.slack_lower, constraints.slack_upper)
+    )
+    never = says & (upper <= 0) & (slack_upper == torch.inf)
+    # float64, as the share of one pixel at hardness 1000 is beyond float32; Apple's GPUs do not have it
+    dtype = torch.float32 if logits.device.type == "mps" else torch.float64
+    scores = logits.gather(1, shown[:, :, None].expand(-1, -1, pixels)).to(dtype).masked_fill(~counted[:, None], 0)
+    rows = Rows(
+        scores=scores.masked_fill(~_possible(there, picks & never[:, :, None], regions), -torch.inf),
+        counted=counted.to(dtype),
+        picks=picks.to(dtype),
+        regions=regions.to(dtype),
+        lower=torch.where(says & (lower > 0), lower.to(dtype), -torch.inf),
+        upper=torch.where(says & (upper < 1), upper.to(dtype), torch.inf),
+        slack_lower=slack_lower.to(dtype),
+        slack_upper=slack_upper.to(dtype),
+    )
+    return rows, shown, bounds
+
+
+def _possible(there: Tensor, never: Tensor, regions: Tensor) -> Tensor:
+    """Where each class may be at all, bool [B,K,N]: `never` bool [B,R,K] bans classes from regions, unless that leaves none."""
+    banned = torch.bmm(never.mT.float(), regions.float()) > 0
+    allowed = there[:, :, None] & ~banned
+    return torch.where(allowed.any(1, keepdim=True), allowed, there[:, :, None])
