@@ -10,6 +10,7 @@ from functools import partial
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.functional.kernels import Kernel, Recent, content, features
@@ -27,7 +28,7 @@ _recent = Recent(2**29)
 def refine(
     images: Sequence[Tensor], probs: Sequence[Tensor], kernels: Sequence[Kernel], normalization: Normalization, iterations: int
 ) -> list[Tensor]:
-    """Marginals float [C,H,W] of images uint8 [3,H,W], of any sizes, from probabilities float [C,H,W], with as many labels for all."""
+    """Marginals float [C,H,W] of images uint8 [3,H,W], of any sizes, from probabilities float [C,H,W]."""
     refined: list[Tensor] = []
     first = 0
     while first < len(images):
@@ -69,22 +70,19 @@ def _together(
     images: Sequence[Tensor], probs: Sequence[Tensor], kernels: Sequence[Kernel], normalization: Normalization, iterations: int
 ) -> list[Tensor]:
     """A label that is impossible in one image, but not in others, has an infinite energy in it."""
-    possible = torch.stack([(belief > 0).flatten(1).any(1) for belief in probs])
-    unary = torch.cat(
-        [
-            -belief.flatten(1).clamp(min=LEAST).log().masked_fill(~here[:, None], -torch.inf)
-            for belief, here in zip(probs, possible, strict=True)
-        ],
-        1,
-    )
-    used = possible.any(0)
-    unary = unary[used].T.contiguous()
+    labels = max(map(len, probs))
+    beliefs = torch.cat([F.pad(belief.flatten(1), (0, 0, 0, labels - len(belief))) for belief in probs], 1)
+    sizes = [image[0].numel() for image in images]
+    possible = torch.stack([(part > 0).any(1) for part in torch.split(beliefs, sizes, 1)], 1)
+    used = possible.any(1)
+    impossible = ~possible[used].repeat_interleave(torch.tensor(sizes, device=used.device), 1)
+    unary = -beliefs[used].clamp(min=LEAST).log().masked_fill(impossible, -torch.inf).T.contiguous()
     filters = [_filter(images, kernel, normalization, unary.dtype) for kernel in kernels]
     marginals = mean_field(unary, filters, [kernel.strength for kernel in kernels], iterations)
-    result = unary.new_zeros(len(used), len(unary))
+    result = torch.zeros_like(beliefs)
     result[used] = marginals.T
-    parts = torch.split(result, [image[0].numel() for image in images], 1)
-    return [part.reshape(belief.shape) for part, belief in zip(parts, probs, strict=True)]
+    parts = torch.split(result, sizes, 1)
+    return [part[: len(belief)].reshape(belief.shape) for part, belief in zip(parts, probs, strict=True)]
 
 
 def _filter(images: Sequence[Tensor], kernel: Kernel, normalization: Normalization, dtype: torch.dtype) -> Filter:

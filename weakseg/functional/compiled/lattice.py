@@ -63,8 +63,9 @@ class Lattice(NamedTuple):
 
     def blur(self, vertices: Floats) -> None:
         """Blur values of the vertices [M,C] along one direction after the other, in place."""
+        values = rows(vertices)
         for chain in self.chains:
-            _blur(rows(vertices), chain)
+            _blur(values, chain)
 
 
 def lattice(features: Floats) -> Lattice | None:

@@ -64,17 +64,17 @@ def refine(image: Tensor, probs: Tensor, kernels: Sequence[Kernel], symmetric: b
         return None
     beliefs = probs.flatten(1).contiguous().numpy()
     possible = np.flatnonzero(beliefs.max(1) > 0).astype(np.int32)
-    if not kernels or sum(kernel.strength for kernel in kernels) > STRONGEST or len(possible) > MOST:
+    strength = sum(kernel.strength for kernel in kernels)
+    if not 0 < strength <= STRONGEST or len(possible) > MOST:
         return None
-    placed = [_placed(image, kernel) for kernel in kernels]
-    if any(one is None for one in placed):
-        return None
-    together = pull(kernels, [one for one in placed if one is not None], symmetric)
     refined = np.zeros_like(beliefs)
     if len(possible) == 1:
         refined[possible] = 1
-        return torch.from_numpy(refined).view_as(probs)
-    mean_field(beliefs, possible, together, sum(kernel.strength for kernel in kernels), iterations, refined)
+    else:
+        placed = [found for kernel in kernels if (found := _placed(image, kernel))]
+        if len(placed) < len(kernels):
+            return None
+        mean_field(beliefs, possible, pull(kernels, placed, symmetric), strength, iterations, refined)
     return torch.from_numpy(refined).view_as(probs)
 
 
