@@ -95,4 +95,4 @@ def log_pictures(logger: Logger, step: int, cases: Sequence[Case], classes: Sequ
 
 
 def _likeliest(prediction: Prediction) -> Tensor:
-    return prediction.probs.argmax(0).to(torch.uint8)
+    return prediction.probs.max(0).indices.to(torch.uint8)

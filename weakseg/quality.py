@@ -54,4 +54,4 @@ def harden(target: Tensor) -> Tensor:
     """The hard form of a target: the likeliest class where there is any trust, 255 elsewhere."""
     if target.ndim == 2:
         return target
-    return torch.where(target.sum(0) > 0, target.argmax(0), IGNORE).to(torch.uint8)
+    return torch.where(target.sum(0) > 0, target.max(0).indices, IGNORE).to(torch.uint8)

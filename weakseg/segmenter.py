@@ -198,7 +198,7 @@ class Segmenter(LightningModule):
     def validation_step(self, examples: list[Example], batch_idx: int) -> None:
         """Count pixels of truth and prediction, at the images' own resolution."""
         for same in _same_size(examples):
-            guesses = self(torch.stack([example.evidence.image for example in same])).argmax(1).cpu()
+            guesses = self(torch.stack([example.evidence.image for example in same])).max(1).indices.cpu()
             for example, guess in zip(same, guesses, strict=True):
                 if example.truth is not None:
                     counts = confusion_matrix(guess, example.truth.cpu(), len(self.classes))

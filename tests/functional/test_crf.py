@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from skimage import data, transform
 from torch import Tensor
 
-from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, Normalization, dense_crf, mean_field, normalize
+from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
+from weakseg.functional.meanfield import Normalization, mean_field, normalize
 from weakseg.functional.permutohedral import lattice
 
 GOLDEN = {

@@ -101,6 +101,29 @@ def test_rows_of_keys_give_the_same_lattice_as_packed_keys(dimensions: int, monk
     torch.testing.assert_close(rows.filter(values), packed.filter(values))
 
 
+@pytest.mark.parametrize("largest", [2**62, 1], ids=["packed", "rows"])
+def test_groups_do_not_see_each_other(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of different sizes in any order; some points of one lie exactly where points of the others are."""
+    monkeypatch.setattr(permutohedral, "_LARGEST", largest)
+    features, values = torch.randn(90, 3, dtype=torch.float64), torch.randn(90, 2, dtype=torch.float64)
+    groups = torch.tensor([7, -2, 8]).repeat_interleave(torch.tensor([20, 40, 30]))[torch.randperm(90)]
+    features[groups == 7] = features[groups == 8][:20]
+    features[groups == -2] = torch.cat([features[groups == 7], features[groups == 7] + 0.5])
+    together = lattice(features, groups).filter(values, both_ways=True)
+    for group in (7, -2, 8):
+        mine = groups == group
+        torch.testing.assert_close(together[mine], lattice(features[mine]).filter(values[mine], both_ways=True), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dimensions", [2, 5])
+def test_both_ways_is_the_symmetric_part_of_the_filter(dimensions: int) -> None:
+    found, identity = lattice(torch.randn(80, dimensions, dtype=torch.float64) * 1.5), torch.eye(80, dtype=torch.float64)
+    plain, both = found.filter(identity), found.filter(identity, both_ways=True)
+    assert (plain - plain.T).abs().max() > 1e-3
+    assert (both - both.T).abs().max() < 1e-12
+    torch.testing.assert_close(both, (plain + plain.T) / 2, rtol=0, atol=1e-12)
+
+
 def test_features_too_wide_for_one_integer() -> None:
     """Two tight groups, 10 million standard deviations apart in five dimensions, do not see each other."""
     group = torch.randn(40, 5, dtype=torch.float64) * 0.3
@@ -117,12 +140,20 @@ def test_one_point() -> None:
     assert found.filter(torch.tensor([[2.0]])).item() > 0
 
 
-def test_gradient_goes_through() -> None:
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_gradient_goes_through(both_ways: bool) -> None:
     found = lattice(torch.randn(12, 2, dtype=torch.float64))
-    assert torch.autograd.gradcheck(found.filter, [torch.randn(12, 2, dtype=torch.float64, requires_grad=True)])
+    values = torch.randn(12, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda values: found.filter(values, both_ways), [values])
 
 
 @pytest.mark.parametrize("features", [torch.zeros(3), torch.zeros(0, 2), torch.zeros(3, 2, dtype=torch.int64)])
 def test_features_that_are_none(features: Tensor) -> None:
     with pytest.raises(ValueError, match=r"features should be float \[N,D\] with at least one point"):
         lattice(features)
+
+
+@pytest.mark.parametrize("groups", [torch.zeros(4, dtype=torch.int64), torch.zeros(3), torch.zeros(3, 1, dtype=torch.int64)])
+def test_groups_that_are_none(groups: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"groups should be int64 \[3\], one number per point"):
+        lattice(torch.zeros(3, 2), groups)

@@ -6,20 +6,21 @@ Every pair of pixels is pulled towards one label, strongly if they are near (smo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
-from weakseg.functional.permutohedral import lattice
+from weakseg.functional import meanfield, memory, original
+from weakseg.functional.compiled import meanfield as compiled
+from weakseg.functional.kernels import Kernel
+from weakseg.functional.meanfield import Normalization
 
-Normalization = Literal["symmetric", "after"]
-Kernel = Callable[[Tensor], Tensor]
-"""Filters float [N,C]: every row becomes a weighted sum of all rows."""
-
-_LEAST = 1e-20  # a probability below this counts as this; products with it must not become denormal numbers, which are slow
+_PER_PIXEL, _PER_LABEL = 250, 24  # bytes that benchmarks/crf.py finds to be taken, with some room
 _SUM_TOLERANCE = 1e-2  # half precision softmax is this rough; a factor common to a pixel's labels changes nothing
 
 
@@ -49,6 +50,8 @@ class DenseCRF:
     iterations: int = 10
     normalization: Normalization = "symmetric"
     """symmetric as in pydensecrf, or after (the filtering) as in the code of 2011 that DeepLab used; results differ"""
+    backend: Literal["weakseg", "pydensecrf"] = "weakseg"
+    """who computes: weakseg itself, or the authors' C++ code in the package pydensecrf2, to reproduce old results"""
 
     def __post_init__(self) -> None:
         for name in ("smooth_weight", "bilateral_weight"):
@@ -58,73 +61,67 @@ class DenseCRF:
         _expect_number("iterations", self.iterations, "a whole number, 1 or more", lambda value: value >= 1 and isinstance(value, int))
         if self.normalization not in ("symmetric", "after"):
             raise ValueError(f"normalization of the dense CRF should be symmetric or after, but it is {self.normalization!r}")
+        if self.backend not in ("weakseg", "pydensecrf"):
+            raise ValueError(f"backend of the dense CRF should be weakseg or pydensecrf, but it is {self.backend!r}")
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels that are not switched off."""
+        smooth = Kernel(self.smooth_weight, self.smooth_xy, None)
+        bilateral = Kernel(self.bilateral_weight, self.bilateral_xy, self.bilateral_rgb)
+        return tuple(kernel for kernel in (smooth, bilateral) if kernel.strength)
 
 
 DEEPLAB_V2 = DenseCRF()
 
 
-def dense_crf(image: Tensor, probs: Tensor, crf: DenseCRF = DEEPLAB_V2) -> Tensor:
+@overload
+def dense_crf(image: Tensor, probs: Tensor, crf: DenseCRF = ...) -> Tensor: ...
+@overload
+def dense_crf(image: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF = ...) -> list[Tensor]: ...
+def dense_crf(image: Tensor | Sequence[Tensor], probs: Tensor | Sequence[Tensor], crf: DenseCRF = DEEPLAB_V2) -> Tensor | list[Tensor]:
     """Refine the probabilities of an image's pixels: image uint8 [3,H,W] in true colours, probs float [C,H,W], the result likewise.
+
+    Many images, of any sizes, may be given as a list with a list of their probs; the result is a list then. On a CPU they are shared by
+    as many threads as `torch.get_num_threads()` says, on a GPU they are one computation.
 
     A label that is impossible at every pixel is left out of the computation, which saves time, and comes back impossible.
     """
-    _check(image, probs)
-    exact = probs if probs.dtype == torch.float64 else probs.float()
-    possible = (exact > 0).flatten(1).any(1)
-    unary = -exact[possible].flatten(1).T.contiguous().clamp(min=_LEAST).log()
-    kernels, weights = _kernels(image, crf, unary)
-    refined = torch.zeros_like(exact)
-    refined[possible] = mean_field(unary, kernels, weights, crf.iterations).T.reshape(-1, *probs.shape[1:])
-    return refined
+    if isinstance(image, Tensor) and isinstance(probs, Tensor):
+        return _refine([image], [probs], crf)[0]
+    if isinstance(image, Tensor) or isinstance(probs, Tensor) or len(image) != len(probs):
+        kinds = (str(type(given).__name__) if isinstance(given, Tensor) else f"{len(given)} tensors" for given in (image, probs))
+        raise ValueError("image and probs should be two tensors or two lists of the same length, but they are {} and {}".format(*kinds))
+    return _refine(image, probs, crf)
 
 
-def mean_field(unary: Tensor, kernels: Sequence[Kernel], weights: Sequence[float], iterations: int) -> Tensor:
-    """Marginals float [N,C] of a CRF from energies float [N,C] (minus log probabilities) and what pulls its points together.
-
-    With `normalize` around a kernel that is written out as a matrix this works for any small problem.
-    """
-    marginals = _softmax(-unary)
-    for _ in range(iterations):
-        energy = -unary
-        for kernel, weight in zip(kernels, weights, strict=True):
-            energy = energy.add(kernel(marginals), alpha=weight)
-        marginals = _softmax(energy)
-    return marginals
-
-
-def normalize(kernel: Kernel, ones: Tensor, how: Normalization) -> Kernel:
-    """The same kernel, scaled by how much each point receives in all. `ones` [N,1] says how many points there are, in which dtype."""
-    share = 1 / (kernel(ones) + 1e-20)
-    if how == "after":
-        return lambda values: share * kernel(values)
-    root = share.sqrt()
-    return lambda values: root * kernel(root * values)
+def _refine(images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF) -> list[Tensor]:
+    labels = [_check(*both) for both in zip(images, probs, strict=True)]
+    exact = [belief.detach() if belief.dtype == torch.float64 else belief.detach().float() for belief in probs]
+    if crf.backend == "pydensecrf":
+        return [original.refine(*both, crf.kernels, crf.normalization, crf.iterations) for both in zip(images, exact, strict=True)]
+    threads = min(torch.get_num_threads(), len(images))
+    for image, possible in zip(images, labels, strict=True):
+        _check_memory(image, possible, threads)
+    refined = _compiled(images, exact, crf, threads)
+    rest = [i for i, done in enumerate(refined) if done is None]
+    others = [images[i] for i in rest], [exact[i] for i in rest]
+    for i, done in zip(rest, meanfield.refine(*others, crf.kernels, crf.normalization, crf.iterations), strict=True):
+        refined[i] = done
+    return [done for done in refined if done is not None]
 
 
-def _kernels(image: Tensor, crf: DenseCRF, unary: Tensor) -> tuple[list[Kernel], list[float]]:
-    """The two kernels of the dense CRF for an image, without those whose weight is 0."""
-    height, width = image.shape[1:]
-    y, x = torch.meshgrid(torch.arange(height, device=unary.device), torch.arange(width, device=unary.device), indexing="ij")
-    place = torch.stack([x, y]).flatten(1).T.to(unary.dtype)
-    colour = image.flatten(1).T.to(unary)
-    ones = unary.new_ones(len(unary), 1)
-    kernels, weights = [], []
-    if crf.smooth_weight:
-        kernels.append(normalize(lattice(place / crf.smooth_xy).filter, ones, crf.normalization))
-        weights.append(crf.smooth_weight)
-    if crf.bilateral_weight:
-        features = torch.cat([place / crf.bilateral_xy, colour / crf.bilateral_rgb], 1)
-        kernels.append(normalize(lattice(features).filter, ones, crf.normalization))
-        weights.append(crf.bilateral_weight)
-    return kernels, weights
+def _compiled(images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF, threads: int) -> list[Tensor | None]:
+    """None for what is on a GPU, in double precision or otherwise nothing for compiled code."""
+    refine = partial(compiled.refine, kernels=crf.kernels, symmetric=crf.normalization == "symmetric", iterations=crf.iterations)
+    if threads < 2:
+        return list(map(refine, images, probs))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(refine, images, probs))
 
 
-def _softmax(scores: Tensor) -> Tensor:
-    """Softmax over the labels of each point; few labels are several times faster with the points innermost."""
-    return scores.softmax(1) if scores.shape[1] > 6 else scores.T.contiguous().softmax(0).T.contiguous()
-
-
-def _check(image: Tensor, probs: Tensor) -> None:
+def _check(image: Tensor, probs: Tensor) -> int:
+    """Stop at what cannot be meant; how many labels are possible otherwise."""
     if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != 3 or image.numel() == 0:
         raise ValueError(
             f"image should be uint8 [3,H,W], but it is {_describe(image)}: give the colours as they are in the file, "
@@ -136,12 +133,28 @@ def _check(image: Tensor, probs: Tensor) -> None:
             f"probs should be float [C,{size}], the size of the image, but it is {_describe(probs)}: give one probability "
             "per class and pixel, at the image's own resolution"
         )
-    low, high, sums = probs.amin().item(), probs.amax().item(), probs.sum(0, dtype=torch.float64)
+    if image.device != probs.device:
+        raise ValueError(f"image and probs should be on the same device, but they are on {image.device} and {probs.device}: move one")
+    lowest, highest = probs.flatten(1).aminmax(dim=1)
+    low, high = lowest.amin().item(), highest.amax().item()
     if low < 0 or not isfinite(high):  # the maximum of numbers and a NaN is NaN
         raise ValueError(f"probs should be numbers from 0 to 1, but they go from {low:g} to {high:g}: give the softmax of the logits")
-    off = (sums - 1).abs().amax().item()
+    off = (probs.sum(0, dtype=torch.float64 if probs.dtype == torch.float64 else torch.float32) - 1).abs().amax().item()
     if off > _SUM_TOLERANCE:
         raise ValueError(f"probs should sum to 1 over the classes of each pixel, but are off by up to {off:.3g}: divide them by their sum")
+    return int((highest > 0).sum())
+
+
+def _check_memory(image: Tensor, labels: int, together: int) -> None:
+    """Stop before the machine kills the process: an error can be read."""
+    height, width = image.shape[1:]
+    needed, free = height * width * (_PER_PIXEL + _PER_LABEL * labels) * together, memory.free(image.device)
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"probs of {labels} possible labels at {width} x {height} pixels take about {needed / 1e9:.1f} GB"
+            f"{f' for {together} images at once' if together > 1 else ''}, but {free / 1e9:.1f} GB are free: set the probabilities of "
+            "unlikely labels to 0 everywhere and divide by the sum, or scale image and probs down"
+        )
 
 
 def _describe(value: Tensor) -> str:

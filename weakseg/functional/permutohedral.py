@@ -6,7 +6,7 @@ and each point reads its corners back: the cost grows with the number of points,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod, sqrt
 from typing import NamedTuple
 
@@ -36,24 +36,28 @@ class Lattice(NamedTuple):
     neighbours: Tensor
     """int32 [D+1,M+1,3]: along each direction the vertex before each one, itself, and the one after"""
 
-    def filter(self, values: Tensor) -> Tensor:
+    def filter(self, values: Tensor, both_ways: bool = False) -> Tensor:
         """Blur float [N,C] values with the Gaussian kernel exp(-|difference of features|^2 / 2), each column by itself.
 
-        A point's own value counts as well. The rows of the kernel do not sum to one, as in the original code.
+        A point's own value counts as well. The rows of the kernel do not sum to one, as in the original code. Nor is it quite symmetric,
+        since the directions are blurred one after the other: both_ways gives the mean of their order and its reverse, which is symmetric.
         """
         total = F.embedding_bag(
             self.sources, values, self.starts, mode="sum", per_sample_weights=self.source_weights, include_last_offset=True
         )
-        blur = values.new_tensor([0.5, 1, 0.5]).repeat(len(total), 1)
-        for direction in self.neighbours:
-            total = F.embedding_bag(direction, total, mode="sum", per_sample_weights=blur)
+        directions = self.neighbours.unbind()
+        blurred = _blur(total, directions)
+        if both_ways:  # a blur along one direction is symmetric, so all of them in reverse are the transpose
+            blurred = (blurred + _blur(total, directions[::-1])) / 2
         dimensions = self.corners.shape[1] - 1
         alpha = 1 / (1 + 2.0**-dimensions)  # what the blur along D + 1 directions of a lattice in D dimensions adds too much
-        return F.embedding_bag(self.corners, total, mode="sum", per_sample_weights=self.weights) * alpha
+        return F.embedding_bag(self.corners, blurred, mode="sum", per_sample_weights=self.weights) * alpha
 
 
-def lattice(features: Tensor) -> Lattice:
+def lattice(features: Tensor, groups: Tensor | None = None) -> Lattice:
     """Place points on the lattice: features float [N,D], in units of the standard deviation of the Gaussian wanted.
+
+    Points of different groups, int64 [N], do not see each other, however near they are: such as the pixels of several images.
 
     >>> line = lattice(torch.arange(5.0)[:, None] / 2)
     >>> line.filter(torch.tensor([[0.0], [0.0], [1.0], [0.0], [0.0]])).squeeze(1).argmax()
@@ -61,8 +65,10 @@ def lattice(features: Tensor) -> Lattice:
     """
     if features.ndim != 2 or not features.is_floating_point() or 0 in features.shape:
         raise ValueError(f"features should be float [N,D] with at least one point, but it is {features.dtype} {list(features.shape)}")
+    if groups is not None and (groups.dtype != torch.int64 or groups.shape != features.shape[:1]):
+        raise ValueError(f"groups should be int64 [{len(features)}], one number per point, but it is {groups.dtype} {list(groups.shape)}")
     origin, directions, weights = _simplex(_elevate(features.T))
-    keys, neighbours_of = _keys(origin, directions)
+    keys, neighbours_of = _keys(origin, directions, groups)
     touched, order = keys.flatten().sort(stable=True)
     fresh = torch.cat([touched.new_ones(1, dtype=torch.bool), touched[1:] != touched[:-1]])
     number = fresh.cumsum(0, dtype=torch.int32) - 1
@@ -75,6 +81,14 @@ def lattice(features: Tensor) -> Lattice:
         starts=F.pad(begins, (0, 2), value=len(order)).int(),
         neighbours=neighbours_of(touched[begins]).int(),
     )
+
+
+def _blur(total: Tensor, directions: Sequence[Tensor]) -> Tensor:
+    """Blur what the vertices hold, [M+1,C], along one direction after the other."""
+    weights = total.new_tensor([0.5, 1, 0.5]).repeat(len(total), 1)
+    for direction in directions:
+        total = F.embedding_bag(direction, total, mode="sum", per_sample_weights=weights)
+    return total
 
 
 def _elevate(features: Tensor) -> Tensor:
@@ -125,21 +139,25 @@ def _rank(residual: Tensor) -> Tensor:
 NeighboursOf = Callable[[Tensor], Tensor]
 
 
-def _keys(origin: Tensor, directions: Tensor) -> tuple[Tensor, NeighboursOf]:
+def _keys(origin: Tensor, directions: Tensor, groups: Tensor | None) -> tuple[Tensor, NeighboursOf]:
     """A number for each corner, equal for equal corners [N,D+1], and what finds the neighbours of the M different ones in sorted order.
 
-    Each corner is D + 1 integers that sum to zero, so D of them say it all. They are packed into one integer in which a step to a
-    neighbour is one addition; where features are so wide (tiny standard deviations) that they do not fit, rows are compared instead.
+    Each corner is D + 1 integers that sum to zero, so D of them say it all, and the group if there are groups. They are packed into one
+    integer in which a step to a neighbour is one addition; where features are so wide (tiny standard deviations) that they do not fit,
+    rows are compared instead.
     """
     dimensions = len(origin) - 1
     offsets = torch.ones(dimensions + 1, dimensions, dtype=torch.int64, device=origin.device)
     offsets[:-1].fill_diagonal_(-dimensions)
-    low = origin[:-1].amin(1) - 2 * dimensions  # a corner is at most D away from the first one, and its neighbour D further
-    spans = (origin[:-1].amax(1) + 2 * dimensions + 1 - low).tolist()
+    digits = origin[:-1]
+    if groups is not None:  # one more digit, which no step changes
+        digits, offsets = torch.cat([digits, groups[None]]), F.pad(offsets, (0, 1))
+    low = digits.amin(1) - 2 * dimensions  # a corner is at most D away from the first one, and its neighbour D further
+    spans = (digits.amax(1) + 2 * dimensions + 1 - low).tolist()
     if prod(spans) >= _LARGEST:
-        return _row_keys(origin[:-1].T, directions.T, offsets)
-    places = torch.tensor([prod(spans[:i]) for i in range(dimensions)], device=origin.device)
-    first = ((origin[:-1] - low[:, None]) * places[:, None]).sum(0)
+        return _row_keys(digits.T, directions.T, offsets)
+    places = torch.tensor([prod(spans[:i]) for i in range(len(spans))], device=origin.device)
+    first = ((digits - low[:, None]) * places[:, None]).sum(0)
     steps = (offsets * places).sum(1)
     keys = torch.cat([first[None], steps[directions[:-1]]]).cumsum(0).T
     return keys, lambda vertices: _step(vertices, steps)

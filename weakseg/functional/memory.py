@@ -1,0 +1,35 @@
+"""How much memory is left, so that work that cannot fit is refused before the machine kills the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+_MACHINE = Path("/proc/meminfo")
+_CONTAINER = Path("/sys/fs/cgroup")
+
+
+def free(device: torch.device) -> int | None:
+    """Bytes that can still be taken on a device, or None where nobody says."""
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + held
+    limits = [_of_the_machine(), _of_the_container()] if device.type == "cpu" else []
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _of_the_machine() -> int | None:
+    """What Linux says is available, which counts files in memory that it can drop."""
+    try:
+        fields = dict(line.split(":") for line in _MACHINE.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _of_the_container() -> int | None:
+    try:
+        return int((_CONTAINER / "memory.max").read_text()) - int((_CONTAINER / "memory.current").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit
+        return None
