@@ -33,6 +33,7 @@ ROOMS = {
     "optimizers": "lazy",
     "segmenter": "strategy optimizers ranks",
     "quality": "functional ranks",
+    "watch": "segmenter",
     "estimation": "strategy data.store ranks",
     "survey": "estimation data fingerprint progress",
     "rounds": "segmenter quality survey",

@@ -77,7 +77,7 @@ def test_a_round_with_the_network_improves_on_filled_boxes(tmp_path: Path) -> No
 def test_training_reads_the_targets_of_its_round(tmp_path: Path) -> None:
     data = Squares()
     run(tmp_path, Refine(), Rounds(), data, steps=3)
-    evidence, target = data.training_item(0, 5)
+    evidence, target, _ = data.training_item(0, 5)
     assert target is not None
     assert evidence.boxes is not None
     x1, y1, x2, y2 = evidence.boxes[0].int().tolist()

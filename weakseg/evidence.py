@@ -129,6 +129,8 @@ class Batch(NamedTuple):
     box_classes: list[Tensor] | None = None
     large: Tensor | None = None
     """bool [B,C]"""
+    valid: Tensor | None = None
+    """bool [B,H,W]: False in the padding; None where no image is padded"""
 
 
 class Example(NamedTuple):

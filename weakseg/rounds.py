@@ -66,7 +66,7 @@ class Rounds(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at all evidence, then make round 0; or, in a resumed run, find the targets of its round again."""
         segmenter, data = _ours(trainer, pl_module)
-        self._seen = survey(data, segmenter.strategy, len(segmenter.classes), trainer.global_rank, trainer.world_size)
+        self._seen = survey(data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size)
         if segmenter.strategy.estimates():
             self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(trainer, segmenter, data)
 

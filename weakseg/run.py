@@ -34,6 +34,7 @@ from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
 from weakseg.summary import print_summary, summary_rows
 from weakseg.timing import Timing
+from weakseg.watch import Watch
 
 GALLERY = 12  # validation images in the report, worst first
 
@@ -49,7 +50,7 @@ def fit(recipe: Recipe) -> Path:
     root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
     with _folder(recipe, root) as folder:
         settings = recipe.sections.get("trainer", {})
-        callbacks: list[Any] = [rounds, Timing(), Dashboard()]
+        callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard()]
         if settings.get("enable_checkpointing") is not False:
             callbacks.append(Checkpoints(folder / "checkpoints"))
         if settings.get("enable_progress_bar") is not False:

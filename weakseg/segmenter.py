@@ -73,12 +73,14 @@ class Segmenter(LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,H,W] of uint8 images [B,3,H,W], at the images' own resolution."""
-        return self._enlarge(self.network(self._normalise(image)), image)
+        return self._enlarge(self._logits(image), image)
 
     def _normalise(self, image: Tensor) -> Tensor:
         return (image.to(self.mean.dtype) - self.mean) / self.std
 
-    def _enlarge(self, logits: Any, image: Tensor) -> Tensor:
+    def _logits(self, image: Tensor) -> Tensor:
+        """As the network makes them, at its own stride."""
+        logits = self.network(self._normalise(image))
         if isinstance(logits, Mapping) and "out" in logits:  # as the segmentation networks of torchvision return them
             logits = logits["out"]
         if not isinstance(logits, Tensor) or logits.ndim != 4:
@@ -89,6 +91,9 @@ class Segmenter(LightningModule):
                 f"{type(self.network).__name__} returns {logits.shape[1]} classes, but the data set has {len(self.classes)}: "
                 f"{', '.join(self.classes)}"
             )
+        return logits
+
+    def _enlarge(self, logits: Tensor, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         stride = getattr(self.network, "stride", None)
         if isinstance(stride, int) and stride > 1:
@@ -132,7 +137,9 @@ class Segmenter(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the strategy's terms."""
-        terms = _checked(self.strategy.loss(self(batch.image), batch), self.strategy)
+        logits = self._logits(batch.image)
+        logits = logits if self.strategy.at_scores else self._enlarge(logits, batch.image)
+        terms = _checked(self.strategy.loss(logits, batch), self.strategy)
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         self._suspects += batch.ids
         self._bad_loss |= not bool(torch.isfinite(loss))

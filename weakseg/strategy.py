@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.functional.losses import cross_entropy
+
+
+class Shown(NamedTuple):
+    """What a strategy has estimated in one step."""
+
+    target: Tensor
+    """integers [B,H,W] with 255 = no opinion, or float [B,C,H,W]"""
+    figures: dict[str, Tensor]
 
 
 class Strategy(nn.Module):
@@ -36,6 +45,11 @@ class Strategy(nn.Module):
         if not (cls.estimates() or cls.loss is not Strategy.loss):
             raise TypeError(f"strategy {cls.__name__} overrides neither estimate nor loss; it would teach nothing")
 
+    at_scores: bool = False
+    """whether `loss` is given the logits as the network makes them, at its stride, instead of enlarged to the image"""
+    shown: Shown | None = None
+    """what `show` was last told"""
+
     @classmethod
     def estimates(cls) -> bool:
         """Whether this strategy computes targets, so that training needs rounds."""
@@ -49,6 +63,13 @@ class Strategy(nn.Module):
         as parameters.
         """
         return torch.full(evidence.image.shape[-2:], IGNORE, dtype=torch.uint8)
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Raise a ValueError if nothing can be learned from this evidence, although it is well formed. Asked before training starts."""
+
+    def show(self, target: Tensor, **figures: Tensor) -> None:
+        """Tell the dashboard what `loss` has estimated in this step: a target, hard [B,H,W] or soft [B,C,H,W], and figures."""
+        self.shown = Shown(target.detach(), {name: figure.detach() for name, figure in figures.items()})
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Named terms, logged one by one and summed: logits [B,C,H,W] against a batch. Default: cross-entropy with its targets."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from weakseg.data.base import WeakData
@@ -20,7 +21,7 @@ class Seen(NamedTuple):
     fingerprint: str
 
 
-def survey(data: WeakData, strategy: Strategy, classes: int, rank: int, world: int) -> dict[int, Seen]:
+def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int, world: int) -> dict[int, Seen]:
     """Check this rank's share of all images; problems of any rank are raised on all. Returns what its training images hold."""
     mine = data.training[rank::world]
     others = list(data.validation)[rank::world]  # nothing is estimated for these, so they need not have what the strategy needs
@@ -32,10 +33,11 @@ def survey(data: WeakData, strategy: Strategy, classes: int, rank: int, world: i
         try:
             evidence, truth = data.sample(index)
             id = str(evidence.id)
-            evidence.check(classes)
-            evidence.check_truth(truth, classes)
+            evidence.check(len(classes))
+            evidence.check_truth(truth, len(classes))
             if index not in held_out:
                 evidence.need(*strategy.needs)
+                strategy.check(evidence, classes)
             seen[index] = Seen(id, fingerprint(*evidence))
         except Exception as error:  # a reader of files may raise anything: it is reported with the image's name
             reason = str(error).removeprefix(f"image {id}").lstrip(": ")

@@ -86,6 +86,6 @@ def test_validation_images_are_split_without_repeats() -> None:
 def test_training_never_sees_validation_images_or_the_truth() -> None:
     data = Squares(train=4, val=3)
     assert data.training == [0, 1, 2, 3]
-    evidence, target = data.training_item(0, 1)
+    evidence, target, _ = data.training_item(0, 1)
     assert evidence.id == "disc/1"
     assert target is None

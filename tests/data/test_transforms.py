@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from weakseg.data.loader import keyed_generator
-from weakseg.data.transforms import Augmentation, collate, one_hot
+from weakseg.data.transforms import Augmentation, Item, collate, one_hot
 from weakseg.evidence import IGNORE, Evidence
 
 
@@ -20,7 +20,7 @@ def scene(height: int = 40, width: int = 60) -> tuple[Evidence, Tensor]:
 
 def draw(seed: int, augmentation: Augmentation, **changes: object) -> tuple[Evidence, Tensor]:
     evidence, target = scene()
-    evidence, out = augmentation(evidence._replace(**changes), target, keyed_generator(seed))
+    evidence, out, _ = augmentation(evidence._replace(**changes), target, keyed_generator(seed))
     assert out is not None
     return evidence, out
 
@@ -55,7 +55,7 @@ def test_boxes_hardly_visible_are_dropped() -> None:
     evidence, target = scene()
     seen = 0
     for seed in range(200):
-        cropped, labels = Augmentation(crop=20, flip=False)(evidence, target, keyed_generator(seed))
+        cropped, labels, _ = Augmentation(crop=20, flip=False)(evidence, target, keyed_generator(seed))
         assert labels is not None
         assert cropped.boxes is not None
         assert cropped.box_classes is not None
@@ -70,7 +70,7 @@ def test_flip_twice_is_nothing() -> None:
     flip = Augmentation(flip=True)
     seed = next(seed for seed in range(100) if not torch.equal(draw(seed, flip)[1], target))
     flipped, once = draw(seed, flip)
-    again, twice = flip(flipped, once, keyed_generator(seed))
+    again, twice, _ = flip(flipped, once, keyed_generator(seed))
     assert twice is not None
     assert torch.equal(twice, target)
     assert torch.equal(again.image, evidence.image)
@@ -81,7 +81,7 @@ def test_flip_twice_is_nothing() -> None:
 
 def test_soft_targets_keep_their_sum() -> None:
     evidence, target = scene()
-    scaled, soft = Augmentation(scale=(0.7, 0.7), flip=False)(evidence, one_hot(target, 3), keyed_generator(3))
+    scaled, soft, _ = Augmentation(scale=(0.7, 0.7), flip=False)(evidence, one_hot(target, 3), keyed_generator(3))
     assert soft is not None
     assert soft.shape == (3, *scaled.image.shape[1:])
     assert torch.allclose(soft.sum(0), torch.ones(()), atol=1e-5)
@@ -105,7 +105,7 @@ def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
 def test_collate_pads_and_mixes_kinds() -> None:
     evidence, target = scene()
     bare = Evidence("bare", torch.full((3, 10, 80), 7, dtype=torch.uint8), tags=torch.tensor([True, False, True]))
-    batch = collate([(evidence, target), (bare, one_hot(torch.full((10, 80), 1, dtype=torch.uint8), 3))], classes=3)
+    batch = collate([Item(evidence, target), Item(bare, one_hot(torch.full((10, 80), 1, dtype=torch.uint8), 3))], classes=3)
     assert batch.ids == ["scene", "bare"]
     assert batch.image.shape == (2, 3, 40, 80)
     assert batch.target is not None

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from weakseg.data.loader import OrderedLoader, TrainLoader, keyed_generator
 from weakseg.data.store import LabelStore
-from weakseg.data.transforms import Augmentation, collate
+from weakseg.data.transforms import Augmentation, Item, collate
 from weakseg.evidence import Batch, Evidence, Example
 
 
@@ -69,7 +69,7 @@ class WeakData(LightningDataModule):
         """From the next epoch on, train with these stored targets: a content key for the id of each training image."""
         self._targets = (store, dict(keys))
 
-    def training_item(self, epoch: int, index: int) -> tuple[Evidence, Tensor | None]:
+    def training_item(self, epoch: int, index: int) -> Item:
         """The augmented image with its target, as seed, epoch and index decide it. Without the truth."""
         evidence, _ = self.sample(self.training[index])
         target = None
@@ -102,11 +102,11 @@ class WeakData(LightningDataModule):
         return {**self.__dict__, "trainer": None}
 
 
-class _TrainingItems(Dataset[tuple[Evidence, Tensor | None]]):
+class _TrainingItems(Dataset[Item]):
     def __init__(self, data: WeakData) -> None:
         self.data = data
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[Evidence, Tensor | None]:
+    def __getitem__(self, item: tuple[int, int]) -> Item:
         return self.data.training_item(*item)
 
 

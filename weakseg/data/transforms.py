@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,15 @@ from torchvision.transforms.v2.functional import resize
 from weakseg.evidence import IGNORE, Batch, Evidence
 
 VISIBLE = 0.1  # a box of which a crop shows less than this share is dropped: its object may not be seen at all
+
+
+class Item(NamedTuple):
+    """One training image on its way into a batch."""
+
+    evidence: Evidence
+    target: Tensor | None
+    valid: Tensor | None = None
+    """bool [H,W]: False in the padding; None where there is none"""
 
 
 @dataclass(frozen=True)
@@ -29,23 +40,25 @@ class Augmentation:
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale should be two factors, smallest first, both above 0, but it is {self.scale}")
 
-    def __call__(self, evidence: Evidence, target: Tensor | None, generator: torch.Generator) -> tuple[Evidence, Tensor | None]:
+    def __call__(self, evidence: Evidence, target: Tensor | None, generator: torch.Generator) -> Item:
         """The image, its target and its evidence as one draw of the generator changes them."""
         draw = torch.rand(4, generator=generator).tolist()
         low, high = self.scale
+        item = Item(evidence, target)
         if (factor := low + (high - low) * draw[0]) != 1:
-            evidence, target = _scale(evidence, target, factor)
+            item = _scale(item, factor)
         if self.crop is not None:
-            evidence, target = _pad(evidence, target, self.crop, self.crop)
-            height, width = evidence.image.shape[-2:]
+            item = _pad(item, self.crop, self.crop)
+            height, width = item.evidence.image.shape[-2:]
             top, left = int(draw[1] * (height - self.crop + 1)), int(draw[2] * (width - self.crop + 1))
-            evidence, target = _crop(evidence, target, top, left, self.crop)
+            item = _crop(item, top, left, self.crop)
         if self.flip and draw[3] < 0.5:
-            evidence, target = _flip(evidence, target)
-        return evidence, target
+            item = _flip(item)
+        return item
 
 
-def _scale(evidence: Evidence, target: Tensor | None, factor: float) -> tuple[Evidence, Tensor | None]:
+def _scale(item: Item, factor: float) -> Item:
+    evidence, target = item.evidence, item.target
     height, width = evidence.image.shape[-2:]
     size = [max(1, round(height * factor)), max(1, round(width * factor))]
     boxes = evidence.boxes
@@ -55,7 +68,7 @@ def _scale(evidence: Evidence, target: Tensor | None, factor: float) -> tuple[Ev
     marks = None if evidence.marks is None else _resize_labels(evidence.marks, size)
     if target is not None:
         target = _resize_labels(target, size) if target.ndim == 2 else resize(target, size, antialias=True)
-    return evidence._replace(image=image, marks=marks, boxes=boxes), target
+    return Item(evidence._replace(image=image, marks=marks, boxes=boxes), target)
 
 
 def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
@@ -63,51 +76,67 @@ def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
     return resized[0]
 
 
-def _pad(evidence: Evidence, target: Tensor | None, height: int, width: int) -> tuple[Evidence, Tensor | None]:
+def _pad(item: Item, height: int, width: int) -> Item:
     """Black pixels without opinion on the right and below, up to a size."""
+    evidence, target, valid = item
     sides = (0, max(0, width - evidence.image.shape[-1]), 0, max(0, height - evidence.image.shape[-2]))
     if not any(sides):
-        return evidence, target
+        return item
     marks = None if evidence.marks is None else F.pad(evidence.marks, sides, value=IGNORE)
     if target is not None:
         target = F.pad(target, sides, value=IGNORE if target.ndim == 2 else 0)
-    return evidence._replace(image=F.pad(evidence.image, sides), marks=marks), target
+    valid = F.pad(torch.ones(evidence.image.shape[-2:], dtype=torch.bool) if valid is None else valid, sides)
+    return Item(evidence._replace(image=F.pad(evidence.image, sides), marks=marks), target, valid)
 
 
-def _crop(evidence: Evidence, target: Tensor | None, top: int, left: int, size: int) -> tuple[Evidence, Tensor | None]:
+def _crop(item: Item, top: int, left: int, size: int) -> Item:
+    evidence, target, valid = item
     window = (..., slice(top, top + size), slice(left, left + size))
+    evidence = _crop_evidence(evidence, window, [left, top] * 2, size)
+    return Item(evidence, None if target is None else target[window], None if valid is None else valid[window])
+
+
+def _crop_evidence(evidence: Evidence, window: tuple[Any, ...], corner: list[int], size: int) -> Evidence:
+    """What is true of a part of an image. What its tags name may not be there any more, unless boxes say that it is."""
     marks = None if evidence.marks is None else evidence.marks[window]
-    target = None if target is None else target[window]
-    evidence = evidence._replace(image=evidence.image[window], marks=marks)
-    if evidence.boxes is not None and evidence.box_classes is not None:
-        boxes = evidence.boxes - evidence.boxes.new_tensor([left, top] * 2)
-        cut = boxes.clamp(0, size)
-        keep = _areas(cut) > VISIBLE * _areas(boxes)
-        evidence = evidence._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep])
-    return evidence, target
+    whole = evidence.image.shape[-2:] == (size, size)
+    part = evidence._replace(image=evidence.image[window], marks=marks)
+    if evidence.boxes is None or evidence.box_classes is None:
+        return part if whole else part._replace(tags=None, large=None)
+    boxes = evidence.boxes - evidence.boxes.new_tensor(corner)
+    cut = boxes.clamp(0, size)
+    keep = _areas(cut) > VISIBLE * _areas(boxes)
+    part = part._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep])
+    if whole or evidence.tags is None:
+        return part
+    tags = torch.zeros_like(evidence.tags)
+    tags[evidence.box_classes[keep]] = True
+    tags[0] = evidence.tags[0]
+    return part._replace(tags=tags, large=None)
 
 
 def _areas(boxes: Tensor) -> Tensor:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def _flip(evidence: Evidence, target: Tensor | None) -> tuple[Evidence, Tensor | None]:
+def _flip(item: Item) -> Item:
+    evidence, target, valid = item
     width = evidence.image.shape[-1]
     boxes = evidence.boxes
     if boxes is not None:
         boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
     marks = None if evidence.marks is None else evidence.marks.flip(-1)
-    target = None if target is None else target.flip(-1)
-    return evidence._replace(image=evidence.image.flip(-1), marks=marks, boxes=boxes), target
+    evidence = evidence._replace(image=evidence.image.flip(-1), marks=marks, boxes=boxes)
+    return Item(evidence, None if target is None else target.flip(-1), None if valid is None else valid.flip(-1))
 
 
-def collate(items: list[tuple[Evidence, Tensor | None]], classes: int) -> Batch:
+def collate(items: Sequence[Item], classes: int) -> Batch:
     """A batch of augmented images; smaller ones are padded with black pixels that have no opinion."""
-    height = max(evidence.image.shape[-2] for evidence, _ in items)
-    width = max(evidence.image.shape[-1] for evidence, _ in items)
-    padded = [_pad(evidence, target, height, width) for evidence, target in items]
-    many = [evidence for evidence, _ in padded]
-    targets = [target for _, target in padded if target is not None]
+    height = max(item.evidence.image.shape[-2] for item in items)
+    width = max(item.evidence.image.shape[-1] for item in items)
+    padded = [_pad(item, height, width) for item in items]
+    many = [item.evidence for item in padded]
+    targets = [item.target for item in padded if item.target is not None]
     some_boxes = any(evidence.boxes is not None for evidence in many)
     return Batch(
         ids=[evidence.id for evidence in many],
@@ -118,6 +147,7 @@ def collate(items: list[tuple[Evidence, Tensor | None]], classes: int) -> Batch:
         boxes=[evidence.boxes if evidence.boxes is not None else torch.zeros(0, 4) for evidence in many] if some_boxes else None,
         box_classes=[_or_none_boxed(evidence.box_classes) for evidence in many] if some_boxes else None,
         large=_stack([evidence.large for evidence in many], torch.zeros(classes, dtype=torch.bool)),
+        valid=_stack([item.valid for item in padded], torch.ones(height, width, dtype=torch.bool)),
     )
 
 
