@@ -38,6 +38,31 @@ def test_sound_evidence_passes(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "annotations"),
+    [
+        ({}, ()),
+        ({"tags": torch.tensor([True, False, True])}, ("tags",)),
+        ({"tags": torch.zeros(3, dtype=torch.bool), "large": torch.tensor([True, False, False])}, ()),
+        ({"boxes": torch.zeros(0, 4), "box_classes": torch.zeros(0, dtype=torch.int64)}, ("boxes",)),
+        ({"marks": torch.full((4, 6), 255, dtype=torch.uint8)}, ()),
+        ({"marks": torch.tensor([[1] * 6] * 3 + [[255] * 6], dtype=torch.uint8)}, ("masks",)),
+        ({"marks": torch.tensor([[1] * 6] * 2 + [[0] * 5 + [255]] + [[255] * 6], dtype=torch.uint8)}, ("marks",)),
+        (
+            {
+                "tags": torch.tensor([True, False, True]),
+                "boxes": BOX,
+                "box_classes": torch.tensor([2]),
+                "marks": torch.tensor([[2] + [255] * 5] + [[255] * 6] * 3, dtype=torch.uint8),
+            },
+            ("boxes", "marks", "tags"),
+        ),
+    ],
+)
+def test_what_can_be_learned_from(fields: dict[str, Any], annotations: tuple[str, ...]) -> None:
+    assert Evidence("cat", IMAGE, **fields).annotations == annotations
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"image": IMAGE.float()}, r"image should be uint8 \[3,H,W\], but it is float32 \[3, 4, 6\]"),

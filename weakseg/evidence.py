@@ -11,6 +11,11 @@ IGNORE = 255  # in marks and in hard targets: nobody said anything about this pi
 
 KINDS = ("tags", "boxes", "marks", "large")
 
+ANNOTATIONS = ("masks", "boxes", "marks", "tags")  # the most telling first
+MASKED = (
+    0.75  # marks on so much of an image are a mask: the 255 of masks are rims, which take a tenth of an image, or with thin things more
+)
+
 
 class Evidence(NamedTuple):
     """All that a strategy may see of one image: the pixels, and what a person said about them. Never the truth."""
@@ -33,6 +38,25 @@ class Evidence(NamedTuple):
     def kinds(self) -> tuple[str, ...]:
         """Names of the fields of evidence that this image has."""
         return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """What can be learned from, the most telling first: masks, boxes, marks, tags.
+
+        Marks on three quarters of the pixels or more are masks, marks on fewer are marks. An empty list of boxes says that all is
+        background, so it counts. Marks without a marked pixel and tags that name nothing do not.
+
+        >>> Evidence("a", torch.zeros(3, 1, 4, dtype=torch.uint8), marks=torch.tensor([[0, 1, 1, 255]], dtype=torch.uint8)).annotations
+        ('masks',)
+        """
+        marked = 0.0 if self.marks is None else (self.marks != IGNORE).float().mean().item()
+        has = {
+            "masks": marked >= MASKED,
+            "boxes": self.boxes is not None,
+            "marks": 0 < marked < MASKED,
+            "tags": self.tags is not None and bool(self.tags.any()),
+        }
+        return tuple(name for name in ANNOTATIONS if has[name])
 
     def need(self, *fields: str) -> None:
         """Raise a ValueError that names the image if one of the fields is absent."""

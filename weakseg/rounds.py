@@ -18,6 +18,7 @@ from weakseg.progress import track
 from weakseg.quality import LabelQuality
 from weakseg.ranks import anywhere, gather, share_buffers
 from weakseg.segmenter import Segmenter
+from weakseg.strategy import Strategy
 from weakseg.survey import Seen, survey
 
 
@@ -121,7 +122,7 @@ class Rounds(Callback):
             old = store.read(evidence.id, before[evidence.id]) if before else None
             quality.add(store.read(evidence.id, keys[index]), old, evidence, truth)
         self.figures = quality.figures()
-        if self.figures["label/coverage"] == 0:
+        if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:  # another loss may do without targets
             name = type(segmenter.strategy).__name__
             raise ValueError(f"the targets of round {self.round} have no opinion on any pixel (all 255): {name} would teach nothing")
         self._use(data, store, keys)

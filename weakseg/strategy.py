@@ -47,8 +47,7 @@ class Strategy(nn.Module):
 
     at_scores: bool = False
     """whether `loss` is given the logits as the network makes them, at its stride, instead of enlarged to the image"""
-    shown: Shown | None = None
-    """what `show` was last told"""
+    _shown: Shown | None = None
 
     @classmethod
     def estimates(cls) -> bool:
@@ -69,7 +68,16 @@ class Strategy(nn.Module):
 
     def show(self, target: Tensor, **figures: Tensor) -> None:
         """Tell the dashboard what `loss` has estimated in this step: a target, hard [B,H,W] or soft [B,C,H,W], and figures."""
-        self.shown = Shown(target.detach(), {name: figure.detach() for name, figure in figures.items()})
+        self._shown = Shown(target.detach(), {name: figure.detach() for name, figure in figures.items()})
+
+    @property
+    def shown(self) -> Shown | None:
+        """What `show` was told in this step, if anything."""
+        return self._shown
+
+    def forget_shown(self) -> None:
+        """The step is over."""
+        self._shown = None
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Named terms, logged one by one and summed: logits [B,C,H,W] against a batch. Default: cross-entropy with its targets."""

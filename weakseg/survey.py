@@ -46,4 +46,5 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
     counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
     if twice := [id for id, count in counts.items() if count > 1]:
         raise ValueError(f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image needs an id of its own")
+    data.groups  # noqa: B018  # a share of images that there are none of is told now, not after long estimations
     return {index: seen[index] for index in mine}

@@ -27,6 +27,11 @@ class Watch(Callback):
         self._mass = torch.zeros(0)  # of each class, in this epoch
         self._tagged = torch.zeros(0, dtype=torch.bool)
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """An epoch that goes on after a resume does not start again."""
+        if isinstance(pl_module, Segmenter) and len(self._mass) != len(pl_module.classes):
+            self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Nothing has been estimated yet."""
         if isinstance(pl_module, Segmenter):
@@ -37,7 +42,7 @@ class Watch(Callback):
         """Log what was estimated in this step, if this is a step that is logged."""
         if not isinstance(pl_module, Segmenter) or (shown := pl_module.strategy.shown) is None:
             return
-        pl_module.strategy.shown = None
+        pl_module.strategy.forget_shown()
         mass, pixels = _mass(shown.target, len(pl_module.classes))
         self._mass = self._mass.to(mass.device) + mass
         if batch.tags is not None:
@@ -52,6 +57,7 @@ class Watch(Callback):
         if not isinstance(pl_module, Segmenter):
             return
         parts = gather((self._mass.cpu(), self._tagged.cpu()))
+        self.on_train_epoch_start(trainer, pl_module)
         mass, tagged = torch.stack([part[0] for part in parts]).sum(0), torch.stack([part[1] for part in parts]).any(0)
         if not mass.sum() or not trainer.is_global_zero:
             return
@@ -63,6 +69,14 @@ class Watch(Callback):
                 "lower optimizer.lr or ask for a larger share of each class",
                 stacklevel=2,
             )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that is resumed amid an epoch must know."""
+        return {"mass": self._mass.cpu(), "tagged": self._tagged.cpu()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The counterpart of `state_dict`."""
+        self._mass, self._tagged = state_dict["mass"], state_dict["tagged"]
 
 
 def _mass(target: Tensor, classes: int) -> tuple[Tensor, int]:

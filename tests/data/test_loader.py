@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,12 +11,21 @@ import pytest
 import torch
 
 from tests.small import Squares
-from weakseg.data.loader import OrderedLoader, TrainLoader, keyed_generator, shuffled
+from weakseg.data.loader import Group, OrderedLoader, TrainLoader, grouped, keyed_generator, shuffled
 
 
-def loader(count: int, batch_size: int, rank: int = 0, world: int = 1, epoch: int = 0, done: int = 0, workers: int = 0) -> TrainLoader[Any]:
+def loader(
+    count: int,
+    batch_size: int,
+    rank: int = 0,
+    world: int = 1,
+    epoch: int = 0,
+    done: int = 0,
+    workers: int = 0,
+    groups: Sequence[Group] = (),
+) -> TrainLoader[Any]:
     trainer: Any = SimpleNamespace(global_rank=rank, world_size=world, current_epoch=epoch, fit_loop=SimpleNamespace(batch_idx=done - 1))
-    return TrainLoader(_Echo(), count, batch_size, workers, 5, list, trainer)
+    return TrainLoader(_Echo(), count, batch_size, workers, 5, list, trainer, groups)
 
 
 class _Echo(torch.utils.data.Dataset[Any]):
@@ -57,6 +68,52 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert shuffled(50, 7, 2) == first
     assert sorted(first) == list(range(50))
     assert len({tuple(order) for order in (first, shuffled(50, 7, 3), shuffled(50, 8, 2), shuffled(50, 2, 7))}) == 4
+
+
+# groups
+
+FEW, MANY = Group([1, 4, 9], 8), Group([place for place in range(16) if place not in (1, 4, 9)], 4)
+
+
+def test_an_epoch_has_the_number_of_each_group_and_no_pair_comes_twice() -> None:
+    epochs = [grouped([FEW, MANY], 5, epoch) for epoch in range(13)]
+    for pairs in epochs:
+        assert sum(index in FEW.images for _, index in pairs) == 8
+        assert sum(index in MANY.images for _, index in pairs) == 4
+    everything = [pair for pairs in epochs for pair in pairs]
+    assert len(set(everything)) == len(everything)  # chance depends on the pair: an image that comes again is augmented anew
+    assert set(Counter(index for _, index in everything if index in MANY.images).values()) == {4}  # 13 epochs of 4 are 4 of all 13
+    assert set(Counter(index for _, index in everything if index in FEW.images).values()) <= {34, 35}  # 104 of 3
+
+
+def test_groups_are_mixed_within_an_epoch_and_ordered_anew_in_the_next() -> None:
+    first, second = (grouped([FEW, MANY], 5, epoch) for epoch in (0, 1))
+    assert [index for _, index in first] != [index for _, index in second]
+    few = [index in FEW.images for _, index in first]
+    assert few != sorted(few)
+    assert few != sorted(few, reverse=True)
+    assert grouped([FEW, MANY], 6, 0) != first
+
+
+def test_one_group_of_everything_has_every_image_once_an_epoch() -> None:
+    for epoch in range(3):
+        pairs = grouped([Group(range(7), 7)], 5, epoch)
+        assert sorted(pairs) == [(epoch, index) for index in range(7)]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_with_groups_too_ranks_together_are_one_process_with_a_larger_batch(world: int) -> None:
+    torch.manual_seed(world)
+    alone = list(loader(12, 2 * world, epoch=4, groups=[FEW, MANY]))
+    shares = [list(loader(12, 2, rank, world, epoch=4, groups=[FEW, MANY])) for rank in range(world)]
+    assert [[item for share in step for item in share] for step in zip(*shares, strict=True)] == alone
+    assert sorted(item for batch in alone for item in batch) == sorted(grouped([FEW, MANY], 5, 4))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_with_groups_too_it_goes_on_where_the_trainer_is(workers: int) -> None:
+    whole = list(loader(12, 4, epoch=3, groups=[FEW, MANY]))
+    assert list(loader(12, 4, epoch=3, done=2, workers=workers, groups=[FEW, MANY])) == whole[2:]
 
 
 def test_keyed_generators_of_neighbours_are_unrelated() -> None:

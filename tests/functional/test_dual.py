@@ -199,3 +199,47 @@ def test_no_step_raises_the_dual(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(values) > 5
     assert np.diff(values).max() < 1e-9
     assert np.diff(values).min() < -1
+
+
+def many_pixels(hardness: float) -> tuple[Tensor, Tensor, Constraints, Tensor]:
+    """Smooth scores of 4 images at 90 x 100 pixels, some of them padding, with bounds of all kinds."""
+    torch.manual_seed(0)
+    logits = torch.nn.functional.interpolate(torch.randn(4, 6, 7, 7) * 4, (90, 100), mode="bilinear")
+    tags = torch.tensor([[1, 1, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 0]]).bool()
+    boxes = [torch.tensor([[0.0, 0, 50, 40], [30, 30, 80, 70]]), torch.zeros(0, 4), torch.tensor([[2.0, 2, 60, 50]]), torch.zeros(0, 4)]
+    labels = [torch.tensor([1, 5]), torch.zeros(0).long(), torch.tensor([3]), torch.zeros(0).long()]
+    whole = tag_constraints(tags, foreground_slack=inf, foreground_lower=0.1, hardness=hardness)
+    constraints = together(whole, box_constraints(boxes, labels, 90, 100, inside=0.7, outside=0.05, hardness=hardness))
+    valid = torch.ones(4, 90, 100).bool()
+    valid[1, 60:] = valid[2, :, 80:] = False
+    return logits, tags, constraints, valid
+
+
+@pytest.mark.parametrize("hardness", [1.0, 1000.0])
+@pytest.mark.parametrize("kind", ["boxes", "whole images"])
+def test_many_pixels_in_single_precision_from_a_coarse_beginning(hardness: float, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, tags, constraints, valid = many_pixels(hardness)
+    if kind == "whole images":
+        constraints = tag_constraints(tags, foreground_slack=inf, foreground_lower=0.1, hardness=hardness)
+    quick = constrained_posterior(logits, tags, constraints, valid)
+    monkeypatch.setattr(dual, "_MANY", 10**9)
+    slow = constrained_posterior(logits.double(), tags, constraints, valid, tolerance=1e-7)
+    assert quick.converged.all()
+    assert quick.violations.max() < 1.1e-5
+    assert slow.steps.max() > 0
+    assert quick.steps.sum() < slow.steps.sum()
+    # at hardness 1000 the few pixels at the border between two classes are as good on either side
+    assert (quick.probs - slow.probs).abs().mean().item() < 2e-4 * (hardness > 1) + 1e-5
+    torch.testing.assert_close(quick.probs.mean((2, 3)), slow.probs.mean((2, 3)).float(), rtol=0, atol=3e-5)
+
+
+def test_bounds_about_the_whole_image_are_the_same_as_regions_of_everything() -> None:
+    logits, tags, _, valid = many_pixels(1.0)
+    logits, valid = logits[..., ::6, ::6], valid[..., ::6, ::6]
+    constraints = tag_constraints(tags, foreground_slack=inf, foreground_lower=0.1)
+    everywhere = torch.ones(4, 6, *logits.shape[2:]).bool()
+    shared = constrained_posterior(logits, tags, constraints, valid)
+    single = constrained_posterior(logits, tags, replace(constraints, region=everywhere), valid)
+    torch.testing.assert_close(shared.probs, single.probs)
+    torch.testing.assert_close(shared.multipliers, single.multipliers)
+    assert (shared.steps.tolist(), shared.converged.tolist()) == (single.steps.tolist(), [True] * 4)

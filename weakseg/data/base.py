@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,10 +12,39 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from weakseg.data.loader import OrderedLoader, TrainLoader, keyed_generator
+from weakseg.data.loader import Group, OrderedLoader, TrainLoader, keyed_generator
 from weakseg.data.store import LabelStore
 from weakseg.data.transforms import Augmentation, Item, collate
 from weakseg.evidence import Batch, Evidence, Example
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Which part of the images of an epoch has masks, boxes, marks or tags, from 0 to 1.
+
+    null leaves a kind as it comes: kinds without a number share what is left. With no number at all, every epoch has every image once.
+    """
+
+    masks: float | None = None
+    boxes: float | None = None
+    marks: float | None = None
+    tags: float | None = None
+
+    def __post_init__(self) -> None:
+        for kind, share in self.asked.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"shares.{kind} should lie from 0 to 1, a part of the images of an epoch, or be null, but it is {share}")
+        if sum(self.asked.values()) > 1 + 1e-9:
+            numbers = ", ".join(f"{kind} {share:g}" for kind, share in self.asked.items())
+            raise ValueError(f"shares should sum to at most 1, the whole epoch, but they are {numbers}")
+
+    @property
+    def asked(self) -> dict[str, float]:
+        """The kinds that have a number."""
+        return {kind: share for kind, share in asdict(self).items() if share is not None}
+
+
+AS_THEY_COME = Shares()
 
 
 class WeakData(LightningDataModule):
@@ -26,6 +56,8 @@ class WeakData(LightningDataModule):
         crop: side in pixels of the square that is cut out of an image; null for whole images.
         scale: smallest and largest factor by which an image is resized at random.
         flip: whether half of the images are mirrored.
+        shares: which part of each epoch's images has masks, boxes, marks or tags; null for as they come. An image counts as the first of
+            these that it has. Epochs keep their length: images of a large share come several times, those of a small one not each time.
     """
 
     classes: tuple[str, ...] = ()
@@ -40,11 +72,12 @@ class WeakData(LightningDataModule):
         crop: int | None = None,
         scale: tuple[float, float] = (1.0, 1.0),
         flip: bool = True,
+        shares: Shares = AS_THEY_COME,
     ) -> None:
         super().__init__()
         if batch_size < 1 or workers < 0:
             raise ValueError(f"batch_size should be at least 1 and workers at least 0, but they are {batch_size} and {workers}")
-        self.batch_size, self.workers = batch_size, workers
+        self.batch_size, self.workers, self.shares = batch_size, workers, shares
         self.augmentation = Augmentation(crop, scale, flip)
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
         self._targets: tuple[LabelStore, Mapping[str, str]] | None = None
@@ -65,23 +98,38 @@ class WeakData(LightningDataModule):
             raise ValueError(f"validation names image {beyond[0]}, but {type(self).__name__} has the images 0 to {len(self) - 1}")
         return [index for index in range(len(self)) if index not in held_out]
 
+    def kind(self, index: int) -> str:
+        """The most telling annotation of an image: masks, boxes, marks, tags or nothing. Override it if you know without reading files."""
+        return next(iter(self.sample(index)[0].annotations), "nothing")
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The places in `training` of the images that have a share of each epoch; nothing if all come as they are."""
+        if not self.shares.asked:
+            return []
+        places: dict[str, list[int]] = {}
+        for place, index in enumerate(self.training):
+            places.setdefault(self.kind(index), []).append(place)
+        return make_groups(places, self.shares.asked)
+
     def use_targets(self, store: LabelStore, keys: Mapping[str, str]) -> None:
         """From the next epoch on, train with these stored targets: a content key for the id of each training image."""
         self._targets = (store, dict(keys))
 
-    def training_item(self, epoch: int, index: int) -> Item:
-        """The augmented image with its target, as seed, epoch and index decide it. Without the truth."""
+    def training_item(self, time: int, index: int) -> Item:
+        """The augmented image with its target, as seed, index and how often it has come before decide it. Without the truth."""
         evidence, _ = self.sample(self.training[index])
         target = None
         if self._targets is not None:
             store, keys = self._targets
             target = store.read(evidence.id, keys[evidence.id])
-        return self.augmentation(evidence, target, keyed_generator(self.seed, epoch, index))
+        return self.augmentation(evidence, target, keyed_generator(self.seed, time, index))
 
     def train_dataloader(self) -> TrainLoader[Batch]:
         """This rank's training batches."""
         gather = partial(collate, classes=len(self.classes))
-        return TrainLoader(_TrainingItems(self), len(self.training), self.batch_size, self.workers, self.seed, gather, self._its_trainer())
+        items, count, trainer = _TrainingItems(self), len(self.training), self._its_trainer()
+        return TrainLoader(items, count, self.batch_size, self.workers, self.seed, gather, trainer, self.groups)
 
     def val_dataloader(self) -> OrderedLoader[list[Example]]:
         """This rank's validation images, whole and at their own resolution."""
@@ -100,6 +148,37 @@ class WeakData(LightningDataModule):
 
     def __getstate__(self) -> dict[str, Any]:  # loader processes need the images, not the trainer
         return {**self.__dict__, "trainer": None}
+
+
+def make_groups(places: Mapping[str, Sequence[int]], shares: Mapping[str, float]) -> list[Group]:
+    """Groups that give every kind its share of an epoch, and what is left to the images of all other kinds.
+
+    >>> make_groups({"masks": [3], "boxes": [0, 1, 2]}, {"masks": 0.5})
+    [Group(images=[3], number=2), Group(images=[0, 1, 2], number=2)]
+    """
+    there = ", ".join(f"{len(own)} with {kind}" for kind, own in places.items()) or "none"
+    for kind, share in shares.items():
+        if share and kind not in places:
+            raise ValueError(f"shares.{kind} is {share:g}, but no training image is one with {kind}; there are {there}")
+    others = sorted(place for kind, own in places.items() if kind not in shares for place in own)
+    left = max(0.0, 1 - sum(shares.values()))
+    if left > 1e-9 and not others:
+        raise ValueError(f"shares sum to {1 - left:g}, but no training image is of another kind ({there}); leave one out: it gets the rest")
+    kinds = [(kind, places[kind], share) for kind, share in shares.items() if share]
+    kinds += [("other kinds", others, left)] if left > 1e-9 else []
+    numbers = _apportion(sum(map(len, places.values())), [share for _, _, share in kinds])
+    for (kind, _, share), number in zip(kinds, numbers, strict=True):
+        if number == 0:
+            raise ValueError(f"a share of {share:g} for {kind} is less than one image of an epoch; there are {there}")
+    return [Group(own, number) for (_, own, _), number in zip(kinds, numbers, strict=True)]
+
+
+def _apportion(count: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers in these shares that sum to the count: rounded down, and the largest rests rounded up."""
+    exact = [round(share * count, 6) for share in shares]
+    rests = sorted(range(len(shares)), key=lambda place: int(exact[place]) - exact[place])
+    up = set(rests[: count - sum(map(int, exact))])
+    return [int(number) + (place in up) for place, number in enumerate(exact)]
 
 
 class _TrainingItems(Dataset[Item]):

@@ -6,7 +6,7 @@ They are no `torch.utils.data.DataLoader`, so that Lightning leaves them alone: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from pytorch_lightning import Trainer
@@ -15,29 +15,51 @@ from torch.utils.data import DataLoader, Dataset
 T = TypeVar("T")
 
 
+class Group(NamedTuple):
+    """Images of which every epoch has a fixed number."""
+
+    images: Sequence[int]
+    number: int
+    """in an epoch; it may be more than there are"""
+
+
 class TrainLoader(Generic[T]):
-    """One rank's batches of `(epoch, index)` items. Where to continue is read from the trainer, so there is no state to lose."""
+    """One rank's batches of `(time, index)` items. Where to continue is read from the trainer, so there is no state to lose.
+
+    The time is how often the image has come before. As every epoch has every image once, that is the epoch; with groups it is not.
+    """
 
     def __init__(
-        self, items: Dataset[Any], count: int, batch_size: int, workers: int, seed: int, collate: Callable[[list[Any]], T], trainer: Trainer
+        self,
+        items: Dataset[Any],
+        count: int,
+        batch_size: int,
+        workers: int,
+        seed: int,
+        collate: Callable[[list[Any]], T],
+        trainer: Trainer,
+        groups: Sequence[Group] = (),
     ) -> None:
         if count == 0:
             raise ValueError("there is no image to train on: every image is a validation image, or the data set is empty")
         self.items, self.count, self.batch_size, self.workers = items, count, batch_size, workers
-        self.seed, self.collate, self.trainer = seed, collate, trainer
+        self.seed, self.collate, self.trainer, self.groups = seed, collate, trainer, groups
 
     def __len__(self) -> int:
         return max(1, self.count // (self.batch_size * self.trainer.world_size))
 
     def batches(self, epoch: int) -> list[list[tuple[int, int]]]:
-        """The `(epoch, index)` pairs of this rank: ranks share one order, and each takes its part of every joint batch."""
+        """The `(time, index)` pairs of this rank: ranks share one order, and each takes its part of every joint batch."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        order = shuffled(self.count, self.seed, epoch)
+        if self.groups:
+            order = grouped(self.groups, self.seed, epoch)
+        else:
+            order = [(epoch, index) for index in shuffled(self.count, self.seed, epoch)]
         joint = self.batch_size * world
         while len(order) < joint:  # fewer images than one batch: start over
             order += order
         starts = [step * joint + rank * self.batch_size for step in range(len(self))]
-        return [[(epoch, index) for index in order[start : start + self.batch_size]] for start in starts]
+        return [order[start : start + self.batch_size] for start in starts]
 
     def __iter__(self) -> Iterator[T]:
         # A generator runs from the first `next` on. By then the trainer knows the epoch, and the batch that comes next in it.
@@ -74,9 +96,26 @@ def _load(items: Dataset[Any], batches: list[Any], workers: int, collate: Callab
     )
 
 
-def shuffled(count: int, seed: int, epoch: int) -> list[int]:
-    """The numbers below `count` in an order that only seed and epoch decide."""
-    order: list[int] = torch.randperm(count, generator=keyed_generator(seed, epoch)).tolist()
+def grouped(groups: Sequence[Group], seed: int, epoch: int) -> list[tuple[int, int]]:
+    """The `(time, index)` pairs of an epoch with its number of images of each group, in an order that only seed and epoch decide.
+
+    A group is gone through again and again, in a new order each time, and an epoch goes on where the one before has ended. So over the
+    epochs the images of a group come equally often, and no pair comes twice.
+    """
+    pairs = []
+    for which, (images, number) in enumerate(groups):
+        first, last = epoch * number, (epoch + 1) * number
+        times = range(first // len(images), -(-last // len(images)))
+        # four parts: no other key has as many
+        walk = [(time, images[place]) for time in times for place in shuffled(len(images), seed, time, which, 0)]
+        skip = first % len(images)
+        pairs += walk[skip : skip + number]
+    return [pairs[place] for place in shuffled(len(pairs), seed, epoch)]
+
+
+def shuffled(count: int, *key: int) -> list[int]:
+    """The numbers below `count` in an order that only a few integers decide, such as seed and epoch."""
+    order: list[int] = torch.randperm(count, generator=keyed_generator(*key)).tolist()
     return order
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from weakseg.data.base import WeakData
 from weakseg.data.derive import boxes_of, large_of, points_of, scribbles_of, tags_of
 from weakseg.data.drawing import CLASSES, Scene, draw_scene
+from weakseg.data.loader import shuffled
 from weakseg.evidence import Evidence
 
 Annotation = Literal["masks", "boxes", "points", "scribbles", "tags"]
@@ -27,6 +28,8 @@ class Toy(WeakData):
         evidence: what is annotated, and nothing else is given: masks (marks on every pixel), boxes (boxes, tags, large),
             points (marks and tags), scribbles (marks and tags) or tags (tags, large).
         drawing_seed: another number draws other images.
+        masks: which part of the training images, at least one if it is not 0, has masks instead of `evidence`. Those of a small part
+            are also among those of a larger one.
     """
 
     classes = CLASSES
@@ -38,6 +41,7 @@ class Toy(WeakData):
         size: int = 112,
         evidence: Annotation = "boxes",
         drawing_seed: int = 0,
+        masks: float = 0.0,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
@@ -46,7 +50,10 @@ class Toy(WeakData):
                 raise ValueError(f"{name} of the toy set should be at least {least}, but it is {value}")
         if evidence not in get_args(Annotation):
             raise ValueError(f"evidence of the toy set should be one of {', '.join(get_args(Annotation))}, but it is {evidence}")
+        if not 0 <= masks <= 1:
+            raise ValueError(f"masks of the toy set should lie from 0 to 1, a part of the training images, but it is {masks}")
         self.size, self.evidence, self.drawing_seed = size, evidence, drawing_seed
+        self.masked = frozenset(shuffled(train, drawing_seed)[: max(1, round(masks * train))] if masks else [])
         self.images = train + val
         self.validation = range(train, self.images)
         self._drawn: dict[int, tuple[Evidence, Tensor]] = {}
@@ -69,13 +76,14 @@ class Toy(WeakData):
         image = torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()
         truth = torch.from_numpy(scene.truth)
         # a stream of its own: which evidence is asked for must not change the picture
-        annotated = self._annotate(scene, truth, np.random.default_rng([self.drawing_seed, index, 1]))
+        kind = "masks" if index in self.masked else self.evidence
+        annotated = self._annotate(kind, scene, truth, np.random.default_rng([self.drawing_seed, index, 1]))
         return Evidence(f"toy-{index:05d}", image, **annotated), truth
 
-    def _annotate(self, scene: Scene, truth: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+    def _annotate(self, kind: Annotation, scene: Scene, truth: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """What a person who is asked for this kind of evidence, and no other, would have given."""
         instances, count = torch.from_numpy(scene.instances), len(self.classes)
-        match self.evidence:
+        match kind:
             case "masks":
                 return {"marks": truth.clone()}
             case "boxes":

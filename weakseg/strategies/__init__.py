@@ -7,14 +7,28 @@ from typing import TYPE_CHECKING
 from weakseg.lazy import lazily
 
 if TYPE_CHECKING:
+    from weakseg.strategies.boxes_ccnn import BoxesCCNN as BoxesCCNN
     from weakseg.strategies.boxes_crf import BoxesCRF as BoxesCRF
+    from weakseg.strategies.boxes_em import BoxesEM as BoxesEM
     from weakseg.strategies.boxes_rect import BoxesRect as BoxesRect
     from weakseg.strategies.full import Full as Full
+    from weakseg.strategies.mixed import Mixed as Mixed
+    from weakseg.strategies.tags import Tags as Tags
+    from weakseg.strategies.tags_ccnn import TagsCCNN as TagsCCNN
+    from weakseg.strategies.tags_ccnn_size import TagsCCNNSize as TagsCCNNSize
+    from weakseg.strategies.tags_em import TagsEM as TagsEM
 
 NAMES = {
     "full": "weakseg.strategies.full.Full",
     "boxes_rect": "weakseg.strategies.boxes_rect.BoxesRect",
     "boxes_crf": "weakseg.strategies.boxes_crf.BoxesCRF",
+    "tags": "weakseg.strategies.tags.Tags",
+    "boxes_em": "weakseg.strategies.boxes_em.BoxesEM",
+    "boxes_ccnn": "weakseg.strategies.boxes_ccnn.BoxesCCNN",
+    "tags_em": "weakseg.strategies.tags_em.TagsEM",
+    "tags_ccnn": "weakseg.strategies.tags_ccnn.TagsCCNN",
+    "tags_ccnn_size": "weakseg.strategies.tags_ccnn_size.TagsCCNNSize",
+    "mixed": "weakseg.strategies.mixed.Mixed",
 }
 
 __getattr__ = lazily(__name__, NAMES.values())

@@ -1,0 +1,166 @@
+"""What a strategy estimates in its loss is logged, and a class that is lost is named."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from tests.small import SIZE, Squares, TinyNet, trainer
+from weakseg.checkpoints import Checkpoints, WholeFiles
+from weakseg.evidence import Batch, Evidence
+from weakseg.segmenter import Segmenter
+from weakseg.strategy import Strategy
+from weakseg.watch import Watch
+
+
+class TaggedSquares(Squares):
+    """With tags: background, and bright or dark by turns."""
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        evidence, truth = super().sample(index)
+        return evidence._replace(tags=torch.tensor([True, index % 2 == 0, index % 2 == 1])), truth
+
+
+class Shows(Strategy):
+    """Estimates what it is told to, whatever the image."""
+
+    def __init__(self, target: Tensor, **figures: float) -> None:
+        super().__init__()
+        self.target, self.figures = target, figures
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        self.show(self.target.expand(len(batch.ids), *self.target.shape), **{k: torch.tensor(v) for k, v in self.figures.items()})
+        return {"size": logits.square().mean()}
+
+
+def hard(*runs: tuple[int, int]) -> Tensor:
+    """A target in which each class, or 255, has so many rows."""
+    rows = [label for label, count in runs for _ in range(count)]
+    assert len(rows) == SIZE
+    return torch.tensor(rows)[:, None].expand(-1, SIZE)
+
+
+def fit(folder: Path, strategy: Strategy, data: Squares | None = None, steps: int = 3, **more: Any) -> pl.Trainer:
+    """Three steps are an epoch."""
+    data = data or TaggedSquares()
+    callbacks, ckpt_path = [Watch(), *more.get("callbacks", [])], more.get("ckpt_path")
+    made = trainer(folder, steps=steps, callbacks=callbacks, plugins=[WholeFiles()], log_every_n_steps=1, limit_val_batches=0)
+    made.fit(Segmenter(TinyNet(), strategy, data.classes), datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    return made
+
+
+def figures(made: pl.Trainer) -> dict[str, Any]:
+    return {name.removeprefix("estimate/"): float(value) for name, value in made.logged_metrics.items() if name.startswith("estimate/")}
+
+
+def told(caught: list[warnings.WarningMessage]) -> list[str]:
+    return [str(warning.message) for warning in caught if "no pixel was estimated" in str(warning.message)]
+
+
+def test_hard_targets(tmp_path: Path) -> None:
+    made = fit(tmp_path, Shows(hard((0, 12), (1, 3), (2, 3), (255, 6)), active=0.25))
+    assert figures(made) == pytest.approx(
+        {"share/background": 12 / 18, "share/bright": 3 / 18, "share/dark": 3 / 18, "coverage": 18 / 24, "entropy": 0, "active": 0.25}
+    )
+
+
+def test_soft_targets(tmp_path: Path) -> None:
+    """A quarter of the rows undecided between two classes, a quarter without opinion, the others certain."""
+    target = torch.zeros(3, SIZE, SIZE)
+    target[0, :12] = 1
+    target[:2, 12:18] = 0.5
+    made = fit(tmp_path, Shows(target), Squares())
+    expected = {"share/background": 15 / 18, "share/bright": 3 / 18, "share/dark": 0, "coverage": 18 / 24}
+    assert figures(made) == pytest.approx({**expected, "entropy": 0.25 * torch.tensor(2.0).log().item()})
+
+
+def test_no_opinion_at_all(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = fit(tmp_path, Shows(hard((255, SIZE))))
+    shares = dict.fromkeys(["share/background", "share/bright", "share/dark"], 0.0)
+    assert figures(made) == {**shares, "coverage": 0, "entropy": 0}
+    assert told(caught) == []
+
+
+def test_a_strategy_that_shows_nothing_is_not_watched(tmp_path: Path) -> None:
+    class Silent(Shows):
+        def show(self, target: Tensor, **figures: Tensor) -> None:
+            pass
+
+    assert figures(fit(tmp_path, Silent(hard((0, SIZE))))) == {}
+
+
+def test_a_class_that_vanished_is_named_once_an_epoch(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(tmp_path, Shows(hard((0, 20), (1, 4))), steps=6)
+    assert [text.split(":")[0] for text in told(caught)] == [
+        f"in epoch {epoch} no pixel was estimated to be dark, although tags name it" for epoch in range(2)
+    ]
+
+
+def test_several_classes_that_vanished(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="estimated to be bright, dark, although tags name them: .* estimate/share"):
+        fit(tmp_path, Shows(hard((0, SIZE))))
+
+
+def test_a_class_that_no_tags_name_has_not_vanished(tmp_path: Path) -> None:
+    class OnlyBright(TaggedSquares):
+        def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+            evidence, truth = super().sample(index)
+            return evidence._replace(tags=torch.tensor([True, True, False])), truth
+
+    for data in (OnlyBright(), Squares()):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit(tmp_path, Shows(hard((0, 20), (1, 4))), data)
+        assert told(caught) == []
+
+
+def test_one_good_step_in_an_epoch_is_enough(tmp_path: Path) -> None:
+    class Once(Shows):
+        def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+            terms = super().loss(logits, batch)
+            self.target = hard((0, SIZE))
+            return terms
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(tmp_path, Once(hard((0, 20), (1, 2), (2, 2))), steps=6)
+    assert [text.split(" although")[0] for text in told(caught)] == ["in epoch 1 no pixel was estimated to be bright, dark,"]
+
+
+class Killed(Exception):
+    pass
+
+
+class KillBefore(pl.Callback):
+    """Ends the run before a step; a stand-in for kill -9 that a test can survive."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            raise Killed
+
+
+@pytest.mark.parametrize("stopped", [1, 3, 4, 5])
+def test_a_resumed_run_watches_on(tmp_path: Path, stopped: int) -> None:
+    """Killed within an epoch or between two, what follows is watched as if nothing had happened."""
+    strategy, last = Shows(hard((0, 20), (1, 4)), active=0.5), Checkpoints(tmp_path, 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(Killed):
+            fit(tmp_path, strategy, steps=6, callbacks=[last, KillBefore(stopped)])
+        made = fit(tmp_path, strategy, steps=6, callbacks=[last], ckpt_path=tmp_path / "last.ckpt")
+    assert made.global_step == 6
+    assert figures(made)["share/bright"] == pytest.approx(4 / 24)
+    assert [text.split(" no")[0] for text in told(caught)] == ["in epoch 0", "in epoch 1"]

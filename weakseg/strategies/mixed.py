@@ -1,0 +1,173 @@
+"""Masks, boxes, scribbles, points and tags together, within a data set and on one image."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from weakseg.evidence import IGNORE, MASKED, Batch, Evidence, Prediction
+from weakseg.functional.boxes import Unary
+from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
+from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
+from weakseg.strategies.boxes_crf import BoxesCRF
+from weakseg.strategies.boxes_rect import BoxesRect
+from weakseg.strategies.per_step import check_tags, seeded
+from weakseg.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much the loss counts on pixels that masks, boxes, marks or tags tell of."""
+
+    masks: float = 1.0
+    boxes: float = 1.0
+    marks: float = 1.0
+    tags: float = 0.1
+
+    def __post_init__(self) -> None:
+        weights = asdict(self)
+        for kind, weight in weights.items():
+            if not (isfinite(weight) and weight >= 0):
+                raise ValueError(f"weights.{kind} should be 0 or more, what its loss is multiplied by, but it is {weight}")
+        if not any(weights.values()):
+            raise ValueError("weights should not all be 0: nothing would be learned")
+
+
+DOUBT_TAGS = Weights()
+
+
+class Mixed(Strategy):
+    """Learn from each image what its annotation says best: its mask, or its boxes, marks and tags together.
+
+    - An image with a mask (marks on three quarters of its pixels or more): the mask, and nothing else.
+    - With boxes: what `boxes_crf` makes of them, or filled boxes, with the marks written over it. An empty list is all background.
+    - Without: the marks. With tags too, the unmarked pixels get labels in every step, from the network's own scores: EM-Adapt or EM-Fixed
+      on the whole image. The network learns them from its scores as they are; only the labels see the raised ones.
+
+    So a few masks beside many boxes or tags are the semi-supervised setting of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and
+    Semi-Supervised Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). Estimates once, needs no network.
+
+    The loss has four terms, `masks`, `boxes`, `marks` and `tags`, all of them in every step. Each is the mean cross-entropy over its own
+    pixels in the batch, times the share of the batch's images that have such pixels, times its weight; a kind that no image of the batch
+    has is 0. So a few scribbles are not drowned by the many pixels around them. Where images are labelled throughout, and weights are 1,
+    the sum is the plain mean cross-entropy.
+
+    Which pixels are whose is read from target and marks of the batch: in an image without a mask, only boxes give an unmarked pixel a
+    target. That holds for an empty list of boxes and for a crop without any box, too, where the boxes of the batch would tell nothing.
+
+    boxes: `crf` shrinks boxes onto the objects, as `boxes_crf` does with the same unary, share and crf; `rect` fills them.
+    em: how tags become labels; `adapt` gives each class its portion of the image, `fixed` adds a bias to its scores.
+    source: whose numbers; those of the released code (wssl_code) or of the paper (wssl_paper).
+    foreground, background: other portions (adapt) or biases (fixed); null for those of the source.
+    weights: of the four terms. Labels from tags are the worst, so they count little unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        boxes: Literal["crf", "rect"] = "crf",
+        unary: Unary = "wssl_code",
+        share: float = 0.2,
+        crf: DenseCRF = DEEPLAB_V2,
+        em: Literal["adapt", "fixed"] = "adapt",
+        source: Source = "wssl_code",
+        foreground: float | None = None,
+        background: float | None = None,
+        weights: Weights = DOUBT_TAGS,
+    ) -> None:
+        super().__init__()
+        for name, value, known in (("boxes", boxes, ("crf", "rect")), ("em", em, ("adapt", "fixed")), ("source", source, tuple(BIASES))):
+            if value not in known:
+                raise ValueError(f"{name} should be {' or '.join(known)}, but it is {value!r}")
+        self.boxes = BoxesCRF(unary, share, crf) if boxes == "crf" else BoxesRect()
+        usual = (PORTIONS if em == "adapt" else BIASES)[source]
+        # the underscores keep what changes no target out of its key: after another weight, stored targets still serve
+        self._em, self._weights = em, weights
+        self._numbers = usual[0] if foreground is None else foreground, usual[1] if background is None else background
+        self._label(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, dtype=torch.bool), None, None)  # refuses impossible numbers now
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Every image must have something to learn from; and tags that are to label it must name the background."""
+        found = evidence.annotations
+        if not found:
+            raise ValueError(
+                f"image {evidence.id} has nothing to learn from: no marked pixel, no list of boxes and no tags; annotate it or leave it out"
+            )
+        if "tags" in found and not {"masks", "boxes"} & set(found):
+            check_tags(evidence, classes)
+
+    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        """The mask; or the target of the boxes with the marks written over it; or the marks; or no opinion."""
+        marks = evidence.marks
+        masked = "masks" in evidence.annotations
+        if masked or evidence.boxes is None:
+            return super().estimate(evidence, prediction) if marks is None else marks.clone()
+        labels = self.boxes.estimate(evidence, prediction)
+        return labels if marks is None else labels.where(marks == IGNORE, marks)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The cross-entropy on the pixels of each kind."""
+        labels = batch.target
+        if labels is None:
+            return super().loss(logits, batch)  # which says what is missing
+        pixels = pixels_of_kinds(labels, batch)
+        _warn_of_lost_tags(pixels)
+        if batch.tags is not None and bool(pixels["tags"].any()):
+            rows = pixels["tags"].flatten(1).any(1)
+            guess = torch.full_like(labels, IGNORE)
+            valid = None if batch.valid is None else batch.valid[rows]
+            guess[rows] = self._label(logits.detach()[rows], batch.tags[rows], valid, seeded())
+            guess = guess.where(pixels["tags"], IGNORE)
+            self.show(guess)
+            labels = guess.where(pixels["tags"], labels)
+        exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        each = F.cross_entropy(exact, labels, ignore_index=IGNORE, reduction="none")
+        return {kind: getattr(self._weights, kind) * _mean_by_share(each, own) for kind, own in pixels.items()}
+
+    def _label(self, logits: Tensor, tags: Tensor, valid: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        if self._em == "fixed":
+            return em_fixed(logits, tags, *self._numbers, valid=valid)
+        return em_adapt(logits, tags, *self._numbers, generator=generator, valid=valid)
+
+
+def pixels_of_kinds(target: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """The pixels that masks, boxes, marks and tags tell of, bool [B,H,W] each; no pixel belongs to two. Targets are hard."""
+    known = target != IGNORE
+    marked = torch.zeros_like(known) if batch.marks is None else known & (batch.marks != IGNORE)
+    valid = torch.ones_like(known) if batch.valid is None else batch.valid
+    tagged = known.new_zeros(len(known)) if batch.tags is None else batch.tags.any(1)
+    masked = _count(marked) >= MASKED * _count(valid)
+    boxed = known & ~marked
+    tagged = tagged & ~masked & ~boxed.flatten(1).any(1)
+    return {
+        "masks": marked & masked[:, None, None],
+        "boxes": boxed,
+        "marks": marked & ~masked[:, None, None],
+        "tags": valid & ~marked & tagged[:, None, None],
+    }
+
+
+def _count(pixels: Tensor) -> Tensor:
+    return pixels.flatten(1).sum(1)
+
+
+def _warn_of_lost_tags(pixels: dict[str, Tensor]) -> None:
+    """Tell, once, of images that teach nothing in this step."""
+    if not bool(torch.stack(list(pixels.values())).any(0).flatten(1).any(1).all()):
+        warnings.warn(
+            "an image of this batch teaches nothing, as its crop shows no mark. A crop has no tags either, since it may not show "
+            "what they name: images that have tags alone need data.crop=null",
+            stacklevel=2,
+        )
+
+
+def _mean_by_share(each: Tensor, own: Tensor) -> Tensor:
+    """The mean of the own pixels times the share of images that have any; 0, and no NaN, where there are none."""
+    share = own.flatten(1).any(1).to(each.dtype).mean()
+    return share * each.where(own, 0).sum() / own.sum().clamp(min=1)

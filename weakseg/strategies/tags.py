@@ -1,0 +1,138 @@
+"""Tags that teach in one go: classification through pixels, then self-training on refined scores."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from weakseg.evidence import IGNORE, Batch
+from weakseg.functional.losses import cross_entropy
+from weakseg.functional.pooling import size_focal, weighted_pooling
+from weakseg.functional.refinement import confident, pixel_adaptive
+from weakseg.strategy import Strategy
+
+
+class Tags(Strategy):
+    """Learn from pixels which classes an image shows; later also believe what the network is sure of, moved to the edges of the photo.
+
+    The losses of Araslanov and Roth ("Single-Stage Semantic Segmentation from Image Labels", CVPR 2020). Every class but the background
+    is classified by its pooled score (`weighted_pooling` plus `size_focal`), from the first step on. After the warm-up the probabilities,
+    restricted to the tags of the image and refined by its colours (`pixel_adaptive`), are the labels where they are sure (`confident`);
+    the network learns them from its own, unrefined logits. Its best class is the segmentation, with no threshold on top.
+
+    What this assumes: tags are complete and hold for what the network sees, so give it whole images, no crops (`data.scale` is fine). Parts
+    of an object look more alike than object and surroundings. And what always comes with a class (rails with trains) is taken for it:
+    nothing in a list of classes says otherwise.
+
+    Differs from the paper: background is the network's own class 0 instead of a constant 1, and the score of a class is its lead over
+    background plus 1, which is the same to the classification. The network is any network; the paper's has a gate and a normalisation of
+    its own. Pixels that are sure count alike, while the paper weighs rare classes up and waits until all classes of an image are sure.
+    Probabilities are restricted to the tags before the refinement, not after it.
+
+    warmup: how many batches teach classification alone. Too few, and errors are believed; an image has to be seen several times.
+    foreground, background: the share of its maximum in the image at which a class is sure.
+    lowest: no pixel is sure of a class below this probability.
+    shrink: classification and refinement look at images and logits this many times smaller in each direction: at 4 that takes less than
+        a third of the time at 2. Details finer than that are lost to the labels.
+    iterations: of the refinement; its reach grows with each.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("tags",)
+    steps: Tensor
+
+    def __init__(
+        self,
+        warmup: int = 200,
+        foreground: float = 0.6,
+        background: float = 0.7,
+        lowest: float = 0.2,
+        shrink: int = 4,
+        iterations: int = 10,
+    ) -> None:
+        super().__init__()
+        for name, number, least in (("warmup", warmup, 0), ("shrink", shrink, 1), ("iterations", iterations, 0)):
+            if number < least:
+                raise ValueError(f"{name} should be at least {least}, but it is {number}")
+        for name, share in (("foreground", foreground), ("background", background), ("lowest", lowest)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} should be at least 0 and less than 1, or no pixel is ever sure, but it is {share}")
+        self.warmup, self.shrink, self.iterations = warmup, shrink, iterations
+        self.foreground, self.background, self.lowest = foreground, background, lowest
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The classification of the images, and from the end of the warm-up on the cross-entropy with what is sure."""
+        if batch.tags is None:
+            raise ValueError(f"the images {', '.join(batch.ids)} have no tags; give each the list of its classes, background included")
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        valid = without_padding(batch.image)
+        terms = {"classification": classification(*_smaller(logits, valid, self.shrink), batch.tags)}
+        if int(self.steps) >= self.warmup:
+            terms["self_training"] = cross_entropy(logits, self.labels(logits, batch.image, batch.tags, valid))
+        if self.training:
+            self.steps += 1
+        return terms
+
+    @torch.no_grad()
+    def labels(self, logits: Tensor, images: Tensor, tags: Tensor, valid: Tensor) -> Tensor:
+        """What is believed now: int64 [B,H,W], 255 where the network is not sure, in the padding and in images without tags."""
+        scores, there = _smaller(logits, valid, self.shrink)
+        colours, _ = _smaller(images.to(logits.dtype), valid, self.shrink)
+        classes, listed = _listed(tags)
+        scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
+        possible = listed | ~listed.any(1, keepdim=True)  # of an image without tags anything, which nobody is going to believe
+        probs = scores.masked_fill(~possible[:, :, None, None], -torch.inf).softmax(1)
+        refined = pixel_adaptive(colours, probs * there[:, None], iterations=self.iterations, valid=there)
+        probs = _larger(refined, self.shrink, valid.shape[1:])
+        sure = confident(probs, listed, foreground=self.foreground, background=self.background, lowest=self.lowest, valid=valid)
+        labels = classes.gather(1, sure.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(sure)
+        return torch.where(sure == IGNORE, IGNORE, labels)
+
+
+def classification(scores: Tensor, valid: Tensor, tags: Tensor) -> Tensor:
+    """How badly the images' pooled scores tell their tags, background aside: the mean over images with tags, or 0."""
+    probs = scores.softmax(1)
+    lead = scores - scores[:, :1] + 1
+    pooled = weighted_pooling(lead, probs, valid=valid) + size_focal(probs, valid=valid)
+    each = F.multilabel_soft_margin_loss(pooled[:, 1:], tags[:, 1:].to(pooled.dtype), reduction="none")
+    tagged = tags.any(1)
+    return torch.where(tagged, each, 0).sum() / tagged.sum().clamp(min=1)
+
+
+def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
+    """Background, then the classes of the tags, as many as the fullest image has: int64 [B,K], and which the tags name, bool [B,K].
+
+    To refine all classes takes several times as long.
+    """
+    order = tags.byte()
+    order[:, 0] = 2
+    most = int((order > 0).sum(1).max())
+    classes = order.argsort(dim=1, descending=True, stable=True)[:, :most]
+    return classes, tags.gather(1, classes)
+
+
+def without_padding(images: Tensor) -> Tensor:
+    """False in the wholly black rows below an image and columns to its right, as batches have them: bool [B,H,W] of [B,3,H,W].
+
+    >>> without_padding(torch.tensor([7, 0, 7, 0]).expand(1, 3, 1, 4))
+    tensor([[[ True,  True,  True, False]]])
+    """
+    seen = images.amax(1) > 0
+    rows, columns = (seen.any(side).flip(1).cumsum(1).flip(1) > 0 for side in (2, 1))
+    return rows[:, :, None] & columns[:, None]
+
+
+def _smaller(values: Tensor, valid: Tensor, shrink: int) -> tuple[Tensor, Tensor]:
+    """The means of the valid pixels in squares of this side: float [B,K,h,w], and where there is at least one, bool [B,h,w]."""
+    share = F.avg_pool2d(valid[:, None].to(values.dtype), shrink, ceil_mode=True)
+    sums = F.avg_pool2d(values * valid[:, None], shrink, ceil_mode=True)
+    return sums / torch.where(share > 0, share, 1), share[:, 0] > 0
+
+
+def _larger(probs: Tensor, shrink: int, size: torch.Size) -> Tensor:
+    """Probabilities at the size they had before, as far as there are any: those of the padding are 0."""
+    probs = F.interpolate(probs, scale_factor=float(shrink), mode="bilinear")[..., : size[0], : size[1]]
+    return probs / probs.sum(1, keepdim=True).clamp(min=torch.finfo(probs.dtype).tiny)

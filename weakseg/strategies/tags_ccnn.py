@@ -1,0 +1,78 @@
+"""Tags, and the labels nearest to the network's opinion in which every class of the tags has a part of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from weakseg.evidence import Batch, Evidence
+from weakseg.functional.constraints import Constraints, tag_constraints
+from weakseg.strategies.per_step import (
+    Resolution,
+    at_scores,
+    check_bounds,
+    check_tags,
+    expect_hardness,
+    expect_not_negative,
+    expect_range,
+    expect_shares,
+    learn_posterior,
+    said,
+    valid_of,
+)
+from weakseg.strategy import Strategy
+
+
+class TagsCCNN(Strategy):
+    """In every step, find the probabilities nearest to the network's in which each class of the tags covers enough; learn these.
+
+    CCNN (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly Supervised Segmentation", ICCV 2015), with
+    the numbers of its released code. A class that is not in the tags gets nothing. The network learns the probabilities themselves, not
+    their best class. Tags must name background too, and hold for what is seen: train on whole images.
+
+    background_lower: the least part of the image that is background.
+    background_upper: the largest, in an image that shows anything else.
+    foreground_lower: the least part of the image of every other class in the tags.
+    foreground_slack: by how many logits a class is raised at most to reach that; inf for as many as it takes.
+    hardness: the logits are multiplied by this; far above 1 the probabilities are next to 0 and 1.
+    resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
+        the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("tags",)
+
+    def __init__(
+        self,
+        background_lower: float = 0.3,
+        background_upper: float = 0.7,
+        foreground_lower: float = 0.05,
+        foreground_slack: float = 2.0,
+        hardness: float = 1.0,
+        resolution: Resolution = "image",
+    ) -> None:
+        super().__init__()
+        expect_range("background", background_lower, background_upper)
+        expect_shares(foreground_lower=foreground_lower)
+        expect_hardness(hardness)
+        expect_not_negative(foreground_slack=foreground_slack)
+        self.background_lower, self.background_upper = background_lower, background_upper
+        self.foreground_lower, self.foreground_slack = foreground_lower, foreground_slack
+        self.hardness, self.at_scores = hardness, at_scores(resolution)
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Tags name background, and there is room for all that they name."""
+        check_tags(evidence, classes)
+        if evidence.tags is not None:
+            remedy = "lower strategy.background_lower or strategy.foreground_lower, or make strategy.foreground_slack finite"
+            check_bounds(self._constraints(evidence.tags[None]), evidence.tags, classes, remedy)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """KL divergence of the network's probabilities from those that keep the bounds."""
+        tags = said(batch, "tags", self)
+        return learn_posterior(self, logits, tags, self._constraints(tags), valid_of(batch, logits))
+
+    def _constraints(self, tags: Tensor) -> Constraints:
+        background = self.background_lower, self.background_upper
+        return tag_constraints(tags, *background, self.foreground_lower, self.foreground_slack, self.hardness)

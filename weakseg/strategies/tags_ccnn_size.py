@@ -1,0 +1,85 @@
+"""Tags, and one bit more for each: whether the class covers more than a tenth of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from weakseg.evidence import Batch, Evidence
+from weakseg.functional.constraints import Constraints, SizeSource, size_constraints
+from weakseg.strategies.per_step import (
+    Resolution,
+    at_scores,
+    check_bounds,
+    check_tags,
+    expect_hardness,
+    expect_range,
+    expect_shares,
+    learn_posterior,
+    said,
+    valid_of,
+)
+from weakseg.strategy import Strategy
+
+
+class TagsCCNNSize(Strategy):
+    """As `TagsCCNN`, for images whose tags also say which classes are large: those cover at least a tenth, others next to nothing.
+
+    CCNN with size constraints (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly Supervised
+    Segmentation", ICCV 2015). `large` of the evidence says which classes cover more than a tenth of the image.
+
+    source: what becomes of a small class. paper: it covers at most `small_upper`. ccnn_code, as its authors released it: it gets nothing,
+        so that a class that is small in all images is never learned.
+    background_lower: the least part of the image that is background.
+    background_upper: the largest, in an image with something large.
+    large_lower: the least part of the image of a large class.
+    small_upper: the largest part of a small one.
+    hardness: the logits are multiplied by this; at 1000, that of the released code, the probabilities are next to 0 and 1.
+    resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
+        the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("tags", "large")
+
+    def __init__(
+        self,
+        source: SizeSource = "paper",
+        background_lower: float = 0.2,
+        background_upper: float = 0.7,
+        large_lower: float = 0.1,
+        small_upper: float = 0.01,
+        hardness: float = 1000.0,
+        resolution: Resolution = "image",
+    ) -> None:
+        super().__init__()
+        if source not in ("paper", "ccnn_code"):
+            raise ValueError(f"source should be paper or ccnn_code, but it is {source!r}")
+        expect_range("background", background_lower, background_upper)
+        expect_shares(large_lower=large_lower, small_upper=small_upper)
+        expect_hardness(hardness)
+        self.source: SizeSource = source
+        self.background_lower, self.background_upper = background_lower, background_upper
+        self.large_lower, self.small_upper = large_lower, small_upper
+        self.hardness, self.at_scores = hardness, at_scores(resolution)
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Tags name background, something is large, and there is room for it."""
+        check_tags(evidence, classes)
+        if evidence.tags is None or evidence.large is None:
+            return
+        if not evidence.large.any():
+            raise ValueError(f"large says that no class covers more than a tenth of the image, not even {classes[0]}: set large[0] = True")
+        remedy = "lower strategy.background_lower or strategy.large_lower, or raise strategy.background_upper"
+        check_bounds(self._constraints(evidence.tags[None], evidence.large[None]), evidence.tags, classes, remedy)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """KL divergence of the network's probabilities from those that keep the bounds."""
+        tags = said(batch, "tags", self)
+        large = said(batch, "large", self)
+        return learn_posterior(self, logits, tags, self._constraints(tags, large), valid_of(batch, logits))
+
+    def _constraints(self, tags: Tensor, large: Tensor) -> Constraints:
+        background = self.background_lower, self.background_upper
+        return size_constraints(tags, large, self.source, *background, self.large_lower, self.small_upper, self.hardness)

@@ -1,0 +1,73 @@
+"""Tags, and labels from the network's own scores, raised for the classes that the tags name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from weakseg.evidence import Batch, Evidence
+from weakseg.functional.losses import cross_entropy
+from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
+from weakseg.strategies.per_step import Resolution, at_scores, check_tags, expect_not_negative, expect_shares, said, seeded, valid_of
+from weakseg.strategy import Strategy
+
+
+class TagsEM(Strategy):
+    """In every step, raise the scores of the classes in the tags; the best class of each pixel is its label, and the network learns it.
+
+    EM-Adapt and EM-Fixed of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional
+    Network for Semantic Image Segmentation", ICCV 2015). The network learns from its scores as they are, without what was added to make
+    labels. Tags must name background too, and hold for what is seen: train on whole images.
+
+    mode: adapt raises each class of the tags until it has its portion of the image, and no other class gets a pixel; fixed adds the
+        same number in every image, and a class that is not in the tags still wins where it leads by more.
+    source: whose numbers foreground and background are if they are not given. The released code (wssl_code) has portions of .2 and .2,
+        and adds 2 and 1; the paper (wssl_paper) has portions of .2 and .4, and adds 5 and 3.
+    foreground: the portion of the image that each class of the tags wins (adapt), or what is added to its score (fixed).
+    background: the same for background.
+    sweeps: how often adapt raises each class. A later one may take pixels back from an earlier one, which more sweeps mend in part.
+    resolution: where labels are made. image: scores are enlarged to the image and every pixel has a label. scores: each of the
+        network's scores has a label, as in the original, which learns at an eighth of the image. That takes less time by the square of
+        the stride, but scores are not smoothed on the way and what is thin gets few labels, so the networks differ.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("tags",)
+
+    def __init__(
+        self,
+        mode: Literal["adapt", "fixed"] = "adapt",
+        source: Source = "wssl_code",
+        foreground: float | None = None,
+        background: float | None = None,
+        sweeps: int = 1,
+        resolution: Resolution = "image",
+    ) -> None:
+        super().__init__()
+        if mode not in ("adapt", "fixed"):
+            raise ValueError(f"mode should be adapt or fixed, but it is {mode!r}")
+        if source not in BIASES:
+            raise ValueError(f"source should be {' or '.join(BIASES)}, but it is {source!r}")
+        if sweeps < 1:
+            raise ValueError(f"sweeps should be at least 1, how often each class is raised, but it is {sweeps}")
+        usual = PORTIONS[source] if mode == "adapt" else BIASES[source]
+        self.foreground = usual[0] if foreground is None else foreground
+        self.background = usual[1] if background is None else background
+        expect = expect_shares if mode == "adapt" else expect_not_negative
+        expect(foreground=self.foreground, background=self.background)
+        self.mode, self.sweeps, self.at_scores = mode, sweeps, at_scores(resolution)
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Tags name background."""
+        check_tags(evidence, classes)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy of the scores as they are with the labels of the raised ones."""
+        tags, valid, scores = said(batch, "tags", self), valid_of(batch, logits), logits.detach()
+        if self.mode == "adapt":
+            labels = em_adapt(scores, tags, self.foreground, self.background, self.sweeps, seeded(), valid)
+        else:
+            labels = em_fixed(scores, tags, self.foreground, self.background, valid)
+        self.show(labels)
+        return {"cross_entropy": cross_entropy(logits, labels)}
