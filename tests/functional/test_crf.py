@@ -1,58 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 from math import inf, nan
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from skimage import data, transform
 from torch import Tensor
 
+from tests.functional.photos import beliefs, photo
+from weakseg.functional import memory
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.functional.meanfield import Normalization, mean_field, normalize
-from weakseg.functional.permutohedral import lattice
 
-GOLDEN = {
-    ("after", 1): [0.937552, 0.505817, 0.488122, 0.669510],
-    ("after", 10): [0.991977, 0.900486, 0.899636, 0.952456],
-    ("symmetric", 1): [0.938408, 0.515011, 0.496444, 0.672756],
-    ("symmetric", 10): [0.991668, 0.908108, 0.907248, 0.950655],
-}
 OTHER_REACHES = DenseCRF(smooth_xy=3, bilateral_weight=10, bilateral_xy=80, bilateral_rgb=13)
-
-
-@cache
-def photo(height: int = 94, width: int = 125) -> Tensor:
-    small = transform.resize(data.coffee(), (height, width), anti_aliasing=True)
-    return torch.from_numpy(np.ascontiguousarray((small * 255).astype(np.uint8).transpose(2, 0, 1)))
-
-
-def beliefs(labels: int, height: int = 94, width: int = 125) -> Tensor:
-    """Random blobs of labels with noise on top, so that the CRF has something to decide."""
-    blobs = F.interpolate(torch.randn(1, labels, height // 8 + 1, width // 8 + 1) * 2, size=(height, width), mode="bilinear")
-    return (blobs[0] + torch.randn(labels, height, width) * 0.3).softmax(0)
-
-
-def by_pydensecrf(image: Tensor, probs: Tensor, crf: DenseCRF) -> Tensor:
-    densecrf: Any = pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf is not installed (pip install weakseg[pydensecrf])")
-    normalization = densecrf.NORMALIZE_SYMMETRIC if crf.normalization == "symmetric" else densecrf.NORMALIZE_AFTER
-    labels, height, width = probs.shape
-    model = densecrf.DenseCRF2D(width, height, labels)
-    model.setUnaryEnergy(np.ascontiguousarray(-probs.log().flatten(1).numpy()))
-    model.addPairwiseGaussian(sxy=crf.smooth_xy, compat=crf.smooth_weight, normalization=normalization)
-    model.addPairwiseBilateral(
-        sxy=crf.bilateral_xy,
-        srgb=crf.bilateral_rgb,
-        rgbim=np.ascontiguousarray(image.permute(1, 2, 0).numpy()),
-        compat=crf.bilateral_weight,
-        normalization=normalization,
-    )
-    return torch.from_numpy(np.array(model.inference(crf.iterations))).view_as(probs)
 
 
 def by_brute_force(image: Tensor, probs: Tensor, crf: DenseCRF) -> Tensor:
@@ -70,60 +32,6 @@ def by_brute_force(image: Tensor, probs: Tensor, crf: DenseCRF) -> Tensor:
 def exactly(features: Tensor) -> Callable[[Tensor], Tensor]:
     kernel = (-(features[:, None] - features).square().sum(2) / 2).exp()
     return lambda values: kernel @ values
-
-
-class TestMeanField:
-    """Four points on a line; the golden values were computed with the exact kernel, own point included."""
-
-    features = torch.arange(4, dtype=torch.float64)[:, None] / 3
-    unary = -torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.4, 0.6], [0.6, 0.4]], dtype=torch.float64).log()
-    ones = torch.ones(4, 1, dtype=torch.float64)
-
-    @pytest.mark.parametrize(("how", "iterations"), GOLDEN)
-    def test_golden_values(self, how: Normalization, iterations: int) -> None:
-        kernel = normalize(exactly(self.features), self.ones, how)
-        marginals = mean_field(self.unary, [kernel], [3.0], iterations)
-        assert marginals[:, 0].tolist() == pytest.approx(GOLDEN[how, iterations], abs=6e-7)  # they are printed with six digits
-
-    @pytest.mark.parametrize(("how", "iterations"), GOLDEN)
-    def test_the_lattice_comes_near_them(self, how: Normalization, iterations: int) -> None:
-        kernel = normalize(lattice(self.features).filter, self.ones, how)
-        marginals = mean_field(self.unary, [kernel], [3.0], iterations)
-        assert marginals[:, 0].tolist() == pytest.approx(GOLDEN[how, iterations], abs=0.008)  # it is an approximation; .006 was seen
-
-    def test_one_step_written_out(self) -> None:
-        """Two points that see each other half as much as themselves, weight 2, normalised by 1.5."""
-        kernel = normalize(lambda values: torch.tensor([[1, 0.5], [0.5, 1]]) @ values, torch.ones(2, 1), "after")
-        unary = -torch.tensor([[0.8, 0.2], [0.5, 0.5]]).log()
-        pull = 2 * (0.8 + 0.5 * 0.5) / 1.5 - 2 * (0.2 + 0.5 * 0.5) / 1.5
-        expected = 0.8 / (0.8 + 0.2 * np.exp(-pull))
-        assert mean_field(unary, [kernel], [2.0], 1)[0, 0].item() == pytest.approx(expected)
-
-    def test_a_constant_added_to_a_points_energies_changes_nothing(self) -> None:
-        kernel = normalize(exactly(self.features), self.ones, "symmetric")
-        shifted = self.unary + torch.tensor([[5.0], [-3.0], [0.1], [100.0]])
-        torch.testing.assert_close(mean_field(shifted, [kernel], [3.0], 10), mean_field(self.unary, [kernel], [3.0], 10))
-
-    def test_many_labels_take_the_same_way_as_few(self) -> None:
-        kernel = normalize(exactly(self.features), self.ones, "symmetric")
-        few = mean_field(self.unary, [kernel], [3.0], 10)
-        never = torch.full((4, 18), 200.0, dtype=torch.float64)
-        torch.testing.assert_close(mean_field(torch.cat([self.unary, never], 1), [kernel], [3.0], 10)[:, :2], few)
-
-
-class TestAgainstPydensecrf:
-    @pytest.mark.parametrize("crf", [DEEPLAB_V2, OTHER_REACHES, DenseCRF(normalization="after")], ids=["deeplab", "wide", "after"])
-    @pytest.mark.parametrize("labels", [2, 3, 21])
-    def test_agrees_on_a_photo(self, labels: int, crf: DenseCRF) -> None:
-        image, probs = photo(), beliefs(labels)
-        ours, theirs = dense_crf(image, probs, crf), by_pydensecrf(image, probs, crf)
-        assert (ours.argmax(0) == theirs.argmax(0)).float().mean() >= 0.999
-        assert (ours - theirs).abs().mean() < 1e-5
-        assert (ours.argmax(0) != probs.argmax(0)).float().mean() > 0.1  # and that is not because nothing happened
-
-    def test_agrees_on_a_crop_that_is_no_multiple_of_four(self) -> None:
-        image, probs = photo()[:, 30:53, 40:67], beliefs(3, 23, 27)
-        assert (dense_crf(image, probs) - by_pydensecrf(image, probs, DEEPLAB_V2)).abs().max() < 1e-3
 
 
 class TestAgainstBruteForce:
@@ -212,12 +120,102 @@ class TestDenseCRF:
         assert exact.dtype == torch.float64
         torch.testing.assert_close(dense_crf(image, probs).double(), exact, rtol=0, atol=1e-3)
 
+    def test_layout_in_memory_does_not_matter(self) -> None:
+        image, probs = photo(21, 33), beliefs(3, 21, 33)
+        turned, across = image.permute(1, 2, 0).contiguous().permute(2, 0, 1), probs.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+        assert not turned.is_contiguous()
+        assert not across.is_contiguous()
+        assert torch.equal(dense_crf(turned, across), dense_crf(image, probs))
+        assert torch.equal(
+            dense_crf(image.flip(2).flip(2), probs[:, ::2][:, [0]].expand(3, 21, 33)), dense_crf(image, probs[:, :1].repeat(1, 21, 1))
+        )
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_half_precision_is_taken_as_it_is(self, dtype: torch.dtype) -> None:
+        image, probs = photo(20, 30), beliefs(2, 20, 30).to(dtype)
+        assert torch.equal(dense_crf(image, probs), dense_crf(image, probs.float()))
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_gradients_end_here(self, dtype: torch.dtype) -> None:
+        image, probs = photo(20, 30), beliefs(3, 20, 30).to(dtype)
+        refined = dense_crf(image, probs.clone().requires_grad_())
+        assert not refined.requires_grad
+        assert torch.equal(refined, dense_crf(image, probs))
+
     def test_inputs_stay_as_they_are(self) -> None:
         image, probs = photo(20, 30).clone(), beliefs(3, 20, 30)
         before = image.clone(), probs.clone()
         dense_crf(image, probs)
         assert torch.equal(image, before[0])
         assert torch.equal(probs, before[1])
+
+
+class TestLists:
+    sizes = ((20, 30), (17, 9), (1, 1), (30, 20))
+    labels = (2, 3, 21, 5)
+
+    @pytest.fixture(params=[1, 2])
+    def threads(self, request: pytest.FixtureRequest) -> Iterator[int]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(request.param)
+        yield request.param
+        torch.set_num_threads(before)
+
+    def test_equal_what_is_done_one_by_one(self, threads: int) -> None:
+        images, probs = (
+            [photo(*size) for size in self.sizes],
+            [beliefs(labels, *size) for labels, size in zip(self.labels, self.sizes, strict=True)],
+        )
+        together = dense_crf(images, tuple(probs))
+        assert isinstance(together, list)
+        for image, belief, refined in zip(images, probs, together, strict=True):
+            assert torch.equal(refined, dense_crf(image, belief))
+
+    def test_many_of_the_same_image_at_once(self, threads: int) -> None:
+        image, probs = photo(20, 30).flip(2), beliefs(3, 20, 30)
+        alone = dense_crf(image, probs)
+        assert all(torch.equal(refined, alone) for refined in dense_crf([image] * 9, [probs] * 9))
+
+    def test_precisions_and_special_cases_side_by_side(self, threads: int) -> None:
+        """Some are compiled, others are not; each result is at the place of its image."""
+        image, probs = photo(20, 30), beliefs(3, 20, 30)
+        only = torch.zeros(3, 20, 30)
+        only[1] = 1
+        first, exact, one, last = dense_crf([image, image.flip(1), image, image.flip(2)], [probs, probs.double(), only, probs.half()])
+        assert torch.equal(first, dense_crf(image, probs))
+        torch.testing.assert_close(exact, dense_crf(image.flip(1), probs.double()))
+        assert torch.equal(one, only)
+        assert torch.equal(last, dense_crf(image.flip(2), probs.half()))
+
+    @pytest.mark.parametrize("crf", [DenseCRF(), DenseCRF(smooth_weight=100)], ids=["compiled", "too strong for that"])
+    def test_different_numbers_of_labels(self, crf: DenseCRF) -> None:
+        images, probs = [photo(20, 30), photo(17, 9), photo(9, 8)], [beliefs(2, 20, 30), beliefs(3, 17, 9), beliefs(3, 9, 8)]
+        for image, belief, refined in zip(images, probs, dense_crf(images, probs, crf), strict=True):
+            torch.testing.assert_close(refined, dense_crf(image, belief, crf), rtol=0, atol=1e-4)
+
+    def test_of_nothing(self) -> None:
+        assert dense_crf([], []) == []
+        assert dense_crf([], [], DenseCRF(backend="pydensecrf")) == []
+
+    @pytest.mark.parametrize(
+        ("image", "probs", "said"),
+        [
+            ([photo(4, 5)], [], "image and probs should be lists of the same length, but have 1 and 0 tensors"),
+            ([photo(4, 5)] * 2, [beliefs(2, 4, 5)] * 3, "image and probs should be lists of the same length, but have 2 and 3 tensors"),
+            (photo(4, 5), [beliefs(2, 4, 5)], "two torch.Tensor or two lists of them, but they are Tensor and list"),
+            ([photo(4, 5)] * 2, beliefs(2, 4, 5), "two torch.Tensor or two lists of them, but they are list and Tensor"),
+            (photo(4, 5).numpy(), beliefs(2, 4, 5), "two torch.Tensor or two lists of them, but they are ndarray and Tensor"),
+            ([photo(4, 5).numpy()], [beliefs(2, 4, 5)], "image and probs should be lists of torch.Tensor, but there is a ndarray in them"),
+            (photo(4, 5), None, "two torch.Tensor or two lists of them, but they are Tensor and NoneType"),
+        ],
+    )
+    def test_that_do_not_belong_together(self, image: Any, probs: Any, said: str) -> None:
+        with pytest.raises((ValueError, TypeError), match=said):
+            dense_crf(image, probs)
+
+    def test_one_wrong_image_among_right_ones(self) -> None:
+        with pytest.raises(ValueError, match="probs should sum to 1"):
+            dense_crf([photo(4, 5)] * 3, [beliefs(2, 4, 5), beliefs(2, 4, 5) / 2, beliefs(2, 4, 5)])
 
 
 class TestWrongInput:
@@ -247,16 +245,35 @@ class TestWrongInput:
         with pytest.raises(ValueError, match=r"probs should sum to 1 over the classes of each pixel, but are off by up to 0.5: divide"):
             dense_crf(self.image, self.probs * 1.5)
 
+    def test_different_devices(self) -> None:
+        with pytest.raises(ValueError, match="image and probs should be on the same device, but they are on meta and cpu: move one"):
+            dense_crf(self.image.to("meta"), self.probs)
+
+    @pytest.mark.parametrize(("images", "together"), [(1, ""), (2, ", 2 images at once")])
+    def test_more_than_memory_allows(self, images: int, together: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(memory, "free", lambda device: 5_000)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        many = [torch.zeros(3, 4, 5, dtype=torch.uint8)] * images, [torch.full((3, 4, 5), 1 / 3)] * images
+        said = rf"probs of 3 possible labels at 5 x 4 pixels take about 0.0 GB{together}, but 0.0 GB are free: set the prob"
+        with pytest.raises(MemoryError, match=said):
+            dense_crf(*many)
+
+    def test_labels_that_are_impossible_take_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(memory, "free", lambda device: 5_200)  # enough for three labels
+        probs = torch.zeros(50, 4, 5)
+        probs[[0, 20, 49]] = 1 / 3
+        assert dense_crf(self.image, probs).shape == (50, 4, 5)
+
 
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
         ("smooth_weight", -1, "0 or more"),
         ("bilateral_weight", nan, "0 or more"),
-        ("smooth_xy", 0, "more than 0"),
-        ("bilateral_xy", inf, "more than 0"),
-        ("bilateral_rgb", -3, "more than 0"),
-        ("bilateral_rgb", "3", "more than 0"),
+        ("smooth_xy", 0, "0.001 or more"),
+        ("bilateral_xy", inf, "0.001 or more"),
+        ("bilateral_rgb", -3, "0.001 or more"),
+        ("bilateral_rgb", "3", "0.001 or more"),
         ("iterations", 0, "a whole number, 1 or more"),
         ("iterations", 2.5, "a whole number, 1 or more"),
     ],
@@ -269,3 +286,8 @@ def test_impossible_settings_are_named(field: str, value: Any, expected: str) ->
 def test_impossible_normalization_is_named() -> None:
     with pytest.raises(ValueError, match="normalization of the dense CRF should be symmetric or after, but it is 'before'"):
         DenseCRF(normalization="before")  # type: ignore[arg-type]
+
+
+def test_impossible_backend_is_named() -> None:
+    with pytest.raises(ValueError, match="backend of the dense CRF should be weakseg or pydensecrf, but it is 'c\\+\\+'"):
+        DenseCRF(backend="c++")  # type: ignore[arg-type]

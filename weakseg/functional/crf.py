@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
+from numbers import Integral, Real
 from typing import Literal, overload
 
 import torch
@@ -20,12 +21,13 @@ from weakseg.functional.compiled import meanfield as compiled
 from weakseg.functional.kernels import Kernel
 from weakseg.functional.meanfield import Normalization
 
-_PER_PIXEL, _PER_LABEL = 250, 24  # bytes that benchmarks/crf.py finds to be taken, with some room
+_PER_PIXEL, _PER_LABEL = 180, 25  # bytes that benchmarks/crf.py finds to be taken by compiled code
+_LEAST_REACH = 1e-3
 _SUM_TOLERANCE = 1e-2  # half precision softmax is this rough; a factor common to a pixel's labels changes nothing
 
 
 def _expect_number(name: str, value: float, expected: str, right: Callable[[float], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or not right(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or not right(value):
         raise ValueError(f"{name} of the dense CRF should be {expected}, but it is {value!r}")
 
 
@@ -57,8 +59,9 @@ class DenseCRF:
         for name in ("smooth_weight", "bilateral_weight"):
             _expect_number(name, getattr(self, name), "0 or more (0 switches this pull off)", lambda value: value >= 0)
         for name in ("smooth_xy", "bilateral_xy", "bilateral_rgb"):
-            _expect_number(name, getattr(self, name), "more than 0 (it is a standard deviation)", lambda value: value > 0)
-        _expect_number("iterations", self.iterations, "a whole number, 1 or more", lambda value: value >= 1 and isinstance(value, int))
+            expected = f"{_LEAST_REACH} or more (it is a standard deviation)"
+            _expect_number(name, getattr(self, name), expected, lambda value: value >= _LEAST_REACH)
+        _expect_number("iterations", self.iterations, "a whole number, 1 or more", lambda value: value >= 1 and isinstance(value, Integral))
         if self.normalization not in ("symmetric", "after"):
             raise ValueError(f"normalization of the dense CRF should be symmetric or after, but it is {self.normalization!r}")
         if self.backend not in ("weakseg", "pydensecrf"):
@@ -87,11 +90,17 @@ def dense_crf(image: Tensor | Sequence[Tensor], probs: Tensor | Sequence[Tensor]
 
     A label that is impossible at every pixel is left out of the computation, which saves time, and comes back impossible.
     """
+    if not isinstance(crf, DenseCRF):
+        raise TypeError(f"crf should be a DenseCRF, but it is {type(crf).__name__}")
     if isinstance(image, Tensor) and isinstance(probs, Tensor):
         return _refine([image], [probs], crf)[0]
-    if isinstance(image, Tensor) or isinstance(probs, Tensor) or len(image) != len(probs):
-        kinds = (str(type(given).__name__) if isinstance(given, Tensor) else f"{len(given)} tensors" for given in (image, probs))
-        raise ValueError("image and probs should be two tensors or two lists of the same length, but they are {} and {}".format(*kinds))
+    if isinstance(image, Tensor) or isinstance(probs, Tensor) or not (isinstance(image, Sequence) and isinstance(probs, Sequence)):
+        came = f"{type(image).__name__} and {type(probs).__name__}"
+        raise TypeError(f"image and probs should be two torch.Tensor or two lists of them, but they are {came}")
+    if wrong := [type(one).__name__ for one in [*image, *probs] if not isinstance(one, Tensor)]:
+        raise TypeError(f"image and probs should be lists of torch.Tensor, but there is a {wrong[0]} in them")
+    if len(image) != len(probs):
+        raise ValueError(f"image and probs should be lists of the same length, but have {len(image)} and {len(probs)} tensors")
     return _refine(image, probs, crf)
 
 
@@ -101,8 +110,8 @@ def _refine(images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF) ->
     if crf.backend == "pydensecrf":
         return [original.refine(*both, crf.kernels, crf.normalization, crf.iterations) for both in zip(images, exact, strict=True)]
     threads = min(torch.get_num_threads(), len(images))
-    for image, possible in zip(images, labels, strict=True):
-        _check_memory(image, possible, threads)
+    for image, belief, possible in zip(images, exact, labels, strict=True):
+        _check_memory(image, belief, possible, threads)
     refined = _compiled(images, exact, crf, threads)
     rest = [i for i, done in enumerate(refined) if done is None]
     others = [images[i] for i in rest], [exact[i] for i in rest]
@@ -145,14 +154,18 @@ def _check(image: Tensor, probs: Tensor) -> int:
     return int((highest > 0).sum())
 
 
-def _check_memory(image: Tensor, labels: int, together: int) -> None:
+def _check_memory(image: Tensor, probs: Tensor, labels: int, together: int) -> None:
     """Stop before the machine kills the process: an error can be read."""
     height, width = image.shape[1:]
-    needed, free = height * width * (_PER_PIXEL + _PER_LABEL * labels) * together, memory.free(image.device)
+    if image.device.type == "cpu" and probs.dtype == torch.float32:
+        needed = height * width * (_PER_PIXEL + _PER_LABEL * labels) * together
+    else:
+        needed = height * width * (meanfield.LATTICE + labels) * meanfield.COPIES * probs.itemsize
+    free = memory.free(image.device)
     if free is not None and needed > free:
         raise MemoryError(
             f"probs of {labels} possible labels at {width} x {height} pixels take about {needed / 1e9:.1f} GB"
-            f"{f' for {together} images at once' if together > 1 else ''}, but {free / 1e9:.1f} GB are free: set the probabilities of "
+            f"{f', {together} images at once' if together > 1 else ''}, but {free / 1e9:.1f} GB are free: set the probabilities of "
             "unlikely labels to 0 everywhere and divide by the sum, or scale image and probs down"
         )
 

@@ -21,7 +21,9 @@ Filter = Callable[[Tensor], Tensor]
 """Filters float [N,C]: every row becomes a weighted sum of all rows."""
 
 LEAST = 1e-20  # a probability below this counts as this; products with it must not become denormal numbers, which are slow
-_TOGETHER = 2**26  # pixels times labels that are worked on at once; some ten numbers are kept for each
+_TOGETHER = 2**26  # numbers that are worked on at once: for each pixel, its labels and some LATTICE for its places on the lattices
+LATTICE = 20
+COPIES = 9  # numbers kept for each of these at the peak, as measured
 _recent = Recent(2**29)
 
 
@@ -32,12 +34,16 @@ def refine(
     refined: list[Tensor] = []
     first = 0
     while first < len(images):
-        last, size = first + 1, probs[first].numel()
-        while last < len(images) and size + probs[last].numel() <= _TOGETHER:
-            last, size = last + 1, size + probs[last].numel()
+        last, size = first + 1, _size(probs[first])
+        while last < len(images) and size + _size(probs[last]) <= _TOGETHER:
+            last, size = last + 1, size + _size(probs[last])
         refined += _together(images[first:last], probs[first:last], kernels, normalization, iterations)
         first = last
     return refined
+
+
+def _size(probs: Tensor) -> int:
+    return (len(probs) + LATTICE) * probs[0].numel()
 
 
 def mean_field(unary: Tensor, filters: Sequence[Filter], weights: Sequence[float], iterations: int) -> Tensor:
@@ -82,7 +88,7 @@ def _together(
     result = torch.zeros_like(beliefs)
     result[used] = marginals.T
     parts = torch.split(result, sizes, 1)
-    return [part[: len(belief)].reshape(belief.shape) for part, belief in zip(parts, probs, strict=True)]
+    return [part[: len(belief)].reshape(belief.shape).to(belief.dtype) for part, belief in zip(parts, probs, strict=True)]
 
 
 def _filter(images: Sequence[Tensor], kernel: Kernel, normalization: Normalization, dtype: torch.dtype) -> Filter:

@@ -7,7 +7,11 @@ from pathlib import Path
 import torch
 
 _MACHINE = Path("/proc/meminfo")
-_CONTAINER = Path("/sys/fs/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
+_CONTROLLERS = (
+    ("", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def free(device: torch.device) -> int | None:
@@ -29,7 +33,12 @@ def _of_the_machine() -> int | None:
 
 
 def _of_the_container() -> int | None:
-    try:
-        return int((_CONTAINER / "memory.max").read_text()) - int((_CONTAINER / "memory.current").read_text())
-    except (OSError, ValueError):  # no container, or one without a limit
-        return None
+    """What the limit of a container leaves, for both kinds of control groups; files in memory can be dropped, so they count as free."""
+    for name, limit, taken, files in _CONTROLLERS:
+        try:
+            folder = _GROUPS / name
+            held = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            return int((folder / limit).read_text()) - int((folder / taken).read_text()) + int(held.get(files, 0))
+        except (OSError, ValueError):  # not this kind, or no limit
+            continue
+    return None

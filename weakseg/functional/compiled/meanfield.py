@@ -1,7 +1,7 @@
 """Mean field of the dense CRF, compiled for the processor at hand: what `functional.meanfield` does in tensors, one image in one thread.
 
 What an iteration reads from the vertices, its softmax and what that spreads over the vertices again are one pass over the pixels, so
-that marginals never go to memory. The strengths of the kernels and their normalisation are folded into the weights of the corners.
+that marginals never go to memory.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class Placed(NamedTuple):
 
 
 class Pull(NamedTuple):
-    """All kernels of an image as one lattice: the vertices of one after those of the other."""
+    """One kernel of an image: a lattice, and factors that hold its strength and its normalisation."""
 
-    corners: Ints
-    """[N,K]"""
+    lattice: Lattice
     gather: Floats
-    """[N,K]: weights with which points read from their corners"""
+    """[N]: times what a point reads from its corners"""
     spread: Floats
-    """[N,K]: weights with which points spread over their corners; the same array if the normalisation is symmetric"""
-    lattices: tuple[Lattice, ...]
+    """[N]: times what it spreads over them"""
 
-    def blur(self, vertices: Floats) -> None:
-        """Blur values of all vertices [M,C], in place."""
-        first = 0
-        for part in self.lattices:
-            part.blur(vertices[first : first + part.size])
-            first += part.size
+
+class Around(NamedTuple):
+    """A `Pull` as the loops take it."""
+
+    corners: Rows
+    weights: Rows
+    gather: Floats
+    spread: Floats
 
 
 def refine(image: Tensor, probs: Tensor, kernels: Sequence[Kernel], symmetric: bool, iterations: int) -> Tensor | None:
@@ -65,7 +65,7 @@ def refine(image: Tensor, probs: Tensor, kernels: Sequence[Kernel], symmetric: b
     beliefs = probs.flatten(1).contiguous().numpy()
     possible = np.flatnonzero(beliefs.max(1) > 0).astype(np.int32)
     strength = sum(kernel.strength for kernel in kernels)
-    if not 0 < strength <= STRONGEST or len(possible) > MOST:
+    if not 0 < strength <= STRONGEST or len(kernels) > 2 or len(possible) > MOST:
         return None
     refined = np.zeros_like(beliefs)
     if len(possible) == 1:
@@ -74,7 +74,9 @@ def refine(image: Tensor, probs: Tensor, kernels: Sequence[Kernel], symmetric: b
         placed = [found for kernel in kernels if (found := _placed(image, kernel))]
         if len(placed) < len(kernels):
             return None
-        mean_field(beliefs, possible, pull(kernels, placed, symmetric), strength, iterations, refined)
+        one, *more = [_pull(*both, symmetric) for both in zip(kernels, placed, strict=True)]
+        other = more[0] if more else _nothing(beliefs.shape[1])
+        mean_field(beliefs, possible, one, other, strength, iterations, refined)
     return torch.from_numpy(refined).view_as(probs)
 
 
@@ -101,47 +103,37 @@ def _features(image: NDArray[np.uint8], kernel: Kernel) -> Floats:
     return result.reshape(len(result), -1)
 
 
-def pull(kernels: Sequence[Kernel], placed: Sequence[Placed], symmetric: bool) -> Pull:
-    """Put kernels together. Symmetric normalisation is shared by reading and spreading, the other belongs to reading alone."""
-    points, width = len(placed[0].received), sum(one.lattice.corners.shape[1] for one in placed)
-    corners, gather = np.empty((points, width), np.int32), np.empty((points, width), np.float32)
-    spread = gather if symmetric else np.empty_like(gather)
-    column, size = 0, 0
-    for kernel, (found, received) in zip(kernels, placed, strict=True):
-        columns = slice(column, column + found.corners.shape[1])
-        share = np.float32(kernel.strength * found.alpha) / received
-        _fold(found.corners, found.weights, np.sqrt(share) if symmetric else share, size, corners[:, columns], gather[:, columns])
-        if not symmetric:
-            spread[:, columns] = found.weights
-        column, size = columns.stop, size + found.size
-    return Pull(corners, gather, spread, tuple(one.lattice for one in placed))
+def _pull(kernel: Kernel, placed: Placed, symmetric: bool) -> Pull:
+    """Symmetric normalisation is shared by reading and spreading, the other belongs to reading alone."""
+    share = np.float32(kernel.strength * placed.lattice.alpha) / placed.received
+    gather = np.sqrt(share) if symmetric else share
+    return Pull(placed.lattice, gather, gather if symmetric else np.ones_like(share))
 
 
-def mean_field(probs: Floats, labels: Ints, pull: Pull, strength: float, iterations: int, refined: Floats) -> None:
-    """Write the marginals of some labels into `refined` [C,N], from probabilities [C,N]. `strength` is that of all kernels together."""
-    size = sum(part.size for part in pull.lattices)
-    energy, one, other = (zeros(length, lanes(len(labels))) for length in (probs.shape[1], size, size))
+def _nothing(points: int) -> Pull:
+    """In place of the second kernel where there is only one: all read zero from vertex 0, and give it nothing."""
+    nowhere, none = np.zeros((points, 1), np.int32), np.zeros(points, np.float32)
+    return Pull(Lattice(nowhere, none[:, None], 2, ()), none, none)
+
+
+def mean_field(probs: Floats, labels: Ints, one: Pull, other: Pull, strength: float, iterations: int, refined: Floats) -> None:
+    """Write the marginals of some labels into `refined` [C,N], from probabilities [C,N]. `strength` is that of both kernels together."""
+    energy = zeros(probs.shape[1], lanes(len(labels)))
     energy[:, len(labels) :] = -1e4
     _energies(probs, labels, energy)
-    corners, gather, spread = rows(pull.corners), rows(pull.gather), rows(pull.spread)
-    _start(rows(energy), np.float32(strength / 2), corners, spread, rows(one))
+    around = [Around(rows(pull.lattice.corners), rows(pull.lattice.weights), pull.gather, pull.spread) for pull in (one, other)]
+    before, after = ([zeros(pull.lattice.size, energy.shape[1]) for pull in (one, other)] for _ in range(2))
+    _start(rows(energy), np.float32(strength / 2), *around, *map(rows, before))
     for _ in range(iterations - 1):
-        pull.blur(one)
-        other[:] = 0
-        _step(rows(energy), corners, gather, rows(one), spread, rows(other))
-        one, other = other, one
-    pull.blur(one)
-    _finish(rows(energy), corners, gather, rows(one))
+        for pull, vertices, others in zip((one, other), before, after, strict=True):
+            pull.lattice.blur(vertices)
+            others[:] = 0
+        _step(rows(energy), *around, *map(rows, before), *map(rows, after))
+        before, after = after, before
+    for pull, vertices in zip((one, other), before, strict=True):
+        pull.lattice.blur(vertices)
+    _finish(rows(energy), *around, *map(rows, before))
     _marginals(energy, labels, refined)
-
-
-@compiled
-def _fold(corners: Ints, weights: Floats, scale: Floats, offset: int, all_corners: Ints, all_weights: Floats) -> None:
-    """Copy corners, counted from an offset, and weights, each point's scaled."""
-    for point in range(len(corners)):
-        for k in range(corners.shape[1]):
-            all_corners[point, k] = corners[point, k] + offset
-            all_weights[point, k] = weights[point, k] * scale[point]
 
 
 @compiled
@@ -183,37 +175,51 @@ def _marginals(energy: Floats, labels: Ints, refined: Floats) -> None:
 
 
 @compiled
-def _start(energy: Rows, shift: float, corners: Rows, spread: Rows, vertices: Rows) -> None:
+def _read(around: Around, point: int, vertices: Rows) -> Any:
+    """What one kernel pulls a point to."""
+    corners, weights, row = around.corners[point].lanes, around.weights[point].lanes, fill(0.0, vertices)
+    for k in range(len(corners)):
+        row += load(vertices, corners[k]) * weights[k]
+    return row * around.gather[point]
+
+
+@compiled
+def _spread(around: Around, point: int, row: Any, vertices: Rows) -> None:
+    """Hand a point's row to the corners around it."""
+    corners, weights, own = around.corners[point].lanes, around.weights[point].lanes, row * around.spread[point]
+    for k in range(len(corners)):
+        store(vertices, corners[k], load(vertices, corners[k]) + own * weights[k])
+
+
+@compiled
+def _softmax(row: Any) -> Any:
+    row = exp(row, _LOW, _HIGH)
+    return row * (_ONE / total(row))
+
+
+@compiled
+def _start(energy: Rows, shift: float, one: Around, other: Around, to_one: Rows, to_other: Rows) -> None:
     """Bring each point's best energy to minus shift, in the middle of what `exp` can do, and spread its softmax."""
-    for point in range(len(corners)):
-        around, weight, row = corners[point].lanes, spread[point].lanes, load(energy, point)
+    for point in range(len(energy)):
+        row = load(energy, point)
         row += fill(-shift - highest(row), energy)
         store(energy, point, row)
-        row = exp(row, _LOW, _HIGH)
-        row = row * (_ONE / total(row))
-        for k in range(len(around)):
-            store(vertices, around[k], load(vertices, around[k]) + row * weight[k])
+        row = _softmax(row)
+        _spread(one, point, row, to_one)
+        _spread(other, point, row, to_other)
 
 
 @compiled
-def _step(energy: Rows, corners: Rows, gather: Rows, vertices: Rows, spread: Rows, after: Rows) -> None:
+def _step(energy: Rows, one: Around, other: Around, of_one: Rows, of_other: Rows, to_one: Rows, to_other: Rows) -> None:
     """Read what pulls each point, and spread its new softmax."""
-    for point in range(len(corners)):
-        around, read, weight, row = corners[point].lanes, gather[point].lanes, spread[point].lanes, load(energy, point)
-        for k in range(len(around)):
-            row += load(vertices, around[k]) * read[k]
-        row = exp(row, _LOW, _HIGH)
-        row = row * (_ONE / total(row))
-        for k in range(len(around)):
-            store(after, around[k], load(after, around[k]) + row * weight[k])
+    for point in range(len(energy)):
+        row = _softmax(load(energy, point) + _read(one, point, of_one) + _read(other, point, of_other))
+        _spread(one, point, row, to_one)
+        _spread(other, point, row, to_other)
 
 
 @compiled
-def _finish(energy: Rows, corners: Rows, gather: Rows, vertices: Rows) -> None:
+def _finish(energy: Rows, one: Around, other: Around, of_one: Rows, of_other: Rows) -> None:
     """Read once more; the marginals take the place of the energies."""
-    for point in range(len(corners)):
-        around, read, row = corners[point].lanes, gather[point].lanes, load(energy, point)
-        for k in range(len(around)):
-            row += load(vertices, around[k]) * read[k]
-        row = exp(row, _LOW, _HIGH)
-        store(energy, point, row * (_ONE / total(row)))
+    for point in range(len(energy)):
+        store(energy, point, _softmax(load(energy, point) + _read(one, point, of_one) + _read(other, point, of_other)))
