@@ -12,7 +12,6 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Batch
 from weakseg.ranks import gather
 from weakseg.segmenter import Segmenter
-from weakseg.strategy import Shown
 
 LOST = 1e-4  # a smaller share of all estimated pixels is none
 
@@ -49,7 +48,7 @@ class Watch(Callback):
             self._tagged = self._tagged.to(mass.device) | batch.tags.any(0)
         shares = mass / mass.sum().clamp(min=1e-12)
         figures = {f"share/{name}": share for name, share in zip(pl_module.classes, shares, strict=True)}
-        figures |= {"coverage": mass.sum() / pixels, "entropy": _entropy(shown), **shown.figures}
+        figures |= {"coverage": mass.sum() / pixels, "entropy": _entropy(shown.target, mass), **shown.figures}
         pl_module.log_dict({f"estimate/{name}": figure.float() for name, figure in figures.items()}, batch_size=len(batch.ids))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -87,7 +86,9 @@ def _mass(target: Tensor, classes: int) -> tuple[Tensor, int]:
     return torch.bincount(known, minlength=classes).float(), target.numel()
 
 
-def _entropy(shown: Shown) -> Tensor:
-    """Mean over pixels, in nats; 0 for hard targets."""
-    target = shown.target
-    return -torch.xlogy(target, target).sum(1).mean() if target.ndim == 4 else torch.zeros((), device=target.device)
+def _entropy(target: Tensor, mass: Tensor) -> Tensor:
+    """Mean over pixels, in nats; 0 for hard targets. Only classes that have a mass are looked at."""
+    if target.ndim == 3:
+        return torch.zeros((), device=target.device)
+    total: Tensor = torch.special.entr(target[:, mass > 0]).sum()
+    return total / target[:, 0].numel()

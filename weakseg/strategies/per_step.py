@@ -13,7 +13,7 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints import Constraints, contradiction
 from weakseg.functional.posterior import constrained_posterior, kl_to_posterior
-from weakseg.functional.resolution import shrink
+from weakseg.functional.resolution import shrink, stride
 from weakseg.strategy import Strategy
 
 Resolution = Literal["image", "scores"]
@@ -92,10 +92,9 @@ def boxes_of(batch: Batch, logits: Tensor, strategy: Strategy) -> tuple[list[Ten
     """The boxes of each image in pixels of the logits, float [N,4], and their classes, int64 [N]."""
     if batch.boxes is None or batch.box_classes is None:
         raise ValueError(f"{type(strategy).__name__} needs boxes, but the images {', '.join(batch.ids)} have none")
-    # how many pixels a score stands for, as in `shrink`
-    across, down = (-(-full // few) for full, few in ((batch.image.shape[side], logits.shape[side]) for side in (-1, -2)))
-    stride = batch.boxes[0].new_tensor([across, down, across, down])
-    return [boxes / stride for boxes in batch.boxes], batch.box_classes
+    across, down = (stride(batch.image.shape[side], logits.shape[side]) for side in (-1, -2))
+    scale = batch.boxes[0].new_tensor([across, down, across, down])
+    return [boxes / scale for boxes in batch.boxes], batch.box_classes
 
 
 def valid_of(batch: Batch, logits: Tensor) -> Tensor | None:
