@@ -10,9 +10,16 @@ from torch import Tensor, nn
 from weakseg.evidence import Batch
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.refinement import pixel_adaptive
-from weakseg.strategies.tags import Tags, classification, without_padding
+from weakseg.strategies.tags import Tags, classification
 
 BACKGROUND_ONLY = [True, False, False]
+
+
+def without_padding(images: Tensor) -> Tensor:
+    """False in the wholly black rows below an image and columns to its right: bool [B,H,W]."""
+    seen = images.amax(1) > 0
+    rows, columns = (seen.any(side).flip(1).cumsum(1).flip(1) > 0 for side in (2, 1))
+    return rows[:, :, None] & columns[:, None]
 
 
 def disc_batch(size: int = 24, **fields: Tensor | None) -> tuple[Batch, Tensor]:
@@ -144,6 +151,7 @@ def test_padding_changes_nothing(pad: tuple[int, int], shrink: int, size: int) -
     padded[..., :size, :size] = logits
     strategy = trained(shrink=shrink, iterations=1, foreground=0.8, background=0.8)  # as little averaging as there can be
     large = batch._replace(image=F.pad(batch.image, (0, right, 0, below)))
+    large = large._replace(valid=without_padding(large.image))
     assert batch.tags is not None
     labels = strategy.labels(padded, large.image, batch.tags, without_padding(large.image))
     assert (labels[:, size:] == 255).all()

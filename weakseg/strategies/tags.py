@@ -68,10 +68,12 @@ class Tags(Strategy):
         if batch.tags is None:
             raise ValueError(f"the images {', '.join(batch.ids)} have no tags; give each the list of its classes, background included")
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        valid = without_padding(batch.image)
+        valid = torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
         terms = {"classification": classification(*_smaller(logits, valid, self.shrink), batch.tags)}
         if int(self.steps) >= self.warmup:
-            terms["self_training"] = cross_entropy(logits, self.labels(logits, batch.image, batch.tags, valid))
+            labels = self.labels(logits, batch.image, batch.tags, valid)
+            self.show(labels)
+            terms["self_training"] = cross_entropy(logits, labels)
         if self.training:
             self.steps += 1
         return terms
@@ -112,17 +114,6 @@ def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
     most = int((order > 0).sum(1).max())
     classes = order.argsort(dim=1, descending=True, stable=True)[:, :most]
     return classes, tags.gather(1, classes)
-
-
-def without_padding(images: Tensor) -> Tensor:
-    """False in the wholly black rows below an image and columns to its right, as batches have them: bool [B,H,W] of [B,3,H,W].
-
-    >>> without_padding(torch.tensor([7, 0, 7, 0]).expand(1, 3, 1, 4))
-    tensor([[[ True,  True,  True, False]]])
-    """
-    seen = images.amax(1) > 0
-    rows, columns = (seen.any(side).flip(1).cumsum(1).flip(1) > 0 for side in (2, 1))
-    return rows[:, :, None] & columns[:, None]
 
 
 def _smaller(values: Tensor, valid: Tensor, shrink: int) -> tuple[Tensor, Tensor]:
