@@ -62,7 +62,11 @@ def mean_field(unary: Tensor, filters: Sequence[Filter], weights: Sequence[float
 
 def normalize(kernel: Filter, ones: Tensor, how: Normalization) -> Filter:
     """The same kernel, scaled by how much each point receives in all. `ones` [N,1] says how many points there are, in which dtype."""
-    return partial(_normalized, kernel, 1 / (kernel(ones) + 1e-20), how)
+    return partial(_normalized, kernel, _share(kernel, ones), how)
+
+
+def _share(kernel: Filter, ones: Tensor) -> Tensor:
+    return 1 / (kernel(ones) + 1e-20)
 
 
 def _normalized(kernel: Filter, share: Tensor, how: Normalization, values: Tensor) -> Tensor:
@@ -104,7 +108,7 @@ def _prepare(images: Sequence[Tensor], kernel: Kernel, dtype: torch.dtype) -> tu
     sizes = torch.tensor([image[0].numel() for image in images], device=points.device)
     groups = torch.arange(len(images), device=points.device).repeat_interleave(sizes) if len(images) > 1 else None
     found = lattice(points, groups)
-    return found, 1 / (found.filter(points.new_ones(len(points), 1)) + 1e-20)
+    return found, _share(found.filter, points.new_ones(len(points), 1))
 
 
 def _softmax(scores: Tensor) -> Tensor:
