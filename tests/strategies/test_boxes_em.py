@@ -57,3 +57,23 @@ def test_boxes_shrink_to_the_scores() -> None:
 def test_impossible_settings_are_named_at_once() -> None:
     with pytest.raises(ValueError, match="background should be 0 or more, a number of logits, but it is -5"):
         BoxesEM(background=-5)
+
+
+def test_the_warm_up_learns_filled_boxes_whatever_the_network_thinks() -> None:
+    strategy, batch = BoxesEM(warmup=2), a_batch(1, 3, boxes=[[([1.0, 0, 3, 1], 2)]], valid=torch.tensor([[[True, True, False]]]))
+    logits = torch.tensor([9.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 1, 3)  # sure of background everywhere
+    shown = []
+    for training in (True, False, True, True):
+        strategy.train(training)
+        strategy.loss(logits, batch)
+        assert strategy.shown is not None
+        shown.append(strategy.shown.target.tolist())
+    filled, raised = [[[0, 2, 255]]], [[[0, 0, 255]]]
+    assert shown == [filled, filled, filled, raised]  # looking is not training
+    resumed = BoxesEM(warmup=2)
+    resumed.load_state_dict(strategy.state_dict())
+    resumed.loss(logits, batch)
+    assert resumed.shown is not None
+    assert resumed.shown.target.tolist() == raised
+    with pytest.raises(ValueError, match="warmup should be at least 0, how many batches learn filled boxes, but it is -1"):
+        BoxesEM(warmup=-1)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from weakseg.evidence import Batch
+from weakseg.evidence import IGNORE, Batch
 from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_fixed_boxes
@@ -25,6 +25,8 @@ class BoxesEM(Strategy):
 
     foreground: what is added to the score of a box's class inside the box.
     background: what is added to the score of background, inside of boxes too.
+    warmup: how many batches learn the filled boxes first. A network that knows nothing has no opinion that is worth believing, and may lose
+        its classes one by one; weights from an earlier training need none.
     resolution: where labels are made. image: scores are enlarged to the image and every pixel has a label. scores: each of the network's
         scores has a label, as in the original, which learns at an eighth of the image; boxes shrink with it. That takes less time by
         the square of the stride, and tells less about borders.
@@ -32,14 +34,25 @@ class BoxesEM(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
 
-    def __init__(self, foreground: float = 6.0, background: float = 5.0, resolution: Resolution = "image") -> None:
+    steps: Tensor
+
+    def __init__(self, foreground: float = 6.0, background: float = 5.0, warmup: int = 0, resolution: Resolution = "image") -> None:
         super().__init__()
         expect_not_negative(foreground=foreground, background=background)
-        self.foreground, self.background, self.at_scores = foreground, background, at_scores(resolution)
+        if warmup < 0:
+            raise ValueError(f"warmup should be at least 0, how many batches learn filled boxes, but it is {warmup}")
+        self.foreground, self.background, self.warmup, self.at_scores = foreground, background, warmup, at_scores(resolution)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of the scores as they are with the labels of the raised ones."""
-        filled = [fill_boxes(*image, *logits.shape[-2:]) for image in zip(*boxes_of(batch, logits, self), strict=True)]
-        labels = em_fixed_boxes(logits.detach(), torch.stack(filled), self.foreground, self.background, valid_of(batch, logits))
+        """Cross-entropy of the scores as they are with the labels of the raised ones, or with filled boxes during the warm-up."""
+        filled = torch.stack([fill_boxes(*image, *logits.shape[-2:]) for image in zip(*boxes_of(batch, logits, self), strict=True)])
+        valid = valid_of(batch, logits)
+        if int(self.steps) < self.warmup:
+            labels = filled if valid is None else filled.masked_fill(~valid, IGNORE)
+        else:
+            labels = em_fixed_boxes(logits.detach(), filled, self.foreground, self.background, valid)
+        if self.training:
+            self.steps += 1
         self.show(labels)
-        return {"cross_entropy": cross_entropy(logits, labels)}
+        return {"cross_entropy": cross_entropy(logits, labels.long())}
