@@ -39,20 +39,39 @@ class Failure(NamedTuple):
     reason: str
 
 
+class Done(NamedTuple):
+    """One image whose target is stored."""
+
+    figures: dict[str, float]
+    """what the strategy has shown of it"""
+
+
 class EstimationError(RuntimeError):
     """The strategy failed on some images; the message names them. Targets of the other images are kept."""
 
 
-def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) -> Failure | None:
+def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) -> Done | Failure:
     """Estimate and store the target of one image."""
     try:
+        strategy.forget_shown()
         with torch.no_grad():
             target = strategy.estimate(job.evidence, job.prediction)
         store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes))
+        figures = {} if strategy.shown is None else {name: float(figure) for name, figure in strategy.shown.figures.items()}
     except Exception as error:  # the user's code may raise anything: it is reported with the image's name
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Failure(job.evidence.id, f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}, line {where.lineno})")
-    return None
+    finally:
+        strategy.forget_shown()
+    return Done(figures)
+
+
+def mean_figures(done: Iterable[Done]) -> dict[str, float]:
+    """The mean of each figure over the images of all ranks that it was shown for. All ranks must call it."""
+    everywhere = [image.figures for part in gather(list(done)) for image in part]
+    names = dict.fromkeys(name for figures in everywhere for name in figures)
+    shown = {name: [figures[name] for figures in everywhere if name in figures] for name in names}
+    return {f"estimate/{name}": sum(values) / len(values) for name, values in shown.items()}
 
 
 def checked_target(target: Tensor, evidence: Evidence, classes: int) -> Tensor:
@@ -75,7 +94,7 @@ def checked_target(target: Tensor, evidence: Evidence, classes: int) -> Tensor:
 
 def estimate_all(
     jobs: Iterable[Job], count: int, strategy: Strategy, classes: int, store: LabelStore, workers: int
-) -> Iterator[Failure | None]:
+) -> Iterator[Done | Failure]:
     """Estimate `count` jobs and store their targets; yields once per finished image, in any order."""
     workers = min(workers, count // POOL_PAYS) if can_send(strategy) else 0
     if workers < 2:
@@ -94,8 +113,8 @@ def estimate_all(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> Iterator[Failure | None]:
-    pending: set[Future[Failure | None]] = set()
+def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> Iterator[Done | Failure]:
+    pending: set[Future[Done | Failure]] = set()
     for job in jobs:
         pending.add(pool.submit(_in_worker, job))
         if len(pending) >= waiting:  # predictions are large: only a few may wait
@@ -114,7 +133,7 @@ def _start_worker(strategy: Strategy, classes: int, store: LabelStore) -> None:
     torch.set_num_threads(1)  # workers fill the cores already; spinning threads would slow all of them
 
 
-def _in_worker(job: Job) -> Failure | None:
+def _in_worker(job: Job) -> Done | Failure:
     strategy, classes, store = _worker
     return estimate_one(strategy, job, classes, store)
 

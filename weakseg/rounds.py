@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from weakseg.data.base import WeakData
 from weakseg.data.store import FORMAT, LabelStore
-from weakseg.estimation import MANY, EstimationError, Failure, Job, estimate_all, raise_together
+from weakseg.estimation import MANY, Done, EstimationError, Failure, Job, estimate_all, mean_figures, raise_together
 from weakseg.fingerprint import fingerprint, module_fingerprint
 from weakseg.progress import track
 from weakseg.quality import LabelQuality
@@ -115,13 +115,13 @@ class Rounds(Callback):
         share_buffers(segmenter.network)  # all ranks ask the same network
         self.asked = _network(segmenter) if self.round else ""
         store, keys, before = self._store(trainer), self._make_keys(segmenter), self._keys
-        self._estimate(trainer, segmenter, data, store, keys)
+        shown = self._estimate(trainer, segmenter, data, store, keys)
         quality = LabelQuality(segmenter.classes)
         for index in track(keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size):
             evidence, truth = data.sample(index)
             old = store.read(evidence.id, before[evidence.id]) if before else None
             quality.add(store.read(evidence.id, keys[index]), old, evidence, truth)
-        self.figures = quality.figures()
+        self.figures = quality.figures() | shown
         if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:  # another loss may do without targets
             name = type(segmenter.strategy).__name__
             raise ValueError(f"the targets of round {self.round} have no opinion on any pixel (all 255): {name} would teach nothing")
@@ -141,20 +141,29 @@ class Rounds(Callback):
         self._estimate(trainer, segmenter, data, store, keys)
         self._use(data, store, keys)
 
-    def _estimate(self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
+    def _estimate(
+        self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore, keys: dict[int, str]
+    ) -> dict[str, float]:
+        """Store the targets that are missing, and return the means of what the strategy shows of them."""
         missing = [index for index in keys if not store.verify(self._seen[index].id, keys[index])]
         jobs = self._jobs(segmenter, data, missing, keys)
         workers = _cores(trainer) if self.workers is None else self.workers
+        segmenter.strategy.use_scratch(store.folder / "scratch")
         results = estimate_all(jobs, len(missing), segmenter.strategy, len(segmenter.classes), store, workers)
         failures: list[Failure] = []
+        done: list[Done] = []
         try:
             for result in track(results, len(missing), f"round {self.round}: estimating targets", trainer.world_size):
-                failures += [result] if result else []
+                if isinstance(result, Done):
+                    done.append(result)
+                else:
+                    failures.append(result)
                 if len(failures) >= MANY:
                     break
         except Exception as error:  # a dead worker: the other ranks must hear of it too
             failures.append(Failure("", str(error) if isinstance(error, EstimationError) else f"{type(error).__name__}: {error}"))
         raise_together(failures, f"{type(segmenter.strategy).__name__} could not estimate the targets of round {self.round}")
+        return mean_figures(done)
 
     def _jobs(self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]) -> Iterator[Job]:
         for index in indices:

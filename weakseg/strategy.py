@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from weakseg.functional.losses import cross_entropy
 
 
 class Shown(NamedTuple):
-    """What a strategy has estimated in one step."""
+    """What a strategy has estimated in one step, or for one image."""
 
     target: Tensor
     """integers [B,H,W] with 255 = no opinion, or float [B,C,H,W]"""
@@ -48,6 +49,7 @@ class Strategy(nn.Module):
     at_scores: bool = False
     """whether `loss` is given the logits as the network makes them, at its stride, instead of enlarged to the image"""
     _shown: Shown | None = None
+    _scratch: Path | None = None
 
     @classmethod
     def estimates(cls) -> bool:
@@ -66,8 +68,21 @@ class Strategy(nn.Module):
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Raise a ValueError if nothing can be learned from this evidence, although it is well formed. Asked before training starts."""
 
+    @property
+    def scratch(self) -> Path | None:
+        """A folder for what later rounds need not compute again (`weakseg.scratch`), if `Rounds` has given one. May be emptied."""
+        return self._scratch
+
+    def use_scratch(self, folder: Path | None) -> None:
+        """Keep there what is costly and depends on the image alone."""
+        self._scratch = folder
+
     def show(self, target: Tensor, **figures: Tensor) -> None:
-        """Tell the dashboard what `loss` has estimated in this step: a target, hard [B,H,W] or soft [B,C,H,W], and figures."""
+        """Tell the dashboard what was estimated, and figures about it.
+
+        From `loss`: a target, hard [B,H,W] or soft [B,C,H,W]; the shares of its classes and the figures are logged as estimate/<name>. From
+        `estimate`: the target of the image; the means of the figures over the images that a round had to estimate are logged.
+        """
         self._shown = Shown(target.detach(), {name: figure.detach() for name, figure in figures.items()})
 
     @property

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from weakseg.functional.resolution import shrink, stride
+from weakseg.functional.resolution import averaged, shrink, stride
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,17 @@ def test_masks_and_sizes_that_do_not_fit() -> None:
     valid = torch.ones(1, 100, 33, dtype=torch.bool)
     valid[:, 90:] = False
     assert shrink(valid, 7, 3)[0, :, 0].tolist() == [True] * 6 + [False]  # the last score's middle lies outside: its last pixel is asked
+
+
+def test_averages_are_of_what_is_valid() -> None:
+    values, valid = torch.randn(2, 3, 7, 5), torch.rand(2, 7, 5) < 0.4
+    means, there = averaged(values, valid, 3)
+    assert means.shape == (2, 3, 3, 2)
+    for image in range(2):
+        for row in range(3):
+            for column in range(2):
+                window = image, ..., slice(3 * row, 3 * row + 3), slice(3 * column, 3 * column + 3)
+                inside = valid[window]
+                assert there[image, row, column] == inside.any()
+                expected = values[window][:, inside].mean(1) if inside.any() else torch.zeros(3)
+                torch.testing.assert_close(means[image, :, row, column], expected)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.graph import MCP_Geometric
 from torch import Tensor
 
+from weakseg.data.strokes import AROUND, USUAL, depth_of, draws_of, stroke
 from weakseg.evidence import IGNORE
 
 LARGE = 0.1  # more than this share of the image makes a class large
-AROUND = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
+MOST_OBJECTS = 254  # of one image: the numbers 1 to 254
 
 
 def tags_of(truth: Tensor, classes: int) -> Tensor:
@@ -52,25 +52,86 @@ def boxes_of(instances: Tensor, classes_of_instance: Sequence[int]) -> tuple[Ten
     return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), torch.tensor(labels, dtype=torch.int64)
 
 
-def points_of(truth: Tensor, instances: Tensor, rng: np.random.Generator, background: int = 4) -> Tensor:
-    """Marks of one click inside every object and a few on the background: uint8 [H,W], 255 elsewhere.
+def objects_of(truth: Tensor, smallest: int = 1) -> tuple[Tensor, list[int]]:
+    """Objects for a mask that tells classes but no objects: every connected region of a class but the background is one.
 
-    A click falls well inside, where a person would aim: at least half as deep as the object's deepest pixel.
+    Regions of fewer than `smallest` pixels are none, unless they are all that an image shows of a class: then the largest is one.
+    Gives the number of its object for every pixel, uint8 [H,W], 0 where there is none, and the class of each object. Of more
+    than 254 the largest are taken.
+
+    >>> objects_of(torch.tensor([[3, 0, 3], [255, 0, 1]], dtype=torch.uint8))
+    (tensor([[2, 0, 3],
+            [0, 0, 1]], dtype=torch.uint8), [1, 3, 3])
+    """
+    mask = truth.numpy()
+    found: list[tuple[int, NDArray[np.intp]]] = []
+    for label in np.unique(mask[(mask != 0) & (mask != IGNORE)]):
+        regions, _ = ndimage.label(mask == label, AROUND)
+        sizes = np.bincount(regions.ravel())[1:]
+        kept = np.flatnonzero(sizes >= min(smallest, sizes.max())) + 1
+        found += [(int(label), np.flatnonzero(regions == number)) for number in kept]
+    largest = sorted(range(len(found)), key=lambda place: -len(found[place][1]))[:MOST_OBJECTS]
+    objects = np.zeros(mask.shape, np.uint8)
+    chosen = [found[place] for place in sorted(largest)]
+    for number, (_, pixels) in enumerate(chosen, 1):
+        objects.flat[pixels] = number
+    return torch.from_numpy(objects), [label for label, _ in chosen]
+
+
+def loosen_boxes(boxes: Tensor, height: int, width: int, loose: float, rng: np.random.Generator) -> Tensor:
+    """Boxes as a hurried person draws them: every edge is off by itself, by a normally distributed share of the box's side.
+
+    `loose` is the standard deviation, and no edge is off by more than three of them. Edges lie on whole pixels and inside the image, and
+    a box keeps at least one pixel.
+    """
+    if not loose or not len(boxes):
+        return boxes
+    tight = boxes.double().numpy()
+    sides = np.tile(tight[:, 2:] - tight[:, :2], 2)
+    edges = np.rint(tight + loose * sides * np.clip(rng.standard_normal(tight.shape), -3, 3))
+    low, high = np.minimum(edges[:, :2], edges[:, 2:]), np.maximum(edges[:, :2], edges[:, 2:])  # edges may have passed each other
+    size = np.array([width, height])
+    low = np.clip(low, 0, size - 1)
+    return torch.from_numpy(np.concatenate([low, np.clip(high, low + 1, size)], 1)).to(boxes.dtype)
+
+
+def points_of(
+    truth: Tensor, instances: Tensor, rng: np.random.Generator, background: int = 4, each: int = 1, spread: float = 0.5
+) -> Tensor:
+    """Marks of `each` clicks inside every object and a few on the background: uint8 [H,W], 255 elsewhere.
+
+    A click falls well inside, where a person would aim: at least half as deep as the object's deepest pixel. `spread` says otherwise: 0 for
+    the very deepest pixels, 1 for anywhere inside. More clicks are added to those of a smaller number.
     """
     mask, objects = truth.numpy(), instances.numpy()
     marks = np.full(mask.shape, IGNORE, np.uint8)
     known = mask != IGNORE
-    for number in np.unique(objects[known & (objects != 0) & (objects != IGNORE)]):
-        _click(marks, mask, (objects == number) & known, rng)
+    numbers = np.unique(objects[known & (objects != 0) & (objects != IGNORE)])
+    for number in numbers:
+        _click(marks, mask, (objects == number) & known, rng, spread)
     for _ in range(background):
-        _click(marks, mask, (mask == 0) & (marks == IGNORE), rng)
+        _click(marks, mask, (mask == 0) & (marks == IGNORE), rng, spread)
+    (more,) = rng.spawn(1)
+    for _ in range(each - 1):
+        for number in numbers:
+            _click(marks, mask, (objects == number) & known & (marks == IGNORE), more, spread)
     return torch.from_numpy(marks)
 
 
-def scribbles_of(truth: Tensor, rng: np.random.Generator, width: int = 3, smallest: int = 50) -> Tensor:
+def scribbles_of(
+    truth: Tensor,
+    rng: np.random.Generator,
+    width: int = 3,
+    smallest: int = 50,
+    length: float = USUAL,
+    jitter: float = 0.0,
+    background: bool = True,
+) -> Tensor:
     """Marks of one winding stroke through every connected region, background included: uint8 [H,W], 255 elsewhere.
 
-    A stroke is `width` pixels wide where its region is and never leaves it; regions of fewer than `smallest` pixels get none.
+    A stroke is `width` pixels wide where its region is and never leaves it; regions of fewer than `smallest` pixels get none. It takes
+    the share `length` of the region's long way, on average, and shorter strokes are parts of longer ones. With `jitter` it swings to its
+    sides, over that share of the room it has there.
     """
     if width < 1:
         raise ValueError(f"the width of a scribble should be at least 1 pixel, but it is {width}")
@@ -78,10 +139,13 @@ def scribbles_of(truth: Tensor, rng: np.random.Generator, width: int = 3, smalle
     marks = np.full(mask.shape, IGNORE, np.uint8)
     for label in np.unique(mask[mask != IGNORE]):
         regions, _ = ndimage.label(mask == label, AROUND)
+        sizes = np.bincount(regions.ravel())
         for number, window in enumerate(ndimage.find_objects(regions), 1):
-            region = regions[window] == number
-            if region.sum() >= smallest:
-                marks[window][_stroke(region, rng, width)] = label
+            if sizes[number] >= smallest:
+                region = regions[window] == number
+                draws = draws_of(region, rng)
+                if background or label != 0:
+                    marks[window][stroke(region, draws, width, length, jitter)] = label
     return torch.from_numpy(marks)
 
 
@@ -92,35 +156,13 @@ def _counts(truth: Tensor, classes: int) -> Tensor:
     return torch.bincount(values, minlength=classes)
 
 
-def _depth(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Distance of every pixel of the region to the nearest pixel outside; outside the picture is outside."""
-    depth: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    return depth
-
-
-def _click(marks: NDArray[np.uint8], mask: NDArray[np.uint8], region: NDArray[np.bool_], rng: np.random.Generator) -> None:
+def _click(marks: NDArray[np.uint8], mask: NDArray[np.uint8], region: NDArray[np.bool_], rng: np.random.Generator, spread: float) -> None:
     if not region.any():
         return
-    depth = _depth(region)
+    window = ndimage.find_objects(region.astype(np.uint8))[0]  # nothing outside of it is nearer
+    depth = depth_of(region[window])
+    deepest = float(depth.max())
     # a background is so deep in the middle that half of that would leave only one spot
-    enough = min(0.5 * depth.max(), 3.0)
-    place = tuple(rng.choice(np.argwhere(region & (depth >= enough))))
-    marks[place] = mask[place]
-
-
-def _stroke(region: NDArray[np.bool_], rng: np.random.Generator, width: int) -> NDArray[np.bool_]:
-    """The way between two far ends of a region along its middle, with detours, shortened a little at both ends."""
-    hills = ndimage.gaussian_filter(rng.random(region.shape), 3)
-    hills = (hills - hills.min()) / max(float(np.ptp(hills)), 1e-9)
-    cost = np.where(region, 0.3 + 2 * hills + 4 / np.maximum(_depth(region), 1), -1)  # a negative cost is a wall
-    finder = MCP_Geometric(cost)
-    end = tuple(rng.choice(np.argwhere(region)))
-    for _ in range(2):  # the farthest place from anywhere is one end, the farthest from there the other
-        reached, _ = finder.find_costs([end])
-        end = np.unravel_index(np.argmax(np.where(region & np.isfinite(reached), reached, -1)), region.shape)
-    path = np.array(finder.traceback(end))
-    first, last = (int(share * len(path)) for share in rng.uniform((0.05, 0.8), (0.2, 0.95)))
-    line = np.zeros(region.shape, bool)
-    line[tuple(path[first : max(last, first + 1)].T)] = True
-    thick: NDArray[np.bool_] = ndimage.binary_dilation(line, np.ones((width, width), bool))
-    return thick & region
+    enough = min((1 - spread) * deepest, 3 * (1 - spread) / spread) if spread else deepest
+    place = tuple(rng.choice(np.argwhere(region[window] & (depth >= enough))))
+    marks[window][place] = mask[window][place]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from weakseg.data.annotator import AS_TODAY, Annotation, Annotator
 from weakseg.data.base import WeakData
-from weakseg.data.derive import boxes_of, large_of, points_of, scribbles_of, tags_of
-from weakseg.data.drawing import CLASSES, Scene, draw_scene
+from weakseg.data.drawing import CLASSES, draw_scene
 from weakseg.data.loader import shuffled
 from weakseg.evidence import Evidence
 
-Annotation = Literal["masks", "boxes", "points", "scribbles", "tags"]
 REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw them again
 
 
@@ -30,6 +29,7 @@ class Toy(WeakData):
         drawing_seed: another number draws other images.
         masks: which part of the training images, at least one if it is not 0, has masks instead of `evidence`. Those of a small part
             are also among those of a larger one.
+        annotator: how careful somebody is who annotates, and how much they draw.
     """
 
     classes = CLASSES
@@ -42,6 +42,7 @@ class Toy(WeakData):
         evidence: Annotation = "boxes",
         drawing_seed: int = 0,
         masks: float = 0.0,
+        annotator: Annotator = AS_TODAY,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
@@ -52,7 +53,7 @@ class Toy(WeakData):
             raise ValueError(f"evidence of the toy set should be one of {', '.join(get_args(Annotation))}, but it is {evidence}")
         if not 0 <= masks <= 1:
             raise ValueError(f"masks of the toy set should lie from 0 to 1, a part of the training images, but it is {masks}")
-        self.size, self.evidence, self.drawing_seed = size, evidence, drawing_seed
+        self.size, self.evidence, self.drawing_seed, self.annotator = size, evidence, drawing_seed, annotator
         self.masked = frozenset(shuffled(train, drawing_seed)[: max(1, round(masks * train))] if masks else [])
         self.images = train + val
         self.validation = range(train, self.images)
@@ -62,7 +63,7 @@ class Toy(WeakData):
         return self.images
 
     def sample(self, index: int) -> tuple[Evidence, Tensor]:
-        """The evidence and the truth of an image; they depend on the drawing seed, the size and the index alone."""
+        """The evidence and the truth of an image; they depend on the drawing seed, the size, the index and the annotator alone."""
         if not 0 <= index < len(self):
             raise IndexError(f"there is no image {index}; the toy set has images 0 to {len(self) - 1}")
         if index not in self._drawn:
@@ -77,24 +78,9 @@ class Toy(WeakData):
         truth = torch.from_numpy(scene.truth)
         # a stream of its own: which evidence is asked for must not change the picture
         kind = "masks" if index in self.masked else self.evidence
-        annotated = self._annotate(kind, scene, truth, np.random.default_rng([self.drawing_seed, index, 1]))
+        rng, instances = np.random.default_rng([self.drawing_seed, index, 1]), torch.from_numpy(scene.instances)
+        annotated = self.annotator.annotate(kind, truth, instances, scene.classes, len(self.classes), rng)
         return Evidence(f"toy-{index:05d}", image, **annotated), truth
-
-    def _annotate(self, kind: Annotation, scene: Scene, truth: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """What a person who is asked for this kind of evidence, and no other, would have given."""
-        instances, count = torch.from_numpy(scene.instances), len(self.classes)
-        match kind:
-            case "masks":
-                return {"marks": truth.clone()}
-            case "boxes":
-                boxes, labels = boxes_of(instances, scene.classes)
-                return {"tags": tags_of(truth, count), "boxes": boxes, "box_classes": labels, "large": large_of(truth, count)}
-            case "points":
-                return {"tags": tags_of(truth, count), "marks": points_of(truth, instances, rng)}
-            case "scribbles":
-                return {"tags": tags_of(truth, count), "marks": scribbles_of(truth, rng)}
-            case "tags":
-                return {"tags": tags_of(truth, count), "large": large_of(truth, count)}
 
     def __getstate__(self) -> dict[str, Any]:  # loader processes draw their own
         return {**super().__getstate__(), "_drawn": {}}

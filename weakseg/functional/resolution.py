@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -23,6 +24,17 @@ def shrink(labels: Tensor, height: int, width: int) -> Tensor:
     """
     rows, columns = (_middles(full, few, labels.device) for full, few in zip(labels.shape[-2:], (height, width), strict=True))
     return labels[:, rows[:, None], columns]
+
+
+def averaged(values: Tensor, valid: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The means of the valid pixels in squares of this side: float [B,K,h,w], and where there is at least one, bool [B,h,w].
+
+    >>> averaged(torch.tensor([[[[1.0, 3, 5, 9, 7]]]]), torch.tensor([[[True, True, True, False, False]]]), 2)
+    (tensor([[[[2., 5., 0.]]]]), tensor([[[ True,  True, False]]]))
+    """
+    share = F.avg_pool2d(valid[:, None].to(values.dtype), side, ceil_mode=True)
+    sums = F.avg_pool2d(values * valid[:, None], side, ceil_mode=True)
+    return sums / torch.where(share > 0, share, 1), share[:, 0] > 0
 
 
 def _middles(full: int, few: int, device: torch.device) -> Tensor:

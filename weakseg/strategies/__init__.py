@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from weakseg.strategies.boxes_rect import BoxesRect as BoxesRect
     from weakseg.strategies.full import Full as Full
     from weakseg.strategies.mixed import Mixed as Mixed
+    from weakseg.strategies.scribbles_crf import ScribblesCRF as ScribblesCRF
+    from weakseg.strategies.scribbles_gated import ScribblesGated as ScribblesGated
+    from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut as ScribblesGraphCut
     from weakseg.strategies.tags import Tags as Tags
     from weakseg.strategies.tags_ccnn import TagsCCNN as TagsCCNN
     from weakseg.strategies.tags_ccnn_size import TagsCCNNSize as TagsCCNNSize
@@ -28,6 +31,9 @@ NAMES = {
     "tags_em": "weakseg.strategies.tags_em.TagsEM",
     "tags_ccnn": "weakseg.strategies.tags_ccnn.TagsCCNN",
     "tags_ccnn_size": "weakseg.strategies.tags_ccnn_size.TagsCCNNSize",
+    "scribbles_crf": "weakseg.strategies.scribbles_crf.ScribblesCRF",
+    "scribbles_gated": "weakseg.strategies.scribbles_gated.ScribblesGated",
+    "scribbles_graphcut": "weakseg.strategies.scribbles_graphcut.ScribblesGraphCut",
     "mixed": "weakseg.strategies.mixed.Mixed",
 }
 

@@ -12,6 +12,7 @@ from weakseg.evidence import IGNORE, Batch
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.pooling import size_focal, weighted_pooling
 from weakseg.functional.refinement import confident, pixel_adaptive
+from weakseg.functional.resolution import averaged
 from weakseg.strategy import Strategy
 
 
@@ -69,7 +70,7 @@ class Tags(Strategy):
             raise ValueError(f"the images {', '.join(batch.ids)} have no tags; give each the list of its classes, background included")
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         valid = torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
-        terms = {"classification": classification(*_smaller(logits, valid, self.shrink), batch.tags)}
+        terms = {"classification": classification(*averaged(logits, valid, self.shrink), batch.tags)}
         if int(self.steps) >= self.warmup:
             labels = self.labels(logits, batch.image, batch.tags, valid)
             self.show(labels)
@@ -81,8 +82,8 @@ class Tags(Strategy):
     @torch.no_grad()
     def labels(self, logits: Tensor, images: Tensor, tags: Tensor, valid: Tensor) -> Tensor:
         """What is believed now: int64 [B,H,W], 255 where the network is not sure, in the padding and in images without tags."""
-        scores, there = _smaller(logits, valid, self.shrink)
-        colours, _ = _smaller(images.to(logits.dtype), valid, self.shrink)
+        scores, there = averaged(logits, valid, self.shrink)
+        colours, _ = averaged(images.to(logits.dtype), valid, self.shrink)
         classes, listed = _listed(tags)
         scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
         possible = listed | ~listed.any(1, keepdim=True)  # of an image without tags anything, which nobody is going to believe
@@ -114,13 +115,6 @@ def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
     most = int((order > 0).sum(1).max())
     classes = order.argsort(dim=1, descending=True, stable=True)[:, :most]
     return classes, tags.gather(1, classes)
-
-
-def _smaller(values: Tensor, valid: Tensor, shrink: int) -> tuple[Tensor, Tensor]:
-    """The means of the valid pixels in squares of this side: float [B,K,h,w], and where there is at least one, bool [B,h,w]."""
-    share = F.avg_pool2d(valid[:, None].to(values.dtype), shrink, ceil_mode=True)
-    sums = F.avg_pool2d(values * valid[:, None], shrink, ceil_mode=True)
-    return sums / torch.where(share > 0, share, 1), share[:, 0] > 0
 
 
 def _larger(probs: Tensor, shrink: int, size: torch.Size) -> Tensor:

@@ -1,0 +1,115 @@
+"""Many short trainings that differ in a word or two: each is run once and kept, and all end in one table and one picture."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import date
+from html import escape
+from pathlib import Path
+from statistics import mean
+from time import perf_counter
+from typing import NamedTuple
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as weakseg.fit does
+
+import torch
+
+from weakseg.curves import HEIGHT, WIDTH, Point, line_chart
+from weakseg.files import write_whole
+from weakseg.fingerprint import fingerprint
+from weakseg.loggers.record import read_record
+from weakseg.recipe import check, load
+from weakseg.run import fit
+
+FIGURES = ("val/miou", "label/miou")
+COLOURS = ("#2563eb", "#dc2626", "#16a34a", "#9333ea")
+STYLE = "text {font: 11px sans-serif; fill: #444} .grid {stroke: #ddd} polyline {fill: none; stroke-width: 2} " + " ".join(
+    f"polyline.series-{i} {{stroke: {c}}} :not(polyline).series-{i} {{fill: {c}}}" for i, c in enumerate(COLOURS)
+)
+TITLE = 18  # pixels above a panel
+Figures = Mapping[str, float]
+
+
+class Panel(NamedTuple):
+    """One chart of a picture: curves from 0 to 1."""
+
+    title: str
+    along: str
+    """what x is"""
+    curves: Mapping[str, Sequence[Point]]
+
+
+def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
+    """val/miou, and label/miou where there are targets, at the end of a run; a run that was finished in this folder is only looked up.
+
+    Runs are told apart by their words alone: after a change of the code take another folder.
+    """
+    kept = folder / "finished" / f"{fingerprint(*words)}.json"
+    if kept.is_file():
+        return dict(json.loads(kept.read_text())["figures"])
+    start = perf_counter()
+    figures = _run(words, folder)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(kept, json.dumps({"name": name, "words": list(words), "figures": figures}, indent=1).encode())
+    shown = ", ".join(f"{figure} {value:.4f}" for figure, value in figures.items())
+    print(f"{name}: {shown} in {perf_counter() - start:.0f} s", flush=True)
+    return figures
+
+
+def _run(words: Sequence[str], folder: Path) -> Figures:
+    recipe = load(
+        [
+            f"rounds.folder={folder / 'labels'}",  # seeds share their targets
+            "trainer.check_val_every_n_epoch=100000",  # the end is measured anyway
+            f"trainer.default_root_dir={folder / 'runs'}",
+            "trainer.enable_checkpointing=false",
+            "trainer.enable_progress_bar=false",
+            *words,
+        ]
+    )
+    check(recipe)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        rows = read_record(fit(recipe) / "metrics.csv")
+    return {
+        figure: float([row[figure] for row in rows if row.get(figure)][-1]) for figure in FIGURES if any(row.get(figure) for row in rows)
+    }
+
+
+def setting() -> str:
+    """What a person who reads the figures should know."""
+    return f"{date.today()}, {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def cell(values: Sequence[float]) -> str:
+    """The mean over the seeds, with half the distance of the best from the worst.
+
+    >>> cell([0.5, 0.7])
+    '0.600 ± 0.100'
+    """
+    return f"{mean(values):.3f} ± {(max(values) - min(values)) / 2:.3f}" if values else "-"
+
+
+def picture(panels: Sequence[Panel]) -> str:
+    """The panels below each other, as an SVG file that needs no page around it."""
+    tall = HEIGHT + TITLE
+    drawn = [f'<g transform="translate(0 {number * tall})">{_drawn(panel)}</g>' for number, panel in enumerate(panels)]
+    size = f'viewBox="0 0 {WIDTH} {tall * len(panels)}" width="{2 * WIDTH}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{STYLE}</style><rect width="100%" height="100%" fill="white"/>'
+    return f"{head}{''.join(drawn)}</svg>\n"
+
+
+def _drawn(panel: Panel) -> str:
+    curves = {name: points for name, points in panel.curves.items() if points}
+    chart = line_chart(curves, panel.along, low=0, high=1)
+    inside = chart[chart.index(">", chart.index("<svg")) + 1 : chart.index("</svg>")]
+    legend, x = "", float(WIDTH)
+    for number, name in reversed(list(enumerate(curves))):
+        x -= 26 + 6 * len(name)
+        legend += f'<rect class="series-{number}" x="{x}" y="4" width="10" height="10"/><text x="{x + 14}" y="13">{escape(name)}</text>'
+    title = f'<text x="8" y="13" font-weight="bold">{escape(panel.title)}</text>'
+    return f'{title}{legend}<g transform="translate(0 {TITLE})">{inside}</g>'

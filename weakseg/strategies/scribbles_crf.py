@@ -1,0 +1,65 @@
+"""Scribbles or points, and a loss that lets near pixels of like colours agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from weakseg.evidence import Batch, Evidence
+from weakseg.functional.losses import dense_crf_loss
+from weakseg.functional.resolution import averaged
+from weakseg.strategies.marked import learn_marks, need_marked_pixel, valid_pixels
+from weakseg.strategy import Strategy
+
+
+class ScribblesCRF(Strategy):
+    """Learn the marked pixels, and on all others agree with what is near and of a similar colour.
+
+    The dense CRF loss of Tang, Perazzi, Djelouah, Ben Ayed, Schroers and Boykov ("On Regularized Losses for Weakly-supervised CNN
+    Segmentation", ECCV 2018). One stage and no rounds: the CRF is in the loss, so there are no targets to estimate. Marks may be
+    scribbles, points or anything that says the class of a few pixels; an image without a mark teaches agreement alone and is refused.
+
+    weight: of the dense CRF loss against the cross-entropy of the marked pixels. It counts from 0 to 1, the chance that two pixels that
+        belong together are of different classes, whatever the size of the images; the original sums over pairs, see the page.
+    xy: within how many pixels of the image two of them belong together, a standard deviation.
+    rgb: how alike their colours must be, a standard deviation in steps of 0 to 255.
+    shrink: probabilities and image are compared this many times smaller in each direction, as in the original; xy shrinks with them.
+    warmup: how many batches learn the marks alone, the first phase of the original.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("marks",)
+    steps: Tensor
+
+    def __init__(self, weight: float = 1.0, xy: float = 100.0, rgb: float = 15.0, shrink: int = 2, warmup: int = 0) -> None:
+        super().__init__()
+        for name, value in (("xy", xy), ("rgb", rgb)):
+            if not (isfinite(value) and value > 0):
+                raise ValueError(f"{name} should be more than 0, how far a pixel reaches, but it is {value}")
+        if not (isfinite(weight) and weight >= 0):
+            raise ValueError(f"weight should be 0 or more, what the dense CRF loss is multiplied by, but it is {weight}")
+        for name, number, least in (("shrink", shrink, 1), ("warmup", warmup, 0)):
+            if number < least:
+                raise ValueError(f"{name} should be at least {least}, but it is {number}")
+        self.weight, self.xy, self.rgb, self.shrink, self.warmup = weight, xy, rgb, shrink, warmup
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Every image must have a marked pixel."""
+        need_marked_pixel(evidence)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The cross-entropy of the marked pixels, and from the end of the warm-up on the dense CRF loss of all."""
+        terms = learn_marks(logits, batch, self)
+        if int(self.steps) >= self.warmup:
+            valid = valid_pixels(batch)
+            probs, there = averaged(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1), valid, self.shrink)
+            colours, _ = averaged(batch.image.to(probs.dtype), valid, self.shrink)
+            reach = self.xy / self.shrink
+            terms["crf"] = self.weight * dense_crf_loss(probs, colours.round().to(torch.uint8), xy=reach, rgb=self.rgb, valid=there)
+        if self.training:
+            self.steps += 1
+        return terms
