@@ -37,6 +37,22 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return total / torch.where(trust > 0, trust, 1)
 
 
+def absent_loss(logits: Tensor, tags: Tensor, valid: Tensor | None = None) -> Tensor:
+    """How much is given to classes that the tags bool [B,C] of an image leave out: the mean of -log(chance of the classes they name).
+
+    Over the valid pixels, bool [B,H,W], of the images that have tags; 0 if there are none.
+
+    >>> absent_loss(torch.zeros(1, 4, 1, 2), torch.tensor([[True, True, False, False]]))
+    tensor(0.6931)
+    """
+    logits = _exact(logits)
+    there = tags | ~tags.any(1, keepdim=True)
+    each = logits.logsumexp(1) - logits.masked_fill(~there[:, :, None, None], -torch.inf).logsumexp(1)
+    own = tags.any(1)[:, None, None].expand_as(each)
+    own = own if valid is None else own & valid
+    return torch.where(own, each, 0).sum() / own.sum().clamp(min=1)
+
+
 def dense_crf_loss(
     probs: Tensor, images: Tensor, *, xy: float = 100.0, rgb: float = 15.0, valid: Tensor | None = None, scaling: Scaling = "pairs"
 ) -> Tensor:

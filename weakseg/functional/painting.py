@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
@@ -20,3 +22,19 @@ def paint_evidence(evidence: Evidence, classes: int) -> Tensor | None:
     height, width = evidence.image.shape[1:]
     labels = fill_boxes(evidence.boxes, evidence.box_classes, height, width)
     return labels if evidence.marks is None else labels.where(evidence.marks == IGNORE, evidence.marks)
+
+
+def grow_marks(marks: Tensor, radius: float) -> Tensor:
+    """Marks uint8 [H,W] with a disc of this radius around each marked pixel: uint8 [H,W], 255 elsewhere.
+
+    A pixel takes the class of the nearest mark, and of equally near ones any.
+
+    >>> grow_marks(torch.tensor([[255, 2, 255, 255, 255, 1]], dtype=torch.uint8), radius=1)
+    tensor([[  2,   2,   2, 255,   1,   1]], dtype=torch.uint8)
+    """
+    free = marks == IGNORE
+    if bool(free.all()):
+        return marks.clone()
+    distance, nearest = distance_transform_edt(free.numpy(), return_indices=True)
+    rows, columns = torch.from_numpy(nearest)
+    return marks[rows.long(), columns.long()].masked_fill(torch.from_numpy(distance) > radius, IGNORE)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
-from weakseg.functional.losses import dense_crf_loss
-from weakseg.functional.resolution import averaged
-from weakseg.strategies.marked import learn_marks, need_marked_pixel, valid_pixels
+from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel
 from weakseg.strategy import Strategy
 
 
@@ -36,14 +33,10 @@ class ScribblesCRF(Strategy):
 
     def __init__(self, weight: float = 1.0, xy: float = 100.0, rgb: float = 15.0, shrink: int = 2, warmup: int = 0) -> None:
         super().__init__()
-        for name, value in (("xy", xy), ("rgb", rgb)):
-            if not (isfinite(value) and value > 0):
-                raise ValueError(f"{name} should be more than 0, how far a pixel reaches, but it is {value}")
-        if not (isfinite(weight) and weight >= 0):
-            raise ValueError(f"weight should be 0 or more, what the dense CRF loss is multiplied by, but it is {weight}")
-        for name, number, least in (("shrink", shrink, 1), ("warmup", warmup, 0)):
-            if number < least:
-                raise ValueError(f"{name} should be at least {least}, but it is {number}")
+        expect_weight(weight=weight)
+        expect_reach(xy=xy, rgb=rgb)
+        expect_at_least(1, shrink=shrink)
+        expect_at_least(0, warmup=warmup)
         self.weight, self.xy, self.rgb, self.shrink, self.warmup = weight, xy, rgb, shrink, warmup
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
 
@@ -55,11 +48,7 @@ class ScribblesCRF(Strategy):
         """The cross-entropy of the marked pixels, and from the end of the warm-up on the dense CRF loss of all."""
         terms = learn_marks(logits, batch, self)
         if int(self.steps) >= self.warmup:
-            valid = valid_pixels(batch)
-            probs, there = averaged(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1), valid, self.shrink)
-            colours, _ = averaged(batch.image.to(probs.dtype), valid, self.shrink)
-            reach = self.xy / self.shrink
-            terms["crf"] = self.weight * dense_crf_loss(probs, colours.round().to(torch.uint8), xy=reach, rgb=self.rgb, valid=there)
+            terms["crf"] = self.weight * disagreement(logits, batch, self.xy, self.rgb, self.shrink)
         if self.training:
             self.steps += 1
         return terms

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import ClassVar
 
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import GatedKernel, gated_crf_loss
-from weakseg.functional.resolution import averaged
-from weakseg.strategies.marked import learn_marks, need_marked_pixel, valid_pixels
+from weakseg.strategies.marked import expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel, smaller
 from weakseg.strategy import Strategy
 
 
@@ -36,14 +34,10 @@ class ScribblesGated(Strategy):
 
     def __init__(self, weight: float = 0.1, xy: float = 6.0, rgb: float = 5.8, radius: int = 5, shrink: int = 4, warmup: int = 0) -> None:
         super().__init__()
-        if not (isfinite(weight) and weight >= 0):
-            raise ValueError(f"weight should be 0 or more, what the gated CRF loss is multiplied by, but it is {weight}")
-        for name, value in (("xy", xy), ("rgb", rgb)):
-            if not value > 0:
-                raise ValueError(f"{name} should be more than 0, how far a pixel reaches, but it is {value}")
-        for name, number, least in (("radius", radius, 1), ("shrink", shrink, 1), ("warmup", warmup, 0)):
-            if number < least:
-                raise ValueError(f"{name} should be at least {least}, but it is {number}")
+        expect_weight(weight=weight)
+        expect_reach(xy=xy, rgb=rgb)
+        expect_at_least(1, radius=radius, shrink=shrink)
+        expect_at_least(0, warmup=warmup)
         self.weight, self.xy, self.rgb, self.radius, self.shrink, self.warmup = weight, xy, rgb, radius, shrink, warmup
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
 
@@ -55,12 +49,9 @@ class ScribblesGated(Strategy):
         """The cross-entropy of the marked pixels, and from the end of the warm-up on the gated CRF loss of all."""
         terms = learn_marks(logits, batch, self)
         if int(self.steps) >= self.warmup:
-            valid = valid_pixels(batch)
-            probs, there = averaged(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1), valid, self.shrink)
-            colours, _ = averaged(batch.image.to(probs.dtype), valid, self.shrink)
+            probs, colours, there = smaller(logits, batch, self.shrink)
             kernels = [GatedKernel(xy=self.xy, rgb=self.rgb)]
-            loss = gated_crf_loss(probs, colours.round().to(torch.uint8), kernels=kernels, radius=self.radius, valid=there)
-            terms["gated_crf"] = self.weight * loss
+            terms["gated_crf"] = self.weight * gated_crf_loss(probs, colours, kernels=kernels, radius=self.radius, valid=there)
         if self.training:
             self.steps += 1
         return terms

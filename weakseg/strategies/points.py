@@ -1,0 +1,73 @@
+"""Clicks: a disc around each, what the tags leave out, and a loss that lets near pixels of like colours agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from weakseg.evidence import Batch, Evidence, Prediction
+from weakseg.functional.losses import absent_loss
+from weakseg.functional.painting import grow_marks
+from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
+from weakseg.strategy import Strategy
+
+
+class Points(Strategy):
+    """Learn a small disc around every click, never a class that the tags leave out, and agree with what is near and of a similar colour.
+
+    A click is a tiny scribble, so this is `ScribblesCRF` (the dense CRF loss of Tang and others, ECCV 2018) with two things that clicks
+    need: discs, so that a click is more than one pixel and outlasts scaling, and, where an image has tags, a loss for probability
+    that is given to classes they leave out ("What's the Point", Bearman and others, ECCV 2016, has it in another form). Background is known
+    from clicks on it; where nobody clicked on it, from the tags and from other images. Estimates discs once, needs no network.
+
+    radius: of the discs in pixels; where two meet, the nearer click wins. 0 for the clicks alone.
+    weight: of the dense CRF loss, which goes from 0 to 1.
+    xy, rgb: within how many pixels, and how alike, two pixels belong together, standard deviations.
+    shrink: probabilities and image are compared this many times smaller in each direction.
+    absent: weight of the loss for classes that the tags leave out; 0 to ignore tags.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("marks",)
+
+    def __init__(
+        self, radius: int = 3, weight: float = 1.0, xy: float = 100.0, rgb: float = 15.0, shrink: int = 2, absent: float = 1.0
+    ) -> None:
+        super().__init__()
+        expect_weight(weight=weight, absent=absent)
+        expect_reach(xy=xy, rgb=rgb)
+        expect_at_least(0, radius=radius)
+        expect_at_least(1, shrink=shrink)
+        self.radius = radius
+        # the underscores keep what changes no target out of its key
+        self._weight, self._xy, self._rgb, self._shrink, self._absent = weight, xy, rgb, shrink, absent
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Every image must have a click, and tags, if there are any, must name what was clicked on."""
+        need_marked_pixel(evidence)
+        if evidence.tags is None or not self._absent or not evidence.tags.any():
+            return
+        assert evidence.marks is not None
+        named = torch.cat([evidence.tags, torch.ones(256 - len(evidence.tags), dtype=torch.bool)])
+        if wrong := torch.unique(evidence.marks[~named[evidence.marks.long()]]).tolist():
+            names = ", ".join(classes[label] for label in wrong)
+            raise ValueError(
+                f"image {evidence.id} has clicks on {names}, which its tags leave out; add it to the tags, or set strategy.absent=0"
+            )
+
+    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        """The discs, and no opinion elsewhere."""
+        need_marked_pixel(evidence)
+        assert evidence.marks is not None  # need_marked_pixel() has seen to it
+        return grow_marks(evidence.marks, self.radius)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The cross-entropy of the discs, the loss of absent classes and the dense CRF loss."""
+        terms = super().loss(logits, batch)
+        if self._absent and batch.tags is not None:
+            terms["absent"] = self._absent * absent_loss(logits, batch.tags, batch.valid)
+        if self._weight:
+            terms["crf"] = self._weight * disagreement(logits, batch, self._xy, self._rgb, self._shrink)
+        return terms
