@@ -35,6 +35,8 @@ class Row(NamedTuple):
 ROWS = (
     Row("box_loose", "boxes", (0, 0.02, 0.05, 0.1, 0.2, 0.3), "edges of boxes are off, in percent of a side (standard deviation)"),
     Row("box_missing", "boxes", (0, 0.05, 0.1, 0.2, 0.4), "objects without a box, in percent"),
+    Row("scribble_length", "scribbles", (0.1, 0.3, 0.75, 1), "mean length of scribbles, in percent of the long way of a region"),
+    Row("point_spread", "points", (0, 0.5, 1), "how far from the middle of an object clicks fall, in percent"),
     Row("tag_missing", "tags", (0, 0.05, 0.1, 0.2, 0.4), "classes that are there and not named, in percent"),
     Row("tag_wrong", "tags", (0, 0.05, 0.1, 0.2, 0.4), "classes that are not there and named, in percent"),
 )

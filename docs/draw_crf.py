@@ -95,8 +95,8 @@ def tile(scene: Scene, mask: Tensor, area: Area) -> Image.Image:
     return picture.crop(area)
 
 
-def grid(tiles: Sequence[Sequence[tuple[str, Image.Image]]]) -> Image.Image:
-    """Rows of captions and tiles of one size, scaled so that a row fills the width."""
+def grid(tiles: Sequence[Sequence[tuple[str, Image.Image]]], colours: int = COLOURS, passes: int = 0) -> Image.Image:
+    """Rows of captions and tiles of one size, scaled so that a row fills the width. More passes find better colours."""
     columns, first = max(map(len, tiles)), tiles[0][0][1]
     width = (WIDTH - GAP * (columns - 1)) // columns
     height = round(first.height * width / first.width)
@@ -107,7 +107,7 @@ def grid(tiles: Sequence[Sequence[tuple[str, Image.Image]]]) -> Image.Image:
             x, y = column * (width + GAP), row * (CAPTION + height + GAP)
             pen.text((x + 2, y + CAPTION // 2), caption, "black", font, anchor="lm")
             picture.paste(shown.resize((width, height), Image.Resampling.LANCZOS), (x, y + CAPTION))
-    return picture.quantize(COLOURS, dither=Image.Dither.NONE)
+    return picture.quantize(colours, kmeans=passes, dither=Image.Dither.NONE)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The page about the dense CRF: its script draws what it should, it shows what the script draws, and its Python runs."""
+"""Pages with pictures: their scripts draw what they should, they show what the scripts draw, and their Python runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
+from PIL import Image
 
+from tests.small import TinyNet
 from weakseg.functional.crf import DenseCRF
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "explanation" / "dense-crf.md").read_text()
+HOW_TO = {name: (DOCS / "how-to" / f"{name}.md").read_text() for name in ("scribbles", "points")}
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +59,89 @@ def test_the_python_of_the_page_runs() -> None:
     assert names["logits"].grad.abs().sum() > 0
     assert 0 < names["gated"].item() < 121
     assert 0 < names["dense"].item() < 1
+
+
+# scribbles and points ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scribbles(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.syspath_prepend(DOCS)  # it draws with the other script
+    return runpy.run_path(str(DOCS / "draw_scribbles.py"))
+
+
+def tile_of(drawn: Image.Image, script: dict[str, Any], row: int, column: int, columns: int, height: int) -> np.ndarray:
+    """The pixels of a square tile of a picture."""
+    width = (drawn.width - script["GAP"] * (columns - 1)) // columns
+    top, left = row * (script["CAPTION"] + height + script["GAP"]) + script["CAPTION"], column * (width + script["GAP"])
+    return np.asarray(drawn.convert("RGB")).astype(int)[top : top + height, left : left + width]
+
+
+def test_rounds_are_cut_from_a_network_that_is_trained_in_between(scribbles: dict[str, Any], script: dict[str, Any]) -> None:
+    pl.seed_everything(0)
+    album = scribbles["Album"](8, 48)
+    scribbles["train"](album, TinyNet(classes=5), 1)
+    assert len(album.rounds) == scribbles["ROUNDS"]
+    assert album.rounds[0].keys() == {album.sample(index)[0].id for index in range(8)}
+    assert any(not torch.equal(album.rounds[0][image], target) for image, target in album.rounds[1].items())
+    drawn = scribbles["draw_rounds"](album, (0, 3))
+    size = (script["WIDTH"] - 5 * script["GAP"]) // 6
+    assert drawn.size == (6 * (size + script["GAP"]) - script["GAP"], 2 * (size + script["CAPTION"] + script["GAP"]) - script["GAP"])
+    for row, index in enumerate((0, 3)):
+        colour = scribbles["COLOURS"][int(album.sample(index)[1].max())].numpy()
+        truth = tile_of(drawn, script, row, 5, 6, size)
+        towards = ((truth - truth.mean(-1, keepdims=True)) * (colour - colour.mean())).sum(-1) > 1000
+        inside = album.sample(index)[1] > 0
+        assert towards.mean() == pytest.approx(inside.double().mean().item(), abs=0.03)
+
+
+def test_what_is_near_and_alike_by_hand(scribbles: dict[str, Any]) -> None:
+    image = torch.zeros(3, 2, 4, dtype=torch.uint8)
+    image[0, :, 2:] = 30
+    found = scribbles["pull"](image, 1, 1, 2, 30)
+    assert found[1, 1] == 1
+    assert found[0, 0].item() == pytest.approx(np.exp(-2 / 8))
+    assert found[1, 3].item() == pytest.approx(np.exp(-4 / 8 - 1 / 2))
+
+
+def test_scribbles_of_the_photo_are_lines_of_two_classes(scribbles: dict[str, Any]) -> None:
+    few, many = map(scribbles["coffee"], scribbles["SCRIBBLES"].values())
+    for evidence in (few, many):
+        evidence.check(5)
+        assert set(evidence.marks.unique().tolist()) == {0, 3, 255}
+        assert 0.003 < (evidence.marks != 255).double().mean().item() < 0.05
+    assert torch.equal(few.marks == 0, many.marks == 0)
+    assert (few.marks[few.marks == 3] == many.marks[few.marks == 3]).all()
+
+
+def test_the_pages_show_every_picture_that_is_drawn(scribbles: dict[str, Any]) -> None:
+    shown = {picture for page in HOW_TO.values() for picture in re.findall(r"\]\(pictures/(.*?)\)", page)}
+    saved = set(re.findall(r'PICTURES / "(.*?)"', (DOCS / "draw_scribbles.py").read_text()))
+    assert shown == saved == {path.name for path in scribbles["PICTURES"].iterdir()}
+    assert all(path.stat().st_size < 150_000 for path in scribbles["PICTURES"].iterdir())
+
+
+@pytest.mark.slow
+def test_the_script_draws_all_of_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    script = runpy.run_path(str(DOCS / "draw_scribbles.py"))
+    committed = {path.name: Image.open(path).size for path in script["PICTURES"].iterdir()}
+    script["main"].__globals__["PICTURES"] = tmp_path / "pictures"
+    script["main"]()
+    assert {path.name: Image.open(path).size for path in (tmp_path / "pictures").iterdir()} == committed
+
+
+def test_the_python_of_the_pages_runs(tmp_path: Path) -> None:
+    for folder in ("images", "scribbles", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.new("L" if folder != "images" else "RGB", (6, 4), 1).save(tmp_path / folder / "tom.png")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", "".join(HOW_TO.values()), re.DOTALL):
+        exec(block, names)
+    evidence, truth = names["MyScribbles"](str(tmp_path)).sample(0)
+    evidence.check(3)
+    evidence.check_truth(truth, 3)
+    assert (evidence.marks == 1).all()
+    assert names["marks"].shape == (20, 30)
+    assert (names["marks"][3, 10], names["marks"][0, 0]) == (1, 0)
+    assert (names["marks"] != 255).sum() == 2

@@ -6,21 +6,25 @@ import multiprocessing
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from weakseg.data.store import LabelStore
 from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.progress import track
 from weakseg.ranks import gather
 from weakseg.strategy import Strategy
 
 POOL_PAYS = 32  # images per worker from which on a pool, which takes seconds to start, is worth it
 MANY = 10  # failures after which a rank stops: the strategy, not the image, must be at fault
+
+R = TypeVar("R")
 
 
 class Job(NamedTuple):
@@ -29,6 +33,7 @@ class Job(NamedTuple):
     evidence: Evidence
     prediction: Prediction | None
     key: str
+    """of its target"""
 
 
 class Failure(NamedTuple):
@@ -50,6 +55,12 @@ class EstimationError(RuntimeError):
     """The strategy failed on some images; the message names them. Targets of the other images are kept."""
 
 
+def failure(id: str, error: Exception) -> Failure:
+    """What went wrong with an image, and where."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return Failure(id, f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}, line {where.lineno})")
+
+
 def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) -> Done | Failure:
     """Estimate and store the target of one image."""
     try:
@@ -59,8 +70,7 @@ def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) 
         store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes))
         figures = {} if strategy.shown is None else {name: float(figure) for name, figure in strategy.shown.figures.items()}
     except Exception as error:  # the user's code may raise anything: it is reported with the image's name
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return Failure(job.evidence.id, f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}, line {where.lineno})")
+        return failure(job.evidence.id, error)
     finally:
         strategy.forget_shown()
     return Done(figures)
@@ -96,12 +106,17 @@ def estimate_all(
     jobs: Iterable[Job], count: int, strategy: Strategy, classes: int, store: LabelStore, workers: int
 ) -> Iterator[Done | Failure]:
     """Estimate `count` jobs and store their targets; yields once per finished image, in any order."""
-    workers = min(workers, count // POOL_PAYS) if can_send(strategy) else 0
+    return for_each(partial(estimate_one, strategy, classes=classes, store=store), jobs, count, workers if can_send(strategy) else 0)
+
+
+def for_each(work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers: int) -> Iterator[R]:
+    """The work's results for `count` jobs, in any order: done in this process, or in a pool where that pays."""
+    workers = min(workers, count // POOL_PAYS)
     if workers < 2:
-        yield from (estimate_one(strategy, job, classes, store) for job in jobs)
+        yield from map(work, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(strategy, classes, store)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(work,)) as pool:
         try:
             yield from _in_pool(pool, jobs, waiting=2 * workers)
         except BrokenProcessPool as error:
@@ -113,8 +128,8 @@ def estimate_all(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> Iterator[Done | Failure]:
-    pending: set[Future[Done | Failure]] = set()
+def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> Iterator[Any]:
+    pending: set[Future[Any]] = set()
     for job in jobs:
         pending.add(pool.submit(_in_worker, job))
         if len(pending) >= waiting:  # predictions are large: only a few may wait
@@ -124,24 +139,41 @@ def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> It
         yield future.result()
 
 
-_worker: tuple[Strategy, int, LabelStore]
+_work: Callable[[Job], Any]
 
 
-def _start_worker(strategy: Strategy, classes: int, store: LabelStore) -> None:
-    global _worker
-    _worker = (strategy, classes, store)
+def _start_worker(work: Callable[[Job], Any]) -> None:
+    global _work
+    _work = work
     torch.set_num_threads(1)  # workers fill the cores already; spinning threads would slow all of them
 
 
-def _in_worker(job: Job) -> Done | Failure:
-    strategy, classes, store = _worker
-    return estimate_one(strategy, job, classes, store)
+def _in_worker(job: Job) -> Any:
+    return _work(job)
 
 
 def can_send(strategy: Strategy) -> bool:
     """Whether another process can load the strategy: not if its class was typed at a prompt or in a notebook."""
     main = sys.modules["__main__"]
     return type(strategy).__module__ != "__main__" or hasattr(main, "__file__")
+
+
+def collected(results: Iterable[R | Failure], count: int, text: str, world: int, what: str) -> list[R]:
+    """This rank's results, behind a progress bar with that text; failures of all ranks are raised on all ranks, as `what`."""
+    failures: list[Failure] = []
+    done: list[R] = []
+    try:
+        for result in track(results, count, text, world):
+            if isinstance(result, Failure):
+                failures.append(result)
+            else:
+                done.append(result)
+            if len(failures) >= MANY:
+                break
+    except Exception as error:  # a dead worker: the other ranks must hear of it too
+        failures.append(Failure("", str(error) if isinstance(error, EstimationError) else f"{type(error).__name__}: {error}"))
+    raise_together(failures, what)
+    return done
 
 
 def raise_together(failures: list[Failure], what: str) -> None:

@@ -12,8 +12,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from weakseg.data.base import WeakData
 from weakseg.data.store import FORMAT, LabelStore
-from weakseg.estimation import MANY, Done, EstimationError, Failure, Job, estimate_all, mean_figures, raise_together
+from weakseg.estimation import Job, collected, estimate_all, mean_figures
 from weakseg.fingerprint import fingerprint, module_fingerprint
+from weakseg.learning import learn_together
 from weakseg.progress import track
 from weakseg.quality import LabelQuality
 from weakseg.ranks import anywhere, gather, share_buffers
@@ -52,6 +53,7 @@ class Rounds(Callback):
         self.round = -1  # the round whose targets are in use; -1 = none yet
         self.asked = ""  # fingerprint of the network that this round asked; "" in round 0
         self.figures: dict[str, float] = {}  # quality of the targets in use
+        self.learned: torch.Tensor | None = None  # by the strategy in this round, from all images together
         self._seen: dict[int, Seen] = {}  # this rank's images
         self._keys: dict[str, str] = {}  # targets in use, of all ranks
         self._initial: dict[str, torch.Tensor] = {}
@@ -101,11 +103,12 @@ class Rounds(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"round": self.round, "asked": self.asked, "figures": self.figures}
+        return {"round": self.round, "asked": self.asked, "figures": self.figures, "learned": self.learned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
         self.round, self.asked, self.figures = state_dict["round"], state_dict["asked"], state_dict["figures"]
+        self.learned = state_dict.get("learned")  # older checkpoints have none
 
     # what
 
@@ -114,7 +117,9 @@ class Rounds(Callback):
         self.round += 1
         share_buffers(segmenter.network)  # all ranks ask the same network
         self.asked = _network(segmenter) if self.round else ""
-        store, keys, before = self._store(trainer), self._make_keys(segmenter), self._keys
+        store, before = self._store(trainer), self._keys
+        self._learn(trainer, segmenter, data, store)
+        keys = self._make_keys(segmenter)
         shown = self._estimate(trainer, segmenter, data, store, keys)
         quality = LabelQuality(segmenter.classes)
         for index in track(keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size):
@@ -129,8 +134,23 @@ class Rounds(Callback):
         for logger in trainer.loggers:
             logger.log_metrics({**self.figures, "round": self.round, "epoch": trainer.current_epoch}, trainer.global_step)
 
+    def _learn(self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore) -> None:
+        """Let the strategy learn from all images before any is estimated, if it wants to."""
+        strategy = segmenter.strategy
+        if not strategy.learns():
+            return
+        strategy.learned = None  # it is not what it learns from
+        strategy.use_scratch(store.folder / "scratch")
+        keys = self._make_keys(segmenter)  # all that each image's sketch depends on
+        jobs = self._jobs(segmenter, data, list(keys), keys)
+        named = {self._seen[index].id: key for index, key in keys.items()}
+        self.learned = learn_together(strategy, jobs, named, self._workers(trainer), self.round, trainer.world_size)
+        strategy.learned = self.learned
+
     def _find_again(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """The targets of a resumed run's round; lost ones are computed again if the network that made them is still there."""
+        if segmenter.strategy.learns():
+            segmenter.strategy.learned = self.learned
         store, keys = self._store(trainer), self._make_keys(segmenter)
         lost = [index for index, key in keys.items() if not store.verify(self._seen[index].id, key)]
         if anywhere(bool(lost)) and self.asked not in ("", _network(segmenter)):
@@ -147,23 +167,14 @@ class Rounds(Callback):
         """Store the targets that are missing, and return the means of what the strategy shows of them."""
         missing = [index for index in keys if not store.verify(self._seen[index].id, keys[index])]
         jobs = self._jobs(segmenter, data, missing, keys)
-        workers = _cores(trainer) if self.workers is None else self.workers
         segmenter.strategy.use_scratch(store.folder / "scratch")
-        results = estimate_all(jobs, len(missing), segmenter.strategy, len(segmenter.classes), store, workers)
-        failures: list[Failure] = []
-        done: list[Done] = []
-        try:
-            for result in track(results, len(missing), f"round {self.round}: estimating targets", trainer.world_size):
-                if isinstance(result, Done):
-                    done.append(result)
-                else:
-                    failures.append(result)
-                if len(failures) >= MANY:
-                    break
-        except Exception as error:  # a dead worker: the other ranks must hear of it too
-            failures.append(Failure("", str(error) if isinstance(error, EstimationError) else f"{type(error).__name__}: {error}"))
-        raise_together(failures, f"{type(segmenter.strategy).__name__} could not estimate the targets of round {self.round}")
-        return mean_figures(done)
+        results = estimate_all(jobs, len(missing), segmenter.strategy, len(segmenter.classes), store, self._workers(trainer))
+        text = f"round {self.round}: estimating targets"
+        what = f"{type(segmenter.strategy).__name__} could not estimate the targets of round {self.round}"
+        return mean_figures(collected(results, len(missing), text, trainer.world_size, what))
+
+    def _workers(self, trainer: Trainer) -> int:
+        return _cores(trainer) if self.workers is None else self.workers
 
     def _jobs(self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]) -> Iterator[Job]:
         for index in indices:

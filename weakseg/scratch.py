@@ -22,17 +22,26 @@ def remembered(folder: Path | None, key: str, make: Callable[[], Arrays]) -> Arr
 
     The key is a fingerprint of everything that the arrays depend on. A file that is damaged or missing is made again.
     """
+    found = recalled(folder, key)
+    return keep(folder, key, make()) if found is None else found
+
+
+def recalled(folder: Path | None, key: str) -> Arrays | None:
+    """What was kept for this key; None if there is nothing, or only a damaged file."""
     if folder is None:
-        return make()
-    path = folder / f"{key}.npz"
+        return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(folder / f"{key}.npz", allow_pickle=False) as stored:
             return dict(stored)
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile):
-        pass  # not there, or damaged
-    arrays = make()
-    folder.mkdir(parents=True, exist_ok=True)
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **arrays)
-    write_whole(path, file.getvalue())
+        return None
+
+
+def keep(folder: Path | None, key: str, arrays: Arrays) -> Arrays:
+    """Keep arrays for `recalled`, if there is a folder, and return them."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = io.BytesIO()
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        write_whole(folder / f"{key}.npz", file.getvalue())
     return arrays

@@ -45,9 +45,13 @@ class Strategy(nn.Module):
             )
         if not (cls.estimates() or cls.loss is not Strategy.loss):
             raise TypeError(f"strategy {cls.__name__} overrides neither estimate nor loss; it would teach nothing")
+        if cls.learns() and not cls.estimates():
+            raise TypeError(f"strategy {cls.__name__} overrides learn, which is asked before images are estimated, but not estimate")
 
     at_scores: bool = False
     """whether `loss` is given the logits as the network makes them, at its stride, instead of enlarged to the image"""
+    learned: Tensor | None = None
+    """what `learn` returned in this round; None where nothing was learned, as when you call `estimate` by hand"""
     _shown: Shown | None = None
     _scratch: Path | None = None
 
@@ -55,6 +59,11 @@ class Strategy(nn.Module):
     def estimates(cls) -> bool:
         """Whether this strategy computes targets, so that training needs rounds."""
         return cls.estimate is not Strategy.estimate
+
+    @classmethod
+    def learns(cls) -> bool:
+        """Whether rounds of this strategy begin with a look at all training images together."""
+        return cls.learn is not Strategy.learn
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
         """The target of one image: uint8 [H,W] (255 = no opinion), or float [C,H,W] whose sum at a pixel is the trust in it.
@@ -64,6 +73,18 @@ class Strategy(nn.Module):
         as parameters.
         """
         return torch.full(evidence.image.shape[-2:], IGNORE, dtype=torch.uint8)
+
+    def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
+        """What `learn` has to know of one image: little, since the sketches of all images are held in memory. Pure, as `estimate`."""
+        return {}
+
+    def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor | None:
+        """What `estimate` has to know of all training images together; it reads it from `self.learned`. Default: nothing.
+
+        `Rounds` asks at the beginning of each round, once for all processes, with the sketches in the order of the images' ids. Pure, as
+        `estimate`. What is learned is part of the key of every target.
+        """
+        return None
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Raise a ValueError if nothing can be learned from this evidence, although it is well formed. Asked before training starts."""

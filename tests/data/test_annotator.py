@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from weakseg.data.annotator import AS_TODAY, Annotator
+from weakseg.data.annotator import CAREFUL, Annotator
 from weakseg.data.derive import boxes_of, large_of, loosen_boxes, objects_of, points_of, scribbles_of, tags_of
 from weakseg.data.drawing import draw_scene
 from weakseg.data.toy import Toy
@@ -73,7 +73,7 @@ def test_somebody_careful_gives_what_the_mask_shows(scenes, kind):
             "scribbles": {"tags": tags, "marks": scribbles_of(truth, np.random.default_rng(seed))},
             "tags": {"tags": tags, "large": large},
         }[kind]
-        given = annotated(AS_TODAY, kind, scene, seed)
+        given = annotated(CAREFUL, kind, scene, seed)
         assert given.keys() == expected.keys()
         assert all(torch.equal(given[field], expected[field]) for field in expected)
 
@@ -95,10 +95,10 @@ def test_faults_of_one_kind_change_no_other_kind(scenes):
     for kind, own in faults.items():
         others = {name: value for other, fault in faults.items() if other != kind for name, value in fault.items()}
         for scene in scenes[:2]:
-            plain, same = annotated(AS_TODAY, kind, scene), annotated(Annotator(**others), kind, scene)
+            plain, same = annotated(CAREFUL, kind, scene), annotated(Annotator(**others), kind, scene)
             assert all(torch.equal(plain[field], same[field]) for field in plain)
         changed = annotated(Annotator(**own), kind, scenes[0])
-        plain = annotated(AS_TODAY, kind, scenes[0])
+        plain = annotated(CAREFUL, kind, scenes[0])
         assert not all(torch.equal(plain[field], changed[field]) for field in plain)
 
 
@@ -124,7 +124,7 @@ def test_clicks_are_in_the_middle_or_anywhere():
 def test_more_clicks_are_added_to_the_first(scenes):
     for scene in scenes[:3]:
         instances = torch.from_numpy(scene.instances)
-        one, three, bare = (annotated(annotator, "points", scene)["marks"] for annotator in (AS_TODAY, *map(_clicks, ((3, 4), (1, 0)))))
+        one, three, bare = (annotated(annotator, "points", scene)["marks"] for annotator in (CAREFUL, *map(_clicks, ((3, 4), (1, 0)))))
         assert torch.equal(three[one != 255], one[one != 255])
         assert torch.bincount(instances[three != 255].long())[1:].tolist() == [3] * len(scene.classes)
         assert torch.bincount(instances[three != 255].long())[0] == 4
@@ -295,4 +295,4 @@ def test_fields_that_cannot_be(fields, says):
 
 def test_a_kind_that_there_is_not(scenes):
     with pytest.raises(ValueError, match="one of masks, boxes, points, scribbles, tags, but it is 'box'"):
-        annotated(AS_TODAY, "box", scenes[0])
+        annotated(CAREFUL, "box", scenes[0])

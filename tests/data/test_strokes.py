@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from weakseg.data.annotator import AS_TODAY, Annotator
+from weakseg.data.annotator import CAREFUL, Annotator
 from weakseg.data.derive import objects_of, scribbles_of
 from weakseg.data.drawing import draw_scene
 
@@ -76,7 +76,7 @@ def _distances(line, other):
 
 def test_scribbles_without_those_on_the_background_are_the_same(scenes):
     for scene in scenes[:3]:
-        everything = scribbled(AS_TODAY, scene)
+        everything = scribbled(CAREFUL, scene)
         some = scribbled(Annotator(scribble_background=False), scene)
         assert torch.equal(some, torch.where(everything == 0, 255, everything))
         assert (everything == 0).any()

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from tests.functional.photos import photo
 from weakseg.functional.superpixels import (
+    appearance,
     colour_histograms,
     felzenszwalb,
     gradient_histograms,
     neighbours,
+    pooled,
     region_counts,
     region_sums,
     slic,
@@ -226,3 +228,25 @@ class TestRegionCounts:
 def test_no_segments(segments: Tensor) -> None:
     with pytest.raises(ValueError, match=r"segments should be int64 \[H,W\], numbers of regions from 0, but it is"):
         neighbours(segments)
+
+
+def test_appearance_is_roots_of_histograms_and_the_middle() -> None:
+    image = torch.zeros(3, 4, 6, dtype=torch.uint8)
+    image[0, :, 3:] = 200
+    image[0, 0, 3] = 0
+    segments = torch.tensor([[0, 0, 0, 1, 1, 1]] * 4)
+    found = appearance(image, segments, colours=2, gradients=4)
+    assert found.shape == (2, 6 + 8 + 2)
+    assert torch.allclose(found[1, :6], torch.tensor([1 / 12, 11 / 12, 1, 0, 1, 0]).sqrt())
+    assert torch.allclose(found[:, :14].square().sum(1), torch.full((2,), 5.0))  # five histograms of length one
+    assert torch.allclose(found[:, -2:], torch.tensor([[-0.25, 0], [0.25, 0]]), atol=1e-6)
+
+
+def test_pooled_against_enlarged_features() -> None:
+    """The mean over pixels of the features enlarged to the image, cell by cell; sizes that do not divide each other."""
+    features, segments = torch.randn(5, 3, 4), torch.randint(0, 6, (10, 9))
+    rows, columns = torch.arange(10) * 3 // 10, torch.arange(9) * 4 // 9
+    large = features[:, rows][:, :, columns]
+    for number, found in enumerate(pooled(features, segments)):
+        mean = large[:, segments == number].mean(1)
+        assert torch.allclose(found, mean / mean.norm(), atol=1e-5)

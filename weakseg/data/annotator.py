@@ -136,5 +136,5 @@ class Annotator:
         return {"tags": tags, "boxes": boxes[drawn], "box_classes": labels[drawn], "large": large}
 
 
-AS_TODAY = Annotator()
+CAREFUL = Annotator()
 """somebody careful, the default of data sets whose evidence is made from masks"""

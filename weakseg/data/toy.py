@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakseg.data.annotator import AS_TODAY, Annotation, Annotator
+from weakseg.data.annotator import CAREFUL, Annotation, Annotator
 from weakseg.data.base import WeakData
 from weakseg.data.drawing import CLASSES, draw_scene
 from weakseg.data.loader import shuffled
@@ -42,7 +42,7 @@ class Toy(WeakData):
         evidence: Annotation = "boxes",
         drawing_seed: int = 0,
         masks: float = 0.0,
-        annotator: Annotator = AS_TODAY,
+        annotator: Annotator = CAREFUL,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)

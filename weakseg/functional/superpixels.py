@@ -94,6 +94,40 @@ def gradient_histograms(image: Tensor, segments: Tensor, bins: int = 10, steepes
     return _histograms((steps * bins).div(12 * steepest, rounding_mode="floor").clamp(0, bins - 1), segments, bins)
 
 
+def appearance(image: Tensor, segments: Tensor, colours: int = 16, gradients: int = 10) -> Tensor:
+    """What each region of uint8 [3,H,W] looks like and where it is, for a linear classifier: float32 [N,3 colours + 2 gradients + 2].
+
+    Square roots of `colour_histograms` and `gradient_histograms` with so many bins, each of which is of length one, and the middle of
+    the region from the left to the right and from the top to the bottom, -1/2 to 1/2.
+    """
+    height, width = segments.shape
+    rows, columns = ((torch.arange(size) + 0.5) / size - 0.5 for size in (height, width))
+    places = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width), torch.ones(height, width)])
+    x, y, sizes = region_sums(places, segments).T
+    middles = torch.stack([x / sizes, y / sizes], 1).float()
+    return torch.cat(
+        [colour_histograms(image, segments, colours).sqrt(), gradient_histograms(image, segments, gradients).sqrt(), middles], 1
+    )
+
+
+def pooled(features: Tensor, segments: Tensor) -> Tensor:
+    """Mean features float [D,h,w] of each region of an image [H,W] of another size, made of length one: float32 [N,D].
+
+    A pixel has the features of the cell of the grid that it lies in.
+
+    >>> pooled(torch.tensor([[[3.0, 0.0]], [[4.0, 2.0]]]), torch.tensor([[0, 0, 1, 1]] * 4))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 1.0000]])
+    """
+    count = _regions(segments)
+    rows, columns = (torch.arange(size) * cells // size for size, cells in zip(segments.shape, features.shape[1:], strict=True))
+    cells = features.shape[1] * features.shape[2]
+    codes, pixels = torch.unique(segments * cells + rows[:, None] * features.shape[2] + columns, return_counts=True)
+    sums = torch.zeros(count, len(features), dtype=torch.double)
+    sums.index_add_(0, codes // cells, features.flatten(1).T[codes % cells].double() * pixels[:, None])
+    return torch.nn.functional.normalize(sums, dim=1).float()
+
+
 def region_sums(values: Tensor, segments: Tensor) -> Tensor:
     """Sum of values float [C,H,W] over the pixels of each region, in double precision: float64 [N,C]."""
     count, places = _regions(segments), segments.flatten()

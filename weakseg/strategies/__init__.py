@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.boxes_crf import BoxesCRF as BoxesCRF
     from weakseg.strategies.boxes_em import BoxesEM as BoxesEM
     from weakseg.strategies.boxes_rect import BoxesRect as BoxesRect
+    from weakseg.strategies.clustering import Clustering as Clustering
     from weakseg.strategies.full import Full as Full
     from weakseg.strategies.mixed import Mixed as Mixed
     from weakseg.strategies.points import Points as Points
@@ -36,6 +37,7 @@ NAMES = {
     "scribbles_crf": "weakseg.strategies.scribbles_crf.ScribblesCRF",
     "scribbles_gated": "weakseg.strategies.scribbles_gated.ScribblesGated",
     "scribbles_graphcut": "weakseg.strategies.scribbles_graphcut.ScribblesGraphCut",
+    "clustering": "weakseg.strategies.clustering.Clustering",
     "mixed": "weakseg.strategies.mixed.Mixed",
 }
 

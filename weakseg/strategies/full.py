@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor
 
 from weakseg.evidence import Evidence, Prediction
+from weakseg.strategies.marked import need_marked_pixel
 from weakseg.strategy import Strategy
 
 
@@ -24,6 +26,10 @@ class Full(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Every image must have a marked pixel."""
+        need_marked_pixel(evidence)
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
         """The marks of the image."""
