@@ -17,6 +17,8 @@ class Shown(NamedTuple):
 
     target: Tensor
     """integers [B,H,W] with 255 = no opinion, or float [B,C,H,W]"""
+    named: Tensor | None
+    """bool [B,C]: the classes that should be found in each image; None for those that its tags and boxes name"""
     figures: dict[str, Tensor]
 
 
@@ -66,9 +68,12 @@ class Strategy(nn.Module):
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Raise a ValueError if nothing can be learned from this evidence, although it is well formed. Asked before training starts."""
 
-    def show(self, target: Tensor, **figures: Tensor) -> None:
-        """Tell the dashboard what `loss` has estimated in this step: a target, hard [B,H,W] or soft [B,C,H,W], and figures."""
-        self._shown = Shown(target.detach(), {name: figure.detach() for name, figure in figures.items()})
+    def show(self, target: Tensor, named: Tensor | None = None, **figures: Tensor) -> None:
+        """Tell the dashboard what `loss` has estimated in this step: a target, hard [B,H,W] or soft [B,C,H,W], and figures.
+
+        A warning tells of classes that were found nowhere, although tags or boxes name them, or `named`, bool [B,C], if it is given.
+        """
+        self._shown = Shown(target.detach(), named, {name: figure.detach() for name, figure in figures.items()})
 
     @property
     def shown(self) -> Shown | None:
