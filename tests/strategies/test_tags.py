@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.evidence import Batch
+from weakseg.evidence import Batch, Evidence
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.refinement import pixel_adaptive
 from weakseg.strategies.tags import Tags, classification
