@@ -58,6 +58,7 @@ def report(folder: Path, **changes: Any) -> str:
         "figures": [
             {"step": "0", "epoch": "0", "round": "0", "label/miou": "0.5", "label/coverage": "1.0"},
             {"step": "4", "epoch": "0", "round": "", f"loss/{BAD}": "0.5", "val/miou": "0.25", "time/step": "0.02"},
+            {"step": "5", "epoch": "0", "round": "", f"estimate/share/{BAD}": "0.75", "estimate/coverage": "0.5", "estimate/torn": "9"},
             {"step": "9", "epoch": "1", "round": "", f"loss/{BAD}": "0.25", "val/miou": "0.75", "time/step": "0.02"},
         ],
         "final": {"val/miou": 0.75, "val/iou/background": 0.9, f"val/iou/{BAD}": NAN, "label/miou": 0.5, "label/coverage": 0.625},
@@ -109,7 +110,9 @@ def test_table_facts_and_curves_show_the_figures(text: str) -> None:
     page = Page(text)
     for figure in ("0.750", "0.900", "0.500", "62.5 %", "20 ms"):
         assert figure in page.texts
-    assert len(page.named("svg")) == 4
+    assert len(page.named("svg")) == 6
+    assert "estimate/coverage 0.5 at step 5" in page.texts
+    assert "estimate/torn 9 at step 5" not in page.texts
     assert "val/miou 0.75 at step 9" in page.texts
 
 

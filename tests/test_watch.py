@@ -102,26 +102,25 @@ def test_a_class_that_vanished_is_named_once_an_epoch(tmp_path: Path) -> None:
         warnings.simplefilter("always")
         fit(tmp_path, Shows(hard((0, 20), (1, 4))), steps=6)
     assert [text.split(":")[0] for text in told(caught)] == [
-        f"in epoch {epoch} no pixel was estimated to be dark, although tags name it" for epoch in range(2)
+        f"in epoch {epoch} no pixel was estimated to be dark, although tags or boxes name it" for epoch in range(2)
     ]
 
 
 def test_several_classes_that_vanished(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="estimated to be bright, dark, although tags name them: .* estimate/share"):
+    with pytest.warns(UserWarning, match="estimated to be bright, dark, although tags or boxes name them: .* estimate/share"):
         fit(tmp_path, Shows(hard((0, SIZE))))
 
 
-def test_a_class_that_no_tags_name_has_not_vanished(tmp_path: Path) -> None:
-    class OnlyBright(TaggedSquares):
+def test_a_class_that_nobody_named_has_not_vanished(tmp_path: Path) -> None:
+    class NoDark(TaggedSquares):
         def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
             evidence, truth = super().sample(index)
-            return evidence._replace(tags=torch.tensor([True, True, False])), truth
+            return evidence._replace(tags=torch.tensor([True, True, False]), boxes=None, box_classes=None), truth
 
-    for data in (OnlyBright(), Squares()):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            fit(tmp_path, Shows(hard((0, 20), (1, 4))), data)
-        assert told(caught) == []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(tmp_path, Shows(hard((0, 20), (1, 4))), NoDark())
+    assert told(caught) == []
 
 
 def test_one_good_step_in_an_epoch_is_enough(tmp_path: Path) -> None:
@@ -164,3 +163,25 @@ def test_a_resumed_run_watches_on(tmp_path: Path, stopped: int) -> None:
     assert made.global_step == 6
     assert figures(made)["share/bright"] == pytest.approx(4 / 24)
     assert [text.split(" no")[0] for text in told(caught)] == ["in epoch 0", "in epoch 1"]
+
+
+def test_boxes_name_classes_too(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="estimated to be dark, although tags or boxes name it"):
+        fit(tmp_path, Shows(hard((0, 12), (1, 12))), Squares())
+
+
+class OnlyBright(Shows):
+    """Says that nothing but bright has to be found."""
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        self.show(self.target.expand(len(batch.ids), *self.target.shape), named=torch.tensor([[False, True, False]]))
+        return {"size": logits.square().mean()}
+
+
+def test_a_strategy_may_say_what_has_to_be_found(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(tmp_path, OnlyBright(hard((1, 24))))
+    assert not told(caught)
+    with pytest.warns(UserWarning, match="estimated to be bright, although"):
+        fit(tmp_path, OnlyBright(hard((0, 24))))

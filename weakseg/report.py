@@ -132,6 +132,8 @@ def _curves(figures: Sequence[Mapping[str, str]]) -> str:
     terms = list(dict.fromkeys(name for row in figures for name in row if name.startswith("loss/")))
     if len(terms) == 2 and "loss/total" in terms:
         terms.remove("loss/total")  # the only term is the total
+    found = list(dict.fromkeys(name for row in figures for name in row if name.startswith("estimate/share/")))
+    watched = [f"estimate/{name}" for name in ("coverage", "entropy", "active", "unmet", "converged")]
     labels = ("label/miou", "label/coverage", "label/churn", "evidence/miou")
     # without the first step, which warms up and would press all others flat
     times = {name: [(x, 1000 * y) for x, y in read_series(figures, name)[1:]] for name in ("time/step", "time/wait")}
@@ -139,6 +141,8 @@ def _curves(figures: Sequence[Mapping[str, str]]) -> str:
         "Loss": line_chart({name: read_series(figures, name) for name in terms}, "step", low=0),
         "Mean IoU on the validation images": line_chart({"val/miou": read_series(figures, "val/miou")}, "step", low=0, high=1),
         "Labels of each round": line_chart({name: read_series(figures, name, "round") for name in labels}, "round", low=0, high=1),
+        "Share of each class in what is estimated": line_chart({name: read_series(figures, name) for name in found}, "step", low=0, high=1),
+        "What is estimated": line_chart({name: read_series(figures, name) for name in watched}, "step", low=0, high=1),
         "Time in milliseconds": line_chart(times, "step", low=0),
     }
     shown_charts = [f"<div><h3>{name}</h3>{chart}</div>" for name, chart in charts.items() if chart]

@@ -18,6 +18,8 @@ class Shown(NamedTuple):
 
     target: Tensor
     """integers [B,H,W] with 255 = no opinion, or float [B,C,H,W]"""
+    named: Tensor | None
+    """bool [B,C]: the classes that should be found in each image; None for those that its tags and boxes name"""
     figures: dict[str, Tensor]
 
 
@@ -98,13 +100,15 @@ class Strategy(nn.Module):
         """Keep there what is costly and depends on the image alone."""
         self._scratch = folder
 
-    def show(self, target: Tensor, **figures: Tensor) -> None:
+    def show(self, target: Tensor, named: Tensor | None = None, **figures: Tensor) -> None:
         """Tell the dashboard what was estimated, and figures about it.
 
         From `loss`: a target, hard [B,H,W] or soft [B,C,H,W]; the shares of its classes and the figures are logged as estimate/<name>. From
         `estimate`: the target of the image; the means of the figures over the images that a round had to estimate are logged.
+
+        A warning tells of classes that `loss` found nowhere in an epoch, although tags or boxes name them, or `named`, bool [B,C], if given.
         """
-        self._shown = Shown(target.detach(), {name: figure.detach() for name, figure in figures.items()})
+        self._shown = Shown(target.detach(), named, {name: figure.detach() for name, figure in figures.items()})
 
     @property
     def shown(self) -> Shown | None:

@@ -19,7 +19,7 @@ LOST = 1e-4  # a smaller share of all estimated pixels is none
 class Watch(Callback):
     """Logs estimate/share/<class>, of the pixels with an opinion, estimate/coverage, estimate/entropy and what else a strategy shows.
 
-    After an epoch in which a class was in the tags of some image, but was estimated nowhere, a warning names it.
+    After an epoch in which tags or boxes of some image named a class, but it was estimated nowhere, a warning names it.
     """
 
     def __init__(self) -> None:
@@ -44,8 +44,7 @@ class Watch(Callback):
         pl_module.strategy.forget_shown()
         mass, pixels = _mass(shown.target, len(pl_module.classes))
         self._mass = self._mass.to(mass.device) + mass
-        if batch.tags is not None:
-            self._tagged = self._tagged.to(mass.device) | batch.tags.any(0)
+        self._tagged = self._tagged.to(mass.device) | (_named(batch, mass) if shown.named is None else shown.named.any(0))
         shares = mass / mass.sum().clamp(min=1e-12)
         figures = {f"share/{name}": share for name, share in zip(pl_module.classes, shares, strict=True)}
         figures |= {"coverage": mass.sum() / pixels, "entropy": _entropy(shown.target, mass), **shown.figures}
@@ -63,7 +62,7 @@ class Watch(Callback):
         lost = [name for name, own, named in zip(pl_module.classes, mass, tagged, strict=True) if named and own < LOST * mass.sum()]
         if lost:
             warnings.warn(
-                f"in epoch {trainer.current_epoch} no pixel was estimated to be {', '.join(lost)}, although tags name "
+                f"in epoch {trainer.current_epoch} no pixel was estimated to be {', '.join(lost)}, although tags or boxes name "
                 f"{'it' if len(lost) == 1 else 'them'}: the network is losing what it cannot see; look at estimate/share, "
                 "lower optimizer.lr or ask for a larger share of each class",
                 stacklevel=2,
@@ -76,6 +75,14 @@ class Watch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
         self._mass, self._tagged = state_dict["mass"], state_dict["tagged"]
+
+
+def _named(batch: Batch, mass: Tensor) -> Tensor:
+    """The classes that tags or boxes of some image name, bool [C]."""
+    named = torch.zeros_like(mass, dtype=torch.bool)
+    for labels in batch.box_classes or []:
+        named[labels] = True
+    return named if batch.tags is None else named | batch.tags.any(0)
 
 
 def _mass(target: Tensor, classes: int) -> tuple[Tensor, int]:

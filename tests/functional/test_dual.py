@@ -11,6 +11,7 @@ from scipy.special import logsumexp, xlogy
 from torch import Tensor
 
 from weakseg.functional import dual
+from weakseg.functional.compiled import newton
 from weakseg.functional.constraints import (
     Constraints,
     box_constraints,
@@ -187,9 +188,9 @@ def test_a_batch_is_its_images_one_by_one(hardness: float) -> None:
 def test_no_step_raises_the_dual(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every point that a step starts from is at most as high as the one before; full Newton steps would overshoot here."""
     values: list[float] = []
-    newton = dual._newton
+    advance = newton.advance
     monkeypatch.setattr(
-        dual, "_newton", lambda rows, best, point, *rest: (values.append(point.value.item()), newton(rows, best, point, *rest))[1]
+        newton, "advance", lambda bounds, state, tolerance: (values.append(state.value.item()), advance(bounds, state, tolerance))[1]
     )
     torch.manual_seed(1)
     logits, tags = torch.randn(1, 4, 20, 20) * 8, torch.ones(1, 4).bool()

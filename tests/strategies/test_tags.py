@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.evidence import Batch
+from weakseg.evidence import Batch, Evidence
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.refinement import pixel_adaptive
 from weakseg.strategies.tags import Tags, classification
@@ -207,3 +207,13 @@ def test_what_cannot_be_meant_is_named() -> None:
         Tags(shrink=0)
     with pytest.raises(ValueError, match="foreground should be at least 0 and less than 1, or no pixel is ever sure, but it is 1"):
         Tags(foreground=1)
+
+
+def test_tags_without_background_are_named_and_so_are_crops() -> None:
+    evidence = Evidence("a", torch.zeros(3, 4, 4, dtype=torch.uint8), tags=torch.tensor([False, True]))
+    with pytest.raises(ValueError, match="tags name cat, but not background"):
+        Tags().check(evidence, ("background", "cat"))
+    with pytest.raises(ValueError, match="tags name nothing, but not background"):
+        Tags().check(evidence._replace(tags=torch.zeros(2, dtype=torch.bool)), ("background", "cat"))
+    with pytest.raises(ValueError, match=r"the images a have no tags; .* so set data.crop=null"):
+        Tags().loss(torch.zeros(1, 2, 4, 4), Batch(["a"], torch.zeros(1, 3, 4, 4, dtype=torch.uint8)))

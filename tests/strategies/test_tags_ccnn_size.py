@@ -61,6 +61,9 @@ def test_what_cannot_be_is_refused_before_training() -> None:
         TagsCCNNSize(large_lower=0.9).check(evidence, NAMES)
     with pytest.raises(ValueError, match="no class covers more than a tenth of the image, not even background"):
         TagsCCNNSize().check(evidence._replace(large=torch.zeros(4).bool()), NAMES)
+    without = evidence._replace(tags=torch.tensor([True, False, False, False]), large=torch.tensor([True, False, False, True]))
+    with pytest.raises(ValueError, match=f"large names {NAMES[3]}, which tags leave out"):
+        TagsCCNNSize().check(without, NAMES)
 
 
 def test_impossible_settings_are_named_at_once() -> None:

@@ -121,3 +121,5 @@ def test_impossible_settings_are_named_at_once() -> None:
         TagsEM(mode="fixed", foreground=-1)
     with pytest.raises(ValueError, match="sweeps should be at least 1"):
         TagsEM(sweeps=0)
+    with pytest.raises(ValueError, match="foreground should be finite"):
+        TagsEM(mode="fixed", foreground=float("inf"))

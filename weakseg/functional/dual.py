@@ -10,18 +10,20 @@ from __future__ import annotations
 from math import log
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from weakseg.functional.compiled import dual as compiled
+from weakseg.functional.compiled import newton
+
 _MARGIN = 40.0  # logits beyond the range of an image's own ones at which nothing changes any more, as exp(-40) is next to nothing
-_SUFFICIENT = 1e-4  # a step is good if the dual falls by this part of what its slope promises
 _FLOAT32 = 1e-6  # the finest tolerance that float32 can tell
 _NEARLY = 1e-3  # the tolerance of a beginning
-_FIRST_REACH = 3.0  # logits that the first step may go, about
-_GROWTH = 4.0  # further with each good step, and less far with each that is taken back
 _COARSE = 7  # of so many pixels one is looked at to find where to begin; no power of two, so that these lie in all columns
-_MANY = 4096  # pixels from which that pays, and from which the share of one pixel is within the reach of float32
-_RIDGE = 1e-15  # where the dual is flat and its slope zero, the Newton step is zero instead of undefined
+_MANY = 4096  # pixels from which that pays, and from which float32 will do
+_SOME, _SOFT = 1024, 10.0  # pixels from which float32 will do up to this hardness
 
 
 class Rows(NamedTuple):
@@ -36,6 +38,8 @@ class Rows(NamedTuple):
     """float [B,N]: 1, or 0 at padding"""
     picks: Tensor
     """float [B,R,K]: 1 at the class that the bound is about"""
+    labels: Tensor
+    """int64 [B,R]: the place of that class among the K, or -1 where it is none of them"""
     regions: Tensor
     """float [B,R,N]: 1 at the pixels that the bound is about, never at padding; [B,1,N], the same as counted, if all are about the image"""
     lower: Tensor
@@ -48,16 +52,16 @@ class Rows(NamedTuple):
     """float [B,R]: the same for lowering it"""
 
 
-def precision(logits: Tensor, tolerance: float) -> tuple[torch.dtype, torch.dtype]:
+def precision(logits: Tensor, hardness: float, tolerance: float) -> tuple[torch.dtype, torch.dtype]:
     """The types of bounds and of pixels for logits [B,C,N].
 
-    Both float64, as the share of one pixel at hardness 1000 is beyond float32; but many pixels make up for that, and take half the time.
-    Apple's GPUs have no float64.
+    Both float64 if need be, as the share of one pixel at hardness 1000 is beyond float32. Softer pixels are not, and many pixels make up
+    for that; then float32 takes half the time. Apple's GPUs have no float64.
     """
     if logits.device.type == "mps":
         return torch.float32, torch.float32
-    enough = logits.dtype != torch.float64 and logits.shape[2] >= _MANY and tolerance >= _FLOAT32
-    return torch.float64, torch.float32 if enough else torch.float64
+    enough = logits.shape[2] >= (_SOME if hardness <= _SOFT else _MANY) and tolerance >= _FLOAT32
+    return torch.float64, torch.float32 if enough and logits.dtype != torch.float64 else torch.float64
 
 
 class Solution(NamedTuple):
@@ -73,17 +77,6 @@ class Solution(NamedTuple):
     """int64 [B]: Newton steps, those included that were taken back"""
 
 
-class _Point(NamedTuple):
-    """The dual at some multipliers, where a bound that covers a tenth of the image weighs a tenth."""
-
-    value: Tensor
-    """float [B]"""
-    means: Tensor
-    """float [B,R]; what the slope is made of"""
-    curvature: Tensor
-    """float [B,R,R]"""
-
-
 def solve(rows: Rows, hardness: float, tolerance: float, most_steps: int) -> Solution:
     """Minimise the dual of all images by Newton steps, cut off at the limits of the multipliers.
 
@@ -92,46 +85,49 @@ def solve(rows: Rows, hardness: float, tolerance: float, most_steps: int) -> Sol
     takes. Bounds that cannot be met together would drive their multipliers up for ever; they end where nothing changes any more,
     and `converged` is False.
     """
-    share = _shares(rows)
-    limits = _limits(rows)
-    best = _start(rows, hardness, most_steps).clamp(*limits)
-    point = _evaluate(rows, best, hardness, share)
-    reach = torch.full_like(best, _FIRST_REACH)
-    steps = torch.zeros_like(point.value, dtype=torch.int64)
-    every = 1 if best.device.type == "cpu" else 4  # asking a GPU whether it is done makes both wait
-    for number in range(most_steps):
-        done = _distance(rows, best, point.means, limits) <= tolerance
-        if number % every == 0 and bool(done.all()):
+    bounds, open_end = _bounds(rows)
+    state = newton.begin(_start(rows, hardness, most_steps).clip(bounds.least, bounds.most))
+    # rounding adds less to the dual than to single pixels, which are many where they are float32
+    eps = max(64 * torch.finfo(rows.lower.dtype).eps, 2 * torch.finfo(rows.scores.dtype).eps)
+    for number in range(most_steps + 1):
+        newton.judge(bounds, state, *_measure(rows, state.trial, hardness, state.unmet), hardness, eps)
+        if number == most_steps or not newton.advance(bounds, state, tolerance):
             break
-        step = torch.where(done[:, None], 0, _newton(rows, best, point, share, reach, limits))
-        trial = best + step
-        fresh = _evaluate(rows, trial, hardness, share)
-        aim = _aim(rows, trial, step)
-        good = fresh.value <= point.value + _SUFFICIENT * _slope(share, step, point.means - aim) + _noise(rows, trial, point, share)
-        reach = _adapted(reach, good, (fresh.means - aim) * step > 0)
-        best = torch.where(good[:, None], trial, best)
-        point = _Point(*(torch.where(good.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in zip(fresh, point, strict=True)))
-        steps += ~done
-    open_end = _distance(rows, best, point.means, (-rows.slack_upper, rows.slack_lower))
-    return Solution(best, point.means, (open_end <= tolerance) & (rows.lower <= rows.upper).all(1), steps)
+    unmet = newton.largest_excess(open_end, state)
+    converged = (unmet <= tolerance) & (bounds.lower <= bounds.upper).all(1) & (state.value < np.inf)
+    multipliers, means = (torch.from_numpy(values).to(rows.lower) for values in (state.best, state.means))
+    return Solution(multipliers, means, *(torch.from_numpy(values).to(means.device) for values in (converged, state.steps)))
 
 
-def _start(rows: Rows, hardness: float, most_steps: int) -> Tensor:
-    """Multipliers to begin with, float [B,R]: those of a part of the pixels if there are many, which saves most steps on all of them."""
-    nothing = torch.zeros_like(rows.lower)
+def _start(rows: Rows, hardness: float, most_steps: int) -> NDArray[np.float64]:
+    """Multipliers to begin with, [B,R]: those of a part of the pixels if there are many, which saves most steps on all of them."""
     if rows.scores.shape[2] < _MANY:
-        return nothing
+        return np.zeros(rows.lower.shape)
     scores, counted, regions = (values[..., ::_COARSE].contiguous() for values in (rows.scores, rows.counted, rows.regions))
     few = rows._replace(scores=scores, counted=counted, regions=regions)
     met = few.regions.any(2)  # a region may have none of them
     few = few._replace(lower=few.lower.where(met, -torch.inf), upper=few.upper.where(met, torch.inf))
     found = solve(few, hardness, _NEARLY, most_steps)
-    return torch.where(found.converged[:, None], found.multipliers, nothing)
+    return torch.where(found.converged[:, None], found.multipliers, 0).double().cpu().numpy()
 
 
-def _shares(rows: Rows) -> Tensor:
-    """How much of the image each bound is about: float [B,R]."""
-    return _total(rows, rows.regions).expand_as(rows.lower) / _total(rows, rows.counted)[:, None].clamp(min=1)
+def _bounds(rows: Rows) -> tuple[newton.Bounds, newton.Bounds]:
+    """The bounds with limits beyond which nothing changes any more, and with no limits but the slack."""
+    pixels = _total(rows, rows.counted)[:, None].clamp(min=1)
+    share = _total(rows, rows.regions) / pixels
+    spans = compiled.spans(rows.scores) if _on_cpu(rows) else _spans(rows.scores)
+    bounds = (rows.lower, rows.upper, rows.slack_lower, rows.slack_upper)
+    several = (one.expand_as(rows.lower) for one in (*bounds, pixels, share, spans.to(pixels.dtype)[:, None]))
+    lower, upper, up, down, size, part, span = torch.stack(list(several)).cpu().double().numpy()
+    # regions overlap, and classes are raised one above the other, so as many times the range as there are bounds
+    far = (span.clip(0) + _MARGIN) * (span.shape[1] + 1)
+    limited = newton.Bounds(lower, upper, -np.minimum(down, far), np.minimum(up, far), part, size[:, 0].copy())
+    return limited, limited._replace(least=-down, most=up)
+
+
+def _on_cpu(rows: Rows) -> bool:
+    """Whether compiled loops do what goes over pixels, instead of tensors: they take a fraction of the time."""
+    return rows.scores.device.type == "cpu"
 
 
 def _total(rows: Rows, values: Tensor) -> Tensor:
@@ -139,9 +135,14 @@ def _total(rows: Rows, values: Tensor) -> Tensor:
     return values.sum(-1).to(rows.lower.dtype)
 
 
-def softmax_after(rows: Rows, multipliers: Tensor, hardness: float) -> Tensor:
-    """The labels that belong to multipliers float [B,R]: float [B,K,N]."""
-    return _moved(rows, multipliers, hardness).softmax(1)
+def softmax_into(probs: Tensor, shown: Tensor, rows: Rows, multipliers: Tensor, hardness: float) -> None:
+    """Write the labels that belong to multipliers float [B,R] to the classes shown, int64 [B,K], of probs float [B,C,N]."""
+    if _on_cpu(rows):
+        compiled.softmax_into(probs, shown, rows.scores, rows.labels, rows.regions, multipliers, hardness)
+        return
+    places = (shown + torch.arange(len(shown), device=shown.device)[:, None] * probs.shape[1]).flatten()
+    found = _moved(rows, multipliers, hardness).softmax(1).to(probs.dtype)
+    probs.view(-1, probs.shape[2]).index_copy_(0, places, found.flatten(0, 1))  # row by row; scatter takes ten times as long
 
 
 def _moved(rows: Rows, multipliers: Tensor, hardness: float) -> Tensor:
@@ -152,21 +153,32 @@ def _moved(rows: Rows, multipliers: Tensor, hardness: float) -> Tensor:
     return torch.baddbmm(rows.scores, raised, rows.regions).mul_(hardness)
 
 
-def _evaluate(rows: Rows, multipliers: Tensor, hardness: float, share: Tensor) -> _Point:
-    """The dual at multipliers float [B,R] whose regions cover `share` float [B,R] of the image."""
+def _measure(rows: Rows, multipliers: NDArray[np.float64], hardness: float, wanted: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """The sums of `_sums` at multipliers [B,R], of the images that are wanted, [B]; what the others get means nothing."""
+    if _on_cpu(rows):
+        return compiled.sums(rows.scores, rows.counted, rows.labels, rows.regions, multipliers, hardness, wanted)
+    sums = _sums(rows, torch.from_numpy(multipliers).to(rows.lower), hardness)
+    # fetched together, as each time the GPU and the processor wait for each other
+    together = torch.cat([one.flatten(1) for one in sums], 1).cpu().double().numpy()
+    bounds = multipliers.shape[1]
+    logs, totals, curvature = np.split(together, [1, 1 + bounds], axis=1)
+    return [logs[:, 0].copy(), totals.copy(), curvature.reshape(-1, bounds, bounds)]
+
+
+def _sums(rows: Rows, multipliers: Tensor, hardness: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over pixels: of the logarithms of sums of exponentials, float [B,1], and of the probabilities that bounds are about, [B,R].
+
+    And how fast the latter grow as the class of each bound is raised in its region, times the hardness: float [B,R,R].
+    """
     scores = _moved(rows, multipliers, hardness)
     top = scores.amax(1, keepdim=True)
-    smallest = 0.45 * log(torch.finfo(scores.dtype).tiny)  # below it squares, and later exp, take ten times as long to become nothing
-    probs = scores.sub_(top).clamp_(min=smallest).exp_()
+    # below that squares, and later exp, take ten times as long to become nothing
+    probs = scores.sub_(top).clamp_(min=0.45 * log(torch.finfo(scores.dtype).tiny)).exp_()
     total = probs.sum(1, keepdim=True)
     probs /= total
-    pixels = _total(rows, rows.counted)[:, None].clamp(min=1)
-    potential = _total(rows, total.log_().add_(top).mul_(rows.counted[:, None])) / (pixels * hardness)
-    gain = torch.where(multipliers != 0, multipliers * torch.where(multipliers > 0, rows.lower, rows.upper) * share, 0)
+    logs = _total(rows, total.log_().add_(top).mul_(rows.counted[:, None]))
     sums, both, products = _moments(rows, probs)
-    curvature = torch.bmm(rows.picks, rows.picks.mT) * both - products
-    means = sums / (pixels * share).clamp(min=1)
-    return _Point(potential.squeeze(1) - gain.sum(1), means, curvature * (hardness / pixels[:, :, None]))
+    return logs, sums, torch.bmm(rows.picks, rows.picks.mT) * both - products
 
 
 def _moments(rows: Rows, probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -183,59 +195,6 @@ def _moments(rows: Rows, probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return _total(rows, mine), torch.bmm(mine, rows.regions.mT).to(dtype), torch.bmm(mine, mine.mT).to(dtype)
 
 
-def _limits(rows: Rows) -> tuple[Tensor, Tensor]:
-    """The least and the largest multiplier worth trying, float [B,R] each."""
-    highest = rows.scores.amax((1, 2))
-    lowest = rows.scores.masked_fill(rows.scores == -torch.inf, torch.inf).amin((1, 2))
-    # regions overlap, and classes are raised one above the other, so as many times the range as there are bounds
-    far = ((highest - lowest).to(rows.lower.dtype).clamp(min=0) + _MARGIN)[:, None] * (rows.lower.shape[1] + 1)
-    return -rows.slack_upper.minimum(far), rows.slack_lower.minimum(far)
-
-
-def _distance(rows: Rows, multipliers: Tensor, means: Tensor, limits: tuple[Tensor, Tensor]) -> Tensor:
-    """How far each image is from its solution: the most by which a mean calls for a multiplier that could still move, float [B]."""
-    too_little = torch.where(multipliers < 0, rows.upper, rows.lower) - means
-    too_much = means - torch.where(multipliers > 0, rows.lower, rows.upper)
-    rise = torch.where(multipliers < limits[1], too_little, 0)
-    fall = torch.where(multipliers > limits[0], too_much, 0)
-    return rise.maximum(fall).clamp(min=0).amax(1)
-
-
-def _newton(rows: Rows, multipliers: Tensor, point: _Point, share: Tensor, reach: Tensor, limits: tuple[Tensor, Tensor]) -> Tensor:
-    """The step [B,R] of all multipliers that may move; cut off where one would change its sign, as the other bound begins there."""
-    up = (multipliers > 0) | ((multipliers == 0) & (point.means < rows.lower))
-    down = ~up & ((multipliers < 0) | (point.means > rows.upper))
-    excess = torch.where(up | down, point.means - torch.where(up, rows.lower, rows.upper), 0)
-    floor, ceiling = torch.where(up, 0, limits[0]), torch.where(up, limits[1], 0)
-    free = ((excess < 0) & (multipliers < ceiling)) | ((excess > 0) & (multipliers > floor))
-    excess = torch.where(free, excess, 0)
-    # added to the curvature, this keeps the step within reach; it fades as the bounds are met, so the last steps are pure Newton
-    damping = share * excess.abs().amax(1, keepdim=True) / reach + _RIDGE
-    curvature = torch.where(free[:, :, None] & free[:, None, :], point.curvature, 0)
-    matrix = curvature + torch.diag_embed(torch.where(free, damping, 1))
-    step = -torch.linalg.solve_ex(matrix, excess * share)[0]
-    step = (multipliers + step).maximum(floor).minimum(ceiling) - multipliers
-    return torch.where(free, step, 0)
-
-
-def _aim(rows: Rows, trial: Tensor, step: Tensor) -> Tensor:
-    """The bound that each step to `trial` tries to meet, float [B,R]."""
-    return torch.where((trial > 0) | ((trial == 0) & (step < 0)), rows.lower, rows.upper)
-
-
-def _slope(share: Tensor, step: Tensor, excess: Tensor) -> Tensor:
-    """By how much the dual should fall along a step to first order, float [B]; 0 where it should not, as after cutting off."""
-    return torch.where(step != 0, step * share * excess, 0).sum(1).clamp(max=0)
-
-
-def _adapted(reach: Tensor, good: Tensor, overshot: Tensor) -> Tensor:
-    """How far the next step may go, float [B,R]: further, or less far for the bounds that went too far, or for all if none did."""
-    shorter = overshot | ~(good | overshot.any(1))[:, None]
-    longer = good[:, None] & ~overshot
-    return torch.where(shorter, reach / _GROWTH, torch.where(longer, reach * _GROWTH, reach)).clamp(1e-9, 1e9)
-
-
-def _noise(rows: Rows, trial: Tensor, point: _Point, share: Tensor) -> Tensor:
-    """What rounding may add to the dual, float [B]: less than that of single pixels, which are many where they are float32."""
-    eps = max(64 * torch.finfo(trial.dtype).eps, 2 * torch.finfo(rows.scores.dtype).eps)
-    return eps * (1 + point.value.abs() + (trial.abs() * share).sum(1))
+def _spans(scores: Tensor) -> Tensor:
+    """How far the possible scores of each image lie apart: float [B]."""
+    return scores.amax((1, 2)) - scores.masked_fill(scores == -torch.inf, torch.inf).amin((1, 2))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from weakseg.functional.constraints import Constraints
-from weakseg.functional.dual import Rows, precision, softmax_after, solve
+from weakseg.functional.dual import Rows, precision, softmax_into, solve
 
 
 class Posterior(NamedTuple):
@@ -45,13 +45,12 @@ def constrained_posterior(
     scores = logits.to(dtype).flatten(2)
     everywhere = torch.ones_like(scores[:, 0], dtype=torch.bool)
     counted = tags.any(1, keepdim=True) & (everywhere if valid is None else valid.flatten(1))
-    rows, shown, bounds = _rows(scores, tags, constraints, counted, tolerance)
+    everything = bool(counted.all())
+    rows, shown, bounds = _rows(scores, tags, constraints, counted, everything, tolerance)
     solution = solve(rows, constraints.hardness, tolerance, most_steps)
-    found = softmax_after(rows, solution.multipliers, constraints.hardness).to(dtype)
     probs = scores.new_zeros(scores.shape)
-    rows_of_probs = (shown + torch.arange(len(shown), device=shown.device)[:, None] * scores.shape[1]).flatten()
-    probs.view(-1, scores.shape[2]).index_copy_(0, rows_of_probs, found.flatten(0, 1))  # row by row; scatter takes ten times as long
-    if not counted.all():
+    softmax_into(probs, shown, rows, solution.multipliers, constraints.hardness)
+    if not everything:
         probs.mT[~counted] = scores.mT[~counted].softmax(1)
     missed = (rows.lower - solution.means).maximum(solution.means - rows.upper).clamp(min=0)
     nothing = torch.zeros_like(constraints.label, dtype=missed.dtype)
@@ -122,8 +121,13 @@ def _describe(value: Tensor) -> str:
     return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
-def _rows(logits: Tensor, tags: Tensor, constraints: Constraints, counted: Tensor, tolerance: float) -> tuple[Rows, Tensor, Tensor]:
-    """The problem without absent classes and bounds that say nothing, and which classes [B,K] and bounds [B,R] are left."""
+def _rows(
+    logits: Tensor, tags: Tensor, constraints: Constraints, counted: Tensor, everything: bool, tolerance: float
+) -> tuple[Rows, Tensor, Tensor]:
+    """The problem without absent classes and bounds that say nothing, and which classes [B,K] and bounds [B,R] are left.
+
+    `everything`: all pixels are counted.
+    """
     regions = counted[:, None] if constraints.region is None else counted[:, None] & constraints.region.flatten(2)
     says = (constraints.lower > 0) | (tags.gather(1, constraints.label) & (constraints.upper < 1))
     says = says & regions.any(2)
@@ -140,13 +144,16 @@ def _rows(logits: Tensor, tags: Tensor, constraints: Constraints, counted: Tenso
         value.gather(1, bounds) for value in (says, constraints.lower, constraints.upper, constraints.slack_lower, constraints.slack_upper)
     )
     never = says & (upper <= 0) & (slack_upper == torch.inf)
-    wide, dtype = precision(logits, tolerance)
-    scores = logits[images, shown].to(dtype).masked_fill_(~counted[:, None], 0)
+    wide, dtype = precision(logits, constraints.hardness, tolerance)
+    scores, weights = logits[images, shown].to(dtype), counted.to(dtype)
+    if not everything:
+        scores.masked_fill_(~counted[:, None], 0)
     rows = Rows(
         scores=scores.masked_fill_(~_possible(there, picks & never[:, :, None], regions), -torch.inf),
-        counted=counted.to(dtype),
+        counted=weights,
         picks=picks.to(wide),
-        regions=regions.to(dtype),
+        labels=torch.where(picks.any(2), picks.byte().argmax(2), -1),
+        regions=weights[:, None] if constraints.region is None else regions.to(dtype),
         lower=torch.where(says & (lower > 0), lower.to(wide), -torch.inf),
         upper=torch.where(says & (upper < 1), upper.to(wide), torch.inf),
         slack_lower=slack_lower.to(wide),

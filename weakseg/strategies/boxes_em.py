@@ -11,7 +11,7 @@ from weakseg.evidence import IGNORE, Batch
 from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_fixed_boxes
-from weakseg.strategies.per_step import Resolution, at_scores, boxes_of, expect_not_negative, valid_of
+from weakseg.strategies.per_step import Resolution, at_scores, boxes_of, expect_finite, expect_not_negative, valid_of
 from weakseg.strategy import Strategy
 
 
@@ -39,6 +39,7 @@ class BoxesEM(Strategy):
     def __init__(self, foreground: float = 6.0, background: float = 5.0, warmup: int = 0, resolution: Resolution = "image") -> None:
         super().__init__()
         expect_not_negative(foreground=foreground, background=background)
+        expect_finite(foreground=foreground, background=background)
         if warmup < 0:
             raise ValueError(f"warmup should be at least 0, how many batches learn filled boxes, but it is {warmup}")
         self.foreground, self.background, self.warmup, self.at_scores = foreground, background, warmup, at_scores(resolution)

@@ -41,6 +41,10 @@ class Weights:
 
 
 DOUBT_TAGS = Weights()
+_IDLE = 20  # batches in a row that teach nothing: no accident
+_LOST = (
+    "a crop may show no mark, and has no tags either, since it may not show what they name: images that have tags alone need data.crop=null"
+)
 
 
 class Mixed(Strategy):
@@ -89,6 +93,7 @@ class Mixed(Strategy):
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
         # the underscores keep what changes no target out of its key: after another weight, stored targets still serve
         self._em, self._weights = em, weights
+        self._idle = 0  # batches in a row that taught nothing
         self._numbers = usual[0] if foreground is None else foreground, usual[1] if background is None else background
         self._label(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, dtype=torch.bool), None, None)  # refuses impossible numbers now
 
@@ -117,18 +122,27 @@ class Mixed(Strategy):
         if labels is None:
             return super().loss(logits, batch)  # which says what is missing
         pixels = pixels_of_kinds(labels, batch)
-        _warn_of_lost_tags(pixels)
+        self._notice_lost_tags(pixels)
         if batch.tags is not None and bool(pixels["tags"].any()):
             rows = pixels["tags"].flatten(1).any(1)
             guess = torch.full_like(labels, IGNORE)
             valid = None if batch.valid is None else batch.valid[rows]
             guess[rows] = self._label(logits.detach()[rows], batch.tags[rows], valid, seeded())
             guess = guess.where(pixels["tags"], IGNORE)
-            self.show(guess)
+            self.show(guess, named=batch.tags & rows[:, None])
             labels = guess.where(pixels["tags"], labels)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
         each = F.cross_entropy(exact, labels, ignore_index=IGNORE, reduction="none")
         return {kind: getattr(self._weights, kind) * _mean_by_share(each, own) for kind, own in pixels.items()}
+
+    def _notice_lost_tags(self, pixels: dict[str, Tensor]) -> None:
+        """Tell of images that teach nothing in this step; stop if no image does, batch after batch."""
+        teaches = torch.stack(list(pixels.values())).any(0).flatten(1).any(1)
+        self._idle = 0 if bool(teaches.any()) else self._idle + 1
+        if self._idle >= _IDLE:
+            raise ValueError(f"the last {_IDLE} batches taught nothing: {_LOST}")
+        if not bool(teaches.all()):
+            warnings.warn(f"an image of this batch teaches nothing: {_LOST}", stacklevel=2)
 
     def _label(self, logits: Tensor, tags: Tensor, valid: Tensor | None, generator: torch.Generator | None) -> Tensor:
         if self._em == "fixed":
@@ -155,16 +169,6 @@ def pixels_of_kinds(target: Tensor, batch: Batch) -> dict[str, Tensor]:
 
 def _count(pixels: Tensor) -> Tensor:
     return pixels.flatten(1).sum(1)
-
-
-def _warn_of_lost_tags(pixels: dict[str, Tensor]) -> None:
-    """Tell, once, of images that teach nothing in this step."""
-    if not bool(torch.stack(list(pixels.values())).any(0).flatten(1).any(1).all()):
-        warnings.warn(
-            "an image of this batch teaches nothing, as its crop shows no mark. A crop has no tags either, since it may not show "
-            "what they name: images that have tags alone need data.crop=null",
-            stacklevel=2,
-        )
 
 
 def _mean_by_share(each: Tensor, own: Tensor) -> Tensor:

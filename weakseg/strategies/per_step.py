@@ -50,6 +50,13 @@ def expect_not_negative(**values: float) -> None:
             raise ValueError(f"{name} should be 0 or more, a number of logits, but it is {value}")
 
 
+def expect_finite(**values: float) -> None:
+    """Raise a ValueError if one of the named values is infinite."""
+    for name, value in values.items():
+        if value == inf:
+            raise ValueError(f"{name} should be finite, a number of logits, but it is {value}")
+
+
 def expect_hardness(hardness: float) -> None:
     """Raise a ValueError if logits cannot be multiplied by this."""
     if not 0 < hardness < inf:

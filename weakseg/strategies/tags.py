@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Batch
+from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.pooling import size_focal, weighted_pooling
 from weakseg.functional.refinement import confident, pixel_adaptive
+<<<<<<< HEAD
 from weakseg.functional.resolution import averaged
+=======
+from weakseg.strategies.per_step import check_tags
+>>>>>>> main
 from weakseg.strategy import Strategy
 
 
@@ -64,10 +69,17 @@ class Tags(Strategy):
         self.foreground, self.background, self.lowest = foreground, background, lowest
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
 
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Tags name background."""
+        check_tags(evidence, classes)
+
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The classification of the images, and from the end of the warm-up on the cross-entropy with what is sure."""
         if batch.tags is None:
-            raise ValueError(f"the images {', '.join(batch.ids)} have no tags; give each the list of its classes, background included")
+            raise ValueError(
+                f"the images {', '.join(batch.ids)} have no tags; give each the list of its classes, background included, and whole "
+                "images: a crop may not show what the tags of an image name and loses them, so set data.crop=null"
+            )
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         valid = torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
         terms = {"classification": classification(*averaged(logits, valid, self.shrink), batch.tags)}

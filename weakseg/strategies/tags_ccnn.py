@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import ClassVar
 
 from torch import Tensor
@@ -65,8 +66,9 @@ class TagsCCNN(Strategy):
         """Tags name background, and there is room for all that they name."""
         check_tags(evidence, classes)
         if evidence.tags is not None:
-            remedy = "lower strategy.background_lower or strategy.foreground_lower, or make strategy.foreground_slack finite"
-            check_bounds(self._constraints(evidence.tags[None]), evidence.tags, classes, remedy)
+            # slack would give way to what was asked for by mistake
+            wanted = tag_constraints(evidence.tags[None], self.background_lower, self.background_upper, self.foreground_lower, inf)
+            check_bounds(wanted, evidence.tags, classes, "lower strategy.background_lower or strategy.foreground_lower")
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """KL divergence of the network's probabilities from those that keep the bounds."""

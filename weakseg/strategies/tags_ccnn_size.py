@@ -71,6 +71,8 @@ class TagsCCNNSize(Strategy):
             return
         if not evidence.large.any():
             raise ValueError(f"large says that no class covers more than a tenth of the image, not even {classes[0]}: set large[0] = True")
+        if wrong := [name for name, big, there in zip(classes, evidence.large, evidence.tags, strict=True) if big and not there]:
+            raise ValueError(f"large names {', '.join(wrong)}, which tags leave out: add it to the tags, or take it out of large")
         remedy = "lower strategy.background_lower or strategy.large_lower, or raise strategy.background_upper"
         check_bounds(self._constraints(evidence.tags[None], evidence.large[None]), evidence.tags, classes, remedy)
 

@@ -10,7 +10,17 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
-from weakseg.strategies.per_step import Resolution, at_scores, check_tags, expect_not_negative, expect_shares, said, seeded, valid_of
+from weakseg.strategies.per_step import (
+    Resolution,
+    at_scores,
+    check_tags,
+    expect_finite,
+    expect_not_negative,
+    expect_shares,
+    said,
+    seeded,
+    valid_of,
+)
 from weakseg.strategy import Strategy
 
 
@@ -56,6 +66,7 @@ class TagsEM(Strategy):
         self.background = usual[1] if background is None else background
         expect = expect_shares if mode == "adapt" else expect_not_negative
         expect(foreground=self.foreground, background=self.background)
+        expect_finite(foreground=self.foreground, background=self.background)
         self.mode, self.sweeps, self.at_scores = mode, sweeps, at_scores(resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
