@@ -106,7 +106,7 @@ class Strategy(nn.Module):
         From `loss`: a target, hard [B,H,W] or soft [B,C,H,W]; the shares of its classes and the figures are logged as estimate/<name>. From
         `estimate`: the target of the image; the means of the figures over the images that a round had to estimate are logged.
 
-        A warning tells of classes that `loss` found nowhere in an epoch, although tags or boxes name them, or `named`, bool [B,C], if given.
+        A warning tells of classes that `loss` found nowhere in an epoch, although tags or boxes, or else `named`, bool [B,C], name them.
         """
         self._shown = Shown(target.detach(), named, {name: figure.detach() for name, figure in figures.items()})
 

@@ -13,11 +13,8 @@ from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.pooling import size_focal, weighted_pooling
 from weakseg.functional.refinement import confident, pixel_adaptive
-<<<<<<< HEAD
 from weakseg.functional.resolution import averaged
-=======
 from weakseg.strategies.per_step import check_tags
->>>>>>> main
 from weakseg.strategy import Strategy
 
 
