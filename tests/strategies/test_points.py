@@ -89,7 +89,7 @@ def test_without_tags_or_without_their_weight_nothing_is_said_of_absent_classes(
 def test_a_batch_with_and_without_tags() -> None:
     """Only images with tags count: of the second, whose tags leave out one of three classes, a third goes there."""
     batch = a_batch(1, 2, [[0, 0, 0], [1, 1, 0]], target=torch.full((2, 1, 2), NO))
-    assert Points(shrink=1).loss(torch.zeros(2, 3, 1, 2), batch)["absent"].item() == pytest.approx(-log(2 / 3))
+    assert Points(shrink=1, absent=1).loss(torch.zeros(2, 3, 1, 2), batch)["absent"].item() == pytest.approx(-log(2 / 3))
 
 
 @pytest.mark.parametrize("shrink", [1, 2])
