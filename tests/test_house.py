@@ -42,10 +42,12 @@ ROOMS = {
     "checkpoints": "files ranks",
     "summary": "functional",
     "pictures": "functional files",
+    "doctor": "data progress",
+    "contact_sheet": "data pictures",
     "report": "pictures summary curves",
     "loggers": "pictures ranks lazy",
     "dashboard": "loggers rounds",
-    **dict.fromkeys(["run", "fit", ""], EVERYTHING),  # the last one is weakseg/__init__.py: the public names, lazily
+    **dict.fromkeys(["run", "fit", "check", ""], EVERYTHING),  # the last one is weakseg/__init__.py: the public names, lazily
 }
 LONGEST_FILE = 300
 LONGEST_CLASS = 200

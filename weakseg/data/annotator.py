@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -14,7 +15,7 @@ from torch import Tensor
 from weakseg.data.derive import boxes_of, large_of, loosen_boxes, objects_of, points_of, scribbles_of, tags_of
 from weakseg.data.strokes import USUAL
 
-Annotation = Literal["masks", "boxes", "points", "scribbles", "tags"]
+Asked = Literal["masks", "boxes", "points", "scribbles", "tags"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Annotator:
 
     def annotate(
         self,
-        kind: Annotation,
+        kind: Asked,
         truth: Tensor,
         instances: Tensor | None,
         classes_of_instance: Sequence[int],
@@ -100,8 +101,8 @@ class Annotator:
                 return {"tags": tags_of(truth, classes), "marks": self._scribbles(truth, rng)}
             case "tags":
                 return self._tags(truth, classes, rng)
-        if kind not in get_args(Annotation):
-            raise ValueError(f"the kind of annotation should be one of {', '.join(get_args(Annotation))}, but it is {kind!r}")
+        if kind not in get_args(Asked):
+            raise ValueError(f"the kind of annotation should be one of {', '.join(get_args(Asked))}, but it is {kind!r}")
         if instances is None:
             instances, classes_of_instance = objects_of(truth, self.smallest)
         if kind == "boxes":
@@ -138,3 +139,14 @@ class Annotator:
 
 CAREFUL = Annotator()
 """somebody careful, the default of data sets whose evidence is made from masks"""
+
+
+def stream_of(id: str, seed: int) -> np.random.Generator:
+    """A random stream that an image's name and a number decide, so that other images do not change it."""
+    return np.random.default_rng([seed, *hashlib.sha256(id.encode()).digest()[:8]])
+
+
+def check_asked(evidence: str | None, none: bool = False) -> None:
+    """A ValueError if this is no kind of evidence."""
+    if evidence not in get_args(Asked) and not (none and evidence is None):
+        raise ValueError(f"evidence should be one of {', '.join(get_args(Asked))}{' or null' if none else ''}, but it is {evidence}")

@@ -23,13 +23,17 @@ def tags_named(names: Iterable[str], classes: Sequence[str]) -> Tensor:
     tags[0] = True
     for name in names:
         if name not in classes:
-            raise ValueError(_unknown(name, classes))
+            raise ValueError(f"there is no class {name!r}; {nearest(name, classes)}")
         tags[list(classes).index(name)] = True
     return tags
 
 
-def _unknown(name: str, classes: Sequence[str]) -> str:
+def nearest(name: str, classes: Sequence[str]) -> str:
+    """What to tell a person who wrote a name that is no class: the nearest one that is, or all of them.
+
+    >>> nearest("dgo", ["background", "dog"])
+    'did you mean dog?'
+    """
     lower = {known.lower(): known for known in reversed(classes)}
     near = get_close_matches(str(name).lower(), lower, n=1)
-    hint = f"did you mean {lower[near[0]]}?" if near else f"the classes are {', '.join(classes)}"
-    return f"there is no class {name!r}; {hint}"
+    return f"did you mean {lower[near[0]]}?" if near else f"the classes are {', '.join(classes)}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from weakseg.data.annotator import CAREFUL, Annotation, Annotator
+from weakseg.data.annotator import CAREFUL, Annotator, Asked, check_asked
 from weakseg.data.base import WeakData
 from weakseg.data.drawing import CLASSES, draw_scene
 from weakseg.data.loader import shuffled
@@ -39,7 +39,7 @@ class Toy(WeakData):
         train: int = 300,
         val: int = 60,
         size: int = 112,
-        evidence: Annotation = "boxes",
+        evidence: Asked = "boxes",
         drawing_seed: int = 0,
         masks: float = 0.0,
         annotator: Annotator = CAREFUL,
@@ -49,8 +49,7 @@ class Toy(WeakData):
         for name, value, least in (("train", train, 1), ("val", val, 0), ("size", size, 32), ("drawing_seed", drawing_seed, 0)):
             if value < least:
                 raise ValueError(f"{name} of the toy set should be at least {least}, but it is {value}")
-        if evidence not in get_args(Annotation):
-            raise ValueError(f"evidence of the toy set should be one of {', '.join(get_args(Annotation))}, but it is {evidence}")
+        check_asked(evidence)
         if not 0 <= masks <= 1:
             raise ValueError(f"masks of the toy set should lie from 0 to 1, a part of the training images, but it is {masks}")
         self.size, self.evidence, self.drawing_seed, self.annotator = size, evidence, drawing_seed, annotator

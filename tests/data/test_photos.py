@@ -1,0 +1,89 @@
+"""What all data sets of files share, and the example of the page about one's own data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.layouts import photo, text, voc
+from tests.small import TinyNet, trainer
+from weakseg.data.formats.base import FormatError, Place
+from weakseg.data.naming import Naming, with_background
+from weakseg.data.photos import Entry, Photos
+from weakseg.data.voc import VOC
+from weakseg.doctor import diagnose
+from weakseg.rounds import Rounds
+from weakseg.segmenter import Segmenter
+from weakseg.strategies.boxes_rect import BoxesRect
+
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "your-own-data.md").read_text()
+
+
+@pytest.fixture
+def ponds() -> dict[str, Any]:
+    """What the example on the page defines."""
+    (example,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "# ponds.py" in block]
+    names: dict[str, Any] = {}
+    exec(example, names)
+    return names
+
+
+def test_the_example_of_the_page_reads_boxes_and_tells_what_is_wrong(ponds: dict[str, Any], tmp_path: Path) -> None:
+    for number in range(4):
+        photo(tmp_path / f"{number}.jpg", number)
+        text(tmp_path / f"{number}.txt", "duck;1;2;5;6\nheron;0;0;12;10\n")
+    data = ponds["Ponds"](str(tmp_path))
+    assert (data.classes, data.training, list(data.validation)) == (("background", "duck", "heron"), [0, 1], [2, 3])
+    evidence, truth = data.sample(0)
+    evidence.check(3)
+    assert (evidence.id, truth) == ("2", None)
+    assert evidence.boxes.tolist() == [[1, 2, 5, 6], [0, 0, 12, 10]]
+    text(tmp_path / "2.txt", "duk;1;2;5;6\nheron;9;0;2;10\nduck;1\n")
+    told = [str(problem).partition("2.txt, image '2', ")[2] for problem in diagnose(data).problems]
+    assert [line.partition(":")[0] for line in told] == ["object 2", "object 3", "object 1"]
+    assert "did you mean duck?" in told[2]
+
+
+def test_a_training_on_files_from_end_to_end(tmp_path: Path) -> None:
+    data = VOC(voc(tmp_path), classes_used=["cat", "dog"], others="background", long_side=10, batch_size=2)
+    segmenter = Segmenter(TinyNet(), BoxesRect(), data.classes)
+    trainer(tmp_path / "run", steps=2, callbacks=[Rounds(workers=0)]).fit(segmenter, data)
+    assert segmenter.confusion.sum() > 0
+
+
+def test_problems_of_listing_stop_a_training_before_it_starts(tmp_path: Path) -> None:
+    data = VOC(voc(tmp_path), classes_used=["cat", "dog"], others="background")
+    data.problems.append(FormatError(Place("here"), "the file", "there", "missing"))
+    with pytest.raises(ValueError, match=r"1 problems in the files; python -m weakseg.check.*\n  here: the file should be there"):
+        trainer(tmp_path / "run", steps=1, callbacks=[Rounds(workers=0)]).fit(Segmenter(TinyNet(), BoxesRect(), data.classes), data)
+
+
+def test_an_empty_set_is_refused_with_what_was_wrong() -> None:
+    data = Photos()
+    data.problems.append(Place("here").wrong("the file", "JSON", "x"))
+    with pytest.raises(ValueError, match="there is no image in the data set; here: the file should be JSON, but it is 'x'"):
+        data.take(Naming(("background", "cat")), [], [])
+
+
+def test_simulated_evidence_needs_a_mask(tmp_path: Path) -> None:
+    data = Photos(simulated=True)
+    data.evidence = "boxes"
+    data.take(Naming(("background", "cat")), [Entry("a", photo(tmp_path / "a.png"))], [])
+    with pytest.raises(FormatError, match="image 'a': the mask that evidence is made from should be there, but it is missing"):
+        data.sample(0)
+    with pytest.raises(ValueError, match="annotation_seed should be at least 0"):
+        Photos(annotation_seed=-1)
+
+
+def test_the_background_comes_first_and_names_are_their_own() -> None:
+    assert with_background(["a", "b"]) == with_background(["background", "a", "b"]) == ("background", "a", "b")
+    for wrong, message in (
+        (["a", "background"], "background comes twice, or is not the first"),
+        ([], "from 1 to 254 names"),
+        ("ab" * 200, "a comes twice"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            with_background(wrong)

@@ -1,0 +1,122 @@
+"""COCO: one JSON file for many images, with boxes, polygons, masks as runs, and key points.
+
+Boxes are x, y, width and height from the upper left corner, in pixels and parts of pixels. A crowd (`iscrowd`) is read like an object: its
+pixels are of its class, and its box has some of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from weakseg.data.formats.base import (
+    Annotation,
+    FormatError,
+    Place,
+    Shape,
+    box,
+    field,
+    mask,
+    noting,
+    numbers,
+    pairs,
+    point,
+    polygon,
+    size_of,
+    wholes,
+)
+from weakseg.data.formats.opening import read_json
+from weakseg.data.formats.runs import Runs, from_coco_string
+
+
+def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotation]:
+    """Every image of the file, in its order; those without an object too."""
+    top, place = read_json(path), Place(str(path))
+    names = _categories(field(top, "categories", list, place), place, problems)
+    images: dict[int | str, Annotation] = {}
+    for entry in field(top, "images", list, place):
+        with noting(problems):
+            number = _id(entry, "id", place)
+            if number in images:
+                raise FormatError(place, "the id of an image", "its own", f"{number}, which another image has too")
+            here = place._replace(image=field(entry, "file_name", str, place))
+            images[number] = Annotation(here.image or "", [], size_of(entry.get("width"), entry.get("height"), here), here)
+    for count, entry in enumerate(field(top, "annotations", list, place), 1):
+        with noting(problems):
+            image = _known(images, entry, "image_id", place._replace(number=count))
+            here = image.place._replace(number=count)
+            # a file may hold a box and a broken polygon of one object: keep the box, name the polygon
+            for shape in _shapes(_known(names, entry, "category_id", here), entry, here, problems):
+                image.shapes.append(shape)
+    return list(images.values())
+
+
+def _categories(entries: list[Any], place: Place, problems: list[FormatError] | None) -> dict[int | str, str]:
+    names: dict[int | str, str] = {}
+    for entry in entries:
+        with noting(problems):
+            number = _id(entry, "id", place)
+            if number in names:
+                raise FormatError(place, "the id of a category", "its own", f"{number}, which another category has too")
+            names[number] = field(entry, "name", str, place)
+    return names
+
+
+def _shapes(name: str, entry: dict[str, Any], place: Place, problems: list[FormatError] | None) -> Iterator[Shape]:
+    bbox, area, keys = entry.get("bbox"), entry.get("segmentation"), entry.get("keypoints")
+    if bbox is not None:
+        with noting(problems):
+            x, y, width, height = numbers(bbox, place, "bbox, x y width height,", 4).tolist()
+            yield box(name, place, x, y, x + width, y + height)
+    if area:
+        with noting(problems):
+            yield coco_mask(name, area, place) if isinstance(area, dict) else _polygon(name, area, place)
+    if keys:
+        with noting(problems):
+            yield from _key_points(name, keys, place)
+    if bbox is None and not area and not keys:
+        yield Shape(name, "tag", place)
+
+
+def _polygon(name: str, rings: object, place: Place) -> Shape:
+    if not isinstance(rings, list):
+        raise place.wrong("segmentation", "polygons or runs", rings)
+    return polygon(name, place, [pairs(ring, place, "a polygon of segmentation") for ring in rings])
+
+
+def coco_mask(name: str, area: dict[str, Any], place: Place, layer: int = 0) -> Shape:
+    """A mask of `size` (height, width) and `counts`, a list of runs down the columns or the same as a compressed string."""
+    height, width = wholes(area.get("size"), place, "the size of a mask, height and width,", 2).tolist()
+    counts = area.get("counts")
+    try:
+        lengths = from_coco_string(counts) if isinstance(counts, str) else wholes(counts, place, "counts, runs of pixels,")
+    except FormatError:
+        raise
+    except ValueError as error:
+        raise FormatError(place, "counts", "a compressed mask", f"not: it has {error}") from None
+    return mask(name, place, Runs(lengths, 0, 0, width, height, by_columns=True), layer)
+
+
+def _key_points(name: str, values: object, place: Place) -> Iterator[Shape]:
+    """Those that are labelled; 0 as the third number means that one is not."""
+    flat = numbers(values, place, "keypoints")
+    if len(flat) % 3:
+        raise FormatError(place, "keypoints", "x, y and visibility in turn", f"{len(flat)} numbers")
+    triples = flat.reshape(-1, 3)
+    if len(labelled := triples[triples[:, 2] > 0]):
+        yield point(name, place, labelled[:, :2])
+
+
+def _id(entry: object, key: str, place: Place) -> int | str:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise place.wrong(f"the field {key!r}", "a whole number or text", value)
+    return value
+
+
+def _known(table: dict[int | str, Any], entry: object, key: str, place: Place) -> Any:
+    number = _id(entry, key, place)
+    if number not in table:
+        raise FormatError(place, f"the field {key!r}", f"one of the {len(table)} ids that the file defines", repr(number))
+    return table[number]

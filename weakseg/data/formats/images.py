@@ -1,0 +1,139 @@
+"""Images and masks from files that nobody has looked at: the size is read from the header before a pixel is decoded.
+
+A photo is turned upright as its camera noted it, since that is how annotation tools and browsers show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from weakseg.data.formats.base import MOST_PIXELS, FormatError, Place
+from weakseg.evidence import IGNORE
+
+PHOTOS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # Pillow knows more, among them some that start other programs
+EXACT = ("PNG", "TIFF", "BMP", "GIF")  # JPEG changes values a little, which makes other classes of them
+ORIENTATION = 0x0112  # the number of the field in EXIF
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SPREAD = {"L;2": 85, "L;4": 17}  # Pillow spreads the values of grey PNGs of 2 and 4 bits over 0 to 255
+
+Colour = tuple[int, int, int]
+
+
+def image_size(path: Path, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
+    """Width and height of the image as `read_image` gives it, from the header alone."""
+    with _opened(path, PHOTOS, most_pixels) as image:
+        width, height = image.size
+        return (height, width) if orientation(image) >= 5 else (width, height)
+
+
+def read_image(path: Path, most_pixels: int = MOST_PIXELS) -> Tensor:
+    """The image as uint8 [3,H,W] in true colours, upright; the first one of an animation.
+
+    Grey and indexed images get their colours, of 16 bits the upper 8 are kept, CMYK becomes RGB, and what is transparent lies on white.
+    """
+    with _opened(path, PHOTOS, most_pixels) as image:
+        turn = TURNS.get(orientation(image))
+        image.load()
+        coloured = _coloured(image, Place(str(path)))
+        pixels = np.array(coloured if turn is None else coloured.transpose(turn))
+    return torch.from_numpy(pixels).permute(2, 0, 1)  # a view: putting the channels apart would take a quarter of the time of decoding
+
+
+def read_mask(path: Path, colours: Mapping[Colour, int] | None = None, most_pixels: int = MOST_PIXELS) -> Tensor:
+    """The class of every pixel as uint8 [H,W], 255 where there is none: the indices of an indexed image, or the values of a grey one.
+
+    A mask in true colours is read only with a table that says which colour is which class.
+    """
+    with _opened(path, EXACT, most_pixels) as image:
+        spread = SPREAD.get(_raw_mode(image), 1)
+        image.load()
+        if colours is not None:
+            return torch.from_numpy(_classes_of(np.array(image.convert("RGB")), colours, Place(str(path))))
+        values = np.array(image)
+        if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
+            found = f"one in colours ({image.mode})"
+            raise FormatError(Place(str(path)), "the mask", "an indexed or grey image of classes, or else a table of its colours", found)
+        if values.size and not 0 <= int(values.min()) <= int(values.max()) <= IGNORE:
+            raise FormatError(Place(str(path)), "the mask", "values from 0 to 255", f"one of {values.min()} to {values.max()}")
+        return torch.from_numpy((values // spread).astype(np.uint8))
+
+
+def orientation(image: Image.Image) -> int:
+    """How the camera was held, from 1 (upright) to 8, as the header says; 1 where it says nothing that can be read."""
+    # Pillow turns TIFF by itself; a note behind the pixels of a PNG would be found only after decoding them
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged notes, in any of the ways a file can be damaged; its pixels may be whole
+        return 1
+    return value if value in TURNS else 1
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How a PNG holds its values, before they are decoded."""
+    tiles = getattr(image, "tile", None)
+    return str(tiles[0][3]) if image.format == "PNG" and tiles else ""
+
+
+@contextmanager
+def _opened(path: Path, formats: tuple[str, ...], most_pixels: int) -> Iterator[Image.Image]:
+    place = Place(str(path))
+    try:
+        if not path.is_file():
+            raise FormatError(place, "the image", "there", "missing" if not path.exists() else "no ordinary file")
+        with Image.open(path, formats=formats) as image:
+            width, height = image.size
+            if width * height > most_pixels:
+                raise FormatError(place, "the image", f"one of at most {most_pixels} pixels", f"{width} by {height}")
+            yield image
+    except FormatError:
+        raise
+    except UnidentifiedImageError:
+        raise FormatError(place, "the image", f"one of {', '.join(formats)}", "something else, or damaged at its beginning") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FormatError(place, "the image", f"one of at most {most_pixels} pixels", f"larger: {error}") from None
+    except Exception as error:  # a decoder may fail on foreign bytes in any way
+        raise FormatError(place, "the image", "whole", f"damaged or cut off: {error}") from None
+
+
+def _coloured(image: Image.Image, place: Place) -> Image.Image:
+    if image.mode.startswith("I"):
+        values = np.array(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise FormatError(place, "a grey image", "one of 8 or 16 bits", f"one of values from {values.min()} to {values.max()}")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise FormatError(place, "the image", "one of 8 or 16 bits", "one of fractions")
+    if image.has_transparency_data:
+        paint = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), paint)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _classes_of(pixels: NDArray[np.uint8], colours: Mapping[Colour, int], place: Place) -> NDArray[np.uint8]:
+    codes = (pixels.astype(np.int32) * np.array([1 << 16, 1 << 8, 1], np.int32)).sum(-1)
+    known, which = np.unique(codes, return_inverse=True)
+    table = {(red << 16) + (green << 8) + blue: label for (red, green, blue), label in colours.items()}
+    strange = [code for code in known.tolist() if code not in table]
+    if strange:
+        code = strange[0]
+        raise FormatError(place, "every colour", "in the table of colours", f"not, such as {(code >> 16, code >> 8 & 255, code & 255)}")
+    classes = np.array([table[code] for code in known.tolist()], np.uint8)
+    return classes[which.reshape(codes.shape)]

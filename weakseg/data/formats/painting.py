@@ -1,0 +1,106 @@
+"""Which pixels a shape covers.
+
+A pixel is inside of an area if its middle is. A middle that lies on the left or upper rim is inside, on the right or lower rim it is not:
+areas that share a rim share no pixel, and what goes from 1 1 to 3 2 covers exactly two pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.formats.base import Floats, Shape
+
+Bools = NDArray[np.bool_]
+AT_ONCE = 256  # edges of a polygon that are counted together: bounds the memory that one with a million corners takes
+
+
+class Patch(NamedTuple):
+    """Pixels in a part of an image."""
+
+    rows: slice
+    columns: slice
+    covered: Bools
+
+
+def patch_of(shape: Shape, width: int, height: int, line_width: float, point_radius: int) -> Patch:
+    """The pixels of an image that a polygon, line, point or mask covers; what lies outside of the image is cut off."""
+    if shape.runs is not None:
+        left, top = shape.runs.left, shape.runs.top
+        return Patch(slice(top, top + shape.runs.height), slice(left, left + shape.runs.width), shape.runs.unpack())
+    if shape.kind == "polygon":
+        return fill(shape.parts, width, height)
+    if shape.kind == "line":
+        return stroke(shape.parts[0], width, height, line_width)
+    return dots(shape.parts[0], width, height, point_radius)
+
+
+def fill(rings: Sequence[Floats], width: int, height: int) -> Patch:
+    """The inside of rings, added up. Where a ring crosses itself, what it goes around twice is outside (even-odd rule).
+
+    >>> fill([np.array([[1, 1], [3, 1], [3, 2], [1, 2]])], 4, 4)
+    Patch(rows=slice(1, 2, None), columns=slice(1, 3, None), covered=array([[ True,  True]]))
+    """
+    rows, columns = _window(np.concatenate(list(rings)), width, height, 0)
+    covered = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+    for ring in rings:
+        covered |= _inside(ring - [columns.start, rows.start], *covered.shape)
+    return Patch(rows, columns, covered)
+
+
+def stroke(points: Floats, width: int, height: int, thickness: float) -> Patch:
+    """The pixels whose middle is at most half of the thickness away from the line."""
+    reach = thickness / 2
+    rows, columns = _window(points, width, height, reach)
+    covered = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+    points = points - [columns.start, rows.start]
+    for start, end in pairwise(points):
+        part = _window(np.stack([start, end]), covered.shape[1], covered.shape[0], reach)
+        y, x = (np.arange(side.start, side.stop) + 0.5 for side in part)
+        across, down = end - start
+        along = ((x - start[0]) * across + (y[:, None] - start[1]) * down) / max(across**2 + down**2, 1e-12)
+        along = along.clip(0, 1)
+        covered[part] |= (start[0] + along * across - x) ** 2 + (start[1] + along * down - y[:, None]) ** 2 <= reach**2
+    return Patch(rows, columns, covered)
+
+
+def dots(points: Floats, width: int, height: int, radius: int) -> Patch:
+    """A disc around each pixel that was clicked: those at most `radius` away, none but the pixel itself for 0."""
+    # a click on the right or lower rim of an image still means its last pixel
+    pixels = np.minimum(np.floor(points), [width - 1, height - 1])
+    rows, columns = _window(pixels + 0.5, width, height, radius + 0.5)
+    covered = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+    for x, y in pixels - [columns.start, rows.start]:
+        part = _window(np.array([[x, y]]) + 0.5, covered.shape[1], covered.shape[0], radius + 0.5)
+        down, across = (np.arange(side.start, side.stop) for side in part)
+        covered[part] |= (across - x) ** 2 + (down[:, None] - y) ** 2 <= radius**2
+    return Patch(rows, columns, covered)
+
+
+def _window(points: Floats, width: int, height: int, margin: float) -> tuple[slice, slice]:
+    """Rows and columns of the image around some points; empty if they lie outside of it."""
+    low = np.floor(points.min(0) - margin).clip(0, [width, height]).astype(int)
+    high = np.ceil(points.max(0) + margin).clip(low, [width, height]).astype(int)
+    return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+
+
+def _inside(ring: Floats, height: int, width: int) -> Bools:
+    """Inside begins and ends where an edge crosses the middles of a row of pixels."""
+    changes = np.zeros((height, width + 1), np.uint8)
+    ends = np.roll(ring, -1, 0)
+    for at in range(0, len(ring), AT_ONCE):
+        start, end = ring[at : at + AT_ONCE], ends[at : at + AT_ONCE]
+        first = np.ceil(np.minimum(start[:, 1], end[:, 1]) - 0.5).clip(0, height).astype(int)
+        last = np.ceil(np.maximum(start[:, 1], end[:, 1]) - 0.5).clip(0, height).astype(int)
+        crossed = last - first
+        edge = np.repeat(np.arange(len(start)), crossed)
+        row = np.arange(len(edge)) - np.repeat(np.cumsum(crossed) - crossed, crossed) + first[edge]
+        (x, y), (across, down) = start[edge].T, (end - start)[edge].T
+        column = np.ceil(x + (row + 0.5 - y) * across / down - 0.5).clip(0, width).astype(int)
+        np.add.at(changes, (row, column), 1)
+    odd: Bools = np.add.accumulate(changes, 1, dtype=np.uint8)[:, :-1] % 2 == 1  # counting modulo 256 keeps odd numbers odd
+    return odd

@@ -1,0 +1,196 @@
+"""Photos, the base of all data sets that are files: read, checked, and made into evidence in one place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from weakseg.data.annotator import CAREFUL, Annotator, Asked, stream_of
+from weakseg.data.base import WeakData
+from weakseg.data.derive import large_of, tags_of
+from weakseg.data.formats.base import Annotation, FormatError, Kind, Place, noting
+from weakseg.data.formats.evidence import check_shape, to_evidence
+from weakseg.data.formats.images import read_image, read_mask
+from weakseg.data.naming import Naming, Others, check_others
+from weakseg.data.shrinking import shrink
+from weakseg.evidence import Evidence
+
+Reader = Callable[[list[FormatError] | None], Annotation]
+KINDS_OF: dict[str, tuple[Kind, ...]] = {
+    "masks": ("polygon", "mask"),
+    "boxes": ("box",),
+    "points": ("point",),
+    "scribbles": ("line",),
+    "tags": ("tag",),
+}
+TOLD = 5  # problems that an error shows; `weakseg.check` shows all
+
+
+class Entry(NamedTuple):
+    """One image, and the files that speak of it."""
+
+    id: str
+    image: Path
+    read: Reader | None = None
+    """reads what was annotated, noting what is wrong in the list it is given; None if nothing was"""
+    mask: Path | None = None
+    """values by class"""
+
+
+def held(annotation: Annotation, problems: list[FormatError] | None) -> Annotation:
+    """An annotation that is in memory already, as a reader."""
+    return annotation
+
+
+class Look(NamedTuple):
+    """What was found in the files of one image, and what they make."""
+
+    entry: Entry
+    annotation: Annotation | None = None
+    evidence: Evidence | None = None
+    truth: Tensor | None = None
+
+
+class Photos(WeakData):
+    """Photos with annotation files, masks, or both. A subclass lists them with `take`.
+
+    Arguments:
+        long_side: images whose longer side has more pixels are shrunk to this on reading, with all that is annotated; null for none.
+        others: what becomes of objects of classes that the data set does not have. error: they are refused; background or ignore: they
+            are left out, and in masks their pixels are background, or 255.
+        simulated: whether evidence is made from the masks, as a person would have given it, instead of read from annotation files.
+        annotation_seed: another number makes other simulated points and scribbles.
+        annotator: how careful somebody is whose annotations are simulated, and how much they draw.
+    """
+
+    line_width: float = 3
+    point_radius: int = 0
+
+    def __init__(
+        self,
+        long_side: int | None = None,
+        others: Others = "error",
+        simulated: bool = False,
+        annotation_seed: int = 0,
+        annotator: Annotator = CAREFUL,
+        **loading: Any,
+    ) -> None:
+        super().__init__(**loading)
+        if long_side is not None and long_side < 1:
+            raise ValueError(f"long_side should be a number of pixels, at least 1, or null for images as they are, but it is {long_side}")
+        if annotation_seed < 0:
+            raise ValueError(f"annotation_seed should be at least 0, but it is {annotation_seed}")
+        check_others(others)
+        self.long_side, self.others, self.simulated = long_side, others, simulated
+        self.annotation_seed, self.annotator = annotation_seed, annotator
+        self.problems: list[FormatError] = []
+        """what was wrong when the files were listed"""
+        self.entries: list[Entry] = []
+        self.evidence: Asked | None = None
+        self.mask_names: Sequence[str | None] = ()
+        self.kinds: Collection[Kind] | None = None
+        self.whole = self.tags_of_masks = False
+
+    def take(self, naming: Naming, train: Sequence[Entry], val: Sequence[Entry]) -> None:
+        """The classes, the images that are trained on, and those that are only measured on."""
+        self.entries, self.naming, self.classes = [*train, *val], naming, naming.classes
+        self.validation = range(len(train), len(self.entries))
+        if not self.entries:
+            raise ValueError("; ".join(["there is no image in the data set", *map(str, self.problems[:TOLD])]))
+        for id, count in Counter(entry.id for entry in self.entries).items():
+            if count > 1:
+                self.problems.append(FormatError(Place(id), "the name of an image", "its own", f"that of {count} images"))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def setup(self, stage: str) -> None:
+        """Before training: files that could not be read are not passed over."""
+        if self.problems:
+            first = "\n".join(f"  {problem}" for problem in self.problems[:TOLD])
+            raise ValueError(f"{len(self.problems)} problems in the files; python -m weakseg.check data=... shows all of them\n{first}")
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        """The evidence and the truth of an image, read from its files; a FormatError says what is wrong in them."""
+        look = self.look(index)
+        assert look.evidence is not None
+        return look.evidence, look.truth
+
+    def look(self, index: int, problems: list[FormatError] | None = None) -> Look:
+        """The same with what the files say. With a list, all problems are noted there, and what is right is still returned."""
+        entry = self.entries[index]
+        image = annotation = truth = evidence = None
+        with noting(problems):
+            image = read_image(entry.image)
+        if entry.read is not None and (self.whole or not self.simulated):
+            with noting(problems):
+                annotation = self.naming.renamed(entry.read(problems))
+        if image is None:
+            return Look(entry, annotation)
+        if annotation is not None and problems is not None:
+            annotation = self._right_shapes(annotation, image, problems)
+        with noting(problems):
+            truth = self._truth(entry, annotation, image)
+        with noting(problems):
+            evidence, truth = self._evidence(entry, annotation, image, truth)
+        return Look(entry, annotation, evidence, truth)
+
+    def _right_shapes(self, annotation: Annotation, image: Tensor, problems: list[FormatError]) -> Annotation:
+        """The annotation without the shapes that are wrong, which are noted, and of the size of the image."""
+        height, width = image.shape[-2:]
+        right = []
+        for shape in annotation.shapes:
+            with noting(problems):
+                check_shape(shape, width, height, self.naming.wide(annotation))
+                right.append(shape)
+        if annotation.size not in (None, (width, height)):
+            with noting(problems):
+                self._made(annotation, image)
+        return annotation._replace(shapes=right, size=annotation.size and (width, height))
+
+    def _truth(self, entry: Entry, annotation: Annotation | None, image: Tensor) -> Tensor | None:
+        if entry.mask is not None:
+            values, place = read_mask(entry.mask), Place(str(entry.mask), entry.id)
+            if values.shape != image.shape[-2:]:
+                expected = f"that of the image, {image.shape[-1]} by {image.shape[-2]}"
+                raise FormatError(place, "the size of the mask", expected, f"{values.shape[1]} by {values.shape[0]}")
+            return self.naming.labels(values, self.mask_names, place)
+        if self.whole and annotation is not None:
+            return self._made(annotation, image, "masks").marks
+        return None
+
+    def _evidence(self, entry: Entry, annotation: Annotation | None, image: Tensor, truth: Tensor | None) -> tuple[Evidence, Tensor | None]:
+        from_truth = self.evidence is not None and (self.simulated or (self.evidence == "masks" and annotation is None))
+        evidence = Evidence(entry.id, image)
+        if annotation is not None and not from_truth:
+            evidence = self._made(annotation, image, self.evidence)._replace(id=entry.id)
+        if truth is not None and self.tags_of_masks and not from_truth:
+            large = large_of(truth, len(self.classes)) if self.evidence in ("boxes", "tags") else None
+            evidence = evidence._replace(tags=tags_of(truth, len(self.classes)), large=large)
+        evidence, truth = shrink(evidence, truth, self.long_side)
+        if from_truth:
+            if truth is None:
+                raise FormatError(Place(str(entry.image), entry.id), "the mask that evidence is made from", "there", "missing")
+            objects, labels = self.objects(entry, truth)
+            stream = stream_of(entry.id, self.annotation_seed)
+            made = self.annotator.annotate(self.evidence or "masks", truth, objects, labels, len(self.classes), stream)
+            fields = {**evidence._asdict(), **made}
+            evidence = Evidence(**fields)
+        return evidence, truth
+
+    def objects(self, entry: Entry, truth: Tensor) -> tuple[Tensor | None, Sequence[int]]:
+        """Objects told apart, for simulated boxes and points: numbers from 1 on [H,W] and the class of each; None if they are not."""
+        return None, ()
+
+    def _made(self, annotation: Annotation, image: Tensor, evidence: Asked | None = None) -> Evidence:
+        kinds = self.kinds if evidence is None else KINDS_OF[evidence]
+        whole = self.whole and evidence == "masks"
+        if kinds is not None and "box" in kinds:
+            kinds = (*kinds, "tag")
+        wide = self.naming.wide(annotation)
+        made = to_evidence(annotation, image, wide, kinds, self.line_width, self.point_radius, whole)
+        return self.naming.narrowed(made)
