@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -23,6 +24,8 @@ from weakseg.strategy import Strategy
 
 POOL_PAYS = 32  # images per worker from which on a pool, which takes seconds to start, is worth it
 MANY = 10  # failures after which a rank stops: the strategy, not the image, must be at fault
+
+LOADED = ("weakseg.functional.crf", "weakseg.functional.regions")  # what most strategies estimate with, and what takes long to load
 
 R = TypeVar("R")
 
@@ -115,7 +118,7 @@ def for_each(work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers:
     if workers < 2:
         yield from map(work, jobs)
         return
-    context = multiprocessing.get_context("spawn")
+    context = _clean_start()
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(work,)) as pool:
         try:
             yield from _in_pool(pool, jobs, waiting=2 * workers)
@@ -126,6 +129,18 @@ def for_each(work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers:
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _clean_start() -> BaseContext:
+    """Workers that share nothing with this process, which may hold a GPU and threads.
+
+    They are forks of a server that has loaded the libraries once, for all rounds; Windows has no such server.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["weakseg.estimation", *LOADED])
+    return context
 
 
 def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> Iterator[Any]:
