@@ -178,3 +178,13 @@ def test_it_prints_problems_counts_and_a_sum() -> None:
     assert lines[2] == "... and 1 more"
     assert [word for line in lines if "cat" in line for word in line.split() if word.isdigit()] == ["7", "0", "0", "0", "0"]
     assert lines[-1] == "3 images, 1 of them only measured on, in 0.5 s (6 per second): 3 errors, 0 warnings"
+
+
+def test_masks_that_are_annotation_and_truth_are_told_of_once(tmp_path: Path) -> None:
+    for number, name in enumerate(["right", "colour"]):
+        photo(tmp_path / "images" / f"{name}.png", number)
+        indexed(tmp_path / "annotations" / f"{name}.png", square(2))
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "annotations" / "colour.png")
+    found = diagnose(Folder(tmp_path, "mask_png", classes=["cat", "dog"], val_share=0))
+    (problem,) = (problem for problem in found.problems if problem.level == "error")
+    assert problem.place.endswith("colour.png")

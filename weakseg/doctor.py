@@ -76,7 +76,7 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
         found.problems.append(_unannotated(data))
     start, ids = time.monotonic(), Counter[str]()
     for finding in track(_findings(data, workers), len(data), "looking at the images"):
-        found.problems += finding.problems
+        found.problems += dict.fromkeys(finding.problems)  # a mask that is annotation and truth is read twice
         found.counts += finding.counts
         ids[finding.id] += 1
     found.seconds = time.monotonic() - start

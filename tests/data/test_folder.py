@@ -192,6 +192,10 @@ def test_files_without_an_image_and_files_that_cannot_be_read_are_noted(root: Pa
     write(root, "coco")
     text(root / "annotations" / "b.json", "{")
     assert "b.json: the file should be JSON" in str(Folder(root, "coco").problems[0])
+    for file in (root / "annotations").glob("*.json"):
+        text(file, "{")
+    with pytest.raises(ValueError, match=r"json: the file should be JSON"):  # and not that there is no class
+        Folder(root, "coco")
 
 
 @pytest.mark.parametrize(

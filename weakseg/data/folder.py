@@ -13,7 +13,7 @@ from weakseg.data.formats.base import KINDS, Annotation, FormatError, Kind, Plac
 from weakseg.data.formats.images import image_size
 from weakseg.data.listing import Pictures, positions, read_names, share_of
 from weakseg.data.naming import BACKGROUND, Naming, with_background
-from weakseg.data.photos import Entry, Photos, Reader, held
+from weakseg.data.photos import TOLD, Entry, Photos, Reader, held
 
 Format = Literal["voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"]
 ManyReader = Callable[[Path, list[FormatError] | None], list[Annotation]]
@@ -91,6 +91,8 @@ class Folder(Photos):
         if classes is None or evidence is None:
             found, self.kinds = self._found(readers)
             classes = found if classes is None else classes
+            if not classes and self.problems:  # nobody named a class because nothing could be read
+                raise ValueError("; ".join(map(str, self.problems[:TOLD])))
         naming = Naming(with_background(classes), self.others, self.rename)
         self.mask_names = naming.classes
         self.take(naming, *self._split(readers, train, val, val_share))

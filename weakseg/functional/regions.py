@@ -35,12 +35,14 @@ class Superpixels:
     def __post_init__(self) -> None:
         if self.method not in ("felzenszwalb", "slic"):
             raise ValueError(f"superpixels.method should be felzenszwalb or slic, but it is {self.method!r}")
-        for name, least in (("scale", 0), ("sigma", 0), ("smallest", 1), ("count", 1)):
+        for name, least in (("sigma", 0), ("smallest", 1), ("count", 1)):
             value = getattr(self, name)
             if not (isfinite(value) and value >= least):
                 raise ValueError(f"superpixels.{name} should be at least {least}, but it is {value}")
-        if not (isfinite(self.compactness) and self.compactness > 0):
-            raise ValueError(f"superpixels.compactness should be more than 0, but it is {self.compactness}")
+        for name in ("scale", "compactness"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0):
+                raise ValueError(f"superpixels.{name} should be more than 0, but it is {value}")
 
     def __call__(self, image: Tensor) -> Tensor:
         """The superpixel of each pixel of an image uint8 [3,H,W], int64 [H,W], from 0 without gaps."""
