@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from torch import nn
 
-from weakseg.networks import NAMES, DeepLabV3, DeepLabV3Plus
+from weakseg.networks import DeepLabV3, DeepLabV3Plus
 from weakseg.recipe import build
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["deeplabv3", "deeplabv3plus"])
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("size", [(64, 48), (33, 65), (1, 5)])
 def test_any_size_in_and_logits_at_the_stated_stride_out(name: str, output_stride: int, size: tuple[int, int]) -> None:
@@ -83,3 +84,31 @@ def test_a_wrong_file_says_what_does_not_fit(tmp_path: Path, content: object, me
 def test_a_mistyped_encoder_names_the_nearest() -> None:
     with pytest.raises(ValueError, match="no encoder 'resnet81'; did you mean resnet18"):
         DeepLabV3(2, "resnet81")
+
+
+def rates(stage: nn.Module) -> list[tuple[int, ...]]:
+    return [module.dilation for module in stage.modules() if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)]
+
+
+def test_a_multi_grid_multiplies_the_rate_of_the_last_stage() -> None:
+    network = DeepLabV3(2, "resnet18", output_stride=8, multi_grid=(1, 2))
+    assert rates(network.encoder.layer4) == [(4, 4), (4, 4), (8, 8), (8, 8)]
+    assert rates(network.encoder.layer3) == rates(DeepLabV3(2, "resnet18", output_stride=8).encoder.layer3)
+    assert network.eval()(torch.zeros(1, 3, 33, 65)).shape[2:] == (5, 9)
+
+
+def test_a_multi_grid_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="multi_grid should be 2 whole numbers"):
+        DeepLabV3(2, "resnet18", multi_grid=(1, 2, 4))
+    with pytest.raises(ValueError, match="multi_grid is for the last stage of a ResNet, but the encoder is mobilenet_v2"):
+        DeepLabV3(2, "mobilenet_v2", multi_grid=(1, 2, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.parametrize("encoder", ["resnet50", "resnet101", "mobilenet_v2", "tu-xception65"])
+def test_encoders_of_the_papers(encoder: str, output_stride: Literal[8, 16]) -> None:
+    network = DeepLabV3Plus(3, encoder, output_stride=output_stride).eval()
+    with torch.no_grad():
+        assert [64 // feature.shape[-1] for feature in network.encoder(torch.zeros(1, 3, 64, 64))][-1] == output_stride
+        assert network(torch.randn(1, 3, 33, 65)).shape == (1, 3, 9, 17)

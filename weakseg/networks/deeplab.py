@@ -12,6 +12,8 @@ from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPPPooling
 from torch import Tensor, nn
 
 from weakseg.networks.encoders import build_model
+from weakseg.networks.layers import forgive_one_value
+from weakseg.networks.resnet import set_rates
 
 
 class _DeepLab(nn.Module):
@@ -31,6 +33,7 @@ class _DeepLab(nn.Module):
         weights: Literal["imagenet"] | Path | None = None,
         output_stride: Literal[8, 16] = 16,
         rates: tuple[int, int, int] | None = None,
+        multi_grid: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         rates = rates or (6 * 16 // output_stride, 12 * 16 // output_stride, 18 * 16 // output_stride)
@@ -42,7 +45,11 @@ class _DeepLab(nn.Module):
         self.output_stride, self.stride = output_stride, self.decoder_stride or output_stride
         for module in self.decoder.modules():
             if isinstance(module, ASPPPooling):
-                _forgive_one_value(module)
+                forgive_one_value(module)
+        if multi_grid is not None:
+            if not hasattr(self.encoder, "layer4"):
+                raise ValueError(f"multi_grid is for the last stage of a ResNet, but the encoder is {encoder}; leave it out")
+            set_rates(self.encoder.layer4, [32 // output_stride * unit for unit in multi_grid])
 
     def features(self, image: Tensor) -> Tensor:
         """What the last layer sees: float [B,D,h,w] at `stride`. Any size of image."""
@@ -66,6 +73,7 @@ class DeepLabV3(_DeepLab):
         weights: null, imagenet, or the path of a state dict of the encoder.
         output_stride: 8 or 16, reached by dilation.
         rates: of the pyramid; null for 6, 12, 18 at stride 16 and twice that at stride 8.
+        multi_grid: rates of the blocks in a ResNet's last stage, in units of the stage's rate; 1, 2, 4 in the paper, null for all alike.
     """
 
     kind = smp.DeepLabV3
@@ -79,20 +87,3 @@ class DeepLabV3Plus(_DeepLab):
 
     kind = smp.DeepLabV3Plus
     decoder_stride = 4
-
-
-def _forgive_one_value(pooling: nn.Sequential) -> None:
-    """Image pooling leaves one value per image and channel: with a batch of one, batch norm has no spread to divide by.
-
-    It then uses its running statistics, as it does after training.
-    """
-    for place, module in enumerate(pooling):
-        if isinstance(module, nn.BatchNorm2d):
-            pooling[place] = _BatchNormOfSeveral(module.num_features)
-
-
-class _BatchNormOfSeveral(nn.BatchNorm2d):
-    def forward(self, input: Tensor) -> Tensor:
-        if input.numel() > input.shape[1]:
-            return super().forward(input)
-        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)

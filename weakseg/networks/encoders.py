@@ -25,9 +25,13 @@ def build_model(kind: Callable[..., nn.Module], encoder: str, weights: str | Pat
         return _with_imagenet_weights(kind, encoder, arguments)
     model = kind(encoder, encoder_weights=None, **arguments)
     if weights is not None:
-        state = {name: value for name, value in read_weights(Path(weights)).items() if not name.startswith(_CLASSIFIERS)}
-        load_state(model.get_submodule("encoder"), state, Path(weights))
+        load_state(model.get_submodule("encoder"), without_classifier(read_weights(Path(weights))), Path(weights))
     return model
+
+
+def without_classifier(state: dict[str, Any]) -> dict[str, Any]:
+    """The part of an image classifier's state dict that its encoder has too."""
+    return {name: value for name, value in state.items() if not name.startswith(_CLASSIFIERS)}
 
 
 def _with_imagenet_weights(kind: Callable[..., nn.Module], encoder: str, arguments: dict[str, Any]) -> nn.Module:

@@ -1,0 +1,74 @@
+"""DeepLabV3 in cascade: the last stage of a ResNet again and again, ever more dilated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from timm.models.resnet import BasicBlock, Bottleneck
+from torch import Tensor, nn
+
+from weakseg.networks.resnet import depth_of, resnet_body, set_rates
+from weakseg.networks.vgg import cells, padded
+
+
+class DeepLabV3Cascade(nn.Module):
+    """Copies of a ResNet's last stage, each at twice the rate of the one before, instead of a pyramid (Chen et al. 2017, section 3.2).
+
+    The copies start from random weights and belong to the head.
+
+    Arguments:
+        encoder: resnet18, 34, 50 or 101.
+        weights: null, imagenet, or the path of a state dict of the encoder.
+        output_stride: 8 or 16, reached by dilation.
+        multi_grid: rates of the blocks of a stage, in units of the stage's rate.
+        copies: 3 are the paper's blocks 5 to 7.
+        width: the encoder has so many times the usual channels; for small tests.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        encoder: str = "resnet50",
+        weights: Literal["imagenet"] | Path | None = None,
+        output_stride: Literal[8, 16] = 16,
+        multi_grid: tuple[int, ...] = (1, 2, 1),
+        copies: int = 3,
+        width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if output_stride not in (8, 16):
+            raise ValueError(f"output_stride should be 8 or 16, but it is {output_stride!r}")
+        if copies < 1:
+            raise ValueError(f"copies should be at least 1, but it is {copies}; a ResNet without copies is no cascade")
+        depth, deep_stem = depth_of(encoder)
+        self.encoder = resnet_body(depth, output_stride, weights, multi_grid, width, deep_stem)
+        channels = self.encoder.channels[-1]
+        self.decoder = nn.Sequential()
+        for copy in range(1, copies + 1):
+            stage = _stage(depth, channels, len(multi_grid))
+            set_rates(stage, [32 // output_stride * 2**copy * unit for unit in multi_grid])
+            self.decoder.append(stage)
+        self.head = nn.Conv2d(channels, classes, 1)
+        self.output_stride = self.stride = output_stride
+
+    def features(self, image: Tensor) -> Tensor:
+        """What the last layer sees: float [B,D,h,w] at `stride`. Any size of image."""
+        rows, columns = cells(image, self.stride)
+        last = self.encoder(padded(image, self.stride, lead=self.stride // 2))[-1]  # cells centred on the pixels that they stand for
+        features: Tensor = self.decoder(last[..., -rows:, -columns:])
+        return features
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]."""
+        logits: Tensor = self.head(self.features(image))
+        return logits
+
+
+def _stage(depth: int, channels: int, blocks: int) -> nn.Sequential:
+    kind: Any = Bottleneck if depth >= 50 else BasicBlock
+    stage = nn.Sequential(*(kind(channels, channels // kind.expansion) for _ in range(blocks)))
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return stage
