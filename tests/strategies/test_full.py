@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from weakseg.evidence import Evidence
@@ -14,3 +15,9 @@ def test_the_target_is_the_marks_and_nothing_else() -> None:
     target = Full().estimate(evidence, None)
     assert torch.equal(target, marks)
     assert target.data_ptr() != marks.data_ptr()
+
+
+def test_a_mask_that_marks_nothing_is_refused_by_name() -> None:
+    evidence = Evidence("a", torch.zeros(3, 2, 2, dtype=torch.uint8), marks=torch.full((2, 2), 255, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="image a has no marked pixel"):
+        Full().check(evidence, ())

@@ -1,4 +1,4 @@
-"""Batches of a mixture that teach nothing."""
+"""Batches of a mixture that teach nothing, and whose tags have to be found in a batch."""
 
 from __future__ import annotations
 
@@ -22,3 +22,16 @@ def test_batch_after_batch_without_anything_to_learn_stops() -> None:
         strategy.loss(LOGITS, EMPTY)
     with pytest.raises(ValueError, match=r"the last 20 batches taught nothing: .* data.crop=null"):
         strategy.loss(LOGITS, EMPTY)
+
+
+def test_only_tags_of_images_that_learn_from_them_have_to_be_found() -> None:
+    """The first image has a mask, so its class 2 is learned from there and estimated nowhere."""
+    masked = torch.zeros(4, 4, dtype=torch.int64)
+    target = torch.stack([masked, torch.full((4, 4), IGNORE)])
+    tags = torch.tensor([[True, False, True], [True, True, False]])
+    strategy = Mixed()
+    batch = Batch(["a", "b"], torch.zeros(2, 3, 4, 4, dtype=torch.uint8), target=target, marks=target, tags=tags)
+    strategy.loss(torch.zeros(2, 3, 4, 4, requires_grad=True), batch)
+    assert strategy.shown is not None
+    assert strategy.shown.named is not None
+    assert strategy.shown.named.any(0).tolist() == [True, True, False]
