@@ -26,7 +26,7 @@ Scores = Mapping[float, Sequence[float]]
 
 def score(kind: str, share: float, seed: int, steps: int, words: Sequence[str], folder: Path) -> float:
     """val/miou at the end of one run."""
-    own = ["recipe=mixed", f"seed={seed}", f"data.evidence={kind}", f"data.masks={share}", f"trainer.max_steps={steps}"]
+    own = ["recipe=mixed", f"seed={seed}", f"data.evidence={kind}", f"data.mask_share={share}", f"trainer.max_steps={steps}"]
     return figures_of(f"{kind}, masks {share:g}, seed {seed}", [*own, *words], folder)["val/miou"]
 
 

@@ -88,10 +88,12 @@ def setting() -> str:
 def cell(values: Sequence[float]) -> str:
     """The mean over the seeds, with half the distance of the best from the worst.
 
-    >>> cell([0.5, 0.7])
-    '0.600 ± 0.100'
+    >>> cell([0.5, 0.7]), cell([0.5]), cell([])
+    ('0.600 ± 0.100', '0.500', '-')
     """
-    return f"{mean(values):.3f} ± {(max(values) - min(values)) / 2:.3f}" if values else "-"
+    if not values:
+        return "-"
+    return f"{mean(values):.3f}" + (f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else "")
 
 
 def picture(panels: Sequence[Panel]) -> str:

@@ -69,7 +69,7 @@ def batches(data: WeakData, epoch: int = 0) -> list[Any]:
 
 
 def test_half_of_an_epoch_comes_from_the_few_masks() -> None:
-    data = Toy(train=20, val=1, size=32, masks=0.1, shares=Shares(masks=0.5), batch_size=4)
+    data = Toy(train=20, val=1, size=32, mask_share=0.1, shares=Shares(masks=0.5), batch_size=4)
     for epoch in range(3):
         ids = [id for batch in batches(data, epoch) for id in batch.ids]
         assert len(ids) == 20
@@ -77,7 +77,7 @@ def test_half_of_an_epoch_comes_from_the_few_masks() -> None:
 
 
 def test_an_image_that_comes_again_is_augmented_anew() -> None:
-    data = Toy(train=10, val=1, size=32, masks=0.1, shares=Shares(masks=0.8), batch_size=10)
+    data = Toy(train=10, val=1, size=32, mask_share=0.1, shares=Shares(masks=0.8), batch_size=10)
     (masked,) = data.masked
     (batch,) = batches(data)
     seen = {image.numpy().tobytes() for id, image in zip(batch.ids, batch.image, strict=True) if id == f"toy-{masked:05d}"}

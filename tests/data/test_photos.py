@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.data.layouts import photo, text, voc
 from tests.small import TinyNet, trainer
@@ -87,3 +88,24 @@ def test_the_background_comes_first_and_names_are_their_own() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             with_background(wrong)
+
+
+def test_a_share_of_the_training_images_has_masks_instead(tmp_path: Path) -> None:
+    def masked(share: float, **more: Any) -> list[str]:
+        data = VOC(voc(tmp_path), classes_used=["cat", "dog"], others="background", mask_share=share, **more)
+        kinds = [data.kind(index) for index in range(len(data))]
+        assert set(kinds) <= {"masks", "boxes"}
+        assert kinds[2:] == ["boxes", "boxes"]
+        return [entry.id for entry, kind in zip(data.entries, kinds, strict=True) if kind == "masks"]
+
+    everything = ["2007_000001", "2007_000002"]
+    assert masked(0) == []
+    assert masked(1) == everything
+    assert len(masked(0.1)) == 1
+    assert {tuple(masked(0.5, annotation_seed=seed)) for seed in range(8)} == {(id,) for id in everything}
+    evidence, truth = VOC(voc(tmp_path), classes_used=["cat", "dog"], others="background", mask_share=1).sample(0)
+    assert truth is not None
+    assert torch.equal(evidence.marks, truth)
+    assert (evidence.boxes, evidence.tags) == (None, None)
+    with pytest.raises(ValueError, match="mask_share should lie from 0 to 1, a part of the training images, but it is 2"):
+        Photos(mask_share=2)

@@ -81,7 +81,7 @@ def test_ids_and_split():
 
 @pytest.mark.parametrize("evidence", ["boxes", "tags"])
 def test_a_part_of_the_training_images_has_masks_and_the_others_are_as_before(evidence):
-    plain, some = small(train=20, evidence=evidence), small(train=20, evidence=evidence, masks=0.25)
+    plain, some = small(train=20, evidence=evidence), small(train=20, evidence=evidence, mask_share=0.25)
     assert len(some.masked) == 5
     for index in range(len(plain)):
         (before, _), (now, truth) = plain.sample(index), some.sample(index)
@@ -95,11 +95,11 @@ def test_a_part_of_the_training_images_has_masks_and_the_others_are_as_before(ev
 
 
 def test_masks_of_a_small_part_are_among_those_of_a_larger_one():
-    parts = [small(train=200, masks=masks).masked for masks in (0.0, 0.001, 0.05, 0.1, 0.5, 1)]
+    parts = [small(train=200, mask_share=share).masked for share in (0.0, 0.001, 0.05, 0.1, 0.5, 1)]
     assert [len(part) for part in parts] == [0, 1, 10, 20, 100, 200]
     assert all(less < more for less, more in itertools.pairwise(parts))
-    assert parts[3] == small(train=200, masks=0.1, evidence="tags", batch_size=2).masked
-    assert parts[3] != small(train=200, masks=0.1, drawing_seed=1).masked
+    assert parts[3] == small(train=200, mask_share=0.1, evidence="tags", batch_size=2).masked
+    assert parts[3] != small(train=200, mask_share=0.1, drawing_seed=1).masked
     assert max(parts[3]) > 100
 
 
@@ -139,8 +139,8 @@ def test_pickles_small_and_goes_on_as_before():
         ({"val": -1}, "val of the toy set should be at least 0, but it is -1"),
         ({"size": 8}, "size of the toy set should be at least 32, but it is 8"),
         ({"drawing_seed": -1}, "drawing_seed of the toy set should be at least 0, but it is -1"),
-        ({"masks": 1.5}, "masks of the toy set should lie from 0 to 1, a part of the training images, but it is 1.5"),
-        ({"masks": float("nan")}, "masks of the toy set should lie from 0 to 1"),
+        ({"mask_share": 1.5}, "mask_share should lie from 0 to 1, a part of the training images, but it is 1.5"),
+        ({"mask_share": float("nan")}, "mask_share should lie from 0 to 1"),
         ({"evidence": "box"}, "one of masks, boxes, points, scribbles, tags, but it is box"),
     ],
 )

@@ -15,6 +15,7 @@ from weakseg.data.derive import large_of, tags_of
 from weakseg.data.formats.base import Annotation, FormatError, Kind, Place, noting
 from weakseg.data.formats.evidence import check_shape, to_evidence
 from weakseg.data.formats.images import read_image, read_mask
+from weakseg.data.loader import shuffled
 from weakseg.data.naming import Naming, Others, check_others
 from weakseg.data.shrinking import shrink
 from weakseg.evidence import Evidence
@@ -65,6 +66,8 @@ class Photos(WeakData):
         simulated: whether evidence is made from the masks, as a person would have given it, instead of read from annotation files.
         annotation_seed: another number makes other simulated points and scribbles.
         annotator: how careful somebody is whose annotations are simulated, and how much they draw.
+        mask_share: which part of the training images, at least one if it is not 0, has masks instead of what is annotated otherwise. Those
+            of a small part are also among those of a larger one.
     """
 
     line_width: float = 3
@@ -77,6 +80,7 @@ class Photos(WeakData):
         simulated: bool = False,
         annotation_seed: int = 0,
         annotator: Annotator = CAREFUL,
+        mask_share: float = 0.0,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
@@ -84,9 +88,13 @@ class Photos(WeakData):
             raise ValueError(f"long_side should be a number of pixels, at least 1, or null for images as they are, but it is {long_side}")
         if annotation_seed < 0:
             raise ValueError(f"annotation_seed should be at least 0, but it is {annotation_seed}")
+        if not 0 <= mask_share <= 1:
+            raise ValueError(f"mask_share should lie from 0 to 1, a part of the training images, but it is {mask_share}")
         check_others(others)
         self.long_side, self.others, self.simulated = long_side, others, simulated
-        self.annotation_seed, self.annotator = annotation_seed, annotator
+        self.annotation_seed, self.annotator, self.mask_share = annotation_seed, annotator, mask_share
+        self.masked: frozenset[str] = frozenset()
+        """the images that have their mask instead of what is annotated otherwise"""
         self.problems: list[FormatError] = []
         """what was wrong when the files were listed"""
         self.entries: list[Entry] = []
@@ -99,6 +107,8 @@ class Photos(WeakData):
         """The classes, the images that are trained on, and those that are only measured on."""
         self.entries, self.naming, self.classes = [*train, *val], naming, naming.classes
         self.validation = range(len(train), len(self.entries))
+        chosen = shuffled(len(train), self.annotation_seed)[: max(1, round(self.mask_share * len(train)))] if self.mask_share else []
+        self.masked = frozenset(train[place].id for place in chosen)
         if not self.entries:
             raise ValueError("; ".join(["there is no image in the data set", *map(str, self.problems[:TOLD])]))
         for id, count in Counter(entry.id for entry in self.entries).items():
@@ -164,12 +174,13 @@ class Photos(WeakData):
         return None
 
     def _evidence(self, entry: Entry, annotation: Annotation | None, image: Tensor, truth: Tensor | None) -> tuple[Evidence, Tensor | None]:
-        from_truth = self.evidence is not None and (self.simulated or (self.evidence == "masks" and annotation is None))
+        asked, masked = self.evidence, entry.id in self.masked
+        from_truth = masked or (asked is not None and (self.simulated or (asked == "masks" and annotation is None)))
         evidence = Evidence(entry.id, image)
         if annotation is not None and not from_truth:
-            evidence = self._made(annotation, image, self.evidence)._replace(id=entry.id)
+            evidence = self._made(annotation, image, asked)._replace(id=entry.id)
         if truth is not None and self.tags_of_masks and not from_truth:
-            large = large_of(truth, len(self.classes)) if self.evidence in ("boxes", "tags") else None
+            large = large_of(truth, len(self.classes)) if asked in ("boxes", "tags") else None
             evidence = evidence._replace(tags=tags_of(truth, len(self.classes)), large=large)
         evidence, truth = shrink(evidence, truth, self.long_side)
         if from_truth:
@@ -177,7 +188,8 @@ class Photos(WeakData):
                 raise FormatError(Place(str(entry.image), entry.id), "the mask that evidence is made from", "there", "missing")
             objects, labels = self.objects(entry, truth)
             stream = stream_of(entry.id, self.annotation_seed)
-            made = self.annotator.annotate(self.evidence or "masks", truth, objects, labels, len(self.classes), stream)
+            kind = "masks" if masked else asked or "masks"
+            made = self.annotator.annotate(kind, truth, objects, labels, len(self.classes), stream)
             fields = {**evidence._asdict(), **made}
             evidence = Evidence(**fields)
         return evidence, truth

@@ -27,7 +27,7 @@ class Toy(WeakData):
         evidence: what is annotated, and nothing else is given: masks (marks on every pixel), boxes (boxes, tags, large),
             points (marks and tags), scribbles (marks and tags) or tags (tags, large).
         drawing_seed: another number draws other images.
-        masks: which part of the training images, at least one if it is not 0, has masks instead of `evidence`. Those of a small part
+        mask_share: which part of the training images, at least one if it is not 0, has masks instead of `evidence`. Those of a small part
             are also among those of a larger one.
         annotator: how careful somebody is who annotates, and how much they draw.
     """
@@ -41,7 +41,7 @@ class Toy(WeakData):
         size: int = 112,
         evidence: Asked = "boxes",
         drawing_seed: int = 0,
-        masks: float = 0.0,
+        mask_share: float = 0.0,
         annotator: Annotator = CAREFUL,
         **loading: Any,
     ) -> None:
@@ -50,10 +50,10 @@ class Toy(WeakData):
             if value < least:
                 raise ValueError(f"{name} of the toy set should be at least {least}, but it is {value}")
         check_asked(evidence)
-        if not 0 <= masks <= 1:
-            raise ValueError(f"masks of the toy set should lie from 0 to 1, a part of the training images, but it is {masks}")
+        if not 0 <= mask_share <= 1:
+            raise ValueError(f"mask_share should lie from 0 to 1, a part of the training images, but it is {mask_share}")
         self.size, self.evidence, self.drawing_seed, self.annotator = size, evidence, drawing_seed, annotator
-        self.masked = frozenset(shuffled(train, drawing_seed)[: max(1, round(masks * train))] if masks else [])
+        self.masked = frozenset(shuffled(train, drawing_seed)[: max(1, round(mask_share * train))] if mask_share else [])
         self.images = train + val
         self.validation = range(train, self.images)
         self._drawn: dict[int, tuple[Evidence, Tensor]] = {}

@@ -1,0 +1,219 @@
+"""How much accuracy cheap annotation costs: every kind of it on one data set, beside full masks. One table and one picture.
+
+    python benchmarks/label_efficiency.py                                   the toy set, three seeds
+    python benchmarks/label_efficiency.py --only full,boxes --seeds 1       a quick look at two of METHODS
+    python benchmarks/label_efficiency.py @benchmarks/animals.txt data.root=VOCdevkit network.weights=mobilenet_v2.pth
+    python benchmarks/label_efficiency.py data=folder data.masks=masks scribbles,points:data.simulated=true
+
+Words go to every run, as on the command line of weakseg.fit; with names of methods and a colon in front, to these alone. @file reads
+words from a file, one per line, and passes over lines that begin with #. The data set must have masks: `full` learns them, and all are
+measured on those of the images held out.
+
+All methods start from the same weights (one file per seed) and make the same number of steps; what they are told differs by the recipe,
+the evidence and these words, nothing else. Nothing here looks at a mask to choose anything: figures are of the last weights of each run,
+and target quality is measured after the fact. Weights that were trained on masks would make the comparison pointless and are refused.
+
+Finished runs are kept: a second call goes on where the first was stopped, and two at once in one folder share the work with --only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from efficiency_chart import Dot, efficiency_chart
+from sweep import Figures, cell, figures_of, setting
+
+from weakseg.files import write_whole
+from weakseg.networks.weights import read_weights
+from weakseg.recipe import Recipe, build_section, check, load
+
+SECONDS = {"masks": 239.7, "boxes": 39.6, "scribbles": 34.9, "points": 22.1, "tags": 20.0}
+SOURCES = """Seconds are published means per image of PASCAL VOC, not measured here: tags 20.0, points 22.1, scribbles 34.9 and masks 239.7
+from Bearman and others ("What's the Point", ECCV 2016); boxes are the tags and 7 s for each of an image's 2.8 objects (Papadopoulos and
+others, "Extreme clicking", ICCV 2017). Change them with --seconds. Target mIoU is measured where targets have an opinion, which is on few
+pixels with points."""
+
+
+class Method(NamedTuple):
+    """A recipe, what is annotated for it, and the words it needs beyond those of all."""
+
+    recipe: str
+    evidence: str
+    words: tuple[str, ...] = ()
+    masks: float = 0.0
+    """on which share of the images masks are drawn instead"""
+
+    def seconds(self, costs: Mapping[str, float]) -> float:
+        """Of annotation, per image."""
+        return self.masks * costs["masks"] + (1 - self.masks) * costs[self.evidence]
+
+
+WHOLE = ("data.crop=null",)  # tags say nothing of a part of an image
+METHODS = (
+    Method("full", "masks"),
+    Method("boxes_rect", "boxes"),
+    Method("boxes", "boxes"),
+    Method("boxes_em", "boxes"),
+    Method("scribbles", "scribbles"),
+    Method("scribbles_crf", "scribbles"),
+    Method("points", "points"),
+    Method("tags", "tags", WHOLE),
+    Method("tags_em", "tags", WHOLE),
+    Method("tags_ccnn", "tags", WHOLE),
+    Method("mixed", "boxes", ("data.mask_share=0.1",), masks=0.1),
+)
+NAMES = [method.recipe for method in METHODS]
+
+
+def own_words(words: Sequence[str], recipe: str) -> list[str]:
+    """The words that a method gets.
+
+    >>> own_words(["seed=1", "tags,points:data.crop=null"], "points")
+    ['seed=1', 'data.crop=null']
+    >>> own_words(["seed=1", "tags,points:data.crop=null"], "full")
+    ['seed=1']
+    """
+    chosen = []
+    for word in words:
+        names, colon, rest = word.partition(":")
+        special = bool(colon) and "=" not in names
+        if special and (unknown := set(names.split(",")) - set(NAMES)):
+            raise SystemExit(f"{word}: {sorted(unknown)[0]} is no method; they are {', '.join(NAMES)}")
+        if not special:
+            chosen.append(word)
+        elif recipe in names.split(","):
+            chosen.append(rest)
+    return chosen
+
+
+def complete(method: Method, words: Sequence[str], seed: int) -> list[str]:
+    """The words of one run."""
+    data = [word for word in words if word.partition("=")[0] == "data"]  # choosing a data set forgets what was said of the one before
+    others = [word for word in own_words(words, method.recipe) if word not in data]
+    return [f"recipe={method.recipe}", *data, f"data.evidence={method.evidence}", *method.words, *others, f"seed={seed}"]
+
+
+def build(words: Sequence[str]) -> tuple[Recipe, Any, torch.nn.Module]:
+    """A recipe, its data set and its network."""
+    recipe = load(words)
+    check(recipe)
+    pl.seed_everything(recipe.seed, verbose=False)
+    data: Any = build_section(recipe, "data")
+    network: Any = build_section(recipe, "network", classes=len(data.classes))
+    return recipe, data, network
+
+
+def provenance(recipe: Recipe, allowed: bool) -> str:
+    """Where the weights come from that training starts with. Weights that have seen masks stop everything."""
+    if recipe.init_from:
+        if not allowed:
+            raise SystemExit(
+                f"init_from={recipe.init_from} is a segmentation network: it has been trained on masks or on something made of them, and "
+                "every figure would profit; leave it out, or say --weights-from-masks"
+            )
+        return f"a segmentation network, {recipe.init_from}: the figures do not show what annotation is worth"
+    weights = recipe.sections.get("network", {}).get("weights")
+    if weights is None:
+        return "random"
+    if str(weights) == "imagenet":
+        return "ImageNet classification, as the library of the encoder has them"
+    path = Path(weights)
+    state = read_weights(path)
+    state = state.get("state_dict", state)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    classifier = [tensor for name, tensor in state.items() if name.startswith(("fc.", "classifier.")) and tensor.ndim == 2]
+    if classifier:
+        return f"{path.name} (sha256 {digest}): an image classifier of {classifier[-1].shape[0]} classes"
+    return f"{path.name} (sha256 {digest}): an encoder without its classifier; nobody can tell from it what it was trained on"
+
+
+def initial_weights(recipe: Recipe, network: torch.nn.Module, folder: Path) -> Path:
+    """The network as it is before training, in a file that every method starts from."""
+    path = folder / f"initial-{recipe.seed}.pt"
+    state = recipe.init_from and read_weights(Path(recipe.init_from))["state_dict"]
+    state = state or {f"network.{name}": value for name, value in network.state_dict().items()}
+    if path.is_file():
+        kept = read_weights(path)["state_dict"]
+        if kept.keys() != state.keys() or not all(torch.equal(kept[name], state[name]) for name in state):
+            raise SystemExit(f"{path} belongs to another network, other weights or another version; take another --folder")
+        return path
+    torch.save({"state_dict": state}, path)
+    return path
+
+
+def table(results: Mapping[Method, Sequence[Figures]], images: int, costs: Mapping[str, float]) -> str:
+    """Means over the seeds, with half the distance of the best from the worst, as markdown."""
+    full = next((mean(each["val/miou"] for each in figures) for method, figures in results.items() if method.recipe == "full"), None)
+    head = ["recipe", "annotation", "val mIoU", "ratio to full", "target mIoU", "seconds per image", f"hours for {images} images"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for method, figures in results.items():
+        scores = [each["val/miou"] for each in figures]
+        kind = f"{method.evidence}, masks on {method.masks:.0%}" if method.masks else method.evidence
+        seconds = method.seconds(costs)
+        cells = [
+            f"`{method.recipe}`",
+            kind,
+            cell(scores),
+            "-" if full is None else f"{mean(scores) / full:.3f}",
+            cell([each["label/miou"] for each in figures if "label/miou" in each]),
+            f"{seconds:.1f}",
+            f"{seconds * images / 3600:.1f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@")
+    parser.convert_arg_line_to_args = lambda line: [line] if line and not line.startswith("#") else []  # type: ignore[method-assign]
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--seeds", default="3", help="how many, or which ones, such as 1,2,5")
+    parser.add_argument("--only", default=",".join(NAMES), help="these methods, such as full,boxes")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/efficiency"), help="for everything; take a new one after a change of the code"
+    )
+    parser.add_argument("--seconds", default="", help="of annotation per image, such as boxes=12,tags=3")
+    parser.add_argument("--weights-from-masks", action="store_true", help="start from a network that was trained on masks all the same")
+    arguments = parser.parse_intermixed_args()
+    chosen, given = arguments.only.split(","), dict(pair.split("=") for pair in arguments.seconds.split(",") if pair)
+    if unknown := sorted(set(chosen) - set(NAMES)) + sorted(set(given) - set(SECONDS)):
+        parser.error(f"{unknown[0]} is neither a method ({', '.join(NAMES)}) nor a kind of annotation ({', '.join(SECONDS)})")
+    costs = SECONDS | {kind: float(seconds) for kind, seconds in given.items()}
+    seeds = list(range(int(arguments.seeds))) if arguments.seeds.isdigit() else [int(seed) for seed in arguments.seeds.split(",")]
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    starts = {}
+    for seed in seeds:
+        recipe, data, network = build(complete(METHODS[0], arguments.words, seed))
+        origin = provenance(recipe, arguments.weights_from_masks)
+        starts[seed] = initial_weights(recipe, network, arguments.folder)
+    images = len(data.training)
+    about = (
+        f"{setting()}; {images} training images, {len(data.validation)} measured on; {recipe.sections['trainer'].get('max_steps')} steps, "
+        f"seeds {', '.join(map(str, seeds))}; initial weights: {origin}"
+    )
+    print(about, flush=True)
+    results: dict[Method, list[Figures]] = {}
+    for method in METHODS:
+        if method.recipe in chosen:
+            for seed in seeds:
+                words = [*complete(method, arguments.words, seed), f"init_from={starts[seed]}"]
+                results.setdefault(method, []).append(figures_of(f"{method.recipe}, seed {seed}", words, arguments.folder))
+            text = f"{table(results, images, costs)}\n\n{about}\n\n{SOURCES}\n"
+            write_whole(arguments.folder / "label_efficiency.md", text.encode())
+            dots = [
+                Dot(each.recipe, each.seconds(costs) * images / 3600, [figures["val/miou"] for figures in own])
+                for each, own in results.items()
+            ]
+            write_whole(arguments.folder / "label_efficiency.svg", efficiency_chart(dots).encode())
+    print(f"\n{text}\ntable and picture: {arguments.folder}")
+
+
+if __name__ == "__main__":
+    main()
