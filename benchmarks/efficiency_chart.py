@@ -66,7 +66,7 @@ def efficiency_chart(dots: Sequence[Dot]) -> str:
     for dot in sorted(dots, key=lambda each: -mean(each.scores)):
         across, up = x(dot.hours), y(mean(dot.scores))
         low, high = y(min(dot.scores)), y(max(dot.scores))
-        line = max([up + 4, *(place + APART for column, place in taken if abs(column - across) < 1)])
+        line = max([up + 4, *(place + APART for column, place in taken if abs(column - across) < 95)])
         taken.append((across, line))
         parts.append(
             f'<line class="spread" x1="{across:.1f}" x2="{across:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
