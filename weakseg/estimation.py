@@ -48,22 +48,25 @@ def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) 
     try:
         with torch.no_grad():
             target = strategy.estimate(job.evidence, job.prediction)
-        store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes))
+        store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes, strategy.makes_masks))
     except Exception as error:  # the user's code may raise anything: it is reported with the image's name
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Failure(job.evidence.id, f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}, line {where.lineno})")
     return None
 
 
-def checked_target(target: Tensor, evidence: Evidence, classes: int) -> Tensor:
+def checked_target(target: Tensor, evidence: Evidence, classes: int, masks: bool = False) -> Tensor:
     """The target if it is what `Strategy.estimate` promises; a ValueError otherwise."""
     height, width = evidence.image.shape[-2:]
-    expected = f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
+    boxes = 0 if evidence.boxes is None else len(evidence.boxes)
+    expected = f"bool [{boxes},{height},{width}]" if masks else f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
     if not isinstance(target, Tensor):
         raise TypeError(f"estimate should return {expected}, but it returned {type(target).__name__}")
+    if masks and target.dtype == torch.bool and target.shape == (boxes, height, width):
+        return target
     hard = target.dtype == torch.uint8 and target.shape == (height, width)
     soft = target.is_floating_point() and target.shape == (classes, height, width)
-    if not (hard or soft):
+    if masks or not (hard or soft):
         raise ValueError(f"estimate should return {expected}, but it returned {str(target.dtype)[6:]} {list(target.shape)}")
     if hard and bool(((target >= classes) & (target != IGNORE)).any()):
         wrong = sorted(set(target[(target >= classes) & (target != IGNORE)].tolist()))

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from weakseg.data.base import WeakData
-from weakseg.data.derive import boxes_of, large_of, points_of, scribbles_of, tags_of
+from weakseg.data.derive import boxes_of, instances_of, large_of, points_of, scribbles_of, tags_of
 from weakseg.data.drawing import CLASSES, Scene, draw_scene
 from weakseg.data.loader import shuffled
-from weakseg.evidence import Evidence
+from weakseg.evidence import Evidence, Instances
 
-Annotation = Literal["masks", "boxes", "points", "scribbles", "tags"]
+Annotation = Literal["masks", "boxes", "instances", "points", "scribbles", "tags"]
 REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw them again
 
 
@@ -26,7 +26,8 @@ class Toy(WeakData):
         val: how many further images are measured on.
         size: side of the square images in pixels.
         evidence: what is annotated, and nothing else is given: masks (marks on every pixel), boxes (boxes, tags, large),
-            points (marks and tags), scribbles (marks and tags) or tags (tags, large).
+            instances (as boxes, and the mask of the object in each box), points (marks and tags), scribbles (marks and tags) or
+            tags (tags, large).
         drawing_seed: another number draws other images.
         masks: which part of the training images, at least one if it is not 0, has masks instead of `evidence`. Those of a small part
             are also among those of a larger one.
@@ -56,7 +57,7 @@ class Toy(WeakData):
         self.masked = frozenset(shuffled(train, drawing_seed)[: max(1, round(masks * train))] if masks else [])
         self.images = train + val
         self.validation = range(train, self.images)
-        self._drawn: dict[int, tuple[Evidence, Tensor]] = {}
+        self._drawn: dict[int, tuple[tuple[Evidence, Tensor], Instances]] = {}
 
     def __len__(self) -> int:
         return self.images
@@ -69,16 +70,22 @@ class Toy(WeakData):
             if len(self._drawn) >= REMEMBERED:
                 self._drawn.pop(next(iter(self._drawn)))
             self._drawn[index] = self._draw(index)
-        return self._drawn[index]
+        return self._drawn[index][0]
 
-    def _draw(self, index: int) -> tuple[Evidence, Tensor]:
+    def true_instances(self, index: int) -> Instances:
+        """The drawn objects of an image, one by one."""
+        self.sample(index)
+        return self._drawn[index][1]
+
+    def _draw(self, index: int) -> tuple[tuple[Evidence, Tensor], Instances]:
         scene = draw_scene(np.random.default_rng([self.drawing_seed, index]), self.size)
         image = torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()
         truth = torch.from_numpy(scene.truth)
         # a stream of its own: which evidence is asked for must not change the picture
         kind = "masks" if index in self.masked else self.evidence
         annotated = self._annotate(kind, scene, truth, np.random.default_rng([self.drawing_seed, index, 1]))
-        return Evidence(f"toy-{index:05d}", image, **annotated), truth
+        objects = instances_of(torch.from_numpy(scene.instances), scene.classes)
+        return (Evidence(f"toy-{index:05d}", image, **annotated), truth), objects
 
     def _annotate(self, kind: Annotation, scene: Scene, truth: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """What a person who is asked for this kind of evidence, and no other, would have given."""
@@ -89,6 +96,10 @@ class Toy(WeakData):
             case "boxes":
                 boxes, labels = boxes_of(instances, scene.classes)
                 return {"tags": tags_of(truth, count), "boxes": boxes, "box_classes": labels, "large": large_of(truth, count)}
+            case "instances":
+                objects = instances_of(instances, scene.classes)
+                boxed = self._annotate("boxes", scene, truth, rng)
+                return {**boxed, "box_masks": objects.masks}
             case "points":
                 return {"tags": tags_of(truth, count), "marks": points_of(truth, instances, rng)}
             case "scribbles":
