@@ -112,3 +112,12 @@ def test_an_impossible_truth_is_named(truth: Any, message: str) -> None:
         Evidence("cat", IMAGE).check_truth(truth, 3)
     Evidence("cat", IMAGE).check_truth(torch.full((4, 6), 255, dtype=torch.uint8), 3)
     Evidence("cat", IMAGE).check_truth(None, 3)
+
+
+def test_masks_of_boxes_belong_to_boxes() -> None:
+    image, box, label = torch.zeros(3, 4, 6, dtype=torch.uint8), torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([1])
+    Evidence("a", image, boxes=box, box_classes=label, box_masks=torch.zeros(1, 4, 6, dtype=torch.bool)).check(2)
+    with pytest.raises(ValueError, match=r"box_masks should be bool \[1,4,6\], one per box, but it is bool \[2, 4, 6\]"):
+        Evidence("a", image, boxes=box, box_classes=label, box_masks=torch.zeros(2, 4, 6, dtype=torch.bool)).check(2)
+    with pytest.raises(ValueError, match=r"box_masks should be bool \[0,4,6\], one per box"):
+        Evidence("a", image, box_masks=torch.zeros(1, 4, 6, dtype=torch.bool)).check(2)

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import pytorch_lightning as pl
 import torch
 
 import weakseg
+from tests.small import TinyNet
 from weakseg.data.toy import Toy
 from weakseg.evidence import Batch
 from weakseg.files import only_user
 from weakseg.fit import main
+from weakseg.inference import Inference
 from weakseg.recipe import list_recipes
 from weakseg.run import load
 from weakseg.strategies import BoxesCRF
@@ -130,6 +133,39 @@ def test_a_trained_network_predicts_again() -> None:
     image = Toy(train=6, val=3, size=32).sample(7)[0].image
     assert segmenter.predict(image).probs.shape == (5, 32, 32)
     assert all(torch.equal(value, weights(run)[name]) for name, value in segmenter.state_dict().items())
+
+
+def test_how_a_trained_network_is_asked_is_in_its_recipe() -> None:
+    run = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1", "predict.flip=true", "predict.window=16", "predict.validation=true"])
+    image = torch.randint(0, 256, (3, 24, 40), dtype=torch.uint8)
+    segmenter = load(run)
+    assert segmenter.inference == Inference(flip=True, window=16, validation=True)
+    asked = load(run, inference=Inference(scales=(0.5, 1)))
+    assert torch.equal(asked.predict(image, plain=True).probs, segmenter.predict(image, plain=True).probs)
+    assert not torch.equal(asked.predict(image).probs, segmenter.predict(image).probs)
+
+
+class Dilated(TinyNet):
+    """With a convolution that reaches 30 pixels far."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__(classes)
+        self.encoder.append(torch.nn.Conv2d(8, 8, 3, padding=30, dilation=30))
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [([], "32x32"), (["data.crop=24"], "24x24"), (["data.crop=96"], None)],
+)
+def test_dilation_beyond_the_crop_is_warned_of(words: list[str], size: str | None) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        main(["recipe=full", *SMALL, f"network={__name__}.Dilated", "trainer.max_steps=1", *words])
+    found = [str(warning.message) for warning in caught if "dilation is too much" in str(warning.message)]
+    assert len(found) == (size is not None)
+    assert all(
+        f"with images of {size} dilation is too much for 1 layers; encoder.4: of its 3x3 weights at rate 30" in text for text in found
+    )
 
 
 def test_init_from_starts_a_new_run_from_weights() -> None:

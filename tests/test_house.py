@@ -17,8 +17,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = "everything above"
 
-# One row per room, downhill: a row names rooms further up only, and with them comes whatever those may import.
-# "data.store" is a room of its own inside data.
+# One row per room, downhill: a row names rooms further up only, and with them comes whatever those may import. data.store is its own.
 ROOMS = {
     **dict.fromkeys(["lazy", "files", "fingerprint", "ranks", "timing", "curves", "grammar"], ""),  # the ground: nothing of weakseg
     "progress": "ranks",
@@ -26,21 +25,22 @@ ROOMS = {
     "evidence": "",
     "functional": "evidence",
     "networks": "functional lazy",
-    "strategy": "functional",
+    **dict.fromkeys(["strategy", "inference", "summary"], "functional"),
     "scratch": "files",
     "strategies": "strategy scratch fingerprint lazy",
     "data.store": "files fingerprint",
-    "data": "evidence data.store lazy",
+    "data": "functional data.store lazy",
     "optimizers": "lazy",
-    "segmenter": "strategy optimizers ranks",
+    "outputs": "strategy",
+    "segmenter": "inference outputs optimizers ranks",
     "quality": "functional ranks",
     "watch": "segmenter",
     "estimation": "strategy data.store progress",
     "learning": "estimation scratch fingerprint",
     "survey": "estimation data fingerprint progress",
     "rounds": "segmenter quality survey learning",
+    "instances": "rounds",
     "checkpoints": "files ranks",
-    "summary": "functional",
     "pictures": "functional files",
     "doctor": "data progress",
     "contact_sheet": "data pictures",

@@ -15,6 +15,10 @@ from PIL import Image
 
 from tests.small import TinyNet
 from weakseg.functional.crf import DenseCRF
+from weakseg.networks import NAMES, DeepLabV1, FCN32s
+from weakseg.networks.gridding import check_dilation
+from weakseg.recipe import build_section
+from weakseg.recipe import load as load_recipe
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "explanation" / "dense-crf.md").read_text()
@@ -145,3 +149,70 @@ def test_the_python_of_the_pages_runs(tmp_path: Path) -> None:
     assert names["marks"].shape == (20, 30)
     assert (names["marks"][3, 10], names["marks"][0, 0]) == (1, 0)
     assert (names["marks"] != 255).sum() == 2
+
+
+# the page about the networks ---------------------------------------------------------------------------------------------------------
+
+FAMILY_PAGE = (DOCS / "explanation" / "networks.md").read_text()
+FAMILY = [name for name in NAMES if name != "maskrcnn"]
+"""what has a figure; instances are another family"""
+
+
+@pytest.fixture(scope="module")
+def family() -> dict[str, Any]:
+    return runpy.run_path(str(DOCS / "draw_networks.py"))
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_page_says_what_is_measured_on_the_network(family: dict[str, Any], name: str) -> None:
+    assert family["with_figure"](FAMILY_PAGE, name) == FAMILY_PAGE, "run python docs/draw_networks.py"
+    assert family["with_row"](FAMILY_PAGE, name) == FAMILY_PAGE, "run python docs/draw_networks.py"
+
+
+def test_a_figure_is_measured_and_not_typed(family: dict[str, Any]) -> None:
+    thin = FCN32s(classes=5, width=1 / 8, output_stride=16).eval()
+    drawn = family["measure"](thin, ["image", "encoder.features[24:31]", "encoder.fc.0.fc6", "head", "@"])
+    assert drawn == {
+        "image": ["3 /1"],
+        "encoder.features[24:31]": ["64 /16"],
+        "encoder.fc.0.fc6": ["512 /16", "7x7", "rate 2"],
+        "head": ["5 /16", "1x1"],
+        "@": ["5 /16"],
+    }
+
+
+def test_the_least_crop_of_the_page_is_where_the_warning_ends() -> None:
+    least = int(re.search(r"^\| \[`deeplabv1`\].* (\d+) \|$", FAMILY_PAGE, re.MULTILINE)[1])  # type: ignore[index]
+    network = DeepLabV1(classes=2, width=1 / 16)
+    assert not check_dilation(network, (least, least))
+    assert check_dilation(network, (least - 8, least - 8))
+
+
+def test_the_tree_is_the_one_that_is_drawn_and_has_every_network(family: dict[str, Any]) -> None:
+    drawn = family["tree"]()
+    assert (DOCS / "explanation" / "networks.svg").read_text() == drawn, "run python docs/draw_networks.py"
+    assert sorted(re.findall(r'class="name">(\w+)<', drawn)) == sorted(FAMILY)
+
+
+def commands(page: str) -> set[str]:
+    """Every `network=name` with its keys; keys that stand alone in the part about a network are keys of that one."""
+    found = set(re.findall(r"(network=\w+(?: network\.[^\s`)]+)*)", page))
+    for part in page.split("\n### ")[1:]:
+        name, text = part.split("\n## ")[0].split("\n", 1)
+        found |= {f"network={name} {words}" for words in re.findall(r"`(network\.\w+=[^`]+)`", text)}
+    return found
+
+
+def test_every_command_of_the_page_makes_a_network() -> None:
+    found = commands(FAMILY_PAGE)
+    assert len(found) > 20
+    for words in found:
+        recipe = load_recipe(["recipe=boxes", *words.split()])
+        with torch.device("meta"):
+            build_section(recipe, "network", classes=2)
+
+
+def test_the_python_of_the_page_about_networks_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    [block] = re.findall(r"```python\n(.*?)```", FAMILY_PAGE, re.DOTALL)
+    exec(block.replace("0.125", "1 / 64"), {})
+    assert "head" in capsys.readouterr().out

@@ -51,7 +51,7 @@ class Dashboard(Callback):
         count = min(self.images, len(data.validation))
         indices = [data.validation[place * len(data.validation) // count] for place in range(count)]
         samples = [data.sample(index) for index in indices]
-        predictions = [segmenter.predict(evidence.image) for evidence, _ in samples]
+        predictions = [segmenter.predict(evidence.image, plain=True) for evidence, _ in samples]
         if round != self._round:
             asked = self._before or predictions
             self._targets = [make_target(segmenter, evidence, asked[place], round) for place, (evidence, _) in enumerate(samples)]
@@ -65,7 +65,7 @@ class Dashboard(Callback):
 
 def make_case(segmenter: Segmenter, evidence: Evidence, truth: Tensor | None, round: int, score: float | None = None) -> Case:
     """A validation image with what the network says of it, and the target that its evidence would get in this round."""
-    prediction = segmenter.predict(evidence.image)
+    prediction = segmenter.predict(evidence.image, plain=True)
     return Case(evidence, make_target(segmenter, evidence, prediction, round), _likeliest(prediction), truth, score)
 
 
@@ -76,7 +76,7 @@ def make_target(segmenter: Segmenter, evidence: Evidence, prediction: Prediction
         return None
     try:
         with torch.no_grad():
-            return harden(strategy.estimate(evidence, prediction if round else None))
+            return harden(strategy.estimate(evidence, prediction if round else None), evidence.box_classes)
     except Exception as error:  # no training depends on this image: a picture less is better than a run less
         warnings.warn(f"no target to show for image {evidence.id}: {type(error).__name__}: {error}", stacklevel=2)
         return None

@@ -70,7 +70,7 @@ def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) 
         strategy.forget_shown()
         with torch.no_grad():
             target = strategy.estimate(job.evidence, job.prediction)
-        store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes))
+        store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes, strategy.makes_masks))
         figures = {} if strategy.shown is None else {name: float(figure) for name, figure in strategy.shown.figures.items()}
     except Exception as error:  # the user's code may raise anything: it is reported with the image's name
         return failure(job.evidence.id, error)
@@ -87,15 +87,18 @@ def mean_figures(done: Iterable[Done]) -> dict[str, float]:
     return {f"estimate/{name}": sum(values) / len(values) for name, values in shown.items()}
 
 
-def checked_target(target: Tensor, evidence: Evidence, classes: int) -> Tensor:
+def checked_target(target: Tensor, evidence: Evidence, classes: int, masks: bool = False) -> Tensor:
     """The target if it is what `Strategy.estimate` promises; a ValueError otherwise."""
     height, width = evidence.image.shape[-2:]
-    expected = f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
+    boxes = 0 if evidence.boxes is None else len(evidence.boxes)
+    expected = f"bool [{boxes},{height},{width}]" if masks else f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
     if not isinstance(target, Tensor):
         raise TypeError(f"estimate should return {expected}, but it returned {type(target).__name__}")
+    if masks and target.dtype == torch.bool and target.shape == (boxes, height, width):
+        return target
     hard = target.dtype == torch.uint8 and target.shape == (height, width)
     soft = target.is_floating_point() and target.shape == (classes, height, width)
-    if not (hard or soft):
+    if masks or not (hard or soft):
         raise ValueError(f"estimate should return {expected}, but it returned {str(target.dtype)[6:]} {list(target.shape)}")
     if hard and bool(((target >= classes) & (target != IGNORE)).any()):
         wrong = sorted(set(target[(target >= classes) & (target != IGNORE)].tolist()))

@@ -33,6 +33,8 @@ class Evidence(NamedTuple):
     """uint8 [H,W]: the class of every pixel that a person marked, 255 elsewhere"""
     large: Tensor | None = None
     """bool [C]: the class covers more than a tenth of the image"""
+    box_masks: Tensor | None = None
+    """bool [N,H,W]: the pixels of the object in each box, where a person drew them"""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -69,7 +71,7 @@ class Evidence(NamedTuple):
         """Raise a ValueError that names the image and the field if something cannot be what it claims to be."""
         if not isinstance(self.id, str):
             raise ValueError(f"image {self.id}: id should be text, but it is {type(self.id).__name__}; write str({self.id!r})")
-        for field in ("image", *KINDS, "box_classes"):
+        for field in ("image", *KINDS, "box_classes", "box_masks"):
             value = getattr(self, field)
             if not isinstance(value, Tensor) and (value is not None or field == "image"):
                 raise ValueError(f"image {self.id}: {field} should be a torch.Tensor, but it is {type(value).__name__}")
@@ -88,6 +90,10 @@ class Evidence(NamedTuple):
             raise ValueError(f"image {self.id}: boxes and box_classes belong together, but one of them is missing")
         if self.boxes is not None and self.box_classes is not None:
             self._check_boxes(self.boxes, self.box_classes, classes)
+        if self.box_masks is not None:
+            boxes = 0 if self.boxes is None else len(self.boxes)
+            right = self.box_masks.dtype == torch.bool and self.box_masks.shape == (boxes, height, width)
+            self._expect("box_masks", f"bool [{boxes},{height},{width}], one per box", self.box_masks, right)
 
     def _check_boxes(self, boxes: Tensor, box_classes: Tensor, classes: int) -> None:
         right = boxes.is_floating_point() and boxes.ndim == 2 and boxes.shape[1] == 4
@@ -155,6 +161,21 @@ class Batch(NamedTuple):
     """bool [B,C]"""
     valid: Tensor | None = None
     """bool [B,H,W]: False in the padding; None where no image is padded"""
+    box_masks: list[Tensor] | None = None
+    """per image bool [N,H,W], the estimated or drawn object in each box; None if an image with boxes has none"""
+
+
+class Instances(NamedTuple):
+    """The objects of one image, one by one: what a network finds, or the truth it is measured with."""
+
+    boxes: Tensor
+    """float [N,4], as in Evidence"""
+    classes: Tensor
+    """int64 [N]"""
+    masks: Tensor
+    """bool [N,H,W], or float from 0 to 1 where a network found them: how sure it is of each pixel"""
+    scores: Tensor | None = None
+    """float [N], how sure the network is of each object; None in the truth"""
 
 
 class Example(NamedTuple):

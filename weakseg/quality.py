@@ -9,6 +9,7 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
+from weakseg.functional.instances import paint_masks
 from weakseg.functional.painting import paint_evidence
 from weakseg.ranks import gather
 
@@ -24,9 +25,9 @@ class LabelQuality:
 
     def add(self, target: Tensor, before: Tensor | None, evidence: Evidence, truth: Tensor | None) -> None:
         """Count one image: its target, the one of the round before, its evidence and its truth, if there are any."""
-        hard = harden(target)
+        hard = harden(target, evidence.box_classes)
         painted = paint_evidence(evidence, len(self.classes))
-        changed = 0 if before is None else int((hard != harden(before)).sum())
+        changed = 0 if before is None else int((hard != harden(before, evidence.box_classes)).sum())
         covered = 0 if painted is None else int((painted != IGNORE).sum())
         opinions = int((hard != IGNORE).sum())
         self.pixels += torch.tensor([hard.numel(), opinions, covered, 0 if before is None else hard.numel(), changed])
@@ -50,8 +51,10 @@ class LabelQuality:
         return figures
 
 
-def harden(target: Tensor) -> Tensor:
-    """The hard form of a target: the likeliest class where there is any trust, 255 elsewhere."""
+def harden(target: Tensor, box_classes: Tensor | None = None) -> Tensor:
+    """The hard form of a target: the likeliest class where there is any trust, 255 elsewhere; of masks of boxes, the smallest on top."""
+    if target.dtype == torch.bool:
+        return paint_masks(target, torch.zeros(0, dtype=torch.int64) if box_classes is None else box_classes)
     if target.ndim == 2:
         return target
     return torch.where(target.sum(0) > 0, target.max(0).indices, IGNORE).to(torch.uint8)

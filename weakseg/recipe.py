@@ -36,10 +36,9 @@ SECTIONS = {
     "data": Section("weakseg.data", base="weakseg.data.base.WeakData"),
     "rounds": Section(target="weakseg.rounds.Rounds"),
     "optimizer": Section("weakseg.optimizers", base="weakseg.optimizers.Optimizer", default="adamw"),
+    "predict": Section(target="weakseg.inference.Inference"),
     "trainer": Section(
-        target="pytorch_lightning.Trainer",
-        given=("default_root_dir",),
-        fixed=("logger", "callbacks", "plugins", "use_distributed_sampler"),
+        "", "pytorch_lightning.Trainer", given=("default_root_dir",), fixed=("logger", "callbacks", "plugins", "use_distributed_sampler")
     ),
     "logger": Section("weakseg.loggers", base="weakseg.loggers.View", default="none"),
 }

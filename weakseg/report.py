@@ -16,7 +16,7 @@ from weakseg.curves import Point, line_chart, read_series
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.files import write_whole
 from weakseg.pictures import Case, draw_evidence, overlay, palette, png_base64
-from weakseg.summary import MEASURED_ON, shown, summary_columns, summary_rows
+from weakseg.summary import MEASURED_ON, precision_table, shown, summary_columns, summary_rows
 
 NONE = '<p class="none-yet">none</p>'
 LEGIBLE = 12  # classes up to which the cells of the confusion matrix have numbers in them
@@ -65,6 +65,8 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
     """The few numbers to look at first."""
     facts = {
         "mean IoU of the network": shown(final.get("val/miou")),
+        "mask AP of the network": shown(final.get("val/mask_ap")),
+        "mask AP of the targets": shown(final.get("label/mask_ap")),
         "mean IoU of the targets": shown(final.get("label/miou")),
         "mean IoU of the evidence alone": shown(final.get("evidence/miou")),
         "of the pixels have a target": _percent(final.get("label/coverage")),
@@ -96,13 +98,19 @@ def _summary(final: Mapping[str, float], classes: Sequence[str]) -> str:
     columns = summary_columns(rows)
     if not columns:
         return NONE
+    table = _table("class", [row.name for row in rows], columns)
+    names, precisions = precision_table(final, classes)
+    objects = f'<p class="why">average precision of objects</p>{_table("class", names, precisions)}' if precisions else ""
+    return f'<p class="why">{MEASURED_ON}</p>{table}{objects}'
+
+
+def _table(corner: str, names: Sequence[str], columns: Mapping[str, Sequence[float | None]]) -> str:
     head = "".join(f"<th>{heading}</th>" for heading in columns)
     body = [
-        f"<tr><td>{escape(row.name)}</td>{''.join(_cell(values[index]) for values in columns.values())}</tr>"
-        for index, row in enumerate(rows)
+        f"<tr><td>{escape(name)}</td>{''.join(_cell(values[index]) for values in columns.values())}</tr>"
+        for index, name in enumerate(names)
     ]
-    table = f'<table class="summary"><tr><th>class</th>{head}</tr>{"".join(body)}</table>'
-    return f'<p class="why">{MEASURED_ON}</p><div class="scroll">{table}</div>'
+    return f'<div class="scroll"><table class="summary"><tr><th>{corner}</th>{head}</tr>{"".join(body)}</table></div>'
 
 
 def _cell(value: float | None) -> str:
@@ -140,6 +148,9 @@ def _curves(figures: Sequence[Mapping[str, str]]) -> str:
     charts = {
         "Loss": line_chart({name: read_series(figures, name) for name in terms}, "step", low=0),
         "Mean IoU on the validation images": line_chart({"val/miou": read_series(figures, "val/miou")}, "step", low=0, high=1),
+        "Average precision on the validation images": line_chart(
+            {name: read_series(figures, name) for name in ("val/mask_ap", "val/box_ap")}, "step", low=0, high=1
+        ),
         "Labels of each round": line_chart({name: read_series(figures, name, "round") for name in labels}, "round", low=0, high=1),
         "Share of each class in what is estimated": line_chart({name: read_series(figures, name) for name in found}, "step", low=0, high=1),
         "What is estimated": line_chart({name: read_series(figures, name) for name in watched}, "step", low=0, high=1),

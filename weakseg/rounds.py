@@ -179,7 +179,7 @@ class Rounds(Callback):
     def _jobs(self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]) -> Iterator[Job]:
         for index in indices:
             evidence, _ = data.sample(index)
-            prediction = segmenter.predict(evidence.image) if self.asked else None
+            prediction = segmenter.predict(evidence.image, plain=True) if self.asked else None
             yield Job(evidence, prediction, keys[index])
 
     def _make_keys(self, segmenter: Segmenter) -> dict[int, str]:

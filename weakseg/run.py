@@ -24,7 +24,10 @@ from torch import nn
 from weakseg.checkpoints import Checkpoints, WholeFiles
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, write_whole
+from weakseg.inference import Inference
+from weakseg.instances import AveragePrecision
 from weakseg.loggers.record import Record, read_record
+from weakseg.networks.gridding import warn_of_dilation
 from weakseg.networks.weights import load_state, read_weights
 from weakseg.ranks import rank
 from weakseg.recipe import Recipe, RecipeError, build_section, check, to_yaml
@@ -32,7 +35,7 @@ from weakseg.recipe import load as load_recipe
 from weakseg.report import write_report
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
-from weakseg.summary import print_summary, summary_rows
+from weakseg.summary import print_precision, print_summary, summary_rows
 from weakseg.timing import Timing
 from weakseg.watch import Watch
 
@@ -47,10 +50,11 @@ def fit(recipe: Recipe) -> Path:
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = _build(recipe)
     _try_trainer(recipe)
+    _look_at_dilation(segmenter.network, data)
     root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
     with _folder(recipe, root) as folder:
         settings = recipe.sections.get("trainer", {})
-        callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard()]
+        callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard(), AveragePrecision()]
         if settings.get("enable_checkpointing") is not False:
             callbacks.append(Checkpoints(folder / "checkpoints"))
         if settings.get("enable_progress_bar") is not False:
@@ -84,13 +88,32 @@ def _try_trainer(recipe: Recipe) -> None:
         raise RecipeError([f"trainer.devices: {trainer.num_devices} processes are too many for the {cores} cores of this machine"])
 
 
-def load(folder: Path | str, checkpoint: str = "last.ckpt") -> Segmenter:
-    """The trained network of a run folder, ready for `segmenter.predict(image)`."""
+def _look_at_dilation(network: nn.Module, data: Any) -> None:
+    """Warn, once and not on every rank, of dilation that is too much for the crops of the training, or for its first image."""
+    if rank() != 0:
+        return
+    crop = data.augmentation.crop
+    try:
+        size = (crop, crop) if crop else data.sample(data.training[0])[0].image.shape[-2:]
+        warn_of_dilation(network, size)
+    except UserWarning:  # who has made errors of warnings wants this one
+        raise
+    except Exception as error:  # a network may need numbers to run, where the check has sizes; what is wrong with images is said later
+        logging.getLogger(__name__).debug("dilation was not checked: %s", error)
+
+
+def load(folder: Path | str, checkpoint: str = "last.ckpt", inference: Inference | None = None) -> Segmenter:
+    """The trained network of a run folder, ready for `segmenter.predict(image)`.
+
+    Arguments:
+        inference: how it is asked about an image; None for what the section `predict` of the run's recipe says.
+    """
     recipe = load_recipe([f"resume={folder}"])
     check(recipe)
     _, segmenter, _ = _build(recipe)
     path = Path(folder) / "checkpoints" / checkpoint
     segmenter.load_state_dict(read_weights(path)["state_dict"])
+    segmenter.inference = inference or segmenter.inference
     return segmenter.eval()
 
 
@@ -99,7 +122,7 @@ def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
     data: Any = build_section(recipe, "data")
     errors: list[str] = []
     parts: dict[str, Any] = {}
-    for section in ("network", "strategy", "optimizer", "rounds"):
+    for section in ("network", "strategy", "optimizer", "rounds", "predict"):
         try:
             parts[section] = build_section(
                 recipe, section, **({"classes": len(data.classes)} if section in ("network", "strategy") else {})
@@ -110,7 +133,8 @@ def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
         errors += _start_from(parts["network"], Path(recipe.init_from))
     if errors:
         raise RecipeError(errors)
-    return data, Segmenter(parts["network"], parts["strategy"], data.classes, parts["optimizer"]), parts["rounds"]
+    segmenter = Segmenter(parts["network"], parts["strategy"], data.classes, parts["optimizer"], parts["predict"])
+    return data, segmenter, parts["rounds"]
 
 
 def _start_from(network: nn.Module, source: Path) -> list[str]:
@@ -165,10 +189,11 @@ def _folder(recipe: Recipe, root: Path) -> Iterator[Path]:
 def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, data: Any) -> None:
     """The table on the screen, and the report."""
     rows = read_record(folder / "metrics.csv")
-    final = {name: float(value) for row in rows for name, value in row.items() if name.startswith("val/") and value}
+    final = {name: float(value) for row in rows for name, value in row.items() if name.startswith(("val/", "label/mask_ap")) and value}
     final |= rounds.figures
     worst = sorted(segmenter.scores.items(), key=lambda item: -math.inf if math.isnan(item[1]) else item[1])[:GALLERY]
     print_summary(summary_rows(final, segmenter.classes), Console())
+    print_precision(final, segmenter.classes, Console())
     cases = []
     for index, score in worst:
         evidence, truth = data.sample(index)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from weakseg.evidence import Batch, Example, Prediction
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
+from weakseg.inference import Inference, infer
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
+from weakseg.outputs import enlarge, finite_gradients, read_logits, read_terms
 from weakseg.ranks import anywhere, gather, share_buffers
 from weakseg.strategy import Strategy
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
 IMAGENET_STD = (0.229, 0.224, 0.225)
+PLAIN = Inference()
 
 
 @final
@@ -31,23 +33,24 @@ class Segmenter(LightningModule):
         strategy: what the evidence teaches.
         classes: names of the classes; class 0 is the background.
         optimizer: `SGD` or `AdamW` of `weakseg.optimizers`.
+        inference: how `predict` asks the network; None for once, about the whole image.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, strategy: Strategy, classes: Sequence[str], optimizer: Optimizer | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        strategy: Strategy,
+        classes: Sequence[str],
+        optimizer: Optimizer | None = None,
+        inference: Inference | None = None,
+    ) -> None:
         super().__init__()
-        if not isinstance(strategy, Strategy):
-            raise TypeError(f"strategy should be a weakseg.Strategy, but it is {type(strategy).__name__}")
-        if not hasattr(strategy, "_modules"):
-            raise TypeError(f"the constructor of {type(strategy).__name__} must begin with super().__init__()")
-        if isinstance(classes, str) or len(classes) < 2:
-            raise ValueError(f"classes should be at least two names, the background first, but it is {classes!r}; set it in your WeakData")
-        if strategy.wants_features and not hasattr(network, "features"):
-            raise TypeError(f"{type(strategy).__name__} wants features, but {type(network).__name__} has no method `features`")
+        _check_parts(network, strategy, classes)
         self.network, self.strategy, self.classes = network, strategy, tuple(classes)
-        self.optimizer = optimizer or AdamW()
+        self.optimizer, self.inference = optimizer or AdamW(), inference or PLAIN
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255, persistent=False)
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
@@ -73,44 +76,29 @@ class Segmenter(LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,H,W] of uint8 images [B,3,H,W], at the images' own resolution."""
-        return self._enlarge(self._logits(image), image)
+        return enlarge(self._outputs(image)[0], self.network, image)
 
-    def _normalise(self, image: Tensor) -> Tensor:
+    def normalise(self, image: Tensor) -> Tensor:
+        """The image as networks expect it."""
         return (image.to(self.mean.dtype) - self.mean) / self.std
 
-    def _logits(self, image: Tensor) -> Tensor:
-        """As the network makes them, at its own stride."""
-        logits = self.network(self._normalise(image))
-        if isinstance(logits, Mapping) and "out" in logits:  # as the segmentation networks of torchvision return them
-            logits = logits["out"]
-        if not isinstance(logits, Tensor) or logits.ndim != 4:
-            came = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-            raise TypeError(f"{type(self.network).__name__} should return logits as one tensor [B,C,h,w], but it returned {came}")
-        if logits.shape[1] != len(self.classes):
-            raise ValueError(
-                f"{type(self.network).__name__} returns {logits.shape[1]} classes, but the data set has {len(self.classes)}: "
-                f"{', '.join(self.classes)}"
-            )
-        return logits
-
-    def _enlarge(self, logits: Tensor, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        stride = getattr(self.network, "stride", None)
-        if isinstance(stride, int) and stride > 1:
-            large = (logits.shape[-2] * stride, logits.shape[-1] * stride)
-            return F.interpolate(logits, large, mode="bilinear", align_corners=False)[..., :height, :width]
-        return logits if logits.shape[-2:] == image.shape[-2:] else F.interpolate(logits, (height, width), mode="bilinear")
+    def _outputs(self, image: Tensor) -> list[Tensor]:
+        """Logits at the network's own stride, and behind them those that only help to train it."""
+        return read_logits(self.network(self.normalise(image)), self.network, self.classes)
 
     @torch.no_grad()
-    def predict(self, image: Tensor) -> Prediction:
-        """What the network thinks of one uint8 image [3,H,W], for a strategy: on the CPU, at the image's own resolution."""
+    def predict(self, image: Tensor, plain: bool = False) -> Prediction:
+        """What the network thinks of one uint8 image [3,H,W]: on the CPU, at the image's own resolution.
+
+        Arguments:
+            plain: whether to ask it once, whatever `inference` says, as strategies do.
+        """
         training = self.training
         self.eval()
-        batch = image[None].to(self.device)
         features = None
         if self.strategy.wants_features:
-            features = self.network.features(self._normalise(batch))[0].float().cpu()  # type: ignore[operator]
-        probs = self(batch)[0].float().softmax(0).cpu()
+            features = self.network.features(self.normalise(image[None].to(self.device)))[0].float().cpu()  # type: ignore[operator]
+        probs = infer(image, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
         self.train(training)
         return Prediction(probs, features)
 
@@ -137,9 +125,12 @@ class Segmenter(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the strategy's terms."""
-        logits = self._logits(batch.image)
-        logits = logits if self.strategy.at_scores else self._enlarge(logits, batch.image)
-        terms = _checked(self.strategy.loss(logits, batch), self.strategy)
+        if makes_losses(self.network):
+            terms: dict[str, Tensor] = self.network.losses(self.normalise(batch.image), batch)  # type: ignore[operator]
+        else:
+            main, *auxiliary = self._outputs(batch.image)
+            terms = self._helping_terms(auxiliary, batch)  # first, so that what the strategy shows is of the main ones
+            terms = self._terms(main, batch) | terms
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         self._suspects += batch.ids
         self._bad_loss |= not bool(torch.isfinite(loss))
@@ -149,6 +140,19 @@ class Segmenter(LightningModule):
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
         return loss
 
+    def _terms(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        logits = logits if self.strategy.at_scores else enlarge(logits, self.network, batch.image)
+        return read_terms(self.strategy.loss(logits, batch), self.strategy)
+
+    def _helping_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """The same terms again for each of the auxiliary logits, weighted as the network says."""
+        weight: Any = getattr(self.network, "auxiliary_weight", 0)
+        training = self.strategy.training
+        self.strategy.eval()  # one that counts its steps shall not count these
+        each = [self._terms(logits, batch) for logits in auxiliary]
+        self.strategy.train(training)
+        return {f"{name}/auxiliary{number}": weight * term for number, more in enumerate(each, 1) for name, term in more.items()}
+
     def _log_place(self, step: int) -> None:
         """Say where the figures of a row belong: Lightning's own count of steps is one off after a resume."""
         self.log_dict({"step": float(step), "epoch": float(self.current_epoch)}, sync_dist=not self.trainer.training)
@@ -156,21 +160,10 @@ class Segmenter(LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Stop on all ranks together when the loss or a gradient of any is not finite, and name the images."""
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None  # a scaler skips infinite gradients by itself
-        bad = self._bad_loss or (not scaled and not _finite_gradients(self.network))
+        bad = self._bad_loss or (not scaled and not finite_gradients(self.network))
         if anywhere(bad):
-            self._stop(bad)
+            raise FloatingPointError(_blame("the loss" if self._bad_loss else "a gradient", self._suspects, bad, self.global_step))
         self._suspects, self._bad_loss = [], False
-
-    def _stop(self, bad: bool) -> None:
-        what = "the loss" if self._bad_loss else "a gradient"
-        reports = [report for report in gather((what, self._suspects) if bad else None) if report]
-        # behind an all-reduce every rank has a bad gradient; the ranks with a bad loss caused it
-        causes = [report for report in reports if report[0] == "the loss"] or reports
-        images = ", ".join(image for _, images in causes for image in images)
-        raise FloatingPointError(
-            f"{causes[0][0]} of step {self.global_step} is not finite, on the images {images}; lower optimizer.lr, "
-            "set trainer.gradient_clip_val, or look at these images"
-        )
 
     def configure_optimizers(self) -> Any:
         """The optimizer with body and head, and its schedule, which moves once per step."""
@@ -205,7 +198,11 @@ class Segmenter(LightningModule):
     def validation_step(self, examples: list[Example], batch_idx: int) -> None:
         """Count pixels of truth and prediction, at the images' own resolution."""
         for same in _same_size(examples):
-            guesses = self(torch.stack([example.evidence.image for example in same])).max(1).indices.cpu()
+            images = [example.evidence.image for example in same]
+            if self.inference.validation:
+                guesses = [self.predict(image).probs.max(0).indices for image in images]
+            else:
+                guesses = list(self(torch.stack(images)).max(1).indices.cpu())
             for example, guess in zip(same, guesses, strict=True):
                 if example.truth is not None:
                     counts = confusion_matrix(guess, example.truth.cpu(), len(self.classes))
@@ -225,20 +222,6 @@ class Segmenter(LightningModule):
             self.log("val/miou", mean_iou(self.confusion), prog_bar=True, sync_dist=True)
 
 
-def _checked(terms: Any, strategy: Strategy) -> dict[str, Tensor]:
-    """What a strategy's loss returned, if it is what it should be; a TypeError otherwise."""
-    expected = f"the loss of {type(strategy).__name__} should return a dict of named scalar tensors"
-    if not isinstance(terms, dict) or not terms:
-        raise TypeError(f"{expected}, but it returned {type(terms).__name__ if terms != {} else 'an empty one'}")
-    for name, term in terms.items():
-        if not isinstance(term, Tensor) or term.numel() != 1:
-            came = f"a tensor {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
-            raise TypeError(f"{expected}, but {name!r} is {came}")
-    if not any(term.requires_grad for term in terms.values()):
-        raise TypeError(f"{expected} that depend on the logits, but none does: no gradient can flow")
-    return {name: term.reshape(()) for name, term in terms.items()}
-
-
 def _same_size(examples: list[Example]) -> list[list[Example]]:
     groups: dict[tuple[int, ...], list[Example]] = {}
     for example in examples:
@@ -246,6 +229,34 @@ def _same_size(examples: list[Example]) -> list[list[Example]]:
     return list(groups.values())
 
 
-def _finite_gradients(network: nn.Module) -> bool:
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    return all(bool(torch.stack(norms).isfinite().all()) for norms in [torch._foreach_norm(gradients)] if norms)
+def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str]) -> None:
+    if not isinstance(strategy, Strategy):
+        raise TypeError(f"strategy should be a weakseg.Strategy, but it is {type(strategy).__name__}")
+    if not hasattr(strategy, "_modules"):
+        raise TypeError(f"the constructor of {type(strategy).__name__} must begin with super().__init__()")
+    if isinstance(classes, str) or len(classes) < 2:
+        raise ValueError(f"classes should be at least two names, the background first, but it is {classes!r}; set it in your WeakData")
+    if makes_losses(network) and not strategy.makes_masks:
+        raise TypeError(
+            f"{type(network).__name__} learns from a mask for each box, but {type(strategy).__name__} makes none; take a strategy that "
+            "does, such as strategy=boxes_instances"
+        )
+    if strategy.wants_features and not hasattr(network, "features"):
+        raise TypeError(f"{type(strategy).__name__} wants features, but {type(network).__name__} has no method `features`")
+
+
+def makes_losses(network: nn.Module) -> bool:
+    """Whether the network finds objects one by one and so compares them with the boxes and masks of a batch by itself: Mask R-CNN."""
+    return hasattr(network, "losses")
+
+
+def _blame(what: str, suspects: list[str], bad: bool, step: int) -> str:
+    """Which images it was, of all ranks; every rank has to ask, those without a bad number too."""
+    reports = [report for report in gather((what, suspects) if bad else None) if report]
+    # behind an all-reduce every rank has a bad gradient; the ranks with a bad loss caused it
+    causes = [report for report in reports if report[0] == "the loss"] or reports
+    images = ", ".join(image for _, images in causes for image in images)
+    return (
+        f"{causes[0][0]} of step {step} is not finite, on the images {images}; lower optimizer.lr, "
+        "set trainer.gradient_clip_val, or look at these images"
+    )

@@ -35,6 +35,8 @@ class Strategy(nn.Module):
     """fields of evidence that every training image must have; checked before training starts"""
     wants_features: ClassVar[bool] = False
     """whether `estimate` reads `prediction.features`"""
+    makes_masks: ClassVar[bool] = False
+    """whether `estimate` returns a mask for each box, bool [N,H,W], from which networks such as Mask R-CNN learn single objects"""
     version: ClassVar[int] = 1
     """raise it when a change of code in another file changes what `estimate` returns: stored targets are then computed anew"""
 
@@ -69,6 +71,8 @@ class Strategy(nn.Module):
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
         """The target of one image: uint8 [H,W] (255 = no opinion), or float [C,H,W] whose sum at a pixel is the trust in it.
+
+        With `makes_masks` it is bool [N,H,W], a mask for each box. Of these a loss on classes gets uint8 [H,W], the smallest on top.
 
         `prediction` is None in round 0, when there is no network yet. Must be pure: the same input gives the same
         output, and nothing outside is read or changed. Attributes whose names begin with an underscore are caches and do not count

@@ -13,6 +13,8 @@ from rich.text import Text
 MEASURED_ON = "network: validation images; targets and evidence: training images"
 COLUMNS = {"network": ("val", "network"), "targets": ("label", "targets"), "evidence": ("evidence", "evidence alone")}
 
+PRECISIONS = {"val/mask_ap": "masks", "val/box_ap": "boxes", "label/mask_ap": "target masks"}
+
 
 class Row(NamedTuple):
     """IoU of one class, or the mean over the classes. None: not measured. nan: nobody shows this class."""
@@ -43,6 +45,21 @@ def summary_columns(rows: Sequence[Row]) -> dict[str, list[float | None]]:
     return {heading: values for heading, values in columns.items() if any(value is not None for value in values)}
 
 
+def precision_table(figures: Mapping[str, float], classes: Sequence[str]) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Names of the rows, and the columns by their headings, of average precision; no columns where no objects were measured.
+
+    >>> rows, columns = precision_table({"val/mask_ap": 0.4, "val/mask_ap/cat": 0.4, "val/mask_ap50": 0.7}, ["background", "cat"])
+    >>> rows
+    ['cat', 'mean', 'mean at IoU .50', 'mean at IoU .75']
+    >>> columns
+    {'masks': [0.4, 0.4, 0.7, None]}
+    """
+    endings = [*(f"/{name}" for name in classes[1:]), "", "50", "75"]
+    columns = {heading: [figures.get(f"{figure}{ending}") for ending in endings] for figure, heading in PRECISIONS.items()}
+    measured = {heading: values for heading, values in columns.items() if any(value is not None for value in values)}
+    return [*classes[1:], "mean", "mean at IoU .50", "mean at IoU .75"], measured
+
+
 def shown(value: float | None) -> str:
     """A share with three digits, or a dash.
 
@@ -68,3 +85,17 @@ def print_summary(rows: Sequence[Row], console: Console) -> None:
         table.add_row(Text(row.name), *cells, style="bold" if mean else None, end_section=index == len(rows) - 2)
     console.print(table)
     console.print(MEASURED_ON, soft_wrap=True)
+
+
+def print_precision(figures: Mapping[str, float], classes: Sequence[str], console: Console) -> None:
+    """Print the average precision of objects as a table, if any was measured."""
+    names, columns = precision_table(figures, classes)
+    if not columns:
+        return
+    table = Table("class", title="average precision (AP) of objects", title_justify="left")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for index, name in enumerate(names):
+        cells = [shown(values[index]) for values in columns.values()]
+        table.add_row(Text(name), *cells, style="bold" if name == "mean" else None, end_section=index == len(classes) - 2)
+    console.print(table)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.quality import harden
 from weakseg.strategies import NAMES
 from weakseg.strategy import Strategy
 
@@ -54,7 +55,10 @@ def test_targets_are_what_estimate_promises(name: str, size: tuple[int, int]) ->
     for prediction in (None, a_prediction(*size)):
         target = strategy.estimate(evidence, prediction)
         assert not target.requires_grad
-        if target.dtype == torch.uint8:
+        assert strategy.makes_masks == (target.dtype == torch.bool)
+        if target.dtype == torch.bool:
+            assert target.shape == (2, *size)  # a mask for each box
+        elif target.dtype == torch.uint8:
             assert target.shape == size
             assert ((target < CLASSES) | (target == IGNORE)).all()
         else:
@@ -109,7 +113,7 @@ def test_loss_is_finite_and_teaches(name: str, size: tuple[int, int]) -> None:
 def a_batch(strategy: Strategy, evidence: list[Evidence]) -> Batch:
     target = None
     if strategy.estimates():
-        target = torch.stack([strategy.estimate(each, None) for each in evidence])
+        target = torch.stack([painted(strategy.estimate(each, None), each) for each in evidence])
         target = target if target.is_floating_point() else target.long()
     return Batch(
         ids=[each.id for each in evidence],
@@ -121,6 +125,11 @@ def a_batch(strategy: Strategy, evidence: list[Evidence]) -> Batch:
         box_classes=[each.box_classes for each in evidence if each.box_classes is not None],
         large=stacked(evidence, "large"),
     )
+
+
+def painted(target: Tensor, evidence: Evidence) -> Tensor:
+    """Masks of boxes come into a batch as a map of classes."""
+    return harden(target, evidence.box_classes) if target.dtype == torch.bool else target
 
 
 def stacked(evidence: list[Evidence], field: str) -> Tensor:

@@ -1,5 +1,6 @@
 """The label store: what was written comes back, and what is damaged is noticed."""
 
+import io
 import os
 from pathlib import Path
 
@@ -107,3 +108,27 @@ def test_nothing_half_written_stays(store: LabelStore, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="no space"):
         store.write("cat", KEY, hard())
     assert [path for path in store.folder.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (0, 5, 7), (1, 1, 1)])
+def test_masks_of_boxes_come_back_as_they_were(tmp_path, shape):
+    store, masks = LabelStore(tmp_path), torch.rand(shape) < 0.5
+    store.write("a", "0123", masks)
+    assert store.verify("a", "0123")
+    again = store.read("a", "0123")
+    assert again.dtype == torch.bool
+    assert torch.equal(again, masks)
+
+
+def test_damaged_masks_are_found(tmp_path):
+    store = LabelStore(tmp_path)
+    store.write("a", "0123", torch.ones(2, 40, 40, dtype=torch.bool))
+    (file,) = tmp_path.glob("??/*.npz")
+    whole = file.read_bytes()
+    with np.load(io.BytesIO(whole)) as content:
+        head, values = content["head"], content["values"].copy()
+    values[17] ^= 4  # one pixel
+    np.savez_compressed(file, head=head, values=values)
+    assert not store.verify("a", "0123")
+    file.write_bytes(whole[:-40])
+    assert not store.verify("a", "0123")

@@ -11,7 +11,7 @@ from weakseg.data.derive import boxes_of, large_of, tags_of
 from weakseg.data.drawing import draw_scene
 from weakseg.data.toy import Toy
 
-FIELDS = ("tags", "boxes", "box_classes", "marks", "large")
+FIELDS = ("tags", "boxes", "box_classes", "box_masks", "marks", "large")
 
 
 def small(**options):
@@ -23,6 +23,7 @@ def small(**options):
     [
         ("masks", {"marks"}),
         ("boxes", {"boxes", "box_classes", "tags", "large"}),
+        ("instances", {"boxes", "box_classes", "box_masks", "tags", "large"}),
         ("points", {"marks", "tags"}),
         ("scribbles", {"marks", "tags"}),
         ("tags", {"tags", "large"}),
@@ -51,6 +52,19 @@ def test_boxes_are_those_of_the_drawn_objects():
     boxes, labels = boxes_of(torch.from_numpy(scene.instances), scene.classes)
     assert torch.equal(evidence.boxes, boxes)
     assert torch.equal(evidence.box_classes, labels)
+
+
+def test_true_objects_are_the_drawn_ones():
+    data = small(drawing_seed=3)
+    objects, (_, truth) = data.true_instances(2), data.sample(2)
+    scene = draw_scene(np.random.default_rng([3, 2]), 48)
+    assert objects.classes.tolist() == list(scene.classes)
+    assert objects.scores is None
+    for number, (mask, label, box) in enumerate(zip(objects.masks, objects.classes, objects.boxes, strict=True), 1):
+        assert np.array_equal(mask.numpy(), scene.instances == number)
+        assert (truth[mask] == label).all()
+        x1, y1, x2, y2 = box.int().tolist()
+        assert mask[y1:y2, x1:x2].sum() == mask.sum() > 0
 
 
 def test_marks_of_every_pixel_are_not_the_truth_itself():
@@ -141,7 +155,7 @@ def test_pickles_small_and_goes_on_as_before():
         ({"drawing_seed": -1}, "drawing_seed of the toy set should be at least 0, but it is -1"),
         ({"mask_share": 1.5}, "mask_share should lie from 0 to 1, a part of the training images, but it is 1.5"),
         ({"mask_share": float("nan")}, "mask_share should lie from 0 to 1"),
-        ({"evidence": "box"}, "one of masks, boxes, points, scribbles, tags, but it is box"),
+        ({"evidence": "box"}, "one of masks, boxes, points, scribbles, tags, instances, but it is box"),
     ],
 )
 def test_options_that_cannot_be(options, says):

@@ -123,3 +123,50 @@ def test_collate_pads_and_mixes_kinds() -> None:
 
 def test_one_hot_leaves_out_what_has_no_opinion() -> None:
     assert one_hot(torch.tensor([[0, 2, 255]], dtype=torch.uint8), 3).tolist() == [[[1, 0, 0]], [[0, 0, 0]], [[0, 1, 0]]]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_masks_of_boxes_go_where_their_pixels_go(seed: int) -> None:
+    image = torch.zeros(3, 60, 80, dtype=torch.uint8)
+    image[0, 10:50, 20:60], image[1, 5:20, 50:75] = 255, 255  # the first object is red, the second green
+    boxes = torch.tensor([[20.0, 10, 60, 50], [50, 5, 75, 20]])
+    given = Evidence("a", image, boxes=boxes, box_classes=torch.tensor([1, 2]), box_masks=image[:2] == 255)
+    item = Augmentation(crop=50, scale=(0.5, 1.5))(given, None, torch.Generator().manual_seed(seed))
+    evidence = item.evidence
+    assert evidence.boxes is not None
+    assert evidence.box_classes is not None
+    assert evidence.box_masks is not None
+    assert len(evidence.box_masks) == len(evidence.boxes) > 0
+    for mask, label in zip(evidence.box_masks, evidence.box_classes.tolist(), strict=True):
+        assert mask.any()
+        assert (mask != (evidence.image[label - 1] > 127)).float().mean() < 0.03  # but for edges that scaling softens
+
+
+def test_a_box_whose_object_is_cut_off_goes_with_it() -> None:
+    masks = torch.zeros(1, 4, 8, dtype=torch.bool)
+    masks[0, :, 6:] = True
+    box = torch.tensor([[0.0, 0, 8, 4]])
+    given = Evidence("a", torch.zeros(3, 4, 8, dtype=torch.uint8), boxes=box, box_classes=torch.tensor([1]), box_masks=masks)
+    seen = {len(crops(given, seed)) for seed in range(20)}
+    assert seen == {0, 1}
+
+
+def crops(given: Evidence, seed: int) -> Tensor:
+    item = Augmentation(crop=4)(given, None, torch.Generator().manual_seed(seed))
+    assert item.evidence.boxes is not None
+    assert item.evidence.box_masks is not None
+    assert len(item.evidence.box_masks) == len(item.evidence.boxes)
+    return item.evidence.boxes
+
+
+def test_batches_have_masks_if_every_box_has_one() -> None:
+    def item(boxes: int, masks: bool) -> Item:
+        fields = {"boxes": torch.ones(boxes, 4), "box_classes": torch.ones(boxes, dtype=torch.int64)}
+        drawn = torch.ones(boxes, 3, 4, dtype=torch.bool) if masks else None
+        return Item(Evidence("a", torch.zeros(3, 3, 4, dtype=torch.uint8), box_masks=drawn, **fields), None)
+
+    both = collate([item(2, True), item(0, False)], 2)
+    assert both.box_masks is not None
+    assert [list(masks.shape) for masks in both.box_masks] == [[2, 3, 4], [0, 3, 4]]
+    assert collate([item(2, True), item(1, False)], 2).box_masks is None
+    assert collate([item(1, False)], 2).box_masks is None

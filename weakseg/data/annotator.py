@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakseg.data.derive import boxes_of, large_of, loosen_boxes, objects_of, points_of, scribbles_of, tags_of
+from weakseg.data.derive import instances_of, large_of, loosen_boxes, objects_of, points_of, scribbles_of, tags_of
 from weakseg.data.strokes import USUAL
 
 Asked = Literal["masks", "boxes", "points", "scribbles", "tags"]
+AskedOfDrawings = Literal["masks", "boxes", "points", "scribbles", "tags", "instances"]
+"""of pictures whose objects are known one by one"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Annotator:
 
     def annotate(
         self,
-        kind: Asked,
+        kind: AskedOfDrawings,
         truth: Tensor,
         instances: Tensor | None,
         classes_of_instance: Sequence[int],
@@ -85,8 +87,8 @@ class Annotator:
         """The fields of `Evidence` that somebody who is asked for one kind, and no other, would have given.
 
         Arguments:
-            kind: masks (marks on every pixel), boxes (boxes, tags, large), points (marks and tags), scribbles (marks and tags) or
-                tags (tags, large).
+            kind: masks (marks on every pixel), boxes (boxes, tags, large), instances (as boxes, and the mask of the object in each),
+                points (marks and tags), scribbles (marks and tags) or tags (tags, large).
             truth: uint8 [H,W], 255 = unknown.
             instances: [H,W], 1 for the first object, 2 for the second, ..., 0 and 255 for none. None if objects are not told apart: then
                 every connected region of a class is one.
@@ -101,12 +103,12 @@ class Annotator:
                 return {"tags": tags_of(truth, classes), "marks": self._scribbles(truth, rng)}
             case "tags":
                 return self._tags(truth, classes, rng)
-        if kind not in get_args(Asked):
-            raise ValueError(f"the kind of annotation should be one of {', '.join(get_args(Asked))}, but it is {kind!r}")
+        if kind not in get_args(AskedOfDrawings):
+            raise ValueError(f"the kind of annotation should be one of {', '.join(get_args(AskedOfDrawings))}, but it is {kind!r}")
         if instances is None:
             instances, classes_of_instance = objects_of(truth, self.smallest)
-        if kind == "boxes":
-            return self._boxes(truth, instances, classes_of_instance, classes, rng)
+        if kind in ("boxes", "instances"):
+            return self._boxes(truth, instances, classes_of_instance, classes, rng, kind == "instances")
         marks = points_of(truth, instances, rng, self.point_background, self.point_count, self.point_spread)
         return {"tags": tags_of(truth, classes), "marks": marks}
 
@@ -122,19 +124,21 @@ class Annotator:
         return {"tags": tags, "large": large_of(truth, classes) & tags}
 
     def _boxes(
-        self, truth: Tensor, instances: Tensor, classes_of_instance: Sequence[int], classes: int, rng: np.random.Generator
+        self, truth: Tensor, instances: Tensor, classes_of_instance: Sequence[int], classes: int, rng: np.random.Generator, masks: bool
     ) -> dict[str, Tensor]:
         """The boxes, and what whoever drew them knows: a class whose boxes are all missing is not named either."""
         edges, missing = rng.spawn(2)
-        boxes, labels = boxes_of(instances, classes_of_instance)
+        objects = instances_of(instances, classes_of_instance)
+        labels = objects.classes
         height, width = truth.shape
-        boxes = loosen_boxes(boxes, height, width, self.box_loose, edges)
+        boxes = loosen_boxes(objects.boxes, height, width, self.box_loose, edges)
         drawn = torch.from_numpy(missing.random(len(boxes)) >= self.box_missing)
         forgotten = torch.zeros(classes, dtype=torch.bool)
         forgotten[labels] = True
         forgotten[labels[drawn]] = False
         tags, large = tags_of(truth, classes) & ~forgotten, large_of(truth, classes) & ~forgotten
-        return {"tags": tags, "boxes": boxes[drawn], "box_classes": labels[drawn], "large": large}
+        found = {"tags": tags, "boxes": boxes[drawn], "box_classes": labels[drawn], "large": large}
+        return {**found, "box_masks": objects.masks[drawn]} if masks else found
 
 
 CAREFUL = Annotator()
@@ -146,7 +150,8 @@ def stream_of(id: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, *hashlib.sha256(id.encode()).digest()[:8]])
 
 
-def check_asked(evidence: str | None, none: bool = False) -> None:
+def check_asked(evidence: str | None, none: bool = False, drawings: bool = False) -> None:
     """A ValueError if this is no kind of evidence."""
-    if evidence not in get_args(Asked) and not (none and evidence is None):
-        raise ValueError(f"evidence should be one of {', '.join(get_args(Asked))}{' or null' if none else ''}, but it is {evidence}")
+    kinds = get_args(AskedOfDrawings if drawings else Asked)
+    if evidence not in kinds and not (none and evidence is None):
+        raise ValueError(f"evidence should be one of {', '.join(kinds)}{' or null' if none else ''}, but it is {evidence}")

@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 from weakseg.data.loader import Group, OrderedLoader, TrainLoader, keyed_generator
 from weakseg.data.store import LabelStore
 from weakseg.data.transforms import Augmentation, Item, collate
-from weakseg.evidence import Batch, Evidence, Example
+from weakseg.evidence import Batch, Evidence, Example, Instances
+from weakseg.functional.instances import paint_masks
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ class WeakData(LightningDataModule):
         """The evidence of an image, and its truth (uint8 [H,W], 255 = not counted) or None. The same every time."""
         raise TypeError(f"{type(self).__name__} must give its images: def sample(self, index) -> (Evidence, truth or None)")
 
+    def true_instances(self, index: int) -> Instances | None:
+        """The true objects of an image, one by one, to measure networks such as Mask R-CNN with; None if they are not known."""
+        return None
+
     @cached_property
     def training(self) -> list[int]:
         """Indices of the images that are trained on."""
@@ -116,13 +121,20 @@ class WeakData(LightningDataModule):
         """From the next epoch on, train with these stored targets: a content key for the id of each training image."""
         self._targets = (store, dict(keys))
 
+    def target(self, evidence: Evidence) -> Tensor | None:
+        """The target in use for a training image, as its strategy made it; None if there is none."""
+        if self._targets is None:
+            return None
+        store, keys = self._targets
+        return store.read(evidence.id, keys[evidence.id])
+
     def training_item(self, time: int, index: int) -> Item:
         """The augmented image with its target, as seed, index and how often it has come before decide it. Without the truth."""
         evidence, _ = self.sample(self.training[index])
-        target = None
-        if self._targets is not None:
-            store, keys = self._targets
-            target = store.read(evidence.id, keys[evidence.id])
+        target = self.target(evidence)
+        if target is not None and target.dtype == torch.bool:
+            evidence = evidence._replace(box_masks=target)
+            target = paint_masks(target, torch.zeros(0) if evidence.box_classes is None else evidence.box_classes)
         return self.augmentation(evidence, target, keyed_generator(self.seed, time, index))
 
     def train_dataloader(self) -> TrainLoader[Batch]:

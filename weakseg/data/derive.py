@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from weakseg.data.strokes import AROUND, USUAL, depth_of, draws_of, stroke
-from weakseg.evidence import IGNORE
+from weakseg.evidence import IGNORE, Instances
 
 LARGE = 0.1  # more than this share of the image makes a class large
 MOST_OBJECTS = 254  # of one image: the numbers 1 to 254
@@ -50,6 +50,17 @@ def boxes_of(instances: Tensor, classes_of_instance: Sequence[int]) -> tuple[Ten
             boxes.append([int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1])
             labels.append(label)
     return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), torch.tensor(labels, dtype=torch.int64)
+
+
+def instances_of(instances: Tensor, classes_of_instance: Sequence[int]) -> Instances:
+    """The same boxes, each with the visible pixels of its object.
+
+    >>> instances_of(torch.tensor([[0, 2, 2]]), [7, 8]).masks
+    tensor([[[False,  True,  True]]])
+    """
+    seen = [number for number in range(1, len(classes_of_instance) + 1) if number != IGNORE and bool((instances == number).any())]
+    boxes, labels = boxes_of(instances, classes_of_instance)
+    return Instances(boxes, labels, instances == torch.tensor(seen, dtype=torch.int64)[:, None, None])
 
 
 def objects_of(truth: Tensor, smallest: int = 1) -> tuple[Tensor, list[int]]:

@@ -17,17 +17,19 @@ def shrink(evidence: Evidence, truth: Tensor | None, long_side: int | None) -> t
         return evidence, truth
     factor = long_side / max(height, width)
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
-    boxes, marks = evidence.boxes, evidence.marks
+    boxes, marks, masks = evidence.boxes, evidence.marks, evidence.box_masks
     if boxes is not None:
         boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
     if marks is not None:
         marks = shrink_marks(marks, size)
+    if masks is not None:
+        masks = shrink_labels(masks.byte(), size).bool()
     image: Tensor = resize(evidence.image, list(size), antialias=True)
-    return evidence._replace(image=image, boxes=boxes, marks=marks), None if truth is None else shrink_labels(truth, size)
+    return evidence._replace(image=image, boxes=boxes, marks=marks, box_masks=masks), None if truth is None else shrink_labels(truth, size)
 
 
 def shrink_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Labels [H,W] of a smaller image: each pixel takes the one in its middle."""
+    """Labels [H,W], or [N,H,W], of a smaller image: each pixel takes the one in its middle."""
     smaller: Tensor = resize(labels[None], list(size), interpolation=InterpolationMode.NEAREST_EXACT)
     return smaller[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ class DamagedTarget(ValueError):
 
 class LabelStore:
     """Targets in a folder. Hard ones are indexed PNG that any viewer opens; soft ones keep only the classes that are not zero.
+    Masks of boxes have a bit per pixel.
 
     A file's name holds the image's id and the content key, so several runs may share one folder, at the same time.
     """
@@ -39,8 +41,11 @@ class LabelStore:
         return self.folder / key[:2] / f"{re.sub(r'[^A-Za-z0-9_-]', '_', id)[:64]}-{key}"
 
     def write(self, id: str, key: str, target: Tensor) -> None:
-        """Store a target: uint8 [H,W], or float [C,H,W]."""
-        data, suffix = (_encode_soft(target), ".npz") if target.ndim == 3 else (_encode_hard(target), ".png")
+        """Store a target: uint8 [H,W], float [C,H,W], or bool [N,H,W]."""
+        if target.ndim == 2:
+            data, suffix = _encode_hard(target), ".png"
+        else:
+            data, suffix = _encode_masks(target) if target.dtype == torch.bool else _encode_soft(target), ".npz"
         path = self.path(id, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path.with_name(path.name + suffix), data)
@@ -48,7 +53,7 @@ class LabelStore:
     def read(self, id: str, key: str) -> Tensor:
         """The target of an image; DamagedTarget if it is missing or not what was written."""
         path = self.path(id, key)
-        for suffix, decode in ((".png", _decode_hard), (".npz", _decode_soft)):
+        for suffix, decode in ((".png", _decode_hard), (".npz", _decode_planes)):
             file = path.with_name(path.name + suffix)
             if file.exists():
                 try:
@@ -116,11 +121,22 @@ def _encode_soft(target: Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def _decode_soft(data: bytes) -> Tensor:
+def _encode_masks(target: Tensor) -> bytes:
+    values = np.packbits(target.cpu().numpy())
+    head = json.dumps({"shape": target.shape, "digest": _digest(values)})
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, head=np.array(head), values=values)
+    return buffer.getvalue()
+
+
+def _decode_planes(data: bytes) -> Tensor:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         head, values = json.loads(str(file["head"])), file["values"]
     if head["digest"] != _digest(values):
         raise ValueError("its digest does not match its values")
+    if "classes" not in head:
+        bits = np.unpackbits(values, count=math.prod(head["shape"])).astype(bool)
+        return torch.from_numpy(bits.reshape(head["shape"]))
     target = torch.zeros(*head["shape"])
     target[torch.tensor(head["classes"], dtype=torch.long)] = torch.from_numpy(values)
     return target

@@ -65,10 +65,13 @@ def _scale(item: Item, factor: float) -> Item:
     if boxes is not None:
         boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
     image = resize(evidence.image, size, antialias=True)
+    masks = evidence.box_masks
+    if masks is not None:
+        masks = _resize_labels(masks.byte(), size).bool()
     marks = None if evidence.marks is None else _resize_labels(evidence.marks, size)
     if target is not None:
         target = _resize_labels(target, size) if target.ndim == 2 else resize(target, size, antialias=True)
-    return Item(evidence._replace(image=image, marks=marks, boxes=boxes), target)
+    return Item(evidence._replace(image=image, marks=marks, boxes=boxes, box_masks=masks), target)
 
 
 def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
@@ -86,7 +89,8 @@ def _pad(item: Item, height: int, width: int) -> Item:
     if target is not None:
         target = F.pad(target, sides, value=IGNORE if target.ndim == 2 else 0)
     valid = F.pad(torch.ones(evidence.image.shape[-2:], dtype=torch.bool) if valid is None else valid, sides)
-    return Item(evidence._replace(image=F.pad(evidence.image, sides), marks=marks), target, valid)
+    masks = None if evidence.box_masks is None else F.pad(evidence.box_masks, sides)
+    return Item(evidence._replace(image=F.pad(evidence.image, sides), marks=marks, box_masks=masks), target, valid)
 
 
 def _crop(item: Item, top: int, left: int, size: int) -> Item:
@@ -106,7 +110,11 @@ def _crop_evidence(evidence: Evidence, window: tuple[Any, ...], corner: list[int
     boxes = evidence.boxes - evidence.boxes.new_tensor(corner)
     cut = boxes.clamp(0, size)
     keep = _areas(cut) > VISIBLE * _areas(boxes)
-    part = part._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep])
+    masks = None if evidence.box_masks is None else evidence.box_masks[window]
+    if masks is not None:
+        keep &= masks.flatten(1).any(1)  # nothing of the object itself is left
+        masks = masks[keep]
+    part = part._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep], box_masks=masks)
     if whole or evidence.tags is None:
         return part
     tags = torch.zeros_like(evidence.tags)
@@ -126,7 +134,8 @@ def _flip(item: Item) -> Item:
     if boxes is not None:
         boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
     marks = None if evidence.marks is None else evidence.marks.flip(-1)
-    evidence = evidence._replace(image=evidence.image.flip(-1), marks=marks, boxes=boxes)
+    masks = None if evidence.box_masks is None else evidence.box_masks.flip(-1)
+    evidence = evidence._replace(image=evidence.image.flip(-1), marks=marks, boxes=boxes, box_masks=masks)
     return Item(evidence, None if target is None else target.flip(-1), None if valid is None else valid.flip(-1))
 
 
@@ -148,11 +157,24 @@ def collate(items: Sequence[Item], classes: int) -> Batch:
         box_classes=[_or_none_boxed(evidence.box_classes) for evidence in many] if some_boxes else None,
         large=_stack([evidence.large for evidence in many], torch.zeros(classes, dtype=torch.bool)),
         valid=_stack([item.valid for item in padded], torch.ones(height, width, dtype=torch.bool)),
+        box_masks=_box_masks(many, height, width),
     )
 
 
 def _or_none_boxed(box_classes: Tensor | None) -> Tensor:
     return torch.zeros(0, dtype=torch.int64) if box_classes is None else box_classes
+
+
+def _box_masks(many: list[Evidence], height: int, width: int) -> list[Tensor] | None:
+    """Masks of all boxes, none for an image without boxes; None if some boxes have no masks."""
+    if not any(evidence.box_masks is not None for evidence in many) or any(_unmasked(evidence) for evidence in many):
+        return None
+    none = torch.zeros(0, height, width, dtype=torch.bool)
+    return [none if evidence.box_masks is None else evidence.box_masks for evidence in many]
+
+
+def _unmasked(evidence: Evidence) -> bool:
+    return evidence.box_masks is None and evidence.boxes is not None and len(evidence.boxes) > 0
 
 
 def _stack(values: list[Tensor | None], missing: Tensor, dtype: torch.dtype | None = None) -> Tensor | None:

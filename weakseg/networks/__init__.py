@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from weakseg.networks.fcn import FCN8s as FCN8s
     from weakseg.networks.fcn import FCN16s as FCN16s
     from weakseg.networks.fcn import FCN32s as FCN32s
+    from weakseg.networks.maskrcnn import MaskRCNN as MaskRCNN
     from weakseg.networks.pspnet import PSPNet as PSPNet
     from weakseg.networks.refinenet import RefineNet as RefineNet
     from weakseg.networks.segnet import SegNet as SegNet
@@ -33,6 +34,7 @@ NAMES = {
     "pspnet": "weakseg.networks.pspnet.PSPNet",
     "refinenet": "weakseg.networks.refinenet.RefineNet",
     "unet": "weakseg.networks.unet.UNet",
+    "maskrcnn": "weakseg.networks.maskrcnn.MaskRCNN",
 }
 
 __getattr__ = lazily(__name__, NAMES.values())

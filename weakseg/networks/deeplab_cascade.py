@@ -8,8 +8,8 @@ from typing import Any, Literal
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
+from weakseg.networks.layers import cells, padded
 from weakseg.networks.resnet import depth_of, resnet_body, set_rates
-from weakseg.networks.vgg import cells, padded
 
 
 class DeepLabV3Cascade(nn.Module):

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from weakseg.networks.layers import cells, padded
 from weakseg.networks.resnet import depth_of, resnet_body
-from weakseg.networks.vgg import VGGToFC7, Weights, cells, linear, load_vgg, padded
+from weakseg.networks.vgg import VGGToFC7, Weights, linear, load_vgg
 
 
 class DeepLabV2(nn.Module):
@@ -50,6 +51,7 @@ class DeepLabV2(nn.Module):
             if not values or min(values) <= 0:
                 raise ValueError(f"{name} should be one or more numbers above 0, but it is {list(values)}")
         self.stride, self.scales = output_stride, tuple(scales)
+        self.auxiliary_weight = 1.0  # in training, every scale has the same loss as the largest logits (section 4.1.2, "multi-scale")
         self.encoder: nn.Module
         self.head: nn.Module
         if encoder == "vgg16":

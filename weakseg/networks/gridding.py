@@ -38,6 +38,8 @@ def check_dilation(network: nn.Module, size: tuple[int, int], least: float = 0.2
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d) and max(module.dilation) > 1 and max(module.kernel_size) > 1
     ]
+    if not handles:
+        return []
     try:
         run_sizes(network, torch.empty(1, 3, *size, device="meta"))
     finally:

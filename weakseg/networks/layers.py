@@ -37,6 +37,26 @@ def enlarge(coarse: Tensor, fine: Tensor) -> Tensor:
     return F.interpolate(ended, size, mode="bilinear", align_corners=True)[..., :height, :width]
 
 
+def padded(image: Tensor, stride: int, lead: int = 0) -> Tensor:
+    """An image whose pixels at the edges are repeated until it fills whole cells of the logits.
+
+    With a `lead`, which is below the stride, so many are repeated in front, and there is one cell more.
+    """
+    height, width = (stride * (count + (lead > 0)) for count in cells(image, stride))
+    sides = (lead, width - image.shape[-1] - lead, lead, height - image.shape[-2] - lead)
+    return F.pad(image, sides, mode="replicate") if any(sides) else image
+
+
+def cells(image: Tensor, stride: int) -> tuple[int, int]:
+    """Rows and columns of logits at a stride that cover an image.
+
+    >>> cells(torch.zeros(1, 3, 33, 64), 32)
+    (2, 2)
+    """
+    height, width = image.shape[-2:]
+    return -(-height // stride), -(-width // stride)
+
+
 def forgive_one_value(pooling: nn.Sequential) -> None:
     """Image pooling leaves one value per image and channel: with a batch of one, batch norm has no spread to divide by.
 

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.networks.layers import conv_bn_relu
+from weakseg.networks.layers import cells, conv_bn_relu, padded
 from weakseg.networks.resnet import depth_of, resnet_body
-from weakseg.networks.vgg import cells, padded
 
 
 class PSPNet(nn.Module):

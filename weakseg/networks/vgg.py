@@ -160,26 +160,6 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def padded(image: Tensor, stride: int, lead: int = 0) -> Tensor:
-    """An image whose pixels at the edges are repeated until it fills whole cells of the logits.
-
-    With a `lead`, which is below the stride, so many are repeated in front, and there is one cell more.
-    """
-    height, width = (stride * (count + (lead > 0)) for count in cells(image, stride))
-    sides = (lead, width - image.shape[-1] - lead, lead, height - image.shape[-2] - lead)
-    return F.pad(image, sides, mode="replicate") if any(sides) else image
-
-
-def cells(image: Tensor, stride: int) -> tuple[int, int]:
-    """Rows and columns of logits at a stride that cover an image.
-
-    >>> cells(torch.zeros(1, 3, 33, 64), 32)
-    (2, 2)
-    """
-    height, width = image.shape[-2:]
-    return -(-height // stride), -(-width // stride)
-
-
 def init_for_relu(module: nn.Module) -> None:
     """Random weights that keep the spread of features through ReLUs (He et al., ICCV 2015), and no bias."""
     for conv in module.modules():

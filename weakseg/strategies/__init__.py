@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.boxes_ccnn import BoxesCCNN as BoxesCCNN
     from weakseg.strategies.boxes_crf import BoxesCRF as BoxesCRF
     from weakseg.strategies.boxes_em import BoxesEM as BoxesEM
+    from weakseg.strategies.boxes_instances import BoxesInstances as BoxesInstances
     from weakseg.strategies.boxes_rect import BoxesRect as BoxesRect
     from weakseg.strategies.clustering import Clustering as Clustering
     from weakseg.strategies.full import Full as Full
@@ -27,6 +28,7 @@ NAMES = {
     "full": "weakseg.strategies.full.Full",
     "boxes_rect": "weakseg.strategies.boxes_rect.BoxesRect",
     "boxes_crf": "weakseg.strategies.boxes_crf.BoxesCRF",
+    "boxes_instances": "weakseg.strategies.boxes_instances.BoxesInstances",
     "tags": "weakseg.strategies.tags.Tags",
     "boxes_em": "weakseg.strategies.boxes_em.BoxesEM",
     "boxes_ccnn": "weakseg.strategies.boxes_ccnn.BoxesCCNN",

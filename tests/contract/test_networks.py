@@ -1,0 +1,160 @@
+"""What every network of the package promises. A new one is tested by being listed in weakseg.networks.NAMES, and in SMALL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from weakseg.networks import NAMES
+from weakseg.optimizers import SGD
+from weakseg.recipe import build
+
+CLASSES = 5
+THIN = 1 / 16
+SIZES = [(1, 1), (3, 100), (31, 32), (33, 65)]
+SMALL: dict[str, dict[str, Any]] = {
+    "deeplabv1": {"width": THIN},
+    "deeplabv2": {"width": THIN, "encoder": "resnet18"},
+    "dilated_context": {"width": THIN},
+    "fcn32s": {"width": THIN},
+    "fcn16s": {"width": THIN, "learn_upsampling": True},
+    "fcn8s": {"width": THIN, "learn_upsampling": True},
+    "segnet": {"width": THIN},
+    "deeplabv3": {"encoder": "tu-mobilenetv3_small_050"},
+    "deeplabv3plus": {"encoder": "tu-mobilenetv3_small_050"},
+    "deeplabv3_cascade": {"width": THIN, "encoder": "resnet18", "multi_grid": [1, 2]},
+    "pspnet": {"width": THIN, "encoder": "resnet18"},
+    "refinenet": {"width": THIN, "encoder": "resnet18", "channels": 8},
+    "unet": {"encoder": "tu-mobilenetv3_small_050", "channels": [16, 8, 8, 8, 8]},
+}
+ONE_VALUE = {**dict.fromkeys(["deeplabv3", "deeplabv3plus", "deeplabv3_cascade", "refinenet"], 1), "unet": 32}
+"""images alone with sides of up to so many pixels have one value per channel at the end of the encoder: batch norm has nothing to learn"""
+SKIPPING = {"fcn16s", "fcn8s"}
+"""the head sees several maps"""
+CUT = {"segnet"}
+"""the head's 3x3 convolution sees what is cut off beyond the image"""
+OBJECTS = {"maskrcnn"}
+"""finds objects and makes its own losses: see tests/networks/test_maskrcnn.py"""
+PIXELS = [name for name in NAMES if name not in OBJECTS]
+every_network = pytest.mark.parametrize("name", PIXELS)
+
+
+def made(name: str, **more: Any) -> Any:
+    """A network as a recipe makes it, with random weights and few channels."""
+    return build({"name": name, "classes": CLASSES, **SMALL[name], **more}, where="network", home="weakseg.networks")
+
+
+def all_of(output: Any) -> list[Tensor]:
+    """The logits that count, and behind them the auxiliary ones."""
+    if not isinstance(output, Mapping):
+        return [output]
+    auxiliary = output.get("aux", [])
+    return [output["out"], *([auxiliary] if isinstance(auxiliary, Tensor) else auxiliary)]
+
+
+def without_dropout(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, nn.Dropout | nn.Dropout2d):
+            module.p = 0
+    return network
+
+
+def with_loud_heads(network: nn.Module) -> nn.Module:
+    """Heads that begin as zero would hide all that is before them."""
+    for parameter in network.get_submodule("head").parameters():
+        nn.init.normal_(parameter)
+    return network
+
+
+@every_network
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_any_image_alone_in_training_has_logits_at_the_stated_stride(name: str, size: tuple[int, int]) -> None:
+    network = made(name)
+    shape = (1, CLASSES, *(-(-side // network.stride) for side in size))
+    for training in (True, False):
+        network.train(training)
+        if training and max(size) <= ONE_VALUE.get(name, 0):
+            with pytest.raises(ValueError, match="more than 1 value per channel"):
+                network(torch.randn(1, 3, *size))
+            continue
+        output = network(torch.randn(1, 3, *size))
+        assert [logits.shape for logits in all_of(output)] == [shape] * len(all_of(output))
+        assert all(logits.isfinite().all() for logits in all_of(output))
+        assert training or isinstance(output, Tensor)
+        assert len(all_of(output)) == 1 or network.auxiliary_weight > 0
+
+
+@every_network
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+def test_two_steps_of_training_reach_every_layer(name: str, precision: torch.dtype) -> None:
+    network = without_dropout(made(name)).train()
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    descent = torch.optim.SGD(network.parameters(), lr=0.01)
+    image, target = torch.randn(2, 3, 65, 64), torch.tensor([1, 3])[:, None, None].expand(2, 65, 64)
+    losses = []
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
+            outputs = all_of(network(image))
+        large = [F.interpolate(logits.float(), target.shape[-2:], mode="bilinear") for logits in outputs]
+        loss = torch.stack([F.cross_entropy(logits, target) for logits in large]).sum()
+        descent.zero_grad()
+        loss.backward()
+        assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
+        descent.step()
+        losses.append(float(loss.detach()))
+    assert losses[1] < losses[0]
+    kernels = [name for name, parameter in network.named_parameters() if parameter.ndim > 1]  # batch norm undoes the scale of one before it
+    assert [name for name in kernels if torch.equal(network.get_parameter(name), before[name])] == []
+
+
+@every_network
+def test_the_features_are_one_map_per_image_and_lead_to_the_head(name: str) -> None:
+    network = with_loud_heads(made(name)).eval()
+    image = torch.randn(1, 3, 33, 47)
+    features = network.features(image)  # type: ignore[operator]
+    assert features.shape[0] == 1
+    assert features.ndim == 4
+    assert features.isfinite().all()
+    rows, columns = features.shape[-2:]
+    assert rows in {-(-33 // stride) for stride in (1, 2, 4, 8, 16, 32)}
+    if name in SKIPPING or name in CUT:
+        return
+    assert (rows, columns) == (-(-33 // network.stride), -(-47 // network.stride))  # type: ignore[operator]
+    torch.testing.assert_close(network.get_submodule("head")(features), network(image))
+
+
+@every_network
+def test_body_and_head_can_learn_at_their_own_rates(name: str) -> None:
+    network = made(name)
+    body, head = SGD(lr=0.1, head_multiplier=10).groups(network)
+    assert head["lr"] == pytest.approx(10 * body["lr"])
+    assert {id(parameter) for parameter in body["params"]} == {id(parameter) for parameter in network.encoder.parameters()}
+    assert {id(parameter) for parameter in network.head.parameters()} <= {id(parameter) for parameter in head["params"]}
+    assert len(body["params"]) + len(head["params"]) == len(list(network.parameters()))
+
+
+@every_network
+def test_the_weights_of_one_are_those_of_another(name: str) -> None:
+    first, second = with_loud_heads(made(name)).eval(), made(name).eval()
+    image = torch.randn(1, 3, 40, 33)
+    assert not torch.equal(first(image), second(image))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first(image), second(image))
+
+
+@pytest.mark.slow
+@every_network
+def test_it_can_be_exported(name: str) -> None:
+    network = with_loud_heads(made(name)).eval()
+    example, image = torch.randn(2, 1, 3, 40, 33)
+    exported = torch.export.export(network, (example,)).module()
+    torch.testing.assert_close(exported(image), network(image))
+
+
+def test_every_network_has_a_small_one() -> None:
+    assert list(SMALL) == PIXELS
