@@ -122,10 +122,11 @@ class Evidence(NamedTuple):
         self._check_classes("the truth", truth[truth != IGNORE], classes)
 
     def _check_classes(self, field: str, values: Tensor, classes: int) -> None:
+        if not values.numel() or (values.min() >= 0 and values.max() < classes):
+            return
         wrong = sorted({value for value in torch.unique(values).tolist() if not 0 <= value < classes})
-        if wrong:
-            text = ", ".join(map(str, wrong))
-            raise ValueError(f"image {self.id}: {field} names class {text}, but there are {classes} classes, 0 to {classes - 1}")
+        text = ", ".join(map(str, wrong))
+        raise ValueError(f"image {self.id}: {field} names class {text}, but there are {classes} classes, 0 to {classes - 1}")
 
     def _expect(self, field: str, expected: str, value: Tensor, right: bool) -> None:
         if not right:

@@ -96,10 +96,25 @@ def test_same_key_same_draw_and_global_randomness_untouched() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("wrong", [{"crop": 0}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}])
+@pytest.mark.parametrize("wrong", [{"crop": 0}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}, {"colour": 1.0}])
 def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="should be"):
         Augmentation(**wrong)
+
+
+def test_colours_change_in_the_image_alone_and_by_the_key() -> None:
+    evidence, target = scene()
+    plain = Augmentation(crop=20, scale=(0.5, 2))(evidence, target, keyed_generator(3))
+    first, again, other = (Augmentation(crop=20, scale=(0.5, 2), colour=0.4)(evidence, target, keyed_generator(key)) for key in (3, 3, 4))
+    assert torch.equal(first.evidence.image, again.evidence.image)
+    assert not torch.equal(first.evidence.image, plain.evidence.image)
+    assert not torch.equal(first.evidence.image, other.evidence.image)
+    assert first.target is not None
+    assert torch.equal(first.target, plain.target)
+    assert torch.equal(first.evidence.marks, plain.evidence.marks)
+    grey = Evidence("grey", torch.full((3, 4, 4), 100, dtype=torch.uint8))  # brightness is all that can change in it
+    seen = [int(Augmentation(colour=0.2, flip=False)(grey, None, keyed_generator(key)).evidence.image[0, 0, 0]) for key in range(200)]
+    assert 77 <= min(seen) < 83 < 117 < max(seen) <= 120  # each of the three steps rounds down
 
 
 def test_collate_pads_and_mixes_kinds() -> None:

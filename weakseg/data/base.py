@@ -57,6 +57,7 @@ class WeakData(LightningDataModule):
         crop: side in pixels of the square that is cut out of an image; null for whole images.
         scale: smallest and largest factor by which an image is resized at random.
         flip: whether half of the images are mirrored.
+        colour: how far brightness, contrast and saturation change at random, each by a factor from 1 - colour to 1 + colour.
         shares: which part of each epoch's images has masks, boxes, marks or tags; null for as they come. An image counts as the first of
             these that it has. Epochs keep their length: images of a large share come several times, those of a small one not each time.
     """
@@ -73,13 +74,14 @@ class WeakData(LightningDataModule):
         crop: int | None = None,
         scale: tuple[float, float] = (1.0, 1.0),
         flip: bool = True,
+        colour: float = 0.0,
         shares: Shares = AS_THEY_COME,
     ) -> None:
         super().__init__()
         if batch_size < 1 or workers < 0:
             raise ValueError(f"batch_size should be at least 1 and workers at least 0, but they are {batch_size} and {workers}")
         self.batch_size, self.workers, self.shares = batch_size, workers, shares
-        self.augmentation = Augmentation(crop, scale, flip)
+        self.augmentation = Augmentation(crop, scale, flip, colour)
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
         self._targets: tuple[LabelStore, Mapping[str, str]] | None = None
 

@@ -1,4 +1,4 @@
-"""Joint augmentation: image, target, boxes and marks go through the same scale, crop and flip."""
+"""Joint augmentation: image, target, boxes and marks go through the same scale, crop and flip; colours change in the image alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resize
+from torchvision.transforms.v2.functional import adjust_brightness, adjust_contrast, adjust_saturation, resize
 
 from weakseg.evidence import IGNORE, Batch, Evidence
 
@@ -33,18 +33,23 @@ class Augmentation:
     crop: int | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     flip: bool = True
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
         if self.crop is not None and self.crop < 1:
             raise ValueError(f"crop should be a number of pixels, at least 1, or null for whole images, but it is {self.crop}")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale should be two factors, smallest first, both above 0, but it is {self.scale}")
+        if not 0 <= self.colour < 1:
+            raise ValueError(f"colour should be at least 0 and less than 1, but it is {self.colour}")
 
     def __call__(self, evidence: Evidence, target: Tensor | None, generator: torch.Generator) -> Item:
         """The image, its target and its evidence as one draw of the generator changes them."""
         draw = torch.rand(4, generator=generator).tolist()
         low, high = self.scale
         item = Item(evidence, target)
+        if self.colour:
+            item = Item(evidence._replace(image=_recolour(evidence.image, self.colour, generator)), target)
         if (factor := low + (high - low) * draw[0]) != 1:
             item = _scale(item, factor)
         if self.crop is not None:
@@ -55,6 +60,14 @@ class Augmentation:
         if self.flip and draw[3] < 0.5:
             item = _flip(item)
         return item
+
+
+def _recolour(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Other light and other colours. Hue stays: to change it takes longer than everything else here together."""
+    factors = (1 + strength * (2 * torch.rand(3, generator=generator) - 1)).tolist()
+    for adjust, factor in zip((adjust_brightness, adjust_contrast, adjust_saturation), factors, strict=True):
+        image = adjust(image, factor)
+    return image
 
 
 def _scale(item: Item, factor: float) -> Item:

@@ -101,6 +101,9 @@ def test_an_object_with_nothing_but_a_class_is_a_tag(tmp_path: Path) -> None:
 
 WRONG = {
     "flat box": ({"bbox": [1, 2, 0, 4]}, "a box should be wider and higher than 0"),
+    "NaN": ({"bbox": [1, float("nan"), 3, 4]}, r"4 finite numbers from .*, but it is \[1, nan, 3, 4\]"),
+    "infinity": ({"segmentation": [[1, 2, 3, float("inf"), 5, 6]]}, "a list of finite numbers"),
+    "NaN as an id": ({"category_id": float("nan")}, "the field 'category_id' should be a whole number or text, but it is nan"),
     "NaN as text": ({"bbox": [1, 2, "nan", 4]}, "bbox, x y width height, should be 4 finite numbers"),
     "three numbers": ({"bbox": [1, 2, 3]}, "should be 4 finite numbers"),
     "truth value": ({"bbox": [1, 2, 3, True]}, "should be 4 finite numbers"),
@@ -172,3 +175,15 @@ def test_the_same_id_twice(tmp_path: Path) -> None:
 def test_a_file_of_something_else(top: object, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"an entry should be|the field '.*' should be a list"):
         read(save(tmp_path, "a.json", top if not isinstance(top, str) else f'"{top}"'))
+
+
+def test_annotations_have_ids_of_their_own_or_none(tmp_path: Path) -> None:
+    objects = [coco_object(number, bbox=[1, 1, 2, 2]) | {"id": id} for number, id in enumerate((7, 8, 7), 1)]
+    problems: list[FormatError] = []
+    assert len(read(save(tmp_path, "a.json", coco(objects)), problems)[0].shapes) == 2
+    assert [str(problem).partition("object ")[2] for problem in problems] == [
+        "3: the id of an annotation should be its own, but it is 7, which another annotation has too"
+    ]
+    for entry in objects:
+        del entry["id"]
+    assert len(read(save(tmp_path, "a.json", coco(objects)))[0].shapes) == 3

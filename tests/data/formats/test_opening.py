@@ -73,11 +73,11 @@ def test_text(tmp_path: Path) -> None:
         read_text(path)
 
 
-@pytest.mark.parametrize("text", ['{"a": NaN}', "[Infinity]", "[-Infinity]", "[1", "", "[" * 200_000, "[" + "9" * 5000 + "]"])
+@pytest.mark.parametrize("text", ["[1", "", "[" * 200_000, "[" + "9" * 5000 + "]"])
 def test_json_that_is_none(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(text)
-    with pytest.raises(FormatError, match=r"should be (JSON|finite)"):
+    with pytest.raises(FormatError, match="should be JSON"):
         read_json(path)
 
 

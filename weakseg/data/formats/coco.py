@@ -42,10 +42,16 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
                 raise FormatError(place, "the id of an image", "its own", f"{number}, which another image has too")
             here = place._replace(image=field(entry, "file_name", str, place))
             images[number] = Annotation(here.image or "", [], size_of(entry.get("width"), entry.get("height"), here), here)
+    ids = set[int | str]()
     for count, entry in enumerate(field(top, "annotations", list, place), 1):
         with noting(problems):
             image = _known(images, entry, "image_id", place._replace(number=count))
             here = image.place._replace(number=count)
+            if "id" in entry:  # some tools leave it out
+                own = _id(entry, "id", here)
+                if own in ids:
+                    raise FormatError(here, "the id of an annotation", "its own", f"{own}, which another annotation has too")
+                ids.add(own)
             # a file may hold a box and a broken polygon of one object: keep the box, name the polygon
             for shape in _shapes(_known(names, entry, "category_id", here), entry, here, problems):
                 image.shapes.append(shape)

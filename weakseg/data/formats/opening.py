@@ -56,14 +56,10 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
 
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
-    """What a JSON file says; NaN and Infinity, which JSON does not have, are refused."""
+    """What a JSON file says. It may say NaN and Infinity, which JSON does not have: `numbers` refuses them with the object's place."""
     place = Place(str(path))
-
-    def refuse(word: str) -> float:
-        raise FormatError(place, "every number", "finite", word)
-
     try:
-        return json.loads(read_text(path, most_bytes), parse_constant=refuse)
+        return json.loads(read_text(path, most_bytes))
     except RecursionError:
         raise FormatError(place, "the file", "JSON", "lists in lists without end") from None
     except FormatError:
