@@ -294,5 +294,5 @@ def test_fields_that_cannot_be(fields, says):
 
 
 def test_a_kind_that_there_is_not(scenes):
-    with pytest.raises(ValueError, match="one of masks, boxes, points, scribbles, tags, but it is 'box'"):
+    with pytest.raises(ValueError, match="one of masks, boxes, points, scribbles, tags, instances, but it is 'box'"):
         annotated(CAREFUL, "box", scenes[0])

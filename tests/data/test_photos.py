@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from tests.data.layouts import photo, text, voc
 from tests.small import TinyNet, trainer
+from weakseg.data.annotator import stream_of
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.naming import Naming, with_background
 from weakseg.data.photos import Entry, Photos
@@ -109,3 +111,14 @@ def test_a_share_of_the_training_images_has_masks_instead(tmp_path: Path) -> Non
     assert (evidence.boxes, evidence.tags) == (None, None)
     with pytest.raises(ValueError, match="mask_share should lie from 0 to 1, a part of the training images, but it is 2"):
         Photos(mask_share=2)
+
+
+def test_simulated_scribbles_are_made_once_and_stay_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr("weakseg.data.photos.stream_of", lambda id, seed: made.append(id) or stream_of(id, seed))
+    data = VOC(voc(tmp_path), "scribbles", classes_used=["cat", "dog"], others="background", simulated=True)
+    first, again, other = (each.sample(0)[0] for each in (data, data, pickle.loads(pickle.dumps(data))))
+    assert made == ["2007_000001"] * 2  # the copy in a loader process makes its own
+    assert first.marks is not None
+    assert torch.equal(first.marks, again.marks)
+    assert torch.equal(first.marks, other.marks)

@@ -28,6 +28,7 @@ KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "scribbles": ("line",),
     "tags": ("tag",),
 }
+REMEMBERED = 1000  # simulated annotations kept in memory by each process
 TOLD = 5  # problems that an error shows; `weakseg.check` shows all
 
 
@@ -93,6 +94,7 @@ class Photos(WeakData):
         check_others(others)
         self.long_side, self.others, self.simulated = long_side, others, simulated
         self.annotation_seed, self.annotator, self.mask_share = annotation_seed, annotator, mask_share
+        self._simulated: dict[str, dict[str, Tensor]] = {}
         self.masked: frozenset[str] = frozenset()
         """the images that have their mask instead of what is annotated otherwise"""
         self.problems: list[FormatError] = []
@@ -186,13 +188,22 @@ class Photos(WeakData):
         if from_truth:
             if truth is None:
                 raise FormatError(Place(str(entry.image), entry.id), "the mask that evidence is made from", "there", "missing")
-            objects, labels = self.objects(entry, truth)
-            stream = stream_of(entry.id, self.annotation_seed)
-            kind = "masks" if masked else asked or "masks"
-            made = self.annotator.annotate(kind, truth, objects, labels, len(self.classes), stream)
-            fields = {**evidence._asdict(), **made}
+            fields = {**evidence._asdict(), **self._simulate("masks" if masked else asked or "masks", entry, truth)}
             evidence = Evidence(**fields)
         return evidence, truth
+
+    def _simulate(self, kind: Asked, entry: Entry, truth: Tensor) -> dict[str, Tensor]:
+        """What somebody would have drawn; remembered, since a scribble takes longer to make than a photo to read."""
+        if (made := self._simulated.get(entry.id)) is None:
+            objects, labels = self.objects(entry, truth)
+            stream = stream_of(entry.id, self.annotation_seed)
+            made = self.annotator.annotate(kind, truth, objects, labels, len(self.classes), stream)
+            if kind != "masks" and len(self._simulated) < REMEMBERED:
+                self._simulated[entry.id] = made
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:  # loader processes make their own
+        return {**super().__getstate__(), "_simulated": {}}
 
     def objects(self, entry: Entry, truth: Tensor) -> tuple[Tensor | None, Sequence[int]]:
         """Objects told apart, for simulated boxes and points: numbers from 1 on [H,W] and the class of each; None if they are not."""

@@ -84,7 +84,7 @@ def test_round_trip(tmp_path: Path) -> None:
         runs = pack(rng.random((12, 10)) < 0.3, by_columns=True)
         counts = runs.counts.tolist() if number % 2 else to_coco_string(runs.counts)
         objects.append(coco_object(number, bbox=[x, y, w, h], segmentation=[ring.ravel().tolist()]))
-        objects.append(coco_object(number, segmentation={"size": [12, 10], "counts": counts}))
+        objects.append(coco_object(number, id=100 + number, segmentation={"size": [12, 10], "counts": counts}))
         shapes += [box("dog", HERE, x, y, x + w, y + h), polygon("dog", HERE, [ring]), mask("dog", HERE, runs)]
     assert_same(read(save(tmp_path, "a.json", coco(objects)))[0].shapes, shapes)
 
