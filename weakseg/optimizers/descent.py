@@ -20,22 +20,30 @@ class Optimizer:
         lr: learning rate of the body.
         head_multiplier: the head (all that is outside the network's `encoder` or `backbone`) learns this many times faster.
         weight_decay: as the optimizer understands it.
-        schedule: "poly" falls to zero as (1 - step / steps) ** power, "constant" stays.
+        schedule: "poly" falls to zero as (1 - step / steps) ** power, "step" falls to `drop` of itself every `drop_every` steps,
+            "constant" stays.
         power: of the poly schedule.
+        drop_every, drop: of the step schedule.
         freeze_batchnorm: batch norm keeps the statistics, scales and shifts that it came with.
     """
 
     lr: float = 1e-3
     head_multiplier: float = 1.0
     weight_decay: float = 1e-4
-    schedule: Literal["poly", "constant"] = "poly"
+    schedule: Literal["poly", "step", "constant"] = "poly"
     power: float = 0.9
+    drop_every: int = 2000
+    drop: float = 0.1
     freeze_batchnorm: bool = False
 
     def __post_init__(self) -> None:
         for name in ("lr", "head_multiplier"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} should be above 0, but it is {getattr(self, name)}")
+        if self.drop_every < 1 or not 0 < self.drop <= 1:
+            raise ValueError(
+                f"drop_every should be at least 1 and drop above 0 and at most 1, but they are {self.drop_every} and {self.drop}"
+            )
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay should not be negative, but it is {self.weight_decay}")
 
@@ -66,6 +74,8 @@ class Optimizer:
         def factor(step: int) -> float:
             if step == 0 or self.schedule == "constant":
                 return 1.0
+            if self.schedule == "step":
+                return float(self.drop ** (step // self.drop_every))
             left: float = max(0.0, 1 - step / max(1, steps()))
             return float(left**self.power)
 
