@@ -18,7 +18,6 @@ Finished runs are kept: a second call goes on where the first was stopped, and t
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from efficiency_chart import Dot, efficiency_chart
-from sweep import Figures, cell, figures_of, setting
+from sweep import Figures, cell, complete, figures_of, reader, setting
 
 from weakseg.files import write_whole
 from weakseg.networks.weights import read_weights
@@ -54,6 +53,10 @@ class Method(NamedTuple):
         """Of annotation, per image."""
         return self.masks * costs["masks"] + (1 - self.masks) * costs[self.evidence]
 
+    def complete(self, words: Sequence[str], seed: int) -> list[str]:
+        """The words of one run."""
+        return complete(self.recipe, words, f"data.evidence={self.evidence}", *self.words, last=f"seed={seed}")
+
 
 WHOLE = ("data.crop=null",)  # tags say nothing of a part of an image
 METHODS = (
@@ -70,34 +73,6 @@ METHODS = (
     Method("mixed", "boxes", ("data.mask_share=0.1",), masks=0.1),
 )
 NAMES = [method.recipe for method in METHODS]
-
-
-def own_words(words: Sequence[str], recipe: str) -> list[str]:
-    """The words that a method gets.
-
-    >>> own_words(["seed=1", "tags,points:data.crop=null"], "points")
-    ['seed=1', 'data.crop=null']
-    >>> own_words(["seed=1", "tags,points:data.crop=null"], "full")
-    ['seed=1']
-    """
-    chosen = []
-    for word in words:
-        names, colon, rest = word.partition(":")
-        special = bool(colon) and "=" not in names
-        if special and (unknown := set(names.split(",")) - set(NAMES)):
-            raise SystemExit(f"{word}: {sorted(unknown)[0]} is no method; they are {', '.join(NAMES)}")
-        if not special:
-            chosen.append(word)
-        elif recipe in names.split(","):
-            chosen.append(rest)
-    return chosen
-
-
-def complete(method: Method, words: Sequence[str], seed: int) -> list[str]:
-    """The words of one run."""
-    data = [word for word in words if word.partition("=")[0] == "data"]  # choosing a data set forgets what was said of the one before
-    others = [word for word in own_words(words, method.recipe) if word not in data]
-    return [f"recipe={method.recipe}", *data, f"data.evidence={method.evidence}", *method.words, *others, f"seed={seed}"]
 
 
 def build(words: Sequence[str]) -> tuple[Recipe, Any, torch.nn.Module]:
@@ -171,9 +146,7 @@ def table(results: Mapping[Method, Sequence[Figures]], images: int, costs: Mappi
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@")
-    parser.convert_arg_line_to_args = lambda line: [line] if line and not line.startswith("#") else []  # type: ignore[method-assign]
-    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser = reader(__doc__)
     parser.add_argument("--seeds", default="3", help="how many, or which ones, such as 1,2,5")
     parser.add_argument("--only", default=",".join(NAMES), help="these methods, such as full,boxes")
     parser.add_argument(
@@ -190,7 +163,7 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     starts = {}
     for seed in seeds:
-        recipe, data, network = build(complete(METHODS[0], arguments.words, seed))
+        recipe, data, network = build(METHODS[0].complete(arguments.words, seed))
         origin = provenance(recipe, arguments.weights_from_masks)
         starts[seed] = initial_weights(recipe, network, arguments.folder)
     images = len(data.training)
@@ -203,7 +176,7 @@ def main() -> None:
     for method in METHODS:
         if method.recipe in chosen:
             for seed in seeds:
-                words = [*complete(method, arguments.words, seed), f"init_from={starts[seed]}"]
+                words = [*method.complete(arguments.words, seed), f"init_from={starts[seed]}"]
                 results.setdefault(method, []).append(figures_of(f"{method.recipe}, seed {seed}", words, arguments.folder))
             text = f"{table(results, images, costs)}\n\n{about}\n\n{SOURCES}\n"
             write_whole(arguments.folder / "label_efficiency.md", text.encode())

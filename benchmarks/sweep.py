@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -23,7 +24,7 @@ from weakseg.curves import HEIGHT, WIDTH, Point, line_chart
 from weakseg.files import write_whole
 from weakseg.fingerprint import fingerprint
 from weakseg.loggers.record import read_record
-from weakseg.recipe import check, load
+from weakseg.recipe import check, list_recipes, load
 from weakseg.run import fit
 
 FIGURES = ("val/miou", "label/miou")
@@ -42,6 +43,35 @@ class Panel(NamedTuple):
     along: str
     """what x is"""
     curves: Mapping[str, Sequence[Point]]
+
+
+def reader(about: str | None) -> argparse.ArgumentParser:
+    """Options of a script, and words, which may also stand in files: @file."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@")
+    parser.convert_arg_line_to_args = lambda line: [line] if line and not line.startswith("#") else []  # type: ignore[method-assign]
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    return parser
+
+
+def complete(recipe: str, words: Sequence[str], *usual: str, last: str = "") -> list[str]:
+    """The words of a run of a recipe. Those that begin with names of recipes and a colon are for these alone.
+
+    >>> complete("full", ["seed=1", "data=voc", "tags,points:data.crop=null"], "data.crop=9")
+    ['recipe=full', 'data=voc', 'data.crop=9', 'seed=1']
+    >>> complete("tags", ["seed=1", "tags,points:data.crop=null"])
+    ['recipe=tags', 'seed=1', 'data.crop=null']
+    """
+    chosen = []
+    for word in words:
+        names, colon, rest = word.partition(":")
+        if not colon or "=" in names:
+            chosen.append(word)
+        elif unknown := set(names.split(",")) - set(list_recipes()):
+            raise SystemExit(f"{word}: there is no recipe {sorted(unknown)[0]}; there are {', '.join(list_recipes())}")
+        elif recipe in names.split(","):
+            chosen.append(rest)
+    data = [word for word in chosen if word.partition("=")[0] == "data"]  # to name a data set forgets what was said of another
+    return [f"recipe={recipe}", *data, *usual, *(word for word in chosen if word not in data), *([last] if last else [])]
 
 
 def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
