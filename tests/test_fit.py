@@ -49,7 +49,10 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-@pytest.mark.parametrize("recipe", list_recipes())
+TOY = [recipe for recipe in list_recipes() if not recipe.startswith("voc_")]
+
+
+@pytest.mark.parametrize("recipe", TOY)
 def test_every_recipe_trains_and_tells(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = main(
         [

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from weakseg.recipe import RecipeError, check, list_recipes, load, show, usage
+
+_as_usual = warnings.formatwarning
 
 
 def main(argv: Sequence[str] | None = None) -> Path:
@@ -22,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
     try:
         recipe = load([word for word in words if word != "--show"])
         _wait_quietly()
+        warnings.formatwarning = _plain
         check(recipe)
         if "--show" in flags:
             _say(show(recipe))
@@ -37,6 +41,13 @@ def _wait_quietly() -> None:
     """Let torch's threads sleep while they wait: spinning ones slow a step tenfold when another program uses a core."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
+def _plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """Our own warnings are for whoever trains, who does not care for the line of our code."""
+    if Path(__file__).parent in Path(filename).parents:
+        return f"warning: {message}\n"
+    return _as_usual(message, category, filename, lineno, line)
 
 
 def _say(text: str) -> None:

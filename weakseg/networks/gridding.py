@@ -49,10 +49,10 @@ def check_dilation(network: nn.Module, size: tuple[int, int], least: float = 0.2
 
 
 def warn_of_dilation(network: nn.Module, size: tuple[int, int], least: float = 0.25) -> None:
-    """One warning of all that `check_dilation` complains about, if anything."""
+    """One warning if `check_dilation` complains: how many layers, and the first of them."""
     if found := check_dilation(network, size, least):
         beginning = f"with images of {size[0]}x{size[1]} dilation is too much for {len(found)} layers"
-        warnings.warn("; ".join([beginning, *found[:3], "give larger crops or smaller rates"]), stacklevel=2)
+        warnings.warn("; ".join([beginning, found[0], "give larger crops or smaller rates"]), stacklevel=2)
 
 
 def _check(name: str, least: float, found: list[str]) -> Any:
