@@ -24,7 +24,8 @@ class Optimizer:
             "constant" stays.
         power: of the poly schedule.
         drop_every, drop: of the step schedule.
-        freeze_batchnorm: batch norm keeps the statistics, scales and shifts that it came with.
+        freeze_batchnorm: batch norm of the body keeps the statistics, scales and shifts that it came with. That of the head, which came
+            with none, learns.
     """
 
     lr: float = 1e-3
@@ -53,9 +54,7 @@ class Optimizer:
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Parameter groups: the body at `lr`, the head at `lr * head_multiplier`."""
-        body = next(
-            (getattr(network, name) for name in ("encoder", "backbone") if isinstance(getattr(network, name, None), nn.Module)), None
-        )
+        body = body_of(network)
         inside = set() if body is None else {id(parameter) for parameter in body.parameters()}
         if body is None and self.head_multiplier != 1:
             raise ValueError(
@@ -104,6 +103,12 @@ class AdamW(Optimizer):
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
 
 
+def body_of(network: nn.Module) -> nn.Module | None:
+    """The part of a network that may come pretrained; None if it does not tell body from head."""
+    found = (getattr(network, name, None) for name in ("encoder", "backbone"))
+    return next((module for module in found if isinstance(module, nn.Module)), None)
+
+
 def batch_norms(network: nn.Module) -> list[nn.Module]:
-    """Every batch norm layer of a network."""
-    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    """Every batch norm layer of a network's body, or of all of it if it does not tell body from head."""
+    return [module for module in (body_of(network) or network).modules() if isinstance(module, _BatchNorm)]
