@@ -88,6 +88,15 @@ def test_frozen_batch_norm_stays_frozen(tmp_path: Path) -> None:
     assert not torch.equal(network.head.weight, weight)
 
 
+def test_frozen_batch_norm_is_that_of_the_body(tmp_path: Path) -> None:
+    network = TinyNet()
+    network.head = torch.nn.Sequential(torch.nn.BatchNorm2d(8), network.head)  # comes with no statistics: frozen, it would do nothing
+    fit(tmp_path, Segmenter(network, Refine(), CLASSES, SGD(lr=0.1, freeze_batchnorm=True)))
+    assert not network.encoder[1].running_mean.any()
+    assert network.head[0].running_mean.any()
+    assert not torch.equal(network.head[0].weight, torch.ones(8))
+
+
 def test_batch_norm_learns_otherwise(tmp_path: Path) -> None:
     network = TinyNet()
     fit(tmp_path, Segmenter(network, Refine(), CLASSES, SGD(lr=0.1)))
