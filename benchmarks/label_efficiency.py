@@ -13,12 +13,15 @@ All methods start from the same weights (one file per seed) and make the same nu
 the evidence and these words, nothing else. Nothing here looks at a mask to choose anything: figures are of the last weights of each run,
 and target quality is measured after the fact. Weights that were trained on masks would make the comparison pointless and are refused.
 
-Finished runs are kept: a second call goes on where the first was stopped, and two at once in one folder share the work with --only.
+Finished runs are kept: a second call goes on where the first was stopped, and two at once in one folder share the work with --only. Runs
+are told apart by their words, not by the code: after a change of that, take another folder.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -27,11 +30,11 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from efficiency_chart import Dot, efficiency_chart
-from sweep import Figures, cell, complete, figures_of, reader, setting
+from sweep import Figures, cell, complete, figures_of, finished, reader, setting
 
 from weakseg.files import write_whole
 from weakseg.networks.weights import read_weights
-from weakseg.recipe import Recipe, build_section, check, load
+from weakseg.recipe import Recipe, RecipeError, build_section, check, load
 
 SECONDS = {"masks": 239.7, "boxes": 39.6, "scribbles": 34.9, "points": 22.1, "tags": 20.0}
 SOURCES = """Seconds are published means per image of PASCAL VOC, not measured here: tags 20.0, points 22.1, scribbles 34.9 and masks 239.7
@@ -53,9 +56,10 @@ class Method(NamedTuple):
         """Of annotation, per image."""
         return self.masks * costs["masks"] + (1 - self.masks) * costs[self.evidence]
 
-    def complete(self, words: Sequence[str], seed: int) -> list[str]:
-        """The words of one run."""
-        return complete(self.recipe, words, f"data.evidence={self.evidence}", *self.words, last=f"seed={seed}")
+    def complete(self, words: Sequence[str], *same: str) -> list[str]:
+        """The words of one run. What the method needs, and what is the same for all, counts more than what was said."""
+        own = (f"data.evidence={self.evidence}", *self.words, *same)
+        return complete(self.recipe, [*words, *(f"{self.recipe}:{word}" for word in own)])
 
 
 WHOLE = ("data.crop=null",)  # tags say nothing of a part of an image
@@ -85,16 +89,18 @@ def build(words: Sequence[str]) -> tuple[Recipe, Any, torch.nn.Module]:
     return recipe, data, network
 
 
-def provenance(recipe: Recipe, allowed: bool) -> str:
-    """Where the weights come from that training starts with. Weights that have seen masks stop everything."""
+def provenance(recipe: Recipe, network: torch.nn.Module, told: str | None, from_masks: bool) -> str:
+    """Where the weights come from that training starts with. Weights that have seen masks, or may have, stop everything."""
     if recipe.init_from:
-        if not allowed:
+        if not from_masks:
             raise SystemExit(
                 f"init_from={recipe.init_from} is a segmentation network: it has been trained on masks or on something made of them, and "
                 "every figure would profit; leave it out, or say --weights-from-masks"
             )
         return f"a segmentation network, {recipe.init_from}: the figures do not show what annotation is worth"
     weights = recipe.sections.get("network", {}).get("weights")
+    if type(network).__module__.partition(".")[0] != "weakseg":
+        return told or _unknown(f"{type(network).__name__} makes its own first weights")
     if weights is None:
         return "random"
     if str(weights) == "imagenet":
@@ -102,11 +108,15 @@ def provenance(recipe: Recipe, allowed: bool) -> str:
     path = Path(weights)
     state = read_weights(path)
     state = state.get("state_dict", state)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    name = f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]})"
     classifier = [tensor for name, tensor in state.items() if name.startswith(("fc.", "classifier.")) and tensor.ndim == 2]
     if classifier:
-        return f"{path.name} (sha256 {digest}): an image classifier of {classifier[-1].shape[0]} classes"
-    return f"{path.name} (sha256 {digest}): an encoder without its classifier; nobody can tell from it what it was trained on"
+        return f"{name}: an image classifier of {classifier[-1].shape[0]} classes"
+    return f"{name}: {told or _unknown(f'{path} has no classifier')}"
+
+
+def _unknown(why: str) -> str:
+    raise SystemExit(f"{why}: nobody can tell from it what it was trained on; say so with --provenance 'photos without labels, ...'")
 
 
 def initial_weights(recipe: Recipe, network: torch.nn.Module, folder: Path) -> Path:
@@ -119,7 +129,9 @@ def initial_weights(recipe: Recipe, network: torch.nn.Module, folder: Path) -> P
         if kept.keys() != state.keys() or not all(torch.equal(kept[name], state[name]) for name in state):
             raise SystemExit(f"{path} belongs to another network, other weights or another version; take another --folder")
         return path
-    torch.save({"state_dict": state}, path)
+    content = io.BytesIO()
+    torch.save({"state_dict": state}, content)
+    write_whole(path, content.getvalue())
     return path
 
 
@@ -145,47 +157,104 @@ def table(results: Mapping[Method, Sequence[Figures]], images: int, costs: Mappi
     return "\n".join(lines)
 
 
+def costs_of(text: str) -> dict[str, float]:
+    """Seconds by kind of annotation, with what the user measured: boxes=12,tags=3."""
+    costs = dict(SECONDS)
+    for pair in filter(None, text.split(",")):
+        kind, _, seconds = pair.partition("=")
+        if kind not in costs or not seconds.replace(".", "", 1).isdigit() or not float(seconds) > 0:
+            raise SystemExit(f"--seconds should be numbers above 0 for {', '.join(SECONDS)}, such as boxes=12,tags=3, but it has {pair!r}")
+        costs[kind] = float(seconds)
+    return costs
+
+
+def seeds_of(text: str) -> list[int]:
+    """How many seeds, or which ones.
+
+    >>> seeds_of("3"), seeds_of("7,")
+    ([0, 1, 2], [7])
+    """
+    numbers = [part for part in text.split(",") if part]
+    if not numbers or not all(part.isdigit() for part in numbers) or text == "0":
+        raise SystemExit(f"--seeds should be how many, at least 1, or which ones, such as 1,5 or 5, (with a comma), but it is {text!r}")
+    return [int(part) for part in numbers] if "," in text else list(range(int(text)))
+
+
+def choices(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> list[str]:
+    """The methods that are asked for, if everything that is named is one."""
+    prefixes = [word.partition(":")[0].split(",") for word in arguments.words if "=" not in word.partition(":")[0]]
+    for name in [*arguments.only.split(","), *(name for names in prefixes for name in names)]:
+        if name not in NAMES:
+            parser.error(f"{name} is no method; they are {', '.join(NAMES)}")
+    return list(arguments.only.split(","))
+
+
 def main() -> None:
     parser = reader(__doc__)
     parser.add_argument("--seeds", default="3", help="how many, or which ones, such as 1,2,5")
-    parser.add_argument("--only", default=",".join(NAMES), help="these methods, such as full,boxes")
+    parser.add_argument(
+        "--only", default=",".join(NAMES), help="train these methods, such as full,boxes; the table has whatever is finished"
+    )
     parser.add_argument(
         "--folder", type=Path, default=Path("runs/efficiency"), help="for everything; take a new one after a change of the code"
     )
     parser.add_argument("--seconds", default="", help="of annotation per image, such as boxes=12,tags=3")
+    parser.add_argument("--provenance", help="what the first weights were trained on, where their file does not tell")
     parser.add_argument("--weights-from-masks", action="store_true", help="start from a network that was trained on masks all the same")
     arguments = parser.parse_intermixed_args()
-    chosen, given = arguments.only.split(","), dict(pair.split("=") for pair in arguments.seconds.split(",") if pair)
-    if unknown := sorted(set(chosen) - set(NAMES)) + sorted(set(given) - set(SECONDS)):
-        parser.error(f"{unknown[0]} is neither a method ({', '.join(NAMES)}) nor a kind of annotation ({', '.join(SECONDS)})")
-    costs = SECONDS | {kind: float(seconds) for kind, seconds in given.items()}
-    seeds = list(range(int(arguments.seeds))) if arguments.seeds.isdigit() else [int(seed) for seed in arguments.seeds.split(",")]
+    try:
+        compare(arguments, choices(parser, arguments), seeds_of(arguments.seeds), costs_of(arguments.seconds))
+    except RecipeError as error:
+        raise SystemExit("\n".join(error.errors)) from None
+
+
+def compare(arguments: argparse.Namespace, chosen: Sequence[str], seeds: Sequence[int], costs: Mapping[str, float]) -> None:
+    """Train what is not finished, and write table and picture after every run."""
     arguments.folder.mkdir(parents=True, exist_ok=True)
     starts = {}
     for seed in seeds:
-        recipe, data, network = build(METHODS[0].complete(arguments.words, seed))
-        origin = provenance(recipe, arguments.weights_from_masks)
+        recipe, data, network = build(METHODS[0].complete(arguments.words, f"seed={seed}"))
+        origin = provenance(recipe, network, arguments.provenance, arguments.weights_from_masks)
         starts[seed] = initial_weights(recipe, network, arguments.folder)
-    images = len(data.training)
+    images, steps = len(data.training), recipe.sections["trainer"].get("max_steps")
+    if not len(data.validation):
+        raise SystemExit("no image is held out to measure on: give the data set a list or a share of them, such as data.val_share=0.2")
+    runs = {
+        method: [
+            method.complete(arguments.words, f"trainer.max_steps={steps}", f"seed={seed}", f"init_from={start}")
+            for seed, start in starts.items()
+        ]
+        for method in METHODS
+    }
+    for method, many in runs.items():
+        if method.recipe in chosen:
+            for words in many:
+                check(load(words))  # before the first of them trains for an hour
     about = (
-        f"{setting()}; {images} training images, {len(data.validation)} measured on; {recipe.sections['trainer'].get('max_steps')} steps, "
+        f"{setting()}; {images} training images, {len(data.validation)} measured on; {steps} steps, "
         f"seeds {', '.join(map(str, seeds))}; initial weights: {origin}"
     )
     print(about, flush=True)
-    results: dict[Method, list[Figures]] = {}
-    for method in METHODS:
+    for method, many in runs.items():
         if method.recipe in chosen:
-            for seed in seeds:
-                words = [*method.complete(arguments.words, seed), f"init_from={starts[seed]}"]
-                results.setdefault(method, []).append(figures_of(f"{method.recipe}, seed {seed}", words, arguments.folder))
-            text = f"{table(results, images, costs)}\n\n{about}\n\n{SOURCES}\n"
-            write_whole(arguments.folder / "label_efficiency.md", text.encode())
-            dots = [
-                Dot(each.recipe, each.seconds(costs) * images / 3600, [figures["val/miou"] for figures in own])
-                for each, own in results.items()
-            ]
-            write_whole(arguments.folder / "label_efficiency.svg", efficiency_chart(dots).encode())
-    print(f"\n{text}\ntable and picture: {arguments.folder}")
+            for seed, words in zip(seeds, many, strict=True):
+                figures_of(f"{method.recipe}, seed {seed}", words, arguments.folder)
+                write(runs, images, costs, about, arguments.folder)
+    print(f"\n{write(runs, images, costs, about, arguments.folder)}\ntable and picture: {arguments.folder}")
+
+
+def write(runs: Mapping[Method, Sequence[Sequence[str]]], images: int, costs: Mapping[str, float], about: str, folder: Path) -> str:
+    """Table and picture of all runs that are finished, whoever has trained them; returns the table."""
+    found = {method: [figures for words in many if (figures := finished(words, folder))] for method, many in runs.items()}
+    results = {method: figures for method, figures in found.items() if figures}
+    text = f"{table(results, images, costs)}\n\n{about}\n\n{SOURCES}\n"
+    write_whole(folder / "label_efficiency.md", text.encode())
+    dots = [
+        Dot(method.recipe, method.seconds(costs) * images / 3600, [figures["val/miou"] for figures in own])
+        for method, own in results.items()
+    ]
+    write_whole(folder / "label_efficiency.svg", efficiency_chart(dots).encode())
+    return text
 
 
 if __name__ == "__main__":

@@ -56,22 +56,30 @@ def reader(about: str | None) -> argparse.ArgumentParser:
 def complete(recipe: str, words: Sequence[str], *usual: str, last: str = "") -> list[str]:
     """The words of a run of a recipe. Those that begin with names of recipes and a colon are for these alone.
 
+    Of two words about one key the later one counts, and what is said for a recipe alone counts more than what is said for all.
+
     >>> complete("full", ["seed=1", "data=voc", "tags,points:data.crop=null"], "data.crop=9")
     ['recipe=full', 'data=voc', 'data.crop=9', 'seed=1']
-    >>> complete("tags", ["seed=1", "tags,points:data.crop=null"])
-    ['recipe=tags', 'seed=1', 'data.crop=null']
+    >>> complete("tags", ["tags,points:data.crop=null", "data.crop=7"], "data.crop=9")
+    ['recipe=tags', 'data.crop=null']
     """
-    chosen = []
+    general, special = list[str](), list[str]()
     for word in words:
         names, colon, rest = word.partition(":")
         if not colon or "=" in names:
-            chosen.append(word)
+            general.append(word)
         elif unknown := set(names.split(",")) - set(list_recipes()):
             raise SystemExit(f"{word}: there is no recipe {sorted(unknown)[0]}; there are {', '.join(list_recipes())}")
         elif recipe in names.split(","):
-            chosen.append(rest)
-    data = [word for word in chosen if word.partition("=")[0] == "data"]  # to name a data set forgets what was said of another
-    return [f"recipe={recipe}", *data, *usual, *(word for word in chosen if word not in data), *([last] if last else [])]
+            special.append(rest)
+    data = [word for word in general if _key(word) == "data"]  # to name a data set forgets what was said of another
+    all_words = [*data, *usual, *(word for word in general if word not in data), *special, *([last] if last else [])]
+    latest = {_key(word): place for place, word in enumerate(all_words)}
+    return [f"recipe={recipe}", *(word for place, word in enumerate(all_words) if latest[_key(word)] == place)]
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
 
 
 def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
@@ -79,9 +87,9 @@ def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
 
     Runs are told apart by their words alone: after a change of the code take another folder.
     """
-    kept = folder / "finished" / f"{fingerprint(*words)}.json"
-    if kept.is_file():
-        return dict(json.loads(kept.read_text())["figures"])
+    kept = _kept(words, folder)
+    if (figures := finished(words, folder)) is not None:
+        return figures
     start = perf_counter()
     figures = _run(words, folder)
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +97,16 @@ def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
     shown = ", ".join(f"{figure} {value:.4f}" for figure, value in figures.items())
     print(f"{name}: {shown} in {perf_counter() - start:.0f} s", flush=True)
     return figures
+
+
+def finished(words: Sequence[str], folder: Path) -> Figures | None:
+    """The figures of a run, if it was finished in this folder."""
+    kept = _kept(words, folder)
+    return dict(json.loads(kept.read_text())["figures"]) if kept.is_file() else None
+
+
+def _kept(words: Sequence[str], folder: Path) -> Path:
+    return folder / "finished" / f"{fingerprint(*sorted(words))}.json"
 
 
 def _run(words: Sequence[str], folder: Path) -> Figures:
