@@ -6,7 +6,8 @@
 
 "Images per second" is what loaders give when nobody works on the images; from one process, and from all of them. "Waiting" is the share of
 the time of real training steps, with the recipe's network, in which the next batch was not there yet. Turns alternate between the numbers
-of processes, and medians are shown. The targets of the recipe are made before, and read with the images, as in training.
+of processes, and medians are shown. Targets are made before the training steps and read with the images there; images per second are
+without.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="of each turn")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_intermixed_args()
+    if arguments.steps < 3:
+        parser.error(f"--steps should be at least 3, but it is {arguments.steps}: the first batches start the processes")
     words = complete(arguments.recipe, arguments.words)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")  # Lightning misses what `Idle` does not have

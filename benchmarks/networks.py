@@ -150,9 +150,8 @@ def main() -> None:
     arguments = parser.parse_args()
     setting = Setting(arguments.batch, arguments.size, arguments.device)
     names = [REFERENCE, *(name for name in arguments.only or everything if name != REFERENCE)]
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
     on_gpu = setting.device.startswith("cuda")
-    where = torch.cuda.get_device_name() if on_gpu else f"{model}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+    where = torch.cuda.get_device_name() if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
     print(f"{date.today()}, {where}, Python {platform.python_version()}, torch {torch.__version__}")
     print(f"{setting.size} pixels, batch {setting.images}, {CLASSES} classes; times are per image, {REFERENCE} (resnet50) = 1\n")
     print("| network | parameters, M | multiply-adds, G | forward, ms | forward, ratio | training, ms | training, ratio | memory, MB |")

@@ -22,6 +22,7 @@ from weakseg.evidence import Batch
 from weakseg.files import only_user
 from weakseg.fit import main
 from weakseg.inference import Inference
+from weakseg.networks import DeepLabV3
 from weakseg.recipe import list_recipes
 from weakseg.run import load
 from weakseg.strategies import BoxesCRF
@@ -136,6 +137,18 @@ def test_a_trained_network_predicts_again() -> None:
     image = Toy(train=6, val=3, size=32).sample(7)[0].image
     assert segmenter.predict(image).probs.shape == (5, 32, 32)
     assert all(torch.equal(value, weights(run)[name]) for name, value in segmenter.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:with images of")
+def test_a_trained_network_needs_neither_its_data_nor_its_first_weights(tmp_path: Path) -> None:
+    first = tmp_path / "resnet18.pth"
+    torch.save(DeepLabV3(5, "resnet18").encoder.state_dict(), first)
+    network = ["network=deeplabv3", "network.encoder=resnet18", f"network.weights={first}", "network.rates=[1,1,1]"]
+    run = main(["recipe=full", *network, *SMALL, "trainer.max_steps=1"])
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("name: toy", "name: photos_that.are_gone"))
+    first.unlink()
+    assert load(run).predict(torch.zeros(3, 32, 32, dtype=torch.uint8)).probs.shape == (5, 32, 32)
 
 
 def test_how_a_trained_network_is_asked_is_in_its_recipe() -> None:

@@ -284,3 +284,36 @@ def test_checkpoints_of_other_classes_are_refused() -> None:
     Segmenter(TinyNet(), Refine(), CLASSES).on_save_checkpoint(checkpoint)
     with pytest.raises(ValueError, match="knows the classes background, bright, dark, but the data set has background, cat, dog"):
         Segmenter(TinyNet(), Refine(), ("background", "cat", "dog")).on_load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "image", [torch.zeros(3, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 8, 8, dtype=torch.uint8)]
+)
+def test_what_is_no_image_is_refused(image: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"image should be uint8 \[3,H,W\] in true colours, but it is (float32|uint8) \["):
+        Segmenter(TinyNet(), Refine(), CLASSES).predict(image)
+
+
+def test_a_schedule_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="schedule should be one of poly, step, constant, but it is 'Step'"):
+        SGD(schedule="Step")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="drop_every should be at least 1 and drop above 0"):
+        SGD(schedule="step", drop=0)
+
+
+def test_rates_fall_in_steps() -> None:
+    optimizer = SGD(lr=1.0, schedule="step", drop_every=3, drop=0.5)
+    built = optimizer.build([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+    scheduler = optimizer.scheduler(built, lambda: 100)
+    rates = []
+    for _ in range(7):
+        rates += scheduler.get_last_lr()
+        built.step()
+        scheduler.step()
+    assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_an_attribute_called_losses_makes_no_mask_rcnn() -> None:
+    network = TinyNet()
+    network.losses = torch.nn.ModuleList()
+    assert Segmenter(network, Refine(), CLASSES).network is network

@@ -35,7 +35,8 @@ class Inference:
     """the mirror image is seen too, which takes twice as long"""
     window: int | None = None
     """side in pixels of the largest part that the network is given at once, after scaling; null for whole images. With it, memory is
-    bounded for images of any size; take the crop of the training, or more"""
+    bounded for images of any size; take the crop of the training, or more. Rounds, dashboards and reports ask about whole images all the
+    same, and so does validation, unless `validation` says otherwise"""
     overlap: float = 0.25
     """the part of a window's side that its neighbour sees too, at least; there one goes over smoothly into the other"""
     crf: DenseCRF | None = None

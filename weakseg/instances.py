@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from copy import deepcopy
 from importlib.util import find_spec
@@ -123,7 +124,7 @@ class AveragePrecision(Callback):
 
 def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakData] | None:
     data = getattr(trainer, "datamodule", None)
-    ours = isinstance(module, Segmenter) and hasattr(module.network, "detect") and isinstance(data, WeakData)
+    ours = isinstance(module, Segmenter) and inspect.ismethod(getattr(module.network, "detect", None)) and isinstance(data, WeakData)
     return (module, data) if ours else None  # type: ignore[return-value]
 
 

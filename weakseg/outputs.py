@@ -19,7 +19,8 @@ def read_logits(output: Any, network: nn.Module, classes: Sequence[str]) -> list
     """
     auxiliary: Any = []
     if isinstance(output, Mapping) and "out" in output:
-        auxiliary = output.get("aux", []) if getattr(network, "auxiliary_weight", 0) else []
+        if getattr(network, "auxiliary_weight", 0) and output.get("aux") is not None:
+            auxiliary = output["aux"]
         output = output["out"]
     found = [output, *([auxiliary] if isinstance(auxiliary, Tensor) else auxiliary)]
     for logits in found:

@@ -103,17 +103,22 @@ def _look_at_dilation(network: nn.Module, data: Any) -> None:
 
 
 def load(folder: Path | str, checkpoint: str = "last.ckpt", inference: Inference | None = None) -> Segmenter:
-    """The trained network of a run folder, ready for `segmenter.predict(image)`.
+    """The trained network of a run folder, ready for `segmenter.predict(image)`. The data set may be gone.
 
     Arguments:
         inference: how it is asked about an image; None for what the section `predict` of the run's recipe says.
     """
     recipe = load_recipe([f"resume={folder}"])
-    check(recipe)
-    _, segmenter, _ = _build(recipe)
     path = Path(folder) / "checkpoints" / checkpoint
-    segmenter.load_state_dict(read_weights(path)["state_dict"])
-    segmenter.inference = inference or segmenter.inference
+    content = read_weights(path)
+    if "weakseg" not in content:
+        raise ValueError(f"{path} is no checkpoint of weakseg: it does not say which classes its weights know")
+    classes = content["weakseg"]["classes"]
+    if "weights" in recipe.sections["network"]:
+        recipe.sections["network"]["weights"] = None  # the first weights, which nobody needs any more
+    network, strategy = (build_section(recipe, section, classes=len(classes)) for section in ("network", "strategy"))
+    segmenter = Segmenter(network, strategy, classes, None, inference or build_section(recipe, "predict"))
+    segmenter.load_state_dict(content["state_dict"])
     return segmenter.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Sequence
 from typing import Any, final
@@ -91,12 +92,15 @@ class Segmenter(LightningModule):
         """What the network thinks of one uint8 image [3,H,W]: on the CPU, at the image's own resolution.
 
         Arguments:
-            plain: whether to ask it once, whatever `inference` says, as strategies do.
+            plain: whether to ask it once, whatever `inference` says, as strategies do. Features, for those that want them, are
+                of the whole image, and left out where `inference` has windows.
         """
+        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+            raise ValueError(f"image should be uint8 [3,H,W] in true colours, but it is {str(image.dtype)[6:]} {list(image.shape)}")
         training = self.training
         self.eval()
         features = None
-        if self.strategy.wants_features:
+        if self.strategy.wants_features and (plain or self.inference.window is None):
             features = self.network.features(self.normalise(image[None].to(self.device)))[0].float().cpu()  # type: ignore[operator]
         probs = infer(image, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
         self.train(training)
@@ -247,7 +251,7 @@ def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str])
 
 def makes_losses(network: nn.Module) -> bool:
     """Whether the network finds objects one by one and so compares them with the boxes and masks of a batch by itself: Mask R-CNN."""
-    return hasattr(network, "losses")
+    return inspect.ismethod(getattr(network, "losses", None))
 
 
 def _blame(what: str, suspects: list[str], bad: bool, step: int) -> str:

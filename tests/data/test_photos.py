@@ -122,3 +122,12 @@ def test_simulated_scribbles_are_made_once_and_stay_the_same(tmp_path: Path, mon
     assert first.marks is not None
     assert torch.equal(first.marks, again.marks)
     assert torch.equal(first.marks, other.marks)
+
+
+def test_masks_are_shared_out_among_images_that_have_one(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    (root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000001.png").unlink()
+    data = VOC(root, classes_used=["cat", "dog"], others="background", mask_share=0.5)
+    assert data.masked == {"2007_000002"}
+    with pytest.raises(ValueError, match="mask_share=1 asks for masks of 2 training images, but 1 of them have one"):
+        VOC(root, classes_used=["cat", "dog"], others="background", mask_share=1)

@@ -174,6 +174,19 @@ def crops(given: Evidence, seed: int) -> Tensor:
     return item.evidence.boxes
 
 
+def test_a_box_whose_object_is_too_small_to_stay_goes_with_it() -> None:
+    masks = torch.zeros(2, 10, 10, dtype=torch.bool)
+    masks[0, 2, 2], masks[1, 2:9, 2:9] = True, True  # rows and columns 1, 3, 6 and 8 are looked at
+    boxes = torch.tensor([[2.0, 2, 3, 3], [2, 2, 9, 9]])
+    given = Evidence("a", torch.zeros(3, 10, 10, dtype=torch.uint8), boxes=boxes, box_classes=torch.tensor([1, 2]), box_masks=masks)
+    evidence, _, _ = Augmentation(scale=(0.4, 0.4), flip=False)(given, None, keyed_generator(0))
+    assert evidence.box_classes is not None
+    assert evidence.box_masks is not None
+    assert evidence.box_classes.tolist() == [2]
+    assert evidence.box_masks.shape == (1, 4, 4)
+    assert evidence.box_masks.any()
+
+
 def test_batches_have_masks_if_every_box_has_one() -> None:
     def item(boxes: int, masks: bool) -> Item:
         fields = {"boxes": torch.ones(boxes, 4), "box_classes": torch.ones(boxes, dtype=torch.int64)}

@@ -28,7 +28,7 @@ KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "scribbles": ("line",),
     "tags": ("tag",),
 }
-REMEMBERED = 1000  # simulated annotations kept in memory by each process
+REMEMBERED = 2**28  # bytes of simulated annotations that each process keeps, about
 TOLD = 5  # problems that an error shows; `weakseg.check` shows all
 
 
@@ -68,7 +68,7 @@ class Photos(WeakData):
         annotation_seed: another number makes other simulated points and scribbles.
         annotator: how careful somebody is whose annotations are simulated, and how much they draw.
         mask_share: which part of the training images, at least one if it is not 0, has masks instead of what is annotated otherwise. Those
-            of a small part are also among those of a larger one.
+            of a small part are also among those of a larger one. Another annotation_seed chooses others.
     """
 
     line_width: float = 3
@@ -109,13 +109,19 @@ class Photos(WeakData):
         """The classes, the images that are trained on, and those that are only measured on."""
         self.entries, self.naming, self.classes = [*train, *val], naming, naming.classes
         self.validation = range(len(train), len(self.entries))
-        chosen = shuffled(len(train), self.annotation_seed)[: max(1, round(self.mask_share * len(train)))] if self.mask_share else []
-        self.masked = frozenset(train[place].id for place in chosen)
+        self.masked = self._choose_masked(train) if self.mask_share else frozenset()
         if not self.entries:
             raise ValueError("; ".join(["there is no image in the data set", *map(str, self.problems[:TOLD])]))
         for id, count in Counter(entry.id for entry in self.entries).items():
             if count > 1:
                 self.problems.append(FormatError(Place(id), "the name of an image", "its own", f"that of {count} images"))
+
+    def _choose_masked(self, train: Sequence[Entry]) -> frozenset[str]:
+        able = [entry.id for entry in train if entry.mask is not None or self.whole]
+        wanted = max(1, round(self.mask_share * len(train)))
+        if wanted > len(able):
+            raise ValueError(f"mask_share={self.mask_share:g} asks for masks of {wanted} training images, but {len(able)} of them have one")
+        return frozenset(able[place] for place in shuffled(len(able), self.annotation_seed)[:wanted])
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -198,7 +204,8 @@ class Photos(WeakData):
             objects, labels = self.objects(entry, truth)
             stream = stream_of(entry.id, self.annotation_seed)
             made = self.annotator.annotate(kind, truth, objects, labels, len(self.classes), stream)
-            if kind != "masks" and len(self._simulated) < REMEMBERED:
+            size = sum(tensor.nbytes for tensor in made.values())
+            if kind != "masks" and size * (len(self._simulated) + 1) < REMEMBERED:
                 self._simulated[entry.id] = made
         return made
 

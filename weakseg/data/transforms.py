@@ -84,7 +84,17 @@ def _scale(item: Item, factor: float) -> Item:
     marks = None if evidence.marks is None else _resize_labels(evidence.marks, size)
     if target is not None:
         target = _resize_labels(target, size) if target.ndim == 2 else resize(target, size, antialias=True)
-    return Item(evidence._replace(image=image, marks=marks, boxes=boxes, box_masks=masks), target)
+    evidence = evidence._replace(image=image, marks=marks, boxes=boxes, box_masks=masks)
+    return Item(_without_vanished(evidence), target)
+
+
+def _without_vanished(evidence: Evidence) -> Evidence:
+    """Without boxes of whose object not a single pixel is left."""
+    boxes, labels, masks = evidence.boxes, evidence.box_classes, evidence.box_masks
+    if boxes is None or labels is None or masks is None:
+        return evidence
+    seen = masks.flatten(1).any(1)
+    return evidence._replace(boxes=boxes[seen], box_classes=labels[seen], box_masks=masks[seen])
 
 
 def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
@@ -123,11 +133,8 @@ def _crop_evidence(evidence: Evidence, window: tuple[Any, ...], corner: list[int
     boxes = evidence.boxes - evidence.boxes.new_tensor(corner)
     cut = boxes.clamp(0, size)
     keep = _areas(cut) > VISIBLE * _areas(boxes)
-    masks = None if evidence.box_masks is None else evidence.box_masks[window]
-    if masks is not None:
-        keep &= masks.flatten(1).any(1)  # nothing of the object itself is left
-        masks = masks[keep]
-    part = part._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep], box_masks=masks)
+    masks = None if evidence.box_masks is None else evidence.box_masks[window][keep]
+    part = _without_vanished(part._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep], box_masks=masks))
     if whole or evidence.tags is None:
         return part
     tags = torch.zeros_like(evidence.tags)

@@ -14,14 +14,14 @@ from weakseg.grammar.values import RecipeError, Text, meant, nearest
 
 FLAGS = ("--help", "--list", "--show")
 OTHERS = ("recipe", "resume", "init_from")  # keys that are no sections
-MAY_CHANGE = "trainer.*, logger.* and rounds.workers"  # of a run that goes on
+MAY_CHANGE = "trainer.*, logger.*, predict.* and rounds.workers"  # of a run that goes on
 USAGE = """\
 usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
 
   strategy=boxes_crf           a section's name: what is in the package, or my_module.MyClass; drops the recipe's keys there
-  trainer.max_steps=2000       a key of a section (strategy, network, data, rounds, optimizer, trainer, logger)
+  trainer.max_steps=2000       a key of a section (strategy, network, data, rounds, optimizer, predict, trainer, logger)
   data.scale=0.5,2             a list; null for none; seed=3 for the random seed
-  resume=<run folder>          goes on with a run; trainer.*, logger.* and rounds.workers may change
+  resume=<run folder>          goes on with a run; trainer.*, logger.*, predict.* and rounds.workers may change
   init_from=<checkpoint>       starts a new run from its weights
 
   --help   this text
@@ -196,7 +196,7 @@ def wrong_start(words: dict[str, Text]) -> list[str]:
             errors.append("recipe: resume= reads the recipe of the run itself; leave one of them out")
         elif key == "init_from":
             errors.append("init_from: resume= goes on with the weights of the run; leave one of them out")
-        elif key != "resume" and section not in ("trainer", "logger") and key != "rounds.workers":
+        elif key != "resume" and section not in ("trainer", "logger", "predict") and key != "rounds.workers":
             only = f"only {MAY_CHANGE} may change"
             errors.append(f"{key}: resume= goes on with the same run, where {only}; init_from= starts a new one from its weights")
     return errors

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
+
+Schedule = Literal["poly", "step", "constant"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Optimizer:
     lr: float = 1e-3
     head_multiplier: float = 1.0
     weight_decay: float = 1e-4
-    schedule: Literal["poly", "step", "constant"] = "poly"
+    schedule: Schedule = "poly"
     power: float = 0.9
     drop_every: int = 2000
     drop: float = 0.1
@@ -41,6 +43,8 @@ class Optimizer:
         for name in ("lr", "head_multiplier"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} should be above 0, but it is {getattr(self, name)}")
+        if self.schedule not in get_args(Schedule):
+            raise ValueError(f"schedule should be one of {', '.join(get_args(Schedule))}, but it is {self.schedule!r}")
         if self.drop_every < 1 or not 0 < self.drop <= 1:
             raise ValueError(
                 f"drop_every should be at least 1 and drop above 0 and at most 1, but they are {self.drop_every} and {self.drop}"
