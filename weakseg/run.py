@@ -30,7 +30,7 @@ from weakseg.loggers.record import Record, read_record
 from weakseg.networks.gridding import warn_of_dilation
 from weakseg.networks.weights import load_state, read_weights
 from weakseg.ranks import rank
-from weakseg.recipe import Recipe, RecipeError, build_section, check, to_yaml
+from weakseg.recipe import Recipe, RecipeError, build_section, to_yaml
 from weakseg.recipe import load as load_recipe
 from weakseg.report import write_report
 from weakseg.rounds import Rounds
