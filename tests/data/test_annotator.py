@@ -219,10 +219,10 @@ def _streams(count):
     return [np.random.default_rng([5, number]) for number in range(count)]
 
 
-def test_a_class_that_is_not_named_is_not_named_large_and_an_absent_background_is_not_named():
+def test_a_class_that_is_not_named_is_not_named_large_and_the_background_is_always_named():
     truth = torch.ones(10, 10, dtype=torch.uint8)
     given = Annotator(tag_missing=1.0, tag_wrong=1.0).annotate("tags", truth, None, (), 3, np.random.default_rng(0))
-    assert given["tags"].tolist() == [False, False, True]
+    assert given["tags"].tolist() == [True, False, True]
     assert given["large"].tolist() == [False, False, False]
 
 

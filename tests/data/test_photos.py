@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from tests.data.layouts import photo, text, voc
+from tests.data.layouts import indexed, photo, text, voc
 from tests.small import TinyNet, trainer
 from weakseg.data.annotator import stream_of
 from weakseg.data.formats.base import FormatError, Place
@@ -131,3 +132,33 @@ def test_masks_are_shared_out_among_images_that_have_one(tmp_path: Path) -> None
     assert data.masked == {"2007_000002"}
     with pytest.raises(ValueError, match="mask_share=1 asks for masks of 2 training images, but 1 of them have one"):
         VOC(root, classes_used=["cat", "dog"], others="background", mask_share=1)
+
+
+def test_what_is_wrong_with_an_object_stops_or_is_left_out(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    clicks = root / "VOCdevkit" / "VOC2012" / "Points" / "background_from_scribbles.json"
+    clicks.write_text('{"2007_000001": [{"x": 11.0, "y": 9.9, "cls": 0}, {"x": 30.0, "y": 2.0, "cls": 0}]}')
+    with pytest.raises(FormatError, match="a point should be inside of the image, which is 12 wide and 10 high, but it is from 30 2"):
+        VOC(root, "points", classes_used=["cat", "dog"], others="background").sample(0)
+    data = VOC(root, "points", classes_used=["cat", "dog"], others="background", wrong="skip")
+    evidence, _ = data.sample(0)
+    assert evidence.marks is not None
+    assert (evidence.marks != 255).sum() == 2
+    assert evidence.marks[9, 11] == 0
+    (root / "VOCdevkit" / "VOC2012" / "JPEGImages" / "2007_000001.jpg").unlink()
+    with pytest.raises(FormatError, match="should be there, but it is missing"):
+        data.sample(0)
+    with pytest.raises(ValueError, match="wrong should be error or skip, but it is 'pass'"):
+        Photos(wrong="pass")  # type: ignore[arg-type]
+
+
+def test_tags_of_masks_name_the_background_and_what_was_clicked_on(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    home = root / "VOCdevkit" / "VOC2012"
+    indexed(home / "SegmentationClass" / "2007_000001.png", np.full((10, 12), 8))  # the cat fills the image
+    (home / "Points" / "whats_the_point.json").write_text('{"2007_000001": [{"x": 4, "y": 3, "cls": 12}]}')  # somebody saw a dog
+    for evidence, tags in (("tags", [True, True, False]), ("points", [True, True, True])):
+        data = VOC(root, evidence, classes_used=["cat", "dog"], others="background")  # type: ignore[arg-type]
+        found = data.sample(0)[0].tags
+        assert found is not None
+        assert found.tolist() == tags

@@ -53,7 +53,7 @@ class Annotator:
     box_missing: float = 0.0
     """probability that an object has no box"""
     tag_missing: float = 0.0
-    """probability that a class which is there is not named; for evidence of tags alone. The background is always named if it is there"""
+    """probability that a class which is there is not named; for evidence of tags alone. The background is always named"""
     tag_wrong: float = 0.0
     """probability that a class which is not there is named; for evidence of tags alone"""
 
@@ -120,7 +120,7 @@ class Annotator:
         there = tags_of(truth, classes)
         chance = torch.from_numpy(rng.random(classes))
         tags = torch.where(there, chance >= self.tag_missing, chance < self.tag_wrong)
-        tags[0] = there[0]
+        tags[0] = True
         return {"tags": tags, "large": large_of(truth, classes) & tags}
 
     def _boxes(

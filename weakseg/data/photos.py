@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -64,6 +64,8 @@ class Photos(WeakData):
         long_side: images whose longer side has more pixels are shrunk to this on reading, with all that is annotated; null for none.
         others: what becomes of objects of classes that the data set does not have. error: they are refused; background or ignore: they
             are left out, and in masks their pixels are background, or 255.
+        wrong: what becomes of annotated objects that cannot be right, such as a click outside of the image. error: the image is refused;
+            skip: they are left out. `python -m weakseg.check` shows them.
         simulated: whether evidence is made from the masks, as a person would have given it, instead of read from annotation files.
         annotation_seed: another number makes other simulated points and scribbles.
         annotator: how careful somebody is whose annotations are simulated, and how much they draw.
@@ -78,6 +80,7 @@ class Photos(WeakData):
         self,
         long_side: int | None = None,
         others: Others = "error",
+        wrong: Literal["error", "skip"] = "error",
         simulated: bool = False,
         annotation_seed: int = 0,
         annotator: Annotator = CAREFUL,
@@ -92,7 +95,9 @@ class Photos(WeakData):
         if not 0 <= mask_share <= 1:
             raise ValueError(f"mask_share should lie from 0 to 1, a part of the training images, but it is {mask_share}")
         check_others(others)
-        self.long_side, self.others, self.simulated = long_side, others, simulated
+        if wrong not in ("error", "skip"):
+            raise ValueError(f"wrong should be error or skip, but it is {wrong!r}")
+        self.long_side, self.others, self.wrong, self.simulated = long_side, others, wrong, simulated
         self.annotation_seed, self.annotator, self.mask_share = annotation_seed, annotator, mask_share
         self._simulated: dict[str, dict[str, Tensor]] = {}
         self.masked: frozenset[str] = frozenset()
@@ -127,15 +132,18 @@ class Photos(WeakData):
         return len(self.entries)
 
     def setup(self, stage: str) -> None:
-        """Before training: files that could not be read are not passed over."""
-        if self.problems:
+        """Before training: files that could not be read are not passed over, unless one wants it so."""
+        if self.problems and self.wrong == "error":
             first = "\n".join(f"  {problem}" for problem in self.problems[:TOLD])
             raise ValueError(f"{len(self.problems)} problems in the files; python -m weakseg.check data=... shows all of them\n{first}")
 
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
         """The evidence and the truth of an image, read from its files; a FormatError says what is wrong in them."""
-        look = self.look(index)
-        assert look.evidence is not None
+        problems: list[FormatError] | None = [] if self.wrong == "skip" else None
+        look = self.look(index, problems)
+        if look.evidence is None:  # nothing is left: the image itself cannot be read
+            assert problems
+            raise problems[0]
         return look.evidence, look.truth
 
     def look(self, index: int, problems: list[FormatError] | None = None) -> Look:
@@ -189,7 +197,7 @@ class Photos(WeakData):
             evidence = self._made(annotation, image, asked)._replace(id=entry.id)
         if truth is not None and self.tags_of_masks and not from_truth:
             large = large_of(truth, len(self.classes)) if asked in ("boxes", "tags") else None
-            evidence = evidence._replace(tags=tags_of(truth, len(self.classes)), large=large)
+            evidence = evidence._replace(tags=self._tags(truth, evidence), large=large)
         evidence, truth = shrink(evidence, truth, self.long_side)
         if from_truth:
             if truth is None:
@@ -197,6 +205,16 @@ class Photos(WeakData):
             fields = {**evidence._asdict(), **self._simulate("masks" if masked else asked or "masks", entry, truth)}
             evidence = Evidence(**fields)
         return evidence, truth
+
+    def _tags(self, truth: Tensor, evidence: Evidence) -> Tensor:
+        """Classes of the mask and of what was annotated, where people disagree; background is always named, as in the literature."""
+        tags = tags_of(truth, len(self.classes))
+        if evidence.marks is not None:
+            tags |= tags_of(evidence.marks, len(self.classes))
+        if evidence.box_classes is not None:
+            tags[evidence.box_classes] = True
+        tags[0] = True
+        return tags
 
     def _simulate(self, kind: Asked, entry: Entry, truth: Tensor) -> dict[str, Tensor]:
         """What somebody would have drawn; remembered, since a scribble takes longer to make than a photo to read."""
