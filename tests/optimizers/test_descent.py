@@ -1,0 +1,25 @@
+"""Schedules of the learning rate, by hand."""
+
+import pytest
+import torch
+
+from weakseg.optimizers import SGD
+
+
+def test_a_schedule_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="schedule should be one of poly, step, constant, but it is 'Step'"):
+        SGD(schedule="Step")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="drop_every should be at least 1 and drop above 0"):
+        SGD(schedule="step", drop=0)
+
+
+def test_rates_fall_in_steps() -> None:
+    optimizer = SGD(lr=1.0, schedule="step", drop_every=3, drop=0.5)
+    built = optimizer.build([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+    scheduler = optimizer.scheduler(built, lambda: 100)
+    rates = []
+    for _ in range(7):
+        rates += scheduler.get_last_lr()
+        built.step()
+        scheduler.step()
+    assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
