@@ -53,14 +53,14 @@ def reader(about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def complete(recipe: str, words: Sequence[str], *usual: str, last: str = "") -> list[str]:
+def complete(recipe: str, words: Sequence[str]) -> list[str]:
     """The words of a run of a recipe. Those that begin with names of recipes and a colon are for these alone.
 
     Of two words about one key the later one counts, and what is said for a recipe alone counts more than what is said for all.
 
-    >>> complete("full", ["seed=1", "data=voc", "tags,points:data.crop=null"], "data.crop=9")
-    ['recipe=full', 'data=voc', 'data.crop=9', 'seed=1']
-    >>> complete("tags", ["tags,points:data.crop=null", "data.crop=7"], "data.crop=9")
+    >>> complete("full", ["seed=1", "data=voc", "tags,points:data.crop=null"])
+    ['recipe=full', 'data=voc', 'seed=1']
+    >>> complete("tags", ["tags,points:data.crop=null", "data.crop=7", "data.crop=9"])
     ['recipe=tags', 'data.crop=null']
     """
     general, special = list[str](), list[str]()
@@ -73,7 +73,7 @@ def complete(recipe: str, words: Sequence[str], *usual: str, last: str = "") -> 
         elif recipe in names.split(","):
             special.append(rest)
     data = [word for word in general if _key(word) == "data"]  # to name a data set forgets what was said of another
-    all_words = [*data, *usual, *(word for word in general if word not in data), *special, *([last] if last else [])]
+    all_words = [*data, *(word for word in general if word not in data), *special]
     latest = {_key(word): place for place, word in enumerate(all_words)}
     return [f"recipe={recipe}", *(word for place, word in enumerate(all_words) if latest[_key(word)] == place)]
 

@@ -145,9 +145,15 @@ def test_what_is_wrong_with_an_object_stops_or_is_left_out(tmp_path: Path) -> No
     assert evidence.marks is not None
     assert (evidence.marks != 255).sum() == 2
     assert evidence.marks[9, 11] == 0
-    (root / "VOCdevkit" / "VOC2012" / "JPEGImages" / "2007_000001.jpg").unlink()
-    with pytest.raises(FormatError, match="should be there, but it is missing"):
-        data.sample(0)
+    for lost in ("SegmentationClass/2007_000001.png", "JPEGImages/2007_000002.jpg"):  # nothing is passed over but an object
+        (root / "VOCdevkit" / "VOC2012" / lost).write_bytes(b"no image")
+    for index in (0, 1):
+        with pytest.raises(FormatError, match="should be one of"):
+            data.sample(index)
+    data.problems.append(FormatError(Place("here"), "the file", "there", "missing"))
+    data.problems.append(FormatError(Place("here", "a", 3), "a point", "inside", "not"))
+    with pytest.raises(ValueError, match=r"^1 problems in the files"):
+        data.setup("fit")
     with pytest.raises(ValueError, match="wrong should be error or skip, but it is 'pass'"):
         Photos(wrong="pass")  # type: ignore[arg-type]
 

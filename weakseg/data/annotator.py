@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakseg.data.derive import instances_of, large_of, loosen_boxes, objects_of, points_of, scribbles_of, tags_of
+from weakseg.data.derive import boxes_of, instances_of, large_of, loosen_boxes, objects_of, points_of, scribbles_of, tags_of
 from weakseg.data.strokes import USUAL
 
 Asked = Literal["masks", "boxes", "points", "scribbles", "tags"]
@@ -128,17 +128,16 @@ class Annotator:
     ) -> dict[str, Tensor]:
         """The boxes, and what whoever drew them knows: a class whose boxes are all missing is not named either."""
         edges, missing = rng.spawn(2)
-        objects = instances_of(instances, classes_of_instance)
-        labels = objects.classes
+        boxes, labels = boxes_of(instances, classes_of_instance)
         height, width = truth.shape
-        boxes = loosen_boxes(objects.boxes, height, width, self.box_loose, edges)
+        boxes = loosen_boxes(boxes, height, width, self.box_loose, edges)
         drawn = torch.from_numpy(missing.random(len(boxes)) >= self.box_missing)
         forgotten = torch.zeros(classes, dtype=torch.bool)
         forgotten[labels] = True
         forgotten[labels[drawn]] = False
         tags, large = tags_of(truth, classes) & ~forgotten, large_of(truth, classes) & ~forgotten
         found = {"tags": tags, "boxes": boxes[drawn], "box_classes": labels[drawn], "large": large}
-        return {**found, "box_masks": objects.masks[drawn]} if masks else found
+        return {**found, "box_masks": instances_of(instances, classes_of_instance).masks[drawn]} if masks else found
 
 
 CAREFUL = Annotator()

@@ -65,7 +65,8 @@ class Photos(WeakData):
         others: what becomes of objects of classes that the data set does not have. error: they are refused; background or ignore: they
             are left out, and in masks their pixels are background, or 255.
         wrong: what becomes of annotated objects that cannot be right, such as a click outside of the image. error: the image is refused;
-            skip: they are left out. `python -m weakseg.check` shows them.
+            skip: they are left out, as if nobody had drawn them; where a box was, that is background. Files that cannot be read are refused
+            all the same. `python -m weakseg.check` shows everything.
         simulated: whether evidence is made from the masks, as a person would have given it, instead of read from annotation files.
         annotation_seed: another number makes other simulated points and scribbles.
         annotator: how careful somebody is whose annotations are simulated, and how much they draw.
@@ -132,18 +133,21 @@ class Photos(WeakData):
         return len(self.entries)
 
     def setup(self, stage: str) -> None:
-        """Before training: files that could not be read are not passed over, unless one wants it so."""
-        if self.problems and self.wrong == "error":
-            first = "\n".join(f"  {problem}" for problem in self.problems[:TOLD])
-            raise ValueError(f"{len(self.problems)} problems in the files; python -m weakseg.check data=... shows all of them\n{first}")
+        """Before training: files that could not be read are not passed over, and wrong objects only if one wants it so."""
+        if problems := self._serious(self.problems):
+            first = "\n".join(f"  {problem}" for problem in problems[:TOLD])
+            raise ValueError(f"{len(problems)} problems in the files; python -m weakseg.check data=... shows all of them\n{first}")
+
+    def _serious(self, problems: list[FormatError]) -> list[FormatError]:
+        return [problem for problem in problems if self.wrong == "error" or problem.place.number is None]
 
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
         """The evidence and the truth of an image, read from its files; a FormatError says what is wrong in them."""
         problems: list[FormatError] | None = [] if self.wrong == "skip" else None
         look = self.look(index, problems)
-        if look.evidence is None:  # nothing is left: the image itself cannot be read
-            assert problems
-            raise problems[0]
+        for problem in self._serious(problems or []):
+            raise problem
+        assert look.evidence is not None
         return look.evidence, look.truth
 
     def look(self, index: int, problems: list[FormatError] | None = None) -> Look:
