@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.refinement import pixel_adaptive
-from weakseg.strategies.tags import Tags, classification
+from weakseg.strategies.tags import Tags, balanced, classification
 
 BACKGROUND_ONLY = [True, False, False]
 
@@ -109,16 +109,56 @@ def test_labels_do_not_depend_on_the_rest_of_the_batch() -> None:
         assert set(label.unique().tolist()) <= {255, *tags[i].nonzero().flatten().tolist()}
 
 
-def test_self_training_is_cross_entropy_with_the_labels_on_the_unrefined_logits() -> None:
+def test_self_training_learns_the_labels_on_the_unrefined_logits() -> None:
     batch, truth = disc_batch()
     assert batch.tags is not None
     strategy, logits = trained(), middling(truth)
-    labels = strategy.labels(logits, batch.image, batch.tags, without_padding(batch.image))
+    valid = without_padding(batch.image)
+    labels = strategy.labels(logits, batch.image, batch.tags, valid)
     terms = strategy.loss(logits, batch)
-    torch.testing.assert_close(terms["self_training"], F.cross_entropy(logits, labels, ignore_index=255))
+    torch.testing.assert_close(terms["self_training"], balanced(logits, labels, batch.tags, valid))
     (gradient,) = torch.autograd.grad(terms["self_training"], logits)
-    expected = (logits.softmax(1) - F.one_hot(labels.clamp(max=3), 4)[..., :3].movedim(-1, 1)) * (labels != 255)[:, None]
-    torch.testing.assert_close(gradient, expected.detach() / (labels != 255).sum())
+    towards = -gradient.gather(1, labels.clamp(max=2)[:, None])[:, 0]
+    assert (towards[labels != 255] > 0).all()
+    assert (gradient.movedim(1, -1)[labels == 255] == 0).all()
+
+
+def a_row(*labels: int) -> Tensor:
+    return torch.tensor([[labels]])
+
+
+def test_balanced_by_hand() -> None:
+    """Three pixels of background and one of class 1 are sure, two are not: each of the three weighs 1/4, the one 3/4."""
+    probs = torch.tensor([[0.5, 0.8, 0.9, 0.2, 0.3, 0.4], [0.5, 0.2, 0.1, 0.8, 0.7, 0.6]])
+    loss = balanced(probs.log()[None, :, None], a_row(0, 0, 0, 1, 255, 255), torch.tensor([[True, True]]), torch.ones(1, 1, 6).bool())
+    expected = -(log(0.5) + log(0.8) + log(0.9)) / 4 - 3 * log(0.8) / 4
+    assert loss.item() == pytest.approx(expected / 6)
+
+
+@pytest.mark.parametrize("background", [1, 8, 99])
+def test_what_is_small_pulls_as_strongly_as_what_is_large(background: int) -> None:
+    logits = torch.zeros(1, 3, 1, background + 4, requires_grad=True)
+    labels = a_row(*[0] * background, 1, 1, 1, 255)
+    balanced(logits, labels, torch.tensor([[True, True, False]]), labels >= 0).backward()
+    assert logits.grad is not None
+    towards = -logits.grad[0].gather(0, labels[0].clamp(max=2)[None])[0, 0]
+    torch.testing.assert_close(towards[:background].sum(), towards[background:-1].sum())
+
+
+def test_an_image_teaches_once_all_of_its_classes_are_sure_somewhere() -> None:
+    logits, valid = torch.randn(1, 3, 1, 4), torch.ones(1, 1, 4).bool()
+    tags = torch.tensor([[True, True, True]])
+    assert balanced(logits, a_row(0, 1, 1, 255), tags, valid) == 0
+    assert balanced(logits, a_row(0, 1, 1, 2), tags, valid) > 0
+    assert balanced(logits, a_row(255, 255, 255, 255), tags, valid) == 0
+
+
+def test_the_mean_is_one_over_images_whatever_their_size() -> None:
+    logits, labels = torch.randn(3, 2, 1, 4), torch.tensor([[[0, 1, 1, 0]], [[1, 0, 255, 255]], [[255] * 4]])
+    tags, valid = torch.tensor([[True, True], [True, True], [False, False]]), labels < 9
+    alone = [balanced(logits[i, None], labels[i, None], tags[i, None], valid[i, None]) for i in range(2)]
+    valid[2] = True
+    torch.testing.assert_close(balanced(logits, labels, tags, valid), (alone[0] + alone[1]) / 2)
 
 
 def test_without_shrinking_it_is_the_refinement_itself() -> None:

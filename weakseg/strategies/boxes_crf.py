@@ -12,12 +12,15 @@ from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.strategy import Strategy
 
+LEAST = 1e-6  # a smaller probability than this counts as this
+
 
 class BoxesCRF(Strategy):
     """Believe the middle of each box and the outside of all boxes, and let a dense CRF find the object's outline between the two.
 
     Called Bbox-Seg in WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional
-    Network for Semantic Image Segmentation", ICCV 2015). An image without boxes is all background. Estimates once, needs no network.
+    Network for Semantic Image Segmentation", ICCV 2015). An image without boxes is all background. Needs no network; in later rounds
+    (`rounds.when=epochs`) the network says what it makes of the pixels in a box around its middle, before the CRF looks at the colours.
 
     unary: what is believed before the CRF looks at the colours. The released code of the paper (wssl_code) only prefers the class
         in the middle of its box; the paper (wssl_paper) is sure of it.
@@ -38,7 +41,7 @@ class BoxesCRF(Strategy):
         self.crf = crf
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        """The likeliest class of every pixel, background and the classes of the image's boxes considered."""
+        """The likeliest class of every pixel, background and the classes of the image's boxes considered; from round 1 on, as the network says."""
         evidence.need(*self.needs)
         assert evidence.boxes is not None  # need() has seen to it
         assert evidence.box_classes is not None
@@ -47,5 +50,9 @@ class BoxesCRF(Strategy):
         labels: Tensor = torch.unique(torch.cat([evidence.box_classes.new_zeros(1), evidence.box_classes]))
         classes = torch.searchsorted(labels, evidence.box_classes)
         probs = box_unary(evidence.boxes, classes, len(labels), height, width, self.unary, self.share)
+        if prediction is not None:
+            middle = (probs[1:] > probs[0]).any(0)
+            both = probs * prediction.probs.float()[labels].clamp(min=LEAST)
+            probs = torch.where(middle, probs, both / both.sum(0))
         likeliest = dense_crf(evidence.image, probs, self.crf).max(0).indices  # argmax takes thirty times as long
         return labels.to(torch.uint8)[likeliest]

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch, Evidence
-from weakseg.functional.losses import cross_entropy
 from weakseg.functional.pooling import size_focal, weighted_pooling
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import averaged
@@ -83,7 +82,7 @@ class Tags(Strategy):
         if int(self.steps) >= self.warmup:
             labels = self.labels(logits, batch.image, batch.tags, valid)
             self.show(labels)
-            terms["self_training"] = cross_entropy(logits, labels)
+            terms["self_training"] = balanced(logits, labels, batch.tags)
         if self.training:
             self.steps += 1
         return terms
@@ -112,6 +111,22 @@ def classification(scores: Tensor, valid: Tensor, tags: Tensor) -> Tensor:
     each = F.multilabel_soft_margin_loss(pooled[:, 1:], tags[:, 1:].to(pooled.dtype), reduction="none")
     tagged = tags.any(1)
     return torch.where(tagged, each, 0).sum() / tagged.sum().clamp(min=1)
+
+
+def balanced(logits: Tensor, labels: Tensor, tags: Tensor) -> Tensor:
+    """The cross-entropy with labels int64 [B,H,W], 255 = not sure, in which no class of an image outweighs the others: a weighted mean.
+
+    A pixel weighs the share of other classes among the sure pixels of its image, as in the paper: with two classes, both count alike,
+    however few pixels one of them has. Without it the larger one grows until nothing is left of the other. An image teaches once all
+    classes of its tags, bool [B,C], have a sure pixel. One that can only show one class is sure of it: its pixels weigh 1/2.
+    """
+    counts = torch.stack([(labels == label).sum((1, 2)) for label in range(tags.shape[1])], 1)
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    weights = torch.where(tags.sum(1, keepdim=True) == 1, 0.5, 1 - shares) * ((counts > 0) | ~tags).all(1, keepdim=True)
+    each = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+    weight = weights.gather(1, labels.clamp(max=tags.shape[1] - 1).flatten(1)).view_as(each) * (labels != IGNORE)
+    total = weight.sum()
+    return (weight * each).sum() / torch.where(total > 0, total, 1)
 
 
 def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
