@@ -88,12 +88,12 @@ def test_tags_alone_teach_a_network_where_things_are() -> None:
     tags = F.one_hot(kind, 3) + F.one_hot(torch.zeros_like(kind), 3) > 0
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
     optimizer, strategy = torch.optim.Adam(network.parameters(), 0.03), Tags(warmup=40, shrink=1, iterations=3)
-    for _ in range(52):
+    for _ in range(65):
         logits = network(images / 64 - 2)
         torch.stack(list(strategy.loss(logits, Batch([], images, tags=tags)).values())).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert mean_iou(confusion_matrix(logits.max(1).indices.byte(), truth.byte(), 3)) > 0.9
+    assert mean_iou(confusion_matrix(logits.max(1).indices.byte(), truth.byte(), 3)) > 0.93
 
 
 def test_labels_do_not_depend_on_the_rest_of_the_batch() -> None:
@@ -113,10 +113,9 @@ def test_self_training_learns_the_labels_on_the_unrefined_logits() -> None:
     batch, truth = disc_batch()
     assert batch.tags is not None
     strategy, logits = trained(), middling(truth)
-    valid = without_padding(batch.image)
-    labels = strategy.labels(logits, batch.image, batch.tags, valid)
+    labels = strategy.labels(logits, batch.image, batch.tags, without_padding(batch.image))
     terms = strategy.loss(logits, batch)
-    torch.testing.assert_close(terms["self_training"], balanced(logits, labels, batch.tags, valid))
+    torch.testing.assert_close(terms["self_training"], balanced(logits, labels, batch.tags))
     (gradient,) = torch.autograd.grad(terms["self_training"], logits)
     towards = -gradient.gather(1, labels.clamp(max=2)[:, None])[:, 0]
     assert (towards[labels != 255] > 0).all()
@@ -130,35 +129,34 @@ def a_row(*labels: int) -> Tensor:
 def test_balanced_by_hand() -> None:
     """Three pixels of background and one of class 1 are sure, two are not: each of the three weighs 1/4, the one 3/4."""
     probs = torch.tensor([[0.5, 0.8, 0.9, 0.2, 0.3, 0.4], [0.5, 0.2, 0.1, 0.8, 0.7, 0.6]])
-    loss = balanced(probs.log()[None, :, None], a_row(0, 0, 0, 1, 255, 255), torch.tensor([[True, True]]), torch.ones(1, 1, 6).bool())
+    loss = balanced(probs.log()[None, :, None], a_row(0, 0, 0, 1, 255, 255), torch.tensor([[True, True]]))
     expected = -(log(0.5) + log(0.8) + log(0.9)) / 4 - 3 * log(0.8) / 4
-    assert loss.item() == pytest.approx(expected / 6)
+    assert loss.item() == pytest.approx(expected / (3 / 4 + 3 / 4))
 
 
 @pytest.mark.parametrize("background", [1, 8, 99])
 def test_what_is_small_pulls_as_strongly_as_what_is_large(background: int) -> None:
     logits = torch.zeros(1, 3, 1, background + 4, requires_grad=True)
     labels = a_row(*[0] * background, 1, 1, 1, 255)
-    balanced(logits, labels, torch.tensor([[True, True, False]]), labels >= 0).backward()
+    balanced(logits, labels, torch.tensor([[True, True, False]])).backward()
     assert logits.grad is not None
     towards = -logits.grad[0].gather(0, labels[0].clamp(max=2)[None])[0, 0]
     torch.testing.assert_close(towards[:background].sum(), towards[background:-1].sum())
 
 
 def test_an_image_teaches_once_all_of_its_classes_are_sure_somewhere() -> None:
-    logits, valid = torch.randn(1, 3, 1, 4), torch.ones(1, 1, 4).bool()
-    tags = torch.tensor([[True, True, True]])
-    assert balanced(logits, a_row(0, 1, 1, 255), tags, valid) == 0
-    assert balanced(logits, a_row(0, 1, 1, 2), tags, valid) > 0
-    assert balanced(logits, a_row(255, 255, 255, 255), tags, valid) == 0
+    logits, tags = torch.randn(1, 3, 1, 4), torch.tensor([[True, True, True]])
+    assert balanced(logits, a_row(0, 1, 1, 255), tags) == 0
+    assert balanced(logits, a_row(0, 1, 1, 2), tags) > 0
+    assert balanced(logits, a_row(255, 255, 255, 255), tags) == 0
 
 
-def test_the_mean_is_one_over_images_whatever_their_size() -> None:
-    logits, labels = torch.randn(3, 2, 1, 4), torch.tensor([[[0, 1, 1, 0]], [[1, 0, 255, 255]], [[255] * 4]])
-    tags, valid = torch.tensor([[True, True], [True, True], [False, False]]), labels < 9
-    alone = [balanced(logits[i, None], labels[i, None], tags[i, None], valid[i, None]) for i in range(2)]
-    valid[2] = True
-    torch.testing.assert_close(balanced(logits, labels, tags, valid), (alone[0] + alone[1]) / 2)
+def test_images_with_little_of_a_class_count_little_and_those_without_tags_nothing() -> None:
+    """In the first image four pixels weigh 1/2, in the second one weighs 3/4 and three 1/4."""
+    logits = torch.randn(3, 2, 1, 4)
+    labels, tags = torch.tensor([[[0, 1, 1, 0]], [[1, 0, 0, 0]], [[255] * 4]]), torch.tensor([[True, True], [True, True], [False, False]])
+    alone = [balanced(logits[i, None], labels[i, None], tags[i, None]) for i in range(2)]
+    torch.testing.assert_close(balanced(logits, labels, tags), (2 * alone[0] + 1.5 * alone[1]) / 3.5)
 
 
 def test_without_shrinking_it_is_the_refinement_itself() -> None:

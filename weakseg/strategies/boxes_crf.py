@@ -12,8 +12,6 @@ from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.strategy import Strategy
 
-LEAST = 1e-6  # a smaller probability than this counts as this
-
 
 class BoxesCRF(Strategy):
     """Believe the middle of each box and the outside of all boxes, and let a dense CRF find the object's outline between the two.
@@ -41,7 +39,7 @@ class BoxesCRF(Strategy):
         self.crf = crf
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        """The likeliest class of every pixel, background and the classes of the image's boxes considered; from round 1 on, as the network says."""
+        """The likeliest class of every pixel, background and the classes of the image's boxes considered."""
         evidence.need(*self.needs)
         assert evidence.boxes is not None  # need() has seen to it
         assert evidence.box_classes is not None
@@ -52,7 +50,7 @@ class BoxesCRF(Strategy):
         probs = box_unary(evidence.boxes, classes, len(labels), height, width, self.unary, self.share)
         if prediction is not None:
             middle = (probs[1:] > probs[0]).any(0)
-            both = probs * prediction.probs.float()[labels].clamp(min=LEAST)
+            both = probs * prediction.among(labels)
             probs = torch.where(middle, probs, both / both.sum(0))
         likeliest = dense_crf(evidence.image, probs, self.crf).max(0).indices  # argmax takes thirty times as long
         return labels.to(torch.uint8)[likeliest]

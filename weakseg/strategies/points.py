@@ -15,8 +15,6 @@ from weakseg.functional.painting import grow_marks
 from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
 from weakseg.strategy import Strategy
 
-LEAST = 1e-6  # a smaller probability than this counts as this
-
 
 class Points(Strategy):
     """Learn a small disc around every click, never a class that the tags leave out, and agree with what is near and of a similar colour.
@@ -33,8 +31,8 @@ class Points(Strategy):
     weight: of the dense CRF loss, which goes from 0 to 1.
     xy, rgb: within how many pixels, and how alike, two pixels belong together, standard deviations.
     shrink: probabilities and image are compared this many times smaller in each direction.
-    absent: weight of the loss for classes that the tags leave out; 0 to ignore tags, in later rounds as well. On the toy set, where every image has clicks on
-        background, it makes no difference at 0.1 and hurts at 1.
+    absent: weight of the loss for classes that the tags leave out; 0 to ignore tags, in later rounds as well. On the toy set, where
+        every image has clicks on background, it makes no difference at 0.1 and hurts at 1.
     crf: strengths and reaches of the CRF that makes targets of what the network believes.
     """
 
@@ -77,18 +75,18 @@ class Points(Strategy):
         need_marked_pixel(evidence)
         assert evidence.marks is not None  # need_marked_pixel() has seen to it
         discs = grow_marks(evidence.marks, self.radius)
-        return discs if prediction is None else self._believed(evidence, discs, prediction.probs.float())
+        return discs if prediction is None else self._believed(evidence, discs, prediction)
 
-    def _believed(self, evidence: Evidence, discs: Tensor, probs: Tensor) -> Tensor:
+    def _believed(self, evidence: Evidence, discs: Tensor, prediction: Prediction) -> Tensor:
         """The likeliest of the classes that the tags allow, after a CRF that is sure of the discs."""
         clicked = discs != IGNORE
-        possible = torch.ones(len(probs), dtype=torch.bool)
+        possible = torch.ones(len(prediction.probs), dtype=torch.bool)
         if self.tags_hold and evidence.tags is not None and evidence.tags.any():
             possible = evidence.tags.clone()
             possible[discs[clicked].long()] = True
         classes = possible.nonzero().flatten().to(torch.uint8)  # a CRF over few labels is fast
-        known = torch.where(clicked, (classes[:, None, None] == discs).float(), probs[possible]).clamp(min=LEAST)
-        likeliest = dense_crf(evidence.image, known / known.sum(0), self.crf).max(0).indices  # argmax takes thirty times as long
+        probs = torch.where(clicked, (classes[:, None, None] == discs).float().clamp(min=1e-6), prediction.among(classes))
+        likeliest = dense_crf(evidence.image, probs / probs.sum(0), self.crf).max(0).indices  # argmax takes thirty times as long
         return torch.where(clicked, discs, classes[likeliest])
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
