@@ -31,8 +31,8 @@ class Tags(Strategy):
 
     Differs from the paper: background is the network's own class 0 instead of a constant 1, and the score of a class is its lead over
     background plus 1, which is the same to the classification. The network is any network; the paper's has a gate and a normalisation of
-    its own. What sure pixels teach is a weighted mean, while the paper has a weighted sum, divided by all pixels. Probabilities are restricted
-    to the tags before the refinement, not after it.
+    its own. What sure pixels teach is a weighted mean, while the paper has a weighted sum, divided by all pixels. Probabilities are
+    restricted to the tags before the refinement, not after it.
 
     warmup: how many batches teach classification alone. Too few, and errors are believed; an image has to be seen several times.
     foreground, background: the share of its maximum in the image at which a class is sure.
