@@ -122,7 +122,7 @@ def test_evidence_that_cannot_be_learned_is_named() -> None:
         ({"xy": 0}, "xy should be more than 0, how far a pixel reaches, but it is 0"),
         ({"rgb": float("inf")}, "rgb should be more than 0, how far a pixel reaches, but it is inf"),
         ({"shrink": 0}, "shrink should be at least 1, but it is 0"),
-        ({"warmup": -1}, "warmup should be at least 0, but it is -1"),
+        ({"warmup": -1}, "warmup should be at least 0, how many batches learn the marks alone, but it is -1"),
     ],
 )
 def test_impossible_settings_are_named_at_once(wrong: dict[str, float], message: str) -> None:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.confusion import confusion_matrix, mean_iou
+from weakseg.functional.pooling import classification
 from weakseg.functional.refinement import pixel_adaptive
-from weakseg.strategies.tags import Tags, balanced, classification
+from weakseg.strategies.tags import Tags, balanced
 
 BACKGROUND_ONLY = [True, False, False]
 
@@ -177,7 +178,7 @@ def test_warm_up_ends_once_and_stays_over_after_a_resume() -> None:
     resumed.load_state_dict(strategy.state_dict())
     assert "self_training" in resumed.loss(middling(truth), batch)
     resumed.eval().loss(middling(truth), batch)
-    assert int(resumed.steps) == 4  # looking is not training
+    assert int(resumed.warmup.steps) == 4  # looking is not training
 
 
 @pytest.mark.parametrize("pad", [(5, 3), (8, 0), (1, 24)])
@@ -239,7 +240,7 @@ def test_what_cannot_be_meant_is_named() -> None:
     batch, truth = disc_batch(tags=None)
     with pytest.raises(ValueError, match="the images disc, plain have no tags; give each the list of its classes"):
         Tags().loss(middling(truth), batch)
-    with pytest.raises(ValueError, match="warmup should be at least 0, but it is -1"):
+    with pytest.raises(ValueError, match="warmup should be at least 0, how many batches teach classification alone, but it is -1"):
         Tags(warmup=-1)
     with pytest.raises(ValueError, match="shrink should be at least 1, but it is 0"):
         Tags(shrink=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -34,6 +35,16 @@ def size_focal(probs: Tensor, *, power: float = 3.0, smallest: float = 0.01, val
     """
     share = mean_over_pixels(probs, valid)
     return (1 - share) ** power * (smallest + share).log()
+
+
+def classification(scores: Tensor, valid: Tensor, tags: Tensor) -> Tensor:
+    """How badly the images' pooled scores tell their tags, background aside: the mean over images with tags, or 0."""
+    probs = scores.softmax(1)
+    lead = scores - scores[:, :1] + 1
+    pooled = weighted_pooling(lead, probs, valid=valid) + size_focal(probs, valid=valid)
+    each = F.multilabel_soft_margin_loss(pooled[:, 1:], tags[:, 1:].to(pooled.dtype), reduction="none")
+    tagged = tags.any(1)
+    return torch.where(tagged, each, 0).sum() / tagged.sum().clamp(min=1)
 
 
 def mean_over_pixels(values: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_fixed_boxes
 from weakseg.strategies.per_step import Resolution, at_scores, boxes_of, expect_finite, expect_not_negative, valid_of
+from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
 
 
@@ -34,26 +35,20 @@ class BoxesEM(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
 
-    steps: Tensor
-
     def __init__(self, foreground: float = 6.0, background: float = 5.0, warmup: int = 0, resolution: Resolution = "image") -> None:
         super().__init__()
         expect_not_negative(foreground=foreground, background=background)
         expect_finite(foreground=foreground, background=background)
-        if warmup < 0:
-            raise ValueError(f"warmup should be at least 0, how many batches learn filled boxes, but it is {warmup}")
-        self.foreground, self.background, self.warmup, self.at_scores = foreground, background, warmup, at_scores(resolution)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
+        self.foreground, self.background, self.at_scores = foreground, background, at_scores(resolution)
+        self.warmup = WarmUp(warmup, "learn filled boxes")
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the scores as they are with the labels of the raised ones, or with filled boxes during the warm-up."""
         filled = torch.stack([fill_boxes(*image, *logits.shape[-2:]) for image in zip(*boxes_of(batch, logits, self), strict=True)])
         valid = valid_of(batch, logits)
-        if int(self.steps) < self.warmup:
-            labels = filled if valid is None else filled.masked_fill(~valid, IGNORE)
-        else:
+        if self.warmup.count():
             labels = em_fixed_boxes(logits.detach(), filled, self.foreground, self.background, valid)
-        if self.training:
-            self.steps += 1
+        else:
+            labels = filled if valid is None else filled.masked_fill(~valid, IGNORE)
         self.show(labels)
         return {"cross_entropy": cross_entropy(logits, labels.long())}

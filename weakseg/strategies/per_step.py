@@ -12,13 +12,15 @@ from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints import Constraints, contradiction
+from weakseg.functional.pooling import classification
 from weakseg.functional.posterior import constrained_posterior, kl_to_posterior
-from weakseg.functional.resolution import shrink, stride
+from weakseg.functional.resolution import averaged, shrink, stride
 from weakseg.strategy import Strategy
 
 Resolution = Literal["image", "scores"]
 
 _NUMBERS = re.compile(r"^((?:class|the classes|no classes but) )(\d+(?:, \d+)*)")  # of the classes that a contradiction is about
+_SHRINK = 4  # an image is classified as well by a map of means, in less time
 _MISSED = 1e-3  # a bound that is missed by less is met: a tenth of a percent of its region
 
 
@@ -107,6 +109,13 @@ def boxes_of(batch: Batch, logits: Tensor, strategy: Strategy) -> tuple[list[Ten
 def valid_of(batch: Batch, logits: Tensor) -> Tensor | None:
     """Where a pixel of the logits is not padding, bool [B,h,w]; None where no image is padded."""
     return None if batch.valid is None else shrink(batch.valid, *logits.shape[-2:])
+
+
+def classify(strategy: Strategy, logits: Tensor, tags: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
+    """The classification of images by the pooled scores of their pixels, which teaches during a warm-up: see `Tags`."""
+    valid = torch.ones_like(logits[:, 0], dtype=torch.bool) if valid is None else valid
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return {"classification": classification(*averaged(exact, valid, 1 if strategy.at_scores else _SHRINK), tags)}
 
 
 def learn_posterior(strategy: Strategy, logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None) -> dict[str, Tensor]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel
+from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
 
 
@@ -29,16 +29,14 @@ class ScribblesCRF(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
-    steps: Tensor
 
     def __init__(self, weight: float = 1.0, xy: float = 100.0, rgb: float = 15.0, shrink: int = 2, warmup: int = 0) -> None:
         super().__init__()
         expect_weight(weight=weight)
         expect_reach(xy=xy, rgb=rgb)
         expect_at_least(1, shrink=shrink)
-        expect_at_least(0, warmup=warmup)
-        self.weight, self.xy, self.rgb, self.shrink, self.warmup = weight, xy, rgb, shrink, warmup
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
+        self.weight, self.xy, self.rgb, self.shrink = weight, xy, rgb, shrink
+        self.warmup = WarmUp(warmup, "learn the marks alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""
@@ -47,8 +45,6 @@ class ScribblesCRF(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the marked pixels, and from the end of the warm-up on the dense CRF loss of all."""
         terms = learn_marks(logits, batch, self)
-        if int(self.steps) >= self.warmup:
+        if self.warmup.count():
             terms["crf"] = self.weight * disagreement(logits, batch, self.xy, self.rgb, self.shrink)
-        if self.training:
-            self.steps += 1
         return terms

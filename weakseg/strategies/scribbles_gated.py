@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import GatedKernel, gated_crf_loss
 from weakseg.strategies.marked import expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel, smaller
+from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
 
 
@@ -30,16 +30,14 @@ class ScribblesGated(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
-    steps: Tensor
 
     def __init__(self, weight: float = 0.1, xy: float = 6.0, rgb: float = 5.8, radius: int = 5, shrink: int = 4, warmup: int = 0) -> None:
         super().__init__()
         expect_weight(weight=weight)
         expect_reach(xy=xy, rgb=rgb)
         expect_at_least(1, radius=radius, shrink=shrink)
-        expect_at_least(0, warmup=warmup)
-        self.weight, self.xy, self.rgb, self.radius, self.shrink, self.warmup = weight, xy, rgb, radius, shrink, warmup
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
+        self.weight, self.xy, self.rgb, self.radius, self.shrink = weight, xy, rgb, radius, shrink
+        self.warmup = WarmUp(warmup, "learn the marks alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""
@@ -48,10 +46,8 @@ class ScribblesGated(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the marked pixels, and from the end of the warm-up on the gated CRF loss of all."""
         terms = learn_marks(logits, batch, self)
-        if int(self.steps) >= self.warmup:
+        if self.warmup.count():
             probs, colours, there = smaller(logits, batch, self.shrink)
             kernels = [GatedKernel(xy=self.xy, rgb=self.rgb)]
             terms["gated_crf"] = self.weight * gated_crf_loss(probs, colours, kernels=kernels, radius=self.radius, valid=there)
-        if self.training:
-            self.steps += 1
         return terms

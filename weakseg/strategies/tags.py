@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch, Evidence
-from weakseg.functional.pooling import size_focal, weighted_pooling
+from weakseg.functional.pooling import classification
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import averaged
 from weakseg.strategies.per_step import check_tags
+from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
 
 
@@ -43,7 +44,6 @@ class Tags(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
-    steps: Tensor
 
     def __init__(
         self,
@@ -55,15 +55,15 @@ class Tags(Strategy):
         iterations: int = 10,
     ) -> None:
         super().__init__()
-        for name, number, least in (("warmup", warmup, 0), ("shrink", shrink, 1), ("iterations", iterations, 0)):
+        for name, number, least in (("shrink", shrink, 1), ("iterations", iterations, 0)):
             if number < least:
                 raise ValueError(f"{name} should be at least {least}, but it is {number}")
         for name, share in (("foreground", foreground), ("background", background), ("lowest", lowest)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} should be at least 0 and less than 1, or no pixel is ever sure, but it is {share}")
-        self.warmup, self.shrink, self.iterations = warmup, shrink, iterations
+        self.warmup = WarmUp(warmup, "teach classification alone")
+        self.shrink, self.iterations = shrink, iterations
         self.foreground, self.background, self.lowest = foreground, background, lowest
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # in the checkpoint, so that a resumed run does not warm up again
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background."""
@@ -79,12 +79,10 @@ class Tags(Strategy):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         valid = torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
         terms = {"classification": classification(*averaged(logits, valid, self.shrink), batch.tags)}
-        if int(self.steps) >= self.warmup:
+        if self.warmup.count():
             labels = self.labels(logits, batch.image, batch.tags, valid)
             self.show(labels)
             terms["self_training"] = balanced(logits, labels, batch.tags)
-        if self.training:
-            self.steps += 1
         return terms
 
     @torch.no_grad()
@@ -101,16 +99,6 @@ class Tags(Strategy):
         sure = confident(probs, listed, foreground=self.foreground, background=self.background, lowest=self.lowest, valid=valid)
         labels = classes.gather(1, sure.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(sure)
         return torch.where(sure == IGNORE, IGNORE, labels)
-
-
-def classification(scores: Tensor, valid: Tensor, tags: Tensor) -> Tensor:
-    """How badly the images' pooled scores tell their tags, background aside: the mean over images with tags, or 0."""
-    probs = scores.softmax(1)
-    lead = scores - scores[:, :1] + 1
-    pooled = weighted_pooling(lead, probs, valid=valid) + size_focal(probs, valid=valid)
-    each = F.multilabel_soft_margin_loss(pooled[:, 1:], tags[:, 1:].to(pooled.dtype), reduction="none")
-    tagged = tags.any(1)
-    return torch.where(tagged, each, 0).sum() / tagged.sum().clamp(min=1)
 
 
 def balanced(logits: Tensor, labels: Tensor, tags: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from weakseg.strategies.per_step import (
     at_scores,
     check_bounds,
     check_tags,
+    classify,
     expect_hardness,
     expect_not_negative,
     expect_range,
@@ -23,6 +24,7 @@ from weakseg.strategies.per_step import (
     said,
     valid_of,
 )
+from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
 
 
@@ -38,6 +40,8 @@ class TagsCCNN(Strategy):
     foreground_lower: the least part of the image of every other class in the tags.
     foreground_slack: by how many logits a class is raised at most to reach that; inf for as many as it takes.
     hardness: the logits are multiplied by this; far above 1 the probabilities are next to 0 and 1.
+    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
+        paper, whose thousands of steps find that out by themselves.
     resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
         the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
     """
@@ -51,6 +55,7 @@ class TagsCCNN(Strategy):
         foreground_lower: float = 0.05,
         foreground_slack: float = 2.0,
         hardness: float = 1.0,
+        warmup: int = 0,
         resolution: Resolution = "image",
     ) -> None:
         super().__init__()
@@ -61,6 +66,7 @@ class TagsCCNN(Strategy):
         self.background_lower, self.background_upper = background_lower, background_upper
         self.foreground_lower, self.foreground_slack = foreground_lower, foreground_slack
         self.hardness, self.at_scores = hardness, at_scores(resolution)
+        self.warmup = WarmUp(warmup, "teach classification alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background, and there is room for all that they name."""
@@ -71,9 +77,12 @@ class TagsCCNN(Strategy):
             check_bounds(wanted, evidence.tags, classes, "lower strategy.background_lower or strategy.foreground_lower")
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """KL divergence of the network's probabilities from those that keep the bounds."""
+        """KL divergence of the network's probabilities from those that keep the bounds; classification during the warm-up."""
         tags = said(batch, "tags", self)
-        return learn_posterior(self, logits, tags, self._constraints(tags), valid_of(batch, logits))
+        valid = valid_of(batch, logits)
+        if not self.warmup.count():
+            return classify(self, logits, tags, valid)
+        return learn_posterior(self, logits, tags, self._constraints(tags), valid)
 
     def _constraints(self, tags: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper

@@ -14,6 +14,7 @@ from weakseg.strategies.per_step import (
     at_scores,
     check_bounds,
     check_tags,
+    classify,
     expect_hardness,
     expect_range,
     expect_shares,
@@ -21,6 +22,7 @@ from weakseg.strategies.per_step import (
     said,
     valid_of,
 )
+from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
 
 
@@ -37,6 +39,8 @@ class TagsCCNNSize(Strategy):
     large_lower: the least part of the image of a large class.
     small_upper: the largest part of a small one.
     hardness: the logits are multiplied by this; at 1000, that of the released code, the probabilities are next to 0 and 1.
+    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
+        paper, whose thousands of steps find that out by themselves.
     resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
         the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
     """
@@ -51,6 +55,7 @@ class TagsCCNNSize(Strategy):
         large_lower: float = 0.1,
         small_upper: float = 0.01,
         hardness: float = 1000.0,
+        warmup: int = 0,
         resolution: Resolution = "image",
     ) -> None:
         super().__init__()
@@ -63,6 +68,7 @@ class TagsCCNNSize(Strategy):
         self.background_lower, self.background_upper = background_lower, background_upper
         self.large_lower, self.small_upper = large_lower, small_upper
         self.hardness, self.at_scores = hardness, at_scores(resolution)
+        self.warmup = WarmUp(warmup, "teach classification alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background, something is large, and there is room for it."""
@@ -77,10 +83,13 @@ class TagsCCNNSize(Strategy):
         check_bounds(self._constraints(evidence.tags[None], evidence.large[None]), evidence.tags, classes, remedy)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """KL divergence of the network's probabilities from those that keep the bounds."""
+        """KL divergence of the network's probabilities from those that keep the bounds; classification during the warm-up."""
         tags = said(batch, "tags", self)
         large = said(batch, "large", self)
-        return learn_posterior(self, logits, tags, self._constraints(tags, large), valid_of(batch, logits))
+        valid = valid_of(batch, logits)
+        if not self.warmup.count():
+            return classify(self, logits, tags, valid)
+        return learn_posterior(self, logits, tags, self._constraints(tags, large), valid)
 
     def _constraints(self, tags: Tensor, large: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper

@@ -14,6 +14,7 @@ from weakseg.strategies.per_step import (
     Resolution,
     at_scores,
     check_tags,
+    classify,
     expect_finite,
     expect_not_negative,
     expect_shares,
@@ -21,6 +22,7 @@ from weakseg.strategies.per_step import (
     seeded,
     valid_of,
 )
+from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
 
 
@@ -38,6 +40,8 @@ class TagsEM(Strategy):
     foreground: the portion of the image that each class of the tags wins (adapt), or what is added to its score (fixed).
     background: the same for background.
     sweeps: how often adapt raises each class. A later one may take pixels back from an earlier one, which more sweeps mend in part.
+    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
+        paper, whose thousands of steps find that out by themselves.
     resolution: where labels are made. image: scores are enlarged to the image and every pixel has a label. scores: each of the
         network's scores has a label, as in the original, which learns at an eighth of the image. That takes less time by the square of
         the stride, but scores are not smoothed on the way and what is thin gets few labels, so the networks differ.
@@ -52,6 +56,7 @@ class TagsEM(Strategy):
         foreground: float | None = None,
         background: float | None = None,
         sweeps: int = 1,
+        warmup: int = 0,
         resolution: Resolution = "image",
     ) -> None:
         super().__init__()
@@ -67,6 +72,7 @@ class TagsEM(Strategy):
         expect = expect_shares if mode == "adapt" else expect_not_negative
         expect(foreground=self.foreground, background=self.background)
         expect_finite(foreground=self.foreground, background=self.background)
+        self.warmup = WarmUp(warmup, "teach classification alone")
         self.mode, self.sweeps, self.at_scores = mode, sweeps, at_scores(resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
@@ -74,8 +80,10 @@ class TagsEM(Strategy):
         check_tags(evidence, classes)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of the scores as they are with the labels of the raised ones."""
+        """Cross-entropy of the scores as they are with the labels of the raised ones; classification during the warm-up."""
         tags, valid, scores = said(batch, "tags", self), valid_of(batch, logits), logits.detach()
+        if not self.warmup.count():
+            return classify(self, logits, tags, valid)
         if self.mode == "adapt":
             labels = em_adapt(scores, tags, self.foreground, self.background, self.sweeps, seeded(), valid)
         else:
