@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.strategies.parts import a_batch
-from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.fingerprint import module_fingerprint
 from weakseg.strategies.points import Points
 
@@ -50,42 +50,6 @@ def test_a_radius_of_zero_is_the_clicks() -> None:
     target = Points(radius=0).estimate(evidence, None)
     assert torch.equal(target, evidence.marks)  # type: ignore[arg-type]
     assert target is not evidence.marks
-
-
-def halves() -> tuple[Evidence, Prediction]:
-    """Left dark and right light, a click on either; the network is nearly sure that the dark half is a dog, and vague about the rest."""
-    evidence = clicked({(8, 4): 1, (8, 27): 0}, [True, True, False], size=(16, 32))
-    image = torch.full((3, 16, 32), 40, dtype=torch.uint8)
-    image[..., 16:] = 210
-    probs = torch.tensor([0.05, 0.15, 0.8]).view(3, 1, 1).repeat(1, 16, 32)
-    probs[..., 18:] = torch.tensor([0.5, 0.3, 0.2]).view(3, 1, 1)
-    return evidence._replace(image=image), Prediction(probs)
-
-
-def test_later_rounds_believe_the_network_as_far_as_tags_and_colours_agree() -> None:
-    evidence, prediction = halves()
-    target = Points().estimate(evidence, prediction)
-    assert target.dtype == torch.uint8
-    assert (target[:, :16] == 1).all()  # no dog: the tags leave it out
-    assert (target[:, 16:] == 0).all()  # although the network is off by two columns
-
-
-def test_later_rounds_without_tags_believe_any_class() -> None:
-    evidence, prediction = halves()
-    for target in (Points().estimate(evidence._replace(tags=None), prediction), Points(absent=0).estimate(evidence, prediction)):
-        assert target[0, 0] == 2
-        assert target[8, 4] == 1
-
-
-def test_discs_stay_whatever_the_network_and_the_colours_say() -> None:
-    evidence, prediction = halves()
-    assert evidence.marks is not None
-    evidence.marks[2, 29] = 1
-    points, sure = Points(radius=2), Prediction(prediction.probs.new_tensor([1.0, 0, 0]).view(3, 1, 1).expand(3, 16, 32))
-    discs, target = points.estimate(evidence, None), points.estimate(evidence, sure)
-    assert torch.equal(target[discs != NO], discs[discs != NO])
-    assert torch.isin(torch.tensor([0, 1], dtype=torch.uint8), target).all()
-    assert not (target == NO).any()
 
 
 def test_the_loss_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Clicks: discs around them, what the tags leave out, agreement of like pixels, and later what the network makes of all that."""
+"""Clicks: a disc around each, what the tags leave out, and a loss that lets near pixels of like colours agree."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
-from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
+from weakseg.evidence import Batch, Evidence, Prediction
 from weakseg.functional.losses import absent_loss
 from weakseg.functional.painting import grow_marks
 from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
@@ -22,38 +21,27 @@ class Points(Strategy):
     A click is a tiny scribble, so this is `ScribblesCRF` (the dense CRF loss of Tang and others, ECCV 2018) with two things that clicks
     need: discs, so that a click is more than one pixel and outlasts scaling, and, where an image has tags, a loss for probability
     that is given to classes they leave out ("What's the Point", Bearman and others, ECCV 2016, has it in another form). Background is known
-    from clicks on it; where nobody clicked on it, from the tags and from other images.
-
-    Round 0 estimates discs and needs no network. In later rounds (`rounds.when=epochs`) the target is what the network believes, restricted
-    to the tags of the image, sure of the discs, and moved to the edges of the photo by a dense CRF.
+    from clicks on it; where nobody clicked on it, from the tags and from other images. Estimates discs once, needs no network.
 
     radius: of the discs in pixels; where two meet, the nearer click wins. 0 for the clicks alone.
     weight: of the dense CRF loss, which goes from 0 to 1.
     xy, rgb: within how many pixels, and how alike, two pixels belong together, standard deviations.
     shrink: probabilities and image are compared this many times smaller in each direction.
-    absent: weight of the loss for classes that the tags leave out; 0 to ignore tags, in later rounds as well. On the toy set, where
-        every image has clicks on background, it makes no difference at 0.1 and hurts at 1.
-    crf: strengths and reaches of the CRF that makes targets of what the network believes.
+    absent: weight of the loss for classes that the tags leave out; 0 to ignore tags. On the toy set, where every image has clicks on
+        background, it makes no difference at 0.1 and hurts at 1.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
 
     def __init__(
-        self,
-        radius: int = 3,
-        weight: float = 1.0,
-        xy: float = 100.0,
-        rgb: float = 15.0,
-        shrink: int = 2,
-        absent: float = 0.1,
-        crf: DenseCRF = DEEPLAB_V2,
+        self, radius: int = 3, weight: float = 1.0, xy: float = 100.0, rgb: float = 15.0, shrink: int = 2, absent: float = 0.1
     ) -> None:
         super().__init__()
         expect_weight(weight=weight, absent=absent)
         expect_reach(xy=xy, rgb=rgb)
         expect_at_least(0, radius=radius)
         expect_at_least(1, shrink=shrink)
-        self.radius, self.crf, self.tags_hold = radius, crf, absent > 0
+        self.radius = radius
         # the underscores keep what changes no target out of its key
         self._weight, self._xy, self._rgb, self._shrink, self._absent = weight, xy, rgb, shrink, absent
 
@@ -71,23 +59,10 @@ class Points(Strategy):
             )
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        """The discs, and no opinion elsewhere; in later rounds what the network and the colours make of it."""
+        """The discs, and no opinion elsewhere."""
         need_marked_pixel(evidence)
         assert evidence.marks is not None  # need_marked_pixel() has seen to it
-        discs = grow_marks(evidence.marks, self.radius)
-        return discs if prediction is None else self._believed(evidence, discs, prediction)
-
-    def _believed(self, evidence: Evidence, discs: Tensor, prediction: Prediction) -> Tensor:
-        """The likeliest of the classes that the tags allow, after a CRF that is sure of the discs."""
-        clicked = discs != IGNORE
-        possible = torch.ones(len(prediction.probs), dtype=torch.bool)
-        if self.tags_hold and evidence.tags is not None and evidence.tags.any():
-            possible = evidence.tags.clone()
-            possible[discs[clicked].long()] = True
-        classes = possible.nonzero().flatten().to(torch.uint8)  # a CRF over few labels is fast
-        probs = torch.where(clicked, (classes[:, None, None] == discs).float().clamp(min=1e-6), prediction.among(classes))
-        likeliest = dense_crf(evidence.image, probs / probs.sum(0), self.crf).max(0).indices  # argmax takes thirty times as long
-        return torch.where(clicked, discs, classes[likeliest])
+        return grow_marks(evidence.marks, self.radius)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the discs, the loss of absent classes and the dense CRF loss."""
