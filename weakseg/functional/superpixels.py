@@ -150,6 +150,18 @@ def region_counts(marks: Tensor, segments: Tensor, classes: int) -> Tensor:
     return torch.bincount(segments[marked] * classes + labels, minlength=count * classes).view(count, classes)
 
 
+def spread_marks(marks: Tensor, segments: Tensor) -> Tensor:
+    """Marks uint8 [H,W], 255 = not marked, spread over the regions with marks of one class alone; where classes meet they stay as they are.
+
+    >>> spread_marks(torch.tensor([[1, 255, 0, 255, 2]]).byte(), torch.tensor([[0, 0, 1, 1, 1]]))
+    tensor([[  1,   1,   0, 255,   2]], dtype=torch.uint8)
+    """
+    counts = region_counts(marks, segments, IGNORE)
+    alone = (counts > 0).sum(1) == 1
+    labels = torch.where(alone, counts.max(1).indices, IGNORE).to(torch.uint8)
+    return torch.where(marks == IGNORE, labels[segments], marks)
+
+
 def _histograms(values: Tensor, segments: Tensor, bins: int) -> Tensor:
     """Of whole numbers [K,H,W] from 0 to bins - 1, each K by itself, as parts of one: float32 [N,K bins]."""
     count, places = _regions(segments), segments.flatten() * bins

@@ -1,4 +1,4 @@
-"""Clicks: a disc around each, what the tags leave out, and a loss that lets near pixels of like colours agree."""
+"""Clicks: what surely belongs to each, what the tags leave out, and a loss that lets near pixels of like colours agree."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from weakseg.evidence import Batch, Evidence, Prediction
+from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.functional.losses import absent_loss
 from weakseg.functional.painting import grow_marks
+from weakseg.functional.regions import Superpixels
+from weakseg.functional.superpixels import spread_marks
 from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
 from weakseg.strategy import Strategy
 
+LARGE = Superpixels(scale=150.0)
+
 
 class Points(Strategy):
-    """Learn a small disc around every click, never a class that the tags leave out, and agree with what is near and of a similar colour.
+    """Learn the superpixel that was clicked on, never a class that the tags leave out, and agree with what is near and of a similar colour.
 
     A click is a tiny scribble, so this is `ScribblesCRF` (the dense CRF loss of Tang and others, ECCV 2018) with two things that clicks
-    need: discs, so that a click is more than one pixel and outlasts scaling, and, where an image has tags, a loss for probability
-    that is given to classes they leave out ("What's the Point", Bearman and others, ECCV 2016, has it in another form). Background is known
-    from clicks on it; where nobody clicked on it, from the tags and from other images. Estimates discs once, needs no network.
+    need: more than one pixel, and, where an image has tags, a loss for probability that is given to classes they leave out ("What's the
+    Point", Bearman and others, ECCV 2016, has it in another form). Background is known from clicks on it; where nobody clicked on it, from
+    the tags and from other images. Estimates once, needs no network.
 
-    radius: of the discs in pixels; where two meet, the nearer click wins. 0 for the clicks alone.
+    superpixels: how the image is cut; a piece with clicks of one class is of that class. null for the discs alone.
+    radius: of a disc around each click, in pixels, that is of its class even if it leaves the superpixel; where two meet, the nearer click
+        wins. 0 for the clicks alone.
     weight: of the dense CRF loss, which goes from 0 to 1.
     xy, rgb: within how many pixels, and how alike, two pixels belong together, standard deviations.
     shrink: probabilities and image are compared this many times smaller in each direction.
@@ -34,14 +40,21 @@ class Points(Strategy):
     needs: ClassVar[tuple[str, ...]] = ("marks",)
 
     def __init__(
-        self, radius: int = 3, weight: float = 1.0, xy: float = 100.0, rgb: float = 15.0, shrink: int = 2, absent: float = 0.1
+        self,
+        superpixels: Superpixels | None = LARGE,
+        radius: int = 3,
+        weight: float = 1.0,
+        xy: float = 100.0,
+        rgb: float = 15.0,
+        shrink: int = 2,
+        absent: float = 0.1,
     ) -> None:
         super().__init__()
         expect_weight(weight=weight, absent=absent)
         expect_reach(xy=xy, rgb=rgb)
         expect_at_least(0, radius=radius)
         expect_at_least(1, shrink=shrink)
-        self.radius = radius
+        self.superpixels, self.radius = superpixels, radius
         # the underscores keep what changes no target out of its key
         self._weight, self._xy, self._rgb, self._shrink, self._absent = weight, xy, rgb, shrink, absent
 
@@ -59,10 +72,13 @@ class Points(Strategy):
             )
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        """The discs, and no opinion elsewhere."""
+        """The superpixels and discs of the clicks, and no opinion elsewhere."""
         need_marked_pixel(evidence)
         assert evidence.marks is not None  # need_marked_pixel() has seen to it
-        return grow_marks(evidence.marks, self.radius)
+        discs = grow_marks(evidence.marks, self.radius)
+        if self.superpixels is None:
+            return discs
+        return torch.where(discs == IGNORE, spread_marks(evidence.marks, self.superpixels(evidence.image)), discs)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the discs, the loss of absent classes and the dense CRF loss."""
