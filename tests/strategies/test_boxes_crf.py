@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weakseg.evidence import Evidence, Prediction
+from weakseg.evidence import Evidence
 from weakseg.functional.boxes import box_unary
 from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.strategies.boxes_crf import BoxesCRF
@@ -75,29 +75,3 @@ def test_impossible_settings_are_named_at_once() -> None:
         BoxesCRF(unary="soft")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="share should be more than 0 and at most 1, the part of a box that is its middle, but it is 20"):
         BoxesCRF(share=20)
-
-
-def test_later_rounds_ask_the_network_around_the_middle_of_a_box() -> None:
-    """It knows that the left box shows its left half, says nothing of the right box, and is wrong about the ground outside."""
-    evidence, _ = discs()
-    off = DenseCRF(smooth_weight=0, bilateral_weight=0)
-    probs = torch.zeros(21, 60, 80)
-    probs[0], probs[5], probs[17] = 0.4, 0.3, 0.3
-    probs[:, :, :24] = 0
-    probs[5, :, :24] = 1
-    alone, asked = (BoxesCRF(crf=off).estimate(evidence, prediction) for prediction in (None, Prediction(probs)))
-    middle = alone > 0
-    assert torch.equal(asked[middle], alone[middle])
-    assert (asked[4:44, 4:24] == 5).all()
-    assert (asked[:, 24:45][~middle[:, 24:45]] == 0).all()
-    assert (asked[:, :4] == 0).all()
-    assert (asked[44:, :45] == 0).all()
-
-
-def test_the_network_may_be_sure_of_classes_that_no_box_names() -> None:
-    evidence, truth = discs()
-    elsewhere = torch.zeros(21, 60, 80)
-    elsewhere[3] = 1
-    strategy = BoxesCRF(crf=DenseCRF(bilateral_rgb=13))
-    assert torch.equal(strategy.estimate(evidence, Prediction(elsewhere)), strategy.estimate(evidence, None))
-    assert (strategy.estimate(evidence, Prediction(elsewhere)) != truth).float().mean() < 0.02

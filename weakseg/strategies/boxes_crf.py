@@ -17,8 +17,7 @@ class BoxesCRF(Strategy):
     """Believe the middle of each box and the outside of all boxes, and let a dense CRF find the object's outline between the two.
 
     Called Bbox-Seg in WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional
-    Network for Semantic Image Segmentation", ICCV 2015). An image without boxes is all background. Needs no network; in later rounds
-    (`rounds.when=epochs`) the network says what it makes of the pixels in a box around its middle, before the CRF looks at the colours.
+    Network for Semantic Image Segmentation", ICCV 2015). An image without boxes is all background. Estimates once, needs no network.
 
     unary: what is believed before the CRF looks at the colours. The released code of the paper (wssl_code) only prefers the class
         in the middle of its box; the paper (wssl_paper) is sure of it.
@@ -48,9 +47,5 @@ class BoxesCRF(Strategy):
         labels: Tensor = torch.unique(torch.cat([evidence.box_classes.new_zeros(1), evidence.box_classes]))
         classes = torch.searchsorted(labels, evidence.box_classes)
         probs = box_unary(evidence.boxes, classes, len(labels), height, width, self.unary, self.share)
-        if prediction is not None:
-            middle = (probs[1:] > probs[0]).any(0)
-            both = probs * prediction.among(labels)
-            probs = torch.where(middle, probs, both / both.sum(0))
         likeliest = dense_crf(evidence.image, probs, self.crf).max(0).indices  # argmax takes thirty times as long
         return labels.to(torch.uint8)[likeliest]

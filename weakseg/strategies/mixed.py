@@ -56,8 +56,7 @@ class Mixed(Strategy):
       on the whole image. The network learns them from its scores as they are; only the labels see the raised ones.
 
     So a few masks beside many boxes or tags are the semi-supervised setting of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and
-    Semi-Supervised Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). Needs no
-    network before training; in later rounds `boxes_crf` asks it.
+    Semi-Supervised Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). Estimates once, needs no network.
 
     The loss has four terms, `masks`, `boxes`, `marks` and `tags`, all of them in every step. Each is the mean cross-entropy over its own
     pixels in the batch, times the share of the batch's images that have such pixels, times its weight; a kind that no image of the batch
