@@ -142,10 +142,6 @@ class Prediction(NamedTuple):
     features: Tensor | None = None
     """float [D,h,w], only for a strategy that declares `wants_features`"""
 
-    def among(self, classes: Tensor) -> Tensor:
-        """The probabilities of these classes, float [K,H,W], each a millionth at least: a network that is sure may be wrong."""
-        return self.probs.float()[classes.long()].clamp(min=1e-6)
-
 
 class Batch(NamedTuple):
     """A few images after joint augmentation of image, target, boxes and marks. No field holds the truth."""

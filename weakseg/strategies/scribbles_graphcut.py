@@ -19,6 +19,7 @@ from weakseg.strategies.marked import need_marked_pixel
 from weakseg.strategy import Strategy
 
 BY_EDGES = Superpixels()
+LEAST = 1e-6  # a smaller probability than this counts as this
 
 
 class ScribblesGraphCut(Strategy):
@@ -78,7 +79,7 @@ class ScribblesGraphCut(Strategy):
         if prediction is None:
             unary = self.appearance * unlike(graph, counts, self.colour)
         else:
-            costs = -prediction.among(classes).log()
+            costs = -prediction.probs[classes.long()].clamp(min=LEAST).log()
             unary = self.network * region_sums(costs, graph.segments).double()
         unary = unary.masked_fill(_forbidden(counts), torch.inf)
         labels: Tensor = classes[graph_cut(unary, graph.edges, likeness(graph, self.colour, self.texture), self.smooth)]
