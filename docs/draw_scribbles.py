@@ -109,11 +109,11 @@ def coffee(scribbles: Sequence[Sequence[Sequence[tuple[int, int]]]]) -> Evidence
 
 
 def draw_points(clicked: Toy, images: Sequence[int], xy: float = 25, rgb: float = 15) -> Image.Image:
-    """A row for each image: its clicks, the discs around them, and what the dense CRF loss counts as near and alike to two of them."""
+    """A row for each image: its clicks, the target they make, and what the dense CRF loss counts as near and alike to two of them."""
     rows = []
     for evidence, truth in map(clicked.sample, images):
-        discs = Points().estimate(evidence, None)
-        line = [("clicks", marked(evidence, radius=6)), ("target: discs", marked(evidence._replace(marks=discs)))]
+        target = Points().estimate(evidence, None)
+        line = [("clicks", marked(evidence, radius=6)), ("target", marked(evidence._replace(marks=target)))]
         for label in torch.unique(evidence.marks[evidence.marks != IGNORE])[[-1, 0]].tolist():
             place = (evidence.marks == label).nonzero()[0]
             one = torch.full_like(evidence.marks, IGNORE)

@@ -81,7 +81,7 @@ class Points(Strategy):
         return torch.where(discs == IGNORE, spread_marks(evidence.marks, self.superpixels(evidence.image)), discs)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The cross-entropy of the discs, the loss of absent classes and the dense CRF loss."""
+        """The cross-entropy of the target, the loss of absent classes and the dense CRF loss."""
         terms = super().loss(logits, batch)
         if self._absent and batch.tags is not None:
             terms["absent"] = self._absent * absent_loss(logits, batch.tags, batch.valid)
