@@ -38,6 +38,7 @@ class Tags(Strategy):
     warmup: how many batches teach classification alone. Too few, and errors are believed; an image has to be seen several times.
     foreground, background: the share of its maximum in the image at which a class is sure.
     lowest: no pixel is sure of a class below this probability.
+    portion: background leads on at least this part of the image before the refinement, in an image that shows anything else.
     shrink: classification and refinement look at images and logits this many times smaller in each direction: at 4 that takes less than
         a third of the time at 2. Details finer than that are lost to the labels.
     iterations: of the refinement; its reach grows with each.
@@ -51,6 +52,7 @@ class Tags(Strategy):
         foreground: float = 0.6,
         background: float = 0.7,
         lowest: float = 0.2,
+        portion: float = 0.4,
         shrink: int = 4,
         iterations: int = 10,
     ) -> None:
@@ -58,12 +60,12 @@ class Tags(Strategy):
         for name, number, least in (("shrink", shrink, 1), ("iterations", iterations, 0)):
             if number < least:
                 raise ValueError(f"{name} should be at least {least}, but it is {number}")
-        for name, share in (("foreground", foreground), ("background", background), ("lowest", lowest)):
+        for name, share in (("foreground", foreground), ("background", background), ("lowest", lowest), ("portion", portion)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} should be at least 0 and less than 1, or no pixel is ever sure, but it is {share}")
         self.warmup = WarmUp(warmup, "teach classification alone")
         self.shrink, self.iterations = shrink, iterations
-        self.foreground, self.background, self.lowest = foreground, background, lowest
+        self.foreground, self.background, self.lowest, self.portion = foreground, background, lowest, portion
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background."""
@@ -93,12 +95,34 @@ class Tags(Strategy):
         classes, listed = _listed(tags)
         scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
         possible = listed | ~listed.any(1, keepdim=True)  # of an image without tags anything, which nobody is going to believe
-        probs = scores.masked_fill(~possible[:, :, None, None], -torch.inf).softmax(1)
+        probs = with_portion(scores.masked_fill(~possible[:, :, None, None], -torch.inf), there > 0, self.portion).softmax(1)
         refined = pixel_adaptive(colours, probs * there[:, None], iterations=self.iterations, valid=there)
         probs = _larger(refined, self.shrink, valid.shape[1:])
         sure = confident(probs, listed, foreground=self.foreground, background=self.background, lowest=self.lowest, valid=valid)
         labels = classes.gather(1, sure.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(sure)
         return torch.where(sure == IGNORE, IGNORE, labels)
+
+
+def with_portion(scores: Tensor, valid: Tensor, portion: float) -> Tensor:
+    """Scores float [B,K,H,W], background first, which is raised in each image until it is best on this part of the valid pixels.
+
+    Impossible classes have scores of -inf. Where background is impossible, or alone, nothing changes.
+
+    >>> scores = torch.tensor([[[[0.0, 0, 0, 0]], [[1.0, 2, 3, 4]]]])
+    >>> with_portion(scores, torch.ones(1, 1, 4, dtype=torch.bool), 0.5)[0, 0]
+    tensor([[2., 2., 2., 2.]])
+    """
+    if scores.shape[1] == 1:
+        return scores
+    behind = scores[:, 1:].amax(1) - scores[:, 0]
+    raised = [_smallest(image[inside], portion) for image, inside in zip(behind, valid, strict=True)]
+    return torch.cat([scores[:, :1] + torch.stack(raised)[:, None, None, None], scores[:, 1:]], 1)
+
+
+def _smallest(behind: Tensor, portion: float) -> Tensor:
+    """What has to be added so that this part of the values is made up for; 0 where nothing can be."""
+    count = round(portion * len(behind))
+    return behind.kthvalue(count).values.nan_to_num(0, 0, 0).clamp(min=0) if count else behind.new_zeros(())
 
 
 def balanced(logits: Tensor, labels: Tensor, tags: Tensor) -> Tensor:
