@@ -31,7 +31,7 @@ def colours(columns: list[int], images: int = 1) -> Tensor:
 
 
 def test_the_target_is_a_disc_around_each_click() -> None:
-    target = Points(None, radius=2).estimate(clicked({(2, 1): 2, (2, 7): 0}), None)
+    target = Points(2, None).estimate(clicked({(2, 1): 2, (2, 7): 0}), None)
     assert target.tolist() == [
         [NO, 2, NO, NO, NO, NO, NO, 0, NO],
         [2, 2, 2, NO, NO, NO, 0, 0, 0],
@@ -42,13 +42,13 @@ def test_the_target_is_a_disc_around_each_click() -> None:
 
 
 def test_where_discs_meet_the_nearer_click_wins() -> None:
-    target = Points(None, radius=3).estimate(clicked({(0, 0): 1, (0, 3): 2}, size=(1, 9)), None)
+    target = Points(3, None).estimate(clicked({(0, 0): 1, (0, 3): 2}, size=(1, 9)), None)
     assert target.tolist() == [[1, 1, 2, 2, 2, 2, 2, NO, NO]]
 
 
 def test_a_radius_of_zero_is_the_clicks() -> None:
     evidence = clicked({(2, 1): 2, (4, 7): 0})
-    target = Points(None, radius=0).estimate(evidence, None)
+    target = Points(0, None).estimate(evidence, None)
     assert torch.equal(target, evidence.marks)  # type: ignore[arg-type]
     assert target is not evidence.marks
 
@@ -58,19 +58,23 @@ def test_a_click_spreads_over_its_superpixel() -> None:
     evidence = clicked({(3, 4): 2, (1, 20): 1, (8, 26): 0}, size=(12, 48))
     columns = torch.arange(48)
     grey = torch.where(columns < 16, 20, torch.where(columns < 32, 230, 120)).byte()
-    target = Points(Superpixels(sigma=0, smallest=5), radius=0).estimate(evidence._replace(image=grey.expand(3, 12, 48).contiguous()), None)
+    target = Points(0, Superpixels(sigma=0, smallest=5)).estimate(evidence._replace(image=grey.expand(3, 12, 48).contiguous()), None)
     assert (target[:, :16] == 2).all()
     expected = torch.full((12, 32), NO, dtype=torch.uint8)
     expected[1, 4], expected[8, 10] = 1, 0
     assert torch.equal(target[:, 16:], expected)
 
 
-def test_a_disc_may_leave_its_superpixel() -> None:
+def test_a_disc_may_leave_its_superpixel_but_not_reach_into_one_of_another_click() -> None:
     image = torch.zeros(3, 8, 20, dtype=torch.uint8)
     image[..., 10:] = 200
-    target = Points(Superpixels(sigma=0, smallest=5), radius=2).estimate(clicked({(4, 9): 1}, size=(8, 20))._replace(image=image), None)
+    points = Points(2, Superpixels(sigma=0, smallest=5))
+    target = points.estimate(clicked({(4, 9): 1}, size=(8, 20))._replace(image=image), None)
     assert (target[:, :10] == 1).all()
     assert target[4, 10:].tolist() == [1, 1, *[NO] * 8]
+    both = points.estimate(clicked({(4, 9): 1, (4, 19): 2}, size=(8, 20))._replace(image=image), None)
+    assert (both[:, :10] == 1).all()
+    assert (both[:, 10:] == 2).all()
 
 
 def test_the_loss_by_hand() -> None:
@@ -139,7 +143,7 @@ def test_only_superpixels_and_radius_make_new_targets() -> None:
     same = {module_fingerprint(Points(**{name: 2}), 1) for name in ("weight", "xy", "rgb", "shrink", "absent")}  # type: ignore[arg-type]
     assert same == {module_fingerprint(Points(), 1)}
     assert module_fingerprint(Points(radius=2), 1) not in same
-    assert module_fingerprint(Points(Superpixels(scale=2)), 1) not in same
+    assert module_fingerprint(Points(superpixels=Superpixels(scale=2)), 1) not in same
 
 
 def test_clicks_that_the_tags_leave_out_are_named() -> None:

@@ -11,7 +11,7 @@ from weakseg.evidence import Batch, Evidence
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.pooling import classification
 from weakseg.functional.refinement import pixel_adaptive
-from weakseg.strategies.tags import Tags, balanced, with_portion
+from weakseg.strategies.tags import Tags, balanced
 
 BACKGROUND_ONLY = [True, False, False]
 
@@ -234,21 +234,6 @@ def test_half_precision_logits() -> None:
     for name, term in exact.items():
         assert rough[name].dtype == torch.float32
         torch.testing.assert_close(rough[name], term)  # these logits are exact in bfloat16
-
-
-@pytest.mark.parametrize("portion", [0.0, 0.3, 0.6, 0.99])
-def test_background_is_raised_until_it_has_its_portion_and_no_further(portion: float) -> None:
-    scores, valid = torch.randn(4, 3, 10, 10), torch.ones(4, 10, 10, dtype=torch.bool)
-    valid[1, 5:] = False
-    scores[0, 0] -= 9
-    scores[2, 0], scores[3, 1:] = -torch.inf, -torch.inf
-    raised = with_portion(scores, valid, portion)
-    assert torch.equal(raised[:, 1:], scores[:, 1:])
-    best = raised[:, 0] >= raised[:, 1:].amax(1) - 1e-5
-    assert best[0].sum() == round(portion * 100)
-    was = (scores[1].max(0).indices == 0)[:5].sum()
-    assert best[1, :5].sum() == max(round(portion * 50), int(was))
-    assert torch.equal(raised[2:], scores[2:])  # impossible, or alone
 
 
 def test_labels_keep_the_portion_of_background() -> None:

@@ -156,7 +156,7 @@ def spread_marks(marks: Tensor, segments: Tensor) -> Tensor:
     >>> spread_marks(torch.tensor([[1, 255, 0, 255, 2]]).byte(), torch.tensor([[0, 0, 1, 1, 1]]))
     tensor([[  1,   1,   0, 255,   2]], dtype=torch.uint8)
     """
-    counts = region_counts(marks, segments, IGNORE)
+    counts = region_counts(marks, segments, int(marks.masked_fill(marks == IGNORE, 0).max()) + 1)
     alone = (counts > 0).sum(1) == 1
     labels = torch.where(alone, counts.max(1).indices, IGNORE).to(torch.uint8)
     return torch.where(marks == IGNORE, labels[segments], marks)

@@ -16,7 +16,7 @@ from weakseg.functional.superpixels import spread_marks
 from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
 from weakseg.strategy import Strategy
 
-LARGE = Superpixels(scale=150.0)
+LARGE_PIECES = Superpixels(scale=150.0)
 
 
 class Points(Strategy):
@@ -27,9 +27,9 @@ class Points(Strategy):
     Point", Bearman and others, ECCV 2016, has it in another form). Background is known from clicks on it; where nobody clicked on it, from
     the tags and from other images. Estimates once, needs no network.
 
-    superpixels: how the image is cut; a piece with clicks of one class is of that class. null for the discs alone.
-    radius: of a disc around each click, in pixels, that is of its class even if it leaves the superpixel; where two meet, the nearer click
-        wins. 0 for the clicks alone.
+    radius: of a disc around each click, in pixels; where two meet, the nearer click wins. 0 for the clicks alone.
+    superpixels: how the image is cut; a piece with clicks of one class alone is of that class, whatever discs reach into it. null for
+        the discs alone.
     weight: of the dense CRF loss, which goes from 0 to 1.
     xy, rgb: within how many pixels, and how alike, two pixels belong together, standard deviations.
     shrink: probabilities and image are compared this many times smaller in each direction.
@@ -41,8 +41,8 @@ class Points(Strategy):
 
     def __init__(
         self,
-        superpixels: Superpixels | None = LARGE,
         radius: int = 3,
+        superpixels: Superpixels | None = LARGE_PIECES,
         weight: float = 1.0,
         xy: float = 100.0,
         rgb: float = 15.0,
@@ -78,7 +78,8 @@ class Points(Strategy):
         discs = grow_marks(evidence.marks, self.radius)
         if self.superpixels is None:
             return discs
-        return torch.where(discs == IGNORE, spread_marks(evidence.marks, self.superpixels(evidence.image)), discs)
+        clicked = spread_marks(evidence.marks, self.superpixels(evidence.image))
+        return torch.where(clicked == IGNORE, discs, clicked)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the target, the loss of absent classes and the dense CRF loss."""

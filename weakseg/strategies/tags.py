@@ -13,6 +13,7 @@ from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.pooling import classification
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import averaged
+from weakseg.functional.tags import em_adapt_scores
 from weakseg.strategies.per_step import check_tags
 from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
@@ -93,36 +94,15 @@ class Tags(Strategy):
         scores, there = averaged(logits, valid, self.shrink)
         colours, _ = averaged(images.to(logits.dtype), valid, self.shrink)
         classes, listed = _listed(tags)
+        scores = em_adapt_scores(scores, tags, 0, self.portion, valid=there > 0)
         scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
         possible = listed | ~listed.any(1, keepdim=True)  # of an image without tags anything, which nobody is going to believe
-        probs = with_portion(scores.masked_fill(~possible[:, :, None, None], -torch.inf), there > 0, self.portion).softmax(1)
+        probs = scores.masked_fill(~possible[:, :, None, None], -torch.inf).softmax(1)
         refined = pixel_adaptive(colours, probs * there[:, None], iterations=self.iterations, valid=there)
         probs = _larger(refined, self.shrink, valid.shape[1:])
         sure = confident(probs, listed, foreground=self.foreground, background=self.background, lowest=self.lowest, valid=valid)
         labels = classes.gather(1, sure.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(sure)
         return torch.where(sure == IGNORE, IGNORE, labels)
-
-
-def with_portion(scores: Tensor, valid: Tensor, portion: float) -> Tensor:
-    """Scores float [B,K,H,W], background first, which is raised in each image until it is best on this part of the valid pixels.
-
-    Impossible classes have scores of -inf. Where background is impossible, or alone, nothing changes.
-
-    >>> scores = torch.tensor([[[[0.0, 0, 0, 0]], [[1.0, 2, 3, 4]]]])
-    >>> with_portion(scores, torch.ones(1, 1, 4, dtype=torch.bool), 0.5)[0, 0]
-    tensor([[2., 2., 2., 2.]])
-    """
-    if scores.shape[1] == 1:
-        return scores
-    behind = scores[:, 1:].amax(1) - scores[:, 0]
-    raised = [_smallest(image[inside], portion) for image, inside in zip(behind, valid, strict=True)]
-    return torch.cat([scores[:, :1] + torch.stack(raised)[:, None, None, None], scores[:, 1:]], 1)
-
-
-def _smallest(behind: Tensor, portion: float) -> Tensor:
-    """What has to be added so that this part of the values is made up for; 0 where nothing can be."""
-    count = round(portion * len(behind))
-    return behind.kthvalue(count).values.nan_to_num(0, 0, 0).clamp(min=0) if count else behind.new_zeros(())
 
 
 def balanced(logits: Tensor, labels: Tensor, tags: Tensor) -> Tensor:
