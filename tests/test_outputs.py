@@ -65,7 +65,7 @@ def test_a_strategy_counts_a_step_once_and_shows_what_the_main_logits_taught() -
     batch = Batch(["a", "b"], torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8), tags=tags)
     strategy = Watching()
     step(Segmenter(Helped(dropout=0.0), strategy, CLASSES), {}, batch)
-    assert int(strategy.steps) == 1
+    assert int(strategy.warmup._steps) == 1
     assert [training for _, training in shown] == [False, False, True]
     assert shown[2][0] == max(size for size, _ in shown)
     assert strategy.training

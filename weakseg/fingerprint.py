@@ -30,10 +30,13 @@ def fingerprint(*values: Any) -> str:
 
 
 def module_fingerprint(module: nn.Module, version: int = 1) -> str:
-    """What a module computes: class, version, the source of classes outside weakseg, public attributes, weights, children."""
+    """What a module computes: class, version, the source of classes outside weakseg; public attributes, weights and children.
+
+    Whatever has a name that begins with an underscore does not count.
+    """
     public = {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "training"}
-    children = [(name, module_fingerprint(child)) for name, child in module.named_children()]
-    own = {name: value for name, value in module.state_dict().items() if "." not in name}
+    children = [(name, module_fingerprint(child)) for name, child in module.named_children() if not name.startswith("_")]
+    own = {name: value for name, value in module.state_dict().items() if "." not in name and not name.startswith("_")}
     cls = type(module)
     return fingerprint(cls.__module__, cls.__qualname__, version, _sources(cls), public, own, children)
 

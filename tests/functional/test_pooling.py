@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from math import log
+from math import exp, log, log1p
 
 import torch
 
-from weakseg.functional.pooling import mean_over_pixels, size_focal, weighted_pooling
+from weakseg.functional.pooling import classification, mean_over_pixels, size_focal, weighted_pooling
 
 
 def test_weighted_pooling_by_hand() -> None:
@@ -53,3 +53,23 @@ def test_gradients() -> None:
         return weighted_pooling(scores, probs, valid=valid) + size_focal(probs, valid=valid)
 
     assert torch.autograd.gradcheck(pooled, scores)
+
+
+def test_classification_by_hand() -> None:
+    logits = torch.tensor([[[[0.0, 0.0]], [[1.0, -2.0]]], [[[0.0, 0.0]], [[1.0, -2.0]]]])  # leads of 2 and -1
+    p, q = 1 / (1 + exp(-1)), 1 / (1 + exp(2))
+    score = (2 * p - q) / 2 / (1 / 41**2 + (p + q) / 2) + (1 - (p + q) / 2) ** 3 * log(0.01 + (p + q) / 2)
+    present, absent = log1p(exp(-score)), log1p(exp(score))
+    whole = torch.ones(2, 1, 2, dtype=torch.bool)
+    both = classification(logits, whole, torch.tensor([[True, True], [True, False]]))
+    torch.testing.assert_close(both, torch.tensor((present + absent) / 2))
+    without_tags = classification(logits, whole, torch.tensor([[False, True], [False, False]]))
+    torch.testing.assert_close(without_tags, torch.tensor(present))
+
+
+def test_only_the_lead_over_background_counts() -> None:
+    """Otherwise the network's best class would not be what was classified."""
+    logits, tags = torch.randn(2, 3, 4, 5), torch.tensor([[True, True, False], [True, False, False]])
+    valid = torch.ones(2, 4, 5, dtype=torch.bool)
+    moved = logits + torch.randn(2, 1, 4, 5)
+    torch.testing.assert_close(classification(moved, valid, tags), classification(logits, valid, tags))

@@ -21,6 +21,7 @@ from weakseg.functional.superpixels import (
     region_counts,
     region_sums,
     slic,
+    spread_marks,
 )
 
 MAKERS: dict[str, Callable[[Tensor], Tensor]] = {"felzenszwalb": felzenszwalb, "slic": slic}
@@ -250,3 +251,16 @@ def test_pooled_against_enlarged_features() -> None:
     for number, found in enumerate(pooled(features, segments)):
         mean = large[:, segments == number].mean(1)
         assert torch.allclose(found, mean / mean.norm(), atol=1e-5)
+
+
+def test_marks_spread_over_regions_of_one_class_alone() -> None:
+    segments = torch.tensor([[0, 0, 1, 1, 1, 2, 2, 3]])
+    marks = torch.tensor([[255, 3, 0, 255, 2, 255, 255, 254]], dtype=torch.uint8)
+    found = spread_marks(marks, segments)
+    assert found.tolist() == [[3, 3, 0, 255, 2, 255, 255, 254]]
+    assert found.dtype == torch.uint8
+    nothing = torch.full_like(marks, 255)
+    assert torch.equal(spread_marks(nothing, segments), nothing)
+    assert spread_marks(marks[:, 1:2], segments[:, :1]).tolist() == [[3]]
+    with pytest.raises(ValueError, match="marks"):
+        spread_marks(marks[:, 1:], segments)

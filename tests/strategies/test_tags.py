@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from math import exp, log, log1p
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,9 +7,9 @@ from torch import Tensor, nn
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.confusion import confusion_matrix, mean_iou
-from weakseg.functional.pooling import classification
+from weakseg.functional.losses import balanced_cross_entropy
 from weakseg.functional.refinement import pixel_adaptive
-from weakseg.strategies.tags import Tags, balanced
+from weakseg.strategies.tags import Tags
 
 BACKGROUND_ONLY = [True, False, False]
 
@@ -45,26 +43,6 @@ def middling(truth: Tensor) -> Tensor:
 
 def trained(warmup: int = 0, **options: int | float) -> Tags:
     return Tags(warmup=warmup, **{"shrink": 2, **options})  # type: ignore[arg-type]
-
-
-def test_classification_by_hand() -> None:
-    logits = torch.tensor([[[[0.0, 0.0]], [[1.0, -2.0]]], [[[0.0, 0.0]], [[1.0, -2.0]]]])  # leads of 2 and -1
-    p, q = 1 / (1 + exp(-1)), 1 / (1 + exp(2))
-    score = (2 * p - q) / 2 / (1 / 41**2 + (p + q) / 2) + (1 - (p + q) / 2) ** 3 * log(0.01 + (p + q) / 2)
-    present, absent = log1p(exp(-score)), log1p(exp(score))
-    whole = torch.ones(2, 1, 2, dtype=torch.bool)
-    both = classification(logits, whole, torch.tensor([[True, True], [True, False]]))
-    torch.testing.assert_close(both, torch.tensor((present + absent) / 2))
-    without_tags = classification(logits, whole, torch.tensor([[False, True], [False, False]]))
-    torch.testing.assert_close(without_tags, torch.tensor(present))
-
-
-def test_only_the_lead_over_background_counts() -> None:
-    """Otherwise the network's best class would not be what was classified."""
-    logits, tags = torch.randn(2, 3, 4, 5), torch.tensor([[True, True, False], BACKGROUND_ONLY])
-    valid = torch.ones(2, 4, 5, dtype=torch.bool)
-    moved = logits + torch.randn(2, 1, 4, 5)
-    torch.testing.assert_close(classification(moved, valid, tags), classification(logits, valid, tags))
 
 
 def test_labels_are_the_disc_found_from_its_middle() -> None:
@@ -116,48 +94,11 @@ def test_self_training_learns_the_labels_on_the_unrefined_logits() -> None:
     strategy, logits = trained(), middling(truth)
     labels = strategy.labels(logits, batch.image, batch.tags, without_padding(batch.image))
     terms = strategy.loss(logits, batch)
-    torch.testing.assert_close(terms["self_training"], balanced(logits, labels, batch.tags))
+    torch.testing.assert_close(terms["self_training"], balanced_cross_entropy(logits, labels, batch.tags))
     (gradient,) = torch.autograd.grad(terms["self_training"], logits)
     towards = -gradient.gather(1, labels.clamp(max=2)[:, None])[:, 0]
     assert (towards[labels != 255] > 0).all()
     assert (gradient.movedim(1, -1)[labels == 255] == 0).all()
-
-
-def a_row(*labels: int) -> Tensor:
-    return torch.tensor([[labels]])
-
-
-def test_balanced_by_hand() -> None:
-    """Three pixels of background and one of class 1 are sure, two are not: each of the three weighs 1/4, the one 3/4."""
-    probs = torch.tensor([[0.5, 0.8, 0.9, 0.2, 0.3, 0.4], [0.5, 0.2, 0.1, 0.8, 0.7, 0.6]])
-    loss = balanced(probs.log()[None, :, None], a_row(0, 0, 0, 1, 255, 255), torch.tensor([[True, True]]))
-    expected = -(log(0.5) + log(0.8) + log(0.9)) / 4 - 3 * log(0.8) / 4
-    assert loss.item() == pytest.approx(expected / (3 / 4 + 3 / 4))
-
-
-@pytest.mark.parametrize("background", [1, 8, 99])
-def test_what_is_small_pulls_as_strongly_as_what_is_large(background: int) -> None:
-    logits = torch.zeros(1, 3, 1, background + 4, requires_grad=True)
-    labels = a_row(*[0] * background, 1, 1, 1, 255)
-    balanced(logits, labels, torch.tensor([[True, True, False]])).backward()
-    assert logits.grad is not None
-    towards = -logits.grad[0].gather(0, labels[0].clamp(max=2)[None])[0, 0]
-    torch.testing.assert_close(towards[:background].sum(), towards[background:-1].sum())
-
-
-def test_an_image_teaches_once_all_of_its_classes_are_sure_somewhere() -> None:
-    logits, tags = torch.randn(1, 3, 1, 4), torch.tensor([[True, True, True]])
-    assert balanced(logits, a_row(0, 1, 1, 255), tags) == 0
-    assert balanced(logits, a_row(0, 1, 1, 2), tags) > 0
-    assert balanced(logits, a_row(255, 255, 255, 255), tags) == 0
-
-
-def test_images_with_little_of_a_class_count_little_and_those_without_tags_nothing() -> None:
-    """In the first image four pixels weigh 1/2, in the second one weighs 3/4 and three 1/4."""
-    logits = torch.randn(3, 2, 1, 4)
-    labels, tags = torch.tensor([[[0, 1, 1, 0]], [[1, 0, 0, 0]], [[255] * 4]]), torch.tensor([[True, True], [True, True], [False, False]])
-    alone = [balanced(logits[i, None], labels[i, None], tags[i, None]) for i in range(2)]
-    torch.testing.assert_close(balanced(logits, labels, tags), (2 * alone[0] + 1.5 * alone[1]) / 3.5)
 
 
 def test_without_shrinking_it_is_the_refinement_itself() -> None:
@@ -178,7 +119,7 @@ def test_warm_up_ends_once_and_stays_over_after_a_resume() -> None:
     resumed.load_state_dict(strategy.state_dict())
     assert "self_training" in resumed.loss(middling(truth), batch)
     resumed.eval().loss(middling(truth), batch)
-    assert int(resumed.warmup.steps) == 4  # looking is not training
+    assert int(resumed.warmup._steps) == 4  # looking is not training
 
 
 @pytest.mark.parametrize("pad", [(5, 3), (8, 0), (1, 24)])

@@ -37,6 +37,31 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return total / torch.where(trust > 0, trust, 1)
 
 
+def balanced_cross_entropy(logits: Tensor, target: Tensor, tags: Tensor) -> Tensor:
+    """The cross-entropy with a target int64 [B,H,W], 255 = no opinion, in which no class of an image outweighs all others together.
+
+    A weighted mean, with the weights of Araslanov and Roth ("Single-Stage Semantic Segmentation from Image Labels", CVPR 2020): a pixel
+    weighs the share of other classes among the pixels of its image that have a target. Of two classes both pull alike, however few pixels
+    one of them has. An image counts once all classes of its tags, bool [B,C], have a pixel. One that can only show one class weighs as much
+    as one that is half and half: 1/2 for each pixel.
+
+    >>> target = torch.tensor([[[0, 0, 0, 1]]])
+    >>> logits = torch.tensor([0.0, 0, 0, 9]).view(1, 1, 1, 4).expand(1, 2, 1, 4)
+    >>> balanced_cross_entropy(logits, target, torch.tensor([[True, True]]))
+    tensor(0.6931)
+    """
+    logits = _exact(logits)
+    (images, classes), known = tags.shape, target != IGNORE
+    places = target + classes * torch.arange(images, device=target.device)[:, None, None]
+    counts = torch.bincount(places[known], minlength=images * classes).view(images, classes)
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    weights = torch.where(tags.sum(1, keepdim=True) == 1, 0.5, 1 - shares) * ((counts > 0) | ~tags).all(1, keepdim=True)
+    each = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none")
+    weight = weights.gather(1, target.where(known, 0).flatten(1)).view_as(each) * known
+    total = weight.sum()
+    return (weight * each).sum() / torch.where(total > 0, total, 1)
+
+
 def absent_loss(logits: Tensor, tags: Tensor, valid: Tensor | None = None) -> Tensor:
     """How much is given to classes that the tags bool [B,C] of an image leave out: the mean of -log(chance of the classes they name).
 

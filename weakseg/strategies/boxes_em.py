@@ -46,7 +46,7 @@ class BoxesEM(Strategy):
         """Cross-entropy of the scores as they are with the labels of the raised ones, or with filled boxes during the warm-up."""
         filled = torch.stack([fill_boxes(*image, *logits.shape[-2:]) for image in zip(*boxes_of(batch, logits, self), strict=True)])
         valid = valid_of(batch, logits)
-        if self.warmup.count():
+        if self.warmup.is_over():
             labels = em_fixed_boxes(logits.detach(), filled, self.foreground, self.background, valid)
         else:
             labels = filled if valid is None else filled.masked_fill(~valid, IGNORE)

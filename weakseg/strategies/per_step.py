@@ -20,7 +20,8 @@ from weakseg.strategy import Strategy
 Resolution = Literal["image", "scores"]
 
 _NUMBERS = re.compile(r"^((?:class|the classes|no classes but) )(\d+(?:, \d+)*)")  # of the classes that a contradiction is about
-_SHRINK = 4  # an image is classified as well by a map of means, in less time
+WARMUP_SHRINK = 4
+"""how much smaller an image is looked at during a warm-up that classifies it, as `Tags` does by default"""
 _MISSED = 1e-3  # a bound that is missed by less is met: a tenth of a percent of its region
 
 
@@ -111,11 +112,11 @@ def valid_of(batch: Batch, logits: Tensor) -> Tensor | None:
     return None if batch.valid is None else shrink(batch.valid, *logits.shape[-2:])
 
 
-def classify(strategy: Strategy, logits: Tensor, tags: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
-    """The classification of images by the pooled scores of their pixels, which teaches during a warm-up: see `Tags`."""
+def learn_tags(logits: Tensor, tags: Tensor, valid: Tensor | None, shrink: int) -> dict[str, Tensor]:
+    """The classification of images by the pooled scores of their pixels, looked at so many times smaller."""
     valid = torch.ones_like(logits[:, 0], dtype=torch.bool) if valid is None else valid
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return {"classification": classification(*averaged(exact, valid, 1 if strategy.at_scores else _SHRINK), tags)}
+    return {"classification": classification(*averaged(exact, valid, shrink), tags)}
 
 
 def learn_posterior(strategy: Strategy, logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None) -> dict[str, Tensor]:

@@ -45,6 +45,6 @@ class ScribblesCRF(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the marked pixels, and from the end of the warm-up on the dense CRF loss of all."""
         terms = learn_marks(logits, batch, self)
-        if self.warmup.count():
+        if self.warmup.is_over():
             terms["crf"] = self.weight * disagreement(logits, batch, self.xy, self.rgb, self.shrink)
         return terms

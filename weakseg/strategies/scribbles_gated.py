@@ -46,7 +46,7 @@ class ScribblesGated(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the marked pixels, and from the end of the warm-up on the gated CRF loss of all."""
         terms = learn_marks(logits, batch, self)
-        if self.warmup.count():
+        if self.warmup.is_over():
             probs, colours, there = smaller(logits, batch, self.shrink)
             kernels = [GatedKernel(xy=self.xy, rgb=self.rgb)]
             terms["gated_crf"] = self.weight * gated_crf_loss(probs, colours, kernels=kernels, radius=self.radius, valid=there)

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch, Evidence
-from weakseg.functional.pooling import classification
+from weakseg.functional.losses import balanced_cross_entropy
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import averaged
 from weakseg.functional.tags import em_adapt_scores
-from weakseg.strategies.per_step import check_tags
+from weakseg.strategies.per_step import check_tags, learn_tags
 from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
 
@@ -73,7 +73,7 @@ class Tags(Strategy):
         check_tags(evidence, classes)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The classification of the images, and from the end of the warm-up on the cross-entropy with what is sure."""
+        """The classification of the images, and from the end of the warm-up on the balanced cross-entropy with what is sure."""
         if batch.tags is None:
             raise ValueError(
                 f"the images {', '.join(batch.ids)} have no tags; give each the list of its classes, background included, and whole "
@@ -81,11 +81,11 @@ class Tags(Strategy):
             )
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         valid = torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
-        terms = {"classification": classification(*averaged(logits, valid, self.shrink), batch.tags)}
-        if self.warmup.count():
+        terms = learn_tags(logits, batch.tags, valid, self.shrink)
+        if self.warmup.is_over():
             labels = self.labels(logits, batch.image, batch.tags, valid)
             self.show(labels)
-            terms["self_training"] = balanced(logits, labels, batch.tags)
+            terms["self_training"] = balanced_cross_entropy(logits, labels, batch.tags)
         return terms
 
     @torch.no_grad()
@@ -103,22 +103,6 @@ class Tags(Strategy):
         sure = confident(probs, listed, foreground=self.foreground, background=self.background, lowest=self.lowest, valid=valid)
         labels = classes.gather(1, sure.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(sure)
         return torch.where(sure == IGNORE, IGNORE, labels)
-
-
-def balanced(logits: Tensor, labels: Tensor, tags: Tensor) -> Tensor:
-    """The cross-entropy with labels int64 [B,H,W], 255 = not sure, in which no class of an image outweighs the others: a weighted mean.
-
-    A pixel weighs the share of other classes among the sure pixels of its image, as in the paper: with two classes, both count alike,
-    however few pixels one of them has. Without it the larger one grows until nothing is left of the other. An image teaches once all
-    classes of its tags, bool [B,C], have a sure pixel. One that can only show one class is sure of it: its pixels weigh 1/2.
-    """
-    counts = torch.stack([(labels == label).sum((1, 2)) for label in range(tags.shape[1])], 1)
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    weights = torch.where(tags.sum(1, keepdim=True) == 1, 0.5, 1 - shares) * ((counts > 0) | ~tags).all(1, keepdim=True)
-    each = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
-    weight = weights.gather(1, labels.clamp(max=tags.shape[1] - 1).flatten(1)).view_as(each) * (labels != IGNORE)
-    total = weight.sum()
-    return (weight * each).sum() / torch.where(total > 0, total, 1)
 
 
 def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:

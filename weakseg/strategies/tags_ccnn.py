@@ -11,16 +11,17 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints import Constraints, tag_constraints
 from weakseg.strategies.per_step import (
+    WARMUP_SHRINK,
     Resolution,
     at_scores,
     check_bounds,
     check_tags,
-    classify,
     expect_hardness,
     expect_not_negative,
     expect_range,
     expect_shares,
     learn_posterior,
+    learn_tags,
     said,
     valid_of,
 )
@@ -41,7 +42,7 @@ class TagsCCNN(Strategy):
     foreground_slack: by how many logits a class is raised at most to reach that; inf for as many as it takes.
     hardness: the logits are multiplied by this; far above 1 the probabilities are next to 0 and 1.
     warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
-        paper, whose thousands of steps find that out by themselves.
+        paper, which has more steps.
     resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
         the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
     """
@@ -80,8 +81,8 @@ class TagsCCNN(Strategy):
         """KL divergence of the network's probabilities from those that keep the bounds; classification during the warm-up."""
         tags = said(batch, "tags", self)
         valid = valid_of(batch, logits)
-        if not self.warmup.count():
-            return classify(self, logits, tags, valid)
+        if not self.warmup.is_over():
+            return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
         return learn_posterior(self, logits, tags, self._constraints(tags), valid)
 
     def _constraints(self, tags: Tensor) -> Constraints:

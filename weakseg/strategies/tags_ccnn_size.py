@@ -10,15 +10,16 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints import Constraints, SizeSource, size_constraints
 from weakseg.strategies.per_step import (
+    WARMUP_SHRINK,
     Resolution,
     at_scores,
     check_bounds,
     check_tags,
-    classify,
     expect_hardness,
     expect_range,
     expect_shares,
     learn_posterior,
+    learn_tags,
     said,
     valid_of,
 )
@@ -40,7 +41,7 @@ class TagsCCNNSize(Strategy):
     small_upper: the largest part of a small one.
     hardness: the logits are multiplied by this; at 1000, that of the released code, the probabilities are next to 0 and 1.
     warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
-        paper, whose thousands of steps find that out by themselves.
+        paper, which has more steps.
     resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
         the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
     """
@@ -87,8 +88,8 @@ class TagsCCNNSize(Strategy):
         tags = said(batch, "tags", self)
         large = said(batch, "large", self)
         valid = valid_of(batch, logits)
-        if not self.warmup.count():
-            return classify(self, logits, tags, valid)
+        if not self.warmup.is_over():
+            return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
         return learn_posterior(self, logits, tags, self._constraints(tags, large), valid)
 
     def _constraints(self, tags: Tensor, large: Tensor) -> Constraints:

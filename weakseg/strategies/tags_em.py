@@ -11,13 +11,14 @@ from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.per_step import (
+    WARMUP_SHRINK,
     Resolution,
     at_scores,
     check_tags,
-    classify,
     expect_finite,
     expect_not_negative,
     expect_shares,
+    learn_tags,
     said,
     seeded,
     valid_of,
@@ -41,7 +42,7 @@ class TagsEM(Strategy):
     background: the same for background.
     sweeps: how often adapt raises each class. A later one may take pixels back from an earlier one, which more sweeps mend in part.
     warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
-        paper, whose thousands of steps find that out by themselves.
+        paper, which has more steps.
     resolution: where labels are made. image: scores are enlarged to the image and every pixel has a label. scores: each of the
         network's scores has a label, as in the original, which learns at an eighth of the image. That takes less time by the square of
         the stride, but scores are not smoothed on the way and what is thin gets few labels, so the networks differ.
@@ -82,8 +83,8 @@ class TagsEM(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the scores as they are with the labels of the raised ones; classification during the warm-up."""
         tags, valid, scores = said(batch, "tags", self), valid_of(batch, logits), logits.detach()
-        if not self.warmup.count():
-            return classify(self, logits, tags, valid)
+        if not self.warmup.is_over():
+            return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
         if self.mode == "adapt":
             labels = em_adapt(scores, tags, self.foreground, self.background, self.sweeps, seeded(), valid)
         else:

@@ -13,18 +13,18 @@ class WarmUp(nn.Module):
     what: what they do, for the message if their number is impossible.
     """
 
-    steps: Tensor
+    _steps: Tensor  # the underscore keeps the count out of the keys of targets
 
     def __init__(self, batches: int, what: str) -> None:
         super().__init__()
         if batches < 0:
             raise ValueError(f"warmup should be at least 0, how many batches {what}, but it is {batches}")
         self.batches = batches
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("_steps", torch.zeros((), dtype=torch.int64))
 
-    def count(self) -> bool:
-        """Whether the warm-up was over before this batch. Only batches of training count."""
-        over = self.batches == 0 or int(self.steps) >= self.batches
+    def is_over(self) -> bool:
+        """Whether so many batches have been before this one. To be asked once for each; those of training count."""
+        over = self.batches == 0 or int(self._steps) >= self.batches  # to read the count is to wait for a GPU: not without need
         if self.training:
-            self.steps += 1
+            self._steps += 1
         return over
