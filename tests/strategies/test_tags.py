@@ -177,17 +177,6 @@ def test_half_precision_logits() -> None:
         torch.testing.assert_close(rough[name], term)  # these logits are exact in bfloat16
 
 
-def test_labels_keep_the_portion_of_background() -> None:
-    batch, truth = disc_batch()
-    assert batch.tags is not None
-    logits = middling(truth).detach()
-    logits[0, :2] = torch.stack([torch.zeros(24, 24), torch.linspace(1, 14, 24).expand(24, 24)])
-    valid = without_padding(batch.image)
-    none, some = (trained(portion=portion).labels(logits, batch.image, batch.tags, valid)[0] for portion in (0, 0.6))
-    assert (none == 0).sum() == 0
-    assert (some == 0).float().mean() > 0.2  # the refinement moves it
-
-
 def test_what_cannot_be_meant_is_named() -> None:
     batch, truth = disc_batch(tags=None)
     with pytest.raises(ValueError, match="the images disc, plain have no tags; give each the list of its classes"):

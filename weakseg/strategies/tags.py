@@ -13,7 +13,6 @@ from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import balanced_cross_entropy
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import averaged
-from weakseg.functional.tags import em_adapt_scores
 from weakseg.strategies.per_step import check_tags, learn_tags
 from weakseg.strategies.warmup import WarmUp
 from weakseg.strategy import Strategy
@@ -39,7 +38,6 @@ class Tags(Strategy):
     warmup: how many batches teach classification alone. Too few, and errors are believed; an image has to be seen several times.
     foreground, background: the share of its maximum in the image at which a class is sure.
     lowest: no pixel is sure of a class below this probability.
-    portion: background leads on at least this part of the image before the refinement, in an image that shows anything else.
     shrink: classification and refinement look at images and logits this many times smaller in each direction: at 4 that takes less than
         a third of the time at 2. Details finer than that are lost to the labels.
     iterations: of the refinement; its reach grows with each.
@@ -53,7 +51,6 @@ class Tags(Strategy):
         foreground: float = 0.6,
         background: float = 0.7,
         lowest: float = 0.2,
-        portion: float = 0.4,
         shrink: int = 4,
         iterations: int = 10,
     ) -> None:
@@ -61,12 +58,12 @@ class Tags(Strategy):
         for name, number, least in (("shrink", shrink, 1), ("iterations", iterations, 0)):
             if number < least:
                 raise ValueError(f"{name} should be at least {least}, but it is {number}")
-        for name, share in (("foreground", foreground), ("background", background), ("lowest", lowest), ("portion", portion)):
+        for name, share in (("foreground", foreground), ("background", background), ("lowest", lowest)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} should be at least 0 and less than 1, or no pixel is ever sure, but it is {share}")
         self.warmup = WarmUp(warmup, "teach classification alone")
         self.shrink, self.iterations = shrink, iterations
-        self.foreground, self.background, self.lowest, self.portion = foreground, background, lowest, portion
+        self.foreground, self.background, self.lowest = foreground, background, lowest
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background."""
@@ -94,7 +91,6 @@ class Tags(Strategy):
         scores, there = averaged(logits, valid, self.shrink)
         colours, _ = averaged(images.to(logits.dtype), valid, self.shrink)
         classes, listed = _listed(tags)
-        scores = em_adapt_scores(scores, tags, 0, self.portion, valid=there > 0)
         scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
         possible = listed | ~listed.any(1, keepdim=True)  # of an image without tags anything, which nobody is going to believe
         probs = scores.masked_fill(~possible[:, :, None, None], -torch.inf).softmax(1)
