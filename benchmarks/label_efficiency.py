@@ -39,8 +39,8 @@ from weakseg.recipe import Recipe, RecipeError, build_section, check, load
 SECONDS = {"masks": 239.7, "boxes": 39.6, "scribbles": 34.9, "points": 22.1, "tags": 20.0}
 SOURCES = """Seconds are published means per image of PASCAL VOC, not measured here: tags 20.0, points 22.1, scribbles 34.9 and masks 239.7
 from Bearman and others ("What's the Point", ECCV 2016); boxes are the tags and 7 s for each of an image's 2.8 objects (Papadopoulos and
-others, "Extreme clicking", ICCV 2017). Change them with --seconds. Target mIoU is measured where targets have an opinion, which is on few
-pixels with points."""
+others, "Extreme clicking", ICCV 2017). Change them with --seconds. Target mIoU is measured where targets have an opinion, which is on a
+part of the pixels with points."""
 
 
 class Method(NamedTuple):
