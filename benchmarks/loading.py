@@ -71,11 +71,11 @@ def images_per_second(words: Sequence[str], steps: int) -> float:
     return data.batch_size * (len(clock.times) - 1) / (clock.times[-1] - clock.times[0])
 
 
-def waiting(words: Sequence[str], steps: int, folder: str) -> float:
-    """The share of training that is spent waiting for the next batch."""
+def waiting(name: str, words: Sequence[str], steps: int, folder: str) -> float:
+    """The share of training with a recipe that is spent waiting for the next batch."""
     own = [f"trainer.max_steps={steps}", "trainer.log_every_n_steps=1", "trainer.limit_val_batches=0", f"rounds.folder={folder}/labels"]
     own += [f"trainer.default_root_dir={folder}", "trainer.enable_checkpointing=false", "trainer.enable_progress_bar=false"]
-    recipe = load([*words, *own])
+    recipe = load(complete(name, [*words, *(f"{name}:{word}" for word in own)]))
     check(recipe)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         rows = [row for row in read_record(fit(recipe) / "metrics.csv") if row.get("time/step")]
@@ -92,18 +92,18 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     if arguments.steps < 3:
         parser.error(f"--steps should be at least 3, but it is {arguments.steps}: the first batches start the processes")
-    words = complete(arguments.recipe, arguments.words)
+    name = arguments.recipe
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")  # Lightning misses what `Idle` does not have
     numbers = [int(number) for number in arguments.workers.split(",")]
-    print(f"{setting()}; {' '.join(words)}", flush=True)
+    print(f"{setting()}; {' '.join(complete(name, arguments.words))}", flush=True)
     rates, waits = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(arguments.repeats):
             for number in numbers:
-                own = [*words, f"data.workers={number}"]
-                rates[number].append(images_per_second(own, arguments.steps))
-                waits[number].append(waiting(own, arguments.steps, folder))
+                own = [*arguments.words, f"{name}:data.workers={number}"]
+                rates[number].append(images_per_second(complete(name, own), arguments.steps))
+                waits[number].append(waiting(name, own, arguments.steps, folder))
     print("\n| loader processes | images per second | per process | waiting |\n|---|---|---|---|")
     for number in numbers:
         rate = median(rates[number])
