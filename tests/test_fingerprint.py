@@ -115,3 +115,18 @@ def test_editing_the_source_of_a_users_class_changes_it(tmp_path: Path, monkeypa
         module = importlib.reload(module) if number == 2 else module
         prints.append(module_fingerprint(module.Edited()))
     assert prints[0] != prints[1]
+
+
+def test_weights_of_a_child_count_whatever_its_name_but_no_private_buffer() -> None:
+    class Teacher(nn.Module):  # as EfficientNets of segmentation-models-pytorch name their layers
+        def __init__(self) -> None:
+            super().__init__()
+            self._stem = nn.Linear(1, 1)
+            self.register_buffer("_seen", torch.zeros(()))
+
+    module = nn.Sequential(Teacher())
+    before = module_fingerprint(module)
+    module[0]._seen += 1
+    assert module_fingerprint(module) == before
+    module[0]._stem.weight.data += 1
+    assert module_fingerprint(module) != before

@@ -32,11 +32,12 @@ def fingerprint(*values: Any) -> str:
 def module_fingerprint(module: nn.Module, version: int = 1) -> str:
     """What a module computes: class, version, the source of classes outside weakseg; public attributes, weights and children.
 
-    Whatever has a name that begins with an underscore does not count.
+    Attributes and buffers whose names begin with an underscore are caches and counters, and do not count. Weights and children do.
     """
     public = {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "training"}
-    children = [(name, module_fingerprint(child)) for name, child in module.named_children() if not name.startswith("_")]
-    own = {name: value for name, value in module.state_dict().items() if "." not in name and not name.startswith("_")}
+    children = [(name, module_fingerprint(child)) for name, child in module.named_children()]
+    private = {name for name, _ in module.named_buffers(recurse=False) if name.startswith("_")}
+    own = {name: value for name, value in module.state_dict().items() if "." not in name and name not in private}
     cls = type(module)
     return fingerprint(cls.__module__, cls.__qualname__, version, _sources(cls), public, own, children)
 
