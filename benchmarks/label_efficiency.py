@@ -75,6 +75,10 @@ METHODS = (
     Method("tags_em", "tags", WHOLE),
     Method("tags_ccnn", "tags", WHOLE),
     Method("mixed", "boxes", ("data.mask_share=0.1",), masks=0.1),
+    Method("tags_coseg", "tags"),
+    Method("points_coseg", "points"),
+    Method("boxes_coseg", "boxes"),
+    Method("mixed_coseg", "boxes", ("data.mask_share=0.1",), masks=0.1),
 )
 NAMES = [method.recipe for method in METHODS]
 

@@ -141,6 +141,8 @@ class Prediction(NamedTuple):
     """float [C,H,W]"""
     features: Tensor | None = None
     """float [D,h,w], only for a strategy that declares `wants_features`"""
+    early: Tensor | None = None
+    """float [D,h,w] from an early stage of the network's encoder, only for a strategy that sets `wants_early`"""
 
 
 class Batch(NamedTuple):

@@ -13,11 +13,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from weakseg.data.base import WeakData
 from weakseg.data.store import FORMAT, LabelStore
 from weakseg.estimation import Job, collected, estimate_all, mean_figures
+from weakseg.evidence import Prediction
 from weakseg.fingerprint import fingerprint, module_fingerprint
 from weakseg.learning import learn_together
 from weakseg.progress import track
 from weakseg.quality import LabelQuality
 from weakseg.ranks import anywhere, gather, share_buffers
+from weakseg.scratch import Arrays, remembered
 from weakseg.segmenter import Segmenter
 from weakseg.strategy import Strategy
 from weakseg.survey import Seen, survey
@@ -51,7 +53,7 @@ class Rounds(Callback):
         self.every, self.restart_network, self.workers, self.folder = every, restart_network, workers, folder
         self.count = 1 if when == "once" else count
         self.round = -1  # the round whose targets are in use; -1 = none yet
-        self.asked = ""  # fingerprint of the network that this round asked; "" in round 0
+        self.asked = ""  # fingerprint of the network that this round asked; "" if it asked none
         self.figures: dict[str, float] = {}  # quality of the targets in use
         self.learned: torch.Tensor | None = None  # by the strategy in this round, from all images together
         self._seen: dict[int, Seen] = {}  # this rank's images
@@ -116,7 +118,7 @@ class Rounds(Callback):
         """Make the next round on all ranks, measure its targets and train on them from now on."""
         self.round += 1
         share_buffers(segmenter.network)  # all ranks ask the same network
-        self.asked = _network(segmenter) if self.round else ""
+        self.asked = _network(segmenter) if self.round or segmenter.strategy.wants_early else ""
         store, before = self._store(trainer), self._keys
         self._learn(trainer, segmenter, data, store)
         keys = self._make_keys(segmenter)
@@ -139,13 +141,14 @@ class Rounds(Callback):
         strategy = segmenter.strategy
         if not strategy.learns():
             return
-        strategy.learned = None  # it is not what it learns from
+        strategy.learned = None  # what the last round learned is not what it learns from
         strategy.use_scratch(store.folder / "scratch")
-        keys = self._make_keys(segmenter)  # all that each image's sketch depends on
-        jobs = self._jobs(segmenter, data, list(keys), keys)
-        named = {self._seen[index].id: key for index, key in keys.items()}
-        self.learned = learn_together(strategy, jobs, named, self._workers(trainer), self.round, trainer.world_size)
-        strategy.learned = self.learned
+        for _ in range(strategy.looks):
+            keys = self._make_keys(segmenter)  # all that each image's sketch depends on
+            jobs = self._jobs(segmenter, data, list(keys), keys)
+            named = {self._seen[index].id: key for index, key in keys.items()}
+            strategy.learned = learn_together(strategy, jobs, named, self._workers(trainer), self.round, trainer.world_size)
+        self.learned = strategy.learned
 
     def _find_again(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """The targets of a resumed run's round; lost ones are computed again if the network that made them is still there."""
@@ -166,8 +169,8 @@ class Rounds(Callback):
     ) -> dict[str, float]:
         """Store the targets that are missing, and return the means of what the strategy shows of them."""
         missing = [index for index in keys if not store.verify(self._seen[index].id, keys[index])]
-        jobs = self._jobs(segmenter, data, missing, keys)
         segmenter.strategy.use_scratch(store.folder / "scratch")
+        jobs = self._jobs(segmenter, data, missing, keys)
         results = estimate_all(jobs, len(missing), segmenter.strategy, len(segmenter.classes), store, self._workers(trainer))
         text = f"round {self.round}: estimating targets"
         what = f"{type(segmenter.strategy).__name__} could not estimate the targets of round {self.round}"
@@ -179,8 +182,21 @@ class Rounds(Callback):
     def _jobs(self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]) -> Iterator[Job]:
         for index in indices:
             evidence, _ = data.sample(index)
-            prediction = segmenter.predict(evidence.image, plain=True) if self.asked else None
-            yield Job(evidence, prediction, keys[index])
+            yield Job(evidence, self._ask(segmenter, evidence.image), keys[index])
+
+    def _ask(self, segmenter: Segmenter, image: torch.Tensor) -> Prediction | None:
+        """What the network thinks; in round 0 what its encoder sees, for strategies that want that, which is kept from look to look."""
+        if not self.asked or self.round:
+            return segmenter.predict(image, plain=True) if self.asked else None
+
+        def make() -> Arrays:
+            early = segmenter.predict(image, plain=True, untrained=True).early
+            assert early is not None  # the strategy wants it
+            return {"early": early.half().numpy()}
+
+        key = fingerprint("early", self.asked, segmenter.strategy.wants_early, image)
+        early = torch.from_numpy(remembered(segmenter.strategy.scratch, key, make)["early"]).float()
+        return Prediction(torch.full((len(segmenter.classes), *image.shape[1:]), 1 / len(segmenter.classes)), early=early)
 
     def _make_keys(self, segmenter: Segmenter) -> dict[int, str]:
         """A content key for each of this rank's images: whatever may change its target is in it."""

@@ -9,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
@@ -23,6 +24,7 @@ from weakseg.strategy import Strategy
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PLAIN = Inference()
+CELL = 32  # pixels per cell of the coarsest stage that encoders have
 
 
 @final
@@ -88,12 +90,13 @@ class Segmenter(LightningModule):
         return read_logits(self.network(self.normalise(image)), self.network, self.classes)
 
     @torch.no_grad()
-    def predict(self, image: Tensor, plain: bool = False) -> Prediction:
+    def predict(self, image: Tensor, plain: bool = False, untrained: bool = False) -> Prediction:
         """What the network thinks of one uint8 image [3,H,W]: on the CPU, at the image's own resolution.
 
         Arguments:
             plain: whether to ask it once, whatever `inference` says, as strategies do. Features, for those that want them, are
                 of the whole image, and left out where `inference` has windows.
+            untrained: whether only the encoder may know something yet: every class has the same chance everywhere.
         """
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(f"image should be uint8 [3,H,W] in true colours, but it is {str(image.dtype)[6:]} {list(image.shape)}")
@@ -102,9 +105,20 @@ class Segmenter(LightningModule):
         features = None
         if self.strategy.wants_features and (plain or self.inference.window is None):
             features = self.network.features(self.normalise(image[None].to(self.device)))[0].float().cpu()  # type: ignore[operator]
-        probs = infer(image, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
+        if untrained:
+            probs = torch.full((len(self.classes), *image.shape[1:]), 1 / len(self.classes))
+        else:
+            probs = infer(image, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
+        early = self._early(image, self.strategy.wants_early) if self.strategy.wants_early else None
         self.train(training)
-        return Prediction(probs, features)
+        return Prediction(probs, features, early)
+
+    def _early(self, image: Tensor, long_side: int) -> Tensor:
+        """What an early stage of the encoder sees in an image of this long side; both sides are whole cells of the coarsest stage."""
+        size = [max(1, round(side * long_side / max(image.shape[1:]) / CELL)) * CELL for side in image.shape[1:]]
+        scaled = F.interpolate(image[None].to(self.device, self.mean.dtype), size, mode="bilinear", antialias=True)
+        early: Tensor = self.network.early(self.normalise(scaled))  # type: ignore[operator]
+        return early[0].float().cpu()
 
     def predict_step(self, examples: list[Example], batch_idx: int) -> list[Prediction]:
         """Predictions of whole images, for `Trainer.predict`."""
@@ -244,6 +258,11 @@ def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str])
         raise TypeError(
             f"{type(network).__name__} learns from a mask for each box, but {type(strategy).__name__} makes none; take a strategy that "
             "does, such as strategy=boxes_instances"
+        )
+    if strategy.wants_early and not hasattr(network, "early"):
+        raise TypeError(
+            f"{type(strategy).__name__} looks at images with an early stage of the network's encoder, but {type(network).__name__} has no "
+            "method `early`; take a network that does, such as network=deeplabv3plus"
         )
     if strategy.wants_features and not hasattr(network, "features"):
         raise TypeError(f"{type(strategy).__name__} wants features, but {type(network).__name__} has no method `features`")

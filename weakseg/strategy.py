@@ -52,6 +52,10 @@ class Strategy(nn.Module):
         if cls.learns() and not cls.estimates():
             raise TypeError(f"strategy {cls.__name__} overrides learn, which is asked before images are estimated, but not estimate")
 
+    wants_early: int = 0
+    """the long side of the image, in pixels, at which the network's encoder looks at it for `prediction.early`; 0 for not at all"""
+    looks: int = 1
+    """how often `learn` is asked before a round; `sketch` finds in `self.learned` what was learned the last time, at first None"""
     at_scores: bool = False
     """whether `loss` is given the logits as the network makes them, at its stride, instead of enlarged to the image"""
     learned: Tensor | None = None
@@ -74,9 +78,9 @@ class Strategy(nn.Module):
 
         With `makes_masks` it is bool [N,H,W], a mask for each box. Of these a loss on classes gets uint8 [H,W], the smallest on top.
 
-        `prediction` is None in round 0, when there is no network yet. Must be pure: the same input gives the same
-        output, and nothing outside is read or changed. Attributes whose names begin with an underscore are caches and do not count
-        as parameters.
+        `prediction` is None in round 0, when there is no network yet; a strategy with `wants_early` is given one, in which an untrained
+        network gives every class the same chance. Must be pure: the same input gives the same output, and nothing outside is read or
+        changed. Attributes whose names begin with an underscore are caches and do not count as parameters.
         """
         return torch.full(evidence.image.shape[-2:], IGNORE, dtype=torch.uint8)
 
@@ -87,8 +91,8 @@ class Strategy(nn.Module):
     def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor | None:
         """What `estimate` has to know of all training images together; it reads it from `self.learned`. Default: nothing.
 
-        `Rounds` asks at the beginning of each round, once for all processes, with the sketches in the order of the images' ids. Pure, as
-        `estimate`. What is learned is part of the key of every target.
+        `Rounds` asks at the beginning of each round, `looks` times, once for all processes, with the sketches in the order of the images'
+        ids. Pure, as `estimate`. What is learned is part of the key of every target.
         """
         return None
 

@@ -59,6 +59,11 @@ class _DeepLab(nn.Module):
         features: Tensor = self.decoder(self.encoder(padded))
         return features[..., : -(-height // self.stride), : -(-width // self.stride)]
 
+    def early(self, image: Tensor) -> Tensor:
+        """The encoder's last stage but one, where a cell knows little beyond its surroundings: float [B,D,h,w], of whole cells."""
+        stage: Tensor = self.encoder(image)[-2]
+        return stage
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]."""
         logits: Tensor = self.head(self.features(image))

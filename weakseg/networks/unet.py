@@ -47,6 +47,11 @@ class UNet(nn.Module):
         features: Tensor = self.decoder(self.encoder(padded))
         return features[..., :height, :width]
 
+    def early(self, image: Tensor) -> Tensor:
+        """The encoder's last stage but one, where a cell knows little beyond its surroundings: float [B,D,h,w], of whole cells."""
+        stage: Tensor = self.encoder(image)[-2]
+        return stage
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,H,W], for normalised images [B,3,H,W]."""
         logits: Tensor = self.head(self.features(image))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.boxes_instances import BoxesInstances as BoxesInstances
     from weakseg.strategies.boxes_rect import BoxesRect as BoxesRect
     from weakseg.strategies.clustering import Clustering as Clustering
+    from weakseg.strategies.cosegmentation import Cosegmentation as Cosegmentation
     from weakseg.strategies.full import Full as Full
     from weakseg.strategies.mixed import Mixed as Mixed
     from weakseg.strategies.points import Points as Points
@@ -40,6 +41,7 @@ NAMES = {
     "scribbles_gated": "weakseg.strategies.scribbles_gated.ScribblesGated",
     "scribbles_graphcut": "weakseg.strategies.scribbles_graphcut.ScribblesGraphCut",
     "clustering": "weakseg.strategies.clustering.Clustering",
+    "cosegmentation": "weakseg.strategies.cosegmentation.Cosegmentation",
     "mixed": "weakseg.strategies.mixed.Mixed",
 }
 

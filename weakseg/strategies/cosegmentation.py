@@ -1,0 +1,176 @@
+"""What a class looks like is what all its images have in common: found by looking at them together, whatever their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.functional.boxes import box_unary, fill_boxes
+from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
+from weakseg.functional.prior import centre_prior
+from weakseg.functional.regions import Superpixels
+from weakseg.functional.regression import softmax_regression
+from weakseg.functional.superpixels import spread_marks
+from weakseg.strategies.clustering import need_anything
+from weakseg.strategies.marked import expect_at_least
+from weakseg.strategies.per_step import check_tags
+from weakseg.strategies.points import LARGE_PIECES
+from weakseg.strategy import Strategy
+
+MOST = 200_000  # cells that the classifier learns from; of data sets with more, every k-th image is taken
+_LEAST = 1e-3  # chance that the classifier leaves to every class
+_SURE = 0.99  # of what is marked, while the CRF looks at it
+
+
+class Cosegmentation(Strategy):
+    """Guess where things are, learn from all images what such places look like, look again, and let a dense CRF find the outlines.
+
+    The first guess is the middle of the photograph for tags, the middle of the box for boxes; marks are certain, and so are the
+    superpixels they lie in. A dense CRF moves it to the edges of the image. Then one linear classifier is fitted to these labels in all
+    images together: it sees an early stage of the network's encoder, which knows colours, textures and parts, but neither the place
+    nor the rest of the image. So what is wrong by accident (the middle is not the animal) does not fit, and what is common to all images
+    of a class does. Its opinion, within the classes that the image can have, goes through the CRF again, and so on.
+
+    After Joulin, Bach and Ponce ("Multi-Class Cosegmentation", CVPR 2012), who take turns between a softmax classifier and labels that
+    are smooth in each image. Theirs has hand-made features, no list of classes and random beginnings; the centre as a first guess is from
+    the literature of saliency. Estimates once; needs an encoder that has been trained on something, classification at least.
+
+    An image with a mask (marks on three quarters of its pixels) has its mask for a target. With boxes, nothing is outside of them, and
+    the first guess of each box is believed beside the classifier. Marked pixels keep their class.
+
+    spread: how far from the middle of the photograph its subject reaches, a standard deviation in half sides. For tags and marks.
+    looks: how often the classifier is fitted, each time to better labels.
+    long_side: of the image while the encoder looks at it, in pixels. Larger shows finer parts and takes more time.
+    samples: how many cells of each image the classifier learns from.
+    superpixels: of an image with marks; a piece with marks of one class alone is of that class. null for the marks alone.
+    share: how much of a box's area is its middle.
+    crf: strengths and reaches of the CRF.
+    """
+
+    def __init__(
+        self,
+        spread: float = 0.5,
+        looks: int = 4,
+        long_side: int = 512,
+        samples: int = 200,
+        superpixels: Superpixels | None = LARGE_PIECES,
+        share: float = 0.2,
+        crf: DenseCRF = DEEPLAB_V2,
+    ) -> None:
+        super().__init__()
+        expect_at_least(1, looks=looks, samples=samples)
+        expect_at_least(32, long_side=long_side)
+        if not 0 < share <= 1:
+            raise ValueError(f"share should be more than 0 and at most 1, the part of a box that is its middle, but it is {share}")
+        centre_prior(1, 1, spread)  # refuses what is no spread now
+        self.spread, self.looks, self.wants_early, self.samples = spread, looks, long_side, samples
+        self.superpixels, self.share, self.crf = superpixels, share, crf
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Every image must have something to learn from; and tags that are all it has must name the background."""
+        need_anything(evidence)
+        if evidence.annotations == ("tags",):
+            check_tags(evidence, classes)
+
+    def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
+        """Some cells of the early stage, and which part of each has which class, as far as it is believed now."""
+        features = _early(evidence, prediction)
+        labels = self.estimate(evidence, prediction).long()
+        classes = max(_named(evidence)) + 1
+        shares = F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes].movedim(-1, 0).float()
+        cells = F.interpolate(shares[None], features.shape[-2:], mode="area")[0].flatten(1).T
+        chosen = torch.linspace(0, len(cells) - 1, min(self.samples, len(cells))).long()
+        possible = torch.zeros(classes, dtype=torch.bool)
+        possible[_named(evidence)] = True
+        return {"features": features.flatten(1).T[chosen].half(), "shares": cells[chosen].half(), "possible": possible}
+
+    def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor:
+        """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all images could show it."""
+        few = sketches[:: -(-sum(len(each["features"]) for each in sketches) // MOST)]
+        classes = max(each["shares"].shape[1] for each in few)
+        shares = torch.cat([F.pad(each["shares"], (0, classes - each["shares"].shape[1])) for each in few]).float()
+        possible = torch.stack([F.pad(each["possible"], (0, classes - len(each["possible"]))) for each in few])
+        cells = torch.tensor([len(each["shares"]) for each in few])
+        rarity = cells.sum() / (cells[:, None] * possible).sum(0).clamp(min=1)
+        return softmax_regression(torch.cat([each["features"] for each in few]), shares * rarity)
+
+    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        """The likeliest class of every pixel by the classifier and the CRF; by the first guess and the CRF where nothing is learned yet."""
+        need_anything(evidence)
+        marks = evidence.marks
+        if marks is not None and "masks" in evidence.annotations:
+            return marks.clone()
+        classes = torch.tensor(_named(evidence))
+        probs = self._guess(evidence, classes)
+        if self.learned is not None:
+            opinion = _opinion(self.learned, _early(evidence, prediction), classes, evidence)
+            probs = opinion * probs if evidence.boxes is not None else opinion
+        probs = _restricted(probs, evidence, classes)
+        if marks is not None:
+            known = marks if self.superpixels is None else spread_marks(marks, self.superpixels(evidence.image))
+            certain = torch.where(known == classes[:, None, None], _SURE, (1 - _SURE) / max(1, len(classes) - 1))
+            probs = certain.where(known != IGNORE, probs)
+        chances = dense_crf(evidence.image, probs / probs.sum(0), self.crf).sort(0, descending=True)
+        target = classes.to(torch.uint8)[chances.indices[0]]
+        if self.learned is None and len(classes) > 1:  # the first guess does not tell two subjects of one photograph apart
+            target[chances.values[0] - chances.values[1] < 1e-6] = IGNORE
+        return target if marks is None else target.where(marks == IGNORE, marks)
+
+    def _guess(self, evidence: Evidence, classes: Tensor) -> Tensor:
+        """What the evidence alone says, float [K,H,W] for the classes that the image can have."""
+        height, width = evidence.image.shape[1:]
+        if evidence.boxes is not None and evidence.box_classes is not None:
+            places = torch.searchsorted(classes, evidence.box_classes)
+            return box_unary(evidence.boxes, places, len(classes), height, width, "wssl_code", self.share)
+        subject = centre_prior(height, width, self.spread)
+        others = len(classes) - 1
+        return torch.stack([1 - subject, *[subject / others] * others]) if others else torch.ones(1, height, width)
+
+
+def _named(evidence: Evidence) -> list[int]:
+    """The classes that an image can have, in order: background, and those of its boxes, or else its tags, and its marks."""
+    named = {0}
+    if evidence.box_classes is not None:
+        named |= set(evidence.box_classes.tolist())
+    elif evidence.tags is not None:
+        named |= set(evidence.tags.nonzero().flatten().tolist())
+    if evidence.marks is not None:
+        named |= set(torch.unique(evidence.marks).tolist()) - {IGNORE}
+    return sorted(named)
+
+
+def _early(evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    if prediction is None or prediction.early is None:
+        raise ValueError(
+            f"image {evidence.id} comes without `prediction.early`, what an early stage of an encoder sees in it: "
+            "ask weakseg.Segmenter(network, strategy, classes).predict(image)"
+        )
+    return prediction.early
+
+
+def _opinion(learned: Tensor, features: Tensor, classes: Tensor, evidence: Evidence) -> Tensor:
+    """What the classifier thinks of an image, float [K,H,W] for these classes."""
+    if learned.shape[0] <= int(classes[-1]) or learned.shape[1] != len(features) + 1:
+        raise ValueError(
+            f"learned should be float [C,{len(features) + 1}] with more than {int(classes[-1])} classes, from images with the same classes "
+            f"and the same network, but it is {list(learned.shape)}; set it to None to guess image {evidence.id} by itself"
+        )
+    chosen = learned[classes]
+    scores = torch.einsum("kd,dhw->khw", chosen[:, :-1], features) + chosen[:, -1, None, None]
+    return F.interpolate(scores[None], evidence.image.shape[1:], mode="bilinear")[0].softmax(0)
+
+
+def _restricted(probs: Tensor, evidence: Evidence, classes: Tensor) -> Tensor:
+    """Probabilities of which none is 0 but those of a class outside of its boxes."""
+    probs = probs.clamp(min=_LEAST)
+    if evidence.boxes is None or evidence.box_classes is None:
+        return probs
+    inside = [torch.ones_like(probs[0], dtype=torch.bool)]
+    for label in classes[1:].tolist():
+        own = evidence.box_classes == label
+        inside.append(fill_boxes(evidence.boxes[own], evidence.box_classes[own], *probs.shape[1:]) == label)
+    return probs * torch.stack(inside)
