@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from tests.small import Refine, Squares
+from tests.small import SIZE, Refine, Squares, TinyNet, trainer
 from tests.test_processes import SMALL, TWO, start, targets
 from tests.test_rounds import run
 from weakseg.data.store import LabelStore
@@ -19,6 +20,7 @@ from weakseg.estimation import EstimationError
 from weakseg.evidence import Batch, Evidence, Prediction
 from weakseg.fingerprint import module_fingerprint
 from weakseg.rounds import Rounds
+from weakseg.segmenter import Segmenter
 from weakseg.strategy import Strategy
 
 
@@ -58,6 +60,49 @@ def whole_mean() -> Tensor:
 
 def files(folder: Path) -> set[str]:
     return set(LabelStore(folder / "labels").keys())
+
+
+class Twice(Brightness):
+    """Looks two times, at what an early stage sees; the second look finds what the first has learned."""
+
+    looks = 2
+    wants_early = 64
+    found: ClassVar[list[float | None]] = []
+
+    def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
+        assert prediction is not None
+        assert prediction.early is not None
+        assert prediction.early.shape == (8, 16, 16)
+        assert torch.equal(prediction.probs, torch.full((3, SIZE, SIZE), 1 / 3))
+        self.found.append(None if self.learned is None else float(self.learned))
+        return super().sketch(evidence, None)
+
+
+class Eyed(TinyNet):
+    asked = 0
+
+    def early(self, image: Tensor) -> Tensor:
+        Eyed.asked += 1
+        return F.avg_pool2d(self.features(image), 4)
+
+
+def test_a_strategy_may_look_twice_and_see_an_early_stage_before_training(tmp_path: Path) -> None:
+    Twice.found.clear()
+    strategy, data = Twice(), Squares()
+    segmenter = Segmenter(Eyed(), strategy, data.classes)
+    trainer(tmp_path, 1, callbacks=[Rounds()]).fit(segmenter, datamodule=data)
+    assert Brightness.calls == (["sketch"] * 12 + ["learn"]) * 2 + ["estimate"] * 12
+    assert Twice.found[:12] == [None] * 12
+    assert Twice.found[12:] == [pytest.approx(float(whole_mean()))] * 12
+    assert Eyed.asked == 12  # kept from look to look
+
+
+def test_the_network_before_training_is_part_of_the_key_where_it_is_asked(tmp_path: Path) -> None:
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        data = Squares()
+        trainer(tmp_path, 1, callbacks=[Rounds()]).fit(Segmenter(Eyed(), Twice(), data.classes), datamodule=data)
+    assert len(files(tmp_path)) == 24
 
 
 def test_every_round_first_learns_from_all_images_and_then_estimates(tmp_path: Path) -> None:

@@ -105,6 +105,8 @@ class Cosegmentation(Strategy):
         if marks is not None and "masks" in evidence.annotations:
             return marks.clone()
         classes = torch.tensor(_named(evidence))
+        if self.learned is None and len(classes) > 2 and marks is None and evidence.boxes is None:
+            classes = torch.tensor([0, IGNORE])  # the first guess does not tell two subjects of one photograph apart
         probs = self._guess(evidence, classes)
         if self.learned is not None:
             opinion = _opinion(self.learned, _early(evidence, prediction), classes, evidence)
@@ -114,10 +116,8 @@ class Cosegmentation(Strategy):
             known = marks if self.superpixels is None else spread_marks(marks, self.superpixels(evidence.image))
             certain = torch.where(known == classes[:, None, None], _SURE, (1 - _SURE) / max(1, len(classes) - 1))
             probs = certain.where(known != IGNORE, probs)
-        chances = dense_crf(evidence.image, probs / probs.sum(0), self.crf).sort(0, descending=True)
-        target = classes.to(torch.uint8)[chances.indices[0]]
-        if self.learned is None and len(classes) > 1:  # the first guess does not tell two subjects of one photograph apart
-            target[chances.values[0] - chances.values[1] < 1e-6] = IGNORE
+        likeliest = dense_crf(evidence.image, probs / probs.sum(0), self.crf).max(0).indices
+        target = classes.to(torch.uint8)[likeliest]
         return target if marks is None else target.where(marks == IGNORE, marks)
 
     def _guess(self, evidence: Evidence, classes: Tensor) -> Tensor:
@@ -127,8 +127,7 @@ class Cosegmentation(Strategy):
             places = torch.searchsorted(classes, evidence.box_classes)
             return box_unary(evidence.boxes, places, len(classes), height, width, "wssl_code", self.share)
         subject = centre_prior(height, width, self.spread)
-        others = len(classes) - 1
-        return torch.stack([1 - subject, *[subject / others] * others]) if others else torch.ones(1, height, width)
+        return torch.stack([1 - subject, *[subject] * (len(classes) - 1)])
 
 
 def _named(evidence: Evidence) -> list[int]:

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from math import exp
+
+import pytest
+import torch
+
+from weakseg.functional.prior import centre_prior
+
+
+def test_values_by_hand() -> None:
+    """Two by four pixels: their middles are 1/2 of half the height, and 1/4 and 3/4 of half the width away."""
+    near, far = (0.05 + 0.9 * exp(-(0.25 + across**2) / 0.5) for across in (0.25, 0.75))
+    assert torch.allclose(centre_prior(2, 4, spread=0.5), torch.tensor([[far, near, near, far]] * 2))
+
+
+def test_it_is_the_same_for_any_size_and_from_any_side() -> None:
+    prior = centre_prior(30, 50)
+    assert torch.allclose(prior, prior.flip(0))
+    assert torch.allclose(prior, prior.flip(1))
+    assert torch.allclose(centre_prior(90, 150)[1::3, 1::3], prior)
+    assert float(prior.min()) > 0.05
+    assert float(prior.max()) < 0.95
+
+
+@pytest.mark.parametrize("spread", [0, -1, float("inf"), float("nan")])
+def test_an_impossible_spread_is_refused(spread: float) -> None:
+    with pytest.raises(ValueError, match="spread should be more than 0"):
+        centre_prior(3, 3, spread)

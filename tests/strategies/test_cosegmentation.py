@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tests.small import Squares, TinyNet, trainer
+from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.functional.boxes import fill_boxes
+from weakseg.functional.confusion import confusion_matrix, mean_iou
+from weakseg.functional.crf import DenseCRF
+from weakseg.rounds import Rounds
+from weakseg.segmenter import Segmenter
+from weakseg.strategies.cosegmentation import Cosegmentation
+
+SIDE = 40
+PLAIN = DenseCRF(bilateral_rgb=20.0)  # the images here are noisier than photographs
+COLOURS = torch.tensor([[90.0, 90, 90], [200, 60, 60], [60, 60, 200]])
+
+
+class Tagged(Squares):
+    """Tags for boxes."""
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        evidence, truth = super().sample(index)
+        assert evidence.box_classes is not None
+        label = int(evidence.box_classes)
+        return Evidence(evidence.id, evidence.image, tags=torch.tensor([True, label == 1, label == 2])), truth
+
+
+class Eyed(TinyNet):
+    """A network whose encoder has an early stage."""
+
+    def early(self, image: Tensor) -> Tensor:
+        return F.avg_pool2d(self.features(image), 4)
+
+
+def photo(number: int, label: int, place: tuple[int, int], side: int = 16) -> tuple[Tensor, Tensor]:
+    """A noisy image with one square of a class's colour, and its truth."""
+    truth = torch.zeros(SIDE, SIDE, dtype=torch.uint8)
+    truth[place[0] : place[0] + side, place[1] : place[1] + side] = label
+    noise = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(number)) * 8
+    return (COLOURS[truth.long()].movedim(-1, 0) + noise).clamp(0, 255).to(torch.uint8), truth
+
+
+def asked(evidence: Evidence) -> Prediction:
+    """An encoder that sees the colours of squares of 4 pixels."""
+    return Prediction(torch.full((3, SIDE, SIDE), 1 / 3), early=F.avg_pool2d(evidence.image.float(), 4))
+
+
+def album(**shared: Tensor) -> tuple[list[Evidence], list[Tensor]]:
+    """Eighteen images of two classes whose squares lie anywhere, most of them near the middle."""
+    random = torch.Generator().manual_seed(3)
+    images, truths = [], []
+    for number in range(18):
+        label, reach = 1 + number % 2, 5 if number < 12 else 12
+        place = (12 + torch.randint(-reach, reach + 1, (2,), generator=random)).tolist()
+        image, truth = photo(number, label, (place[0], place[1]))
+        images.append(Evidence(f"photo{number:02}", image, tags=torch.tensor([True, label == 1, label == 2]), **shared))
+        truths.append(truth)
+    return images, truths
+
+
+def learn(strategy: Cosegmentation, images: Sequence[Evidence]) -> None:
+    """As a round does it."""
+    strategy.learned = None
+    for _ in range(strategy.looks):
+        strategy.learned = strategy.learn([strategy.sketch(evidence, asked(evidence)) for evidence in images])
+
+
+def quality(strategy: Cosegmentation, images: Sequence[Evidence], truths: Sequence[Tensor]) -> float:
+    counts = torch.zeros(3, 3, dtype=torch.int64)
+    for evidence, truth in zip(images, truths, strict=True):
+        target = strategy.estimate(evidence, asked(evidence))
+        counts += confusion_matrix(target, truth.masked_fill(target == IGNORE, IGNORE), 3)
+    return mean_iou(counts)
+
+
+def test_looking_at_all_images_finds_what_is_not_in_the_middle() -> None:
+    images, truths = album()
+    strategy = Cosegmentation(crf=PLAIN)
+    guessed = quality(strategy, images, truths)
+    learn(strategy, images)
+    found = quality(strategy, images, truths)
+    assert guessed < 0.9
+    assert found > 0.97
+    corner, truth = photo(99, 2, (0, 0))
+    assert quality(strategy, [Evidence("corner", corner, tags=torch.tensor([True, False, True]))], [truth]) > 0.9
+
+
+def test_only_classes_of_the_tags_are_found_whatever_was_learned() -> None:
+    images, _ = album()
+    strategy = Cosegmentation(crf=PLAIN)
+    learn(strategy, images)
+    image, _ = photo(99, 2, (12, 12))
+    for flags, found in (((True, True, False), {0, 1}), ((True, False, False), {0})):
+        target = strategy.estimate(
+            Evidence("x", image, tags=torch.tensor(flags)), Prediction(torch.ones(3, SIDE, SIDE), early=asked(images[0]).early)
+        )
+        assert set(target.unique().tolist()) <= found
+
+
+def test_a_first_guess_does_not_tell_two_subjects_apart_and_a_second_does() -> None:
+    images, _ = album()
+    left, _ = photo(0, 1, (12, 2))
+    right, _ = photo(1, 2, (12, 22))
+    both = Evidence("both", torch.cat([left[..., :20], right[..., 20:]], 2), tags=torch.tensor([True, True, True]))
+    strategy = Cosegmentation(crf=PLAIN)
+    assert set(strategy.estimate(both, None).unique().tolist()) == {0, IGNORE}
+    learn(strategy, [*images, both])
+    target = strategy.estimate(both, asked(both))
+    assert target[20, 10] == 1
+    assert target[20, 30] == 2
+
+
+def test_marks_are_kept_and_spread_over_their_superpixel() -> None:
+    image, truth = photo(0, 1, (2, 2))
+    marks = torch.full((SIDE, SIDE), IGNORE, dtype=torch.uint8)
+    marks[10, 10], marks[30, 30], marks[20, 20] = 1, 0, 2  # the last one is a mistake; it stays one
+    target = Cosegmentation(crf=PLAIN).estimate(Evidence("x", image, marks=marks), None)
+    assert (target[10, 10], target[30, 30], target[20, 20]) == (1, 0, 2)
+    assert float((target == 1)[truth == 1].float().mean()) > 0.9  # the middle of the photograph is elsewhere
+    without = Cosegmentation(crf=PLAIN, superpixels=None).estimate(Evidence("x", image, marks=marks), None)
+    assert (without[10, 10], without[20, 20]) == (1, 2)
+
+
+def test_nothing_lies_outside_of_the_boxes() -> None:
+    images, truths = album()
+    boxed = []
+    for evidence, truth in zip(images, truths, strict=True):
+        rows, columns = truth.nonzero().T
+        corners = torch.tensor([[columns.min() - 4.0, rows.min() - 4.0, columns.max() + 5.0, rows.max() + 5.0]])
+        boxed.append(Evidence(evidence.id, evidence.image, boxes=corners, box_classes=torch.tensor([int(truth.max())])))
+    strategy = Cosegmentation(crf=PLAIN)
+    learn(strategy, boxed)
+    assert quality(strategy, boxed, truths) > 0.95
+    wrong = boxed[0]._replace(boxes=torch.tensor([[0.0, 0.0, 6.0, 6.0]]))
+    target = strategy.estimate(wrong, asked(wrong))
+    assert not (target != 0)[fill_boxes(wrong.boxes, wrong.box_classes, SIDE, SIDE) == 0].any()  # type: ignore[arg-type]
+    nothing = Evidence("nothing", wrong.image, boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64))
+    assert not strategy.estimate(nothing, asked(nothing)).any()
+
+
+def test_a_mask_is_its_own_target_and_teaches_the_others() -> None:
+    images, truths = album()
+    masked = [evidence._replace(tags=None, marks=truth) for evidence, truth in zip(images[:4], truths[:4], strict=True)]
+    strategy = Cosegmentation(looks=1, crf=PLAIN)
+    assert torch.equal(strategy.estimate(masked[0], None), truths[0])
+    learn(strategy, masked)
+    assert quality(strategy, images[4:], truths[4:]) > 0.95
+
+
+def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
+    """Cells: one image of 4 with class 1, three of 4 that are background only. Class 1 counts four times, background once."""
+    both, one = torch.tensor([True, True]), torch.tensor([True])
+    few = {"features": torch.randn(4, 2), "shares": torch.full((4, 2), 0.5), "possible": both}
+    many = [{"features": torch.randn(4, 2), "shares": torch.ones(4, 1), "possible": one} for _ in range(3)]
+    seen = {}
+
+    def spy(features: Tensor, shares: Tensor) -> Tensor:
+        seen["shares"] = shares
+        return torch.zeros(2, 3)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("weakseg.strategies.cosegmentation.softmax_regression", spy)
+        Cosegmentation().learn([few, *many])
+    assert seen["shares"][0].tolist() == [0.5, 2.0]
+    assert seen["shares"][-1].tolist() == [1.0, 0.0]
+
+
+def test_what_is_missing_or_does_not_fit_is_named() -> None:
+    images, _ = album()
+    strategy = Cosegmentation(crf=PLAIN)
+    with pytest.raises(ValueError, match=r"image photo00 comes without `prediction\.early`"):
+        strategy.sketch(images[0], None)
+    learn(strategy, images)
+    with pytest.raises(ValueError, match=r"image photo00 comes without `prediction\.early`"):
+        strategy.estimate(images[0], None)
+    with pytest.raises(ValueError, match=r"learned should be float \[C,6\]"):
+        strategy.estimate(images[0], Prediction(torch.ones(3, SIDE, SIDE), early=torch.zeros(5, 10, 10)))
+    with pytest.raises(ValueError, match="more than 3 classes"):
+        strategy.estimate(images[0]._replace(tags=torch.tensor([True, False, False, True])), asked(images[0]))
+    with pytest.raises(ValueError, match="has nothing to learn from"):
+        strategy.check(Evidence("x", images[0].image), ("background", "a", "b"))
+    with pytest.raises(ValueError, match="but not background"):
+        strategy.check(images[0]._replace(tags=torch.tensor([False, True, False])), ("background", "a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("spread", 0.0), ("looks", 0), ("long_side", 16), ("samples", 0), ("share", 0.0), ("share", 1.5)],
+)
+def test_impossible_options_are_refused(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=option):
+        Cosegmentation(**{option: value})  # type: ignore[arg-type]
+
+
+def test_a_whole_training(tmp_path: Path) -> None:
+    """With Squares, whose discs lie anywhere; their tags are those of the boxes."""
+    data = Tagged()
+    segmenter = Segmenter(Eyed(), Cosegmentation(looks=2, long_side=64, crf=PLAIN), data.classes)
+    rounds = Rounds()
+    trainer(tmp_path, 1, callbacks=[rounds]).fit(segmenter, datamodule=data)
+    assert rounds.figures["label/miou"] > 0.5
+    assert rounds.learned is not None
+    assert rounds.learned.shape == (3, 9)
+
+
+def test_a_network_without_an_early_stage_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"has no method `early`; take a network that does"):
+        Segmenter(torch.nn.Conv2d(3, 2, 1), Cosegmentation(), ["background", "a"])
