@@ -32,7 +32,7 @@ ROOMS = {
     "data": "functional data.store lazy",
     "optimizers": "lazy",
     "outputs": "strategy",
-    "segmenter": "inference outputs optimizers ranks",
+    "segmenter": "inference outputs optimizers networks ranks",
     "quality": "functional ranks",
     "watch": "segmenter",
     "estimation": "strategy data.store progress",

@@ -244,32 +244,6 @@ def test_features_come_on_request_only() -> None:
         Segmenter(Dictionary(), Curious(), CLASSES)
 
 
-class Early(Refine):
-    wants_early = 100
-
-
-def test_an_early_stage_sees_the_whole_image_at_the_size_it_wants() -> None:
-    seen = []
-
-    class Eyed(TinyNet):
-        def early(self, image: Tensor) -> Tensor:
-            seen.append(image)
-            return image[:, :, ::16, ::16]
-
-    image = torch.full((3, 20, 41), 128, dtype=torch.uint8)
-    image[:, :, 20:] = 255
-    segmenter = Segmenter(Eyed(), Early(), CLASSES)
-    prediction = segmenter.predict(image, untrained=True)
-    assert prediction.early is not None
-    assert prediction.early.shape == (3, 4, 6)  # 64 x 96: whole cells of 32 pixels, as near to 49 x 100 as it goes
-    assert torch.allclose(seen[0][0, :, 0, 0], segmenter.normalise(image)[:, 0, 0])
-    assert torch.allclose(seen[0][0, :, -1, -1], segmenter.normalise(image)[:, -1, -1])
-    assert torch.equal(prediction.probs, torch.full((3, 20, 41), 1 / 3))
-    assert Segmenter(Eyed(), Refine(), CLASSES).predict(image).early is None
-    with pytest.raises(TypeError, match="no method `early`"):
-        Segmenter(TinyNet(), Early(), CLASSES)
-
-
 def test_predictions_are_probabilities_and_leave_training_mode_alone() -> None:
     segmenter = Segmenter(TinyNet(), Refine(), CLASSES)
     segmenter.train()

@@ -76,7 +76,7 @@ def make_target(segmenter: Segmenter, evidence: Evidence, prediction: Prediction
         return None
     try:
         with torch.no_grad():
-            return harden(strategy.estimate(evidence, prediction if round else None), evidence.box_classes)
+            return harden(strategy.estimate(evidence, prediction if round or strategy.wants_early else None), evidence.box_classes)
     except Exception as error:  # no training depends on this image: a picture less is better than a run less
         warnings.warn(f"no target to show for image {evidence.id}: {type(error).__name__}: {error}", stacklevel=2)
         return None

@@ -20,7 +20,7 @@ from weakseg.progress import track
 from weakseg.quality import LabelQuality
 from weakseg.ranks import anywhere, gather, share_buffers
 from weakseg.scratch import Arrays, remembered
-from weakseg.segmenter import Segmenter
+from weakseg.segmenter import Segmenter, see_early
 from weakseg.strategy import Strategy
 from weakseg.survey import Seen, survey
 
@@ -190,9 +190,7 @@ class Rounds(Callback):
             return segmenter.predict(image, plain=True) if self.asked else None
 
         def make() -> Arrays:
-            early = segmenter.predict(image, plain=True, untrained=True).early
-            assert early is not None  # the strategy wants it
-            return {"early": early.half().numpy()}
+            return {"early": see_early(segmenter, image).half().numpy()}
 
         key = fingerprint("early", self.asked, segmenter.strategy.wants_early, image)
         early = torch.from_numpy(remembered(segmenter.strategy.scratch, key, make)["early"]).float()

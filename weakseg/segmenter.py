@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from weakseg.evidence import Batch, Example, Prediction
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
 from weakseg.inference import Inference, infer
+from weakseg.networks.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
 from weakseg.outputs import enlarge, finite_gradients, read_logits, read_terms
 from weakseg.ranks import anywhere, gather, share_buffers
@@ -90,13 +91,12 @@ class Segmenter(LightningModule):
         return read_logits(self.network(self.normalise(image)), self.network, self.classes)
 
     @torch.no_grad()
-    def predict(self, image: Tensor, plain: bool = False, untrained: bool = False) -> Prediction:
+    def predict(self, image: Tensor, plain: bool = False) -> Prediction:
         """What the network thinks of one uint8 image [3,H,W]: on the CPU, at the image's own resolution.
 
         Arguments:
             plain: whether to ask it once, whatever `inference` says, as strategies do. Features, for those that want them, are
                 of the whole image, and left out where `inference` has windows.
-            untrained: whether only the encoder may know something yet: every class has the same chance everywhere.
         """
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(f"image should be uint8 [3,H,W] in true colours, but it is {str(image.dtype)[6:]} {list(image.shape)}")
@@ -105,20 +105,10 @@ class Segmenter(LightningModule):
         features = None
         if self.strategy.wants_features and (plain or self.inference.window is None):
             features = self.network.features(self.normalise(image[None].to(self.device)))[0].float().cpu()  # type: ignore[operator]
-        if untrained:
-            probs = torch.full((len(self.classes), *image.shape[1:]), 1 / len(self.classes))
-        else:
-            probs = infer(image, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
-        early = self._early(image, self.strategy.wants_early) if self.strategy.wants_early else None
+        probs = infer(image, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
+        early = see_early(self, image) if self.strategy.wants_early else None
         self.train(training)
         return Prediction(probs, features, early)
-
-    def _early(self, image: Tensor, long_side: int) -> Tensor:
-        """What an early stage of the encoder sees in an image of this long side; both sides are whole cells of the coarsest stage."""
-        size = [max(1, round(side * long_side / max(image.shape[1:]) / CELL)) * CELL for side in image.shape[1:]]
-        scaled = F.interpolate(image[None].to(self.device, self.mean.dtype), size, mode="bilinear", antialias=True)
-        early: Tensor = self.network.early(self.normalise(scaled))  # type: ignore[operator]
-        return early[0].float().cpu()
 
     def predict_step(self, examples: list[Example], batch_idx: int) -> list[Prediction]:
         """Predictions of whole images, for `Trainer.predict`."""
@@ -238,6 +228,20 @@ class Segmenter(LightningModule):
             figures = {f"val/iou/{name}": float(value) for name, value in zip(self.classes, iou(self.confusion), strict=True)}
             self.log_dict(figures, sync_dist=True)  # the same on every rank already; said only to keep Lightning from warning
             self.log("val/miou", mean_iou(self.confusion), prog_bar=True, sync_dist=True)
+
+
+@torch.no_grad()
+def see_early(segmenter: Segmenter, image: Tensor) -> Tensor:
+    """What an early stage of the encoder sees in an image at the long side that the strategy wants: float [D,h,w] on the CPU.
+
+    Both sides are whole cells of the coarsest stage, so that the cells cover the image.
+    """
+    longest = max(image.shape[1:])
+    size = [max(1, round(side * segmenter.strategy.wants_early / longest / CELL)) * CELL for side in image.shape[1:]]
+    scaled = F.interpolate(image[None].to(segmenter.device, segmenter.mean.dtype), size, mode="bilinear", antialias=True)
+    with evaluating(segmenter.network):
+        early: Tensor = segmenter.network.early(segmenter.normalise(scaled))  # type: ignore[operator]
+    return early[0].float().cpu()
 
 
 def _same_size(examples: list[Example]) -> list[list[Example]]:
