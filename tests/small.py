@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor, nn
 
@@ -54,6 +55,9 @@ class TinyNet(nn.Module):
     def features(self, image: Tensor) -> Tensor:
         out: Tensor = self.encoder(image)
         return out
+
+    def early(self, image: Tensor) -> Tensor:
+        return F.avg_pool2d(self.features(image), 4)
 
     def forward(self, image: Tensor) -> Tensor:
         out: Tensor = self.head(self.features(image))

@@ -32,13 +32,6 @@ class Tagged(Squares):
         return Evidence(evidence.id, evidence.image, tags=torch.tensor([True, label == 1, label == 2])), truth
 
 
-class Eyed(TinyNet):
-    """A network whose encoder has an early stage."""
-
-    def early(self, image: Tensor) -> Tensor:
-        return F.avg_pool2d(self.features(image), 4)
-
-
 def photo(number: int, label: int, place: tuple[int, int], side: int = 16) -> tuple[Tensor, Tensor]:
     """A noisy image with one square of a class's colour, and its truth."""
     truth = torch.zeros(SIDE, SIDE, dtype=torch.uint8)
@@ -172,6 +165,15 @@ def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
     assert seen["shares"][-1].tolist() == [1.0, 0.0]
 
 
+def test_a_class_that_no_image_shows_is_known_nevertheless() -> None:
+    images, _ = album()
+    strategy = Cosegmentation(looks=1, crf=PLAIN)
+    learn(strategy, [image._replace(tags=image.tags[:2]) for image in images if image.tags is not None and image.tags[1]])
+    assert strategy.learned is not None
+    assert strategy.learned.shape == (3, 4)
+    assert not strategy.estimate(images[1], asked(images[1])).any()
+
+
 def test_what_is_missing_or_does_not_fit_is_named() -> None:
     images, _ = album()
     strategy = Cosegmentation(crf=PLAIN)
@@ -202,7 +204,7 @@ def test_impossible_options_are_refused(option: str, value: float) -> None:
 def test_a_whole_training(tmp_path: Path) -> None:
     """With Squares, whose discs lie anywhere; their tags are those of the boxes."""
     data = Tagged()
-    segmenter = Segmenter(Eyed(), Cosegmentation(looks=2, long_side=64, crf=PLAIN), data.classes)
+    segmenter = Segmenter(TinyNet(), Cosegmentation(looks=2, long_side=64, crf=PLAIN), data.classes)
     rounds = Rounds()
     trainer(tmp_path, 1, callbacks=[rounds]).fit(segmenter, datamodule=data)
     assert rounds.figures["label/miou"] > 0.5

@@ -80,7 +80,7 @@ class Cosegmentation(Strategy):
         """Some cells of the early stage, and which part of each has which class, as far as it is believed now."""
         features = _early(evidence, prediction)
         labels = self.estimate(evidence, prediction).long()
-        classes = max(_named(evidence)) + 1
+        classes = len(prediction.probs) if prediction is not None else max(_named(evidence)) + 1
         shares = F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes].movedim(-1, 0).float()
         cells = F.interpolate(shares[None], features.shape[-2:], mode="area")[0].flatten(1).T
         chosen = torch.linspace(0, len(cells) - 1, min(self.samples, len(cells))).long()
