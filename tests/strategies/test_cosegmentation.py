@@ -19,6 +19,7 @@ from weakseg.strategies.cosegmentation import Cosegmentation
 
 SIDE = 40
 PLAIN = DenseCRF(bilateral_rgb=20.0)  # the images here are noisier than photographs
+SWEEPING = DenseCRF(bilateral_weight=100.0, bilateral_xy=200.0)  # what is of one colour is of one class
 COLOURS = torch.tensor([[90.0, 90, 90], [200, 60, 60], [60, 60, 200]])
 
 
@@ -134,6 +135,11 @@ def test_nothing_lies_outside_of_the_boxes() -> None:
     wrong = boxed[0]._replace(boxes=torch.tensor([[0.0, 0.0, 6.0, 6.0]]))
     target = strategy.estimate(wrong, asked(wrong))
     assert not (target != 0)[fill_boxes(wrong.boxes, wrong.box_classes, SIDE, SIDE) == 0].any()  # type: ignore[arg-type]
+    grey = torch.full((3, SIDE, SIDE), 90, dtype=torch.uint8)
+    nearly = Evidence("nearly all", grey, boxes=torch.tensor([[2.0, 2.0, 40.0, 40.0]]), box_classes=torch.tensor([1]))
+    swept = Cosegmentation(share=1, crf=SWEEPING).estimate(nearly, None)
+    assert swept[20, 20] == 1
+    assert not swept[:2].any()
     nothing = Evidence("nothing", wrong.image, boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64))
     assert not strategy.estimate(nothing, asked(nothing)).any()
 

@@ -111,12 +111,14 @@ class Cosegmentation(Strategy):
         if self.learned is not None:
             opinion = _opinion(self.learned, _early(evidence, prediction), classes, evidence)
             probs = opinion * probs if evidence.boxes is not None else opinion
-        probs = _restricted(probs, evidence, classes)
+        inside = _inside(evidence, classes)
+        probs = probs.clamp(min=_LEAST) * inside
         if marks is not None:
             known = marks if self.superpixels is None else spread_marks(marks, self.superpixels(evidence.image))
             certain = torch.where(known == classes[:, None, None], _SURE, (1 - _SURE) / max(1, len(classes) - 1))
             probs = certain.where(known != IGNORE, probs)
-        likeliest = dense_crf(evidence.image, probs / probs.sum(0), self.crf).max(0).indices
+        chances = dense_crf(evidence.image, probs / probs.sum(0), self.crf)  # a strong CRF moves things out of their boxes
+        likeliest = chances.masked_fill(~inside, -1).max(0).indices
         target = classes.to(torch.uint8)[likeliest]
         return target if marks is None else target.where(marks == IGNORE, marks)
 
@@ -163,13 +165,12 @@ def _opinion(learned: Tensor, features: Tensor, classes: Tensor, evidence: Evide
     return F.interpolate(scores[None], evidence.image.shape[1:], mode="bilinear")[0].softmax(0)
 
 
-def _restricted(probs: Tensor, evidence: Evidence, classes: Tensor) -> Tensor:
-    """Probabilities of which none is 0 but those of a class outside of its boxes."""
-    probs = probs.clamp(min=_LEAST)
-    if evidence.boxes is None or evidence.box_classes is None:
-        return probs
-    inside = [torch.ones_like(probs[0], dtype=torch.bool)]
-    for label in classes[1:].tolist():
-        own = evidence.box_classes == label
-        inside.append(fill_boxes(evidence.boxes[own], evidence.box_classes[own], *probs.shape[1:]) == label)
-    return probs * torch.stack(inside)
+def _inside(evidence: Evidence, classes: Tensor) -> Tensor:
+    """Where each of these classes can be, bool [K,H,W]: background anywhere, others in their boxes if there are boxes."""
+    height, width = evidence.image.shape[1:]
+    inside = torch.ones(len(classes), height, width, dtype=torch.bool)
+    if evidence.boxes is not None and evidence.box_classes is not None:
+        for place, label in enumerate(classes[1:].tolist(), 1):
+            own = evidence.box_classes == label
+            inside[place] = fill_boxes(evidence.boxes[own], evidence.box_classes[own], height, width) == label
+    return inside
