@@ -155,9 +155,9 @@ def test_a_mask_is_its_own_target_and_teaches_the_others() -> None:
 
 def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
     """Cells: one image of 4 with class 1, three of 4 that are background only. Class 1 counts four times, background once."""
-    both, one = torch.tensor([True, True]), torch.tensor([True])
+    both, one = torch.tensor([True, True]), torch.tensor([True, False])
     few = {"features": torch.randn(4, 2), "shares": torch.full((4, 2), 0.5), "possible": both}
-    many = [{"features": torch.randn(4, 2), "shares": torch.ones(4, 1), "possible": one} for _ in range(3)]
+    many = [{"features": torch.randn(4, 2), "shares": torch.tensor([[1.0, 0.0]]).expand(4, 2), "possible": one} for _ in range(3)]
     seen = {}
 
     def spy(features: Tensor, shares: Tensor) -> Tensor:

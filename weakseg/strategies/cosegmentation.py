@@ -80,7 +80,8 @@ class Cosegmentation(Strategy):
         """Some cells of the early stage, and which part of each has which class, as far as it is believed now."""
         features = _early(evidence, prediction)
         labels = self.estimate(evidence, prediction).long()
-        classes = len(prediction.probs) if prediction is not None else max(_named(evidence)) + 1
+        assert prediction is not None  # _early() has seen to it
+        classes = len(prediction.probs)
         shares = F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes].movedim(-1, 0).float()
         cells = F.interpolate(shares[None], features.shape[-2:], mode="area")[0].flatten(1).T
         chosen = torch.linspace(0, len(cells) - 1, min(self.samples, len(cells))).long()
@@ -91,9 +92,8 @@ class Cosegmentation(Strategy):
     def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor:
         """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all images could show it."""
         few = sketches[:: -(-sum(len(each["features"]) for each in sketches) // MOST)]
-        classes = max(each["shares"].shape[1] for each in few)
-        shares = torch.cat([F.pad(each["shares"], (0, classes - each["shares"].shape[1])) for each in few]).float()
-        possible = torch.stack([F.pad(each["possible"], (0, classes - len(each["possible"]))) for each in few])
+        shares = torch.cat([each["shares"] for each in few]).float()
+        possible = torch.stack([each["possible"] for each in few])
         cells = torch.tensor([len(each["shares"]) for each in few])
         rarity = cells.sum() / (cells[:, None] * possible).sum(0).clamp(min=1)
         return softmax_regression(torch.cat([each["features"] for each in few]), shares * rarity)
