@@ -14,7 +14,7 @@ def centre_prior(height: int, width: int, spread: float = 0.5) -> Tensor:
     A normal curve of the distance from the middle, from .05 to .95, with `spread` as its standard deviation in half sides of the image.
 
     >>> centre_prior(1, 3, spread=1)
-    tensor([[0.7706, 0.9500, 0.7706]])
+    tensor([[0.7707, 0.9500, 0.7707]])
     """
     if not 0 < spread < float("inf"):
         raise ValueError(f"spread should be more than 0 and finite, in half sides of the image, but it is {spread}")
