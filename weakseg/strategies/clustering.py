@@ -20,7 +20,7 @@ from weakseg.functional.promises import Promises, classes_named, promises, some
 from weakseg.functional.regions import Superpixels
 from weakseg.functional.superpixels import appearance, pooled
 from weakseg.scratch import remembered
-from weakseg.strategies.marked import expect_at_least
+from weakseg.strategies.marked import expect_at_least, need_anything
 from weakseg.strategies.per_step import check_tags
 from weakseg.strategy import Strategy
 
@@ -135,14 +135,6 @@ class Clustering(Strategy):
         if prediction is not None and prediction.features is not None:
             features = torch.cat([features, pooled(prediction.features, segments)], 1)
         return segments, features
-
-
-def need_anything(evidence: Evidence) -> None:
-    """Raise a ValueError that names the image if nobody said anything about it."""
-    if not evidence.annotations:
-        raise ValueError(
-            f"image {evidence.id} has nothing to learn from: no marked pixel, no list of boxes and no tags; annotate it or leave it out"
-        )
 
 
 def _directions(features: Tensor) -> Tensor:

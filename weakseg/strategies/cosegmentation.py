@@ -15,10 +15,8 @@ from weakseg.functional.prior import centre_prior
 from weakseg.functional.regions import Superpixels
 from weakseg.functional.regression import softmax_regression
 from weakseg.functional.superpixels import spread_marks
-from weakseg.strategies.clustering import need_anything
-from weakseg.strategies.marked import expect_at_least
+from weakseg.strategies.marked import LARGE_PIECES, expect_at_least, need_anything
 from weakseg.strategies.per_step import check_tags
-from weakseg.strategies.points import LARGE_PIECES
 from weakseg.strategy import Strategy
 
 MOST = 200_000  # cells that the classifier learns from; of data sets with more, every k-th image is taken

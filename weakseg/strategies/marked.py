@@ -9,8 +9,20 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import cross_entropy, dense_crf_loss
+from weakseg.functional.regions import Superpixels
 from weakseg.functional.resolution import averaged
 from weakseg.strategy import Strategy
+
+LARGE_PIECES = Superpixels(scale=150.0)
+"""how the strategies for clicks cut an image: so that one click says enough"""
+
+
+def need_anything(evidence: Evidence) -> None:
+    """Raise a ValueError that names the image if nobody said anything about it."""
+    if not evidence.annotations:
+        raise ValueError(
+            f"image {evidence.id} has nothing to learn from: no marked pixel, no list of boxes and no tags; annotate it or leave it out"
+        )
 
 
 def need_marked_pixel(evidence: Evidence) -> None:

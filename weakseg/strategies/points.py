@@ -13,10 +13,8 @@ from weakseg.functional.losses import absent_loss
 from weakseg.functional.painting import grow_marks
 from weakseg.functional.regions import Superpixels
 from weakseg.functional.superpixels import spread_marks
-from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
+from weakseg.strategies.marked import LARGE_PIECES, disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
 from weakseg.strategy import Strategy
-
-LARGE_PIECES = Superpixels(scale=150.0)
 
 
 class Points(Strategy):
