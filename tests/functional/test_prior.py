@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from math import exp
+from math import exp, log
 
 import pytest
 import torch
 
-from weakseg.functional.prior import centre_prior
+from weakseg.functional.prior import centre_odds, centre_prior
 
 
 def test_values_by_hand() -> None:
@@ -27,3 +27,18 @@ def test_it_is_the_same_for_any_size_and_from_any_side() -> None:
 def test_an_impossible_spread_is_refused(spread: float) -> None:
     with pytest.raises(ValueError, match="spread should be more than 0"):
         centre_prior(3, 3, spread)
+
+
+def test_odds_by_hand_of_images_in_padding() -> None:
+    """Two images of different sizes in one batch, one of them not in the corner, and one that is nothing but padding."""
+    valid = torch.zeros(3, 4, 6, dtype=torch.bool)
+    valid[0, :2, :4] = True
+    valid[1, 1:4, 2:5] = True
+    odds = centre_odds(valid, spread=0.5)
+    near, far = (0.05 + 0.9 * exp(-(0.25 + across**2) / 0.5) for across in (0.25, 0.75))
+    near, far = log(near / (1 - near)), log(far / (1 - far))
+    assert torch.allclose(odds[0, :2, :4], torch.tensor([[far, near, near, far]] * 2))
+    assert odds[1].argmax() == 2 * 6 + 3
+    assert float(odds[1].max()) == pytest.approx(log(19))
+    assert (odds[~valid] == 0).all()
+    assert (odds[2] == 0).all()

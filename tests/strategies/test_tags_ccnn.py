@@ -7,6 +7,7 @@ import torch
 
 from tests.strategies.parts import a_batch, padded
 from weakseg.evidence import Evidence
+from weakseg.functional.prior import centre_prior
 from weakseg.strategies.tags_ccnn import TagsCCNN
 from weakseg.strategy import Shown
 
@@ -52,6 +53,18 @@ def test_the_numbers_reach_the_bounds() -> None:
     certain = TagsCCNN(hardness=1000)
     certain.loss(logits, batch)
     assert shown_by(certain).target.amax(1).mean() > 0.99
+
+
+def test_the_middle_of_the_photograph() -> None:
+    """Without bounds that bind, a network that tells no places apart is believed to have said the prior."""
+    strategy, logits = TagsCCNN(background_lower=0, background_upper=1, foreground_lower=0, spread=0.7), torch.zeros(1, 3, 5, 8)
+    (loss,) = strategy.loss(logits, a_batch(5, 8, [[1, 1, 0]])).values()
+    prior = centre_prior(5, 8, spread=0.7)
+    torch.testing.assert_close(shown_by(strategy).target[0, :2], torch.stack([1 - prior, prior]))
+    kl = (
+        prior * (3 * prior).log() + (1 - prior) * (3 * (1 - prior)).log()
+    )  # from a third each: the network learns from its scores as they are
+    assert loss.item() == pytest.approx(kl.mean().item(), rel=1e-5)
 
 
 def test_only_background_is_all_background() -> None:

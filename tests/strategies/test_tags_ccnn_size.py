@@ -47,6 +47,18 @@ def test_the_numbers_reach_the_bounds() -> None:
     assert means(strategy, logits) == pytest.approx([0.4, 0.5, 0.1, 0], abs=1e-4)
 
 
+def test_the_middle_of_the_photograph() -> None:
+    """A network that tells no places apart, and .7 for background: at hardness 1000 the other .3 lie in a circle around the middle."""
+    strategy = TagsCCNNSize(background_lower=0.7, spread=0.5)
+    means(strategy, torch.zeros(1, 4, 21, 21))
+    assert strategy.shown is not None
+    labels = strategy.shown.target[0].argmax(0)
+    assert labels[10, 10] > 0
+    assert labels[10, 7] > 0
+    assert (labels[[0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()
+    assert strategy.shown.target[0, 1:, 6:15, 6:15].sum() == pytest.approx(81, rel=1e-3)  # 441 * .3 = 132 pixels, a circle of radius 6.5
+
+
 def test_images_of_a_batch_without_sizes_are_named() -> None:
     with pytest.raises(ValueError, match=r"needs large, but the images b have none: .* set data.crop=null"):
         TagsCCNNSize().loss(torch.zeros(2, 4, 3, 3), a_batch(3, 3, TAGS * 2, large=torch.cat([LARGE, ~LARGE & False])))

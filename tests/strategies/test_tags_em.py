@@ -110,6 +110,19 @@ def test_labels_at_the_scores() -> None:
     assert (labels_of(strategy)[:, :, :2] == 1).sum() >= 2
 
 
+def test_the_middle_of_the_photograph() -> None:
+    """A network without an opinion, and a photograph that fills the left three of four columns: a cross, corners and padding."""
+    valid = torch.ones(1, 3, 4, dtype=torch.bool)
+    valid[:, :, 3] = False
+    logits = torch.zeros(1, 2, 3, 4, requires_grad=True)
+    for mode in ("adapt", "fixed"):
+        strategy = TagsEM(mode=mode, foreground=0, background=0, spread=0.8)  # type: ignore[arg-type]
+        (loss,) = strategy.loss(logits, a_batch(3, 4, [[1, 1]], valid=valid)).values()
+        # .05 + .9 exp(-(4/9) / 1.28) = .686 beside the middle, .05 + .9 exp(-(8/9) / 1.28) = .499 in the corners
+        assert labels_of(strategy).tolist() == [[[0, 1, 0, 255], [1, 1, 1, 255], [0, 1, 0, 255]]]
+        assert loss.item() == pytest.approx(log(2))  # the network learns from its scores as they are
+
+
 def test_impossible_settings_are_named_at_once() -> None:
     with pytest.raises(ValueError, match="mode should be adapt or fixed, but it is 'soft'"):
         TagsEM(mode="soft")  # type: ignore[arg-type]
@@ -121,5 +134,7 @@ def test_impossible_settings_are_named_at_once() -> None:
         TagsEM(mode="fixed", foreground=-1)
     with pytest.raises(ValueError, match="sweeps should be at least 1"):
         TagsEM(sweeps=0)
+    with pytest.raises(ValueError, match="spread should be more than 0 and finite"):
+        TagsEM(spread=0)
     with pytest.raises(ValueError, match="foreground should be finite"):
         TagsEM(mode="fixed", foreground=float("inf"))

@@ -21,3 +21,18 @@ def centre_prior(height: int, width: int, spread: float = 0.5) -> Tensor:
     rows, columns = ((torch.arange(side) + 0.5) / side * 2 - 1 for side in (height, width))
     away = rows[:, None].square() + columns.square()
     return _LEAST + (1 - 2 * _LEAST) * (-away / (2 * spread**2)).exp()
+
+
+def centre_odds(valid: Tensor, spread: float = 0.5) -> Tensor:
+    """The logits of `centre_prior` for the images of a batch, float [B,H,W], each of which fills a rectangle of valid pixels; 0 elsewhere.
+
+    >>> centre_odds(torch.tensor([[[True, True, True, False]]]), spread=1)
+    tensor([[[1.2121, 2.9444, 1.2121, 0.0000]]])
+    """
+    odds = torch.zeros(valid.shape, device=valid.device)
+    for each, own in zip(valid, odds, strict=True):
+        rows, columns = each.any(1).nonzero().flatten(), each.any(0).nonzero().flatten()
+        if len(rows):
+            inside = own[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            inside.copy_(centre_prior(inside.shape[0], inside.shape[1], spread).logit())
+    return odds

@@ -14,6 +14,7 @@ from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints import Constraints, contradiction
 from weakseg.functional.pooling import classification
 from weakseg.functional.posterior import constrained_posterior, kl_to_posterior
+from weakseg.functional.prior import centre_odds, centre_prior
 from weakseg.functional.resolution import averaged, shrink, stride
 from weakseg.strategy import Strategy
 
@@ -64,6 +65,12 @@ def expect_hardness(hardness: float) -> None:
     """Raise a ValueError if logits cannot be multiplied by this."""
     if not 0 < hardness < inf:
         raise ValueError(f"hardness should be more than 0 and finite (1 leaves the logits as they are), but it is {hardness}")
+
+
+def expect_spread(spread: float | None) -> None:
+    """Raise a ValueError if this is neither None nor how far from the middle of an image its subject reaches."""
+    if spread is not None:
+        centre_prior(1, 1, spread)
 
 
 def check_tags(evidence: Evidence, classes: Sequence[str]) -> None:
@@ -119,13 +126,24 @@ def learn_tags(logits: Tensor, tags: Tensor, valid: Tensor | None, shrink: int) 
     return {"classification": classification(*averaged(exact, valid, shrink), tags)}
 
 
-def learn_posterior(strategy: Strategy, logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None) -> dict[str, Tensor]:
-    """The loss towards the labels that keep the bounds, nearest to the network's own; what was found is shown.
+def placed(logits: Tensor, valid: Tensor | None, spread: float | None) -> Tensor:
+    """The network's scores to make labels of; unless spread is None, all but background is likelier in the middle of each image."""
+    scores = logits.detach()
+    if spread is None:
+        return scores
+    odds = centre_odds(torch.ones_like(scores[:, 0], dtype=torch.bool) if valid is None else valid, spread)
+    return torch.cat([scores[:, :1], scores[:, 1:] + odds[:, None].to(scores.dtype)], 1)
+
+
+def learn_posterior(
+    strategy: Strategy, logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None, spread: float | None = None
+) -> dict[str, Tensor]:
+    """The loss towards the labels that keep the bounds, nearest to the network's own (`placed`); what was found is shown.
 
     Shown are `active`, the share of bounds that had to change something; `unmet`, the share that is missed nevertheless; and `converged`,
     the share of images whose bounds could be met or had used up their slack.
     """
-    found = constrained_posterior(logits.detach(), tags, constraints, valid)
+    found = constrained_posterior(placed(logits, valid, spread), tags, constraints, valid)
     says = (constraints.lower > 0) | ((constraints.upper < 1) & tags.gather(1, constraints.label))
     bounds = says.sum().clamp(min=1)
     strategy.show(

@@ -20,6 +20,7 @@ from weakseg.strategies.per_step import (
     expect_not_negative,
     expect_range,
     expect_shares,
+    expect_spread,
     learn_posterior,
     learn_tags,
     said,
@@ -45,6 +46,9 @@ class TagsCCNN(Strategy):
         paper, which has more steps.
     resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
         the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
+    spread: how far from the middle of the photograph its subject reaches, a standard deviation in half sides: labels are made of scores to
+        which the logits of `functional.prior.centre_prior` are added, for every class but background. null is the paper, for which all
+        places are alike.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
@@ -58,6 +62,7 @@ class TagsCCNN(Strategy):
         hardness: float = 1.0,
         warmup: int = 0,
         resolution: Resolution = "image",
+        spread: float | None = None,
     ) -> None:
         super().__init__()
         expect_range("background", background_lower, background_upper)
@@ -66,7 +71,8 @@ class TagsCCNN(Strategy):
         expect_not_negative(foreground_slack=foreground_slack)
         self.background_lower, self.background_upper = background_lower, background_upper
         self.foreground_lower, self.foreground_slack = foreground_lower, foreground_slack
-        self.hardness, self.at_scores = hardness, at_scores(resolution)
+        expect_spread(spread)
+        self.hardness, self.spread, self.at_scores = hardness, spread, at_scores(resolution)
         self.warmup = WarmUp(warmup, "teach classification alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
@@ -83,7 +89,7 @@ class TagsCCNN(Strategy):
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
             return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
-        return learn_posterior(self, logits, tags, self._constraints(tags), valid)
+        return learn_posterior(self, logits, tags, self._constraints(tags), valid, self.spread)
 
     def _constraints(self, tags: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper

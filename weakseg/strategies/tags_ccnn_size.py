@@ -18,6 +18,7 @@ from weakseg.strategies.per_step import (
     expect_hardness,
     expect_range,
     expect_shares,
+    expect_spread,
     learn_posterior,
     learn_tags,
     said,
@@ -44,6 +45,9 @@ class TagsCCNNSize(Strategy):
         paper, which has more steps.
     resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
         the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
+    spread: how far from the middle of the photograph its subject reaches, a standard deviation in half sides: labels are made of scores to
+        which the logits of `functional.prior.centre_prior` are added, for every class but background. null is the paper, for which all
+        places are alike.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags", "large")
@@ -58,6 +62,7 @@ class TagsCCNNSize(Strategy):
         hardness: float = 1000.0,
         warmup: int = 0,
         resolution: Resolution = "image",
+        spread: float | None = None,
     ) -> None:
         super().__init__()
         if source not in ("paper", "ccnn_code"):
@@ -68,7 +73,8 @@ class TagsCCNNSize(Strategy):
         self.source: SizeSource = source
         self.background_lower, self.background_upper = background_lower, background_upper
         self.large_lower, self.small_upper = large_lower, small_upper
-        self.hardness, self.at_scores = hardness, at_scores(resolution)
+        expect_spread(spread)
+        self.hardness, self.spread, self.at_scores = hardness, spread, at_scores(resolution)
         self.warmup = WarmUp(warmup, "teach classification alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
@@ -90,7 +96,7 @@ class TagsCCNNSize(Strategy):
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
             return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
-        return learn_posterior(self, logits, tags, self._constraints(tags, large), valid)
+        return learn_posterior(self, logits, tags, self._constraints(tags, large), valid, self.spread)
 
     def _constraints(self, tags: Tensor, large: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper

@@ -18,7 +18,9 @@ from weakseg.strategies.per_step import (
     expect_finite,
     expect_not_negative,
     expect_shares,
+    expect_spread,
     learn_tags,
+    placed,
     said,
     seeded,
     valid_of,
@@ -46,6 +48,9 @@ class TagsEM(Strategy):
     resolution: where labels are made. image: scores are enlarged to the image and every pixel has a label. scores: each of the
         network's scores has a label, as in the original, which learns at an eighth of the image. That takes less time by the square of
         the stride, but scores are not smoothed on the way and what is thin gets few labels, so the networks differ.
+    spread: how far from the middle of the photograph its subject reaches, a standard deviation in half sides: labels are made of scores to
+        which the logits of `functional.prior.centre_prior` are added, for every class but background. null is the paper, for which all
+        places are alike.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
@@ -59,6 +64,7 @@ class TagsEM(Strategy):
         sweeps: int = 1,
         warmup: int = 0,
         resolution: Resolution = "image",
+        spread: float | None = None,
     ) -> None:
         super().__init__()
         if mode not in ("adapt", "fixed"):
@@ -74,7 +80,8 @@ class TagsEM(Strategy):
         expect(foreground=self.foreground, background=self.background)
         expect_finite(foreground=self.foreground, background=self.background)
         self.warmup = WarmUp(warmup, "teach classification alone")
-        self.mode, self.sweeps, self.at_scores = mode, sweeps, at_scores(resolution)
+        expect_spread(spread)
+        self.mode, self.sweeps, self.spread, self.at_scores = mode, sweeps, spread, at_scores(resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background."""
@@ -82,9 +89,10 @@ class TagsEM(Strategy):
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the scores as they are with the labels of the raised ones; classification during the warm-up."""
-        tags, valid, scores = said(batch, "tags", self), valid_of(batch, logits), logits.detach()
+        tags, valid = said(batch, "tags", self), valid_of(batch, logits)
         if not self.warmup.is_over():
             return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
+        scores = placed(logits, valid, self.spread)
         if self.mode == "adapt":
             labels = em_adapt(scores, tags, self.foreground, self.background, self.sweeps, seeded(), valid)
         else:
