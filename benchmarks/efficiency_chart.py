@@ -12,9 +12,10 @@ from weakseg.curves import ticks
 
 WIDTH, HEIGHT = 640, 420
 LEFT, RIGHT, TOP, BOTTOM = 56, 120, 16, 44
-STYLE = """text {font: 12px sans-serif; fill: #444} .grid {stroke: #ddd} .spread {stroke: #2563eb} circle {fill: #2563eb}
+STYLE = """text {font: 12px sans-serif; fill: #444; paint-order: stroke; stroke: white; stroke-width: 3} .grid {stroke: #ddd}
+.spread {stroke: #2563eb} .to {stroke: #aaa} circle {fill: #2563eb}
 polyline {fill: none; stroke: #16a34a; stroke-width: 2; stroke-dasharray: 5 4}"""
-APART = 14  # pixels between the lines of two names
+LETTER, LINE = 6.5, 13  # pixels that a letter of a name takes at most, and a line
 
 
 class Dot(NamedTuple):
@@ -62,18 +63,50 @@ def efficiency_chart(dots: Sequence[Dot]) -> str:
     )
     curve = " ".join(f"{x(dot.hours):.1f},{y(mean(dot.scores)):.1f}" for dot in best_for_the_time(dots))
     parts.append(f'<polyline points="{curve}"/>')
-    taken: list[tuple[float, float]] = []
+    taken = [_around(x(dot.hours) - 5, y(mean(dot.scores)) + 4, 10) for dot in dots]
     for dot in sorted(dots, key=lambda each: -mean(each.scores)):
         across, up = x(dot.hours), y(mean(dot.scores))
         low, high = y(min(dot.scores)), y(max(dot.scores))
-        line = max([up + 4, *(place + APART for column, place in taken if abs(column - across) < 95)])
-        taken.append((across, line))
+        box = _free(across, up, len(dot.name) * LETTER, taken)
+        taken.append(box)
+        near, anchor = (box.left, "start") if box.left > across else (box.right, "end")
+        line = box.bottom - 3
+        if abs(line - 4 - up) > LINE / 2:
+            parts.append(f'<line class="to" x1="{across:.1f}" y1="{up:.1f}" x2="{near:.1f}" y2="{line - 4:.1f}"/>')
         parts.append(
             f'<line class="spread" x1="{across:.1f}" x2="{across:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
-            f'<circle cx="{across:.1f}" cy="{up:.1f}" r="4"/><text x="{across + 9:.1f}" y="{line:.1f}">{escape(dot.name)}</text>'
+            f'<circle cx="{across:.1f}" cy="{up:.1f}" r="4"/>'
+            f'<text x="{near:.1f}" y="{line:.1f}" text-anchor="{anchor}">{escape(dot.name)}</text>'
         )
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"><style>{STYLE}</style>'
     return f'{head}<rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
+
+
+class _Box(NamedTuple):
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+
+def _around(start: float, line: float, width: float) -> _Box:
+    """The place of a name that begins at `start` and stands on `line`."""
+    return _Box(start, start + width, line - LINE + 3, line + 3)
+
+
+def _free(across: float, up: float, width: float, taken: Sequence[_Box]) -> _Box:
+    """The place of the name of a dot: right or left of the dot, as near as nothing is in the way."""
+    for away in range(HEIGHT):
+        for line in (up + 4 + away, up + 4 - away):
+            for start in (across + 9, across - 9 - width):
+                box = _around(start, line, width)
+                if box.left > LEFT and box.right < WIDTH and box.top > 0 and box.bottom < HEIGHT - BOTTOM and not _meets(box, taken):
+                    return box
+    return _around(across + 9, up + 4, width)  # a picture full of names
+
+
+def _meets(box: _Box, taken: Sequence[_Box]) -> bool:
+    return any(box.left < b.right and b.left < box.right and box.top < b.bottom and b.top < box.bottom for b in taken)
 
 
 def _log_ticks(values: Sequence[float]) -> list[float]:
