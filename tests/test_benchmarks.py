@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,3 +20,35 @@ def test_loading_is_measured_whatever_the_words_say_of_steps_and_processes(tmp_p
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("| none |")
+
+
+def test_a_run_with_another_figure_target_or_weight_is_not_the_same() -> None:
+    compared = benchmark("same_results")
+    figures = [{"step": "0", "loss/total": "1.5"}, {"step": "1", "val/miou": "0.25"}]
+    results = compared.Results(figures, Counter({("a", b"123"): 1}), {"weight": torch.ones(3)})
+    assert compared.differences(results, results) == []
+
+    worse = [figures[0], {"step": "1", "val/miou": "0.125"}]
+    assert compared.differences(results, results._replace(figures=worse)) == ["val/miou at step 1: 0.25, then 0.125"]
+    assert compared.differences(results, results._replace(figures=figures[:1])) == ["2 rows of figures, then 1"]
+    other = Counter({("a", b"124"): 1})
+    assert compared.differences(results, results._replace(targets=other)) == ["1 of 1 targets differ or are gone; there are 1 now"]
+    moved = {"weight": torch.tensor([1.0, 1.0, 1.0000001])}
+    assert compared.differences(results, results._replace(weights=moved)) == ["1 of 1 tensors of weights"]
+
+
+def test_what_only_one_checkout_logs_is_not_compared() -> None:
+    compared = benchmark("same_results")
+    before = compared.Results([{"step": "0", "loss/total": "1.5"}], Counter(), {})
+    after = compared.Results([{"step": "0", "loss/total": "1.5", "val/marks": "0.5"}], Counter(), {})
+    assert compared.differences(before, after) == []
+
+
+def benchmark(name: str) -> ModuleType:
+    """A script of the folder benchmarks, as a module."""
+    spec = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
