@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor, nn
 
 from weakseg.data.base import WeakData
-from weakseg.evidence import Evidence, Prediction
+from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.strategy import Strategy
 
 SIZE = 24
@@ -42,6 +42,22 @@ class Squares(WeakData):
         box = torch.tensor([[x - 5.0, y - 5.0, x + 6.0, y + 6.0]])
         truth = (inside * label).to(torch.uint8)
         return Evidence(f"disc/{index}", image, boxes=box, box_classes=torch.tensor([label])), truth
+
+
+class Everything(Squares):
+    """With every kind of evidence: the box, tags, a click on the disc and a line of background."""
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        evidence, truth = super().sample(index)
+        assert evidence.boxes is not None
+        assert evidence.box_classes is not None
+        label = int(evidence.box_classes[0])
+        x, y = (evidence.boxes[0, :2] + 5).int().tolist()
+        marks = torch.full((SIZE, SIZE), IGNORE, dtype=torch.uint8)
+        marks[SIZE - 1 if y < SIZE / 2 else 0] = 0
+        marks[y, x] = label
+        tags = torch.tensor([True, label == 1, label == 2])
+        return evidence._replace(tags=tags, marks=marks, large=torch.tensor([True, False, False])), truth
 
 
 class TinyNet(nn.Module):

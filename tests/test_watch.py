@@ -11,9 +11,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tests.small import SIZE, Squares, TinyNet, trainer
+from tests.small import SIZE, Refine, Squares, TinyNet, trainer
 from weakseg.checkpoints import Checkpoints, WholeFiles
-from weakseg.evidence import Batch, Evidence
+from weakseg.evidence import Batch, Evidence, Prediction
+from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
 from weakseg.strategy import Strategy
 from weakseg.watch import Watch
@@ -185,3 +186,38 @@ def test_a_strategy_may_say_what_has_to_be_found(tmp_path: Path) -> None:
     assert not told(caught)
     with pytest.warns(UserWarning, match="estimated to be bright, although"):
         fit(tmp_path, OnlyBright(hard((0, 24))))
+
+
+class ShowsBoth(Refine):
+    """Shows the target of an image from `estimate`, and one of its batch from `loss` unless it is silent."""
+
+    silent = False
+
+    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        target = super().estimate(evidence, prediction)
+        self.show(target, area=(target > 0).sum())
+        return target
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        if not self.silent:
+            self.show(hard((0, 12), (1, 12)).expand(len(batch.ids), SIZE, SIZE))
+        return super().loss(logits, batch)
+
+
+class Estimates(pl.Callback):
+    """Calls `estimate` between steps, as a dashboard does, or anyone else."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        evidence, _ = Squares().sample(1)
+        pl_module.strategy.estimate(evidence, None)
+
+
+@pytest.mark.filterwarnings("ignore:in epoch 0")
+@pytest.mark.parametrize("silent", [False, True])
+def test_figures_of_a_step_are_of_this_step_alone(tmp_path: Path, silent: bool) -> None:
+    """What `estimate` shows to whoever calls it between two steps is in no figure of a step."""
+    strategy = ShowsBoth()
+    strategy.silent = silent
+    found = figures(fit(tmp_path, strategy, Squares(), callbacks=[Rounds(workers=0), Estimates()]))
+    assert "area" not in found
+    assert found.get("share/bright") == (None if silent else 0.5)

@@ -80,6 +80,8 @@ def make_target(segmenter: Segmenter, evidence: Evidence, prediction: Prediction
     except Exception as error:  # no training depends on this image: a picture less is better than a run less
         warnings.warn(f"no target to show for image {evidence.id}: {type(error).__name__}: {error}", stacklevel=2)
         return None
+    finally:
+        strategy.forget_shown()  # it is of no step of the training
 
 
 def log_pictures(logger: Logger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:

@@ -133,6 +133,7 @@ class Segmenter(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the strategy's terms."""
+        self.strategy.forget_shown()  # whoever called `estimate` since the last step, such as a dashboard, left what is not of this one
         if makes_losses(self.network):
             terms: dict[str, Tensor] = self.network.losses(self.normalise(batch.image), batch)  # type: ignore[operator]
         else:
