@@ -11,8 +11,9 @@ from typing import Any
 from yaml.representer import RepresenterError
 
 from weakseg.grammar.commandline import OTHERS, Words, list_recipes, parse, source, usage, wrong_start
-from weakseg.grammar.lookup import argument_names, build, construct, imported, lookup, validated, wrong_name
-from weakseg.grammar.schema import Constructor, filled, unknown
+from weakseg.grammar.lookup import build, construct, imported, lookup, validated, wrong_name
+from weakseg.grammar.schema import Constructor, arguments, filled
+from weakseg.grammar.signatures import sketched
 from weakseg.grammar.values import Lines, RecipeError, Text, nearest, one_line, plain, read, read_yaml, shown, written
 
 __all__ = ["SECTIONS", "Recipe", "RecipeError", "build", "build_section", "check", "list_recipes", "load", "show", "to_yaml", "usage"]
@@ -90,7 +91,7 @@ def load(argv: Sequence[str]) -> Recipe:
     errors += _merge(recipe, content, words)
     errors += [recipe.located(line) for line in _wrong_names(recipe, complete)]
     if errors:
-        raise RecipeError(errors + [recipe.located(line) for line in _wrong_keys(recipe)])
+        raise RecipeError(errors + _mistyped(recipe))
     return recipe
 
 
@@ -177,7 +178,8 @@ def _stranger(recipe: Recipe, key: str) -> str:
     if first in SECTIONS:  # only a file's key gets here
         return f"{key}: dots are for the command line; in a file write {below} in a line of its own, indented, below {first}:"
     for section in SECTIONS:
-        if first in (_arguments(recipe, section) or []):
+        constructor = _sketch(recipe, section)
+        if constructor is not None and first in arguments(constructor):
             return f"{key}: no such section; did you mean {section}.{key}?"
     return f"{key}: no such section{nearest(first, [*SECTIONS, 'seed', *OTHERS], 'the sections are')}"
 
@@ -196,31 +198,35 @@ def _wrong_names(recipe: Recipe, complete: bool) -> list[str]:
     return [f"{name}.name: {message}" for name, message in wrong.items() if message]
 
 
-def _arguments(recipe: Recipe, section: str) -> list[str] | None:
-    """The keywords of a section's class, from its source; None when that cannot tell."""
+def _sketch(recipe: Recipe, section: str) -> Constructor | None:
+    """What the class of a section may be given, from its source; None when that cannot tell."""
     name = recipe.sections[section].get("name", "")
     dotted = SECTIONS[section].target or (_names(section).get(name, name) if isinstance(name, str) else "")
-    try:
-        return argument_names(dotted)
-    except (OSError, SyntaxError, ValueError):  # the import will say what is wrong with that file
-        return None
+    return sketched(dotted)
 
 
-def _wrong_keys(recipe: Recipe) -> list[str]:
-    """The mistyped keys right below the sections, as `check` would find them, but without importing any class."""
-    lines = []
+def _mistyped(recipe: Recipe) -> list[str]:
+    """Mistyped keys and values as far as the sources of the classes tell, which takes no import."""
+    lines: list[str] = []
     for section, meaning in SECTIONS.items():
-        names = _arguments(recipe, section)
-        for key in recipe.sections[section] if names is not None else ():
-            if key in meaning.fixed:
-                lines.append(f"{section}.{key}: weakseg sets this itself; leave it out")
-            elif key not in (names or ()) and not (key == "name" and meaning.home):
-                lines.append(f"{section}.{key}: {unknown(key, [name for name in names or () if name not in meaning.fixed])}")
-    return lines
+        constructor = _sketch(recipe, section)
+        if constructor is None:
+            continue
+        node = {key: value for key, value in recipe.sections[section].items() if key != "name" or not meaning.home}
+        try:
+            validated(constructor, node, section, meaning.given, meaning.fixed)
+        except RecipeError as error:
+            lines += error.errors
+    return [recipe.located(line) for line in lines]
 
 
 def check(recipe: Recipe) -> None:
-    """Turns all values into the types of the constructors; whatever is wrong in any section is raised as one RecipeError."""
+    """Turns all values into the types of the constructors; whatever is wrong in any section is raised as one RecipeError.
+
+    What the sources of the classes tell is answered before torch is imported. What only the classes themselves refuse comes after that.
+    """
+    if mistyped := _mistyped(recipe):
+        raise RecipeError(mistyped)
     errors: list[str] = []
     for section, meaning in SECTIONS.items():
         name = {"name": plain(recipe.sections[section].get("name"))} if meaning.home else {}

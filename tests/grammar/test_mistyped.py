@@ -134,7 +134,7 @@ def test_a_mistyped_name_is_answered_without_torch(here: Path) -> None:
             weakseg.recipe.load(["recipe=boxes", "strategy=boxs", "trainer.mx_steps=1"])
         except weakseg.recipe.RecipeError as error:
             print(error.errors[0], *(line for line in error.errors if "trainer" in line), sep="|")
-        print(sorted({"torch", "pytorch_lightning", "pydantic"} & set(sys.modules)))
+        print(sorted({"torch", "pytorch_lightning", "numpy"} & set(sys.modules)))
     """
     code = textwrap.dedent(code).replace("PATHS", repr([str(ROOT), sys.path[0]]))
     answer = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True).stdout.splitlines()

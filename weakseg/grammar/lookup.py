@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import importlib.util
 import os
 import pkgutil
 import sys
@@ -12,7 +10,6 @@ import traceback
 import typing
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from weakseg.grammar.schema import Constructor, make, validate
@@ -120,47 +117,3 @@ def _near_module(name: str) -> str:
     path = getattr(sys.modules[parent], "__path__", []) if parent else None
     close = get_close_matches(last, [found.name for found in pkgutil.iter_modules(path)], n=1)
     return f"; did you mean {parent}{dot}{close[0]}?" if close else ""
-
-
-def argument_names(dotted: str) -> list[str] | None:
-    """The keywords of a class or function, read from its source and not imported (torch takes seconds); None: they cannot be told."""
-    module, _, name = dotted.rpartition(".")
-    file = _source(module)
-    for node in ast.parse(file.read_bytes()).body if file else []:
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return argument_names(f"{node.module}.{alias.name}")
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return _keywords(node.args)
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return _class_keywords(node, module)
-    return None
-
-
-def _class_keywords(node: ast.ClassDef, module: str) -> list[str] | None:
-    inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
-    own = [argument for init in inits for argument in _keywords(init.args)[1:]]
-    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        own = [item.target.id for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
-    elif inits and not inits[0].args.kwarg:
-        return own
-    for base in node.bases:
-        above = argument_names(f"{module}.{base.id}") if isinstance(base, ast.Name) else None
-        if above is None:
-            return None
-        own += above
-    return own
-
-
-def _keywords(arguments: ast.arguments) -> list[str]:
-    return [argument.arg for argument in arguments.args + arguments.kwonlyargs]
-
-
-def _source(module: str) -> Path | None:
-    """The file of a module, found without importing its parents."""
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top) if top else None
-    places = (Path(folder, *rest) for folder in spec.submodule_search_locations or []) if spec else ()
-    files = [file for place in places for file in (place.parent / f"{place.name}.py", place / "__init__.py")]
-    return next((file for file in [*files, Path(spec.origin)] if file.is_file()), None) if spec and spec.origin else None
