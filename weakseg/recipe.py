@@ -18,6 +18,8 @@ from weakseg.grammar.values import Lines, RecipeError, Text, nearest, one_line, 
 
 __all__ = ["SECTIONS", "Recipe", "RecipeError", "build", "build_section", "check", "list_recipes", "load", "show", "to_yaml", "usage"]
 
+LARGEST = 2**20  # bytes of a recipe; those that come along have some hundreds
+
 
 @dataclass(frozen=True)
 class Section:
@@ -97,9 +99,13 @@ def load(argv: Sequence[str]) -> Recipe:
 
 def _bytes(file: Traversable) -> bytes:
     try:
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read(LARGEST + 1)
     except OSError as error:
         raise RecipeError([f"{file}: {error.strerror}"]) from None
+    if len(content) > LARGEST:
+        raise RecipeError([f"{file}: expected a recipe, a short text, but it has more than {LARGEST:,} bytes"])
+    return content
 
 
 def _text(values: Mapping[str, Text], key: str) -> str | None:

@@ -130,7 +130,10 @@ def test_what_a_run_that_goes_on_may_not_change(here: Path) -> None:
         ("resume=RUN/..", "resume: RUN/.. has no recipe.yaml, so it is not the folder of a run; did you mean resume="),
         ("resume=RUN/checkpoints/last.ckpt", "resume: RUN/checkpoints/last.ckpt is a file; write the folder of the run, resume=RUN"),
         ("resume=run", "resume: there is no folder run; did you mean runs?"),
-        ("init_from=RUN recipe=boxes", "init_from: there is no file RUN; did you mean init_from=RUN/checkpoints/last.ckpt?"),
+        (
+            "init_from=RUN recipe=boxes",
+            "init_from: expected the file of a checkpoint, but RUN is a folder; did you mean init_from=RUN/checkpoints/last.ckpt?",
+        ),
         ("recipe.x=1 recipe=boxes", "recipe.x: recipe has no keys below it; write recipe=<value>"),
     ],
 )

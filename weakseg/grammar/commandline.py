@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
+import stat
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from importlib.resources.abc import Traversable
@@ -10,7 +12,7 @@ from os.path import exists, isdir, isfile  # unlike Path's, these answer for nam
 from pathlib import Path
 from typing import NamedTuple
 
-from weakseg.grammar.values import RecipeError, Text, meant, nearest
+from weakseg.grammar.values import DEEPEST, RecipeError, Text, meant, nearest
 
 FLAGS = ("--help", "--list", "--show")
 OTHERS = ("recipe", "resume", "init_from")  # keys that are no sections
@@ -84,6 +86,8 @@ def parse(argv: Sequence[str], sections: Collection[str], named: Collection[str]
             errors.append(f"{word}: there is no key before =; write key=value")
         elif not all(part.strip() for part in key.split(".")):
             errors.append(f"{key}: a dot too many; write section.key=value, such as trainer.max_steps=2000")
+        elif key.count(".") > DEEPEST:
+            errors.append(f"{key}: {key.count('.')} dots, but no key lies more than {DEEPEST} levels deep; write section.key=value")
         elif not value.strip():
             errors.append(f"{key}: there is nothing after =; write {key}=<value>" + ("" if key in OTHERS else f", or {key}=null for none"))
         else:
@@ -152,15 +156,46 @@ def source(words: dict[str, Text]) -> tuple[str, Traversable]:
         return (path.resolve().parent.parent.name if run else path.stem), path
     if isdir(path) and isfile(path / "recipe.yaml"):
         raise RecipeError([f"recipe: {wanted} is the folder of a run; write resume={wanted} to go on, or recipe={path / 'recipe.yaml'}"])
+    if kind := kind_of(path):
+        raise RecipeError([f"recipe: expected a YAML file, but {wanted} is {kind}{_recipes_in(path)}"])
     if path.stem in files and path.suffix:
         raise RecipeError([f"recipe: there is no file {wanted}; did you mean recipe={path.stem}?"])
-    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or isdir(path):
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         raise RecipeError([f"recipe: there is no file {wanted}{_near_file(path)}"])
     raise RecipeError([f"recipe: there is no {wanted}{_near_file(path, '.yaml') or nearest(wanted, list(files))}"])
 
 
+def kind_of(path: Path) -> str:
+    """What there is in place of a file: a folder, a device, a pipe or a socket; nothing for a file, and where there is nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # there is none, or no file can have such a name
+        return ""
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "")
+
+
+def _recipes_in(folder: Path) -> str:
+    inside = [name for name in _names_in(folder) if name.endswith((".yaml", ".yml"))]
+    return f"; did you mean recipe={folder / inside[0]}?" if inside else ""
+
+
+def _names_in(folder: Path) -> list[str]:
+    """What is in a folder, as far as one may look."""
+    try:
+        return sorted(file.name for file in folder.iterdir())
+    except (OSError, ValueError):
+        return []
+
+
 def _near_file(path: Path, suffix: str = "") -> str:
-    there = [str(path.parent / file.name) for file in path.parent.iterdir()] if isdir(path.parent) else []
+    there = [str(path.parent / name) for name in _names_in(path.parent)]
     exact = [name for name in there if suffix and name == f"{path}{suffix}"]
     return f"; did you mean {exact[0]}?" if exact else "" if suffix else meant(str(path), there)
 
@@ -177,7 +212,17 @@ def _run(folder: str) -> tuple[str, Traversable]:
     if isfile(path):
         owner = next((parent for parent in path.parents if isfile(parent / "recipe.yaml")), None)
         raise RecipeError([f"resume: {folder} is a file; write the folder of the run" + (f", resume={owner}" if owner else "")])
+    if kind := kind_of(path):
+        raise RecipeError([f"resume: expected the folder of a run, but {folder} is {kind}"])
     raise RecipeError([f"resume: there is no folder {folder}{_near_file(path)}"])
+
+
+def _no_checkpoint(path: Path) -> str:
+    kind = kind_of(path)
+    inside = [path / "checkpoints" / name for name in _names_in(path / "checkpoints") if name.endswith(".ckpt")]
+    if not kind:
+        return f"there is no file {path}{_near_file(path)}"
+    return f"expected the file of a checkpoint, but {path} is {kind}" + (f"; did you mean init_from={inside[-1]}?" if inside else "")
 
 
 def wrong_start(words: dict[str, Text]) -> list[str]:
@@ -185,9 +230,7 @@ def wrong_start(words: dict[str, Text]) -> list[str]:
     errors = []
     start = words.get("init_from")
     if start is not None and not isfile(start):
-        inside = sorted(map(str, Path(start).glob("checkpoints/*.ckpt"))) if isdir(start) else []
-        hint = f"; did you mean init_from={inside[-1]}?" if inside else _near_file(Path(start))
-        errors.append(f"init_from: there is no file {start}{hint}")
+        errors.append(f"init_from: {_no_checkpoint(Path(start))}")
     if "resume" not in words:
         return errors
     for key in words:

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import yaml
+from yaml.composer import Composer, ComposerError
 
 Lines = dict[tuple[str, ...], int]
 
 BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|inf)")
 NONE = type(None)
+DEEPEST = 20  # levels of keys and lists; recipes have four
+LONGEST = 1000  # characters of a line that is shown
 QUOTE = "write what is meant as text in quotes"
 NAMES: dict[Any, str] = {
     int: "a whole number",
@@ -36,8 +39,8 @@ class RecipeError(ValueError):
     """Everything wrong with a recipe or a command line, one line each in `errors`."""
 
     def __init__(self, errors: Sequence[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = list(errors)
+        self.errors = [printable(line) for line in errors]
+        super().__init__("\n".join(self.errors))
 
 
 class Text(str):
@@ -62,6 +65,16 @@ def nearest(word: str, names: Sequence[str], all_of_them: str = "there are") -> 
 
 def one_line(error: BaseException | str) -> str:
     return " ".join(str(error).split())
+
+
+def printable(line: str) -> str:
+    """A line that fits a screen, whatever was typed: control characters as in Python, and nothing out of the middle of a very long one.
+
+    >>> printable("recipe: there is no " + chr(27) + "[2J")
+    'recipe: there is no \\\\x1b[2J'
+    """
+    short = line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in short)
 
 
 def shown(value: object) -> str:
@@ -179,7 +192,7 @@ def _number(text: str, whole: bool, real: bool) -> int | float | None:
 
 def _from_brackets(text: str) -> Any:
     try:
-        return _as_text(yaml.load(text, yaml.BaseLoader))  # reads nothing but lists, mappings and text
+        return _as_text(yaml.load(text, _Brackets))
     except yaml.YAMLError:
         raise ValueError(f"{shown(text)} cannot be read; write a list as [a, b, c]") from None
 
@@ -190,7 +203,30 @@ def _as_text(value: Any) -> Any:
     return [_as_text(entry) for entry in value] if isinstance(value, list) else Text(value)
 
 
-class _Loader(yaml.SafeLoader):
+class _Shallow(Composer):
+    """Refuses what is nested so deeply that it would exhaust Python's stack."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise ComposerError(None, None, f"nested more than {DEEPEST} levels deep", parent.start_mark if parent else None)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+class _Brackets(_Shallow, yaml.BaseLoader):
+    """Reads nothing but lists, mappings and text, each once."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ComposerError(None, None, "a reference, which words do not have", None)
+        return super().compose_node(parent, index)
+
+
+class _Loader(_Shallow, yaml.SafeLoader):
     """safe_load, with keys as written (`on:` is no boolean) and 1e-3 a number, as everybody means it."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -225,8 +261,10 @@ def read_yaml(content: bytes, file: str) -> tuple[dict[str, Any], Lines]:
     except yaml.MarkedYAMLError as error:
         at = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise RecipeError([f"{file}{at}: {one_line(error.problem or error.context or '')}"]) from None
-    except (yaml.YAMLError, ValueError) as error:  # a control character, or a date that no calendar has
-        raise error if isinstance(error, RecipeError) else RecipeError([f"{file}: {one_line(error)}"]) from None
+    except RecipeError:
+        raise
+    except Exception as error:  # a control character, a date that no calendar has, or a tag such as !!int, whose reader may fail in any way
+        raise RecipeError([f"{file}: {one_line(error) or 'it cannot be read'}"]) from None
     if not errors and not isinstance(data, dict):
         errors = [f"{file} line 1: expected sections such as `strategy:`, but it is {shown(data)[:40]}"]
     if errors:
