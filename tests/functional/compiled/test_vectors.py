@@ -9,7 +9,7 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from weakseg.functional.compiled.vectors import exp, fill, highest, lanes, load, rows, store, total, zeros
+from weakseg.functional.compiled.vectors import OPTIONS, exp, fill, highest, lanes, load, rows, store, total, zeros
 
 WIDTHS = [1, 2, 4, 7, 8, 16, 24, 32, 48]
 Floats = NDArray[np.float32]
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 @cache
 def by(kernel: Callable[..., None]) -> Any:
     """Compiled anew for each run: a result kept on the disk would not notice changes in `vectors`."""
-    return njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})(kernel)
+    return njit(**OPTIONS)(kernel)
 
 
 def everything(source: Any, sums: Any, scaled: Any, filled: Any, grown: Any, totals: Floats, bests: Floats) -> None:

@@ -15,7 +15,7 @@ from numba.extending import overload
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.functional.compiled.vectors import compiled
+from weakseg.functional.compiled.vectors import OPTIONS, compiled
 
 TILE = 256  # pixels taken together
 FEW = 64  # the product of one number per pixel, none above the number of classes, is still far from the largest there is
@@ -27,7 +27,7 @@ Switches = NDArray[np.bool_]
 _PER_E = 1 / log(2)
 _SERIES32 = tuple(np.float32(log(2) ** degree / factorial(degree)) for degree in range(6, -1, -1))
 _SERIES64 = tuple(log(2) ** degree / factorial(degree) for degree in range(13, -1, -1))
-_FAST: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
+_FAST: Any = OPTIONS | {"fastmath": {"contract", "nsz", "arcp"}}
 
 
 def _exp(power: Any) -> Any:

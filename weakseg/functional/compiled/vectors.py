@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import reduce
+from contextlib import suppress
+from functools import cache, reduce
+from hashlib import sha256
 from math import factorial, log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic, models, overload, register_model
 from numpy.typing import NDArray
 
@@ -26,14 +30,38 @@ Rows = Any  # what `rows` returns, in functions that are compiled
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
 FAST = ("fast",)  # sums may be reordered and products fused
 
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+    # A function that is called, and not inlined, is compiled twice: by itself and, differently, as a copy within its caller. Which of
+    # both the linker takes depends on what has been loaded before, so that a process that reads the cache would round otherwise than the
+    # one that filled it. What is always inlined leaves no choice.
+    "forceinline": True,
+}
+
+
+class _Cache(FunctionCache):
+    """What numba compiled, kept on the disk until any file of this folder changes. By itself it looks at the file of the function only."""
+
+    def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(signature, codegen), _sources())  # type: ignore[no-untyped-call]
+
+
+@cache
+def _sources(folder: Path = Path(__file__).parent) -> str:
+    """A digest of everything that is compiled."""
+    files = sorted(folder.glob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile when first called, keep the result on the disk, and let other threads run meanwhile."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep it in: neither beside this file nor in the user's home
-        return njit(**options)(function)
+    kernel = njit(**OPTIONS)(function)
+    # without a folder to keep it in, neither beside this file nor in the user's home, every process compiles
+    with suppress(RuntimeError):
+        kernel._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    return kernel
 
 
 def instruction(generate: Callable[..., Any]) -> Any:
