@@ -127,7 +127,7 @@ def test_a_photo_on_its_side_is_pointed_out_where_nobody_says_for_which_way_up(t
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "images").mkdir()
-    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "a.jpg", exif=exif)
+    Image.linear_gradient("L").resize((WIDTH, HEIGHT)).save(tmp_path / "images" / "a.jpg", exif=exif)
     text(tmp_path / "annotations" / "a.csv", "image,x,y,class\na.jpg,1,1,dog\n")
     (problem,) = diagnose(Folder(tmp_path, "csv", val_share=0)).problems
     assert problem.level == "warning"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -20,10 +21,19 @@ from weakseg.data.folder import Folder
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.formats.images import orientation
 from weakseg.data.photos import Photos
+from weakseg.data.repairs import MANY
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.progress import track
 
 COLUMNS = ("boxes", "images with a box", "images with marks", "images tagged", "images in the truth")
+USABLE = "the annotation for data.evidence"  # what a file without any shape of the right kind is complained of
+FIGURES = {  # what a validation image is measured by, and where the figures stand
+    "masks": "masks (val/miou, val/iou)",
+    "boxes": "boxes alone, as they have no masks",
+    "marks": "marks alone, as they have no masks",
+    "tags": "tags alone, as they have no masks",
+}
+FLAT = 3  # grey values between the darkest and the brightest pixels of an image that shows nothing
 TURNED = 5  # EXIF notes from here on swap width and height
 
 
@@ -47,6 +57,14 @@ class Finding(NamedTuple):
     problems: list[Problem]
     counts: Counter[tuple[str, int]]
     """how often each class comes, by kind"""
+    repairs: Counter[str]
+    """how often something was changed or left out without an error, by what it is"""
+    kinds: Counter[str]
+    """how many shapes of each kind the files hold"""
+    size: tuple[int, int] | None = None
+    """width and height of the image as it is read; None if it could not be"""
+    measures: str = "nothing"
+    """the most telling of what a prediction can be compared with: masks (the truth), boxes, marks, tags or nothing"""
 
 
 @dataclass
@@ -60,6 +78,14 @@ class Diagnosis:
     seconds: float = 0.0
     problems: list[Problem] = field(default_factory=list)
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)
+    repairs: Counter[str] = field(default_factory=Counter)
+    """how often something was changed or left out without an error, by what it is"""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """how many shapes of each kind the files hold"""
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    """width and height of each image as it is read"""
+    held_out: dict[str, list[str]] = field(default_factory=dict)
+    """the images that are only measured on, by the most telling of what they can be measured by"""
 
     @property
     def errors(self) -> int:
@@ -72,23 +98,37 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
     found = Diagnosis(tuple(data.classes), len(data), len(data.validation))
     if isinstance(data, Photos):
         found.problems += [_problem(error) for error in data.problems]
+        found.repairs += data.repairs
     if isinstance(data, Folder) and data.unannotated:
         found.problems.append(_unannotated(data))
     start, ids = time.monotonic(), Counter[str]()
-    for finding in track(_findings(data, workers), len(data), "looking at the images"):
-        found.problems += dict.fromkeys(finding.problems)  # a mask that is annotation and truth is read twice
-        found.counts += finding.counts
+    held_out = set(data.validation)
+    for index, finding in enumerate(track(_findings(data, workers), len(data), "looking at the images")):
+        _add(found, finding, index in held_out)
         ids[finding.id] += 1
     found.seconds = time.monotonic() - start
     if not isinstance(data, Photos):  # which notes this itself
         twice = [id for id, count in ids.items() if count > 1]
         found.problems += [Problem(f"image {id}", "the id", "its own", f"that of {ids[id]} images") for id in twice]
-    found.problems += _never(found)
+    elif unused := _unused(data, found.kinds):
+        found.problems = [problem for problem in found.problems if problem.what != USABLE] + [unused]  # once is enough
+    found.problems += _never(found) + _unmeasured(found) + _of_several_depths(found)
     return found
 
 
+def _add(found: Diagnosis, finding: Finding, held_out: bool) -> None:
+    found.problems += dict.fromkeys(finding.problems)  # a mask that is annotation and truth is read twice
+    found.counts += finding.counts
+    found.repairs += finding.repairs
+    found.kinds += finding.kinds
+    if finding.size is not None:
+        found.sizes.append(finding.size)
+    if held_out:
+        found.held_out.setdefault(finding.measures, []).append(finding.id)
+
+
 def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
-    """Print the problems, the counts of each class, and a line that sums up."""
+    """Print the problems, the counts of each class, what was changed on reading, what can be measured, and a line that sums up."""
     for problem in found.problems[:most]:
         console.print(str(problem), style="red" if problem.level == "error" else "yellow", markup=False, highlight=False, soft_wrap=True)
     if len(found.problems) > most:
@@ -97,6 +137,8 @@ def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
     for number, name in enumerate(found.classes):
         table.add_row(name, *(str(found.counts[column, number]) for column in COLUMNS))
     console.print(table)
+    for line in [*_sizes(found), *_repaired(found), *_measurable(found)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     rate = found.images / max(found.seconds, 1e-9)
     warnings = len(found.problems) - found.errors
     console.print(
@@ -105,6 +147,25 @@ def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _sizes(found: Diagnosis) -> list[str]:
+    if not found.sizes:
+        return []
+    low, high = (f"{width} by {height}" for width, height in (pick(found.sizes, key=math.prod) for pick in (min, max)))
+    return [f"size of the images as they are read: {low}" if low == high else f"size of the images as they are read: {low} to {high}"]
+
+
+def _repaired(found: Diagnosis) -> list[str]:
+    if not found.repairs:
+        return []
+    return ["changed or left out on reading:", *(f"  {what}: {count}" for what, count in sorted(found.repairs.items()))]
+
+
+def _measurable(found: Diagnosis) -> list[str]:
+    """What the figures of a validation will rest on."""
+    by = {kind: len(ids) for kind, ids in found.held_out.items() if kind != "nothing"}
+    return [f"measured on: {count} images, by their {FIGURES[kind]}" for kind, count in by.items()]
 
 
 def _many(number: int, word: str) -> str:
@@ -131,31 +192,66 @@ def _findings(data: WeakData, workers: int) -> Iterator[Finding]:
 
 def look(data: WeakData, index: int) -> Finding:
     """All that is wrong with one image, and how often each class comes in what is right."""
-    problems: list[Problem] = []
-    evidence: Evidence | None
-    truth: Tensor | None
     if isinstance(data, Photos):
-        errors: list[FormatError] = []
-        seen = data.look(index, errors)
-        id, evidence, truth = seen.entry.id, seen.evidence, seen.truth
-        problems += [_problem(error) for error in errors]
-        if seen.annotation is not None and not seen.annotation.shapes and not errors:
-            problems.append(Problem(str(seen.annotation.place), "the annotation", "of at least one object", "empty", "warning"))
-        if seen.annotation is not None and seen.annotation.size is None and (turn := _turn(data, index)):
-            how = f"one that its camera turned (EXIF {turn}), and its annotation does not say for which way up"
-            problems.append(Problem(str(seen.entry.image), "the image", "stored upright", how, "warning"))
-    else:
-        id, evidence, truth = f"number {index}", None, None
-        try:
-            evidence, truth = data.sample(index)
-            id = str(evidence.id)
-        except Exception as error:  # the user's own reader may raise anything
-            problems.append(Problem(f"image {id}", "reading it", "possible", f"not: {type(error).__name__}: {error}"))
-        if evidence is not None:
-            problems += _checked(evidence, truth, len(data.classes))
+        return _look_at_files(data, index)
+    problems: list[Problem] = []
+    evidence, truth, id = None, None, f"number {index}"
+    try:
+        evidence, truth = data.sample(index)
+        id = str(evidence.id)
+    except Exception as error:  # the user's own reader may raise anything
+        problems.append(Problem(f"image {id}", "reading it", "possible", f"not: {type(error).__name__}: {error}"))
+    if evidence is not None:
+        problems += _checked(evidence, truth, len(data.classes))
+    return _finding(id, problems, evidence, truth)
+
+
+def _look_at_files(data: Photos, index: int) -> Finding:
+    errors: list[FormatError] = []
+    repairs = Counter[str]()
+    seen = data.look(index, errors, repairs)
+    problems = [_problem(error) for error in errors]
+    kinds = Counter[str]() if seen.annotation is None else Counter[str](shape.kind for shape in seen.annotation.shapes)
+    if seen.annotation is not None and not errors:
+        problems += _nothing_used(seen.annotation.place, kinds, data.used)
+    if seen.annotation is not None and seen.annotation.size is None and (turn := _turn(data, index)):
+        how = f"one that its camera turned (EXIF {turn}), and its annotation does not say for which way up"
+        problems.append(Problem(str(seen.entry.image), "the image", "stored upright", how, "warning"))
+    if seen.evidence is not None and _is_one_grey(seen.evidence.image):
+        how = "practically one grey or colour; images of 16 bits may need data.window=[darkest,brightest]"
+        problems.append(Problem(str(seen.entry.image), "the image", "one that shows something", how, "warning"))
+    return _finding(seen.entry.id, problems, seen.evidence, seen.truth)._replace(repairs=+repairs, kinds=kinds)
+
+
+def _finding(id: str, problems: list[Problem], evidence: Evidence | None, truth: Tensor | None) -> Finding:
+    if evidence is None:
+        return Finding(id, problems, Counter(), Counter(), Counter())
     wrong = any(problem.level == "error" for problem in problems)
-    counts = Counter[tuple[str, int]]() if evidence is None or wrong else _counts(evidence, truth)
-    return Finding(id, problems, counts)
+    counts = Counter[tuple[str, int]]() if wrong else _counts(evidence, truth)
+    size = (evidence.image.shape[-1], evidence.image.shape[-2])
+    measures = "masks" if truth is not None else next(iter(evidence.annotations), "nothing")
+    return Finding(id, problems, counts, Counter(), Counter(), size, measures)
+
+
+def _nothing_used(place: Place, kinds: Counter[str], used: Collection[str] | None) -> list[Problem]:
+    """A warning if a file is about an image, but says nothing that evidence is made from: that is taken for background, or for no mark."""
+    if not kinds:
+        return [Problem(str(place), "the annotation", "of at least one object", "empty", "warning")]
+    if used is None or set(used) & set(kinds):
+        return []
+    return [Problem(str(place), USABLE, f"of at least one {' or '.join(sorted(used))}", f"only of {_listed(kinds)}", "warning")]
+
+
+def _listed(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind if count == 1 else MANY[kind]}" for kind, count in sorted(kinds.items()))
+
+
+def _is_one_grey(image: Tensor) -> bool:
+    """Whether nearly all pixels have the same values; some thousands of them, spread evenly, are looked at."""
+    steps = [max(1, side // 128) for side in image.shape[1:]]
+    values = image[:, :: steps[0], :: steps[1]].reshape(3, -1).float()
+    low, high = torch.quantile(values, torch.tensor([0.01, 0.99]), dim=1)
+    return bool((high - low <= FLAT).all())
 
 
 def _checked(evidence: Evidence, truth: Tensor | None, classes: int) -> list[Problem]:
@@ -196,6 +292,35 @@ def _unannotated(data: Folder) -> Problem:
     names = data.unannotated
     told = f"not, for {len(names)} of them, such as {', '.join(names[:3])}"
     return Problem(str(data.files), "the annotations", "about every image", told, "warning")
+
+
+def _unused(data: Photos, kinds: Counter[str]) -> Problem | None:
+    """An error if no file says anything of the kind that `evidence` names."""
+    used = data.used
+    if used is None or data.evidence is None or data.simulated or not kinds or set(used) & set(kinds):
+        return None
+    wanted = " or ".join(MANY[kind] for kind in sorted(data.kinds_of[data.evidence]))
+    hint = "leave data.evidence out to use what is there, or make evidence from masks with data.simulated=true"
+    return Problem("the annotations", "all together", f"of some {wanted}, as data.evidence={data.evidence}", f"of {_listed(kinds)}; {hint}")
+
+
+def _unmeasured(found: Diagnosis) -> list[Problem]:
+    """A warning of images that are held out although nothing can be measured on them."""
+    ids = found.held_out.get("nothing", [])
+    if not ids:
+        return []
+    told = f"not, for {len(ids)} of them, such as {', '.join(ids[:3])}: nothing is measured on these, and nothing is learned from them"
+    return [Problem("the data set", "every image that is only measured on", "one with a mask or an annotation", told, "warning")]
+
+
+def _of_several_depths(found: Diagnosis) -> list[Problem]:
+    """A warning where images of 16 bits are not all read alike."""
+    depths = [what for what in found.repairs if "read as" in what]
+    if len(depths) < 2:
+        return []
+    bits = ", ".join(what.partition("read as ")[2] for what in depths)
+    told = f"of {bits}: the same grey is read differently; give data.window=[darkest,brightest]"
+    return [Problem("the data set", "every image of 16 bits", "of as many bits as the others", told, "warning")]
 
 
 def _never(found: Diagnosis) -> list[Problem]:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from weakseg.data.base import WeakData
+from weakseg.data.formats.base import FormatError
 from weakseg.estimation import Failure, raise_together
 from weakseg.fingerprint import fingerprint
 from weakseg.progress import track
-from weakseg.ranks import gather
+from weakseg.ranks import anywhere, gather
 from weakseg.strategy import Strategy
+
+HINT = "data.wrong=skip leaves out single objects that cannot be right; python -m weakseg.check data=... shows all of them"
 
 
 class Seen(NamedTuple):
@@ -28,6 +31,7 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
     held_out = set(others)
     seen: dict[int, Seen] = {}
     failures: list[Failure] = []
+    objects = False
     for index in track([*mine, *others], len(mine) + len(others), "reading the evidence", world):
         id = f"number {index}"
         try:
@@ -40,9 +44,11 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
                 strategy.check(evidence, classes)
             seen[index] = Seen(id, fingerprint(*evidence))
         except Exception as error:  # a reader of files may raise anything: it is reported with the image's name
+            objects |= isinstance(error, FormatError) and error.place.number is not None
             reason = str(error).removeprefix(f"image {id}").lstrip(": ")
             failures.append(Failure(id, reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"))
-    raise_together(failures, f"the evidence does not fit {type(strategy).__name__}")
+    hint = f" ({HINT})" if anywhere(objects) else ""
+    raise_together(failures, f"the evidence does not fit {type(strategy).__name__}{hint}")
     counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
     if twice := [id for id, count in counts.items() if count > 1]:
         raise ValueError(f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image needs an id of its own")

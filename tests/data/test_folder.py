@@ -133,8 +133,61 @@ def test_lists_decide_and_what_they_name_wrongly_is_noted(root: Path) -> None:
         data.setup("fit")
     assert len(Folder(root, "voc_xml", val="val.txt").training) == 4
     assert len(Folder(root, "voc_xml", train="val.txt").validation) == 0
-    with pytest.raises(ValueError, match=r"1 images are both in mine.txt and in mine.txt|2 images are both"):
-        Folder(root, "voc_xml", train="mine.txt", val="mine.txt")
+
+
+def test_images_are_held_out_only_where_they_can_be_measured(root: Path) -> None:
+    write(root, "voc_xml")
+
+    def held_out(**options: Any) -> list[str]:
+        data = Folder(root, "voc_xml", **options)
+        return [data.entries[index].id for index in data.validation]
+
+    assert len(held_out(val_share=0.4)) == 2  # measured by their boxes
+    for number in (1, 3):
+        indexed(root / "masks" / f"{number}.png", square(1))
+    assert held_out(masks="masks", val_share=0.2) in (["1.jpg"], ["3.jpg"])
+    assert held_out(masks="masks", val_share=0.99) == ["1.jpg", "3.jpg"]
+    assert held_out(masks="masks", val_share=0) == []
+
+
+@pytest.mark.parametrize("evidence", ["scribbles", "points"])
+def test_masks_that_are_scribbles_are_marks_and_no_truth(root: Path, evidence: Any) -> None:
+    values = np.full((HEIGHT, WIDTH), 255)
+    values[2, 2:9], values[7, 1:5] = 2, 0
+    for number in range(5):
+        indexed(root / "annotations" / f"{number}.png", values)
+    data = Folder(root, "mask_png", classes=["cat", "dog"], evidence=evidence)
+    sample, truth = data.sample(0)
+    assert sample.annotations == ("marks",)
+    assert sample.marks is not None
+    assert (sample.marks.numpy() == values).all()
+    assert truth is None
+    for number in range(5):
+        indexed(root / "masks" / f"{number}.png", square(2))
+    sample, truth = Folder(root, "mask_png", classes=["cat", "dog"], evidence=evidence, masks="masks").sample(0)
+    assert sample.annotations == ("marks",)
+    assert truth is not None
+    assert (truth.numpy() == square(2)).all()
+    simulated = Folder(root, "mask_png", classes=["cat", "dog"], evidence=evidence, annotations="masks", simulated=True)
+    assert simulated.sample(0)[0].annotations[0] == "marks"
+    assert simulated.sample(0)[1] is not None
+
+
+def test_an_image_in_both_lists_is_one_problem_among_others_and_is_not_trained_on(root: Path) -> None:
+    write(root, "voc_xml")
+    text(root / "train.txt", "1.jpg\n2.jpg\nno.jpg\n")
+    text(root / "val.txt", "0.jpg\n2.jpg\n")
+    data = Folder(root, "voc_xml", train="train.txt", val="val.txt", wrong="skip")
+    told = [str(problem) for problem in data.problems]
+    assert len(told) == 2
+    assert (
+        "the lists train.txt and val.txt: every image should be in one of the two, but it is in both, for 1 of them, such as 2.jpg"
+        in told[1]
+    )
+    assert [data.entries[index].id for index in data.training] == ["1.jpg"]
+    assert [data.entries[index].id for index in data.validation] == ["0.jpg", "2.jpg"]
+    with pytest.raises(ValueError, match="every image should be in one of the two"):
+        data.setup("fit")
 
 
 def test_a_share_of_the_names_hardly_changes_with_more_images() -> None:

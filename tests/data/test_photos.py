@@ -154,7 +154,7 @@ def test_what_is_wrong_with_an_object_stops_or_is_left_out(tmp_path: Path) -> No
     data.problems.append(FormatError(Place("here", "a", 3), "a point", "inside", "not"))
     with pytest.raises(ValueError, match=r"^1 problems in the files"):
         data.setup("fit")
-    with pytest.raises(ValueError, match="wrong should be error or skip, but it is 'pass'"):
+    with pytest.raises(ValueError, match="wrong should be one of error, skip, cut, but it is 'pass'"):
         Photos(wrong="pass")  # type: ignore[arg-type]
 
 

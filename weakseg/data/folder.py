@@ -13,7 +13,7 @@ from weakseg.data.formats.base import KINDS, Annotation, FormatError, Kind, Plac
 from weakseg.data.formats.images import image_size
 from weakseg.data.listing import Pictures, positions, read_names, share_of
 from weakseg.data.naming import BACKGROUND, Naming, with_background
-from weakseg.data.photos import TOLD, Entry, Photos, Reader, held
+from weakseg.data.photos import KINDS_OF, TOLD, Entry, Photos, Reader, held
 
 Format = Literal["voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"]
 ManyReader = Callable[[Path, list[FormatError] | None], list[Annotation]]
@@ -26,6 +26,7 @@ MANY: dict[str, tuple[ManyReader, str]] = {
     "csv": (csv_file.read, ".csv"),
 }
 ENDINGS = {"voc_xml": ".xml", "yolo": ".txt", "labelme": ".json", "mask_png": ".png"}
+MARKS = ("points", "scribbles")  # evidence that files of mask_png may hold instead of whole masks
 YOLO_NAMES = ("data.yaml", "data.yml", "classes.txt", "obj.names")
 
 
@@ -43,10 +44,12 @@ class Folder(Photos):
         masks: folder of masks, called like the images, whose values are the numbers of the classes: the truth. null for none.
         whole: whether polygons and masks in the annotation files outline all that there is. Then what is outside of them is background,
             and they are the truth.
-        evidence: masks, boxes, points, scribbles (lines) or tags, the rest of the files is not used; null for all that they hold.
+        evidence: masks, boxes, points, scribbles (lines) or tags, the rest of the files is not used; null for all that they hold. In files
+            of mask_png, points and scribbles are the pixels that are not 255.
         train: file with the names of the images that are trained on, one per line; null for those that are in no other list.
         val: file with the names of those that are only measured on; null for a part of the images, always the same.
-        val_share: which part, from 0 to 1, if there is no file.
+        val_share: which part, from 0 to 1, if there is no file: of the images that have a mask, if any has one, else of all; the latter are
+            measured by what is annotated.
         rename: what classes in the files are called here, such as {airplane: aeroplane}; null leaves one out.
         line_width: of lines, in pixels.
         point_radius: of the discs around points, in pixels; 0 marks one pixel.
@@ -77,7 +80,9 @@ class Folder(Photos):
         self.whole, self.line_width, self.point_radius = whole, line_width, point_radius
         self.files, self.pictures = self.root / annotations, Pictures(self.root / images)
         self.masks = None if masks is None else self.root / masks
-        if format == "mask_png" and self.masks is None:
+        if format == "mask_png" and evidence in MARKS:  # the files hold what was drawn, and say nothing elsewhere
+            self.kinds_of = {**KINDS_OF, evidence: ("mask",)}
+        if format == "mask_png" and self.masks is None and (self.simulated or evidence not in MARKS):
             self.masks = self.files
         if not self.files.exists():
             raise ValueError(
@@ -95,7 +100,8 @@ class Folder(Photos):
                 raise ValueError("; ".join(map(str, self.problems[:TOLD])))
         naming = Naming(with_background(classes), self.others, self.rename)
         self.mask_names = naming.classes
-        self.take(naming, *self._split(readers, train, val, val_share))
+        trained, measured = self._split(readers, train, val, val_share)
+        self.take(naming, trained, measured, lists=f"{self.root}, the lists {train} and {val}")
 
     def _many(self, read: ManyReader, ending: str) -> dict[str, Reader]:
         files = sorted(self.files.rglob(f"*{ending}")) if self.files.is_dir() else [self.files]
@@ -144,11 +150,10 @@ class Folder(Photos):
         usable = [name for name, entry in entries.items() if entry.read is not None or (self.simulated and entry.mask is not None)]
         trained, held_out = self._listed(train), self._listed(val)
         if held_out is None:
-            held_out = sorted(share_of(usable, share)) if trained is None else []
-        measured = set(held_out)
-        if both := sorted(measured & set(trained or ())):
-            raise ValueError(f"{len(both)} images are both in {train} and in {val}, such as {both[0]}; nothing can be measured on them")
-        chosen = set(usable).intersection(usable if trained is None else trained) - measured
+            masked = [name for name in usable if entries[name].mask is not None and not self.whole]
+            held_out = sorted(_measurable(usable, masked, share)) if trained is None else []
+        rest = set(usable) - set(held_out)
+        chosen = rest if trained is None else set(usable).intersection(trained)
         return [entries[name] for name in usable if name in chosen], [entries[name] for name in held_out]
 
     def _listed(self, name: str | None) -> list[str] | None:
@@ -160,6 +165,13 @@ class Folder(Photos):
     def _entry(self, name: str, read: Reader | None) -> Entry:
         mask = None if self.masks is None else self.masks / f"{name.rpartition('.')[0]}.png"
         return Entry(name, self.pictures.names[name], read, mask if mask is not None and mask.is_file() else None)
+
+
+def _measurable(usable: Sequence[str], masked: Sequence[str], share: float) -> set[str]:
+    """The images to hold out: of those that have a mask, at least one, if any has one; all others are better learned from."""
+    if not masked or not share:
+        return share_of(usable, share)
+    return share_of(masked, max(share, 1 / len(masked)))
 
 
 def _read_one(format: str, path: Path, name: str, picture: Path, names: Sequence[str], problems: list[FormatError] | None) -> Annotation:

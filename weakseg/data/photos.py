@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from torch import Tensor
 
@@ -13,14 +14,16 @@ from weakseg.data.annotator import CAREFUL, Annotator, Asked, stream_of
 from weakseg.data.base import WeakData
 from weakseg.data.derive import large_of, tags_of
 from weakseg.data.formats.base import Annotation, FormatError, Kind, Place, noting
-from weakseg.data.formats.evidence import check_shape, to_evidence
-from weakseg.data.formats.images import read_image, read_mask
+from weakseg.data.formats.evidence import RIM, check_shape, to_evidence
+from weakseg.data.formats.images import Window, changes, read_image, read_mask
 from weakseg.data.loader import shuffled
 from weakseg.data.naming import Naming, Others, check_others
+from weakseg.data.repairs import count_lost, count_shapes
 from weakseg.data.shrinking import shrink
 from weakseg.evidence import Evidence
 
 Reader = Callable[[list[FormatError] | None], Annotation]
+Wrong = Literal["error", "skip", "cut"]
 KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "masks": ("polygon", "mask"),
     "boxes": ("box",),
@@ -55,6 +58,8 @@ class Look(NamedTuple):
     annotation: Annotation | None = None
     evidence: Evidence | None = None
     truth: Tensor | None = None
+    size: tuple[int, int] | None = None
+    """width and height of the image before it shrinks"""
 
 
 class Photos(WeakData):
@@ -65,13 +70,16 @@ class Photos(WeakData):
         others: what becomes of objects of classes that the data set does not have. error: they are refused; background or ignore: they
             are left out, and in masks their pixels are background, or 255.
         wrong: what becomes of annotated objects that cannot be right, such as a click outside of the image. error: the image is refused;
-            skip: they are left out, as if nobody had drawn them; where a box was, that is background. Files that cannot be read are refused
-            all the same. `python -m weakseg.check` shows everything.
+            skip: they are left out, as if nobody had drawn them; where a box was, that is background. cut: of objects that reach over the
+            rim of the image, what is inside stays; all else is refused. Files that cannot be read are refused all the same.
+            `python -m weakseg.check` shows everything.
         simulated: whether evidence is made from the masks, as a person would have given it, instead of read from annotation files.
         annotation_seed: another number makes other simulated points and scribbles.
         annotator: how careful somebody is whose annotations are simulated, and how much they draw.
         mask_share: which part of the training images, at least one if it is not 0, has masks instead of what is annotated otherwise. Those
             of a small part are also among those of a larger one. Another annotation_seed chooses others.
+        window: of images of 16 bits, the values that become black and white; null keeps the upper 8 of the 10, 12, 14 or 16 bits that
+            an image uses.
     """
 
     line_width: float = 3
@@ -81,11 +89,12 @@ class Photos(WeakData):
         self,
         long_side: int | None = None,
         others: Others = "error",
-        wrong: Literal["error", "skip"] = "error",
+        wrong: Wrong = "error",
         simulated: bool = False,
         annotation_seed: int = 0,
         annotator: Annotator = CAREFUL,
         mask_share: float = 0.0,
+        window: Window | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
@@ -96,8 +105,13 @@ class Photos(WeakData):
         if not 0 <= mask_share <= 1:
             raise ValueError(f"mask_share should lie from 0 to 1, a part of the training images, but it is {mask_share}")
         check_others(others)
-        if wrong not in ("error", "skip"):
-            raise ValueError(f"wrong should be error or skip, but it is {wrong!r}")
+        if wrong not in get_args(Wrong):
+            raise ValueError(f"wrong should be one of {', '.join(get_args(Wrong))}, but it is {wrong!r}")
+        if window is not None and not -math.inf < window[0] < window[1] < math.inf:
+            raise ValueError(
+                f"window should be two numbers, the one that becomes black first and the larger one second, but it is {window}"
+            )
+        self.window = window
         self.long_side, self.others, self.wrong, self.simulated = long_side, others, wrong, simulated
         self.annotation_seed, self.annotator, self.mask_share = annotation_seed, annotator, mask_share
         self._simulated: dict[str, dict[str, Tensor]] = {}
@@ -105,14 +119,24 @@ class Photos(WeakData):
         """the images that have their mask instead of what is annotated otherwise"""
         self.problems: list[FormatError] = []
         """what was wrong when the files were listed"""
+        self.repairs: Counter[str] = Counter()
+        """how often something was left out or changed when the files were listed, by what it is, such as "skipped tasks": for the check"""
         self.entries: list[Entry] = []
         self.evidence: Asked | None = None
         self.mask_names: Sequence[str | None] = ()
         self.kinds: Collection[Kind] | None = None
+        self.kinds_of: Mapping[str, tuple[Kind, ...]] = KINDS_OF
+        """what in the files is meant by each word for `evidence`"""
         self.whole = self.tags_of_masks = False
 
-    def take(self, naming: Naming, train: Sequence[Entry], val: Sequence[Entry]) -> None:
-        """The classes, the images that are trained on, and those that are only measured on."""
+    @property
+    def rim(self) -> float:
+        """How many pixels what is annotated may reach over the rim of its image."""
+        return math.inf if self.wrong == "cut" else RIM
+
+    def take(self, naming: Naming, train: Sequence[Entry], val: Sequence[Entry], *, lists: str = "the lists of train and val") -> None:
+        """The classes, the images that are trained on, and those that are only measured on; an image in both lists is noted."""
+        train = self._apart(train, {entry.id for entry in val}, lists)
         self.entries, self.naming, self.classes = [*train, *val], naming, naming.classes
         self.validation = range(len(train), len(self.entries))
         self.masked = self._choose_masked(train) if self.mask_share else frozenset()
@@ -121,6 +145,14 @@ class Photos(WeakData):
         for id, count in Counter(entry.id for entry in self.entries).items():
             if count > 1:
                 self.problems.append(FormatError(Place(id), "the name of an image", "its own", f"that of {count} images"))
+
+    def _apart(self, train: Sequence[Entry], measured: Collection[str], lists: str) -> list[Entry]:
+        """The images to train on without those that are measured on."""
+        both = [entry.id for entry in train if entry.id in measured]
+        if both:
+            told = f"in both, for {len(both)} of them, such as {both[0]}; nothing can be measured on what was trained on"
+            self.problems.append(FormatError(Place(lists), "every image", "in one of the two", told))
+        return [entry for entry in train if entry.id not in measured]
 
     def _choose_masked(self, train: Sequence[Entry]) -> frozenset[str]:
         able = [entry.id for entry in train if entry.mask is not None or self.whole]
@@ -139,7 +171,7 @@ class Photos(WeakData):
             raise ValueError(f"{len(problems)} problems in the files; python -m weakseg.check data=... shows all of them\n{first}")
 
     def _serious(self, problems: list[FormatError]) -> list[FormatError]:
-        return [problem for problem in problems if self.wrong == "error" or problem.place.number is None]
+        return [problem for problem in problems if self.wrong != "skip" or problem.place.number is None]
 
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
         """The evidence and the truth of an image, read from its files; a FormatError says what is wrong in them."""
@@ -150,24 +182,56 @@ class Photos(WeakData):
         assert look.evidence is not None
         return look.evidence, look.truth
 
-    def look(self, index: int, problems: list[FormatError] | None = None) -> Look:
-        """The same with what the files say. With a list, all problems are noted there, and what is right is still returned."""
+    def look(self, index: int, problems: list[FormatError] | None = None, repairs: Counter[str] | None = None) -> Look:
+        """The same with what the files say. With a list, all problems are noted there, and what is right is still returned.
+
+        `repairs` is given what was changed or left out without an error, by what it is.
+        """
         entry = self.entries[index]
-        image = annotation = truth = evidence = None
+        image = annotation = whole_truth = evidence = truth = None
         with noting(problems):
-            image = read_image(entry.image)
+            image = read_image(entry.image, window=self.window)
         if entry.read is not None and (self.whole or not self.simulated):
             with noting(problems):
-                annotation = self.naming.renamed(entry.read(problems))
+                raw = entry.read(problems)
+                annotation = self.naming.renamed(raw)
+                if repairs is not None:
+                    repairs["objects left out, as data.rename says"] += len(raw.shapes) - len(annotation.shapes)
         if image is None:
             return Look(entry, annotation)
         if annotation is not None and problems is not None:
             annotation = self._right_shapes(annotation, image, problems)
         with noting(problems):
-            truth = self._truth(entry, annotation, image)
+            whole_truth = truth = self._truth(entry, annotation, image)
         with noting(problems):
-            evidence, truth = self._evidence(entry, annotation, image, truth)
-        return Look(entry, annotation, evidence, truth)
+            evidence, truth = self._evidence(entry, annotation, image, whole_truth)
+        size = (image.shape[-1], image.shape[-2])
+        if repairs is not None and evidence is not None:
+            repairs.update(self._repairs(entry, annotation, size, evidence, (whole_truth, truth)))
+        return Look(entry, annotation, evidence, truth, size)
+
+    def _repairs(
+        self,
+        entry: Entry,
+        annotation: Annotation | None,
+        size: tuple[int, int],
+        evidence: Evidence,
+        truths: tuple[Tensor | None, Tensor | None],
+    ) -> Counter[str]:
+        repairs = Counter(changes(entry.image, self.window))
+        if annotation is None or self.simulated:  # only masks are read
+            return repairs + count_lost(None, self.naming, None, evidence, truths)
+        used = self.used
+        repairs += count_shapes(annotation, self.naming, used, size, self.line_width)
+        return repairs + count_lost(annotation, self.naming, used, evidence, truths)
+
+    @property
+    def used(self) -> Collection[Kind] | None:
+        """The kinds of shapes that evidence, or the truth, is made from; None for all."""
+        kinds = self.kinds if self.evidence is None else self.kinds_of[self.evidence]
+        if kinds is None or "tag" in kinds:  # tags name the classes of all shapes
+            return None
+        return {*kinds, *(KINDS_OF["masks"] if self.whole else ()), *(("tag",) if "box" in kinds else ())}
 
     def _right_shapes(self, annotation: Annotation, image: Tensor, problems: list[FormatError]) -> Annotation:
         """The annotation without the shapes that are wrong, which are noted, and of the size of the image."""
@@ -175,7 +239,7 @@ class Photos(WeakData):
         right = []
         for shape in annotation.shapes:
             with noting(problems):
-                check_shape(shape, width, height, self.naming.wide(annotation))
+                check_shape(shape, width, height, self.naming.wide(annotation), self.rim)
                 right.append(shape)
         if annotation.size not in (None, (width, height)):
             with noting(problems):
@@ -239,10 +303,10 @@ class Photos(WeakData):
         return None, ()
 
     def _made(self, annotation: Annotation, image: Tensor, evidence: Asked | None = None) -> Evidence:
-        kinds = self.kinds if evidence is None else KINDS_OF[evidence]
+        kinds = self.kinds if evidence is None else self.kinds_of[evidence]
         whole = self.whole and evidence == "masks"
         if kinds is not None and "box" in kinds:
             kinds = (*kinds, "tag")
         wide = self.naming.wide(annotation)
-        made = to_evidence(annotation, image, wide, kinds, self.line_width, self.point_radius, whole)
+        made = to_evidence(annotation, image, wide, kinds, self.line_width, self.point_radius, whole, self.rim)
         return self.naming.narrowed(made)

@@ -62,12 +62,9 @@ class VOC(Photos):
             )
         self.clicked = self._clicks(points) if evidence == "points" and not self.simulated else {}
         lists = [[] if name is None else self._list(name) for name in (train, val)]
-        if both := sorted(set(lists[0]) & set(lists[1])):
-            raise ValueError(
-                f"{len(both)} images are both in the list {train} and in {val}, such as {both[0]}; nothing can be measured on them"
-            )
         naming = Naming(with_background(classes_used or CLASSES), self.others)
-        self.take(naming, *([self._entry(id) for id in ids] for ids in lists))
+        trained, measured = ([self._entry(id) for id in ids] for ids in lists)
+        self.take(naming, trained, measured, lists=f"the lists {train} and {val}")
 
     def _list(self, name: str) -> list[str]:
         path = Path(name) if name.endswith(".txt") else self.home / "ImageSets" / "Segmentation" / f"{name}.txt"

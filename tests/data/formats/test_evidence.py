@@ -52,7 +52,7 @@ def test_masks_lines_and_points_of_any_class_background_too() -> None:
 
 
 def test_boxes_are_cut_off_at_the_rim() -> None:
-    boxes = [box("cat", HERE, -2, 1, 3, 9), box("traffic light", HERE, 1.5, 2, 4, 5.25)]
+    boxes = [box("cat", HERE, -2, 1, 3, 8), box("traffic light", HERE, 1.5, 2, 4, 5.25)]
     evidence = to_evidence(drawn(*boxes, size=None), IMAGE, CLASSES)
     evidence.check(len(CLASSES))
     assert evidence.boxes.tolist() == [[0, 1, 3, 6], [1.5, 2, 4, 5.25]]
@@ -85,6 +85,32 @@ def test_an_ellipse_is_close_to_one() -> None:
     y, x = np.mgrid[:200, :300] + 0.5
     exact = ((x - 140) / 120) ** 2 + ((y - 90.5) / 70) ** 2 < 1
     assert (exact != (evidence.marks.numpy() == 2)).mean() < 0.001
+
+
+FAR = {
+    "box": box("cat", HERE, 1, 1, 9, 600),
+    "polygon": polygon("cat", HERE, [np.array([[1, 1], [600, 1], [1, 4.0]])]),
+    "line": line("cat", HERE, np.array([[1.0, 1], [-20, 1]])),
+}
+NEAR = {
+    "box": box("cat", HERE, -2, 1, 3, 8),
+    "polygon": polygon("cat", HERE, [np.array([[1, 1], [10, 1], [1, 4.0]])]),
+    "line": line("cat", HERE, np.array([[1.0, 1], [1, -1.5]])),
+}
+
+
+@pytest.mark.parametrize("kind", FAR)
+def test_what_reaches_far_over_the_rim_was_drawn_on_another_image_and_is_refused(kind: str) -> None:
+    message = (
+        f"a {kind} should be inside of the image, .* or at most 2 pixels over its rim .*data.wrong=cut.* but it is (594|592|20) over it"
+    )
+    with pytest.raises(FormatError, match=message):
+        to_evidence(drawn(FAR[kind], size=None), IMAGE, CLASSES)
+    to_evidence(drawn(NEAR[kind], size=None), IMAGE, CLASSES).check(len(CLASSES))
+    whole = to_evidence(drawn(FAR[kind], size=None), IMAGE, CLASSES, rim=np.inf)
+    whole.check(len(CLASSES))
+    if kind == "box":
+        assert whole.boxes.tolist() == [[1, 1, 8, 6]]
 
 
 WRONG = {

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 
 from weakseg.data.formats.base import FormatError
-from weakseg.data.formats.images import image_size, read_image, read_mask
+from weakseg.data.formats.images import changes, image_size, read_image, read_mask
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
 
@@ -56,6 +56,32 @@ def test_sixteen_bits_of_colour(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(16, 2, 2, 1, b"\0" + struct.pack(">6H", 0x1234, 0x80FF, 0xFFFF, 0, 0x00FF, 0x7F00)))
     assert read_image(path).permute(1, 2, 0).tolist() == [[[0x12, 0x80, 0xFF], [0, 0, 0x7F]]]
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_sixteen_bits_hold_the_bits_of_a_camera(bits: int, tmp_path: Path) -> None:
+    values = RNG.integers(0, 1 << bits, (5, 7), dtype=np.uint16)
+    values[0, 0] = (1 << bits) - 1
+    upper = torch.from_numpy((values >> (bits - 8)).astype(np.uint8))
+    for name in ("a.png", "a.tiff"):
+        path = saved(tmp_path, Image.fromarray(values), name)
+        assert torch.equal(read_image(path), upper.expand(3, -1, -1))
+        assert changes(path) == [f"images of 16 bits, read as {bits} bits"]
+    colours = np.stack([values, values // 2, values // 3], -1)
+    path = tmp_path / "colours.png"
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
+    path.write_bytes(png(16, 2, 7, 5, rows))
+    assert torch.equal(read_image(path), channels_first(colours >> (bits - 8)))
+    assert changes(path) == [f"images of 16 bits, read as {bits} bits"]
+
+
+def test_a_window_says_what_is_black_and_white(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.fromarray(np.array([[0, 100, 600, 1100, 65535]], np.uint16)))
+    assert read_image(path, window=(100, 1100))[0].tolist() == [[0, 0, 128, 255, 255]]
+    fractions = saved(tmp_path, Image.fromarray(np.array([[-1, 0, 0.5, 2]], np.float32)), "a.tiff")
+    assert read_image(fractions, window=(0, 1))[0].tolist() == [[0, 0, 128, 255]]
+    with pytest.raises(FormatError, match=r"one of fractions; data.window=\[darkest,brightest\] says how to read it"):
+        read_image(fractions)
 
 
 def test_indexed_colours(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from weakseg.data.names import nearest, tags_named
 from weakseg.evidence import IGNORE, Evidence
 
 PAINTED = ("polygon", "line", "point", "mask")
+RIM = 2  # pixels: rounding and unsteady hands reach so far over the rim of an image; what reaches further was drawn on another one
 
 
 def to_evidence(
@@ -24,6 +25,7 @@ def to_evidence(
     line_width: float = 3,
     point_radius: int = 0,
     whole: bool = False,
+    rim: float = RIM,
 ) -> Evidence:
     """The evidence of an image, called by its name; its first class is the background.
 
@@ -40,8 +42,9 @@ def to_evidence(
         line_width: of lines, in pixels.
         point_radius: of the discs around points, in pixels; 0 marks one pixel.
         whole: whether all that is not marked is background, as in full masks.
+        rim: how many pixels boxes, polygons and lines may reach over the rim of the image; what does is cut off there.
     """
-    _check(annotation, image, classes, kinds)
+    _check(annotation, image, classes, kinds, rim)
     asked = [shape for shape in annotation.shapes if kinds is None or shape.kind in kinds]
     there = {shape.kind for shape in asked} if kinds is None else set(kinds)
     evidence = Evidence(annotation.image, image)
@@ -56,8 +59,8 @@ def to_evidence(
     return evidence
 
 
-def check_shape(shape: Shape, width: int, height: int, classes: Sequence[str]) -> None:
-    """A FormatError if the shape's class is none, or if it lies outside of an image of this size, of which a part of it may."""
+def check_shape(shape: Shape, width: int, height: int, classes: Sequence[str], rim: float = RIM) -> None:
+    """A FormatError if the shape's class is none, or if it lies outside of an image of this size or further over its rim than `rim`."""
     place = shape.place
     if shape.name not in classes:
         raise FormatError(place, "the class", "one of the data set's", f"{shown(shape.name)}; {nearest(shape.name[:100], classes)}")
@@ -71,18 +74,27 @@ def check_shape(shape: Shape, width: int, height: int, classes: Sequence[str]) -
         if shape.runs.by_columns and (right, bottom) != (width, height):
             raise FormatError(place, "a mask", f"of the size of the image, {width} by {height}", f"{right:g} by {bottom:g}")
     for points in shape.parts:
-        left, top, right, bottom = _edges(shape._replace(parts=(points,)))
-        # a point must lie inside itself, and may lie on the rim; an area or a line must share something with the image
-        every = shape.kind == "point"
-        if (
-            (left < 0 or top < 0 or right > width or bottom > height)
-            if every
-            else (right <= 0 or bottom <= 0 or left >= width or top >= height)
-        ):
-            raise FormatError(place, f"a {shape.kind}", inside, f"from {left:g} {top:g} to {right:g} {bottom:g}")
+        _check_part(shape._replace(parts=(points,)), width, height, inside, rim)
 
 
-def _check(annotation: Annotation, image: Tensor, classes: Sequence[str], kinds: Collection[Kind] | None) -> None:
+def _check_part(part: Shape, width: int, height: int, inside: str, rim: float) -> None:
+    """A point must lie inside itself, and may lie on the rim; of an area or a line a part must be inside, and nothing far outside."""
+    left, top, right, bottom = _edges(part)
+    over = overhang(part, width, height)
+    if over > 0 if part.kind == "point" else right <= 0 or bottom <= 0 or left >= width or top >= height:
+        raise FormatError(part.place, f"a {part.kind}", inside, f"from {left:g} {top:g} to {right:g} {bottom:g}")
+    if over > rim:
+        most = f"{inside}, or at most {rim:g} pixels over its rim (data.wrong=cut cuts off whatever lies outside)"
+        raise FormatError(part.place, f"a {part.kind}", most, f"{over:g} over it: from {left:g} {top:g} to {right:g} {bottom:g}")
+
+
+def overhang(shape: Shape, width: int, height: int) -> float:
+    """How many pixels a shape reaches over the rim of an image of this size; 0 if it lies inside."""
+    left, top, right, bottom = _edges(shape)
+    return max(-left, -top, right - width, bottom - height, 0.0)
+
+
+def _check(annotation: Annotation, image: Tensor, classes: Sequence[str], kinds: Collection[Kind] | None, rim: float) -> None:
     if unknown := sorted(set(kinds or ()) - set(KINDS)):
         raise ValueError(f"kinds should be some of {', '.join(KINDS)}, but one of them is {unknown[0]!r}")
     height, width = image.shape[-2:]
@@ -90,7 +102,7 @@ def _check(annotation: Annotation, image: Tensor, classes: Sequence[str], kinds:
         says = "{} by {}; was it resized or turned since?".format(*annotation.size or ())
         raise FormatError(annotation.place, "the size of the image", f"as the image has it, {width} by {height}", says)
     for shape in annotation.shapes:
-        check_shape(shape, width, height, classes)
+        check_shape(shape, width, height, classes, rim)
 
 
 def _boxes(shapes: list[Shape], image: Tensor, classes: Sequence[str]) -> tuple[Tensor, Tensor]:

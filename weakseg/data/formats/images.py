@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,12 @@ TURNS = {
 }
 SPREAD = {"L;2": 85, "L;4": 17}  # Pillow spreads the values of grey PNGs of 2 and 4 bits over 0 to 255
 
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have
+# Pillow keeps the upper byte of colours of 16 bits; asked for the other order of bytes, it gives the lower one
+LOWER_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+
 Colour = tuple[int, int, int]
+Window = tuple[float, float]
 
 
 def image_size(path: Path, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
@@ -42,17 +48,60 @@ def image_size(path: Path, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
         return (height, width) if orientation(image) >= 5 else (width, height)
 
 
-def read_image(path: Path, most_pixels: int = MOST_PIXELS) -> Tensor:
+def read_image(path: Path, most_pixels: int = MOST_PIXELS, window: Window | None = None) -> Tensor:
     """The image as uint8 [3,H,W] in true colours, upright; the first one of an animation.
 
-    Grey and indexed images get their colours, of 16 bits the upper 8 are kept, CMYK becomes RGB, and what is transparent lies on white.
+    Grey and indexed images get their colours, CMYK becomes RGB, and what is transparent lies on white. Of images of 16 bits, as cameras
+    and scanners of 10, 12 or 14 bits write them, the upper 8 of those bits are kept that the image uses: 10, 12, 14 or all 16.
+
+    Arguments:
+        path: of the file.
+        most_pixels: larger images are refused by their header.
+        window: the values of an image of 16 bits that become black and white, with what is between them spread evenly; None for the above.
     """
     with _opened(path, PHOTOS, most_pixels) as image:
         turn = TURNS.get(orientation(image))
+        raw = _raw_mode(image)
         image.load()
-        coloured = _coloured(image, Place(str(path)))
+        if raw in LOWER_BYTES:
+            image = _deep_colours(path, np.array(image), raw, window)
+        coloured = _coloured(image, Place(str(path)), window)
         pixels = np.array(coloured if turn is None else coloured.transpose(turn))
     return torch.from_numpy(pixels).permute(2, 0, 1)  # a view: putting the channels apart would take a quarter of the time of decoding
+
+
+def changes(path: Path, window: Window | None = None) -> list[str]:
+    """What `read_image` changes of the image beside its decoding, in words that can be counted."""
+    with _opened(path, PHOTOS, MOST_PIXELS) as image:
+        found = []
+        if orientation(image) > 1:
+            found.append("images turned upright, as their cameras noted")
+        if getattr(image, "n_frames", 1) > 1:
+            found.append("images of several frames, of which the first is read")
+        if image.has_transparency_data:
+            found.append("images with transparency, which lies on white")
+        if image.mode in ("CMYK", "LAB", "HSV"):
+            found.append(f"images converted from {image.mode}")
+        if (bits := _bits(path, image)) is not None:
+            found.append(f"images of 16 bits, read as {bits} bits" if window is None else "images of 16 bits, read through data.window")
+        return found
+
+
+def _bits(path: Path, image: Image.Image) -> int | None:
+    """How many bits an image of 16 bits uses; None for other images."""
+    raw = _raw_mode(image)
+    if raw in LOWER_BYTES:
+        return depth(_both_bytes(path, np.array(image), raw))
+    return depth(np.array(image)) if image.mode.startswith("I") else None
+
+
+def depth(values: NDArray[Any]) -> int:
+    """The smallest of 8, 10, 12, 14 and 16 bits that hold these values, none of which is negative.
+
+    >>> depth(np.array([0, 4095])), depth(np.array([4096]))
+    (12, 14)
+    """
+    return next((bits for bits in DEPTHS if int(values.max()) < 1 << bits), DEPTHS[-1])
 
 
 def read_mask(path: Path, colours: Mapping[Colour, int] | None = None, most_pixels: int = MOST_PIXELS) -> Tensor:
@@ -113,18 +162,48 @@ def _opened(path: Path, formats: tuple[str, ...], most_pixels: int) -> Iterator[
         raise FormatError(place, "the image", "whole", f"damaged or cut off: {error}") from None
 
 
-def _coloured(image: Image.Image, place: Place) -> Image.Image:
-    if image.mode.startswith("I"):
+def _coloured(image: Image.Image, place: Place, window: Window | None) -> Image.Image:
+    if image.mode.startswith("I") or (image.mode == "F" and window is not None):
         values = np.array(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise FormatError(place, "a grey image", "one of 8 or 16 bits", f"one of values from {values.min()} to {values.max()}")
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+        if window is None and (values.min() < 0 or values.max() > 65535):
+            found = f"one of values from {values.min()} to {values.max()}; data.window=[darkest,brightest] says how to read it"
+            raise FormatError(place, "a grey image", "one of 8 or 16 bits", found)
+        return Image.fromarray(_windowed(values, window)).convert("RGB")
     if image.mode == "F":
-        raise FormatError(place, "the image", "one of 8 or 16 bits", "one of fractions")
+        found = "one of fractions; data.window=[darkest,brightest] says how to read it"
+        raise FormatError(place, "the image", "one of 8 or 16 bits", found)
     if image.has_transparency_data:
         paint = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), paint)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _deep_colours(path: Path, upper: NDArray[np.uint8], raw: str, window: Window | None) -> Image.Image:
+    values = _both_bytes(path, upper, raw)
+    pixels = _windowed(values[..., :3], window)
+    if values.shape[-1] == 4:  # transparency has a scale of its own
+        pixels = np.concatenate([pixels, upper[..., 3:]], -1)
+    return Image.fromarray(pixels)
+
+
+def _both_bytes(path: Path, upper: NDArray[np.uint8], raw: str) -> NDArray[np.int32]:
+    """All 16 bits of a PNG in colours, from its upper bytes and the file."""
+    with _opened(path, PHOTOS, MOST_PIXELS) as image:
+        codec, extents, offset, _ = image.tile[0]  # type: ignore[attr-defined]
+        image.tile = [(codec, extents, offset, LOWER_BYTES[raw])]  # type: ignore[attr-defined]
+        image.load()
+        lower = np.array(image)
+    both: NDArray[np.int32] = upper.astype(np.int32) * 256 + lower
+    return both
+
+
+def _windowed(values: NDArray[Any], window: Window | None) -> NDArray[np.uint8]:
+    """Values as 0 to 255."""
+    if window is None:
+        return (values >> (depth(values) - 8)).astype(np.uint8)
+    dark, bright = window
+    shares = (values.astype(np.float64) - dark) / (bright - dark)
+    return (shares.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _classes_of(pixels: NDArray[np.uint8], colours: Mapping[Colour, int], place: Place) -> NDArray[np.uint8]:
