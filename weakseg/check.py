@@ -48,7 +48,7 @@ def _check(words: list[str], sheet: str, workers: str) -> int:
     if sheet != "null" and not Path(sheet).resolve().parent.is_dir():
         errors.append(f"sheet: there is no folder {Path(sheet).resolve().parent}")
     try:  # a recipe has more sections than are looked at here; any will do for those
-        recipe = load(words if {"recipe", "resume"} & set(starts) else ["recipe=full", *words])
+        recipe = load(words) if {"recipe", "resume"} & set(starts) else load(["recipe=full", *words], keep=False)
     except RecipeError as error:
         raise RecipeError(errors + error.errors) from None
     if errors:

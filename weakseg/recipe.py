@@ -31,12 +31,13 @@ class Section:
     default: str = ""  # the name, where a recipe gives none
     given: tuple[str, ...] = ()  # arguments that the program supplies where the recipe does not
     fixed: tuple[str, ...] = ()  # arguments that only the program supplies
+    kept: tuple[str, ...] = ()  # keys of the recipe that another name leaves as they are
 
 
 SECTIONS = {
     "strategy": Section("weakseg.strategies", base="weakseg.strategy.Strategy", given=("classes",)),
     "network": Section("weakseg.networks", base="torch.nn.Module", given=("classes",)),
-    "data": Section("weakseg.data", base="weakseg.data.base.WeakData"),
+    "data": Section("weakseg.data", base="weakseg.data.base.WeakData", kept=("evidence", "mask_share")),
     "rounds": Section(target="weakseg.rounds.Rounds"),
     "optimizer": Section("weakseg.optimizers", base="weakseg.optimizers.Optimizer", default="adamw"),
     "predict": Section(target="weakseg.inference.Inference"),
@@ -73,10 +74,14 @@ class Recipe:
         return f"{line}{drop} ({self.file} line {at})"
 
 
-def load(argv: Sequence[str]) -> Recipe:
+def load(argv: Sequence[str], keep: bool = True) -> Recipe:
     """The recipe that the words of a command line ask for. Looks at sections and names only, which needs no torch.
 
     Values stay as they were written until `check`. Whatever is wrong is raised as one RecipeError.
+
+    Arguments:
+        argv: the words.
+        keep: whether what the recipe says of the kind of its evidence holds for another data set, too.
     """
     words = parse(argv, SECTIONS, [name for name, section in SECTIONS.items() if section.home])
     values, errors = words.values, words.errors + wrong_start(words.values)
@@ -90,7 +95,7 @@ def load(argv: Sequence[str]) -> Recipe:
         complete = True
     except RecipeError as error:
         errors += error.errors
-    errors += _merge(recipe, content, words)
+    errors += _merge(recipe, content, words, keep)
     errors += [recipe.located(line) for line in _wrong_names(recipe, complete)]
     if errors:
         raise RecipeError(errors + _mistyped(recipe))
@@ -112,10 +117,9 @@ def _text(values: Mapping[str, Text], key: str) -> str | None:
     return str(values[key]) if key in values else None
 
 
-def _merge(recipe: Recipe, content: Mapping[str, Any], words: Words) -> list[str]:
+def _merge(recipe: Recipe, content: Mapping[str, Any], words: Words, keep: bool) -> list[str]:
     """Fills the recipe from its file, then from the words; returns what is wrong with that."""
     errors = [recipe.located(line) for line in _take_file(recipe, {k: v for k, v in content.items() if k not in words.switched})]
-    recipe.lines = {place: line for place, line in recipe.lines.items() if place[0] not in words.switched}
     for key, text in words.values.items():
         section, *path = key.split(".")
         if section in SECTIONS and path:
@@ -124,6 +128,8 @@ def _merge(recipe: Recipe, content: Mapping[str, Any], words: Words) -> list[str
             errors.append(f"{key}: expected keys below it, such as {key}.<key>={text}")
         elif section in ("seed", *OTHERS) and path:
             errors.append(f"{key}: {section} has no keys below it; write {section}=<value>")
+    kept = [place for section in words.switched if keep for place in _keep(recipe, section, content.get(section))]
+    recipe.lines = {place: line for place, line in recipe.lines.items() if place[0] not in words.switched or place in kept}
     seed = words.values.get("seed", content.get("seed", 0))
     everything = [*_paths(recipe.sections), *(["seed"] if "seed" in {**content, **words.values} else [])]
     recipe.origins = {path: _origin(path, words) for path in everything}
@@ -145,6 +151,20 @@ def _take_file(recipe: Recipe, content: Mapping[str, Any]) -> list[str]:
         elif key in SECTIONS and node is not None:
             errors.append(f"{key}: expected keys below it, but it is {shown(node)}")
     return errors
+
+
+def _keep(recipe: Recipe, section: str, node: Any) -> list[tuple[str, str]]:
+    """Keeps what a recipe says of the kind of its evidence when a word names another data set; the words may say otherwise.
+
+    A mixture gives way to a data set that takes all there is, since that may be a mixture of its own.
+    """
+    constructor = _sketch(recipe, section) if isinstance(node, dict) else None
+    known = {} if constructor is None else arguments(constructor)
+    if "evidence" not in known or ("mask_share" in node and known["evidence"].default is None):
+        return []
+    kept = {key: node[key] for key in SECTIONS[section].kept if key in node and key in known and key not in recipe.sections[section]}
+    recipe.sections[section] |= kept
+    return [(section, key) for key in kept]
 
 
 def _put(node: dict[str, Any], path: Sequence[str], value: Text) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from weakseg.data.base import WeakData
 from weakseg.data.formats.base import FormatError
 from weakseg.estimation import Failure, raise_together
+from weakseg.evidence import IGNORE, Evidence
 from weakseg.fingerprint import fingerprint
 from weakseg.progress import track
 from weakseg.ranks import anywhere, gather
@@ -32,6 +33,7 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
     seen: dict[int, Seen] = {}
     failures: list[Failure] = []
     objects = False
+    shown: list[bool] = []
     for index in track([*mine, *others], len(mine) + len(others), "reading the evidence", world):
         id = f"number {index}"
         try:
@@ -42,6 +44,7 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
             if index not in held_out:
                 evidence.need(*strategy.needs)
                 strategy.check(evidence, classes)
+                shown.append(_shows_objects(evidence))
             seen[index] = Seen(id, fingerprint(*evidence))
         except Exception as error:  # a reader of files may raise anything: it is reported with the image's name
             objects |= isinstance(error, FormatError) and error.place.number is not None
@@ -49,8 +52,25 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
             failures.append(Failure(id, reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"))
     hint = f" ({HINT})" if anywhere(objects) else ""
     raise_together(failures, f"the evidence does not fit {type(strategy).__name__}{hint}")
+    _expect_objects([shows for part in gather(shown) for shows in part])
     counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
     if twice := [id for id, count in counts.items() if count > 1]:
         raise ValueError(f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image needs an id of its own")
     data.groups  # noqa: B018  # a share of images that there are none of is told now, not after long estimations
     return {index: seen[index] for index in mine}
+
+
+def _shows_objects(evidence: Evidence) -> bool:
+    """False where an image was searched for boxes and has none, and no pixel is marked: that is background, whatever its tags name."""
+    marks = evidence.marks
+    marked = marks is not None and bool(((marks > 0) & (marks != IGNORE)).any())
+    return evidence.boxes is None or len(evidence.boxes) > 0 or marked
+
+
+def _expect_objects(shown: Sequence[bool]) -> None:
+    """An image without an object is background. All images without one are a mistake, such as files without the kind that is wanted."""
+    if shown and not any(shown):
+        raise ValueError(
+            f"none of the {len(shown)} training images has a box, or a marked pixel: all would be background. "
+            "If the files hold something else, say what, such as data.evidence=masks; python -m weakseg.check data=... shows what there is"
+        )

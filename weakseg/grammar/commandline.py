@@ -20,7 +20,8 @@ MAY_CHANGE = "trainer.*, logger.*, predict.* and rounds.workers"  # of a run tha
 USAGE = """\
 usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
 
-  strategy=boxes_crf           a section's name: what is in the package, or my_module.MyClass; drops the recipe's keys there
+  strategy=boxes_crf           a section's name: what is in the package, or my_module.MyClass; drops the recipe's keys there,
+                               but the kind of evidence stays
   trainer.max_steps=2000       a key of a section (strategy, network, data, rounds, optimizer, predict, trainer, logger)
   data.scale=0.5,2             a list; null for none; seed=3 for the random seed
   resume=<run folder>          goes on with a run; trainer.*, logger.*, predict.* and rounds.workers may change
