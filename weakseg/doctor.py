@@ -77,6 +77,8 @@ class Diagnosis:
     """of the images, those that are only measured on"""
     seconds: float = 0.0
     problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """what was chosen or left out, and is right"""
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     repairs: Counter[str] = field(default_factory=Counter)
     """how often something was changed or left out without an error, by what it is"""
@@ -99,6 +101,7 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
     if isinstance(data, Photos):
         found.problems += [_problem(error) for error in data.problems]
         found.repairs += data.repairs
+        found.remarks += data.remarks
     if isinstance(data, Folder) and data.unannotated:
         found.problems.append(_unannotated(data))
     start, ids = time.monotonic(), Counter[str]()
@@ -128,7 +131,9 @@ def _add(found: Diagnosis, finding: Finding, held_out: bool) -> None:
 
 
 def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
-    """Print the problems, the counts of each class, what was changed on reading, what can be measured, and a line that sums up."""
+    """Print what was chosen, the problems, the counts of classes, what was changed on reading, what can be measured, and a sum."""
+    for remark in found.remarks:
+        console.print(remark, markup=False, highlight=False, soft_wrap=True)
     for problem in found.problems[:most]:
         console.print(str(problem), style="red" if problem.level == "error" else "yellow", markup=False, highlight=False, soft_wrap=True)
     if len(found.problems) > most:

@@ -1,16 +1,20 @@
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.data.layouts import HEIGHT, WIDTH, indexed, outlined, photo, square, text, voc_xml
 from weakseg.data.folder import Folder
 from weakseg.data.formats.base import FormatError
+from weakseg.data.formats.images import PHOTOS
 from weakseg.data.listing import share_of
+from weakseg.doctor import diagnose
 
 NAMES = [f"{number}.jpg" for number in range(5)]
 BOX = [[2.0, 1.0, 8.0, 7.0]]
@@ -275,3 +279,210 @@ def test_long_sides_shrink_on_reading(root: Path) -> None:
     evidence, _ = Folder(root, "voc_xml", long_side=6, val_share=0).sample(0)
     assert evidence.image.shape == (3, 5, 6)
     assert np.allclose(evidence.boxes, [[1, 0.5, 4, 3.5]])
+
+
+def ids(data: Folder, indices: Any) -> list[str]:
+    return [data.entries[index].id for index in indices]
+
+
+def ultralytics(root: Path, yaml: str) -> Path:
+    """Images 0 to 3 in images/train, 4 and 5 in images/val, 6 in images/test, with a dog in each."""
+    for number, part in enumerate(["train"] * 4 + ["val"] * 2 + ["test"]):
+        photo(root / "images" / part / f"{number}.jpg", number)
+        text(root / "labels" / part / f"{number}.txt", f"1 {5 / 12} 0.4 0.5 0.6\n")
+    text(root / "data.yaml", yaml)
+    return root
+
+
+TRAINED, MEASURED = [f"train/{number}.jpg" for number in range(4)], ["val/4.jpg", "val/5.jpg"]
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        "names: [cat, dog]",
+        "path: ../datasets/pets\ntrain: images/train\nval: images/val\ntest: images/test\nnames: {0: cat, 1: dog}",
+        "train: ./images/train/\nval: [images/val]\nnames: [cat, dog]",
+        "train: train.txt\nval: lists/val.txt\nnames: [cat, dog]",
+        "train: no.txt\nval: ../../etc/passwd.txt\nnames: [cat, dog]",
+        "train: 5\nval: {a: b}\nnames: [cat, dog]",
+    ],
+)
+def test_the_split_of_a_yolo_set_is_its_own(tmp_path: Path, yaml: str) -> None:
+    root = ultralytics(tmp_path, yaml)
+    text(root / "train.txt", "".join(f"./images/train/{number}.jpg\n" for number in range(4)))
+    text(root / "lists" / "val.txt", "/data/pets/images/val/4.jpg\n/data/pets/images/val/5.jpg\n")
+    data = Folder(root, "yolo")
+    assert (ids(data, data.training), ids(data, data.validation)) == (TRAINED, MEASURED)
+    assert data.sample(0)[0].boxes.shape == (1, 4)
+    assert data.problems == []
+    assert len(data.remarks) == 1
+    assert "4 images to train on, 2 to measure on" in data.remarks[0]
+
+
+def test_the_layout_of_roboflow(tmp_path: Path) -> None:
+    for number, part in enumerate(["train"] * 3 + ["valid"] + ["test"]):
+        photo(tmp_path / part / "images" / f"{number}.jpg", number)
+        text(tmp_path / part / "labels" / f"{number}.txt", f"0 {5 / 12} 0.4 0.5 0.6\n")
+    text(tmp_path / "README.roboflow.txt", "pets - v1\n")
+    text(tmp_path / "data.yaml", "train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnc: 1\nnames: ['yes']\n")
+    data = Folder(tmp_path, "yolo")
+    assert data.classes == ("background", "yes")
+    assert data.problems == []
+    assert (len(data.training), ids(data, data.validation)) == (3, ["valid/images/3.jpg"])
+
+
+@pytest.mark.parametrize("format", ["coco", "voc_xml"])
+def test_the_layout_of_roboflow_without_folders_of_images(format: Any, tmp_path: Path) -> None:
+    for part in ("train", "valid", "test"):
+        photo(tmp_path / part / f"{part}.jpg")
+        listed = [{"id": 0, "file_name": f"{part}.jpg"}]
+        top = {"images": listed, "annotations": [outlined(0, 1, 2, 1, 6, 6)], "categories": [{"id": 1, "name": "cat"}]}
+        text(tmp_path / part / "_annotations.coco.json", json.dumps(top))
+        text(tmp_path / part / f"{part}.xml", voc_xml("cat", (3, 2, 8, 7)))
+    data = Folder(tmp_path, format)
+    assert data.problems == []
+    assert (ids(data, data.training), ids(data, data.validation)) == (["train/train.jpg"], ["valid/valid.jpg"])
+
+
+def test_words_for_held_out_images_win_over_the_split_of_the_set(tmp_path: Path) -> None:
+    root = ultralytics(tmp_path, "names: [cat, dog]")
+    text(root / "mine.txt", "train/0.jpg\ntest/6.jpg\n")
+    for words, held_out in (({"val": "mine.txt"}, ["train/0.jpg", "test/6.jpg"]), ({"val_share": 0}, []), ({"train": "mine.txt"}, [])):
+        data = Folder(root, "yolo", **words)
+        assert ids(data, data.validation) == held_out
+        assert data.remarks == []
+    assert len(Folder(root, "yolo", val_share=0.5).validation) == 4
+
+
+def test_a_set_without_images_to_measure_on_holds_out_some_of_those_to_train_on(tmp_path: Path) -> None:
+    root = ultralytics(tmp_path, "names: [cat, dog]")
+    shutil.rmtree(root / "images" / "val")
+    shutil.rmtree(root / "labels" / "val")
+    data = Folder(root, "yolo")
+    assert (len(data.training), len(data.validation)) == (3, 1)
+    assert set(ids(data, range(4))) == set(TRAINED)
+    assert "3 images to train on, 1 to measure on, 1 of its test part left out" in data.remarks[0]
+
+
+def test_a_folder_called_train_after_what_it_shows_is_no_split(tmp_path: Path) -> None:
+    for number, kind in enumerate(["bus", "train", "train", "test"]):
+        photo(tmp_path / "images" / kind / f"{number}.jpg", number)
+        text(tmp_path / "annotations" / kind / f"{number}.xml", voc_xml(kind, (3, 2, 8, 7)))
+    data = Folder(tmp_path, "voc_xml")
+    assert len(data) == 4
+    assert data.remarks == []
+
+
+def test_the_same_images_for_both_parts_are_no_split(tmp_path: Path) -> None:
+    for number in range(5):
+        photo(tmp_path / "images" / f"{number}.jpg", number)
+        text(tmp_path / "labels" / f"{number}.txt", f"1 {5 / 12} 0.4 0.5 0.6\n")
+    text(tmp_path / "data.yaml", "train: images\nval: images\nnames: [cat, dog]")
+    data = Folder(tmp_path, "yolo")
+    assert (len(data.training), len(data.validation), data.remarks) == (4, 1, [])
+
+
+def test_a_split_is_said_when_a_run_begins_and_by_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = Folder(ultralytics(tmp_path, "names: [cat, dog]"), "yolo")
+    data.setup("fit")
+    assert "own split is used" in capsys.readouterr().err
+    data.setup("validate")
+    assert capsys.readouterr().err == ""
+    assert diagnose(data).remarks == data.remarks
+
+
+@pytest.mark.parametrize("format", ["labelme", "voc_xml", "yolo"])
+def test_annotations_beside_the_images(root: Path, format: str) -> None:
+    options = write(root, format)
+    for path in [*(root / "annotations").iterdir()]:
+        path.rename(root / "images" / path.name)
+    (root / "annotations").rmdir()
+    assert len(Folder(root, format, val_share=0, **options)) == 5
+    for path in [*(root / "images").iterdir()]:
+        path.rename(root / path.name)
+    (root / "images").rmdir()
+    assert len(Folder(root, format, val_share=0, **options)) == 5
+
+
+@pytest.mark.parametrize("format", ["coco", "cvat", "label_studio", "csv", "datumaro"])
+def test_one_file_beside_the_folder_of_images(root: Path, format: str) -> None:
+    write(root, format)
+    (file,) = (root / "annotations").iterdir()
+    file.rename(root / f"export{file.suffix}")
+    assert len(Folder(root, format, val_share=0)) == 5
+
+
+def test_images_of_newer_kinds_are_there(root: Path) -> None:
+    write(root, "voc_xml")
+    for name in NAMES:
+        (root / "images" / name).unlink()
+    for number, suffix in enumerate([".jp2", ".j2k", ".webp", ".tif", ".avif" if "AVIF" in PHOTOS else ".png"]):
+        photo(root / "images" / f"{number}{suffix}", number)
+    data = Folder(root, "voc_xml", val_share=0)
+    assert [data.sample(index)[0].image.shape for index in range(5)] == [(3, HEIGHT, WIDTH)] * 5
+
+
+NOTHING = "<annotation/>"
+WHY = {
+    "no file": ({}, "there should be .xml files in .*annotations for format=voc_xml, but there are none at all; is it another format"),
+    "another format": ({"a.txt": "", "b.txt": ""}, "there should be .xml files in .*, but there are 2 .txt; is it another format"),
+    "names of none": ({"x.xml": voc_xml("dog", (3, 2, 8, 7))}, "x.xml: the image should be called x, like the file, but it is missing"),
+    "no object": ({"0.xml": NOTHING, "1.xml": NOTHING}, r"no object of any class is in .*annotations \(2 files\): name the classes"),
+    "damaged": ({"0.xml": "<annotation>"}, "0.xml: the file should be XML, but it is not"),
+    "damaged and empty": ({"0.xml": "<annotation>", "1.xml": NOTHING}, "0.xml: the file should be XML, but it is not"),
+    "wrong objects": ({"0.xml": voc_xml("", (8, 2, 3, 7))}, "0.xml, image '0', object 1: the field 'name' should be text"),
+}
+
+
+@pytest.mark.parametrize(("files", "message"), WHY.values(), ids=WHY)
+def test_why_there_is_no_class_has_a_reason_of_its_own(root: Path, files: dict[str, str], message: str) -> None:
+    (root / "annotations").mkdir()
+    for name, content in files.items():
+        text(root / "annotations" / name, content)
+    with pytest.raises(ValueError, match=message) as caught:
+        Folder(root, "voc_xml")
+    assert "\n" not in str(caught.value)
+    assert "254" not in str(caught.value)
+
+
+def test_why_there_is_no_class_where_no_image_is_read_or_annotated(root: Path) -> None:
+    for name in NAMES:
+        (root / "images" / name).rename(root / "images" / f"{name}.heic")
+    (root / "annotations").mkdir()
+    with pytest.raises(ValueError, match=r"there should be images in .*images, but there are none of a kind that is read"):
+        Folder(root, "voc_xml")
+    photo(root / "images" / "0.jpg")
+    text(root / "annotations" / "a.json", json.dumps([{"data": {"image": "0.jpg"}, "annotations": []}]))
+    with pytest.raises(ValueError, match=r"no image is annotated: .*1 images are left out: 1 not annotated"):
+        Folder(root, "label_studio")
+
+
+def test_a_label_map_for_masks_of_values(root: Path) -> None:
+    text(root / "labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\nignored:9,9,9::\ncat:1,1,1::\na:b:7,7,7::\n")
+    (root / "SegmentationClass").mkdir()
+    for number in range(5):
+        values = np.where(square(1) == 1, number % 4, 0).astype(np.uint8)
+        Image.fromarray(values).save(root / "SegmentationClass" / f"{number}.png")
+    data = Folder(root, "mask_png", val_share=0)
+    assert data.classes == ("background", "cat", "a:b")
+    truths = [sorted(data.sample(index)[1].unique().tolist()) for index in range(4)]
+    assert truths == [[0], [0, 255], [0, 1], [0, 2]]
+    assert [sorted(data.sample(index)[0].marks.unique().tolist()) for index in range(4)] == truths
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("cat", "object 1: a line should be name:red,green,blue:parts:actions, but it is 'cat'"),
+        ("cat:1,2::", "red,green,blue should be 3 finite numbers"),
+        ("cat:1,2,256::", "red,green,blue should be numbers from 0 to 255, but it is '1,2,256'"),
+        ("cat:1,2,3::\ndog:1,2,3::", r"object 2: the colour should be of one class, but it is \(1, 2, 3\), which another one has too"),
+        ("# nothing", "the file should be a list of 1 to 255 classes"),
+    ],
+)
+def test_a_label_map_that_is_wrong(root: Path, content: str, message: str) -> None:
+    write(root, "mask_png")
+    text(root / "labelmap.txt", content)
+    with pytest.raises(FormatError, match=f"labelmap.txt.*{message}"):
+        Folder(root, "mask_png")

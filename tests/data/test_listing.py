@@ -1,10 +1,13 @@
+import unicodedata
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.data.layouts import photo, text
 from weakseg.data.formats.base import FormatError, Place
-from weakseg.data.listing import Pictures, positions, read_names
+from weakseg.data.formats.images import PHOTOS
+from weakseg.data.listing import PICTURES, Pictures, positions, read_names
 
 HERE = Place("notes.json")
 
@@ -27,6 +30,48 @@ def test_images_by_path_and_by_bare_name(tmp_path: Path) -> None:
     for name in ("../a.png", "/a.png"):
         with pytest.raises(FormatError, match="inside of the folder"):
             pictures.find(name, HERE)
+
+
+def test_uploads_of_label_studio_are_the_files_as_they_were(tmp_path: Path) -> None:
+    for name in ("cat.jpg", "my dog (2).jpg", "0a1b2c3d-bird.jpg", "x/cow.jpg", "y/cow.jpg"):
+        photo(tmp_path / name)
+    pictures = Pictures(tmp_path)
+    assert pictures.find("00000000-cat.jpg", HERE) == "cat.jpg"
+    assert pictures.find("8d3bf1a2-my_dog_2.jpg", HERE) == "my dog (2).jpg"
+    assert pictures.find("0a1b2c3d-bird.jpg", HERE) == "0a1b2c3d-bird.jpg"
+    with pytest.raises(FormatError, match="which 2 have"):
+        pictures.find("00000000-cow.jpg", HERE)
+    for name in ("00000000cat.jpg", "0000000g-cat.jpg", "my_dog_2.jpg", "0-cat.jpg"):
+        with pytest.raises(FormatError, match="missing"):
+            pictures.find(name, HERE)
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in ("train/a.jpg", "val/a.jpg", "val/b.jpg"):
+        photo(tmp_path / name)
+    pictures = Pictures(tmp_path)
+    assert pictures.find("data/val/a.jpg", HERE) == "val/a.jpg"
+    assert pictures.find("a.jpg", HERE, "train") == "train/a.jpg"
+    assert pictures.find("b", HERE) == "val/b.jpg"
+    with pytest.raises(FormatError, match="which 2 have"):
+        pictures.find("a.jpg", HERE)
+
+
+def test_accents_are_the_same_however_a_computer_writes_them(tmp_path: Path) -> None:
+    photo(tmp_path / unicodedata.normalize("NFD", "käse.jpg"))
+    assert Pictures(tmp_path).find("käse.jpg", HERE) == unicodedata.normalize("NFD", "käse.jpg")
+
+
+def test_an_image_of_a_kind_that_is_not_read_is_not_called_missing(tmp_path: Path) -> None:
+    text(tmp_path / "a.heic", "")
+    with pytest.raises(FormatError, match=r"it is a file of a kind that is not read \(.heic\); save it as PNG or JPEG"):
+        Pictures(tmp_path).find("a.heic", HERE)
+
+
+def test_every_suffix_of_the_kinds_of_image_that_are_read_is_known() -> None:
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in PHOTOS}
+    assert suffixes <= PICTURES
+    assert PICTURES - suffixes <= {".avif", ".avifs"}  # which old versions of Pillow do not read
 
 
 def test_lists(tmp_path: Path) -> None:

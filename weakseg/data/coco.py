@@ -11,7 +11,7 @@ from weakseg.data.formats.base import noting
 from weakseg.data.formats.coco import read
 from weakseg.data.listing import Pictures
 from weakseg.data.naming import BACKGROUND, Naming, with_background
-from weakseg.data.photos import KINDS_OF, Entry, Photos, held
+from weakseg.data.photos import KINDS_OF, TOLD, Entry, Photos, held
 
 # COCO's names of the classes that VOC has too
 VOC_RENAMES: dict[str, str | None] = {
@@ -55,6 +55,9 @@ class Coco(Photos):
         self.found: dict[str, None] = {}
         parts = [[] if name is None else self._entries(name) for name in (train, val)]
         names = [name for name in self.found if name != BACKGROUND] if classes is None else classes
+        if not names:
+            told = "; ".join(map(str, self.problems[:TOLD])) or "no object of any class is in the files: name them with data.classes"
+            raise ValueError(told)
         self.take(Naming(with_background(names), self.others, self.renames), *parts)
 
     def _entries(self, name: str) -> list[Entry]:
@@ -63,13 +66,18 @@ class Coco(Photos):
             raise ValueError(f"there should be a file {file}, but there is none")
         pictures, wanted = Pictures(self.root / name), {*KINDS_OF["masks"], *KINDS_OF[self.evidence or "masks"]}
         entries: list[Entry] = []
-        annotations = []
+        annotations, absent = [], 0
         with noting(self.problems):
             annotations = read(file, self.problems)
         for annotation in annotations:
             self.found |= {new: None for shape in annotation.shapes if (new := self.renames.get(shape.name, shape.name)) is not None}
+            if annotation.absent is not None:
+                absent += 1
+                continue
             with noting(self.problems):
                 image = pictures.find(annotation.image, annotation.place)
                 annotation = annotation._replace(shapes=[shape for shape in annotation.shapes if shape.kind in wanted])
                 entries.append(Entry(f"{name}/{image}", pictures.names[image], partial(held, annotation)))
+        if absent:
+            self.remarks.append(f"{file}: {absent} images are left out, since nobody has annotated them")
         return entries

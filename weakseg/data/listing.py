@@ -3,43 +3,169 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from weakseg.data.formats.base import FormatError, Place
+from weakseg.data.formats.base import PARTS, FormatError, Part, Place
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.names import nearest
 
-PICTURES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm"])
+# every suffix of the kinds of image that `formats.images` reads
+PICTURES = frozenset(
+    [
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
+        *(".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    ]
+)
+UPLOADED = re.compile(r"[0-9a-f]{8}-")  # what Label Studio puts before the name of a file that comes through the browser
 
 
 class Pictures:
-    """The images of a folder and those below it, found by the names that annotation files give them."""
+    """The images of a folder and those below it, found by the names that annotation files give them.
 
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise ValueError(f"there should be a folder of images at {folder}, but there is none")
+    Arguments:
+        folder: what the names of the images begin from.
+        below: folders in it, if images in others are not meant.
+    """
+
+    def __init__(self, folder: Path, below: Sequence[Path] = ()) -> None:
+        for place in below or [folder]:
+            if not place.is_dir():
+                raise ValueError(f"there should be a folder of images at {place}, but there is none")
         self.folder = folder
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-        self.names = {path.relative_to(folder).as_posix(): path for path in files}
-        self._bare: dict[str, list[str]] = defaultdict(list)
-        for name in self.names:
-            self._bare[name.rpartition("/")[2]].append(name)
+        files = sorted(path for place in below or [folder] for path in place.rglob("*") if path.is_file())
+        self.names = {path.relative_to(folder).as_posix(): path for path in files if path.suffix.lower() in PICTURES}
+        self._unread = {path.name: path.suffix for path in files if path.suffix.lower() not in PICTURES}
+        self._bare = _by(self.names, _last)
+        self._stems = _by(self.names, lambda name: _composed(_last(name)).rpartition(".")[0])
+        self._composed = _by(self.names, lambda name: _composed(_last(name)))
+        self._uploaded = _by(self.names, lambda name: _as_uploaded(_last(name)))
+        self._uploaded_stems = _by(self.names, lambda name: _as_uploaded(_last(name)).rpartition(".")[0])
 
-    def find(self, name: str, place: Place) -> str:
-        """The image that a file means: of this path in the folder, or of this bare name if only one is called so."""
+    def find(self, name: str, place: Place, part: Part | None = None) -> str:
+        """The image that a file means: of this path in the folder, or of this bare name if only one image, or one of the part, has it.
+
+        Names that Label Studio gave to files which came through the browser, such as `00000000-cat.jpg`, mean the files as they were.
+        """
         inside(self.folder, name)
         if name in self.names:
             return name
-        bare = name.replace("\\", "/").rpartition("/")[2]
-        if len(same := self._bare.get(bare, [])) == 1:
+        same = self._called(_last(name))
+        if len(same) > 1:
+            same = _nearest_path(same, name, part)
+        if len(same) == 1:
             return same[0]
         if same:
-            raise FormatError(place, "the image", "one of a name that only one image has", f"{bare}, which {len(same)} have")
+            raise FormatError(place, "the image", "one of a name that only one image has", f"{_last(name)}, which {len(same)} have")
+        raise FormatError(place, "the image", f"in {self.folder}", self._missing(_last(name)))
+
+    def matching(self, path: str) -> list[str]:
+        """The images that a line of a list means, which may begin elsewhere: that of this path or name, or all of a folder."""
+        parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        ends = ["/".join(parts[start:]) for start in range(len(parts))]
+        for end in ends:
+            if end in self.names:
+                return [end]
+        same = self._called(parts[-1]) if parts else []
+        if len(same) > 1:
+            same = _nearest_path(same, path, None)
+        if same:
+            return same if len(same) == 1 else []
+        if ends and not self._is_picture(ends[-1]):
+            return next((found for end in ends if (found := self._within(end))), [])
+        return []
+
+    def _called(self, bare: str) -> list[str]:
+        """The images of this bare name, with or without its suffix, whatever folder they are in and however accents are written."""
+        same = self._bare.get(bare) or self._composed.get(_composed(bare))
+        if same is None and not self._is_picture(bare):
+            same = self._stems.get(_composed(bare))
+        return self.uploaded(bare) if same is None else same
+
+    def uploaded(self, name: str) -> list[str]:
+        """The images that Label Studio calls so, with or without their suffix: eight digits and a dash before what they were called."""
+        bare = _last(name)
+        if not UPLOADED.match(bare):
+            return []
+        own = _composed(UPLOADED.sub("", bare, count=1))
+        return self._uploaded.get(own) or self._uploaded_stems.get(own) or []
+
+    def _within(self, folder: str) -> list[str]:
+        if folder == self.folder.name:
+            return list(self.names)
+        return [name for name in self.names if f"/{folder}/" in f"/{name}"]
+
+    def _is_picture(self, name: str) -> bool:
+        return Path(name).suffix.lower() in PICTURES
+
+    def _missing(self, bare: str) -> str:
+        if bare in self._unread:
+            return f"a file of a kind that is not read ({self._unread[bare]}); save it as PNG or JPEG"
         near = nearest(bare[:100], list(self._bare)) if self._bare and len(self._bare) < 100_000 else ""
         hint = f"; {near}" if near.startswith("did you") else ""
-        raise FormatError(place, "the image", f"in {self.folder}", f"missing{hint}")
+        return f"missing{hint}"
+
+
+def _by(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    table: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        table[key(name)].append(name)
+    return dict(table)
+
+
+def _last(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def _composed(bare: str) -> str:
+    return unicodedata.normalize("NFC", bare)
+
+
+def _as_uploaded(bare: str) -> str:
+    """A file name as Label Studio keeps it: without spaces, nothing but letters, digits, dots and -_."""
+    return re.sub(r"[^-\w.]", "", _composed(bare).strip().replace(" ", "_"))
+
+
+def _nearest_path(same: list[str], name: str, part: Part | None) -> list[str]:
+    """Of images of one bare name, those whose folders end as those of the name do; or else those of a part of the data set."""
+    wanted = name.replace("\\", "/").split("/")
+    shared = [_shared_end(known.split("/"), wanted) for known in same]
+    if shared.count(max(shared)) < len(same):
+        return [known for known, length in zip(same, shared, strict=True) if length == max(shared)]
+    return [known for known in same if part is not None and part_of_path(known) == part] or same
+
+
+def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
+    length = 0
+    while length < min(len(one), len(other)) and one[-1 - length] == other[-1 - length]:
+        length += 1
+    return length
+
+
+def part_of_path(name: str) -> Part | None:
+    """Which part of a data set the folders of an image say that it belongs to.
+
+    >>> part_of_path("val/a.jpg"), part_of_path("train2017/b/a.jpg"), part_of_path("obj_train_data/a.jpg"), part_of_path("trains/a.jpg")
+    ('val', 'train', 'train', None)
+    """
+    found = [_part(re.fullmatch(r"(?:obj_)?([a-z]+?)(?:_data|\d*)", folder.lower())) for folder in name.split("/")[:-1]]
+    return next((part for part in reversed(found) if part), None)
+
+
+def part_of_stem(stem: str) -> Part | None:
+    """Which part the name of an annotation file says that it is about.
+
+    >>> part_of_stem("instances_train2017"), part_of_stem("val"), part_of_stem("default"), part_of_stem("retrain")
+    ('train', 'val', None, None)
+    """
+    return _part(re.fullmatch(r"(?:.*[^a-z])?([a-z]+)\d*", stem.lower()))
+
+
+def _part(match: re.Match[str] | None) -> Part | None:
+    return PARTS.get(match[1]) if match else None
 
 
 def read_names(path: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from weakseg.data.base import WeakData
 from weakseg.data.derive import large_of, tags_of
 from weakseg.data.formats.base import Annotation, FormatError, Kind, Place, noting
 from weakseg.data.formats.evidence import RIM, check_shape, to_evidence
-from weakseg.data.formats.images import Window, changes, read_image, read_mask
+from weakseg.data.formats.images import Colour, Window, changes, read_image, read_mask
 from weakseg.data.loader import shuffled
 from weakseg.data.naming import Naming, Others, check_others
 from weakseg.data.repairs import count_lost, count_shapes
@@ -121,6 +122,10 @@ class Photos(WeakData):
         """what was wrong when the files were listed"""
         self.repairs: Counter[str] = Counter()
         """how often something was left out or changed when the files were listed, by what it is, such as "skipped tasks": for the check"""
+        self.remarks: list[str] = []
+        """what was chosen or left out when they were, and is right; the check and the beginning of a run show it"""
+        self.colours: Mapping[Colour, int] | None = None
+        """which values the colours of masks are, for masks in colours"""
         self.entries: list[Entry] = []
         self.evidence: Asked | None = None
         self.mask_names: Sequence[str | None] = ()
@@ -169,6 +174,8 @@ class Photos(WeakData):
         if problems := self._serious(self.problems):
             first = "\n".join(f"  {problem}" for problem in problems[:TOLD])
             raise ValueError(f"{len(problems)} problems in the files; python -m weakseg.check data=... shows all of them\n{first}")
+        if stage == "fit" and (self.trainer is None or self.trainer.is_global_zero):
+            print("\n".join(self.remarks), end="\n" * bool(self.remarks), file=sys.stderr)
 
     def _serious(self, problems: list[FormatError]) -> list[FormatError]:
         return [problem for problem in problems if self.wrong != "skip" or problem.place.number is None]
@@ -248,7 +255,7 @@ class Photos(WeakData):
 
     def _truth(self, entry: Entry, annotation: Annotation | None, image: Tensor) -> Tensor | None:
         if entry.mask is not None:
-            values, place = read_mask(entry.mask), Place(str(entry.mask), entry.id)
+            values, place = read_mask(entry.mask, self.colours), Place(str(entry.mask), entry.id)
             if values.shape != image.shape[-2:]:
                 expected = f"that of the image, {image.shape[-1]} by {image.shape[-2]}"
                 raise FormatError(place, "the size of the mask", expected, f"{values.shape[1]} by {values.shape[0]}")

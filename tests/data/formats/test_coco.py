@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.data.formats.writing import assert_same, coco, coco_object, save
-from weakseg.data.formats.base import FormatError, Place, Shape, box, mask, point, polygon
-from weakseg.data.formats.coco import read
+from weakseg.data.formats.base import Annotation, FormatError, Place, Shape, box, mask, point, polygon
+from weakseg.data.formats.coco import joined, read
 from weakseg.data.formats.runs import pack, to_coco_string
 
 HERE = Place("drawn")
@@ -177,13 +177,36 @@ def test_a_file_of_something_else(top: object, tmp_path: Path) -> None:
         read(save(tmp_path, "a.json", top if not isinstance(top, str) else f'"{top}"'))
 
 
-def test_annotations_have_ids_of_their_own_or_none(tmp_path: Path) -> None:
+def test_ids_of_annotations_may_repeat_or_be_missing(tmp_path: Path) -> None:
     objects = [coco_object(number, bbox=[1, 1, 2, 2]) | {"id": id} for number, id in enumerate((7, 8, 7), 1)]
-    problems: list[FormatError] = []
-    assert len(read(save(tmp_path, "a.json", coco(objects)), problems)[0].shapes) == 2
-    assert [str(problem).partition("object ")[2] for problem in problems] == [
-        "3: the id of an annotation should be its own, but it is 7, which another annotation has too"
-    ]
+    assert len(read(save(tmp_path, "a.json", coco(objects)))[0].shapes) == 3
     for entry in objects:
         del entry["id"]
     assert len(read(save(tmp_path, "a.json", coco(objects)))[0].shapes) == 3
+
+
+def test_captions_and_panoptic_segments_are_passed_over(tmp_path: Path) -> None:
+    top = coco([{"id": 1, "image_id": 7, "caption": "a dog"}, {"image_id": 7, "segments_info": [], "file_name": "a.png"}])
+    assert [(image.shapes, image.absent) for image in read(save(tmp_path, "a.json", top))] == [([], "not annotated")]
+    del top["categories"]  # as in the captions of COCO
+    assert read(save(tmp_path, "a.json", top))[0].absent == "not annotated"
+    del top["annotations"]  # as in its lists of images
+    assert read(save(tmp_path, "a.json", top))[0].absent == "not annotated"
+
+
+def test_an_image_that_nobody_annotated_is_not_one_without_objects(tmp_path: Path) -> None:
+    assert read(save(tmp_path, "a.json", coco([])))[0].absent is None
+    assert read(save(tmp_path, "a.json", coco([], width=None, height=None)))[0].absent == "not annotated"  # as Label Studio has it
+    drawn = coco([coco_object(1, bbox=[1, 1, 2, 2])], width=None, height=None)
+    assert read(save(tmp_path, "a.json", drawn))[0].absent is None
+
+
+def test_two_files_about_an_image_are_joined_unless_they_contradict_each_other(tmp_path: Path) -> None:
+    def image(*objects: dict[str, object]) -> Annotation:
+        return read(save(tmp_path, "a.json", coco([coco_object(number, **one) for number, one in enumerate(objects)])))[0]
+
+    instances = image({"bbox": [1, 1, 2, 2], "segmentation": [[1, 1, 3, 1, 3, 3]]}, {"bbox": [5, 5, 2, 2]})
+    both = joined(instances, image({"bbox": [1.0, 1, 2, 2.001], "keypoints": [2, 2, 2]}))
+    assert [shape.kind for shape in both.shapes] == ["box", "polygon", "box", "point"]
+    assert joined(instances, image({"bbox": [1, 1, 2, 3]})) is None
+    assert joined(instances, image({"bbox": [1, 1, 2, 3], "category_id": 10})) is not None

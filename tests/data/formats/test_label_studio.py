@@ -58,6 +58,7 @@ def test_the_documented_form(tmp_path: Path) -> None:
     first, second = read(save(tmp_path, "project.json", EXAMPLE))
     assert (first.image, first.size) == ("8d3bf1a2-plane.jpg", (600, 403))
     assert (second.image, second.size, second.shapes) == ("b c.png", None, [])
+    assert (first.absent, second.absent) == (None, "not annotated")
     assert_same(first.shapes, [box("Airplane", HERE, 302.4, 49.569, 417.6, 154.752)])
 
 
@@ -66,6 +67,13 @@ def test_the_truth_of_several_people_counts(tmp_path: Path) -> None:
     people = [{"result": [{"type": "choices", "value": {"choices": [name]}}], "ground_truth": name == "cat"} for name in ("dog", "cat")]
     shapes = read(save(tmp_path, "a.json", [{**task, "annotations": people}]))[0].shapes
     assert_same(shapes, [Shape("cat", "tag", HERE)])
+
+
+def test_a_skipped_task_is_not_an_image_searched_in_vain(tmp_path: Path) -> None:
+    task = label_studio()[0]
+    skipped, found_nothing = {"result": [], "was_cancelled": True}, {"result": [], "was_cancelled": False}
+    tasks = [{**task, "annotations": people} for people in ([skipped, skipped], [], [skipped, found_nothing])]
+    assert [one.absent for one in read(save(tmp_path, "a.json", tasks))] == ["skipped", "not annotated", None]
 
 
 def test_a_box_is_turned_around_its_first_corner(tmp_path: Path) -> None:

@@ -1,13 +1,25 @@
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.formats.writing import assert_same, labelme, save
-from weakseg.data.formats.base import FormatError, Place, box, line, point, polygon
+from weakseg.data.formats.base import FormatError, Place, box, line, mask, point, polygon
 from weakseg.data.formats.labelme import read
+from weakseg.data.formats.runs import pack
 
 HERE = Place("drawn")
+
+
+def png(values: object, size: tuple[int, int] | None = None) -> str:
+    """A grey picture as base64, as LabelMe keeps masks."""
+    image = Image.new("L", size) if size else Image.fromarray(np.array(values, np.uint8))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def test_every_form(tmp_path: Path) -> None:
@@ -18,6 +30,8 @@ def test_every_form(tmp_path: Path) -> None:
         {"shape_type": "linestrip", "points": [[1, 2], [3, 4], [5, 0.5]]},
         {"shape_type": "line", "points": [[1, 2], [3, 4]]},
         {"shape_type": "point", "points": [[7, 8]]},
+        {"shape_type": "oriented_rectangle", "points": [[20, 0], [40, 20], [20, 40], [0, 20]]},
+        {"shape_type": "mask", "points": [[3, 4], [5, 5]], "mask": png([[1, 0, 1], [0, 255, 0]])},
     ]
     annotation = read(save(tmp_path, "a.json", labelme(*shapes)))
     assert (annotation.image, annotation.size) == ("a.jpg", (100, 120))
@@ -29,6 +43,8 @@ def test_every_form(tmp_path: Path) -> None:
         line("dog", HERE, bends),
         line("dog", HERE, bends[:2]),
         point("dog", HERE, np.array([[7, 8]])),
+        box("dog", HERE, 0, 0, 40, 40),
+        mask("dog", HERE, pack(np.array([[1, 0, 1], [0, 1, 0]], bool), 3, 4)),
     ]
     assert_same(annotation.shapes, expected)
 
@@ -73,6 +89,15 @@ def test_old_files_without_a_form_hold_polygons(tmp_path: Path) -> None:
         ({"shape_type": "polygon", "points": []}, "a polygon should be made of 3 points or more, but it is one of 0"),
         ({"shape_type": "line", "points": [[1, 2]]}, "a line should be made of 2 points or more"),
         ({"shape_type": "point", "points": [], "label": "x"}, "a point should be a pair of numbers or more"),
+        ({"shape_type": "mask", "points": [[1, 2], [3, 4]]}, "the field 'mask' should be a PNG as base64, but it is None"),
+        ({"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": "Zm9v"}, "the field 'mask' should be a PNG as base64, but it is not"),
+        ({"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": "\0"}, "the field 'mask' should be a PNG as base64, but it is not"),
+        (
+            {"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": png([[1]])},
+            "a mask should be as large as from its first to its last point, 3 by 3, but it is 1 by 1",
+        ),
+        ({"shape_type": "mask", "points": [[3, 2], [1, 4]], "mask": png([[1]])}, "a mask should be at least one pixel wide"),
+        ({"shape_type": "mask", "points": [[0, 0], [9e5, 9e5]], "mask": png([[1]])}, "a mask should be .* of at most 89000000 pixels"),
         ({"points": [[1, 2]], "label": 5}, "the field 'label' should be text, but it is 5"),
         ({"shape_type": "point"}, "the field 'points' should be a list, but it is missing"),
     ],

@@ -73,7 +73,7 @@ def test_text(tmp_path: Path) -> None:
         read_text(path)
 
 
-@pytest.mark.parametrize("text", ["[1", "", "[" * 200_000, "[" + "9" * 5000 + "]"])
+@pytest.mark.parametrize("text", ["[1", "", "[" * 200_000, "[" + "9" * 5000 + "]", r'{"a": ["\ud800"]}'])
 def test_json_that_is_none(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(text)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.data.formats.writing import CLASSES, assert_same, save
-from weakseg.data.formats.base import FormatError, Place, box, polygon
-from weakseg.data.formats.yolo import read, read_names
+from weakseg.data.formats.base import FormatError, Place, box, point, polygon
+from weakseg.data.formats.yolo import read, read_header, read_names
 
 HERE = Place("drawn")
 SIZE = (640, 480)
@@ -69,6 +69,35 @@ def test_names(tmp_path: Path) -> None:
     assert read_names(save(tmp_path, "classes.txt", "cat\ntraffic light\n\n")) == ["cat", "traffic light"]
     assert read_names(save(tmp_path, "data.yaml", "path: x\nnames:\n  0: cat\n  1: dog\nnc: 2\n")) == ["cat", "dog"]
     assert read_names(save(tmp_path, "data.yaml", "names: [cat, dog]")) == ["cat", "dog"]
+    names = "names:\n  0: on\n  1: yes\n  2: 1\n  3: 007\n  4: 1e3\n  5: null\n  6: ünïcode\n  7: 'quoted'\n"
+    assert read_names(save(tmp_path, "data.yaml", names)) == ["on", "yes", "1", "007", "1e3", "null", "ünïcode", "quoted"]
     for text in ("names: {0: cat, 2: dog}", "names: []", "x", "names: [", "names: !!python/object/apply:os.getcwd []"):
         with pytest.raises(FormatError, match=r"data.yaml: (names|the file) should be"):
+            read_names(save(tmp_path, "data.yaml", text))
+
+
+def test_what_a_data_yaml_says_about_all_files(tmp_path: Path) -> None:
+    text = "train: ../train/images\nval: [a, b]\ntest:\nnames: [cat, dog]\nkpt_shape: [17, 3]\n"
+    header = read_header(save(tmp_path, "data.yaml", text))
+    assert header == (["cat", "dog"], {"train": ["../train/images"], "val": ["a", "b"]}, (17, 3))
+    for shape in ("[17]", "[17, 4]", "[0, 2]", "many", "[1.5, 2]"):
+        with pytest.raises(FormatError, match="kpt_shape should be"):
+            read_header(save(tmp_path, "data.yaml", f"names: [cat]\nkpt_shape: {shape}\n"))
+
+
+def test_poses_are_boxes_with_points_and_no_polygons(tmp_path: Path) -> None:
+    expected = [box("cat", HERE, 256, 180, 384, 300), point("cat", HERE, np.array([[320.0, 240]]))]
+    path = save(tmp_path, "a.txt", "1 0.5 0.5 0.2 0.25 0.5 0.5 2 0 0 0\n")
+    assert_same(read(path, CLASSES, "a.jpg", SIZE, key_points=(2, 3)).shapes, expected)
+    path = save(tmp_path, "a.txt", "1 0.5 0.5 0.2 0.25 0.5 0.5 0 0\n1 0.5 0.5 0.2 0.25 0 0 0 0\n")
+    assert_same(read(path, CLASSES, "a.jpg", SIZE, key_points=(2, 2)).shapes, [*expected, expected[0]])
+    with pytest.raises(FormatError, match=r"4 numbers for a box and 2 times 3 for key points, as kpt_shape .* a class and 8 numbers"):
+        read(path, CLASSES, "a.jpg", SIZE, key_points=(2, 3))
+
+
+def test_a_yaml_bomb_is_refused_unread(tmp_path: Path) -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdef", "bcdefg", strict=True)]
+    for text in ("\n".join([*lines, "names: *g"]), "names: &a [*a]", "names: " + "[" * 200_000, "names: " + "{a: " * 50 + "}" * 50):
+        with pytest.raises(FormatError, match=r"data.yaml: the file should be (YAML of lists|YAML without anchors .* one with 'a')"):
             read_names(save(tmp_path, "data.yaml", text))

@@ -15,11 +15,18 @@ from weakseg.data.formats.runs import Runs, complaint
 
 Kind = Literal["box", "polygon", "line", "point", "tag", "mask"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Part = Literal["train", "val", "test"]
+Absent = Literal["skipped", "not annotated"]
 Floats = NDArray[np.float64]
 T = TypeVar("T")
 
 FARTHEST = 1e6  # pixels from the corner of an image; beyond that no annotation is meant, and sums could overflow
 MOST_PIXELS = 89_000_000  # of one image or mask: where Pillow begins to warn of image bombs; 270 MB as colours
+PARTS: dict[str, Part] = {
+    **dict.fromkeys(["train", "training", "trn"], "train"),
+    **dict.fromkeys(["val", "valid", "validation", "dev"], "val"),
+    **dict.fromkeys(["test", "testing", "tst"], "test"),
+}
 WORDS: dict[type, str] = {str: "text", list: "a list", dict: "an object with named fields", int: "a whole number"}
 
 
@@ -80,6 +87,10 @@ class Annotation(NamedTuple):
     size: tuple[int, int] | None
     """width and height as the file has them; None if it does not say"""
     place: Place
+    part: Part | None = None
+    """which part of the data set's own split the image belongs to, where the file says so"""
+    absent: Absent | None = None
+    """why the file has no annotation of this image; None if somebody searched it, even in vain"""
 
 
 def box(name: str, place: Place, x1: float, y1: float, x2: float, y2: float, layer: int = 0) -> Shape:

@@ -1,7 +1,8 @@
 """COCO: one JSON file for many images, with boxes, polygons, masks as runs, and key points.
 
 Boxes are x, y, width and height from the upper left corner, in pixels and parts of pixels. A crowd (`iscrowd`) is read like an object: its
-pixels are of its class, and its box has some of them.
+pixels are of its class, and its box has some of them. Captions, and segments whose pixels are in files of their own (panoptic), are passed
+over. Ids of annotations are not used, so that they may repeat.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from weakseg.data.formats.base import (
     Annotation,
@@ -26,36 +29,74 @@ from weakseg.data.formats.base import (
     size_of,
     wholes,
 )
+from weakseg.data.formats.label_studio import image_name
 from weakseg.data.formats.opening import read_json
 from weakseg.data.formats.runs import Runs, from_coco_string
 
+PASSED_OVER = frozenset(["caption", "segments_info"])
+ADDRESSES = ("/data/upload/", "/data/local-files/")  # how names begin that Label Studio wrote
+
 
 def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotation]:
-    """Every image of the file, in its order; those without an object too."""
+    """Every image of the file, in its order; those without an object too, unless the file says that nobody has looked for any."""
     top, place = read_json(path), Place(str(path))
-    names = _categories(field(top, "categories", list, place), place, problems)
+    told = _told(top, place)
+    categories = [] if told is None else field(top, "categories", list, place)
+    names = _categories(categories, place, problems)
     images: dict[int | str, Annotation] = {}
     for entry in field(top, "images", list, place):
         with noting(problems):
             number = _id(entry, "id", place)
             if number in images:
                 raise FormatError(place, "the id of an image", "its own", f"{number}, which another image has too")
-            here = place._replace(image=field(entry, "file_name", str, place))
-            images[number] = Annotation(here.image or "", [], size_of(entry.get("width"), entry.get("height"), here), here)
-    ids = set[int | str]()
-    for count, entry in enumerate(field(top, "annotations", list, place), 1):
+            images[number] = _image(entry, place)
+    for count, entry in told or ():
         with noting(problems):
             image = _known(images, entry, "image_id", place._replace(number=count))
             here = image.place._replace(number=count)
-            if "id" in entry:  # some tools leave it out
-                own = _id(entry, "id", here)
-                if own in ids:
-                    raise FormatError(here, "the id of an annotation", "its own", f"{own}, which another annotation has too")
-                ids.add(own)
             # a file may hold a box and a broken polygon of one object: keep the box, name the polygon
             for shape in _shapes(_known(names, entry, "category_id", here), entry, here, problems):
                 image.shapes.append(shape)
-    return list(images.values())
+    if not categories:
+        return [image._replace(absent="not annotated") for image in images.values()]
+    return [image._replace(absent=None) if image.shapes else image for image in images.values()]
+
+
+def joined(one: Annotation, other: Annotation) -> Annotation | None:
+    """What two files say about one image, such as instances and key points, each object once.
+
+    None if they are two versions of the same: both have areas or boxes of a class, and not the same ones.
+    """
+    known = {_content(shape) for shape in one.shapes}
+    new = [shape for shape in other.shapes if _content(shape) not in known]
+    objects = {(shape.name, shape.kind) for shape in one.shapes if shape.kind in ("box", "polygon", "mask")}
+    if any((shape.name, shape.kind) in objects for shape in new):
+        return None
+    return one._replace(shapes=[*one.shapes, *new], size=one.size or other.size)
+
+
+def _content(shape: Shape) -> tuple[object, ...]:
+    """What a shape is, to the hundredth of a pixel, wherever it stands."""
+    runs = None if shape.runs is None else (shape.runs.counts.tobytes(), *shape.runs[1:])
+    return shape.name, shape.kind, tuple(np.round(part, 2).tobytes() for part in shape.parts), runs
+
+
+def _told(top: Any, place: Place) -> list[tuple[int, Any]] | None:
+    """The annotations that are read, with their places in the list; None if the file is about something else than classes of objects."""
+    if isinstance(top, dict) and "images" in top and "annotations" not in top:
+        return None
+    entries = field(top, "annotations", list, place)
+    told = [(count, entry) for count, entry in enumerate(entries, 1) if not (isinstance(entry, dict) and PASSED_OVER & entry.keys())]
+    return None if entries and not told else told
+
+
+def _image(entry: Any, place: Place) -> Annotation:
+    """An image without objects; where even its size is null, as Label Studio writes it, nobody has opened it."""
+    name = field(entry, "file_name", str, place)
+    here = place._replace(image=image_name(name) if name.startswith(ADDRESSES) else name)
+    size = size_of(entry.get("width"), entry.get("height"), here)
+    unopened = "width" in entry and entry["width"] is None and entry.get("height") is None
+    return Annotation(here.image or "", [], size, here, absent="not annotated" if unopened else None)
 
 
 def _categories(entries: list[Any], place: Place, problems: list[FormatError] | None) -> dict[int | str, str]:

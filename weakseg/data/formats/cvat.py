@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from weakseg.data.formats.base import (
+    PARTS,
     Annotation,
     Floats,
     FormatError,
@@ -55,7 +56,7 @@ def _image(element: Element, place: Place, problems: list[FormatError] | None) -
     for number, child in enumerate(element, 1):
         with noting(problems):
             shapes.append(_shape(child, place._replace(number=number)))
-    return Annotation(place.image or "", shapes, size, place)
+    return Annotation(place.image or "", shapes, size, place, PARTS.get(element.get("subset", "").lower()))
 
 
 def _shape(element: Element, place: Place) -> Shape:

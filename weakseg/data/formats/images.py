@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from torch import Tensor
 from weakseg.data.formats.base import MOST_PIXELS, FormatError, Place
 from weakseg.evidence import IGNORE
 
-PHOTOS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # Pillow knows more, among them some that start other programs
+# Pillow knows more, among them some that start other programs, or have no beginning to be known by; older ones do not know AVIF
+AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()
+PHOTOS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", *AVIF)
 EXACT = ("PNG", "TIFF", "BMP", "GIF")  # JPEG changes values a little, which makes other classes of them
 ORIENTATION = 0x0112  # the number of the field in EXIF
 TURNS = {
@@ -107,12 +110,12 @@ def depth(values: NDArray[Any]) -> int:
 def read_mask(path: Path, colours: Mapping[Colour, int] | None = None, most_pixels: int = MOST_PIXELS) -> Tensor:
     """The class of every pixel as uint8 [H,W], 255 where there is none: the indices of an indexed image, or the values of a grey one.
 
-    A mask in true colours is read only with a table that says which colour is which class.
+    A mask in true colours, or in indexed ones, is read with a table that says which colour is which class, if there is one.
     """
     with _opened(path, EXACT, most_pixels) as image:
         spread = SPREAD.get(_raw_mode(image), 1)
         image.load()
-        if colours is not None:
+        if colours is not None and image.mode in ("P", "RGB", "RGBA"):
             return torch.from_numpy(_classes_of(np.array(image.convert("RGB")), colours, Place(str(path))))
         values = np.array(image)
         if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):

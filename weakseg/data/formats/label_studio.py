@@ -1,7 +1,8 @@
 """Label Studio: the export "JSON", one file for many images, with boxes, polygons, points, ellipses, painted masks and choices.
 
 Places are in per cent of the image. Turned boxes become the upright ones around them. Of several people's annotations of an image, the one
-marked as the truth counts, or else the first that was not cancelled; what models predicted is never read.
+marked as the truth counts, or else the first that was not cancelled; what models predicted is never read. A task that everybody skipped,
+and one that nobody has worked on yet, says nothing about its image.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from weakseg.data.formats.base import (
+    Absent,
     Annotation,
     Floats,
     FormatError,
@@ -56,7 +58,10 @@ def _image(task: dict[str, Any], key: str, place: Place, problems: list[FormatEr
     place = place._replace(image=image_name(field(field(task, "data", dict, place), key, str, place)))
     people = [one for one in field(task, "annotations", list, place) if isinstance(one, dict) and not one.get("was_cancelled")]
     people.sort(key=lambda one: not one.get("ground_truth"))
-    results = field(people[0], "result", list, place) if people else []
+    if not people:
+        absent: Absent = "skipped" if task["annotations"] else "not annotated"
+        return Annotation(place.image or "", [], None, place, absent=absent)
+    results = field(people[0], "result", list, place)
     size: tuple[int, int] | None = None
     shapes: list[Shape] = []
     for number, result in enumerate(results, 1):

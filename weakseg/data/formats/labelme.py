@@ -1,14 +1,19 @@
-"""LabelMe: one JSON file per image, with rectangles, polygons, circles, lines and points in pixels and parts of pixels."""
+"""LabelMe: one JSON file per image, with rectangles, polygons, circles, masks, lines and points in pixels and parts of pixels."""
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from weakseg.data.formats.base import (
+    MOST_PIXELS,
     Annotation,
     Floats,
     FormatError,
@@ -16,6 +21,7 @@ from weakseg.data.formats.base import (
     Shape,
     field,
     line,
+    mask,
     noting,
     numbers,
     oval,
@@ -25,8 +31,9 @@ from weakseg.data.formats.base import (
     upright,
 )
 from weakseg.data.formats.opening import read_json
+from weakseg.data.formats.runs import pack
 
-READ = "rectangle, polygon, circle, line, linestrip, point or points"
+READ = "rectangle, polygon, circle, mask, line, linestrip, point, points or oriented_rectangle"
 
 
 def read(path: Path, problems: list[FormatError] | None = None) -> Annotation:
@@ -56,13 +63,39 @@ def _shape(entry: Any, place: Place) -> Shape:
             return line(name, place, points)
         case "point" | "points":
             return point(name, place, points)
-        case "rectangle":  # drawn from any corner to the one across; the newest files have all four
+        case "rectangle" | "oriented_rectangle":  # drawn from any corner to the one across; the newest files have all four
             return upright(name, place, _of(points, (2, 4), form, place))
+        case "mask":
+            return _mask(name, entry.get("mask"), _of(points, (2,), form, place), place)
         case "circle":  # its middle, and a place on its rim
             middle, rim = _of(points, (2,), form, place).tolist()
             radius = math.dist(middle, rim)
             return oval(name, place, middle[0], middle[1], radius, radius)
     raise place.wrong("shape_type", READ, form)
+
+
+def _mask(name: str, text: object, corners: Floats, place: Place) -> Shape:
+    """Pixels in a window, whose corners are the first and the last pixel; they are a PNG, in which whatever is not 0 is inside."""
+    left, top, right, bottom = np.floor(corners).astype(int).ravel().tolist()
+    width, height = right - left + 1, bottom - top + 1
+    if width < 1 or height < 1 or width * height > MOST_PIXELS:
+        raise FormatError(place, "a mask", f"at least one pixel wide and high, and of at most {MOST_PIXELS} pixels", f"{width} by {height}")
+    return mask(name, place, pack(_covered(text, (width, height), place), left, top))
+
+
+def _covered(text: object, size: tuple[int, int], place: Place) -> NDArray[np.bool_]:
+    if not isinstance(text, str):
+        raise place.wrong("the field 'mask'", "a PNG as base64", text)
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
+            if image.size != size:  # known before a pixel is decoded
+                expected = f"as large as from its first to its last point, {size[0]} by {size[1]}"
+                raise FormatError(place, "a mask", expected, "{} by {}".format(*image.size))
+            return np.array(image.convert("L")) > 0
+    except FormatError:
+        raise
+    except Exception as error:  # a decoder may fail on foreign bytes in any way
+        raise FormatError(place, "the field 'mask'", "a PNG as base64", f"not: {' '.join(str(error).split())[:100]}") from None
 
 
 def _of(points: Floats, counts: tuple[int, ...], form: str, place: Place) -> Floats:

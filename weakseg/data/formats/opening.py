@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
+import yaml
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from weakseg.data.formats.base import FormatError, Place
+from weakseg.data.formats.base import FormatError, Place, shown
 
 MOST_BYTES = 2**30  # the largest file of COCO 2017 has 0.45 GB; a parsed file takes several times its size in memory
+MOST_YAML = 2**18  # a thousand names of classes are a tenth of that, and the parser is slow
+DEEPEST_YAML = 10  # lists in lists
+HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # JSON may spell such a one alone, which no file name and no screen can show
 
 
 def inside(root: Path, name: str) -> Path:
@@ -57,15 +62,39 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
     """What a JSON file says. It may say NaN and Infinity, which JSON does not have: `numbers` refuses them with the object's place."""
-    place = Place(str(path))
+    place, text = Place(str(path)), read_text(path, most_bytes)
     try:
-        return json.loads(read_text(path, most_bytes))
+        content = json.loads(text)
+        if HALF_A_CHARACTER.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
     except RecursionError:
         raise FormatError(place, "the file", "JSON", "lists in lists without end") from None
-    except FormatError:
-        raise
+    except UnicodeEncodeError:
+        raise FormatError(place, "the file", "JSON", "one with half of a character") from None
     except ValueError as error:
         raise FormatError(place, "the file", "JSON", f"not: {error}") from None
+    return content
+
+
+def read_yaml(path: Path, most_bytes: int = MOST_YAML) -> Any:
+    """What a YAML file says, every value as the text that stands there: `on`, `no` and `1` may be names. Anchors are refused unread."""
+    place, text = Place(str(path)), read_text(path, most_bytes)
+    try:
+        _check_yaml(text, place)
+        return yaml.load(text, yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise FormatError(place, "the file", "YAML", f"not: {' '.join(str(error).split())}") from None
+
+
+def _check_yaml(text: str, place: Place) -> None:
+    """Anchors could repeat each other until memory is full, and deep lists overflow the stack, once the file is loaded."""
+    depth = 0
+    for event in yaml.parse(text, yaml.BaseLoader):
+        if anchor := getattr(event, "anchor", None):
+            raise FormatError(place, "the file", "YAML without anchors (&name, *name)", f"one with {shown(anchor)}")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST_YAML:
+            raise FormatError(place, "the file", f"YAML of lists in lists, at most {DEEPEST_YAML} deep", "deeper")
 
 
 def read_xml(path: Path, tag: str, most_bytes: int = MOST_BYTES) -> Element:
