@@ -13,6 +13,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from weakseg.files import write_whole
+from weakseg.functional.agreement import CHOOSES
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -29,6 +30,10 @@ class WholeFiles(TorchCheckpointIO):
 class Checkpoints(Checkpoint):
     """Keeps `last.ckpt`, from which a run continues bit for bit, and `best.ckpt`, the one with the highest val/miou.
 
+    Without any truth to measure val/miou with, the first of val/box_extent_iou, val/marks_accuracy and val/tags_f1 that there is
+    counts. The best one says so itself: `checkpoint["weakseg"]["validation"]`. A validation after the end of the training counts too,
+    if it is of the same data set.
+
     Arguments:
         folder: where they are.
         every: optimizer steps between two writings of last.ckpt; it is also written after every epoch and at the end.
@@ -37,6 +42,8 @@ class Checkpoints(Checkpoint):
     def __init__(self, folder: Path, every: int = 100) -> None:
         self.folder, self.every = Path(folder), every
         self.best = -math.inf
+        self.figure: str | None = None  # that this is of
+        self._data: object = None  # that the training measures on
         self._saved_at = 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -51,12 +58,29 @@ class Checkpoints(Checkpoint):
         if trainer.global_step - self._saved_at >= self.every and not (ends or validates or accumulates):
             self._save(trainer)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find out what best.ckpt has: the one of a run's last validation, after its last checkpoint, is known to itself alone."""
+        self._data = getattr(trainer, "datamodule", None)
+        figure, score = trainer.strategy.broadcast(_validation(self.folder / "best.ckpt", trainer.global_step))
+        if score > self.best:
+            self.figure, self.best = figure, score
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write best.ckpt if no validation before was as good."""
-        score = float(trainer.callback_metrics.get("val/miou", -math.inf))
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and score > self.best:
+        figure = next((name for name in CHOOSES if name in trainer.callback_metrics), None)
+        if figure is None or trainer.sanity_checking or not self._is_ours(trainer):
+            return
+        if figure != self.figure:  # scores of another figure say nothing about this one
+            self.figure, self.best = figure, -math.inf
+        score = float(trainer.callback_metrics[figure])
+        if score > self.best:
             self.best = score
             trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
+
+    def _is_ours(self, trainer: Trainer) -> bool:
+        """Whether this is a validation of the training, or after it on the same data."""
+        same = self._data is not None and getattr(trainer, "datamodule", None) is self._data
+        return trainer.state.fn == "fit" or (trainer.state.fn == "validate" and same)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write last.ckpt: callbacks of this kind come after all others, so a round that was due is in it."""
@@ -68,12 +92,21 @@ class Checkpoints(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"best": self.best}
+        return {"best": self.best, "figure": self.figure}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
-        self.best = state_dict["best"]
+        self.best, self.figure = state_dict["best"], state_dict.get("figure", CHOOSES[0])  # older checkpoints knew this one alone
 
     def _save(self, trainer: Trainer) -> None:
         self._saved_at = trainer.global_step
         trainer.save_checkpoint(self.folder / "last.ckpt")
+
+
+def _validation(path: Path, steps: int) -> tuple[str | None, float]:
+    """The figure and score that a checkpoint has of itself, if it was made within so many steps."""
+    try:
+        known = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["weakseg"]["validation"]
+        return (known["figure"], known["value"]) if known["step"] <= steps else (None, -math.inf)
+    except Exception:  # there is none, it is damaged, or older: then the next validation writes it anew
+        return None, -math.inf

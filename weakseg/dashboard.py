@@ -17,6 +17,8 @@ from weakseg.quality import harden
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
 
+SCORES = {"val/miou": "IoU", "val/box_extent_iou": "IoU of boxes", "val/marks_accuracy": "right marks", "val/tags_f1": "F1 of tags"}
+
 
 class Dashboard(Callback):
     """After each validation, shows a few fixed images in wandb or TensorBoard: weak labels, target, prediction and truth.
@@ -50,7 +52,7 @@ class Dashboard(Callback):
     def _cases(self, segmenter: Segmenter, data: WeakData, round: int) -> list[Case]:
         count = min(self.images, len(data.validation))
         indices = [data.validation[place * len(data.validation) // count] for place in range(count)]
-        samples = [data.sample(index) for index in indices]
+        samples = [segmenter.ours(*data.sample(index)) for index in indices]
         predictions = [segmenter.predict(evidence.image, plain=True) for evidence, _ in samples]
         if round != self._round:
             asked = self._before or predictions
@@ -58,15 +60,20 @@ class Dashboard(Callback):
             self._round = round
         self._before = predictions
         return [
-            Case(evidence, target, _likeliest(prediction), truth, segmenter.scores.get(index))
+            Case(evidence, target, _likeliest(prediction), truth, segmenter.scores.get(index), score_name(segmenter))
             for (evidence, truth), target, prediction, index in zip(samples, self._targets, predictions, indices, strict=True)
         ]
+
+
+def score_name(segmenter: Segmenter) -> str:
+    """What the score of a single image is, in a word or two."""
+    return SCORES["val/miou" if segmenter.measured is None else segmenter.measured[0]]
 
 
 def make_case(segmenter: Segmenter, evidence: Evidence, truth: Tensor | None, round: int, score: float | None = None) -> Case:
     """A validation image with what the network says of it, and the target that its evidence would get in this round."""
     prediction = segmenter.predict(evidence.image, plain=True)
-    return Case(evidence, make_target(segmenter, evidence, prediction, round), _likeliest(prediction), truth, score)
+    return Case(evidence, make_target(segmenter, evidence, prediction, round), _likeliest(prediction), truth, score, score_name(segmenter))
 
 
 def make_target(segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int) -> Tensor | None:

@@ -81,7 +81,9 @@ def infer(image: Tensor, network: Callable[[Tensor], Tensor], inference: Inferen
             for each, (down, across) in zip(probs, batch, strict=True):
                 total[:, down.place, across.place] += each.cpu() * (down.weights[:, None] * across.weights * share)
     assert total is not None
-    return total if inference.crf is None else dense_crf(image.cpu(), total, inference.crf)
+    if inference.crf is None or not bool(total.isfinite().all()):  # bad numbers are for whoever called to judge; a CRF would refuse them
+        return total
+    return dense_crf(image.cpu(), total, inference.crf)
 
 
 def strips(length: int, window: int, overlap: float) -> list[Strip]:

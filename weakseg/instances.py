@@ -9,11 +9,13 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.evidence import Example, Instances
+from weakseg.functional.resolution import at_most
 from weakseg.progress import track
 from weakseg.ranks import gather
 from weakseg.rounds import Rounds
@@ -24,13 +26,21 @@ SURE = 0.5  # a pixel belongs to a found object if its mask is at least so sure
 
 @torch.no_grad()
 def detect(segmenter: Segmenter, image: Tensor) -> Instances:
-    """The objects that a network such as Mask R-CNN finds in one uint8 image [3,H,W], on the CPU; masks are bool."""
+    """The objects that a network such as Mask R-CNN finds in one uint8 image [3,H,W], on the CPU; masks are bool.
+
+    As in `Segmenter.predict`, a larger image than those of the training is shrunk to their `long_side` first.
+    """
     training = segmenter.training
     segmenter.eval()
-    found: Instances = segmenter.network.detect(segmenter.normalise(image[None].to(segmenter.device)))[0]  # type: ignore[operator]
+    seen = at_most(image, segmenter.long_side)
+    found: Instances = segmenter.network.detect(segmenter.normalise(seen[None].to(segmenter.device)))[0]  # type: ignore[operator]
     segmenter.train(training)
     scores = None if found.scores is None else found.scores.float().cpu()
-    return Instances(found.boxes.float().cpu(), found.classes.cpu(), (found.masks >= SURE).cpu(), scores)
+    boxes, masks = found.boxes.float().cpu(), found.masks.float().cpu()
+    if seen is not image:
+        boxes = boxes * boxes.new_tensor([image.shape[-1] / seen.shape[-1], image.shape[-2] / seen.shape[-2]] * 2)
+        masks = F.interpolate(masks[:, None], image.shape[-2:], mode="bilinear")[:, 0]
+    return Instances(boxes, found.classes.cpu(), masks >= SURE, scores)
 
 
 class Precision:
@@ -105,7 +115,7 @@ class AveragePrecision(Callback):
         for example in batch:
             truth = data.true_instances(example.number)
             if truth is not None:
-                self.precision.add(detect(segmenter, example.evidence.image), truth)
+                self.precision.add(detect(segmenter, example.evidence.image), segmenter.our_objects(truth))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """val/mask_ap and its like, over all images of all ranks."""

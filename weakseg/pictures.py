@@ -26,7 +26,9 @@ class Case(NamedTuple):
     prediction: Tensor | None = None
     truth: Tensor | None = None
     score: float | None = None
-    """mean IoU of this image alone"""
+    """of this image alone; None or nan for none"""
+    score_name: str = "IoU"
+    """what the score is: mean IoU, or without truth, agreement with the image's evidence"""
 
 
 def palette(classes: int) -> Tensor:

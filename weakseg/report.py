@@ -179,7 +179,7 @@ def _case(case: Case, classes: Sequence[str]) -> str:
     panels = {"target": case.target, "prediction": case.prediction, "truth": case.truth}
     pictures = [_panel("evidence", draw_evidence(evidence, len(classes)), _said(evidence, classes))]
     pictures += [_panel(name, None if labels is None else overlay(evidence.image, labels)) for name, labels in panels.items()]
-    score = "" if case.score is None or math.isnan(case.score) else f"<span class=score>IoU {case.score:.3f}</span>"
+    score = "" if case.score is None or math.isnan(case.score) else f"<span class=score>{case.score_name} {case.score:.3f}</span>"
     return (
         f'<article class="case"><h3><span>{escape(evidence.id)}</span>{score}</h3><div class="panels">{"".join(pictures)}</div></article>'
     )

@@ -13,18 +13,23 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from weakseg.evidence import Batch, Example, Prediction
+from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
+from weakseg.functional.agreement import CHOOSES
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
+from weakseg.functional.matching import match_classes, renumber, renumber_evidence
+from weakseg.functional.resolution import at_most
 from weakseg.inference import Inference, infer
 from weakseg.networks.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
 from weakseg.outputs import enlarge, finite_gradients, read_logits, read_terms
+from weakseg.quality import Agreement
 from weakseg.ranks import anywhere, gather, share_buffers
 from weakseg.strategy import Strategy
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PLAIN = Inference()
+NAMED = 5  # images that a message names
 CELL = 32  # pixels per cell of the coarsest stage that encoders have
 
 
@@ -59,9 +64,14 @@ class Segmenter(LightningModule):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255, persistent=False)
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
         self.span: tuple[int, int] | None = None  # the steps that the schedule stretches over; None = the whole run
+        self.long_side: int | None = None  # of the images that it was trained on, at most; larger ones are shrunk to this, None = never
         self.confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-        self.scores: dict[int, float] = {}  # mean IoU of each validation image by its index, after a validation
+        self.agreement = Agreement(self.classes)  # with the annotations of validation images that have no truth
+        self.scores: dict[int, float] = {}  # of each validation image by its index, after a validation
+        self.measured: tuple[str, float] | None = None  # the figure by which the best network is chosen, after a validation
         self.validated_at = -1
+        self._table: Tensor | None = None  # the numbers here of the classes of the data set that is measured on; None = the same
+        self._bad_images: list[str] = []  # whose predictions are no numbers in this validation
         self._suspects: list[str] = []  # images since the last optimizer step
         self._bad_loss = False
         if self.optimizer.freeze_batchnorm:
@@ -97,18 +107,21 @@ class Segmenter(LightningModule):
         Arguments:
             plain: whether to ask it once, whatever `inference` says, as strategies do. Features, for those that want them, are
                 of the whole image, and left out where `inference` has windows.
+
+        An image with a longer side than those of the training is shrunk to their `long_side` first.
         """
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(f"image should be uint8 [3,H,W] in true colours, but it is {str(image.dtype)[6:]} {list(image.shape)}")
         training = self.training
         self.eval()
+        seen = at_most(image, self.long_side)
         features = None
         if self.strategy.wants_features and (plain or self.inference.window is None):
-            features = self.network.features(self.normalise(image[None].to(self.device)))[0].float().cpu()  # type: ignore[operator]
-        probs = infer(image, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
-        early = see_early(self, image) if self.strategy.wants_early else None
+            features = self.network.features(self.normalise(seen[None].to(self.device)))[0].float().cpu()  # type: ignore[operator]
+        probs = infer(seen, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
+        early = see_early(self, seen) if self.strategy.wants_early else None
         self.train(training)
-        return Prediction(probs, features, early)
+        return Prediction(_resized(probs[None], image)[0], features, early)
 
     def predict_step(self, examples: list[Example], batch_idx: int) -> list[Prediction]:
         """Predictions of whole images, for `Trainer.predict`."""
@@ -117,12 +130,42 @@ class Segmenter(LightningModule):
     # training
 
     def setup(self, stage: str) -> None:
-        """Find out that network and classes do not fit before anything long begins."""
+        """Find out that network, classes and data set do not fit before anything long begins."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        self._match(stage, getattr(data, "classes", ()) or self.classes)
+        if stage == "fit":
+            self.long_side = getattr(data, "long_side", None)
         training = self.training
         with torch.no_grad():
             self.eval()
             self(torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device=self.device))
         self.train(training)
+
+    def _match(self, stage: str, theirs: Sequence[str]) -> None:
+        """Match the classes of a data set by their names: to train on it they must be the same, to be measured on it they must be known."""
+        if stage == "fit" and tuple(theirs) != self.classes:
+            raise ValueError(
+                f"the segmenter has the classes {', '.join(self.classes)}, but the data set has {', '.join(theirs)}; "
+                "give it classes=data.classes, in the same order"
+            )
+        try:
+            self._table = match_classes(theirs, self.classes) if stage != "predict" else None
+        except ValueError as error:
+            raise ValueError(
+                f"the network cannot be measured on this data set: {error}, which the network knows; give classes the same names "
+                "(data.rename), or leave others out (data.others=ignore)"
+            ) from None
+
+    def ours(self, evidence: Evidence, truth: Tensor | None) -> tuple[Evidence, Tensor | None]:
+        """Evidence and truth of the data set that is measured on, with the numbers that classes have here."""
+        if self._table is None:
+            return evidence, truth
+        renumbered = renumber_evidence(evidence, self._table, len(self.classes))
+        return renumbered, None if truth is None else renumber(truth, self._table)
+
+    def our_objects(self, objects: Instances) -> Instances:
+        """The same for objects."""
+        return objects if self._table is None else objects._replace(classes=renumber(objects.classes, self._table))
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Chance depends on seed, rank, epoch and batch alone, so that a resumed run sees what an undisturbed one sees."""
@@ -184,8 +227,11 @@ class Segmenter(LightningModule):
         return int(self.trainer.estimated_stepping_batches) if self.span is None else self.span[1] - self.span[0]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Beside the weights: what the schedule stretches over, and which classes the weights know."""
-        checkpoint["weakseg"] = {"span": self.span, "classes": list(self.classes)}
+        """Beside the weights: what the schedule stretches over, which classes the weights know, and at which resolution and how well."""
+        known: dict[str, Any] = {"span": self.span, "classes": list(self.classes), "long_side": self.long_side}
+        if self.measured is not None and self.validated_at == self.global_step:
+            known["validation"] = {"figure": self.measured[0], "value": self.measured[1], "step": self.validated_at}
+        checkpoint["weakseg"] = known
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The counterpart of `on_save_checkpoint`."""
@@ -195,6 +241,7 @@ class Segmenter(LightningModule):
                 f"the checkpoint knows the classes {', '.join(state['classes'])}, but the data set has {', '.join(self.classes)}"
             )
         self.span = None if state["span"] is None else (state["span"][0], state["span"][1])
+        self.long_side = state.get("long_side", self.long_side)  # older checkpoints do not say
 
     # measuring
 
@@ -202,33 +249,72 @@ class Segmenter(LightningModule):
         """Forget the counts of the last validation, and let all ranks measure the same network."""
         share_buffers(self.network)
         self.confusion = torch.zeros_like(self.confusion)
+        self.agreement = Agreement(self.classes)
         self.scores = {}
+        self._bad_images = []
 
     def validation_step(self, examples: list[Example], batch_idx: int) -> None:
-        """Count pixels of truth and prediction, at the images' own resolution."""
+        """Count pixels of truth and prediction, at the images' own resolution; without truth, how well predictions agree with evidence."""
         for same in _same_size(examples):
-            images = [example.evidence.image for example in same]
-            if self.inference.validation:
-                guesses = [self.predict(image).probs.max(0).indices for image in images]
-            else:
-                guesses = list(self(torch.stack(images)).max(1).indices.cpu())
-            for example, guess in zip(same, guesses, strict=True):
-                if example.truth is not None:
-                    counts = confusion_matrix(guess, example.truth.cpu(), len(self.classes))
+            for example, (sureness, guess) in zip(same, self._guesses([example.evidence.image for example in same]), strict=True):
+                if not bool(sureness.isfinite().all()):
+                    self._bad_images.append(example.evidence.id)
+                    continue
+                evidence, truth = self.ours(example.evidence, example.truth)
+                if truth is None:
+                    self.agreement.add(example.number, guess, evidence)
+                else:
+                    counts = confusion_matrix(guess, truth.cpu(), len(self.classes))
                     self.confusion += counts
                     self.scores[example.number] = mean_iou(counts)
 
+    def _guesses(self, images: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """For images of one size the likeliest class of every pixel, behind the score that it has: [H,W] each, on the CPU."""
+        if self.inference.validation:
+            found = [self.predict(image).probs.max(0) for image in images]
+            return [(probs, classes) for probs, classes in found]
+        stacked = torch.stack(images)
+        seen = at_most(stacked, self.long_side)
+        scores = self(seen) if seen is stacked else _resized(self(seen).float().softmax(1), stacked)  # as in `predict`
+        likeliest, classes = scores.max(1)
+        return list(zip(likeliest.cpu(), classes.cpu(), strict=True))
+
     def on_validation_epoch_end(self) -> None:
-        """val/miou and val/iou/<class> from one confusion matrix over all images of all ranks."""
+        """val/miou and val/iou/<class> from one confusion matrix over all images of all ranks; without any truth, the agreement."""
+        self._stop_at_bad_images()
         parts = gather((self.confusion, self.scores))
         self.confusion = torch.stack([confusion for confusion, _ in parts]).sum(0)
         self.scores = {index: score for _, scores in parts for index, score in scores.items()}
         self.validated_at = self.global_step
         self._log_place(max(0, self.global_step - 1))  # beside the last step before it
         if self.confusion.any():
-            figures = {f"val/iou/{name}": float(value) for name, value in zip(self.classes, iou(self.confusion), strict=True)}
-            self.log_dict(figures, sync_dist=True)  # the same on every rank already; said only to keep Lightning from warning
-            self.log("val/miou", mean_iou(self.confusion), prog_bar=True, sync_dist=True)
+            figures = {f"iou/{name}": float(value) for name, value in zip(self.classes, iou(self.confusion), strict=True)}
+            figures["miou"] = mean_iou(self.confusion)
+        else:
+            figures = self.agreement.figures()
+        self._log_figures({f"val/{name}": value for name, value in figures.items()})
+
+    def _log_figures(self, figures: dict[str, float]) -> None:
+        """Log the figures of a validation. They are the same on every rank already; `sync_dist` keeps Lightning from warning."""
+        chosen = next((name for name in CHOOSES if name in figures), None)
+        self.measured = None if chosen is None or self.trainer.sanity_checking else (chosen, figures[chosen])
+        if chosen is not None and not self.confusion.any():
+            self.scores = self.agreement.scores[chosen.removeprefix("val/")]
+        self.log_dict({name: value for name, value in figures.items() if name != chosen}, sync_dist=True)
+        if chosen is not None:
+            self.log(chosen, figures[chosen], prog_bar=True, sync_dist=True)
+
+    def _stop_at_bad_images(self) -> None:
+        """Stop on all ranks together when a prediction of any is no number, and name the images."""
+        bad = [image for part in gather(self._bad_images) for image in part]
+        if not bad:
+            return
+        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        raise FloatingPointError(
+            f"the validation after step {self.global_step} found predictions that are not finite, on the images "
+            f"{', '.join(bad[:NAMED])}{more}: weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, "
+            "or set trainer.gradient_clip_val"
+        )
 
 
 @torch.no_grad()
@@ -243,6 +329,12 @@ def see_early(segmenter: Segmenter, image: Tensor) -> Tensor:
     with evaluating(segmenter.network):
         early: Tensor = segmenter.network.early(segmenter.normalise(scaled))  # type: ignore[operator]
     return early[0].float().cpu()
+
+
+def _resized(scores: Tensor, image: Tensor) -> Tensor:
+    """Scores [B,C,h,w] at the size of an image."""
+    size = image.shape[-2:]
+    return scores if scores.shape[-2:] == size else F.interpolate(scores, size, mode="bilinear")
 
 
 def _same_size(examples: list[Example]) -> list[list[Example]]:

@@ -8,6 +8,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from weakseg.evidence import IGNORE, MASKED, Evidence
+from weakseg.functional.resolution import at_most, fitted
 
 
 def shrink(evidence: Evidence, truth: Tensor | None, long_side: int | None) -> tuple[Evidence, Tensor | None]:
@@ -15,8 +16,7 @@ def shrink(evidence: Evidence, truth: Tensor | None, long_side: int | None) -> t
     height, width = evidence.image.shape[-2:]
     if long_side is None or max(height, width) <= long_side:
         return evidence, truth
-    factor = long_side / max(height, width)
-    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    size = fitted(height, width, long_side)
     boxes, marks, masks = evidence.boxes, evidence.marks, evidence.box_masks
     if boxes is not None:
         boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
@@ -24,8 +24,9 @@ def shrink(evidence: Evidence, truth: Tensor | None, long_side: int | None) -> t
         marks = shrink_marks(marks, size)
     if masks is not None:
         masks = shrink_labels(masks.byte(), size).bool()
-    image: Tensor = resize(evidence.image, list(size), antialias=True)
-    return evidence._replace(image=image, boxes=boxes, marks=marks, box_masks=masks), None if truth is None else shrink_labels(truth, size)
+    return evidence._replace(
+        image=at_most(evidence.image, long_side), boxes=boxes, marks=marks, box_masks=masks
+    ), None if truth is None else shrink_labels(truth, size)
 
 
 def shrink_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,10 +1,34 @@
-"""Labels at the resolution of a network's scores, which are fewer than the pixels of the image."""
+"""Images at the resolution of the training, and labels at that of a network's scores, which are fewer than the pixels of the image."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize
+
+
+def fitted(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Height and width of an image whose longer side has so many pixels.
+
+    >>> fitted(300, 400, 100)
+    (75, 100)
+    """
+    factor = long_side / max(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def at_most(image: Tensor, long_side: int | None) -> Tensor:
+    """Images [...,3,H,W] whose longer side has at most so many pixels; smaller ones, and all of them with None, stay as they are.
+
+    >>> at_most(torch.zeros(3, 30, 40), 20).shape
+    torch.Size([3, 15, 20])
+    """
+    height, width = image.shape[-2:]
+    if long_side is None or max(height, width) <= long_side:
+        return image
+    smaller: Tensor = resize(image, list(fitted(height, width, long_side)), antialias=True)
+    return smaller
 
 
 def stride(full: int, few: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import netrc
 import os
 import re
@@ -134,7 +135,7 @@ def _image(case: Case, classes: Sequence[str]) -> wandb.Image:
     weak = paint_evidence(case.evidence, len(classes))
     layers: dict[str, Tensor | None] = {"weak": weak, "target": case.target, "prediction": case.prediction, "truth": case.truth}
     masks = {name: {"mask_data": labels.numpy(), "class_labels": names} for name, labels in layers.items() if labels is not None}
-    score = "" if case.score is None else f": IoU {case.score:.3f}"
+    score = "" if case.score is None or math.isnan(case.score) else f": {case.score_name} {case.score:.3f}"
     return wandb.Image(case.evidence.image.permute(1, 2, 0).numpy(), caption=f"{case.evidence.id}{score}", masks=masks)
 
 
