@@ -19,25 +19,36 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of what it is made of, so that nothing is left in the checkout."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "weakseg", source / "weakseg", ignore=shutil.ignore_patterns("__pycache__"))
+    source = copied(tmp_path_factory.mktemp("source"))
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", cwd=source)
     (built,) = (source / "dist").glob("*.whl")
     return built
+
+
+def copied(source: Path) -> Path:
+    """A folder with what a wheel is made of."""
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "weakseg", source / "weakseg", ignore=shutil.ignore_patterns("__pycache__"))
+    return source
 
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python of a new environment with the wheel in it, and with the packages of the running one behind it."""
     folder = tmp_path_factory.mktemp("environment")
+    return installed(folder, wheel)
+
+
+def installed(folder: Path, *what: str | Path) -> Path:
+    """Python of a new environment with something in it."""
     venv.create(folder, symlinks=True)
     interpreter = folder / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", interpreter, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=folder)
     (site,) = folder.glob("lib/python*/site-packages")
     # a line of a .pth file adds a folder without reading the .pth files in it, so an editable weakseg there stays unseen
     (site / "everything_else.pth").write_text("\n".join(sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})))
+    quiet = ("install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation")
+    run(sys.executable, "-m", "pip", "--python", interpreter, *quiet, *what, cwd=folder)
     return interpreter
 
 
@@ -66,6 +77,17 @@ def test_a_run_from_an_empty_folder_leaves_its_run_folder_there(python: Path, tm
 def test_the_wheel_says_that_it_is_typed(python: Path, tmp_path: Path) -> None:
     code = "import importlib.resources as r; print(r.files('weakseg').joinpath('py.typed').is_file())"
     assert run(python, "-c", code, cwd=tmp_path).strip() == "True"
+
+
+@pytest.mark.slow
+def test_an_editable_install_works_from_the_folder_above_its_clone(tmp_path: Path) -> None:
+    clone = tmp_path / "weakseg"
+    clone.mkdir()
+    editable = installed(tmp_path / "environment", "-e", copied(clone))
+    for cwd in (tmp_path, clone, tmp_path / "environment"):
+        names = run(editable, "-c", "import weakseg; print(weakseg.__file__, weakseg.Strategy.__name__)", cwd=cwd)
+        assert names.split() == [str(clone / "weakseg" / "__init__.py"), "Strategy"]
+    assert "tags_coseg" in run(editable, "-m", "weakseg.fit", "--list", cwd=tmp_path)
 
 
 def test_every_constraint_is_one_version_of_one_package() -> None:

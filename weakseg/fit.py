@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.recipe import RecipeError, check, list_recipes, load, show, usage
+from weakseg.recipe import RecipeError, check, check_spelling, list_recipes, load, show, usage
 
 _as_usual = warnings.formatwarning
 
@@ -17,15 +17,16 @@ def main(argv: Sequence[str] | None = None) -> Path:
     """Run what the words of a command line ask for; returns the folder of the run. Mistyped words exit with code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     flags = {word for word in words if word.startswith("-")}
-    if not words or flags & {"--help", "-h"}:
-        _say(usage())
-    if "--list" in flags:
-        width = max(map(len, list_recipes()))
-        _say("\n".join(f"{name:{width}}  {line}" for name, line in list_recipes().items()))
     try:
+        if not words or flags & {"--help", "-h"}:
+            _say(usage())
+        if "--list" in flags:
+            width = max(map(len, list_recipes()))
+            _say("\n".join(f"{name:{width}}  {line}" for name, line in list_recipes().items()))
         recipe = load([word for word in words if word != "--show"])
         _wait_quietly()
         warnings.formatwarning = _plain
+        check_spelling(recipe)  # this needs no torch; what follows does
         check(recipe)
         if "--show" in flags:
             _say(show(recipe))

@@ -16,7 +16,20 @@ from weakseg.grammar.schema import Constructor, arguments, filled
 from weakseg.grammar.signatures import sketched
 from weakseg.grammar.values import Lines, RecipeError, Text, nearest, one_line, plain, read, read_yaml, shown, written
 
-__all__ = ["SECTIONS", "Recipe", "RecipeError", "build", "build_section", "check", "list_recipes", "load", "show", "to_yaml", "usage"]
+__all__ = [
+    "SECTIONS",
+    "Recipe",
+    "RecipeError",
+    "build",
+    "build_section",
+    "check",
+    "check_spelling",
+    "list_recipes",
+    "load",
+    "show",
+    "to_yaml",
+    "usage",
+]
 
 LARGEST = 2**20  # bytes of a recipe; those that come along have some hundreds
 
@@ -246,13 +259,18 @@ def _mistyped(recipe: Recipe) -> list[str]:
     return [recipe.located(line) for line in lines]
 
 
+def check_spelling(recipe: Recipe) -> None:
+    """Raises all mistyped keys and values of a recipe, as far as they can be told without importing torch, as one RecipeError."""
+    if lines := _mistyped(recipe):
+        raise RecipeError(lines)
+
+
 def check(recipe: Recipe) -> None:
     """Turns all values into the types of the constructors; whatever is wrong in any section is raised as one RecipeError.
 
     What the sources of the classes tell is answered before torch is imported. What only the classes themselves refuse comes after that.
     """
-    if mistyped := _mistyped(recipe):
-        raise RecipeError(mistyped)
+    check_spelling(recipe)
     errors: list[str] = []
     for section, meaning in SECTIONS.items():
         name = {"name": plain(recipe.sections[section].get("name"))} if meaning.home else {}

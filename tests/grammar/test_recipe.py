@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+import weakseg.grammar.commandline
 from tests.grammar.parts import PLAIN, SECTIONS, errors, ready
+from weakseg.fit import main
 from weakseg.recipe import RecipeError, Section, build_section, check, list_recipes, load, show, to_yaml, usage
 
 # what a recipe becomes
@@ -185,6 +187,18 @@ def test_usage_and_list() -> None:
     assert list_recipes() == {"boxes": "boxes, painted and refined", "points": "points, grown and refined"}
     assert "  boxes   boxes, painted and refined" in usage().splitlines()
     assert all(flag in usage() for flag in ("--help", "--list", "--show"))
+
+
+def test_a_package_without_its_recipes_is_named(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(weakseg.grammar.commandline, "built_in", lambda: here / "nowhere")
+    for words in (["--list"], [], ["--help"], ["recipe=boxes"]):
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == 2
+        assert capsys.readouterr().err == "the recipes of weakseg are missing: install it again\n"
+    (here / "weakseg").mkdir()
+    hidden = f"the folder {here / 'weakseg'} may hide it, so start in another one, or install it again"
+    assert errors("recipe=boxes") == [f"the recipes of weakseg are missing: {hidden}"]
 
 
 def test_lightnings_own_trainer(monkeypatch: pytest.MonkeyPatch) -> None:

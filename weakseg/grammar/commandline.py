@@ -43,7 +43,11 @@ def recipe_files() -> dict[str, Traversable]:
     """The built-in recipes by name."""
     folder = built_in()
     files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
-    return {file.name.removesuffix(".yaml"): file for file in files if file.name.endswith(".yaml")}
+    found = {file.name.removesuffix(".yaml"): file for file in files if file.name.endswith(".yaml")}
+    if not found:
+        hidden = f"the folder {Path('weakseg').resolve()} may hide it, so start in another one, or " if isdir("weakseg") else ""
+        raise RecipeError([f"the recipes of weakseg are missing: {hidden}install it again"])
+    return found
 
 
 def list_recipes() -> dict[str, str]:
@@ -145,7 +149,7 @@ def source(words: dict[str, Text]) -> tuple[str, Traversable]:
     if "resume" in words:
         return _run(words["resume"])
     files = recipe_files()
-    there_are = f"; there are {', '.join(files)}" if files else ""
+    there_are = f"; there are {', '.join(files)}"
     if "recipe" not in words:
         raise RecipeError([f"recipe: missing; write recipe=<name> or recipe=<path to a YAML file>{there_are}"])
     wanted = str(words["recipe"])
