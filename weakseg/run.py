@@ -9,8 +9,9 @@ import secrets
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from torch import nn
 from weakseg.checkpoints import Checkpoints, WholeFiles
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, write_whole
+from weakseg.functional.matching import match_classes
 from weakseg.inference import Inference
 from weakseg.instances import AveragePrecision
 from weakseg.loggers.record import Record, read_record
 from weakseg.networks.gridding import warn_of_dilation
-from weakseg.networks.weights import load_state, read_weights
+from weakseg.networks.weights import load_state, read_weights, reorder
 from weakseg.ranks import rank
 from weakseg.recipe import Recipe, RecipeError, build_section, to_yaml
 from weakseg.recipe import load as load_recipe
@@ -119,6 +121,7 @@ def load(folder: Path | str, checkpoint: str = "last.ckpt", inference: Inference
     network, strategy = (build_section(recipe, section, classes=len(classes)) for section in ("network", "strategy"))
     segmenter = Segmenter(network, strategy, classes, None, inference or build_section(recipe, "predict"))
     segmenter.load_state_dict(content["state_dict"])
+    segmenter.long_side = content["weakseg"].get("long_side", recipe.sections["data"].get("long_side"))  # older checkpoints do not say
     return segmenter.eval()
 
 
@@ -135,22 +138,46 @@ def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
         except RecipeError as error:
             errors += error.errors
     if recipe.init_from and "network" in parts:
-        errors += _start_from(parts["network"], Path(recipe.init_from))
+        errors += _start_from(recipe, parts["network"], data.classes)
     if errors:
         raise RecipeError(errors)
     segmenter = Segmenter(parts["network"], parts["strategy"], data.classes, parts["optimizer"], parts["predict"])
     return data, segmenter, parts["rounds"]
 
 
-def _start_from(network: nn.Module, source: Path) -> list[str]:
-    """Load the network's weights from a checkpoint; returns what is wrong with it."""
+def _start_from(recipe: Recipe, network: nn.Module, classes: Sequence[str]) -> list[str]:
+    """Load the network's weights from a checkpoint, its classes matched by their names; returns what is wrong with it."""
+    source = Path(recipe.init_from or "")
     try:
-        content = read_weights(source).get("state_dict", {})
-        state = {name.removeprefix("network."): value for name, value in content.items() if name.startswith("network.")}
+        content = read_weights(source)
+        state = {
+            name.removeprefix("network."): value for name, value in content.get("state_dict", {}).items() if name.startswith("network.")
+        }
+        theirs = content.get("weakseg", {}).get("classes", classes)
+        if set(theirs) != set(classes):
+            raise ValueError(
+                f"the weights in {source} know the classes {', '.join(theirs)}, but the data set has {', '.join(classes)}; expected "
+                "the same names, in any order: see data.rename, data.classes and data.others"
+            )
+        table = match_classes(theirs, classes)
+        if table is not None:
+            state = reorder(state, _wider(recipe, len(classes)), table, len(classes), source)
         load_state(network, state, source)
     except ValueError as error:
         return [f"init_from: {error}"]
     return []
+
+
+def _wider(recipe: Recipe, classes: int) -> nn.Module | None:
+    """The recipe's network for one class more, whose tensors tell which rows belong to classes; None if it cannot be built."""
+    node = {**recipe.sections["network"], "classes": classes + 1}
+    if "weights" in node:
+        node["weights"] = None
+    try:
+        network: nn.Module = build_section(replace(recipe, sections={**recipe.sections, "network": node}), "network")
+    except RecipeError:
+        return None
+    return network
 
 
 def _loggers(recipe: Recipe, folder: Path) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weakseg.networks import NAMES
+from weakseg.networks.weights import reorder
 from weakseg.optimizers import SGD
 from weakseg.recipe import build
 
@@ -158,3 +160,19 @@ def test_it_can_be_exported(name: str) -> None:
 
 def test_every_network_has_a_small_one() -> None:
     assert list(SMALL) == PIXELS
+
+
+@every_network
+def test_rows_of_classes_are_known_by_their_names(name: str) -> None:
+    """Weights with the rows of their classes in another order say the same of the same classes."""
+    network, other, wider = made(name).eval(), made(name).eval(), made(name, classes=CLASSES + 1)
+    for parameter in network.parameters():  # some begin with rows of zeros
+        nn.init.normal_(parameter, std=0.1)
+    table = torch.arange(256)
+    table[:CLASSES] = torch.tensor([0, 3, 1, 4, 2])
+    other.load_state_dict(reorder(network.state_dict(), wider, table, CLASSES, Path("weights")))
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for before, after in zip(all_of(network(image)), all_of(other(image)), strict=True):
+            torch.testing.assert_close(before, after[:, table[:CLASSES]], atol=1e-4, rtol=1e-4)
+            assert not torch.allclose(before, after, atol=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights, maskrcnn
 
 from weakseg.evidence import Batch
 from weakseg.networks.maskrcnn import TERMS, MaskRCNN
+from weakseg.networks.weights import reorder
 from weakseg.optimizers import SGD
 from weakseg.optimizers.descent import batch_norms
 
@@ -147,3 +149,20 @@ def test_the_body_learns_at_its_own_rate() -> None:
 def test_numbers_that_cannot_be_are_told() -> None:
     with pytest.raises(ValueError, match="samples should be at least 1, but it is 0"):
         small(samples=0)
+
+
+def test_rows_of_classes_are_known_by_their_names() -> None:
+    """With the rows of its classes in another order, behind the background, it finds the same objects of the same classes."""
+    network, other, wider = small(classes=4).eval(), small(classes=4).eval(), small(classes=5)
+    table = torch.arange(256)
+    table[:4] = torch.tensor([0, 3, 1, 2])
+    other.load_state_dict(reorder(network.state_dict(), wider, table, 4, Path("weights")))
+    for each in (network, other):
+        each.model.roi_heads.score_thresh = 0.0  # random weights are sure of nothing
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        (found,), (again,) = network.detect(image), other.detect(image)
+    assert len(found.boxes)
+    assert torch.equal(table[found.classes], again.classes)
+    torch.testing.assert_close(found.boxes, again.boxes)
+    torch.testing.assert_close(found.masks, again.masks)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from weakseg.functional.matching import order_rows
+
 
 def read_weights(path: Path) -> dict[str, Any]:
     """What torch stored in a file: a state dict or a checkpoint. No code in it is run."""
@@ -29,6 +31,25 @@ def load_state(module: nn.Module, state: dict[str, Any], source: Path) -> None:
         shown = "\n  ".join(problems[:10] + ([f"and {len(problems) - 10} more"] if len(problems) > 10 else []))
         raise ValueError(f"the weights in {source} do not fit {type(module).__name__}:\n  {shown}")
     module.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+
+
+def reorder(state: dict[str, Any], wider: nn.Module | None, table: Tensor, classes: int, source: Path) -> dict[str, Any]:
+    """A state dict with the rows of its classes in another order.
+
+    Arguments:
+        wider: the same network for one class more: where its tensors are longer, there are rows of classes. None if there is none.
+        table: where the row of each class goes.
+        classes: how many.
+        source: of the weights, for messages.
+    """
+    shapes = {} if wider is None else {name: list(value.shape) for name, value in wider.state_dict().items()}
+    rows = {name for name, value in state.items() if name in shapes and shapes[name] != list(value.shape)}
+    if not rows:
+        raise ValueError(
+            f"the weights in {source} have the classes in another order than the data set, and it cannot be told which rows of the network "
+            "belong to classes; give the data set's classes in the order of the weights"
+        )
+    return {name: order_rows(value, shapes[name], table, classes) if name in rows else value for name, value in state.items()}
 
 
 def _misfits(wanted: dict[str, Tensor], given: dict[str, Any]) -> list[str]:
