@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import os
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -118,6 +120,35 @@ def loading(run: Path) -> dict[str, Any]:
 
     data = yaml.safe_load((run / "recipe.yaml").read_text())["data"]
     return {key: value for key, value in data.items() if key not in ("name", "train", "val", "size", "batch_size")}
+
+
+CLOCK = ["trainer.max_steps=null", "trainer.max_time=00:00:00:20", "trainer.log_every_n_steps=1"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second passes with every look at the clock."""
+    seconds = itertools.count()
+    monkeypatch.setattr("pytorch_lightning.callbacks.timer.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+
+
+def test_the_clock_alone_ends_a_run_and_a_resumed_one(clock: None) -> None:
+    with pytest.warns(UserWarning, match=r"the learning rate stays at 0\.001: schedule=poly .* only the clock ends"):
+        run = main(["recipe=boxes", *TINY, *SMALL, *CLOCK, "optimizer.lr=1e-3"])
+    steps = len(column(run, "loss/total"))
+    assert steps > 3
+    assert "max_steps: -1" in (run / "recipe.yaml").read_text()
+    assert (run / "report.html").is_file()
+    with pytest.warns(UserWarning, match="the learning rate stays"):
+        main([f"resume={run}", "trainer.max_time=00:00:00:40"])
+    assert len(column(run, "loss/total")) > steps
+
+
+def test_the_clock_alone_ends_rounds_that_begin_anew(clock: None) -> None:
+    words = ["rounds.when=epochs", "rounds.every=1", "rounds.count=2", "rounds.restart_network=true", "optimizer.schedule=constant"]
+    run = main(["recipe=scribbles", *TINY, *SMALL, *CLOCK, *words])
+    assert column(run, "round")[-1] == 1
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["weakseg"]["span"][1] == math.inf
 
 
 def test_resume_goes_on_in_the_same_folder() -> None:

@@ -45,6 +45,7 @@ class Section:
     given: tuple[str, ...] = ()  # arguments that the program supplies where the recipe does not
     fixed: tuple[str, ...] = ()  # arguments that only the program supplies
     kept: tuple[str, ...] = ()  # keys of the recipe that another name leaves as they are
+    none: Mapping[str, Any] = field(default_factory=dict)  # what null is called by keys that have a value of their own for it
 
 
 SECTIONS = {
@@ -55,7 +56,10 @@ SECTIONS = {
     "optimizer": Section("weakseg.optimizers", base="weakseg.optimizers.Optimizer", default="adamw"),
     "predict": Section(target="weakseg.inference.Inference"),
     "trainer": Section(
-        "", "pytorch_lightning.Trainer", given=("default_root_dir",), fixed=("logger", "callbacks", "plugins", "use_distributed_sampler")
+        target="pytorch_lightning.Trainer",
+        given=("default_root_dir",),
+        fixed=("logger", "callbacks", "plugins", "use_distributed_sampler"),
+        none={"max_steps": -1},
     ),
     "logger": Section("weakseg.loggers", base="weakseg.loggers.View", default="none"),
 }
@@ -149,6 +153,7 @@ def _merge(recipe: Recipe, content: Mapping[str, Any], words: Words, keep: bool)
     for name, meaning in SECTIONS.items():
         if meaning.default:
             recipe.sections[name] = {"name": meaning.default, **recipe.sections[name]}
+        recipe.sections[name] |= {key: value for key, value in meaning.none.items() if _is_none(recipe.sections[name], key)}
     strangers = [key for key in content if key not in (*SECTIONS, "seed")]
     strangers += [key for key in words.values if key.partition(".")[0] not in (*SECTIONS, "seed", *OTHERS)]
     return errors + [recipe.located(line) for line in [*_set_seed(recipe, seed), *(_stranger(recipe, key) for key in strangers)]]
@@ -164,6 +169,10 @@ def _take_file(recipe: Recipe, content: Mapping[str, Any]) -> list[str]:
         elif key in SECTIONS and node is not None:
             errors.append(f"{key}: expected keys below it, but it is {shown(node)}")
     return errors
+
+
+def _is_none(node: Mapping[str, Any], key: str) -> bool:
+    return key in node and (node[key] is None or str(node[key]).lower() in ("null", "none"))
 
 
 def _keep(recipe: Recipe, section: str, node: Any) -> list[tuple[str, str]]:

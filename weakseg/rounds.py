@@ -96,8 +96,8 @@ class Rounds(Callback):
     def _was_last(self) -> bool:
         return self.count is not None and self.round + 1 >= self.count
 
-    def _next_span(self, trainer: Trainer) -> tuple[int, int]:
-        end = int(trainer.estimated_stepping_batches)
+    def _next_span(self, trainer: Trainer) -> tuple[int, float]:
+        end = trainer.estimated_stepping_batches
         if not self._was_last():
             steps = -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
             end = min(end, trainer.global_step + self.every * steps)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import random
+import warnings
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -23,7 +25,7 @@ from weakseg.networks.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
 from weakseg.outputs import enlarge, finite_gradients, read_logits, read_terms
 from weakseg.quality import Agreement
-from weakseg.ranks import anywhere, gather, share_buffers
+from weakseg.ranks import anywhere, gather, rank, share_buffers
 from weakseg.strategy import Strategy
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
@@ -63,7 +65,7 @@ class Segmenter(LightningModule):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255, persistent=False)
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
-        self.span: tuple[int, int] | None = None  # the steps that the schedule stretches over; None = the whole run
+        self.span: tuple[int, float] | None = None  # the steps that the schedule stretches over; None = the whole run
         self.long_side: int | None = None  # of the images that it was trained on, at most; larger ones are shrunk to this, None = never
         self.confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
         self.agreement = Agreement(self.classes)  # with the annotations of validation images that have no truth
@@ -223,8 +225,18 @@ class Segmenter(LightningModule):
         scheduler = self.optimizer.scheduler(optimizer, self._schedule_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _schedule_steps(self) -> int:
-        return int(self.trainer.estimated_stepping_batches) if self.span is None else self.span[1] - self.span[0]
+    def on_train_start(self) -> None:
+        """Say that a schedule has no end where only the clock ends the training."""
+        if rank() == 0 and self.optimizer.schedule == "poly" and math.isinf(self._schedule_steps()):
+            warnings.warn(
+                f"the learning rate stays at {self.optimizer.lr:g}: schedule=poly falls to zero until the last step, but only the clock "
+                "ends this run (trainer.max_time); give trainer.max_steps, too, or say optimizer.schedule=constant",
+                stacklevel=2,
+            )
+
+    def _schedule_steps(self) -> float:
+        """How many steps the schedule stretches over; infinitely many where the clock ends the training."""
+        return self.trainer.estimated_stepping_batches if self.span is None else self.span[1] - self.span[0]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Beside the weights: what the schedule stretches over, which classes the weights know, and at which resolution and how well."""

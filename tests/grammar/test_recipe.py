@@ -12,7 +12,8 @@ import yaml
 import weakseg.grammar.commandline
 from tests.grammar.parts import PLAIN, SECTIONS, errors, ready
 from weakseg.fit import main
-from weakseg.recipe import RecipeError, Section, build_section, check, list_recipes, load, show, to_yaml, usage
+from weakseg.recipe import SECTIONS as OURS
+from weakseg.recipe import RecipeError, build_section, check, list_recipes, load, show, to_yaml, usage
 
 # what a recipe becomes
 
@@ -202,13 +203,13 @@ def test_a_package_without_its_recipes_is_named(here: Path, monkeypatch: pytest.
 
 
 def test_lightnings_own_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = Section(target="pytorch_lightning.Trainer", given=("default_root_dir",), fixed=("logger", "callbacks", "plugins"))
-    monkeypatch.setitem(SECTIONS, "trainer", trainer)
+    monkeypatch.setitem(SECTIONS, "trainer", OURS["trainer"])
     words = "devices=2 val_check_interval=0.25 limit_train_batches=3 precision=bf16-mixed strategy=ddp max_time=00:01:00:00 accelerator=cpu"
     recipe = ready(*(f"trainer.{word}" for word in words.split()))
     typed = {"max_steps": 100, "devices": 2, "val_check_interval": 0.25, "limit_train_batches": 3, "precision": "bf16-mixed"}
     assert recipe.sections["trainer"] == {**typed, "strategy": "ddp", "max_time": "00:01:00:00", "accelerator": "cpu"}
     assert build_section(ready("trainer.accelerator=cpu"), "trainer", logger=False).max_steps == 100
+    assert ready("trainer.max_steps=null", "trainer.max_time=null").sections["trainer"] == {"max_steps": -1, "max_time": None}
     found = errors("recipe=boxes", "trainer.callbacks=x", "trainer.mx_steps=5", "trainer.precision=32-tru", "trainer.deterministic=warm")
     hints = ["leave it out", "did you mean 32-true?", "did you mean warn?", "did you mean max_steps?"]
     assert [line.partition("; ")[2] for line in found] == hints

@@ -71,8 +71,8 @@ class Optimizer:
         groups = [{"params": slow, "lr": self.lr}, {"params": fast, "lr": self.lr * self.head_multiplier}]
         return [group for group in groups if group["params"]]
 
-    def scheduler(self, optimizer: torch.optim.Optimizer, steps: Callable[[], int]) -> LambdaLR:
-        """The schedule, one move per optimizer step; `steps` is asked only once training runs."""
+    def scheduler(self, optimizer: torch.optim.Optimizer, steps: Callable[[], float]) -> LambdaLR:
+        """The schedule, one move per optimizer step; `steps`, which may be infinite, is called only once training runs."""
 
         def factor(step: int) -> float:
             if step == 0 or self.schedule == "constant":
