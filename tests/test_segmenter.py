@@ -219,6 +219,33 @@ def test_neither_method_is_refused_when_the_class_is_made() -> None:
         type("Idle", (Strategy,), {})
 
 
+OWN_NAMES = [name for name in vars(Strategy) if not name.startswith("__")]
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_a_name_that_strategy_uses_itself_is_refused_in_a_line(name: str) -> None:
+    is_value = not (callable(getattr(Strategy, name)) or isinstance(vars(Strategy)[name], property))
+    wrong = (lambda self: 1) if is_value or name in ("estimates", "learns", "scratch", "shown") else 5
+    with pytest.raises(TypeError, match=rf"strategy Mine: {name} is a \w+( method)? of Strategy, but here it is .*; call yours otherwise"):
+        type("Mine", (Refine,), {name: wrong})
+    if not is_value:
+        with pytest.raises(TypeError, match=rf"strategy Refine sets self\.{name}, but {name} is a .*; call yours otherwise"):
+            setattr(Refine(), name, 5)
+
+
+def test_names_that_strategy_uses_itself_may_be_overridden_in_kind() -> None:
+    class Mine(Refine):
+        wants_early = property(lambda self: 1)  # type: ignore[assignment]
+        check = torch.no_grad()(lambda self, evidence, classes: None)  # type: ignore[assignment]
+        estimates = classmethod(lambda cls: True)  # type: ignore[assignment]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.looks, self.learned, self.version = 3, None, 2  # type: ignore[misc]
+
+    assert (Mine().looks, Mine().wants_early, Mine.estimates()) == (3, 1, True)
+
+
 @pytest.mark.parametrize("classes", ["abc", (), ("background",)])
 def test_classes_are_at_least_two_names(classes: Any) -> None:
     with pytest.raises(ValueError, match="at least two names"):

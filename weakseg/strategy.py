@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class Strategy(nn.Module):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        _check_names(cls)
         wrong = [field for field in cls.needs if field not in Evidence._fields]
         if isinstance(cls.needs, str) or wrong:
             raise TypeError(
@@ -62,6 +64,11 @@ class Strategy(nn.Module):
     """what `learn` returned in this round; None where nothing was learned, as when you call `estimate` by hand"""
     _shown: Shown | None = None
     _scratch: Path | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OWN and (kind := _kind(Strategy.__dict__[name])) != "a value":
+            raise TypeError(f"strategy {type(self).__name__} sets self.{name}, but {name} is {kind} of Strategy; call yours otherwise")
+        super().__setattr__(name, value)
 
     @classmethod
     def estimates(cls) -> bool:
@@ -135,3 +142,24 @@ class Strategy(nn.Module):
                 "so give the trainer callbacks=[weakseg.Rounds()]"
             )
         return {"cross_entropy": cross_entropy(logits, batch.target)}
+
+
+def _check_names(cls: type) -> None:
+    """What a subclass calls like something of Strategy has to be of the same kind, or Strategy itself would break."""
+    for name in set(vars(cls)) & OWN:
+        expected, kind = _kind(Strategy.__dict__[name]), _kind(vars(cls)[name])
+        computed = expected == "a value" and kind == "a property"
+        if kind != expected and not computed:
+            raise TypeError(f"strategy {cls.__name__}: {name} is {expected} of Strategy, but here it is {kind}; call yours otherwise")
+
+
+def _kind(attribute: object) -> str:
+    """What an attribute of a class is."""
+    if isinstance(attribute, classmethod):
+        return "a class method"
+    if isinstance(attribute, property | cached_property):
+        return "a property"
+    return "a method" if callable(attribute) else "a value"
+
+
+OWN = frozenset(name for name in vars(Strategy) if not name.startswith("__"))
