@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.small import SIZE, Everything, Refine, Squares, TinyNet, trainer
 from weakseg.checkpoints import Checkpoints
 from weakseg.data.base import WeakData
 from weakseg.evidence import Evidence
+from weakseg.fit import main
 from weakseg.functional.crf import DenseCRF
 from weakseg.functional.resolution import at_most
 from weakseg.inference import Inference
@@ -228,6 +230,50 @@ def test_measuring_on_other_data_makes_no_network_the_best(tmp_path: Path) -> No
     segmenter.network.part.data.fill_(1.0)
     made.validate(segmenter, datamodule=Squares(), verbose=False)
     assert step_of_best(tmp_path) == (3, pytest.approx(0.4))
+
+
+class BoxesAlone(Unmeasured):
+    """As a recipe takes it."""
+
+    def __init__(self, **loading: Any) -> None:
+        super().__init__("boxes", **loading)
+
+
+class NothingHeldOut(BoxesAlone):
+    def __init__(self, **loading: Any) -> None:
+        super().__init__(val=0, **loading)
+
+
+def fit_words(folder: Path, data: type[WeakData]) -> Path:
+    words = [
+        "recipe=boxes_rect",
+        "network=tests.small.TinyNet",
+        "network.classes=3",
+        f"data={__name__}.{data.__name__}",
+        "data.batch_size=4",
+    ]
+    trainer_words = ["trainer.max_steps=4", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    return main([*words, *trainer_words, "rounds.workers=0", f"trainer.default_root_dir={folder}"])
+
+
+def test_a_run_without_any_mask_tells_how_good_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit_words(tmp_path, BoxesAlone)
+    printed, report = capsys.readouterr().out, (run / "report.html").read_text()
+    assert "boxes (IoU)" in printed
+    value = float(re.findall(r"best\.ckpt: val/box_extent_iou (0\.\d+), .* after step 4", printed)[0])
+    assert value == pytest.approx(
+        torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["weakseg"]["validation"]["value"], abs=1e-3
+    )
+    assert f"best.ckpt: val/box_extent_iou {value:.3f}" in report
+    assert [report.count(f'alt="{name}"') for name in ("evidence", "target", "prediction", "truth")] == [17, 17, 17, 0]  # 5 and 12 images
+
+
+def test_a_run_that_holds_nothing_out_shows_its_training_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit_words(tmp_path, NothingHeldOut)
+    printed, report = capsys.readouterr().out, (run / "report.html").read_text()
+    assert "nothing was measured" in printed
+    assert "best.ckpt" not in printed
+    assert [report.count(f'alt="{name}"') for name in ("evidence", "target", "prediction", "truth")] == [12, 12, 12, 0]
 
 
 # numbers that are none

@@ -51,6 +51,18 @@ def test_overlay_blends_outlines_and_hatches() -> None:
     assert torch.equal(overlay(GREY, labels, opacity=0.0)[:, 75, 75], GREY[:, 75, 75])
 
 
+def test_colours_of_classes_do_not_mix_with_those_of_the_image() -> None:
+    """Red through which a green meadow shines is no olive, which is another class."""
+    green = torch.zeros(3, 300, 300, dtype=torch.uint8)
+    green[1] = 200
+    labels = torch.zeros(300, 300, dtype=torch.uint8)
+    labels[50:100, 50:100] = 1
+    red, around, outside = (colour_at(overlay(green, labels), row, 75) for row in (75, 49, 10))
+    assert red[1] == red[2] < red[0]
+    assert around == [255, 255, 255]  # a light casing outside of the outline
+    assert outside[0] == outside[1] == outside[2]
+
+
 def test_overlay_of_a_small_image_is_drawn_at_the_enlarged_size() -> None:
     image = torch.zeros(3, 10, 10, dtype=torch.uint8)
     assert overlay(image, torch.full((10, 10), IGNORE, dtype=torch.uint8)).shape == (3, 290, 290)

@@ -124,7 +124,27 @@ def test_rows_of_the_confusion_matrix_are_shares_with_counts_on_hover(text: str)
 
 def test_an_empty_run_has_a_page_too(tmp_path: Path) -> None:
     text = report(tmp_path, figures=[], final={}, confusion=None, cases=[], recipe="", notes=[])
-    assert Page(text).texts.count("none") == 5
+    page = Page(text)
+    assert page.texts.count("none") == 4
+    assert "none: no validation image has a mask" in page.texts
+
+
+def test_without_masks_there_are_agreement_and_training_images_but_no_empty_panels(tmp_path: Path) -> None:
+    labels = torch.zeros(40, 50, dtype=torch.uint8)
+    figures = [{"step": str(step), "epoch": "0", "round": "", "val/tags_f1": str(step / 10)} for step in (4, 9)]
+    final = {"val/tags_f1": 0.9, f"val/tags_f1/{BAD}": 0.9}
+    seen = [case("first", 0.9, target=labels, prediction=labels), case("worst", 0.5, target=labels, prediction=labels)]
+    trained = [case("trained", None, target=labels, prediction=labels)]
+    page = Page(report(tmp_path, figures=figures, final=final, confusion=None, cases=seen, training=trained))
+    assert [image["alt"] for image in page.named("img")] == ["evidence", "target", "prediction"] * 3
+    assert [word for word in page.texts if word in ("first", "worst", "trained")] == ["worst", "first", "trained"]
+    assert "Training images" in page.texts
+    assert "val/tags_f1 0.9 at step 9" in page.texts
+    assert page.texts.count("0.900") == 3  # fact, class, mean
+
+
+def test_with_masks_there_are_no_training_images(text: str) -> None:
+    assert "Training images" not in Page(text).texts
 
 
 def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from weakseg.summary import Row, print_summary, summary_columns, summary_rows
+from weakseg.summary import Row, print_tables, summary_columns, summary_rows
 
 NAN = float("nan")
 FIGURES = {
@@ -21,7 +21,7 @@ CLASSES = ("background", "cat", "dog")
 
 def printed(figures: dict[str, float], classes: tuple[str, ...] = CLASSES) -> str:
     console = Console(file=io.StringIO(), width=100)
-    print_summary(summary_rows(figures, classes), console)
+    print_tables(figures, classes, console)
     return console.file.getvalue()
 
 
@@ -52,3 +52,28 @@ def test_class_names_are_text_and_not_markup() -> None:
 
 def test_nothing_measured_is_said() -> None:
     assert "nothing was measured" in printed({})
+
+
+def test_without_masks_the_agreement_with_annotations_is_shown() -> None:
+    text = printed({"val/box_extent_iou": 0.5, "val/box_extent_iou/cat": 0.75, "val/box_extent_iou/dog": 0.25, "label/coverage": 0.5})
+    lines = {line.split()[1]: line.split() for line in text.splitlines() if line.startswith("│")}
+    assert lines["cat"] == ["│", "cat", "│", "0.750", "│"]
+    assert "background" not in lines
+    assert lines["mean"] == ["│", "mean", "│", "0.500", "│"]
+    assert "boxes (IoU)" in text
+    assert "none of these has a mask" in text
+    assert "nothing was measured" not in text
+
+
+def test_targets_of_few_pixels_are_told_of() -> None:
+    """Marks as they are have an IoU of 1, of what is marked."""
+    few = {**FIGURES, "label/miou": 1.0, "label/coverage": 0.0312, "evidence/miou": 1.0, "evidence/coverage": 0.0312}
+    text = printed(few).replace("\n", " ")
+    assert "targets: 3.1 % of the pixels have one, and IoU is of these alone" in text
+    assert "evidence alone: it tells of 3.1 % of the pixels, and IoU is of these alone" in text
+    assert "%" not in printed(FIGURES)
+
+
+def test_objects_have_a_table_of_their_own() -> None:
+    lines = [line.split()[1:4] for line in printed({**FIGURES, "val/mask_ap": 0.5, "val/mask_ap/cat": 0.5}).splitlines() if "0.500" in line]
+    assert lines == [["cat", "│", "0.500"], ["mean", "│", "0.500"]]

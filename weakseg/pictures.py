@@ -47,11 +47,16 @@ def enlarge(picture: Tensor) -> Tensor:
 
 
 def overlay(image: Tensor, labels: Tensor, opacity: float = 0.55) -> Tensor:
-    """The image with its labels as colours, outlined; hatched where nobody has an opinion (255)."""
+    """The image in grey with its labels as colours, outlined; in its own colours and hatched where nobody has an opinion (255).
+
+    In grey, since red through which a green meadow shines looks like the colour of another class.
+    """
     image, labels = enlarge(image), enlarge(labels)
     colours = _colours(labels)
-    drawn = torch.lerp(image.float(), colours.float(), opacity).round().to(torch.uint8)
-    drawn = torch.where(_outlines(labels), colours, drawn)
+    drawn = torch.lerp(_grey(image), colours.float(), opacity).round().to(torch.uint8)
+    outlines = _outlines(labels)
+    drawn = torch.where(_beside(outlines) & (labels == 0), WHITE, drawn)  # a light casing tells the outline from what is dark
+    drawn = torch.where(outlines, colours, drawn)
     return torch.where(labels == IGNORE, _hatched(image), drawn)
 
 
@@ -94,6 +99,17 @@ def png_base64(picture: Tensor, largest: int = 384) -> str:
 
 def _colours(labels: Tensor) -> Tensor:
     return palette(256)[labels.long()].permute(2, 0, 1)
+
+
+def _grey(image: Tensor) -> Tensor:
+    """The brightness of an image as people see it, float [3,H,W]."""
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    return (image.float() * weights).sum(0).expand(3, -1, -1)
+
+
+def _beside(pixels: Tensor) -> Tensor:
+    """Pixels and those that touch one of them, bool [H,W]."""
+    return F.max_pool2d(pixels[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
 
 
 def _outlines(labels: Tensor) -> Tensor:

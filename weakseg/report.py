@@ -16,9 +16,27 @@ from weakseg.curves import Point, line_chart, read_series
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.files import write_whole
 from weakseg.pictures import Case, draw_evidence, overlay, palette, png_base64
-from weakseg.summary import MEASURED_ON, precision_table, shown, summary_columns, summary_rows
+from weakseg.summary import (
+    AGREEMENT,
+    AGREEMENTS,
+    agreement_table,
+    measured_on,
+    percent,
+    precision_table,
+    shown,
+    summary_columns,
+    summary_rows,
+)
 
 NONE = '<p class="none-yet">none</p>'
+TRAINING = """\
+<section>
+<h2>Training images</h2>
+<p class="why">Some of the images that the network trains on, with the targets that it trained on last.
+No mask tells how good these are: look at them.</p>
+{}
+{}
+</section>"""
 LEGIBLE = 12  # classes up to which the cells of the confusion matrix have numbers in them
 
 
@@ -31,6 +49,7 @@ def write_report(
     final: Mapping[str, float],
     confusion: Tensor | None,
     cases: Sequence[Case],
+    training: Sequence[Case] = (),
     recipe: str,
     notes: Sequence[str],
 ) -> None:
@@ -43,7 +62,8 @@ def write_report(
         figures: the rows of metrics.csv, for the curves.
         final: figures of the finished run, for the table.
         confusion: counts of pixels, int64 [C,C] with a row per class of the truth, or None.
-        cases: images to show; the worst are shown first.
+        cases: validation images to show; the worst are shown first.
+        training: training images to show with the targets that are trained on, in this order.
         recipe: the recipe as text.
         notes: lines below the title.
     """
@@ -55,7 +75,8 @@ def write_report(
         confusion=_confusion(confusion, classes),
         curves=_curves(figures),
         legend=_legend(classes),
-        gallery="\n".join(_case(case, classes) for case in sorted(cases, key=_badness)) or NONE,
+        gallery=_gallery(sorted(cases, key=_badness), classes),
+        training=TRAINING.format(_legend(classes), _gallery(training, classes)) if training else "",
         recipe=f"<pre>{escape(recipe)}</pre>" if recipe else NONE,
     )
     write_whole(Path(path), page.encode())
@@ -65,6 +86,9 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
     """The few numbers to look at first."""
     facts = {
         "mean IoU of the network": shown(final.get("val/miou")),
+        "IoU of the network's extents with the boxes": shown(final.get("val/box_extent_iou")),
+        "of the marks are right in the network, mean of the classes": _percent(final.get("val/marks_accuracy")),
+        "F1 of the network for the tags": shown(final.get("val/tags_f1")),
         "mask AP of the network": shown(final.get("val/mask_ap")),
         "mask AP of the targets": shown(final.get("label/mask_ap")),
         "mean IoU of the targets": shown(final.get("label/miou")),
@@ -79,7 +103,7 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None or math.isnan(share) else f"{100 * share:.1f} %"
+    return "" if share is None or math.isnan(share) else percent(share)
 
 
 def _rounds(points: Sequence[Point]) -> str:
@@ -95,13 +119,10 @@ def _seconds(points: Sequence[Point]) -> str:
 
 def _summary(final: Mapping[str, float], classes: Sequence[str]) -> str:
     rows = summary_rows(final, classes)
-    columns = summary_columns(rows)
-    if not columns:
-        return NONE
-    table = _table("class", [row.name for row in rows], columns)
-    names, precisions = precision_table(final, classes)
-    objects = f'<p class="why">average precision of objects</p>{_table("class", names, precisions)}' if precisions else ""
-    return f'<p class="why">{MEASURED_ON}</p>{table}{objects}'
+    tables = [(measured_on(final), [row.name for row in rows], summary_columns(rows))]
+    tables += [(AGREEMENT, *agreement_table(final, classes)), ("average precision of objects", *precision_table(final, classes))]
+    parts = [f'<p class="why">{why}</p>{_table("class", names, columns)}' for why, names, columns in tables if columns]
+    return "".join(parts) or NONE
 
 
 def _table(corner: str, names: Sequence[str], columns: Mapping[str, Sequence[float | None]]) -> str:
@@ -121,7 +142,7 @@ def _cell(value: float | None) -> str:
 
 def _confusion(confusion: Tensor | None, classes: Sequence[str]) -> str:
     if confusion is None:
-        return NONE
+        return '<p class="none-yet">none: no validation image has a mask</p>'
     shares = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
     head = "".join(f"<th><span>{escape(name)}</span></th>" for name in classes)
     rows = []
@@ -133,7 +154,9 @@ def _confusion(confusion: Tensor | None, classes: Sequence[str]) -> str:
         ]
         rows.append(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>")
     kind = "confusion" if len(classes) <= LEGIBLE else "confusion many"
-    return f'<div class="scroll"><table class="{kind}"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    why = "Rows are the truth, columns what the network says; shares of the row. Pixel counts show under the pointer."
+    table = f'<table class="{kind}"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return f'<p class="why">{why}</p><div class="scroll">{table}</div>'
 
 
 def _curves(figures: Sequence[Mapping[str, str]]) -> str:
@@ -148,6 +171,9 @@ def _curves(figures: Sequence[Mapping[str, str]]) -> str:
     charts = {
         "Loss": line_chart({name: read_series(figures, name) for name in terms}, "step", low=0),
         "Mean IoU on the validation images": line_chart({"val/miou": read_series(figures, "val/miou")}, "step", low=0, high=1),
+        "Agreement with the annotations of the validation images": line_chart(
+            {name: read_series(figures, name) for name in AGREEMENTS}, "step", low=0, high=1
+        ),
         "Average precision on the validation images": line_chart(
             {name: read_series(figures, name) for name in ("val/mask_ap", "val/box_ap")}, "step", low=0, high=1
         ),
@@ -174,14 +200,21 @@ def _badness(case: Case) -> float:
     return math.inf if case.score is None or math.isnan(case.score) else case.score
 
 
-def _case(case: Case, classes: Sequence[str]) -> str:
+def _gallery(cases: Sequence[Case], classes: Sequence[str]) -> str:
+    """Images below each other; without a panel for the truth where none has any."""
+    truth = any(case.truth is not None for case in cases)
+    return "\n".join(_case(case, classes, truth) for case in cases) or NONE
+
+
+def _case(case: Case, classes: Sequence[str], truth: bool) -> str:
     evidence = case.evidence
-    panels = {"target": case.target, "prediction": case.prediction, "truth": case.truth}
+    panels = {"target": case.target, "prediction": case.prediction} | ({"truth": case.truth} if truth else {})
     pictures = [_panel("evidence", draw_evidence(evidence, len(classes)), _said(evidence, classes))]
     pictures += [_panel(name, None if labels is None else overlay(evidence.image, labels)) for name, labels in panels.items()]
     score = "" if case.score is None or math.isnan(case.score) else f"<span class=score>{case.score_name} {case.score:.3f}</span>"
+    kind = "panels" if truth else "panels three"
     return (
-        f'<article class="case"><h3><span>{escape(evidence.id)}</span>{score}</h3><div class="panels">{"".join(pictures)}</div></article>'
+        f'<article class="case"><h3><span>{escape(evidence.id)}</span>{score}</h3><div class="{kind}">{"".join(pictures)}</div></article>'
     )
 
 

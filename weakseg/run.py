@@ -31,13 +31,15 @@ from weakseg.instances import AveragePrecision
 from weakseg.loggers.record import Record, read_record
 from weakseg.networks.gridding import warn_of_dilation
 from weakseg.networks.weights import load_state, read_weights, reorder
+from weakseg.pictures import Case
+from weakseg.quality import harden
 from weakseg.ranks import rank
 from weakseg.recipe import Recipe, RecipeError, build_section, to_yaml
 from weakseg.recipe import load as load_recipe
 from weakseg.report import write_report
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
-from weakseg.summary import print_precision, print_summary, summary_rows
+from weakseg.summary import print_tables
 from weakseg.timing import Timing
 from weakseg.watch import Watch
 
@@ -223,13 +225,10 @@ def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, da
     rows = read_record(folder / "metrics.csv")
     final = {name: float(value) for row in rows for name, value in row.items() if name.startswith(("val/", "label/mask_ap")) and value}
     final |= rounds.figures
-    worst = sorted(segmenter.scores.items(), key=lambda item: -math.inf if math.isnan(item[1]) else item[1])[:GALLERY]
-    print_summary(summary_rows(final, segmenter.classes), Console())
-    print_precision(final, segmenter.classes, Console())
-    cases = []
-    for index, score in worst:
-        evidence, truth = data.sample(index)
-        cases.append(make_case(segmenter, evidence, truth, rounds.round, score))
+    best = _best(folder)
+    print_tables(final, segmenter.classes, Console())
+    if best:
+        print(best)
     report = folder / "report.html"
     write_report(
         report,
@@ -238,11 +237,51 @@ def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, da
         figures=rows,
         final=final,
         confusion=segmenter.confusion if segmenter.confusion.any() else None,
-        cases=cases,
+        cases=_validation_cases(segmenter, rounds, data),
+        training=[] if segmenter.confusion.any() else _training_cases(segmenter, data),
         recipe=to_yaml(recipe),
-        notes=_notes(recipe, segmenter),
+        notes=[*_notes(recipe, segmenter), *([best] if best else [])],
     )
     print(f"report: {report}")
+
+
+def _validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[Case]:
+    """The validation images with the worst scores, or some of all if none has a score."""
+    scores = segmenter.scores
+    worst = sorted(scores, key=lambda index: -math.inf if math.isnan(scores[index]) else scores[index])[:GALLERY]
+    cases = []
+    for index in worst or _some(data.validation):
+        evidence, truth = data.sample(index)
+        cases.append(make_case(segmenter, evidence, truth, rounds.round, scores.get(index)))
+    return cases
+
+
+def _some(indices: Sequence[int]) -> list[int]:
+    """A few of the images, spread evenly."""
+    count = min(GALLERY, len(indices))
+    return [indices[place * len(indices) // count] for place in range(count)]
+
+
+def _training_cases(segmenter: Segmenter, data: Any) -> list[Case]:
+    """Training images with the targets in use: where no mask tells how good they are, a person has to see it."""
+    cases = []
+    for index in _some(data.training):
+        evidence, truth = data.sample(index)
+        target = data.target(evidence)
+        hard = None if target is None else harden(target, evidence.box_classes)
+        cases.append(make_case(segmenter, evidence, truth, -1)._replace(target=hard))
+    return cases
+
+
+def _best(folder: Path) -> str:
+    """How good the best network is, in words; nothing where no validation has measured any."""
+    path = folder / "checkpoints" / "best.ckpt"
+    known = read_weights(path).get("weakseg", {}).get("validation") if path.is_file() else None
+    return (
+        ""
+        if known is None
+        else f"best.ckpt: {known['figure']} {known['value']:.3f}, the highest of all validations, after step {known['step']}"
+    )
 
 
 def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:

@@ -10,9 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+WHOLE = 0.9995  # a share from here on is all
 MEASURED_ON = "network: validation images; targets and evidence: training images"
 COLUMNS = {"network": ("val", "network"), "targets": ("label", "targets"), "evidence": ("evidence", "evidence alone")}
 
+AGREEMENTS = {"val/box_extent_iou": "boxes (IoU)", "val/marks_accuracy": "marks (right)", "val/tags_f1": "tags (F1)"}
+AGREEMENT = "how well the network agrees with the annotations of the validation images; none of these has a mask to measure IoU with"
 PRECISIONS = {"val/mask_ap": "masks", "val/box_ap": "boxes", "label/mask_ap": "target masks"}
 
 
@@ -60,6 +63,41 @@ def precision_table(figures: Mapping[str, float], classes: Sequence[str]) -> tup
     return [*classes[1:], "mean", "mean at IoU .50", "mean at IoU .75"], measured
 
 
+def agreement_table(figures: Mapping[str, float], classes: Sequence[str]) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Names of the rows, and the columns by their headings, of agreement with annotations; no columns where it was not measured.
+
+    >>> agreement_table({"val/tags_f1": 0.5, "val/tags_f1/cat": 0.5}, ["background", "cat"])
+    (['cat', 'mean'], {'tags (F1)': [0.5, 0.5]})
+    """
+    names = [name for name in classes if any(f"{figure}/{name}" in figures for figure in AGREEMENTS)]  # only marks tell of background
+    endings = [*(f"/{name}" for name in names), ""]
+    columns = {heading: [figures.get(f"{figure}{ending}") for ending in endings] for figure, heading in AGREEMENTS.items()}
+    return [*names, "mean"], {heading: values for heading, values in columns.items() if values[-1] is not None}
+
+
+def measured_on(figures: Mapping[str, float]) -> str:
+    """What the figures are of; IoU of targets that have no opinion on most pixels means little without that number.
+
+    >>> measured_on({"label/miou": 0.9, "label/coverage": 0.02})
+    'network: validation images; targets and evidence: training images; targets: 2.0 % of the pixels have one, and IoU is of these alone'
+    """
+    parts = [MEASURED_ON]
+    for prefix, whose in (("label", "targets: {} of the pixels have one"), ("evidence", "evidence alone: it tells of {} of the pixels")):
+        coverage = figures.get(f"{prefix}/coverage")
+        if coverage is not None and coverage < WHOLE and f"{prefix}/miou" in figures:
+            parts.append(f"{whose.format(percent(coverage))}, and IoU is of these alone")
+    return "; ".join(parts)
+
+
+def percent(share: float) -> str:
+    """A share in percent.
+
+    >>> percent(0.5), percent(0.0004)
+    ('50.0 %', '0.04 %')
+    """
+    return f"{100 * share:.1f} %" if share >= 0.001 or not share else f"{100 * share:.2g} %"
+
+
 def shown(value: float | None) -> str:
     """A share with three digits, or a dash.
 
@@ -69,33 +107,29 @@ def shown(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def print_summary(rows: Sequence[Row], console: Console) -> None:
-    """Print the rows as a table; says so if nothing was measured."""
-    columns = summary_columns(rows)
-    if not columns:
-        console.print("nothing was measured: no image has a truth")
-        return
-    table = Table(title="IoU", title_justify="left")
-    table.add_column("class")
-    for heading in columns:
-        table.add_column(heading, justify="right")
-    for index, row in enumerate(rows):
-        mean = index == len(rows) - 1
-        cells = [shown(values[index]) for values in columns.values()]
-        table.add_row(Text(row.name), *cells, style="bold" if mean else None, end_section=index == len(rows) - 2)
-    console.print(table)
-    console.print(MEASURED_ON, soft_wrap=True)
+def print_tables(figures: Mapping[str, float], classes: Sequence[str], console: Console) -> None:
+    """Print all that was measured as tables; says so if it is nothing."""
+    rows = summary_rows(figures, classes)
+    if any(value is not None for row in rows for value in row[1:]):
+        _print_table("IoU", [row.name for row in rows], len(classes), summary_columns(rows), console)
+        console.print(measured_on(figures), soft_wrap=True)
+    names, agreements = agreement_table(figures, classes)
+    if agreements:
+        _print_table("agreement with annotations", names, len(names) - 1, agreements, console)
+        console.print(AGREEMENT, soft_wrap=True)
+    if not agreements and not summary_columns(rows):
+        console.print("nothing was measured: no image has a truth, and no validation image is annotated")
+    names, precisions = precision_table(figures, classes)
+    if precisions:
+        _print_table("average precision (AP) of objects", names, len(classes) - 1, precisions, console)
 
 
-def print_precision(figures: Mapping[str, float], classes: Sequence[str], console: Console) -> None:
-    """Print the average precision of objects as a table, if any was measured."""
-    names, columns = precision_table(figures, classes)
-    if not columns:
-        return
-    table = Table("class", title="average precision (AP) of objects", title_justify="left")
+def _print_table(title: str, names: Sequence[str], classes: int, columns: Mapping[str, Sequence[float | None]], console: Console) -> None:
+    """One row per name: so many classes, and what is a mean below them."""
+    table = Table("class", title=title, title_justify="left")
     for heading in columns:
         table.add_column(heading, justify="right")
     for index, name in enumerate(names):
         cells = [shown(values[index]) for values in columns.values()]
-        table.add_row(Text(name), *cells, style="bold" if name == "mean" else None, end_section=index == len(classes) - 2)
+        table.add_row(Text(name), *cells, style="bold" if index == classes else None, end_section=index == classes - 1)
     console.print(table)
