@@ -25,8 +25,9 @@ from weakseg.files import only_user
 from weakseg.fit import main
 from weakseg.inference import Inference
 from weakseg.networks import DeepLabV3
-from weakseg.recipe import list_recipes
-from weakseg.run import load
+from weakseg.recipe import build_section, list_recipes
+from weakseg.recipe import load as load_recipe
+from weakseg.run import _look_at_dilation, load
 from weakseg.strategies import BoxesCRF
 
 SMALL = ["data.train=6", "data.val=3", "data.size=32", "data.batch_size=2", "rounds.workers=0", "trainer.enable_progress_bar=false"]
@@ -202,17 +203,41 @@ class Dilated(TinyNet):
 
 @pytest.mark.parametrize(
     ("words", "size"),
-    [([], "32x32"), (["data.crop=24"], "24x24"), (["data.crop=96"], None)],
+    [([], None), (["data.crop=24"], "24x24"), (["data.crop=96"], None)],
 )
-def test_dilation_beyond_the_crop_is_warned_of(words: list[str], size: str | None) -> None:
+def test_dilation_beyond_crops_of_larger_images_is_warned_of_and_beyond_images_noted(words: list[str], size: str | None) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        main(["recipe=full", *SMALL, f"network={__name__}.Dilated", "trainer.max_steps=1", *words])
+        run = main(["recipe=full", *SMALL, f"network={__name__}.Dilated", "trainer.max_steps=1", *words])
     found = [str(warning.message) for warning in caught if "dilation is too much" in str(warning.message)]
     assert len(found) == (size is not None)
     assert all(
-        f"with images of {size} dilation is too much for 1 layers; encoder.4: of its 3x3 weights at rate 30" in text for text in found
+        f"with crops of {size} dilation is too much for 1 layers, whose outer weights hardly learn; encoder.4: of its 3x3" in text
+        for text in found
     )
+    assert "1 layers work as smaller kernels, since their dilation reaches beyond images of 32x32" in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize("recipe", TOY)
+def test_the_first_run_of_a_recipe_warns_of_nothing(recipe: str) -> None:
+    """Before any step: the network of the recipe, on images of the recipe's size."""
+    built = load_recipe([f"recipe={recipe}", "data.train=1", "data.val=1"])
+    data = build_section(built, "data")
+    network = build_section(built, "network", classes=len(data.classes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _look_at_dilation(network, data)
+
+
+def test_a_run_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    run = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1"])
+    report, step = capsys.readouterr().out.splitlines()[-2:]
+    assert report == f"report: {run}/report.html"
+    words = step.partition("python -m weakseg.check ")[2].replace("<folder>", "photos").split()
+    assert load_recipe(["recipe=full", *words]).sections["data"]["root"] == "photos"
+    main(["recipe=boxes", "data=tests.small.Squares", "network=tests.small.TinyNet", "rounds.workers=0", "trainer.max_steps=1"])
+    code = capsys.readouterr().out.splitlines()[-1].partition("in Python: ")[2]
+    exec(code, {"image": torch.zeros(3, 24, 24, dtype=torch.uint8)})
 
 
 def test_init_from_starts_a_new_run_from_weights() -> None:

@@ -62,7 +62,6 @@ def draw_photos() -> None:
     Path("photos/boxes.json").write_text(json.dumps(boxes))
 
 
-@pytest.mark.filterwarnings("ignore:with images of .* dilation is too much")  # the photos are small
 def test_python_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_photos()
     fitted: list[pl.LightningModule] = []

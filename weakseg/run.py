@@ -26,10 +26,11 @@ from weakseg.checkpoints import Checkpoints, WholeFiles
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, write_whole
 from weakseg.functional.matching import match_classes
+from weakseg.grammar.commandline import next_step
 from weakseg.inference import Inference
 from weakseg.instances import AveragePrecision
 from weakseg.loggers.record import Record, read_record
-from weakseg.networks.gridding import warn_of_dilation
+from weakseg.networks.gridding import dilation_note, warn_of_dilation
 from weakseg.networks.weights import load_state, read_weights, reorder
 from weakseg.pictures import Case
 from weakseg.quality import harden
@@ -93,17 +94,33 @@ def _try_trainer(recipe: Recipe) -> None:
 
 
 def _look_at_dilation(network: nn.Module, data: Any) -> None:
-    """Warn, once and not on every rank, of dilation that is too much for the crops of the training, or for its first image."""
+    """Warn, once and not on every rank, of dilation that is too much for the crops of the training, where images are larger."""
     if rank() != 0:
         return
     crop = data.augmentation.crop
     try:
-        size = (crop, crop) if crop else data.sample(data.training[0])[0].image.shape[-2:]
-        warn_of_dilation(network, size)
+        if crop and crop < max(_size(data)):
+            warn_of_dilation(network, crop)
     except UserWarning:  # who has made errors of warnings wants this one
         raise
     except Exception as error:  # a network may need numbers to run, where the check has sizes; what is wrong with images is said later
         logging.getLogger(__name__).debug("dilation was not checked: %s", error)
+
+
+def _size(data: Any) -> tuple[int, int]:
+    """Height and width of the first image."""
+    height, width = data.sample(data.training[0])[0].image.shape[-2:]
+    return height, width
+
+
+def _dilation(network: nn.Module, data: Any) -> list[str]:
+    """A note on dilation that is too much for whole images."""
+    try:
+        note = dilation_note(network, _size(data))
+    except Exception as error:  # a network may need numbers to run, where the check has sizes
+        logging.getLogger(__name__).debug("dilation was not checked: %s", error)
+        return []
+    return [note] if note else []
 
 
 def load(folder: Path | str, checkpoint: str = "last.ckpt", inference: Inference | None = None) -> Segmenter:
@@ -240,9 +257,10 @@ def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, da
         cases=_validation_cases(segmenter, rounds, data),
         training=[] if segmenter.confusion.any() else _training_cases(segmenter, data),
         recipe=to_yaml(recipe),
-        notes=[*_notes(recipe, segmenter), *([best] if best else [])],
+        notes=[*_notes(recipe, segmenter), *_dilation(segmenter.network, data), *([best] if best else [])],
     )
     print(f"report: {report}")
+    print(next_step(recipe.sections["data"]["name"], folder))
 
 
 def _validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[Case]:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from weakseg.networks import DeepLabV3Plus
-from weakseg.networks.gridding import check_dilation, valid_weights, warn_of_dilation
+from weakseg.networks.gridding import check_dilation, dilation_note, valid_weights, warn_of_dilation
 
 
 @pytest.mark.parametrize(("height", "width"), [(65, 65), (7, 12), (1, 1), (3, 40)])
@@ -48,9 +48,14 @@ def test_one_warning_names_the_layers_of_a_network() -> None:
     network = DeepLabV3Plus(2, "resnet18", output_stride=16)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_dilation(network, (513, 513))  # the crop and the rates of the paper are fine
-    with pytest.warns(UserWarning, match=r"images of 64x64 dilation is too much for 3 layers; decoder.*rate 6.*map of 4x4") as caught:
-        warn_of_dilation(network, (64, 64))
+        warn_of_dilation(network, 513)  # the crop and the rates of the paper are fine
+    told = r"crops of 64x64 dilation is too much for 3 layers, whose outer weights hardly learn; decoder.*rate 6.*map of 4x4"
+    with pytest.warns(UserWarning, match=told) as caught:
+        warn_of_dilation(network, 64)
     assert len(caught) == 1
+    assert dilation_note(network, (513, 513)) == ""
+    assert dilation_note(network, (64, 64)).startswith(
+        "3 layers work as smaller kernels, since their dilation reaches beyond images of 64x64; "
+    )
     assert network.training
     assert all(not module._forward_pre_hooks for module in network.modules())

@@ -63,6 +63,18 @@ def usage() -> str:
     return "\n".join([USAGE, *(f"  {name:{width}}  {line}".rstrip() for name, line in recipes.items())])
 
 
+def next_step(data: str, folder: Path) -> str:
+    """What to do after a run: to look at it, and then to train on images of one's own, or to use the network.
+
+    >>> next_step("toy", Path("runs/boxes/1"))
+    'next: open it in a browser; then images of your own: python -m weakseg.check data=folder data.root=<folder> data.format=coco'
+    """
+    look = "next: open it in a browser; then "
+    if data == "toy":
+        return f"{look}images of your own: python -m weakseg.check data=folder data.root=<folder> data.format=coco"
+    return f"{look}segment other images, in Python: from weakseg.run import load; load({str(folder)!r}).predict(image)"
+
+
 class Words(NamedTuple):
     """What a command line says."""
 

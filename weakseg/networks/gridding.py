@@ -48,11 +48,21 @@ def check_dilation(network: nn.Module, size: tuple[int, int], least: float = 0.2
     return found
 
 
-def warn_of_dilation(network: nn.Module, size: tuple[int, int], least: float = 0.25) -> None:
-    """One warning if `check_dilation` complains: how many layers, and the first of them."""
-    if found := check_dilation(network, size, least):
-        beginning = f"with images of {size[0]}x{size[1]} dilation is too much for {len(found)} layers"
+def warn_of_dilation(network: nn.Module, crop: int, least: float = 0.25) -> None:
+    """One warning if `check_dilation` complains of the crops of a training: how many layers, and the first of them.
+
+    Weights that never lie on a crop learn nothing, and yet they count when the network sees a whole image, if that is larger.
+    """
+    if found := check_dilation(network, (crop, crop), least):
+        beginning = f"with crops of {crop}x{crop} dilation is too much for {len(found)} layers, whose outer weights hardly learn"
         warnings.warn("; ".join([beginning, found[0], "give larger crops or smaller rates"]), stacklevel=2)
+
+
+def dilation_note(network: nn.Module, size: tuple[int, int], least: float = 0.25) -> str:
+    """What `check_dilation` says of whole images, in a sentence; nothing if it is content. It does no harm: the network is smaller."""
+    found = check_dilation(network, size, least)
+    work = f"{len(found)} layers work as smaller kernels, since their dilation reaches beyond images of {size[0]}x{size[1]}"
+    return f"{work}; {found[0]}" if found else ""
 
 
 def _check(name: str, least: float, found: list[str]) -> Any:
