@@ -124,6 +124,8 @@ class Folder(Photos):
         if path is None:
             return None
         found = labelmap.read(path)
+        if not set(found.names) - {None, BACKGROUND}:
+            raise FormatError(Place(str(path)), "the file", "a list of one class or more beside the background", "one of none")
         self.colours = found.colours
         return found
 
@@ -211,7 +213,7 @@ class Folder(Photos):
             there = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3)) or "none at all"
             return f"there should be {ending} files in {self.files} for format={self.format}, but there are {there}; is it another format?"
         if not readers:
-            why = "; ".join(self.remarks) or f"files such as {files[0].name} name no image that is in {self.pictures.folder}"
+            why = "; ".join(self.remarks) or f"files such as {files[0]} name no image that is in {self.pictures.folder}"
             return f"no image is annotated: {why}"
         return f"no object of any class is in {self.files} ({len(files)} files): name the classes, such as data.classes=[cat,dog]"
 
