@@ -166,6 +166,8 @@ class Batch(NamedTuple):
     """bool [B,H,W]: False in the padding; None where no image is padded"""
     box_masks: list[Tensor] | None = None
     """per image bool [N,H,W], the estimated or drawn object in each box; None if an image with boxes has none"""
+    class_weights: Tensor | None = None
+    """float [C], how much a pixel of each class counts in the cross-entropy with the target; None for all alike"""
 
 
 class Instances(NamedTuple):

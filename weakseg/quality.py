@@ -24,6 +24,7 @@ class LabelQuality:
         size = len(classes)
         self.confusions = {name: torch.zeros(size, size, dtype=torch.int64) for name in ("label", "evidence")}
         self.pixels = torch.zeros(5, dtype=torch.int64)  # all, with opinion, painted, comparable with the round before, changed
+        self.labels = torch.zeros(size, dtype=torch.int64)  # pixels of each class in the targets
 
     def add(self, target: Tensor, before: Tensor | None, evidence: Evidence, truth: Tensor | None) -> None:
         """Count one image: its target, the one of the round before, its evidence and its truth, if there are any."""
@@ -32,6 +33,7 @@ class LabelQuality:
         changed = 0 if before is None else int((hard != harden(before, evidence.box_classes)).sum())
         covered = 0 if painted is None else int((painted != IGNORE).sum())
         opinions = int((hard != IGNORE).sum())
+        self.labels += torch.bincount(hard[hard != IGNORE].long(), minlength=len(self.classes))
         self.pixels += torch.tensor([hard.numel(), opinions, covered, 0 if before is None else hard.numel(), changed])
         if truth is not None:
             for name, labels in (("label", hard), ("evidence", painted)):
@@ -40,13 +42,15 @@ class LabelQuality:
 
     def figures(self) -> dict[str, float]:
         """The figures over all ranks. All ranks must call it."""
-        parts = gather((self.confusions, self.pixels))
-        count, opinions, covered, comparable, changed = torch.stack([pixels for _, pixels in parts]).sum(0).tolist()
+        parts = gather((self.confusions, self.pixels, self.labels))
+        count, opinions, covered, comparable, changed = torch.stack([pixels for _, pixels, _ in parts]).sum(0).tolist()
         figures = {"label/coverage": opinions / max(1, count), "evidence/coverage": covered / max(1, count)}
+        labels = torch.stack([labels for _, _, labels in parts]).sum(0).tolist()
+        figures |= {f"label/share/{name}": own / max(1, opinions) for name, own in zip(self.classes, labels, strict=True)}
         if comparable:
             figures["label/churn"] = changed / comparable
         for name in self.confusions:
-            confusion = torch.stack([confusions[name] for confusions, _ in parts]).sum(0)
+            confusion = torch.stack([confusions[name] for confusions, _, _ in parts]).sum(0)
             if confusion.any():
                 figures[f"{name}/miou"] = mean_iou(confusion)
                 figures |= {f"{name}/iou/{label}": float(value) for label, value in zip(self.classes, iou(confusion), strict=True)}

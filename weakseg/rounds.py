@@ -133,6 +133,7 @@ class Rounds(Callback):
             name = type(segmenter.strategy).__name__
             raise ValueError(f"the targets of round {self.round} have no opinion on any pixel (all 255): {name} would teach nothing")
         self._use(data, store, keys)
+        segmenter.weigh(self.figures)
         for logger in trainer.loggers:
             logger.log_metrics({**self.figures, "round": self.round, "epoch": trainer.current_epoch}, trainer.global_step)
 
@@ -163,6 +164,7 @@ class Rounds(Callback):
             )
         self._estimate(trainer, segmenter, data, store, keys)
         self._use(data, store, keys)
+        segmenter.weigh(self.figures)
 
     def _estimate(
         self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore, keys: dict[int, str]

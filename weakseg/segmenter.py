@@ -6,7 +6,7 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
 from weakseg.functional.agreement import CHOOSES
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
+from weakseg.functional.losses import rarity_weights
 from weakseg.functional.matching import match_classes, renumber, renumber_evidence
 from weakseg.functional.resolution import at_most
 from weakseg.inference import Inference, infer
@@ -76,9 +77,19 @@ class Segmenter(LightningModule):
         self._bad_images: list[str] = []  # whose predictions are no numbers in this validation
         self._suspects: list[str] = []  # images since the last optimizer step
         self._bad_loss = False
+        self.class_weights: Tensor | None = None  # of the pixels of each class in the loss; None = all alike
+        self.weigh({})
         if self.optimizer.freeze_batchnorm:
             for norm in batch_norms(network):
                 norm.requires_grad_(False)
+
+    def weigh(self, figures: Mapping[str, float]) -> None:
+        """Set the weights of the classes as the strategy has them; `auto` from their shares in the targets, label/share/<class>."""
+        wanted = self.strategy.class_weights
+        if isinstance(wanted, Mapping):
+            self.class_weights = torch.tensor([float(wanted.get(name, 1)) for name in self.classes])
+        elif wanted == "auto":
+            self.class_weights = rarity_weights(torch.tensor([figures.get(f"label/share/{name}", 0.0) for name in self.classes]))
 
     def train(self, mode: bool = True) -> Segmenter:
         """As in torch, but frozen batch norm stays frozen: Lightning calls this before every epoch."""
@@ -178,6 +189,7 @@ class Segmenter(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the strategy's terms."""
+        batch = batch if self.class_weights is None else batch._replace(class_weights=self.class_weights.to(self.device))
         self.strategy.forget_shown()  # whoever called `estimate` since the last step, such as a dashboard, left what is not of this one
         if makes_losses(self.network):
             terms: dict[str, Tensor] = self.network.losses(self.normalise(batch.image), batch)  # type: ignore[operator]
@@ -368,6 +380,10 @@ def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str])
             f"{type(network).__name__} learns from a mask for each box, but {type(strategy).__name__} makes none; take a strategy that "
             "does, such as strategy=boxes_instances"
         )
+    if makes_losses(network) and strategy.class_weights is not None:
+        raise TypeError(f"class_weights counts in the cross-entropy, but {type(network).__name__} has losses of its own; leave it out")
+    if isinstance(strategy.class_weights, Mapping) and (unknown := [name for name in strategy.class_weights if name not in classes]):
+        raise ValueError(f"class_weights names {unknown[0]}, which is none of the classes {', '.join(classes)}")
     if strategy.wants_early and not hasattr(network, "early"):
         raise TypeError(
             f"{type(strategy).__name__} looks at images with an early stage of the network's encoder, but {type(network).__name__} has no "

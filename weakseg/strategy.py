@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.functional.losses import cross_entropy
+
+ClassWeights = dict[str, float] | Literal["auto"] | None
+"""weights by names of classes, 1 for those without; auto for what makes up for rare classes; None for all alike"""
+
+
+def expect_class_weights(weights: ClassWeights) -> ClassWeights:
+    """The weights; a ValueError if a loss cannot be multiplied by one of them."""
+    if isinstance(weights, str) and weights != "auto":
+        raise ValueError(f"class_weights should be numbers by names of classes, such as {{cat: 5}}, auto or null, but it is {weights!r}")
+    for name, weight in weights.items() if isinstance(weights, dict) else ():
+        if not (isfinite(weight) and weight >= 0):
+            raise ValueError(f"class_weights.{name} should be 0 or more, how much its pixels count, but it is {weight}")
+    return weights
 
 
 class Shown(NamedTuple):
@@ -62,6 +76,7 @@ class Strategy(nn.Module):
     """whether `loss` is given the logits as the network makes them, at its stride, instead of enlarged to the image"""
     learned: Tensor | None = None
     """what `learn` returned in this round; None where nothing was learned, as when you call `estimate` by hand"""
+    _class_weights: ClassWeights = None
     _shown: Shown | None = None
     _scratch: Path | None = None
 
@@ -69,6 +84,11 @@ class Strategy(nn.Module):
         if name in OWN and (kind := _kind(Strategy.__dict__[name])) != "a value":
             raise TypeError(f"strategy {type(self).__name__} sets self.{name}, but {name} is {kind} of Strategy; call yours otherwise")
         super().__setattr__(name, value)
+
+    @property
+    def class_weights(self) -> ClassWeights:
+        """How much a pixel of each class counts in the default loss: `batch.class_weights` has the numbers."""
+        return self._class_weights
 
     @classmethod
     def estimates(cls) -> bool:
@@ -141,7 +161,7 @@ class Strategy(nn.Module):
                 f"the images {', '.join(batch.ids)} have no targets: {type(self).__name__} learns from estimated targets, "
                 "so give the trainer callbacks=[weakseg.Rounds()]"
             )
-        return {"cross_entropy": cross_entropy(logits, batch.target)}
+        return {"cross_entropy": cross_entropy(logits, batch.target, batch.class_weights)}
 
 
 def _check_names(cls: type) -> None:

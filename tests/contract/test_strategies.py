@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from tests.small import TinyNet
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.quality import harden
+from weakseg.segmenter import Segmenter
 from weakseg.strategies import NAMES
 from weakseg.strategy import Strategy
 
@@ -138,3 +142,23 @@ def stacked(evidence: list[Evidence], field: str) -> Tensor:
 
 def tensors(fields: Evidence | Prediction) -> list[Tensor]:
     return [field for field in fields if isinstance(field, Tensor)]
+
+
+@every_strategy
+def test_a_strategy_with_the_default_loss_takes_class_weights(name: str) -> None:
+    module, _, kind = NAMES[name].rpartition(".")
+    cls = getattr(import_module(module), kind)
+    if cls.loss is not Strategy.loss or cls.makes_masks:
+        assert "class_weights" not in inspect.signature(cls).parameters  # it would promise what the loss does not keep
+        return
+    strategy = cls(class_weights={"cat": 4.0})
+    batch = a_batch(strategy, [every_kind_of_evidence(24, 32)])
+    logits, weights = torch.randn(1, CLASSES, 24, 32), torch.tensor([1.0, 4.0, 1.0, 1.0])
+    (term,) = strategy.loss(logits, batch._replace(class_weights=weights)).values()
+    assert batch.target is not None
+    torch.testing.assert_close(term, F.cross_entropy(logits, batch.target, weights, ignore_index=IGNORE))
+    assert Segmenter(TinyNet(CLASSES), strategy, ("background", "cat", "dog", "owl")).class_weights.tolist() == weights.tolist()
+    with pytest.raises(ValueError, match=r"class_weights\.cat should be 0 or more"):
+        cls(class_weights={"cat": -1.0})
+    with pytest.raises(ValueError, match="auto or null, but it is 'automatic'"):
+        cls(class_weights="automatic")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.functional import losses
-from weakseg.functional.losses import GatedKernel, cross_entropy, dense_crf_loss, gated_crf_loss
+from weakseg.functional.losses import GatedKernel, cross_entropy, dense_crf_loss, gated_crf_loss, rarity_weights
 from weakseg.functional.permutohedral import lattice
 
 # small reaches, so that something is decided within a few pixels
@@ -297,3 +297,34 @@ def test_what_cannot_be_meant(loss: Any, wrong: dict[str, Any], message: str) ->
 def test_numbers_that_cannot_be(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(*scene(4, 5))
+
+
+def test_class_weights_by_hand() -> None:
+    """Two pixels with losses log 2 and log 3, of which the second counts four times."""
+    logits = torch.tensor([[0.0, 0.0], [0.0, log(2)]]).view(1, 2, 1, 2)
+    target = torch.tensor([[[1, 0]]])
+    wanted = (log(2) + 4 * log(3)) / 5
+    assert float(cross_entropy(logits, target, torch.tensor([4.0, 1.0]))) == pytest.approx(wanted)
+    soft = F.one_hot(target, 2).movedim(-1, 1).float()
+    assert float(cross_entropy(logits, soft, torch.tensor([4.0, 1.0]))) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]])
+def test_equal_class_weights_change_nothing(weights: list[float]) -> None:
+    logits, target = torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5))
+    target[0, 0] = 255
+    torch.testing.assert_close(cross_entropy(logits, target, torch.tensor(weights)), cross_entropy(logits, target))
+    soft = torch.rand(2, 3, 4, 5)
+    torch.testing.assert_close(cross_entropy(logits, soft, torch.tensor(weights)), cross_entropy(logits, soft))
+
+
+def test_pixels_that_weigh_nothing_teach_nothing() -> None:
+    logits = torch.randn(1, 2, 2, 2, requires_grad=True)
+    loss = cross_entropy(logits, torch.zeros(1, 2, 2, dtype=torch.int64), torch.tensor([0.0, 1.0]))
+    assert float(loss) == 0
+    assert not torch.autograd.grad(loss, logits)[0].any()
+
+
+def test_rarity_weights_by_hand() -> None:
+    assert rarity_weights(torch.tensor([0.81, 0.09, 0.01, 0.0])).tolist() == pytest.approx([1 / 3, 1, 3, 1])
+    assert rarity_weights(torch.zeros(3)).tolist() == [1, 1, 1]

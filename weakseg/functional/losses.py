@@ -19,15 +19,18 @@ Scaling = Literal["pairs", "rloss"]
 _SUM_TOLERANCE = 1e-2  # half precision softmax is this rough
 
 
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy over the pixels that the target has an opinion on; 0 where it has none at all.
 
-    `target` is hard, int64 [B,H,W] with 255 = no opinion, or soft, float [B,C,H,W] whose sum at a pixel is the weight of that pixel.
+    `target` is hard, int64 [B,H,W] with 255 = no opinion, or soft, float [B,C,H,W] whose sum at a pixel is the weight of that pixel. With
+    `weights`, float [C], the mean is weighted: a pixel of class c counts weights[c] times.
 
     >>> cross_entropy(torch.zeros(1, 2, 1, 2), torch.tensor([[[0, 255]]]))
     tensor(0.6931)
     """
     logits = _exact(logits)
+    if weights is not None:
+        return _weighted_cross_entropy(logits, target, weights.to(logits))
     if target.ndim == logits.ndim:
         total = -(target * logits.log_softmax(1)).sum()
         trust = target.sum()
@@ -35,6 +38,32 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         total = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum")
         trust = (target != IGNORE).sum()
     return total / torch.where(trust > 0, trust, 1)
+
+
+def _weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    if target.ndim == logits.ndim:
+        counted = target * weights[:, None, None]
+        total, weight = -(counted * logits.log_softmax(1)).sum(), counted.sum()
+    else:
+        total = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="sum")
+        known = target != IGNORE
+        weight = (weights[target.where(known, 0)] * known).sum()
+    return total / torch.where(weight > 0, weight, 1)
+
+
+def rarity_weights(shares: Tensor) -> Tensor:
+    """How much a pixel of each class counts, float [C], so that rare classes are not drowned: the root of (median share / own share).
+
+    Shares float [C] of all pixels; the median is of the classes that occur, and a class that does not weighs 1. Without the root, rare
+    classes would win too many pixels at their borders, and IoU would suffer.
+
+    >>> rarity_weights(torch.tensor([0.64, 0.16, 0.01, 0.0]))
+    tensor([0.5000, 1.0000, 4.0000, 1.0000])
+    """
+    occurs = shares > 0
+    if not bool(occurs.any()):
+        return torch.ones_like(shares)
+    return torch.where(occurs, (shares[occurs].median() / shares.where(occurs, 1)).sqrt(), 1)
 
 
 def balanced_cross_entropy(logits: Tensor, target: Tensor, tags: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
-from weakseg.strategy import Strategy
+from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
 
 
 class BoxesCRF(Strategy):
@@ -23,12 +23,16 @@ class BoxesCRF(Strategy):
         in the middle of its box; the paper (wssl_paper) is sure of it.
     share: how much of a box's area is its middle.
     crf: strengths and reaches of the CRF; the paper tuned them on a few full masks, the defaults here are fixed and need none.
+    class_weights: as for full.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
 
-    def __init__(self, unary: Unary = "wssl_code", share: float = 0.2, crf: DenseCRF = DEEPLAB_V2) -> None:
+    def __init__(
+        self, unary: Unary = "wssl_code", share: float = 0.2, crf: DenseCRF = DEEPLAB_V2, class_weights: ClassWeights = None
+    ) -> None:
         super().__init__()
+        self._class_weights = expect_class_weights(class_weights)
         if unary not in ("wssl_code", "wssl_paper"):
             raise ValueError(f"unary should be wssl_code or wssl_paper, but it is {unary!r}")
         if not 0 < share <= 1:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.boxes import fill_boxes
-from weakseg.strategy import Strategy
+from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
 
 
 class BoxesRect(Strategy):
@@ -18,9 +18,15 @@ class BoxesRect(Strategy):
     Network for Semantic Image Segmentation", ICCV 2015). The corners of the boxes are labelled wrongly, but the network averages
     much of that away: the baseline for everything done with boxes. An image without boxes is all background. Estimates once,
     needs no network.
+
+    class_weights: as for full.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
+
+    def __init__(self, class_weights: ClassWeights = None) -> None:
+        super().__init__()
+        self._class_weights = expect_class_weights(class_weights)
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
         """The boxes of the image, filled."""

@@ -22,7 +22,7 @@ from weakseg.functional.superpixels import appearance, pooled
 from weakseg.scratch import remembered
 from weakseg.strategies.marked import expect_at_least, need_anything
 from weakseg.strategies.per_step import check_tags
-from weakseg.strategy import Strategy
+from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
 
 BY_EDGES = Superpixels()
 MOST = 20_000  # superpixels that classifiers learn from; of images with more, every k-th is taken
@@ -45,6 +45,7 @@ class Clustering(Strategy):
     alternations: how often classifiers and labels take turns, unless labels stay the same before.
     samples: about how many superpixels of each image classifiers learn from. Of very many images (20,000 superpixels) not all are used.
     cover: which part of the superpixels in a box has its class at least; 0 asks for one. The paper asks for one.
+    class_weights: as for full.
     """
 
     wants_features: ClassVar[bool] = True
@@ -56,8 +57,10 @@ class Clustering(Strategy):
         alternations: int = 5,
         samples: int = 50,
         cover: float = 0.3,
+        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
+        self._class_weights = expect_class_weights(class_weights)
         if not 0 < strength < float("inf"):
             raise ValueError(f"strength should be more than 0 and finite, the weight of the losses, but it is {strength}")
         if not (isfinite(cover) and 0 <= cover <= 1):

@@ -17,7 +17,7 @@ from weakseg.functional.regression import softmax_regression
 from weakseg.functional.superpixels import spread_marks
 from weakseg.strategies.marked import LARGE_PIECES, expect_at_least, need_anything
 from weakseg.strategies.per_step import check_tags
-from weakseg.strategy import Strategy
+from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
 
 MOST = 200_000  # cells that the classifier learns from; of data sets with more, every k-th image is taken
 _LEAST = 1e-3  # chance that the classifier leaves to every class
@@ -47,6 +47,7 @@ class Cosegmentation(Strategy):
     superpixels: of an image with marks; a piece with marks of one class alone is of that class. null for the marks alone.
     share: how much of a box's area is its middle.
     crf: strengths and reaches of the CRF.
+    class_weights: as for full.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Cosegmentation(Strategy):
         superpixels: Superpixels | None = LARGE_PIECES,
         share: float = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
+        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
+        self._class_weights = expect_class_weights(class_weights)
         expect_at_least(1, looks=looks, samples=samples)
         expect_at_least(32, long_side=long_side)
         if not 0 < share <= 1:

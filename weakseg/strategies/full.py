@@ -9,7 +9,7 @@ from torch import Tensor
 
 from weakseg.evidence import Evidence, Prediction
 from weakseg.strategies.marked import need_marked_pixel
-from weakseg.strategy import Strategy
+from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
 
 
 class Full(Strategy):
@@ -19,6 +19,9 @@ class Full(Strategy):
     it trains on the marked pixels alone ("partial cross-entropy"), the simplest thing that works: pixels nobody marked are 255 and
     teach nothing. Estimates once, needs no network.
 
+    class_weights: how much a pixel counts in the loss, by names of classes, such as {leaf: 5}, 1 for the others; auto weighs rare classes
+        more, by the root of (median share / own share); null for all alike.
+
     >>> import torch
     >>> marks = torch.tensor([[1, 255]], dtype=torch.uint8)
     >>> Full().estimate(Evidence("a", torch.zeros(3, 1, 2, dtype=torch.uint8), marks=marks), None)
@@ -26,6 +29,10 @@ class Full(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
+
+    def __init__(self, class_weights: ClassWeights = None) -> None:
+        super().__init__()
+        self._class_weights = expect_class_weights(class_weights)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""

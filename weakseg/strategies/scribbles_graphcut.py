@@ -16,7 +16,7 @@ from weakseg.functional.regions import Regions, Superpixels, likeness, packed, r
 from weakseg.functional.superpixels import region_counts, region_sums
 from weakseg.scratch import remembered
 from weakseg.strategies.marked import need_marked_pixel
-from weakseg.strategy import Strategy
+from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
 
 BY_EDGES = Superpixels()
 LEAST = 1e-6  # a smaller probability than this counts as this
@@ -42,6 +42,7 @@ class ScribblesGraphCut(Strategy):
     network: what the network's opinion counts, from round 1 on; 1 is the paper's sum over the pixels of a superpixel.
     colour, texture: how different the histograms of two sides have to be to make a border cheap; null takes the median of the image's
         borders. The paper has 5 and 10, with which every border costs nearly the same: its histograms can differ by no more than 2.
+    class_weights: as for full.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
@@ -54,8 +55,10 @@ class ScribblesGraphCut(Strategy):
         network: float = 1.0,
         colour: float | None = None,
         texture: float | None = None,
+        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
+        self._class_weights = expect_class_weights(class_weights)
         for name, value in (("smooth", smooth), ("appearance", appearance), ("network", network)):
             if not (isfinite(value) and value >= 0):
                 raise ValueError(f"{name} should be 0 or more, but it is {value}")
