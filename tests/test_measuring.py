@@ -22,6 +22,7 @@ from weakseg.fit import main
 from weakseg.functional.crf import DenseCRF
 from weakseg.functional.resolution import at_most
 from weakseg.inference import Inference
+from weakseg.quality import Agreement
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
 
@@ -117,6 +118,24 @@ def test_some_truth_is_enough_for_the_usual_figures(tmp_path: Path) -> None:
     found = validate(tmp_path, segmenter, SomeTruth("boxes"))
     assert {name for name in found if name.count("/") == 1} == {"val/miou"}
     assert sorted(segmenter.scores) == [index for index in SomeTruth().validation if index % 2]
+
+
+def test_ranks_count_as_if_they_were_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, network = Unmeasured("boxes", "marks", "tags"), Levels()
+    whole, parts = Agreement(CLASSES), [Agreement(CLASSES), Agreement(CLASSES)]
+    for place, index in enumerate(data.validation):
+        evidence, _ = data.sample(index)
+        guess = Segmenter(network, Refine(), CLASSES)(evidence.image[None])[0].argmax(0)
+        guess[: index % 7] = place % 3  # not all right
+        if place == 0:
+            evidence = evidence._replace(marks=None)  # kinds of evidence differ between ranks, too
+        whole.add(index, guess, evidence)
+        parts[place > 0].add(index, guess, evidence)
+    expected = whole.figures()
+    monkeypatch.setattr("weakseg.quality.gather", lambda _: [(part.counts, part.scores) for part in parts])
+    together = Agreement(CLASSES)
+    assert together.figures() == pytest.approx(expected, nan_ok=True)
+    assert together.scores == whole.scores
 
 
 # the best network
@@ -297,6 +316,13 @@ def test_predictions_that_are_no_numbers_stop_the_run(tmp_path: Path, inference:
     with pytest.raises(FloatingPointError, match=r"validation after step 3 .* not finite, on the images disc/12, .*disc/16 and 1 more"):
         made.fit(segmenter, datamodule=data(val=6))
     assert not (tmp_path / "best.ckpt").exists()
+
+
+def test_bad_numbers_of_another_rank_stop_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(Levels(), Refine(), CLASSES)
+    monkeypatch.setattr("weakseg.segmenter.gather", lambda value: [value, ["theirs"]] if value == [] else [value])
+    with pytest.raises(FloatingPointError, match="not finite, on the images theirs: "):
+        validate(tmp_path, segmenter, Squares())
 
 
 def test_certainty_is_no_bad_number(tmp_path: Path) -> None:
