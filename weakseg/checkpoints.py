@@ -9,22 +9,31 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from weakseg.files import write_whole
+from weakseg.files import check_seal, seal, write_whole
 from weakseg.functional.agreement import CHOOSES
+from weakseg.loggers.record import Record
+
+ROWS = "weakseg-rows"  # the key in a checkpoint that tells how many rows of metrics.csv belong to it
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there: a kill leaves the one before."""
+    """Writes a checkpoint beside its place and moves it there: a kill leaves the one before. A damaged one is not read."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write all of it or nothing."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
+        seal(buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), buffer.getvalue())
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """DamagedFile if it is not what was written."""
+        check_seal(Path(path))
+        return super().load_checkpoint(path, *args, **kwargs)
 
 
 class Checkpoints(Checkpoint):
@@ -33,6 +42,9 @@ class Checkpoints(Checkpoint):
     Without any truth to measure val/miou with, the first of val/box_extent_iou, val/marks_accuracy and val/tags_f1 that there is
     counts. The best one says so itself: `checkpoint["weakseg"]["validation"]`. A validation after the end of the training counts too,
     if it is of the same data set.
+
+    last.ckpt is written between two batches: when everything that follows a batch, an epoch or a validation has been done and logged, and
+    before any callback hears of the next batch. So a run that goes on from it does nothing twice and leaves nothing out.
 
     Arguments:
         folder: where they are.
@@ -46,20 +58,21 @@ class Checkpoints(Checkpoint):
         self._data: object = None  # that the training measures on
         self._saved_at = 0
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Write last.ckpt if it is due, but never where Lightning would resume wrongly.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen before all other callbacks do; Lightning puts those of this kind behind them."""
+        others: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        trainer.callbacks = [_First(self), *(other for other in others if not isinstance(other, _First))]  # type: ignore[attr-defined]
 
-        That is between the last batch of an epoch and what follows it, before a validation, and amid accumulated gradients.
-        """
-        done = batch_idx + 1
-        ends = done >= trainer.num_training_batches or trainer.global_step >= trainer.max_steps != -1
-        validates = isinstance(trainer.val_check_batch, int) and done % trainer.val_check_batch == 0
-        accumulates = done % trainer.accumulate_grad_batches != 0
-        if trainer.global_step - self._saved_at >= self.every and not (ends or validates or accumulates):
+    def between_batches(self, trainer: Trainer, batch_idx: int) -> None:
+        """Write last.ckpt before this batch if it is due, but not amid accumulated gradients."""
+        due = batch_idx == 0 or trainer.global_step - self._saved_at >= self.every
+        accumulates = batch_idx % trainer.accumulate_grad_batches != 0
+        if due and not accumulates and trainer.global_step != self._saved_at:
             self._save(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out what best.ckpt has: the one of a run's last validation, after its last checkpoint, is known to itself alone."""
+        self._saved_at = trainer.global_step  # what a resumed run begins with need not be written again
         self._data = getattr(trainer, "datamodule", None)
         figure, score = trainer.strategy.broadcast(_validation(self.folder / "best.ckpt", trainer.global_step))
         if score > self.best:
@@ -82,10 +95,6 @@ class Checkpoints(Checkpoint):
         same = self._data is not None and getattr(trainer, "datamodule", None) is self._data
         return trainer.state.fn == "fit" or (trainer.state.fn == "validate" and same)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write last.ckpt: callbacks of this kind come after all others, so a round that was due is in it."""
-        self._save(trainer)
-
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write last.ckpt with the final weights."""
         self._save(trainer)
@@ -97,6 +106,10 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
         self.best, self.figure = state_dict["best"], state_dict.get("figure", CHOOSES[0])  # older checkpoints knew this one alone
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """How much of metrics.csv belongs to it."""
+        checkpoint[ROWS] = sum(logger.rows for logger in trainer.loggers if isinstance(logger, Record))
 
     def _save(self, trainer: Trainer) -> None:
         self._saved_at = trainer.global_step
@@ -110,3 +123,13 @@ def _validation(path: Path, steps: int) -> tuple[str | None, float]:
         return (known["figure"], known["value"]) if known["step"] <= steps else (None, -math.inf)
     except Exception:  # there is none, it is damaged, or older: then the next validation writes it anew
         return None, -math.inf
+
+
+class _First(Callback):
+    """Stands before all other callbacks."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.checkpoints.between_batches(trainer, batch_idx)

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -47,13 +47,6 @@ class Failure(NamedTuple):
     reason: str
 
 
-class Done(NamedTuple):
-    """One image whose target is stored."""
-
-    figures: dict[str, float]
-    """what the strategy has shown of it"""
-
-
 class EstimationError(RuntimeError):
     """The strategy failed on some images; the message names them. Targets of the other images are kept."""
 
@@ -64,33 +57,38 @@ def failure(id: str, error: Exception) -> Failure:
     return Failure(id, f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}, line {where.lineno})")
 
 
-def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) -> Done | Failure:
-    """Estimate and store the target of one image."""
+def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) -> Failure | None:
+    """Estimate and store the target of one image, with the figures that the strategy shows of it."""
     try:
         strategy.forget_shown()
         with torch.no_grad():
             target = strategy.estimate(job.evidence, job.prediction)
-        store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes, strategy.makes_masks))
         figures = {} if strategy.shown is None else {name: float(figure) for name, figure in strategy.shown.figures.items()}
+        store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes, strategy.makes_masks), figures)
     except Exception as error:  # the user's code may raise anything: it is reported with the image's name
         return failure(job.evidence.id, error)
     finally:
         strategy.forget_shown()
-    return Done(figures)
+    return None
 
 
-def mean_figures(done: Iterable[Done]) -> dict[str, float]:
+def mean_figures(shown: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each figure over the images of all ranks that it was shown for. All ranks must call it."""
-    everywhere = [image.figures for part in gather(list(done)) for image in part]
+    everywhere = [figures for part in gather(list(shown)) for figures in part]
     names = dict.fromkeys(name for figures in everywhere for name in figures)
-    shown = {name: [figures[name] for figures in everywhere if name in figures] for name in names}
-    return {f"estimate/{name}": sum(values) / len(values) for name, values in shown.items()}
+    values = {name: [figures[name] for figures in everywhere if name in figures] for name in names}
+    return {f"estimate/{name}": sum(each) / len(each) for name, each in values.items()}
 
 
 def checked_target(target: Tensor, evidence: Evidence, classes: int, masks: bool = False) -> Tensor:
     """The target if it is what `Strategy.estimate` promises; a ValueError otherwise."""
     height, width = evidence.image.shape[-2:]
-    boxes = 0 if evidence.boxes is None else len(evidence.boxes)
+    return fitting_target(target, (height, width), 0 if evidence.boxes is None else len(evidence.boxes), classes, masks)
+
+
+def fitting_target(target: Tensor, size: tuple[int, int], boxes: int, classes: int, masks: bool) -> Tensor:
+    """The target if it is one of an image of that size with so many boxes; a ValueError otherwise."""
+    height, width = size
     expected = f"bool [{boxes},{height},{width}]" if masks else f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
     if not isinstance(target, Tensor):
         raise TypeError(f"estimate should return {expected}, but it returned {type(target).__name__}")
@@ -110,7 +108,7 @@ def checked_target(target: Tensor, evidence: Evidence, classes: int, masks: bool
 
 def estimate_all(
     jobs: Iterable[Job], count: int, strategy: Strategy, classes: int, store: LabelStore, workers: int
-) -> Iterator[Done | Failure]:
+) -> Iterator[Failure | None]:
     """Estimate `count` jobs and store their targets; yields once per finished image, in any order."""
     return for_each(partial(estimate_one, strategy, classes=classes, store=store), jobs, count, workers if can_send(strategy) else 0)
 

@@ -1,12 +1,16 @@
-"""Files that are written whole or not at all, folders that one process holds, and the colours of indexed images."""
+"""Files that are written whole or not at all and know whether they are damaged, and folders that one process holds."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, BinaryIO
 
 try:
     import fcntl
@@ -14,17 +18,110 @@ except ImportError:  # Windows, where a folder is then not held
     fcntl = None  # type: ignore[assignment]
 
 
+_END = b"PK\x05\x06"  # begins the last record of a zip file, 22 bytes and then a comment
+_END_SIZE = 22
+_MARK = b"weakseg-blake2b:"
+_SEAL_SIZE = len(_MARK) + 64
+
+
+class DamagedFile(ValueError):
+    """A file is not what was written."""
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, sees all of it or what was there before."""
+    while not _wrote(path, data):
+        pass  # `remove_leftovers` of another process took the part before it was held
+
+
+def _wrote(path: Path, data: bytes) -> bool:
     part = path.with_name(f".{path.name[-100:]}.{uuid.uuid4().hex[:8]}.part")
     try:
         with part.open("xb") as file:
+            _hold(file)  # if it is `remove_leftovers` that holds it, the part will be gone below
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+            if not part.exists():
+                return False
+            part.replace(path)
+            return True
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete the parts, in a folder and below it, that `write_whole` of killed processes has left; returns how many.
+
+    A part that is being written is held by its process, so several runs may share the folder.
+    """
+    return sum(_removed(part) for part in folder.rglob(".*.part"))
+
+
+def _removed(part: Path) -> bool:
+    try:
+        with part.open("r+b") as file:
+            if _hold(file):
+                part.unlink()
+                return True
+    except OSError:  # it has just been moved to its place, or belongs to another user
+        pass
+    return False
+
+
+def _hold(file: IO[Any]) -> bool:
+    """Whether this process now holds a file or folder, until it closes it; a kill lets go of it, too."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: forked loader processes would hold on to that
+    except OSError:
+        return False
+    return True
+
+
+def seal(file: io.BytesIO) -> None:
+    """Add to a zip file, such as torch writes, a digest of all its bytes. It is the zip's comment, so any program reads the file."""
+    content = file.getbuffer()[:-2]  # all but the length of the comment
+    mark = _MARK + hashlib.blake2b(content, digest_size=32).hexdigest().encode()
+    content.release()
+    file.seek(-2, io.SEEK_END)
+    file.write(len(mark).to_bytes(2, "little") + mark)
+
+
+def check_seal(path: Path) -> None:
+    """DamagedFile if a sealed file is not what was written. Of zip files without a seal the checksums of their entries are compared."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END_SIZE - _SEAL_SIZE))
+        tail = file.read()
+        end, mark = tail[:-_SEAL_SIZE], tail[-_SEAL_SIZE:]
+        if mark.startswith(_MARK) or end.startswith(_END):  # one of the two may be what is damaged
+            if end[-2:] != _SEAL_SIZE.to_bytes(2, "little") or mark != _MARK + _digest(file, path.stat().st_size - _SEAL_SIZE - 2):
+                raise DamagedFile(f"{path} is damaged: its digest does not match its content")
+        elif zipfile.is_zipfile(file):
+            _check_entries(path, file)
+
+
+def _digest(file: BinaryIO, size: int) -> bytes:
+    file.seek(0)
+    digest = hashlib.blake2b(digest_size=32)
+    while size > 0:
+        piece = file.read(min(size, 2**20))
+        if not piece:
+            break
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest().encode()
+
+
+def _check_entries(path: Path, file: BinaryIO) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        raise DamagedFile(f"{path} is damaged: {error}") from error
+    if wrong is not None:
+        raise DamagedFile(f"{path} is damaged: the checksum of {wrong} in it does not match")
 
 
 def voc_palette() -> list[list[int]]:
@@ -45,9 +142,6 @@ def voc_palette() -> list[list[int]]:
 def only_user(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; a ValueError if another process holds it. A kill lets go of it."""
     with (folder / ".lock").open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: forked loader processes would hold on to that
-            except OSError:
-                raise ValueError(f"another process is working in {folder}; wait for it or stop it") from None
+        if not _hold(file):
+            raise ValueError(f"another process is working in {folder}; wait for it or stop it")
         yield

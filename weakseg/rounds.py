@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +13,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from weakseg.data.base import WeakData
 from weakseg.data.store import FORMAT, LabelStore
-from weakseg.estimation import Job, collected, estimate_all, mean_figures
+from weakseg.estimation import Job, collected, estimate_all, fitting_target, mean_figures
 from weakseg.evidence import Prediction
-from weakseg.fingerprint import fingerprint, module_fingerprint
+from weakseg.files import remove_leftovers
+from weakseg.fingerprint import code_fingerprint, edited_code, fingerprint, homes, is_own, module_fingerprint
 from weakseg.learning import learn_together
 from weakseg.progress import track
 from weakseg.quality import LabelQuality
@@ -56,6 +58,7 @@ class Rounds(Callback):
         self.asked = ""  # fingerprint of the network that this round asked; "" if it asked none
         self.figures: dict[str, float] = {}  # quality of the targets in use
         self.learned: torch.Tensor | None = None  # by the strategy in this round, from all images together
+        self.maker = ""  # fingerprint of the strategy and its code when it made this round
         self._seen: dict[int, Seen] = {}  # this rank's images
         self._keys: dict[str, str] = {}  # targets in use, of all ranks
         self._initial: dict[str, torch.Tensor] = {}
@@ -72,8 +75,11 @@ class Rounds(Callback):
         """Look at all evidence, then make round 0; or, in a resumed run, find the targets of its round again."""
         segmenter, data = _ours(trainer, pl_module)
         self._seen = survey(data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size)
-        if segmenter.strategy.estimates():
-            self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(trainer, segmenter, data)
+        if not segmenter.strategy.estimates():
+            return
+        if trainer.is_global_zero:
+            remove_leftovers(self._store(trainer).folder)
+        self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(trainer, segmenter, data)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A network that starts again in later rounds has a schedule per round."""
@@ -105,12 +111,13 @@ class Rounds(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"round": self.round, "asked": self.asked, "figures": self.figures, "learned": self.learned}
+        return {"round": self.round, "asked": self.asked, "figures": self.figures, "learned": self.learned, "maker": self.maker}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
         self.round, self.asked, self.figures = state_dict["round"], state_dict["asked"], state_dict["figures"]
-        self.learned = state_dict.get("learned")  # older checkpoints have none
+        self.learned = state_dict.get("learned")  # older checkpoints have none, and no maker
+        self.maker = state_dict.get("maker", "")
 
     # what
 
@@ -121,14 +128,18 @@ class Rounds(Callback):
         self.asked = _network(segmenter) if self.round or segmenter.strategy.wants_early else ""
         store, before = self._store(trainer), self._keys
         self._learn(trainer, segmenter, data, store)
-        keys = self._make_keys(segmenter)
-        shown = self._estimate(trainer, segmenter, data, store, keys)
+        self.maker = _maker(segmenter)
+        keys = self._make_keys(segmenter, self.maker)
+        self._estimate(trainer, segmenter, data, store, keys, self._lost(store, keys, segmenter))
         quality = LabelQuality(segmenter.classes)
+        shown = []
         for index in track(keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size):
             evidence, truth = data.sample(index)
             old = store.read(evidence.id, before[evidence.id]) if before else None
-            quality.add(store.read(evidence.id, keys[index]), old, evidence, truth)
-        self.figures = quality.figures() | shown
+            stored = store.load(evidence.id, keys[index])
+            quality.add(stored.target, old, evidence, truth)
+            shown.append(stored.figures)
+        self.figures = quality.figures() | mean_figures(shown)
         if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:  # another loss may do without targets
             name = type(segmenter.strategy).__name__
             raise ValueError(f"the targets of round {self.round} have no opinion on any pixel (all 255): {name} would teach nothing")
@@ -143,43 +154,74 @@ class Rounds(Callback):
         if not strategy.learns():
             return
         strategy.learned = None  # what the last round learned is not what it learns from
-        strategy.use_scratch(store.folder / "scratch")
+        strategy.use_scratch(_scratch(store, strategy))
         for _ in range(strategy.looks):
-            keys = self._make_keys(segmenter)  # all that each image's sketch depends on
+            keys = self._make_keys(segmenter, _maker(segmenter))  # all that each image's sketch depends on
             jobs = self._jobs(segmenter, data, list(keys), keys)
             named = {self._seen[index].id: key for index, key in keys.items()}
-            strategy.learned = learn_together(strategy, jobs, named, self._workers(trainer), self.round, trainer.world_size)
+            strategy.learned = learn_together(strategy, jobs, named, self._workers(trainer, strategy), self.round, trainer.world_size)
         self.learned = strategy.learned
 
     def _find_again(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """The targets of a resumed run's round; lost ones are computed again if the network that made them is still there."""
         if segmenter.strategy.learns():
             segmenter.strategy.learned = self.learned
-        store, keys = self._store(trainer), self._make_keys(segmenter)
-        lost = [index for index, key in keys.items() if not store.verify(self._seen[index].id, key)]
-        if anywhere(bool(lost)) and self.asked not in ("", _network(segmenter)):
-            raise FileNotFoundError(
-                f"{sum(gather(len(lost)))} targets of round {self.round} are missing or damaged in {store.folder}, and the network that "
-                "made them has trained on since; start a new run from its weights with init_from=<checkpoint>"
+        now = _maker(segmenter)
+        if self.maker not in ("", now) and trainer.is_global_zero:
+            warnings.warn(
+                f"{type(segmenter.strategy).__name__}, or code that it uses, has changed since round {self.round} was made: its targets "
+                "stay in use, as resume= goes on with the same run; later rounds use the new code, and a new run does from the beginning",
+                stacklevel=2,
             )
-        self._estimate(trainer, segmenter, data, store, keys)
+        store, keys = self._store(trainer), self._make_keys(segmenter, self.maker or now)
+        lost = self._lost(store, keys, segmenter)
+        if anywhere(bool(lost)):
+            if self.asked not in ("", _network(segmenter)):
+                raise FileNotFoundError(
+                    f"{sum(gather(len(lost)))} targets of round {self.round} are missing or damaged in {store.folder}, and the network "
+                    "that made them has trained on since; start a new run from its weights with init_from=<checkpoint>"
+                )
+            if self.maker != now:  # all of them by the new code, as a part would be a mixture
+                self.maker, keys = now, self._make_keys(segmenter, now)
+                lost = self._lost(store, keys, segmenter)
+            self._estimate(trainer, segmenter, data, store, keys, lost)
         self._use(data, store, keys)
         segmenter.weigh(self.figures)
 
+    def _lost(self, store: LabelStore, keys: dict[int, str], segmenter: Segmenter) -> list[int]:
+        """The images whose targets are missing, damaged, or do not fit the image."""
+        classes, masks = len(segmenter.classes), segmenter.strategy.makes_masks
+        lost = []
+        for index, key in keys.items():
+            seen = self._seen[index]
+            try:
+                fitting_target(store.read(seen.id, key), seen.size, seen.boxes, classes, masks)
+            except ValueError:  # DamagedTarget is one
+                lost.append(index)
+        return lost
+
     def _estimate(
-        self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore, keys: dict[int, str]
-    ) -> dict[str, float]:
-        """Store the targets that are missing, and return the means of what the strategy shows of them."""
-        missing = [index for index in keys if not store.verify(self._seen[index].id, keys[index])]
-        segmenter.strategy.use_scratch(store.folder / "scratch")
+        self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore, keys: dict[int, str], missing: Sequence[int]
+    ) -> None:
+        """Store the targets that are missing."""
+        segmenter.strategy.use_scratch(_scratch(store, segmenter.strategy))
         jobs = self._jobs(segmenter, data, missing, keys)
-        results = estimate_all(jobs, len(missing), segmenter.strategy, len(segmenter.classes), store, self._workers(trainer))
+        results = estimate_all(
+            jobs, len(missing), segmenter.strategy, len(segmenter.classes), store, self._workers(trainer, segmenter.strategy)
+        )
         text = f"round {self.round}: estimating targets"
         what = f"{type(segmenter.strategy).__name__} could not estimate the targets of round {self.round}"
-        return mean_figures(collected(results, len(missing), text, trainer.world_size, what))
+        collected(results, len(missing), text, trainer.world_size, what)
 
-    def _workers(self, trainer: Trainer) -> int:
-        return _cores(trainer) if self.workers is None else self.workers
+    def _workers(self, trainer: Trainer, strategy: Strategy) -> int:
+        workers = _cores(trainer) if self.workers is None else self.workers
+        if workers > 1 and (names := edited_code(*homes(type(strategy)), *_ESTIMATING)):
+            warnings.warn(
+                f"{', '.join(names)} has been edited since this run began: its rounds go on with the code as it was, in one process",
+                stacklevel=2,
+            )
+            return 0
+        return workers
 
     def _jobs(self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]) -> Iterator[Job]:
         for index in indices:
@@ -198,10 +240,9 @@ class Rounds(Callback):
         early = torch.from_numpy(remembered(segmenter.strategy.scratch, key, make)["early"]).float()
         return Prediction(torch.full((len(segmenter.classes), *image.shape[1:]), 1 / len(segmenter.classes)), early=early)
 
-    def _make_keys(self, segmenter: Segmenter) -> dict[int, str]:
+    def _make_keys(self, segmenter: Segmenter, maker: str) -> dict[int, str]:
         """A content key for each of this rank's images: whatever may change its target is in it."""
-        strategy = module_fingerprint(segmenter.strategy, segmenter.strategy.version)
-        return {index: fingerprint(FORMAT, strategy, segmenter.classes, self.asked, seen.fingerprint) for index, seen in self._seen.items()}
+        return {index: fingerprint(FORMAT, maker, segmenter.classes, self.asked, seen.fingerprint) for index, seen in self._seen.items()}
 
     def _use(self, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
         named = {self._seen[index].id: key for index, key in keys.items()}
@@ -223,7 +264,22 @@ def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakDat
 
 
 def _network(segmenter: Segmenter) -> str:
-    return fingerprint(segmenter.network.state_dict())
+    """What the network would say of an image: its weights, and the code that is run to find out."""
+    own = [home for home in homes(*dict.fromkeys(map(type, segmenter.network.modules()))) if is_own(home)]
+    return fingerprint(segmenter.network.state_dict(), code_fingerprint("weakseg.segmenter", *own))
+
+
+def _maker(segmenter: Segmenter) -> str:
+    """What the strategy would estimate, as far as it is not the evidence or the network that decide: its options and its code."""
+    return module_fingerprint(segmenter.strategy, segmenter.strategy.version, *_ESTIMATING)
+
+
+def _scratch(store: LabelStore, strategy: Strategy) -> Path:
+    """A folder for what the code that is run now has found out; other code may find out something else."""
+    return store.folder / "scratch" / code_fingerprint(*homes(type(strategy)), *_ESTIMATING)[:12]
+
+
+_ESTIMATING = ("weakseg.estimation", "weakseg.learning")  # code that calls the strategy, whatever it imports
 
 
 def _training_ends(trainer: Trainer) -> bool:

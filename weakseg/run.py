@@ -22,7 +22,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from rich.console import Console
 from torch import nn
 
-from weakseg.checkpoints import Checkpoints, WholeFiles
+from weakseg.checkpoints import ROWS, Checkpoints, WholeFiles
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, write_whole
 from weakseg.functional.matching import match_classes
@@ -202,7 +202,8 @@ def _wider(recipe: Recipe, classes: int) -> nn.Module | None:
 def _loggers(recipe: Recipe, folder: Path) -> list[Any]:
     record = Record(folder)
     last = _last(recipe, folder)
-    record.rewind(0 if last is None else read_weights(last)["global_step"])
+    content = {} if last is None else read_weights(last)
+    record.rewind(content.get("global_step", 0), content.get(ROWS))
     extra: Any = build_section(recipe, "logger")
     return [record, *extra.build(folder, recipe.sections)]
 

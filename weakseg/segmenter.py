@@ -186,6 +186,8 @@ class Segmenter(LightningModule):
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed)
+        # after a resume Lightning may count one step too many here, and would log other steps than an undisturbed run does
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the strategy's terms."""
@@ -251,11 +253,11 @@ class Segmenter(LightningModule):
         return self.trainer.estimated_stepping_batches if self.span is None else self.span[1] - self.span[0]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Beside the weights: what the schedule stretches over, which classes the weights know, and at which resolution and how well."""
+        """Beside the weights: the steps of the schedule, which classes the weights know, at which resolution and how well."""
         known: dict[str, Any] = {"span": self.span, "classes": list(self.classes), "long_side": self.long_side}
         if self.measured is not None and self.validated_at == self.global_step:
             known["validation"] = {"figure": self.measured[0], "value": self.measured[1], "step": self.validated_at}
-        checkpoint["weakseg"] = known
+        checkpoint["weakseg"] = known | {"validated_at": self.validated_at, "confusion": self.confusion.cpu(), "scores": dict(self.scores)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The counterpart of `on_save_checkpoint`."""
@@ -266,6 +268,9 @@ class Segmenter(LightningModule):
             )
         self.span = None if state["span"] is None else (state["span"][0], state["span"][1])
         self.long_side = state.get("long_side", self.long_side)  # older checkpoints do not say
+        if "confusion" in state:  # older checkpoints have none
+            self.validated_at, self.confusion, self.scores = state["validated_at"], state["confusion"], state["scores"]
+        go_on_between_batches(checkpoint["loops"]["fit_loop"])
 
     # measuring
 
@@ -359,6 +364,29 @@ def _resized(scores: Tensor, image: Tensor) -> Tensor:
     """Scores [B,C,h,w] at the size of an image."""
     size = image.shape[-2:]
     return scores if scores.shape[-2:] == size else F.interpolate(scores, size, mode="bilinear")
+
+
+def go_on_between_batches(loop: dict[str, Any]) -> None:
+    """Change the state of Lightning's loops in a checkpoint so that a run which goes on from it does nothing twice.
+
+    Lightning takes a batch that had only been announced for one that has been seen. And it ends an epoch again if the checkpoint was
+    written by the last callback that heard of its end: with `max_steps` all callbacks would hear of it twice, and a round be made twice.
+    """
+    epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
+    for counts in (batches["total"], batches["current"]):
+        if counts["started"] == counts["completed"] < counts["ready"]:
+            counts["ready"] = counts["started"]
+            batches["is_last_batch"] = False
+    total = epochs["total"]
+    if total["ready"] == total["started"] == total["processed"]:
+        for counts in (epochs["total"], epochs["current"]):
+            counts["completed"] = counts["processed"]
+        optimizer = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
+        begun = [batches, loop["epoch_loop.scheduler_progress"], optimizer["step"], optimizer["zero_grad"]]
+        for counts in (progress["current"] for progress in begun):
+            counts.update(dict.fromkeys(counts, 0))
+        loop["epoch_loop.val_loop.batch_progress"]["total"] = dict.fromkeys(loop["epoch_loop.val_loop.batch_progress"]["total"], 0)
+        batches["is_last_batch"] = False
 
 
 def _same_size(examples: list[Example]) -> list[list[Example]]:

@@ -53,7 +53,12 @@ class Strategy(nn.Module):
     makes_masks: ClassVar[bool] = False
     """whether `estimate` returns a mask for each box, bool [N,H,W], from which networks such as Mask R-CNN learn single objects"""
     version: ClassVar[int] = 1
-    """raise it when a change of code in another file changes what `estimate` returns: stored targets are then computed anew"""
+    """raise it when something that no code says, such as a file that you read, changes what `estimate` returns: stored targets are then
+    computed anew, as they are after any change of an attribute, of the strategy's code, or of code that it imports from weakseg or from
+    files beside it"""
+    not_in_key: ClassVar[tuple[str, ...]] = ("_shown", "_scratch")
+    """attributes that change no target, such as caches and counters: a change of any other one makes new targets. Those of base classes are
+    left out as well; `child.name` is an attribute of a child"""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -63,6 +68,8 @@ class Strategy(nn.Module):
             raise TypeError(
                 f"strategy {cls.__name__}: needs should be a tuple of {', '.join(Evidence._fields[2:])}, but it is {cls.needs!r}"
             )
+        if isinstance(cls.not_in_key, str):
+            raise TypeError(f"strategy {cls.__name__}: not_in_key should be a tuple of names of attributes, but it is {cls.not_in_key!r}")
         if not (cls.estimates() or cls.loss is not Strategy.loss):
             raise TypeError(f"strategy {cls.__name__} overrides neither estimate nor loss; it would teach nothing")
         if cls.learns() and not cls.estimates():
@@ -107,7 +114,7 @@ class Strategy(nn.Module):
 
         `prediction` is None in round 0, when there is no network yet; a strategy with `wants_early` is given one, in which an untrained
         network gives every class the same chance. Must be pure: the same input gives the same output, and nothing outside is read or
-        changed. Attributes whose names begin with an underscore are caches and do not count as parameters.
+        changed. All attributes count as parameters but those that `not_in_key` names.
         """
         return torch.full(evidence.image.shape[-2:], IGNORE, dtype=torch.uint8)
 
@@ -139,7 +146,7 @@ class Strategy(nn.Module):
         """Tell the dashboard what was estimated, and figures about it.
 
         From `loss`: a target, hard [B,H,W] or soft [B,C,H,W]; the shares of its classes and the figures are logged as estimate/<name>. From
-        `estimate`: the target of the image; the means of the figures over the images that a round had to estimate are logged.
+        `estimate`: the target of the image; the means of the figures over the images of a round are logged.
 
         A warning tells of classes that `loss` found nowhere in an epoch, although tags or boxes, or else `named`, bool [B,C], name them.
         """

@@ -23,6 +23,10 @@ class Seen(NamedTuple):
 
     id: str
     fingerprint: str
+    size: tuple[int, int]
+    """of the image, height and width"""
+    boxes: int
+    """how many"""
 
 
 def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int, world: int) -> dict[int, Seen]:
@@ -45,7 +49,8 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
                 evidence.need(*strategy.needs)
                 strategy.check(evidence, classes)
                 shown.append(_shows_objects(evidence))
-            seen[index] = Seen(id, fingerprint(*evidence))
+            height, width = evidence.image.shape[-2:]
+            seen[index] = Seen(id, fingerprint(*evidence), (height, width), 0 if evidence.boxes is None else len(evidence.boxes))
         except Exception as error:  # a reader of files may raise anything: it is reported with the image's name
             objects |= isinstance(error, FormatError) and error.place.number is not None
             reason = str(error).removeprefix(f"image {id}").lstrip(": ")

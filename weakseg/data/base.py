@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from weakseg.data.loader import Group, OrderedLoader, TrainLoader, keyed_generator
-from weakseg.data.store import LabelStore
+from weakseg.data.store import DamagedTarget, LabelStore
 from weakseg.data.transforms import Augmentation, Item, collate
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
@@ -128,7 +128,12 @@ class WeakData(LightningDataModule):
         if self._targets is None:
             return None
         store, keys = self._targets
-        return store.read(evidence.id, keys[evidence.id])
+        target = store.read(evidence.id, keys[evidence.id])
+        if target.shape[-2:] != evidence.image.shape[-2:]:
+            size, own = list(target.shape[-2:]), list(evidence.image.shape[-2:])
+            path = store.path(evidence.id, keys[evidence.id])
+            raise DamagedTarget(f"the target {path}.* is of size {size}, but image {evidence.id} is {own}; delete it and resume the run")
+        return target
 
     def training_item(self, time: int, index: int) -> Item:
         """The augmented image with its target, as seed, index and how often it has come before decide it. Without the truth."""

@@ -6,9 +6,11 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,19 +20,28 @@ from torch import Tensor
 
 from weakseg.files import voc_palette, write_whole
 
-FORMAT = 1  # raise it when the files change: it is part of every key
+FORMAT = 2  # raise it when the files change: it is part of every key
 _DIGEST = "weakseg-digest"
+_FIGURES = "weakseg-figures"
 
 
 class DamagedTarget(ValueError):
     """A stored target is missing, cut short or altered."""
 
 
+class Stored(NamedTuple):
+    """The target of an image, and what its strategy has shown of it."""
+
+    target: Tensor
+    figures: dict[str, float]
+
+
 class LabelStore:
     """Targets in a folder. Hard ones are indexed PNG that any viewer opens; soft ones keep only the classes that are not zero.
     Masks of boxes have a bit per pixel.
 
-    A file's name holds the image's id and the content key, so several runs may share one folder, at the same time.
+    A file's name holds the image's id and the content key, so several runs may share one folder, at the same time. Its digest binds it to
+    both: the file of another image in its place is a damaged one.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -40,27 +51,39 @@ class LabelStore:
         """Where the target of an image is, without its ending. The id is only a help for the eye: the key decides."""
         return self.folder / key[:2] / f"{re.sub(r'[^A-Za-z0-9_-]', '_', id)[:64]}-{key}"
 
-    def write(self, id: str, key: str, target: Tensor) -> None:
-        """Store a target: uint8 [H,W], float [C,H,W], or bool [N,H,W]."""
+    def write(self, id: str, key: str, target: Tensor, figures: Mapping[str, float] | None = None) -> None:
+        """Store a target: uint8 [H,W], float [C,H,W], or bool [N,H,W]; and figures about it."""
+        name = _Name(id, key, json.dumps(dict(figures or {})))
         if target.ndim == 2:
-            data, suffix = _encode_hard(target), ".png"
+            data, suffix = _encode_hard(target, name), ".png"
         else:
-            data, suffix = _encode_masks(target) if target.dtype == torch.bool else _encode_soft(target), ".npz"
-        path = self.path(id, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path.with_name(path.name + suffix), data)
+            data, suffix = _encode_masks(target, name) if target.dtype == torch.bool else _encode_soft(target, name), ".npz"
+        for place in self._places(id, key):
+            if place.is_dir():
+                raise IsADirectoryError(f"{place} is a folder, where a target should be; move it away")
+            if place.suffix != suffix:
+                place.unlink(missing_ok=True)  # it would be read in place of this one
+        place = self.path(id, key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place.with_name(place.name + suffix), data)
 
     def read(self, id: str, key: str) -> Tensor:
         """The target of an image; DamagedTarget if it is missing or not what was written."""
-        path = self.path(id, key)
-        for suffix, decode in ((".png", _decode_hard), (".npz", _decode_planes)):
-            file = path.with_name(path.name + suffix)
-            if file.exists():
+        return self.load(id, key).target
+
+    def load(self, id: str, key: str) -> Stored:
+        """The target of an image with its figures; DamagedTarget if it is missing or not what was written."""
+        for file in self._places(id, key):
+            if os.path.lexists(file):
                 try:
-                    return decode(file.read_bytes())
+                    return _decode(file, id, key)
                 except Exception as error:  # whatever a decoder says of damaged bytes
                     raise DamagedTarget(f"the target {file} is damaged ({error}); delete it to have it computed again") from error
         raise DamagedTarget(f"there is no target for image {id} in {self.folder} (key {key})")
+
+    def _places(self, id: str, key: str) -> list[Path]:
+        path = self.path(id, key)
+        return [path.with_name(path.name + suffix) for suffix in (".png", ".npz")]
 
     def verify(self, id: str, key: str) -> bool:
         """Whether the target is there and undamaged."""
@@ -86,57 +109,76 @@ class LabelStore:
         return sorted(file for file in self.folder.glob("??/*-*") if file.suffix in (".png", ".npz"))
 
 
-def _digest(array: np.ndarray) -> str:
-    head = f"{array.dtype.str}{array.shape}".encode()
+class _Name(NamedTuple):
+    """What a digest covers beside the values."""
+
+    id: str
+    key: str
+    figures: str
+    """as JSON"""
+
+
+def _digest(array: np.ndarray, name: _Name, *more: object) -> str:
+    head = json.dumps([array.dtype.str, array.shape, *name, *more]).encode()
     return hashlib.blake2b(head + np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
 
 
-def _encode_hard(target: Tensor) -> bytes:
+def _encode_hard(target: Tensor, name: _Name) -> bytes:
     array = target.cpu().numpy()
     image = Image.fromarray(array, mode="P")
     image.putpalette([value for colour in voc_palette() for value in colour])
     info = PngInfo()
-    info.add_text(_DIGEST, _digest(array))
+    info.add_text(_DIGEST, _digest(array, name))
+    info.add_text(_FIGURES, name.figures)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
 
 
-def _decode_hard(data: bytes) -> Tensor:
+def _encode_soft(target: Tensor, name: _Name) -> bytes:
+    array = target.float().cpu().numpy()
+    classes = np.flatnonzero(array.reshape(len(array), -1).any(1))
+    return _encode_planes(array[classes], name, list(array.shape), classes.tolist())
+
+
+def _encode_masks(target: Tensor, name: _Name) -> bytes:
+    return _encode_planes(np.packbits(target.cpu().numpy()), name, list(target.shape), None)
+
+
+def _encode_planes(values: np.ndarray, name: _Name, shape: list[int], classes: list[int] | None) -> bytes:
+    head = {"shape": shape, "classes": classes, "figures": name.figures, "digest": _digest(values, name, shape, classes)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, head=np.array(json.dumps(head)), values=values)
+    return buffer.getvalue()
+
+
+def _decode(file: Path, id: str, key: str) -> Stored:
+    if not file.is_file():
+        raise ValueError("it is no file")  # to read from a pipe would be to wait for ever
+    data = file.read_bytes()
+    target, figures = _decode_hard(data, id, key) if file.suffix == ".png" else _decode_planes(data, id, key)
+    return Stored(target, json.loads(figures))
+
+
+def _decode_hard(data: bytes, id: str, key: str) -> tuple[Tensor, str]:
     image = Image.open(io.BytesIO(data))
     array = np.array(image)
     assert isinstance(image, PngImageFile)
-    if image.text.get(_DIGEST) != _digest(array):
-        raise ValueError("its digest does not match its pixels")
-    return torch.from_numpy(array)
+    figures = image.text[_FIGURES]
+    if image.text[_DIGEST] != _digest(array, _Name(id, key, figures)):
+        raise ValueError("its digest does not match its pixels, or it is the target of another image")
+    return torch.from_numpy(array), figures
 
 
-def _encode_soft(target: Tensor) -> bytes:
-    array = target.float().cpu().numpy()
-    classes = np.flatnonzero(array.reshape(len(array), -1).any(1))
-    values = array[classes]
-    head = json.dumps({"shape": array.shape, "classes": classes.tolist(), "digest": _digest(values)})
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, head=np.array(head), values=values)
-    return buffer.getvalue()
-
-
-def _encode_masks(target: Tensor) -> bytes:
-    values = np.packbits(target.cpu().numpy())
-    head = json.dumps({"shape": target.shape, "digest": _digest(values)})
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, head=np.array(head), values=values)
-    return buffer.getvalue()
-
-
-def _decode_planes(data: bytes) -> Tensor:
+def _decode_planes(data: bytes, id: str, key: str) -> tuple[Tensor, str]:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         head, values = json.loads(str(file["head"])), file["values"]
-    if head["digest"] != _digest(values):
-        raise ValueError("its digest does not match its values")
-    if "classes" not in head:
-        bits = np.unpackbits(values, count=math.prod(head["shape"])).astype(bool)
-        return torch.from_numpy(bits.reshape(head["shape"]))
-    target = torch.zeros(*head["shape"])
-    target[torch.tensor(head["classes"], dtype=torch.long)] = torch.from_numpy(values)
-    return target
+    shape, classes, figures = head["shape"], head["classes"], head["figures"]
+    if head["digest"] != _digest(values, _Name(id, key, figures), shape, classes):
+        raise ValueError("its digest does not match its values, or it is the target of another image")
+    if classes is None:
+        bits = np.unpackbits(values, count=math.prod(shape)).astype(bool)
+        return torch.from_numpy(bits.reshape(shape)), figures
+    target = torch.zeros(*shape)
+    target[torch.tensor(classes, dtype=torch.long)] = torch.from_numpy(values)
+    return target, figures

@@ -35,6 +35,7 @@ class Record(Logger):
         super().__init__()
         self.folder = Path(folder)
         self.path = self.folder / "metrics.csv"
+        self.rows = 0  # in the file, the head not counted
         self._columns = list(FIRST)
         if getattr(rank_zero_only, "rank", 0) == 0:
             self._load()
@@ -68,22 +69,28 @@ class Record(Logger):
         with self.path.open("a", encoding="utf-8", newline="") as file:
             head = [] if file.tell() else [self._columns]
             file.write(_csv([*head, [row.get(name, "") for name in self._columns]]))
+        self.rows += 1
 
     @rank_zero_only
-    def rewind(self, steps: int) -> None:
-        """Forget what a run that goes on after so many steps logs again.
+    def rewind(self, steps: int, rows: int | None = None) -> None:
+        """Forget what a run that goes on after so many steps logs again; with 0 steps nothing stays.
 
-        Those are the rows of all later steps. The row of a round made exactly then stays, because it belongs to the checkpoint; with
-        0 steps nothing stays.
+        Arguments:
+            steps: of the checkpoint.
+            rows: that had been written when the checkpoint was; these stay. None, for older checkpoints, keeps the rows of earlier steps
+                and that of a round which was made right then.
         """
-        columns, rows = _parse(self.path)
-        kept = [row for row in rows if steps and _before(row, steps)]
-        if len(kept) < len(rows):
+        columns, found = _parse(self.path)
+        kept = [row for row in found if _before(row, steps)] if rows is None else found[:rows]
+        kept = kept if steps else []
+        if len(kept) < len(found):
             self._write(columns, kept)
+        self.rows = len(kept)
 
     def _load(self) -> None:
         columns, rows = _parse(self.path)
         self._columns = columns or self._columns
+        self.rows = len(rows)
         if self.path.is_file() and self.path.read_bytes() != _file(self._columns, rows).encode():  # a kill cut the last line short
             self._write(self._columns, rows)
 

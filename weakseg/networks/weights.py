@@ -8,15 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from weakseg.files import DamagedFile, check_seal
 from weakseg.functional.matching import order_rows
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """What torch stored in a file: a state dict or a checkpoint. No code in it is run."""
+    """What torch stored in a file: a state dict or a checkpoint. No code in it is run, and a damaged one is refused."""
     if not path.is_file():
         raise ValueError(f"there is no weights file {path}")
     try:
+        check_seal(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except DamagedFile:
+        raise
     except Exception as error:  # whatever torch says of a file that is none of its own
         why = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise ValueError(f"{path} is not a file of weights that torch can read safely ({why})") from error

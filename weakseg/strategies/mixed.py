@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +73,8 @@ class Mixed(Strategy):
     weights: of the four terms. Labels from tags are the worst, so they count little unless told otherwise.
     """
 
+    not_in_key: ClassVar[tuple[str, ...]] = ("_em", "_weights", "_idle", "_numbers")  # they change the loss, and no target
+
     def __init__(
         self,
         boxes: Literal["crf", "rect"] = "crf",
@@ -91,7 +93,6 @@ class Mixed(Strategy):
                 raise ValueError(f"{name} should be {' or '.join(known)}, but it is {value!r}")
         self.boxes = BoxesCRF(unary, share, crf) if boxes == "crf" else BoxesRect()
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
-        # the underscores keep what changes no target out of its key: after another weight, stored targets still serve
         self._em, self._weights = em, weights
         self._idle = 0  # batches in a row that taught nothing
         self._numbers = usual[0] if foreground is None else foreground, usual[1] if background is None else background

@@ -36,6 +36,7 @@ class Points(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
+    not_in_key: ClassVar[tuple[str, ...]] = ("_weight", "_xy", "_rgb", "_shrink", "_absent")  # they change the loss, and no target
 
     def __init__(
         self,
@@ -53,7 +54,6 @@ class Points(Strategy):
         expect_at_least(0, radius=radius)
         expect_at_least(1, shrink=shrink)
         self.superpixels, self.radius = superpixels, radius
-        # the underscores keep what changes no target out of its key
         self._weight, self._xy, self._rgb, self._shrink, self._absent = weight, xy, rgb, shrink, absent
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:

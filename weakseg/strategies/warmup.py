@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,8 @@ class WarmUp(nn.Module):
     what: what they do, for the message if their number is impossible.
     """
 
-    _steps: Tensor  # the underscore keeps the count out of the keys of targets
+    not_in_key: ClassVar[tuple[str, ...]] = ("_steps",)  # how long it has been trained changes no target
+    _steps: Tensor
 
     def __init__(self, batches: int, what: str) -> None:
         super().__init__()
