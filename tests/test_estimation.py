@@ -49,6 +49,16 @@ def test_what_strategies_show_of_images_is_averaged_and_logged(tmp_path: Path) -
     assert sum("round" in row for row in logger.rows) == 2
 
 
+def test_what_was_shown_of_images_is_logged_again_where_their_targets_are_found(tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        logger, data = Seen(), Squares()
+        trainer(tmp_path, 1, callbacks=[Rounds()], logger=logger).fit(Segmenter(TinyNet(), Telling(), data.classes), datamodule=data)
+        found.append([row for row in logger.rows if "round" in row])
+    assert found[0] == found[1]
+    assert found[0][0]["estimate/number"] == sum(range(12)) / 12
+
+
 class Keeping(Refine):
     """Writes into its scratch folder."""
 
@@ -63,5 +73,5 @@ def test_strategies_are_given_a_scratch_folder_beside_the_targets(tmp_path: Path
     data = Squares()
     segmenter = Segmenter(TinyNet(), Keeping(), data.classes)
     trainer(tmp_path, 1, callbacks=[Rounds(folder=tmp_path / "here")]).fit(segmenter, datamodule=data)
-    assert len(list((tmp_path / "here" / "scratch").iterdir())) == 12
+    assert len(list((tmp_path / "here" / "scratch").glob("*/*"))) == 12
     assert len(list(LabelStore(tmp_path / "here").keys())) == 12  # which are no targets

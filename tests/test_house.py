@@ -24,7 +24,7 @@ ROOMS = {
     "recipe": "grammar lazy",
     "evidence": "",
     "functional": "evidence",
-    "networks": "functional lazy",
+    "networks": "functional files lazy",
     **dict.fromkeys(["strategy", "inference", "summary"], "functional"),
     "scratch": "files",
     "strategies": "strategy scratch fingerprint lazy",
@@ -40,12 +40,12 @@ ROOMS = {
     "survey": "estimation data fingerprint progress",
     "rounds": "segmenter quality survey learning",
     "instances": "rounds",
-    "checkpoints": "files quality",
     "pictures": "functional files",
     "doctor": "data progress",
     "contact_sheet": "data pictures",
     "report": "pictures summary curves",
     "loggers": "pictures ranks lazy",
+    "checkpoints": "loggers quality",
     "dashboard": "loggers rounds",
     **dict.fromkeys(["run", "fit", "check", ""], EVERYTHING),  # the last one is weakseg/__init__.py: the public names, lazily
 }

@@ -16,7 +16,7 @@ from weakseg.files import check_seal, seal, write_whole
 from weakseg.functional.agreement import CHOOSES
 from weakseg.loggers.record import Record
 
-ROWS = "weakseg-rows"  # the key in a checkpoint that tells how many rows of metrics.csv belong to it
+PLACE = "weakseg-run"  # the key in a checkpoint for what a run must know to go on from it, beside what Lightning keeps
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -108,8 +108,9 @@ class Checkpoints(Checkpoint):
         self.best, self.figure = state_dict["best"], state_dict.get("figure", CHOOSES[0])  # older checkpoints knew this one alone
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """How much of metrics.csv belongs to it."""
-        checkpoint[ROWS] = sum(logger.rows for logger in trainer.loggers if isinstance(logger, Record))
+        """How many rows of metrics.csv belong to it, and how many processes have made it."""
+        rows = sum(logger.rows for logger in trainer.loggers if isinstance(logger, Record))
+        checkpoint[PLACE] = {"rows": rows, "processes": trainer.world_size}
 
     def _save(self, trainer: Trainer) -> None:
         self._saved_at = trainer.global_step

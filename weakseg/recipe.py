@@ -75,6 +75,7 @@ class Recipe:
     origins: dict[str, str] = field(default_factory=dict)  # of every key that is not a default: "recipe" or "command line"
     resume: str | None = None
     init_from: str | None = None
+    processes: int | None = None  # with which a run may go on that was begun with another number
     file: str = ""
     lines: Lines = field(default_factory=dict)  # of the recipe's keys in that file
 
@@ -112,7 +113,7 @@ def load(argv: Sequence[str], keep: bool = True) -> Recipe:
         complete = True
     except RecipeError as error:
         errors += error.errors
-    errors += _merge(recipe, content, words, keep)
+    errors += _set_processes(recipe, values.get("processes")) + _merge(recipe, content, words, keep)
     errors += [recipe.located(line) for line in _wrong_names(recipe, complete)]
     if errors:
         raise RecipeError(errors + _mistyped(recipe))
@@ -215,6 +216,14 @@ def _set_seed(recipe: Recipe, seed: Any) -> list[str]:
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**32:
         return [f"seed: expected a whole number from 0 to {2**32 - 1}, but it is {shown(seed)}"]
     recipe.seed = number
+    return []
+
+
+def _set_processes(recipe: Recipe, text: Text | None) -> list[str]:
+    number = None if text is None else read(int, text)
+    if number is not None and (not isinstance(number, int) or number < 1):
+        return [f"processes: expected a whole number from 1 on, but it is {shown(text)}"]
+    recipe.processes = number
     return []
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from pytorch_lightning.accelerators import CPUAccelerator
@@ -22,9 +22,9 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from rich.console import Console
 from torch import nn
 
-from weakseg.checkpoints import ROWS, Checkpoints, WholeFiles
+from weakseg.checkpoints import PLACE, Checkpoints, WholeFiles
 from weakseg.dashboard import Dashboard, make_case
-from weakseg.files import only_user, write_whole
+from weakseg.files import only_user, remove_leftovers, write_whole
 from weakseg.functional.matching import match_classes
 from weakseg.grammar.commandline import next_step
 from weakseg.inference import Inference
@@ -54,7 +54,8 @@ def fit(recipe: Recipe) -> Path:
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # steps are counted across epochs
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = _build(recipe)
-    _try_trainer(recipe)
+    stopped = _stopped(recipe)
+    _compare_processes(_try_trainer(recipe), stopped.processes, recipe.processes)
     _look_at_dilation(segmenter.network, data)
     root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
     with _folder(recipe, root) as folder:
@@ -68,7 +69,7 @@ def fit(recipe: Recipe) -> Path:
             recipe,
             "trainer",
             default_root_dir=root,
-            logger=_loggers(recipe, folder),
+            logger=_loggers(recipe, folder, stopped),
             callbacks=callbacks,
             plugins=[WholeFiles()],
             use_distributed_sampler=False,
@@ -85,12 +86,57 @@ def fit(recipe: Recipe) -> Path:
         return Path(trainer.strategy.broadcast(str(folder)))
 
 
-def _try_trainer(recipe: Recipe) -> None:
-    """Find out that Lightning refuses its arguments before there is a folder of the run."""
+class Stopped(NamedTuple):
+    """Where a run was stopped that goes on; the beginning for a new one."""
+
+    steps: int = 0
+    rows: int | None = None
+    """of metrics.csv; None where an older checkpoint does not say"""
+    processes: int | None = None
+
+
+def _stopped(recipe: Recipe) -> Stopped:
+    """Read the checkpoint that the run goes on from; whatever is wrong with it is found before anything else is done."""
+    last = None if recipe.resume is None else _last(recipe, Path(recipe.resume))
+    if last is None:
+        return Stopped()
+    try:
+        content = read_weights(last)
+    except ValueError as error:
+        raise RecipeError([f"resume: {error}; {_way_out(last)}"]) from None
+    if not {"weakseg", "global_step"} <= set(content):
+        raise RecipeError([f"resume: {last} is no checkpoint that weakseg has written; {_way_out(last)}"])
+    return Stopped(content["global_step"], **content.get(PLACE, {}))
+
+
+def _way_out(last: Path) -> str:
+    """What to do without the last checkpoint."""
+    best, recipe = last.with_name("best.ckpt"), last.parents[1] / "recipe.yaml"
+    new = f"or start a new run from the best weights with recipe={recipe} init_from={best}" if best.is_file() else ""
+    return f"delete it to have resume= train this run again from its start{', ' if new else ''}{new}"
+
+
+def _compare_processes(now: int, then: int | None, wanted: int | None) -> None:
+    """Refuse to go on with other batches than those of the run, unless it is asked for in so many words."""
+    if wanted is not None and wanted != now:
+        raise RecipeError([f"processes: expected {now}, as many as trainer.devices and trainer.num_nodes make, but it is {wanted}"])
+    if then is not None and then != now and wanted is None:
+        raise RecipeError(
+            [
+                f"resume: this run was trained by {then} processes and would go on with {now}, so its results would differ "
+                f"from those of an undisturbed run; write processes={now} to go on all the same, or set trainer.devices and "
+                f"trainer.num_nodes so that there are {then}"
+            ]
+        )
+
+
+def _try_trainer(recipe: Recipe) -> int:
+    """Find out that Lightning refuses its arguments before there is a folder of the run; returns how many processes there are."""
     trainer: Any = build_section(recipe, "trainer", logger=False, enable_model_summary=False)
     cores = os.cpu_count() or 1
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(4, cores):
         raise RecipeError([f"trainer.devices: {trainer.num_devices} processes are too many for the {cores} cores of this machine"])
+    return int(trainer.num_devices * trainer.num_nodes)
 
 
 def _look_at_dilation(network: nn.Module, data: Any) -> None:
@@ -199,11 +245,9 @@ def _wider(recipe: Recipe, classes: int) -> nn.Module | None:
     return network
 
 
-def _loggers(recipe: Recipe, folder: Path) -> list[Any]:
+def _loggers(recipe: Recipe, folder: Path, stopped: Stopped) -> list[Any]:
     record = Record(folder)
-    last = _last(recipe, folder)
-    content = {} if last is None else read_weights(last)
-    record.rewind(content.get("global_step", 0), content.get(ROWS))
+    record.rewind(stopped.steps, stopped.rows)
     extra: Any = build_section(recipe, "logger")
     return [record, *extra.build(folder, recipe.sections)]
 
@@ -230,6 +274,7 @@ def _folder(recipe: Recipe, root: Path) -> Iterator[Path]:
             raise RecipeError([f"trainer.default_root_dir: the folder {folder} cannot be made: {error}"]) from error
         write_whole(folder / "recipe.yaml", to_yaml(recipe).encode())
     with only_user(folder):
+        remove_leftovers(folder)
         print(f"run folder: {folder}", file=sys.stderr)
         try:
             yield folder

@@ -270,7 +270,8 @@ class Segmenter(LightningModule):
         self.long_side = state.get("long_side", self.long_side)  # older checkpoints do not say
         if "confusion" in state:  # older checkpoints have none
             self.validated_at, self.confusion, self.scores = state["validated_at"], state["confusion"], state["scores"]
-        go_on_between_batches(checkpoint["loops"]["fit_loop"])
+        if "loops" in checkpoint:
+            go_on_between_batches(checkpoint["loops"]["fit_loop"])
 
     # measuring
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,40 @@ def test_damaged_masks_are_found(tmp_path):
     assert not store.verify("a", "0123")
     file.write_bytes(whole[:-40])
     assert not store.verify("a", "0123")
+
+
+@pytest.mark.parametrize("target", [hard(), soft(), torch.ones(2, 2, 3, dtype=torch.bool)], ids=["hard", "soft", "masks"])
+def test_the_target_of_another_image_or_key_is_noticed(store: LabelStore, target: torch.Tensor) -> None:
+    """Whole and undamaged, but not the one that the name promises."""
+    store.write("cat", KEY, target)
+    (own,) = store.folder.glob("??/*")
+    for id, key in (("dog", KEY), ("cat", KEY[::-1]), ("c@t", KEY)):
+        store.write(id, key, 1 - target if target.dtype != torch.bool else ~target)
+        place = store.path(id, key)
+        shutil.copy(own, place.with_name(place.name + own.suffix))
+        assert not store.verify(id, key)
+        with pytest.raises(DamagedTarget, match="another image"):
+            store.read(id, key)
+
+
+@pytest.mark.parametrize("target", [hard(), soft(), torch.ones(2, 2, 3, dtype=torch.bool)], ids=["hard", "soft", "masks"])
+def test_figures_come_back_with_their_target(store: LabelStore, target: torch.Tensor) -> None:
+    figures = {"size": 1 / 3, "ä": float("inf")}
+    store.write("cat", KEY, target, figures)
+    assert store.load("cat", KEY).figures == figures
+    store.write("cat", KEY, target)
+    assert store.load("cat", KEY).figures == {}
+
+
+def test_a_target_of_another_kind_takes_the_place_of_the_one_before(store: LabelStore) -> None:
+    for target in (soft(), hard(), soft()):
+        store.write("cat", KEY, target)
+        assert torch.equal(store.read("cat", KEY), target)
+
+
+def test_a_folder_in_the_place_of_a_target_is_named(store: LabelStore) -> None:
+    place = store.path("cat", KEY)
+    place.with_name(f"{place.name}.npz").mkdir(parents=True)
+    assert not store.verify("cat", KEY)
+    with pytest.raises(IsADirectoryError, match=r"cat-.*\.npz is a folder, where a target should be; move it away"):
+        store.write("cat", KEY, hard())

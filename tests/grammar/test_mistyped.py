@@ -27,7 +27,7 @@ MISTYPED = [
     (
         "foo=1",
         "foo: no such section; the sections are strategy, network, data, rounds, optimizer, trainer, logger, seed, "
-        "recipe, resume, init_from",
+        "recipe, resume, init_from, processes",
     ),
     ("trainer.max_steps=abc", "trainer.max_steps: expected a whole number, but it is 'abc'"),
     ("trainer.max_steps=1.5", "trainer.max_steps: expected a whole number, but it is '1.5'"),

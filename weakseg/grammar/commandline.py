@@ -15,7 +15,7 @@ from typing import NamedTuple
 from weakseg.grammar.values import DEEPEST, RecipeError, Text, meant, nearest
 
 FLAGS = ("--help", "--list", "--show")
-OTHERS = ("recipe", "resume", "init_from")  # keys that are no sections
+OTHERS = ("recipe", "resume", "init_from", "processes")  # keys that are no sections
 MAY_CHANGE = "trainer.*, logger.*, predict.* and rounds.workers"  # of a run that goes on
 USAGE = """\
 usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
@@ -25,6 +25,7 @@ usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
   trainer.max_steps=2000       a key of a section (strategy, network, data, rounds, optimizer, predict, trainer, logger)
   data.scale=0.5,2             a list; null for none; seed=3 for the random seed
   resume=<run folder>          goes on with a run; trainer.*, logger.*, predict.* and rounds.workers may change
+  processes=2                  with resume=, to go on with 2 processes what was begun with another number; results then differ
   init_from=<checkpoint>       starts a new run from its weights
 
   --help   this text
@@ -249,6 +250,8 @@ def wrong_start(words: dict[str, Text]) -> list[str]:
     if start is not None and not isfile(start):
         errors.append(f"init_from: {_no_checkpoint(Path(start))}")
     if "resume" not in words:
+        if "processes" in words:
+            errors.append("processes: belongs to resume=; a new run has as many as trainer.devices and trainer.num_nodes make")
         return errors
     for key in words:
         section = key.partition(".")[0]
@@ -256,7 +259,7 @@ def wrong_start(words: dict[str, Text]) -> list[str]:
             errors.append("recipe: resume= reads the recipe of the run itself; leave one of them out")
         elif key == "init_from":
             errors.append("init_from: resume= goes on with the weights of the run; leave one of them out")
-        elif key != "resume" and section not in ("trainer", "logger", "predict") and key != "rounds.workers":
+        elif key not in ("resume", "processes") and section not in ("trainer", "logger", "predict") and key != "rounds.workers":
             only = f"only {MAY_CHANGE} may change"
             errors.append(f"{key}: resume= goes on with the same run, where {only}; init_from= starts a new one from its weights")
     return errors
