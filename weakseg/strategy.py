@@ -56,7 +56,7 @@ class Strategy(nn.Module):
     """raise it when something that no code says, such as a file that you read, changes what `estimate` returns: stored targets are then
     computed anew, as they are after any change of an attribute, of the strategy's code, or of code that it imports from weakseg or from
     files beside it"""
-    not_in_key: ClassVar[tuple[str, ...]] = ("_shown", "_scratch")
+    not_in_key: ClassVar[tuple[str, ...]] = ("_shown", "_scratch", "_class_weights")
     """attributes that change no target, such as caches and counters: a change of any other one makes new targets. Those of base classes are
     left out as well; `child.name` is an attribute of a child"""
 
