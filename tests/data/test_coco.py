@@ -1,9 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.data.layouts import coco, outlined
+from tests.data.layouts import coco, outlined, text
 from weakseg.data.coco import Coco
 from weakseg.data.formats.base import FormatError
 
@@ -66,3 +67,31 @@ def test_a_missing_file_and_a_missing_image(root: Path) -> None:
     data = Coco(root)
     assert "'001.jpg': the image should be in" in str(data.problems[0])
     assert len(data) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 200_000, '{"images": [{"id": "\\ud800"}]}', "[]", '{"images": 5}'])
+def test_a_damaged_file_is_named_in_one_line(root: Path, content: str) -> None:
+    for part in ("train2017", "val2017"):
+        text(root / "annotations" / f"instances_{part}.json", content)
+    with pytest.raises(ValueError, match=r"instances_train2017.json: ") as caught:
+        Coco(root)
+    assert "\n" not in str(caught.value)
+    assert "254" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"there is no image in the data set; .*instances_train2017.json"):
+        Coco(root, classes=["dog"])
+
+
+def test_files_without_any_object_ask_for_the_classes(root: Path) -> None:
+    coco(root, "train2017", [])
+    with pytest.raises(ValueError, match=r"no object of any class is in the files: name them with data.classes"):
+        Coco(root, val=None)
+
+
+def test_images_that_nobody_annotated_are_left_out_and_counted(root: Path) -> None:
+    file = root / "annotations" / "instances_val2017.json"
+    top = json.loads(file.read_text())
+    del top["annotations"]
+    text(file, json.dumps(top))
+    data = Coco(root)
+    assert (len(data.training), len(data.validation)) == (2, 0)
+    assert data.remarks == [f"{file}: 1 images are left out, since nobody has annotated them"]

@@ -486,3 +486,16 @@ def test_a_label_map_that_is_wrong(root: Path, content: str, message: str) -> No
     text(root / "labelmap.txt", content)
     with pytest.raises(FormatError, match=f"labelmap.txt.*{message}"):
         Folder(root, "mask_png")
+
+
+def test_where_images_and_annotations_are_looked_for_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there should be images in .*, in images, JPEGImages, .*; name their folder with data.images"):
+        Folder(tmp_path / "nowhere", "coco")
+    photo(tmp_path / "images" / "a.jpg")
+    with pytest.raises(
+        ValueError, match=r"there should be .txt files of annotations in .*, labels, or beside the images, but there are none"
+    ):
+        Folder(tmp_path, "yolo")
+    text(tmp_path / "a.xml", "")
+    with pytest.raises(ValueError, match=r"annotations should be a folder, with a .xml file for each image, but .*a.xml is a file"):
+        Folder(tmp_path, "voc_xml", annotations="a.xml")

@@ -164,3 +164,22 @@ def test_a_folder_that_is_no_voc(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="root should be the folder VOCdevkit"):
         VOC(tmp_path)
     assert len(set(CLASSES)) == 21
+
+
+ENTITY = "<!DOCTYPE a [<!ENTITY b 'c'>]><annotation>&b;</annotation>"
+
+
+@pytest.mark.parametrize("content", ["", "<annotation>", "{}", "<annotation>" * 1000, ENTITY])
+def test_a_damaged_annotation_is_named(root: Path, content: str) -> None:
+    path = text(root / "VOCdevkit" / "VOC2012" / "Annotations" / "2007_000001.xml", content)
+    with pytest.raises(FormatError, match=f"{path}: the "):
+        VOC(root).sample(0)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 200_000, "[]", '{"2007_000001": 5}'])
+def test_damaged_clicks_are_named(root: Path, content: str) -> None:
+    path = text(root / "VOCdevkit" / "VOC2012" / "Points" / "whats_the_point.json", content)
+    data = VOC(root, evidence="points")
+    assert str(data.problems[0]).startswith(str(path))
+    with pytest.raises(ValueError, match=f"1 problems in the files.*\n.*{path}"):
+        data.setup("fit")

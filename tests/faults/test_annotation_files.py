@@ -155,7 +155,7 @@ def test_a_mutant_is_read_or_named(format: str, tmp_path: Path) -> None:
             assert str(tmp_path) in line
             assert "\n" not in line
             assert "\x1b" not in line
-            assert len(line) < 5000
+            assert len(line) < 4000
         path.write_bytes(whole[path])
     assert use(tmp_path, format) == []
 

@@ -43,7 +43,8 @@ def find_pictures(root: Path, named: str | None) -> Pictures:
         return Pictures(root, below)
     if root.is_dir() and any(path.suffix.lower() in PICTURES for path in root.iterdir()):
         return Pictures(root)
-    return Pictures(root / IMAGES[0])  # which says what is missing
+    where = f"in {', '.join(IMAGES)}, in folders for train and val, or in it itself"
+    raise ValueError(f"there should be images in {root}, {where}, but there are none; name their folder with data.images")
 
 
 def find_annotations(root: Path, pictures: Pictures, named: str | None, ending: str, many: bool) -> Path:
@@ -57,6 +58,12 @@ def find_annotations(root: Path, pictures: Pictures, named: str | None, ending: 
         many: whether a file is about many images.
     """
     found = _usual(root, pictures, ending, many) if named is None else root / named
+    if not found.exists() and named is None:
+        usual = ", ".join(_usual_names(ending))
+        raise ValueError(
+            f"there should be {ending} files of annotations in {root}, in one of {usual}, or beside the images, but there are none; "
+            "name their folder with data.annotations"
+        )
     if not found.exists():
         what = "a file or folder" if many else "a folder"
         raise ValueError(f"there should be annotations at {found}, {what}, but there are none")
@@ -67,7 +74,7 @@ def find_annotations(root: Path, pictures: Pictures, named: str | None, ending: 
 
 def _usual(root: Path, pictures: Pictures, ending: str, many: bool) -> Path:
     """In a folder for them, in the root, or beside the images; masks only in a folder for them, since images look alike."""
-    usual = [root / name for name in (MASKS if ending == ".png" else ANNOTATIONS)]
+    usual = [root / name for name in _usual_names(ending)]
     there = next((path for path in usual if path.is_dir()), usual[0])
     if found := [path for path in usual if _holds(path, [ending])]:
         return found[0]
@@ -79,6 +86,10 @@ def _usual(root: Path, pictures: Pictures, ending: str, many: bool) -> Path:
     if above or (pictures.folder == root and _holds(root, [ending])):
         return root
     return pictures.folder if _holds(pictures.folder, [ending]) else there
+
+
+def _usual_names(ending: str) -> tuple[str, ...]:
+    return MASKS if ending == ".png" else ANNOTATIONS
 
 
 def annotation_files(place: Path, ending: str) -> list[Path]:

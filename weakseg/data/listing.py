@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from weakseg.data.formats.base import PARTS, FormatError, Part, Place
@@ -40,10 +41,6 @@ class Pictures:
         self.names = {path.relative_to(folder).as_posix(): path for path in files if path.suffix.lower() in PICTURES}
         self._unread = {path.name: path.suffix for path in files if path.suffix.lower() not in PICTURES}
         self._bare = _by(self.names, _last)
-        self._stems = _by(self.names, lambda name: _composed(_last(name)).rpartition(".")[0])
-        self._composed = _by(self.names, lambda name: _composed(_last(name)))
-        self._uploaded = _by(self.names, lambda name: _as_uploaded(_last(name)))
-        self._uploaded_stems = _by(self.names, lambda name: _as_uploaded(_last(name)).rpartition(".")[0])
 
     def find(self, name: str, place: Place, part: Part | None = None) -> str:
         """The image that a file means: of this path in the folder, or of this bare name if only one image, or one of the part, has it.
@@ -77,6 +74,23 @@ class Pictures:
         if ends and not self._is_picture(ends[-1]):
             return next((found for end in ends if (found := self._within(end))), [])
         return []
+
+    # most sets need none of these tables, which take a second for a hundred thousand images
+    @cached_property
+    def _stems(self) -> dict[str, list[str]]:
+        return _by(self.names, lambda name: _composed(_last(name)).rpartition(".")[0])
+
+    @cached_property
+    def _composed(self) -> dict[str, list[str]]:
+        return _by(self.names, lambda name: _composed(_last(name)))
+
+    @cached_property
+    def _uploaded(self) -> dict[str, list[str]]:
+        return _by(self.names, lambda name: _as_uploaded(_last(name)))
+
+    @cached_property
+    def _uploaded_stems(self) -> dict[str, list[str]]:
+        return _by(self.names, lambda name: _as_uploaded(_last(name)).rpartition(".")[0])
 
     def _called(self, bare: str) -> list[str]:
         """The images of this bare name, with or without its suffix, whatever folder they are in and however accents are written."""

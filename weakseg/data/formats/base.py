@@ -27,6 +27,8 @@ PARTS: dict[str, Part] = {
     **dict.fromkeys(["val", "valid", "validation", "dev"], "val"),
     **dict.fromkeys(["test", "testing", "tst"], "test"),
 }
+LONGEST_VALUE = 200  # characters of a foreign value in a message
+LONGEST_TEXT = 1500  # of a part of a message, which may name a hundred classes
 WORDS: dict[type, str] = {str: "text", list: "a list", dict: "an object with named fields", int: "a whole number"}
 
 
@@ -38,7 +40,7 @@ class FormatError(ValueError):
         self.place, self.what, self.expected, self.came = place, what, expected, came
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what} should be {self.expected}, but it is {self.came}"
+        return f"{self.place}: {self.what} should be {_cut(self.expected)}, but it is {_cut(self.came)}"
 
 
 class Place(NamedTuple):
@@ -223,4 +225,8 @@ def shown(value: object) -> str:
     >>> shown([1.0, float("nan"), "x" * 1000])
     "[1.0, nan, 'xxxxxxxxxxxx...xxxxxxxxxxxxx']"
     """
-    return reprlib.repr(value)
+    return _cut(reprlib.repr(value), LONGEST_VALUE)
+
+
+def _cut(text: str, longest: int = LONGEST_TEXT) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}..."

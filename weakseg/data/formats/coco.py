@@ -26,6 +26,7 @@ from weakseg.data.formats.base import (
     pairs,
     point,
     polygon,
+    shown,
     size_of,
     wholes,
 )
@@ -48,7 +49,7 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
         with noting(problems):
             number = _id(entry, "id", place)
             if number in images:
-                raise FormatError(place, "the id of an image", "its own", f"{number}, which another image has too")
+                raise FormatError(place, "the id of an image", "its own", f"{shown(number)}, which another image has too")
             images[number] = _image(entry, place)
     for count, entry in told or ():
         with noting(problems):
@@ -105,7 +106,7 @@ def _categories(entries: list[Any], place: Place, problems: list[FormatError] | 
         with noting(problems):
             number = _id(entry, "id", place)
             if number in names:
-                raise FormatError(place, "the id of a category", "its own", f"{number}, which another category has too")
+                raise FormatError(place, "the id of a category", "its own", f"{shown(number)}, which another category has too")
             names[number] = field(entry, "name", str, place)
     return names
 
@@ -165,5 +166,5 @@ def _id(entry: object, key: str, place: Place) -> int | str:
 def _known(table: dict[int | str, Any], entry: object, key: str, place: Place) -> Any:
     number = _id(entry, key, place)
     if number not in table:
-        raise FormatError(place, f"the field {key!r}", f"one of the {len(table)} ids that the file defines", repr(number))
+        raise FormatError(place, f"the field {key!r}", f"one of the {len(table)} ids that the file defines", shown(number))
     return table[number]
