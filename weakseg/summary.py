@@ -115,7 +115,7 @@ def print_tables(figures: Mapping[str, float], classes: Sequence[str], console: 
         console.print(measured_on(figures), soft_wrap=True)
     names, agreements = agreement_table(figures, classes)
     if agreements:
-        _print_table("agreement with annotations", names, len(names) - 1, agreements, console)
+        _print_table("agreement", names, len(names) - 1, agreements, console)
         console.print(AGREEMENT, soft_wrap=True)
     if not agreements and not summary_columns(rows):
         console.print("nothing was measured: no image has a truth, and no validation image is annotated")
