@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tests.small import SIZE, Everything, Refine, Squares, TinyNet, trainer
 from weakseg.checkpoints import Checkpoints
 from weakseg.data.base import WeakData
+from weakseg.estimation import EstimationError
 from weakseg.evidence import Evidence
 from weakseg.fit import main
 from weakseg.functional.crf import DenseCRF
@@ -316,6 +317,20 @@ def test_predictions_that_are_no_numbers_stop_the_run(tmp_path: Path, inference:
     with pytest.raises(FloatingPointError, match=r"validation after step 3 .* not finite, on the images disc/12, .*disc/16 and 1 more"):
         made.fit(segmenter, datamodule=data(val=6))
     assert not (tmp_path / "best.ckpt").exists()
+
+
+def test_nothing_is_estimated_from_what_is_no_number(tmp_path: Path) -> None:
+    """A round asks the network, too, and there may be no validation before it."""
+    callbacks = [Rounds("epochs", workers=0), Spoils(math.nan)]
+    with pytest.raises(EstimationError, match=r"targets of round 1 .*\n.*the prediction is not finite: .* lower optimizer\.lr"):
+        trainer(tmp_path, callbacks=callbacks, limit_val_batches=0).fit(Segmenter(TinyNet(), Refine(), CLASSES), datamodule=Squares())
+
+
+def test_a_prediction_that_is_no_number_is_refused() -> None:
+    segmenter = Segmenter(TinyNet(), Refine(), CLASSES)
+    segmenter.network.head.bias.data[1] = math.nan
+    with pytest.raises(FloatingPointError, match=r"the prediction is not finite: .* optimizer\.lr"):
+        segmenter.predict(torch.zeros(3, 8, 8, dtype=torch.uint8))
 
 
 def test_bad_numbers_of_another_rank_stop_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

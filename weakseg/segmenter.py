@@ -32,6 +32,7 @@ from weakseg.strategy import Strategy
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PLAIN = Inference()
+DIVERGED = "weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, or set trainer.gradient_clip_val"
 NAMED = 5  # images that a message names
 CELL = 32  # pixels per cell of the coarsest stage that encoders have
 
@@ -121,8 +122,15 @@ class Segmenter(LightningModule):
             plain: whether to ask it once, whatever `inference` says, as strategies do. Features, for those that want them, are
                 of the whole image, and left out where `inference` has windows.
 
-        An image with a longer side than those of the training is shrunk to their `long_side` first.
+        An image with a longer side than those of the training is shrunk to their `long_side` first. A FloatingPointError says that the
+        network has diverged, so that nothing is estimated, drawn or stored from what is no number.
         """
+        prediction = self._predict(image, plain)
+        if not bool(prediction.probs.isfinite().all()):
+            raise FloatingPointError(f"the prediction is not finite: {DIVERGED}")
+        return prediction
+
+    def _predict(self, image: Tensor, plain: bool) -> Prediction:
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(f"image should be uint8 [3,H,W] in true colours, but it is {str(image.dtype)[6:]} {list(image.shape)}")
         training = self.training
@@ -301,7 +309,7 @@ class Segmenter(LightningModule):
     def _guesses(self, images: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """For images of one size the likeliest class of every pixel, behind the score that it has: [H,W] each, on the CPU."""
         if self.inference.validation:
-            found = [self.predict(image).probs.max(0) for image in images]
+            found = [self._predict(image, plain=False).probs.max(0) for image in images]
             return [(probs, classes) for probs, classes in found]
         stacked = torch.stack(images)
         seen = at_most(stacked, self.long_side)
@@ -342,8 +350,7 @@ class Segmenter(LightningModule):
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         raise FloatingPointError(
             f"the validation after step {self.global_step} found predictions that are not finite, on the images "
-            f"{', '.join(bad[:NAMED])}{more}: weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, "
-            "or set trainer.gradient_clip_val"
+            f"{', '.join(bad[:NAMED])}{more}: {DIVERGED}"
         )
 
 
