@@ -111,6 +111,28 @@ def test_names_are_what_stands_in_the_file(format: str, tmp_path: Path) -> None:
             assert evidence.boxes[0].tolist() == pytest.approx(BOX, abs=1e-4)
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_split_into_folders_or_files_is_the_data_set_s_own(format: str, tmp_path: Path) -> None:
+    parts = {"train": ["0.jpg", "1.jpg", "2.jpg"], "val": ["3.jpg"], "test": ["4.jpg"]}
+    for part, images in parts.items():
+        write_set(tmp_path / part, format, {image: ["dog"] for image in images}, ["dog"])
+        for kind in ("images", "annotations"):
+            place = tmp_path / kind / part if kind == "images" or format in SINGLE else tmp_path / kind
+            place.mkdir(parents=True, exist_ok=True)
+            for path in (tmp_path / part / kind).iterdir():
+                path.rename(place / (path.name if place.name == part else f"{part}{path.suffix}"))
+            (tmp_path / part / kind).rmdir()
+        for path in (tmp_path / part).iterdir():
+            path.rename(tmp_path / path.name)
+        (tmp_path / part).rmdir()
+    data = Folder(tmp_path, format)
+    assert [data.entries[index].id for index in data.training] == ["train/0.jpg", "train/1.jpg", "train/2.jpg"]
+    assert [data.entries[index].id for index in data.validation] == ["val/3.jpg"]
+    assert data.problems == []
+    assert len(data.remarks) == 1
+    assert "3 images to train on, 1 to measure on, 1 of its test part left out" in data.remarks[0]
+
+
 @pytest.mark.parametrize("format", JSON)
 def test_lists_nested_without_end_are_one_line(format: str, tmp_path: Path) -> None:
     spoiled = write_set(tmp_path, format)[0]

@@ -499,3 +499,15 @@ def test_where_images_and_annotations_are_looked_for_is_said(tmp_path: Path) -> 
     text(tmp_path / "a.xml", "")
     with pytest.raises(ValueError, match=r"annotations should be a folder, with a .xml file for each image, but .*a.xml is a file"):
         Folder(tmp_path, "voc_xml", annotations="a.xml")
+
+
+def test_two_versions_of_a_coco_file_are_not_joined(root: Path) -> None:
+    write(root, "coco")
+    top = json.loads((root / "annotations" / "all.json").read_text())
+    top["annotations"][0]["bbox"] = [3, 1, 6, 6]
+    text(root / "annotations" / "new.json", json.dumps(top))
+    (problem,) = Folder(root, "coco").problems
+    told = "new.json, image '0.jpg': the image should be one that no other entry is about, but it is one that comes twice, in"
+    assert told in str(problem)
+    assert "all.json too: name one of the files with data.annotations" in str(problem)
+    assert Folder(root, "coco", annotations="annotations/new.json").problems == []

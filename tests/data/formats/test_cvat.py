@@ -132,3 +132,11 @@ def test_a_broken_image_leaves_the_others(tmp_path: Path) -> None:
     problems: list[FormatError] = []
     assert [image.image for image in read(save(tmp_path, "a.xml", text), problems)] == ["b.jpg"]
     assert "the attribute 'name' of <image> should be text" in str(problems[0])
+
+
+def test_parts_of_the_data_set_are_its_subsets(tmp_path: Path) -> None:
+    images = "".join(
+        f'<image name="{part}.jpg" width="9" height="9" subset="{part}"/>' for part in ("Train", "validation", "test", "default")
+    )
+    found = read(save(tmp_path, "a.xml", f"<annotations>{images}<image name='x.jpg' width='9' height='9'/></annotations>"))
+    assert [one.part for one in found] == ["train", "val", "test", None, None]

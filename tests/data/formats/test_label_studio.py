@@ -69,6 +69,15 @@ def test_the_truth_of_several_people_counts(tmp_path: Path) -> None:
     assert_same(shapes, [Shape("cat", "tag", HERE)])
 
 
+def test_the_field_of_the_image_may_have_any_name(tmp_path: Path) -> None:
+    task = label_studio()[0]
+    data = [{"photo": "b.jpg", "number": 5}, {"photo": "b.jpg", "image": "c.jpg"}, {"photo": "b.jpg", "other": "c.jpg"}]
+    problems: list[FormatError] = []
+    images = read(save(tmp_path, "a.json", [{**task, "data": one} for one in data]), problems)
+    assert [one.image for one in images] == ["b.jpg", "c.jpg"]
+    assert [str(problem).partition(": ")[2] for problem in problems] == ["the field 'image' should be text, but it is missing"]
+
+
 def test_a_skipped_task_is_not_an_image_searched_in_vain(tmp_path: Path) -> None:
     task = label_studio()[0]
     skipped, found_nothing = {"result": [], "was_cancelled": True}, {"result": [], "was_cancelled": False}

@@ -43,7 +43,10 @@ NAMELESS = frozenset(["rectangle", "polygon", "keypoint", "ellipse", "brush"])
 
 
 def read(path: Path, problems: list[FormatError] | None = None, key: str = "image") -> list[Annotation]:
-    """Every image of the file, in its order; those without an object too. `key` is the field of the task that holds the image's address."""
+    """Every image of the file, in its order; those without an object too.
+
+    `key` is the field of a task that holds the image's address; if there is none of this name, it is the only field that holds text.
+    """
     top, place = read_json(path), Place(str(path))
     if not isinstance(top, list) or not all(isinstance(task, dict) and "annotations" in task for task in top):
         raise place.wrong("the file", 'an export as "JSON", a list of tasks with annotations', top)
@@ -55,7 +58,9 @@ def read(path: Path, problems: list[FormatError] | None = None, key: str = "imag
 
 
 def _image(task: dict[str, Any], key: str, place: Place, problems: list[FormatError] | None) -> Annotation:
-    place = place._replace(image=image_name(field(field(task, "data", dict, place), key, str, place)))
+    data = field(task, "data", dict, place)
+    texts = [name for name, value in data.items() if isinstance(value, str)]
+    place = place._replace(image=image_name(field(data, texts[0] if key not in data and len(texts) == 1 else key, str, place)))
     people = [one for one in field(task, "annotations", list, place) if isinstance(one, dict) and not one.get("was_cancelled")]
     people.sort(key=lambda one: not one.get("ground_truth"))
     if not people:
