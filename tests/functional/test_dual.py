@@ -228,10 +228,17 @@ def test_many_pixels_in_single_precision_from_a_coarse_beginning(hardness: float
     assert quick.converged.all()
     assert quick.violations.max() < 1.1e-5
     assert slow.steps.max() > 0
-    assert quick.steps.sum() < slow.steps.sum()
     # at hardness 1000 the few pixels at the border between two classes are as good on either side
     assert (quick.probs - slow.probs).abs().mean().item() < 2e-4 * (hardness > 1) + 1e-5
     torch.testing.assert_close(quick.probs.mean((2, 3)), slow.probs.mean((2, 3)).float(), rtol=0, atol=3e-5)
+
+
+def test_a_coarse_beginning_saves_most_of_the_steps_on_all_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In all; at hardness 1000, where the dual has edges, it is up to rounding whether a few are saved."""
+    problems = [many_pixels(hardness) for hardness in (1.0, 10.0, 30.0, 100.0)]
+    quick = sum(constrained_posterior(*problem).steps.sum().item() for problem in problems)
+    monkeypatch.setattr(dual, "_MANY", 10**9)
+    assert 0 < quick < 0.6 * sum(constrained_posterior(*problem).steps.sum().item() for problem in problems)
 
 
 def test_bounds_about_the_whole_image_are_the_same_as_regions_of_everything() -> None:

@@ -49,6 +49,7 @@ class TestAgainstPydensecrf:
 
 @pytest.mark.parametrize("settings", [{}, WIDE, {"normalization": "after"}], ids=["deeplab", "wide", "after"])
 def test_every_argument_reaches_it(settings: dict[str, Any]) -> None:
+    pytest.importorskip("pydensecrf", reason=NEEDED)
     image, probs = photo(40, 50), beliefs(3, 40, 50)
     crf = DenseCRF(backend="pydensecrf", **settings)
     assert torch.equal(dense_crf(image, probs, crf), by_pydensecrf(image, probs, crf))

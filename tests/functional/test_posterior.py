@@ -77,10 +77,13 @@ class TestWhatCannotBe:
         assert both.converged.tolist() == [True, False]
         torch.testing.assert_close(both.probs[:1], alone.probs, rtol=0, atol=1e-12)
 
-    def test_too_few_steps_are_admitted(self) -> None:
-        found = constrained_posterior(LOGITS, TAGS, tag_constraints(TAGS), most_steps=1)
+    def test_too_few_steps_are_admitted_and_what_they_miss_is_what_is_missing(self) -> None:
+        bounds = tag_constraints(TAGS)
+        found = constrained_posterior(LOGITS, TAGS, bounds, most_steps=1)
         assert (found.converged.tolist(), found.steps.tolist()) == ([False], [1])
-        assert found.violations.max() > 0.01
+        means = found.probs.mean((2, 3)).gather(1, bounds.label)
+        missed = (bounds.lower - means).maximum(means - bounds.upper).clamp(min=0)
+        torch.testing.assert_close(found.violations, missed.double(), rtol=0, atol=1e-9)
 
 
 class TestExtremes:
@@ -136,7 +139,8 @@ class TestExtremes:
         means = found.probs.mean((2, 3))
         missed = (torch.tensor([0.3, 0.05, 0.05]) - means).maximum(means - torch.tensor([0.7, 1, 1])).clamp(min=0)
         torch.testing.assert_close(found.violations, missed, rtol=0, atol=1e-6)
-        assert found.converged.tolist() == (missed.amax(1) < 2e-5).tolist()
+        # where it has not converged, rounding decides which bounds happen to be met
+        assert (missed.amax(1)[found.converged] < 2e-5).all()
 
     def test_an_upper_bound_of_zero_leaves_exactly_nothing(self) -> None:
         upper = torch.tensor([[1.0, 0.0, 1.0, 1.0]])
