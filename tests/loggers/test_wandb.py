@@ -117,7 +117,7 @@ def test_an_offline_run_keeps_figures_and_mask_layers_in_its_folder(tmp_path: Pa
 def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
     ids = []
     for _ in range(2):
-        (logger,) = Wandb(mode="disabled").build(tmp_path, {})
+        (logger,) = Wandb(mode="offline").build(tmp_path, {})
         ids.append((logger.version, logger.name))
     assert ids[0] == ids[1]
     assert ids[0][1] == "weakseg"
