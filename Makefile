@@ -1,13 +1,16 @@
 # make fit    installs into .venv and trains on the built-in toy set   (RECIPE=full ARGS="trainer.max_steps=50")
 # make test   everything that must pass
 # make check  that, and: lint types slow docs
+# make lowest the tests once more, with the lowest versions that setup.cfg allows (Python 3.11 or 3.12)
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help fit test slow lint types docs check clean
+.PHONY: help fit test slow lint types docs check lowest clean
 
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
+CONSTRAINTS ?= constraints.txt
 RECIPE ?= boxes
 ARGS ?=
 RUN := $(VENV)/bin/python -m
@@ -16,7 +19,7 @@ STAMP := $(VENV)/.installed
 # pip says one line per large download; whatever is not on this list of everyday lines comes through, errors too
 QUIET := (already satisfied|Looking in|Obtaining|Collecting|Processing|Using cached|kB\)|━|\.metadata|Attempting|Uninstall|Found existing)
 QUIET := $(QUIET)|^ *(Preparing|Installing|Getting|Checking|Building|Created|Stored|Successfully) |^WARNING: Location .* is ignored
-install = set -o pipefail; $(RUN) pip install --disable-pip-version-check -c constraints.txt -e '$(1)' 2>&1 | { grep --line-buffered -vE '$(QUIET)' || true; }
+install = set -o pipefail; $(RUN) pip install --disable-pip-version-check -c $(CONSTRAINTS) -e '$(1)' 2>&1 | { grep --line-buffered -vE '$(QUIET)' || true; }
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -27,7 +30,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
 
 # one stamp per set of packages, so that a second call installs nothing; they go with the environment
-$(STAMP)-run: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+$(STAMP)-run: setup.cfg pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "Installing weakseg into $(VENV): 2.7 GB to fetch, 5.8 GB on the disk, most of it torch. This takes two or three minutes."
 	@$(call install,.)
 	@touch $@
@@ -64,5 +67,8 @@ docs: $(STAMP)-docs
 
 check: lint types test slow docs
 
+lowest:
+	@$(MAKE) --no-print-directory VENV=$(LOWEST) CONSTRAINTS=constraints-lowest.txt test
+
 clean:
-	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache *.egg-info $(VENV)
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache *.egg-info $(VENV) $(LOWEST)

@@ -9,9 +9,14 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from configparser import ConfigParser
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -90,8 +95,9 @@ def test_an_editable_install_works_from_the_folder_above_its_clone(tmp_path: Pat
     assert "tags_coseg" in run(editable, "-m", "weakseg.fit", "--list", cwd=tmp_path)
 
 
-def test_every_constraint_is_one_version_of_one_package() -> None:
-    assert unpinned((ROOT / "constraints.txt").read_text()) == []
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-lowest.txt"])
+def test_every_constraint_is_one_version_of_one_package(name: str) -> None:
+    assert unpinned((ROOT / name).read_text()) == []
 
 
 def test_a_constraint_with_a_place_or_a_range_is_seen() -> None:
@@ -101,6 +107,63 @@ def test_a_constraint_with_a_place_or_a_range_is_seen() -> None:
 def unpinned(constraints: str) -> list[str]:
     """Lines that are neither a comment nor `name==version`."""
     return [line for line in constraints.splitlines() if not re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)]
+
+
+def test_the_lowest_versions_are_those_that_setup_cfg_allows() -> None:
+    pinned = versions((ROOT / "constraints-lowest.txt").read_text())
+    allowed = lowest(required((ROOT / "setup.cfg").read_text(), "check", "pydensecrf"))
+    assert {name: pinned.get(name) for name in allowed} == allowed
+    assert {"torch", "numba", "torchmetrics", "pytest"} <= set(allowed)
+
+
+def test_the_pinned_versions_are_ones_that_setup_cfg_allows() -> None:
+    pinned = versions((ROOT / "constraints.txt").read_text())
+    wanted = required((ROOT / "setup.cfg").read_text(), "test", "docs")
+    assert [str(one) for one in wanted if not one.specifier.contains(pinned[canonicalize_name(one.name)])] == []
+
+
+def test_a_lowest_version_is_read_off_its_bound() -> None:
+    text = """
+        [options]
+        install_requires =
+            # why
+            torch>=2.11,<2.16
+            Lightning_Fabric>=2.6,!=2.6.2
+        [options.extras_require]
+        more =
+            tqdm
+            weakseg[most]
+        most =
+            ruff>=0.9
+        other =
+            mypy>=1
+    """
+    found = lowest(required(dedent(text), "more"))
+    assert found == {"torch": Version("2.11.0"), "lightning-fabric": Version("2.6.0"), "ruff": Version("0.9.0")}
+    assert versions("# why\nTorch==2.11.0\n") == {"torch": Version("2.11")}
+
+
+def required(setup: str, *extras: str) -> list[Requirement]:
+    """What setup.cfg asks for, with extras and those that they name."""
+    sections = ConfigParser()
+    sections.read_string(setup)
+    texts = [sections["options"]["install_requires"], *(sections["options.extras_require"][extra] for extra in extras)]
+    lines = [line for text in texts for line in text.splitlines() if line and not line.startswith("#")]
+    own = [name for line in lines if line.startswith("weakseg[") for name in sorted(Requirement(line).extras)]
+    others = [Requirement(line) for line in lines if not line.startswith("weakseg[")]
+    return [*others, *required(setup, *own)] if own else others
+
+
+def lowest(requirements: list[Requirement]) -> dict[str, Version]:
+    """The least version of each package that has one."""
+    bounds = [(canonicalize_name(one.name), part) for one in requirements for part in one.specifier if part.operator == ">="]
+    return {name: Version(part.version) for name, part in bounds}
+
+
+def versions(constraints: str) -> dict[str, Version]:
+    """The versions that a file of constraints names."""
+    pairs = [line.split("==") for line in constraints.splitlines() if not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
 
 
 def run(*command: str | Path, cwd: Path) -> str:
