@@ -1,8 +1,11 @@
+import tracemalloc
 from itertools import pairwise
+from time import perf_counter
 
 import numpy as np
 import pytest
 
+from weakseg.data.formats import painting
 from weakseg.data.formats.painting import Patch, dots, fill, stroke
 
 
@@ -68,10 +71,32 @@ def test_polygons_against_a_ray_from_every_middle() -> None:
 
 
 def test_a_polygon_of_very_many_corners_takes_little_memory() -> None:
-    rng = np.random.default_rng(0)
-    ring = rng.uniform(0, 64, (3000, 2))
-    patch = fill([ring], 64, 64)
-    assert patch.covered.shape == (64, 64)
+    ring = np.random.default_rng(0).uniform(0, 2000, (3000, 2))  # its edges cross two million rows
+    tracemalloc.start()
+    fill([ring], 2000, 2000)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30e6
+
+
+def test_edges_counted_in_groups_are_those_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = np.random.default_rng(0).uniform(0, 64, (300, 2))
+    together = fill([ring], 64, 64)
+    monkeypatch.setattr(painting, "AT_ONCE", 50)
+    assert (fill([ring], 64, 64).covered == together.covered).all()
+
+
+def test_a_thousand_rings_take_no_longer_than_what_they_cover() -> None:
+    """Each looked at in all of the image would take some minutes."""
+    corners = np.random.default_rng(0).integers(0, 4000, (2000, 1, 2))
+    rings = list(corners + np.array([[0.0, 0], [3, 0], [3, 3], [0, 3]]))
+    start = perf_counter()
+    patch = fill(rings, 4000, 4000)
+    assert perf_counter() - start < 20
+    expected = np.zeros((4000, 4000), bool)
+    for column, row in corners[:, 0]:
+        expected[row : row + 3, column : column + 3] = True
+    assert (patch.covered == expected[patch.rows, patch.columns]).all()
 
 
 @pytest.mark.parametrize(("thickness", "expected"), [(1, ["......", "######", "......"]), (3, ["######"] * 3)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from weakseg.data.formats.base import Floats, Shape
 
 Bools = NDArray[np.bool_]
-AT_ONCE = 256  # edges of a polygon that are counted together: bounds the memory that one with a million corners takes
+AT_ONCE = 2**14  # crossings of edges and rows that are counted together: bounds the memory that a polygon with a million corners takes
+_ONE = np.uint8(1)
 
 
 class Patch(NamedTuple):
@@ -48,7 +50,9 @@ def fill(rings: Sequence[Floats], width: int, height: int) -> Patch:
     rows, columns = _window(np.concatenate(list(rings)), width, height, 0)
     covered = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
     for ring in rings:
-        covered |= _inside(ring - [columns.start, rows.start], *covered.shape)
+        ring = ring - [columns.start, rows.start]
+        part = _window(ring, covered.shape[1], covered.shape[0], 0)  # a thousand small rings take no longer than they cover
+        covered[part] |= _inside(ring - [part[1].start, part[0].start], part[0].stop - part[0].start, part[1].stop - part[1].start)
     return Patch(rows, columns, covered)
 
 
@@ -83,24 +87,39 @@ def dots(points: Floats, width: int, height: int, radius: int) -> Patch:
 
 def _window(points: Floats, width: int, height: int, margin: float) -> tuple[slice, slice]:
     """Rows and columns of the image around some points; empty if they lie outside of it."""
-    low = np.floor(points.min(0) - margin).clip(0, [width, height]).astype(int)
-    high = np.ceil(points.max(0) + margin).clip(low, [width, height]).astype(int)
-    return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    return _pixels(top - margin, bottom + margin, height), _pixels(left - margin, right + margin, width)
+
+
+def _pixels(low: float, high: float, size: int) -> slice:
+    first = min(max(floor(low), 0), size)
+    return slice(first, min(max(ceil(high), first), size))
 
 
 def _inside(ring: Floats, height: int, width: int) -> Bools:
     """Inside begins and ends where an edge crosses the middles of a row of pixels."""
-    changes = np.zeros((height, width + 1), np.uint8)
-    ends = np.roll(ring, -1, 0)
-    for at in range(0, len(ring), AT_ONCE):
-        start, end = ring[at : at + AT_ONCE], ends[at : at + AT_ONCE]
-        first = np.ceil(np.minimum(start[:, 1], end[:, 1]) - 0.5).clip(0, height).astype(int)
-        last = np.ceil(np.maximum(start[:, 1], end[:, 1]) - 0.5).clip(0, height).astype(int)
-        crossed = last - first
-        edge = np.repeat(np.arange(len(start)), crossed)
-        row = np.arange(len(edge)) - np.repeat(np.cumsum(crossed) - crossed, crossed) + first[edge]
-        (x, y), (across, down) = start[edge].T, (end - start)[edge].T
-        column = np.ceil(x + (row + 0.5 - y) * across / down - 0.5).clip(0, width).astype(int)
-        np.add.at(changes, (row, column), 1)
-    odd: Bools = np.add.accumulate(changes, 1, dtype=np.uint8)[:, :-1] % 2 == 1  # counting modulo 256 keeps odd numbers odd
+    changes = np.zeros(height * (width + 1), np.uint8)
+    x, y = ring.T
+    across, down = (np.concatenate([ring[1:], ring[:1]]) - ring).T
+    begin = np.ceil(y - 0.5).clip(0, height).astype(int)
+    end = np.concatenate([begin[1:], begin[:1]])
+    first, crossed = np.minimum(begin, end), np.abs(end - begin)
+    for edges in _groups(crossed):
+        count = crossed[edges]
+        edge = np.repeat(edges, count)
+        row = np.arange(len(edge)) + np.repeat(first[edges] - np.cumsum(count) + count, count)
+        column = np.ceil(x[edge] + (row + 0.5 - y[edge]) * across[edge] / down[edge] - 0.5).clip(0, width).astype(int)
+        # one flat index and a number of the same type: for anything else NumPy takes thirty times as long
+        np.add.at(changes, row * (width + 1) + column, _ONE)
+    changes &= _ONE  # counting modulo 256 has kept odd numbers odd
+    odd: Bools = np.bitwise_xor.accumulate(changes.reshape(height, width + 1), 1).view(np.bool_)[:, :-1]
     return odd
+
+
+def _groups(crossed: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The edges that cross any rows, some at a time, which cross about as many as are counted together."""
+    edges = np.flatnonzero(crossed)
+    if crossed.sum() <= AT_ONCE:
+        return [edges]
+    group = np.cumsum(crossed[edges]) // AT_ONCE
+    return np.split(edges, np.flatnonzero(np.diff(group)) + 1)
