@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
@@ -15,7 +15,20 @@ T = TypeVar("T")
 def track(items: Iterable[T], count: int, text: str, world: int = 1) -> Iterator[T]:
     """The items, with a bar on rank 0 that speaks for all `world` ranks, each of which does as much."""
     silent = count == 0 or rank() != 0
-    with tqdm(total=count * world, desc=text, unit=" images", disable=silent, dynamic_ncols=True) as bar:
-        for item in items:
+    first_text = f"{text}, the first takes longer"
+    with tqdm(total=count * world, desc=first_text, unit=" images", disable=silent, dynamic_ncols=True) as bar:
+        for number, item in enumerate(items):
             yield item
-            bar.update(world)
+            if number > 0 or silent:
+                bar.update(world)
+            else:
+                _first_is_done(bar, text, world)
+
+
+def _first_is_done(bar: Any, text: str, done: int) -> None:
+    """Speed and time left go by the later images: at the first one code is compiled, on a new machine, and processes start."""
+    start = bar.start_t
+    bar.reset()
+    bar.start_t = start
+    bar.initial = bar.n = bar.last_print_n = done
+    bar.set_description(text)

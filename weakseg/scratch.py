@@ -42,6 +42,7 @@ def keep(folder: Path | None, key: str, arrays: Arrays) -> Arrays:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         file = io.BytesIO()
-        np.savez_compressed(file, **arrays)  # NumPy 2.0 would keep allow_pickle= as one more array; `recalled` refuses what was pickled
+        named: dict[str, Any] = {**arrays}
+        np.savez_compressed(file, **named)  # NumPy 2.0 would keep allow_pickle= as one more array; `recalled` refuses what was pickled
         write_whole(folder / f"{key}.npz", file.getvalue())
     return arrays
