@@ -29,6 +29,11 @@ def test_a_class_of_the_users_from_the_current_folder(here: Path) -> None:
         ("typo", "def f(:\n", "importing typo failed with SyntaxError: invalid syntax (typo.py, line 1)"),
         ("needs", "import gone\n", "importing needs failed with ModuleNotFoundError: No module named 'gone' (needs.py line 1)"),
         ("leaves", "import sys\nsys.exit(3)\n", "importing leaves failed with SystemExit: 3 (leaves.py line 2)"),
+        (
+            "calls",
+            "import json\njson.loads('3 4')\n",
+            "importing calls failed with JSONDecodeError: Extra data: line 1 column 3 (char 2) (calls.py line 2)",
+        ),
         ("number", "Mine = 3\n", "number.Mine is neither a class nor a function, but 3"),
     ],
 )

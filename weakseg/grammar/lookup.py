@@ -6,9 +6,10 @@ import importlib
 import os
 import pkgutil
 import sys
+import sysconfig
 import traceback
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -107,9 +108,16 @@ def imported(dotted: str, key: str) -> Constructor:
 
 
 def _broken(module: str, key: str, error: BaseException) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frame = _where(traceback.extract_tb(error.__traceback__))
     at = "" if isinstance(error, SyntaxError) else f" ({os.path.basename(frame.filename)} line {frame.lineno})"
     return f"{key}: importing {module} failed with {type(error).__name__}: {one_line(error)}{at}"
+
+
+def _where(frames: Sequence[traceback.FrameSummary]) -> traceback.FrameSummary:
+    """The last line of the user's own code, which may have called a library that raised, or hooked into what it called."""
+    libraries = ("<", __file__, *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+    own = [frame for frame in frames if not frame.filename.startswith(libraries)]
+    return [*frames, *own][-1]
 
 
 def _near_module(name: str) -> str:
