@@ -258,7 +258,7 @@ def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakDat
     if not isinstance(module, Segmenter) or not isinstance(data, WeakData):
         raise TypeError(
             "Rounds works with Trainer.fit(weakseg.Segmenter(...), <a subclass of weakseg.WeakData>), but it came with "
-            f"{type(module).__name__} and {type(data).__name__}"
+            f"{type(module).__name__} and {type(data).__name__}; docs/how-to/your-own-data.md wraps another data module in ten lines"
         )
     return module, data
 

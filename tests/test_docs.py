@@ -1,0 +1,114 @@
+"""What the pages of the docs and the README print is true: commands, code, lists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import Dataset
+
+from tests.small import Squares
+from weakseg.fit import main
+from weakseg.recipe import RecipeError, check_spelling, list_recipes, load
+
+ROOT = Path(__file__).parents[1]
+PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
+GRAMMAR = PAGES["docs/reference/grammar.md"]
+
+
+def printed_commands(text: str) -> list[list[str]]:
+    """The words of each `python -m weakseg.fit` or `.check` that a page prints."""
+    blocks = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+    lines = [line.strip() for line in blocks.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if re.search(r"python -m weakseg\.(fit|check)\b", line)]
+
+
+def wrong_words(command: list[str]) -> list[str]:
+    """What is mistyped in a command; files that a reader would have need not be here."""
+    start = command.index("-m")
+    words = [
+        word for word in command[start + 2 :] if word not in ("--show", "--list", "--help") and not word.startswith(("sheet=", "workers="))
+    ]
+    words = words[: words.index("|")] if "|" in words else words
+    checks = command[start + 1] == "weakseg.check" and not any(word.startswith(("recipe=", "resume=")) for word in words)
+    if not words or any(word.startswith("resume=") for word in words):
+        return []
+    try:
+        check_spelling(load(["recipe=full", *words] if checks else words))
+    except RecipeError as error:
+        return [line for line in error.errors if "there is no file" not in line]
+    return []
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if printed_commands(text)])
+def test_every_printed_command_has_right_words(page: str) -> None:
+    shown_as_wrong = ("strategy.crf.iteratons=5",)  # what the README prints to show its answer
+    commands = [command for command in printed_commands(PAGES[page]) if not set(command) & set(shown_as_wrong)]
+    assert [f"{shlex.join(command)}: {line}" for command in commands for line in wrong_words(command)] == []
+
+
+def test_a_wrong_command_would_be_seen() -> None:
+    (command,) = printed_commands("```console\npython -m weakseg.fit recipe=boxes strategy.shre=1\n```")
+    assert wrong_words(command) == ["strategy.shre: no such key; did you mean share?"]
+
+
+def test_the_grammar_lists_every_recipe_with_what_it_says_of_itself() -> None:
+    rows = dict(re.findall(r"^\| `recipe=(\w+)` \| (.*) \|$", GRAMMAR, re.MULTILINE))
+    assert rows == list_recipes()
+
+
+def test_the_grammar_knows_every_section_and_flag() -> None:
+    from weakseg.grammar.commandline import FLAGS, OTHERS
+    from weakseg.recipe import SECTIONS
+
+    assert [name for name in (*SECTIONS, "seed") if f"| `{name}` |" not in GRAMMAR] == []
+    assert [word for word in OTHERS if f"| `{word}=" not in GRAMMAR] == []
+    assert [flag for flag in FLAGS if f"| `{flag}` |" not in GRAMMAR] == []
+
+
+class Discs(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Images with boxes, as somebody has them who does not know weakseg."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        evidence, _ = Squares().sample(index)
+        assert evidence.boxes is not None
+        assert evidence.box_classes is not None
+        return evidence.image, evidence.boxes, evidence.box_classes
+
+
+class MyDataModule(LightningDataModule):
+    """One that exists already."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def setup(self, stage: str) -> None:
+        self.train_set, self.val_set = Discs(4), Discs(2)
+
+
+def test_a_data_module_of_ones_own_is_wrapped_in_the_lines_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = PAGES["docs/how-to/your-own-data.md"]
+    code = re.search(r"```python\n(# wrapped\.py\n.*?)```", page, re.DOTALL)
+    assert code is not None
+    (tmp_path / "wrapped.py").write_text(code[1])
+    (tmp_path / "my_module.py").write_text(f"from {__name__} import MyDataModule\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    command = next(command for command in printed_commands(page) if "data=wrapped.Wrapped" in command)
+    words = command[command.index("weakseg.fit") + 1 :]
+    run = main([*words, "network=tests.small.TinyNet", "data.batch_size=2", "rounds.workers=0", "trainer.max_steps=2"])
+    assert (run / "report.html").is_file()
+    assert len(code[1][code[1].index("class ") :].split("\n\n    def ")) == 4
