@@ -13,6 +13,7 @@ from torch import Tensor
 from tests.small import Refine, Squares, TinyNet, trainer
 from weakseg.checkpoints import Checkpoints, WholeFiles
 from weakseg.evidence import Batch
+from weakseg.fingerprint import module_fingerprint
 from weakseg.fit import main
 from weakseg.functional.losses import rarity_weights
 from weakseg.networks.maskrcnn import MaskRCNN
@@ -30,6 +31,8 @@ WORDS = [
 
 class Remembers(Refine):
     """What batches say of the weights of classes."""
+
+    not_in_key = ("_seen",)
 
     def __init__(self, class_weights: ClassWeights) -> None:
         super().__init__()
@@ -131,6 +134,6 @@ def test_a_network_with_losses_of_its_own_takes_no_weights() -> None:
 
 
 def test_weights_change_no_target() -> None:
-    evidence, _ = Squares().sample(0)
-    assert torch.equal(BoxesRect().estimate(evidence, None), BoxesRect(class_weights={"dark": 3}).estimate(evidence, None))
+    """So stored targets serve again."""
+    assert module_fingerprint(BoxesRect()) == module_fingerprint(BoxesRect(class_weights={"dark": 3}))
     assert Full(class_weights="auto").class_weights == "auto"
