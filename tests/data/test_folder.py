@@ -511,3 +511,19 @@ def test_two_versions_of_a_coco_file_are_not_joined(root: Path) -> None:
     assert told in str(problem)
     assert "all.json too: name one of the files with data.annotations" in str(problem)
     assert Folder(root, "coco", annotations="annotations/new.json").problems == []
+
+
+def test_the_rim_of_objects_is_no_class(root: Path) -> None:
+    """As Datumaro writes PASCAL VOC: an area called ignored."""
+    write(root, "coco")
+    top = json.loads((root / "annotations" / "all.json").read_text())
+    top["categories"].append({"id": 3, "name": "ignored"})
+    top["annotations"].append(outlined(0, 3, 8, 1, 2, 6) | {"id": 9})
+    text(root / "annotations" / "all.json", json.dumps(top))
+    data = Folder(root, "coco", whole=True, val_share=0)
+    assert data.classes == ("background", "cat", "dog")
+    evidence, truth = data.sample(0)
+    assert evidence.boxes.tolist() == BOX
+    assert sorted(truth.unique().tolist()) == [0, 2, 255]
+    assert (truth == 255).sum() == 12
+    assert "ignored" in Folder(root, "coco", classes=["cat", "dog", "ignored"], val_share=0).classes

@@ -60,3 +60,13 @@ def test_evidence_in_more_classes_is_cut_down() -> None:
     assert narrow.boxes.tolist() == [[1, 0, 2, 1]]
     assert narrow.marks.tolist() == [[0, 1, 255, 255]]
     assert Naming(("background", "cat"), "background").narrowed(wide).marks.tolist() == [[0, 1, 0, 255]]
+
+
+@pytest.mark.parametrize("others", ["error", "background", "ignore"])
+def test_the_rim_of_voc_as_datumaro_calls_it_counts_as_nothing(others: str) -> None:
+    naming = Naming(("background", "cat"), others)
+    wide = naming.wide(drawn(*(Shape(name, "tag", HERE) for name in ("ignored", "cat"))))
+    assert wide == ("background", "cat", "ignored")
+    evidence = Evidence("a", torch.zeros(3, 1, 4, dtype=torch.uint8), marks=torch.tensor([[0, 1, 2, 255]], dtype=torch.uint8))
+    assert naming.narrowed(evidence, wide).marks.tolist() == [[0, 1, 255, 255]]
+    assert Naming(("background", "ignored")).wide(drawn(Shape("ignored", "tag", HERE))) == ("background", "ignored")

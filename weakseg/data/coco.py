@@ -10,7 +10,7 @@ from weakseg.data.annotator import Asked, check_asked
 from weakseg.data.formats.base import noting
 from weakseg.data.formats.coco import read
 from weakseg.data.listing import Pictures
-from weakseg.data.naming import BACKGROUND, Naming, with_background
+from weakseg.data.naming import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.photos import KINDS_OF, TOLD, Entry, Photos, held
 
 # COCO's names of the classes that VOC has too
@@ -70,7 +70,8 @@ class Coco(Photos):
         with noting(self.problems):
             annotations = read(file, self.problems)
         for annotation in annotations:
-            self.found |= {new: None for shape in annotation.shapes if (new := self.renames.get(shape.name, shape.name)) is not None}
+            names = dict.fromkeys(self.renames.get(shape.name, shape.name) for shape in annotation.shapes if shape.name not in VOID)
+            self.found |= {name: None for name in names if name is not None}
             if annotation.absent is not None:
                 absent += 1
                 continue

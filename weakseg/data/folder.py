@@ -16,7 +16,7 @@ from weakseg.data.formats.labelmap import LabelMap
 from weakseg.data.formats.yolo import Header
 from weakseg.data.layout import annotation_files, find_annotations, find_pictures, own_split, stems_of
 from weakseg.data.listing import part_of_path, part_of_stem, positions, read_names, share_of
-from weakseg.data.naming import BACKGROUND, Naming, with_background
+from weakseg.data.naming import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.photos import KINDS_OF, TOLD, Entry, Photos, Reader, held
 
 Format = Literal["voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"]
@@ -110,10 +110,12 @@ class Folder(Photos):
             found, self.kinds, problems = self._found(readers)
             classes = found if classes is None else classes
             if not classes:
-                raise ValueError(self._why_no_class(readers, ending, [*self.problems, *problems]))
+                raise ValueError(self._why_nothing(readers, ending, [*self.problems, *problems]))
         naming = Naming(with_background(classes), self.others, self.rename)
         self.mask_names = naming.classes if label_map is None else label_map.names
         trained, measured = self._split(readers, train, val, val_share)
+        if not (trained or measured):
+            raise ValueError(self._why_nothing(readers, ending, self.problems))
         self.take(naming, trained, measured, lists=f"{self.root}, the lists {train} and {val}")
 
     def _label_map(self) -> LabelMap | None:
@@ -198,10 +200,10 @@ class Folder(Photos):
                 shapes = read(problems).shapes
             names |= {self.rename.get(shape.name, shape.name) or BACKGROUND for shape in shapes}
             kinds |= {shape.kind for shape in shapes}
-        return sorted(names - {BACKGROUND}), tuple(kind for kind in KINDS if kind in kinds), problems
+        return sorted(names - {BACKGROUND} - VOID), tuple(kind for kind in KINDS if kind in kinds), problems
 
-    def _why_no_class(self, readers: dict[str, Reader], ending: str, problems: list[FormatError]) -> str:
-        """Why nobody has named a class, which can have many reasons."""
+    def _why_nothing(self, readers: dict[str, Reader], ending: str, problems: list[FormatError]) -> str:
+        """Why no class, or no image, is left, which can have many reasons."""
         if problems:
             more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
             return "; ".join(map(str, problems[:TOLD])) + more

@@ -15,6 +15,7 @@ from weakseg.evidence import IGNORE, Evidence
 
 Others = Literal["error", "background", "ignore"]
 BACKGROUND = "background"
+VOID = frozenset(["ignored"])  # what Datumaro calls the rim of objects in PASCAL VOC, which counts as nothing
 
 
 class Naming(NamedTuple):
@@ -35,21 +36,23 @@ class Naming(NamedTuple):
         return annotation._replace(shapes=[shape._replace(name=name) for shape, name in pairs if name is not None])
 
     def wide(self, annotation: Annotation) -> tuple[str, ...]:
-        """The classes, and where others are no error, those of the annotation behind them."""
-        if self.others == "error":
-            return self.classes
-        strange = sorted({shape.name for shape in annotation.shapes} - set(self.classes))
-        return (*self.classes, *strange)
+        """The classes, and behind them those of the annotation that are none, where that is no error."""
+        strange = {shape.name for shape in annotation.shapes} - set(self.classes)
+        return (*self.classes, *sorted(strange & VOID if self.others == "error" else strange))
 
-    def narrowed(self, evidence: Evidence) -> Evidence:
+    def narrowed(self, evidence: Evidence, wide: Sequence[str] = ()) -> Evidence:
         """Evidence in the wide classes without what is no class of this data set."""
         count = len(self.classes)
         if evidence.boxes is not None and evidence.box_classes is not None:
             ours = evidence.box_classes < count
             evidence = evidence._replace(boxes=evidence.boxes[ours], box_classes=evidence.box_classes[ours])
         if evidence.marks is not None:
-            strange = (evidence.marks >= count) & (evidence.marks != IGNORE)
-            evidence = evidence._replace(marks=evidence.marks.masked_fill(strange, self.fill))
+            marks = evidence.marks
+            for label, name in enumerate(wide):
+                if name in VOID and label >= count:
+                    marks = marks.masked_fill(marks == label, IGNORE)
+            strange = (marks >= count) & (marks != IGNORE)
+            evidence = evidence._replace(marks=marks.masked_fill(strange, self.fill))
         return evidence if evidence.tags is None else evidence._replace(tags=evidence.tags[:count])
 
     @property

@@ -316,4 +316,4 @@ class Photos(WeakData):
             kinds = (*kinds, "tag")
         wide = self.naming.wide(annotation)
         made = to_evidence(annotation, image, wide, kinds, self.line_width, self.point_radius, whole, self.rim)
-        return self.naming.narrowed(made)
+        return self.naming.narrowed(made, wide)

@@ -210,3 +210,11 @@ def test_two_files_about_an_image_are_joined_unless_they_contradict_each_other(t
     assert [shape.kind for shape in both.shapes] == ["box", "polygon", "box", "point"]
     assert joined(instances, image({"bbox": [1, 1, 2, 3]})) is None
     assert joined(instances, image({"bbox": [1, 1, 2, 3], "category_id": 10})) is not None
+
+
+def test_the_box_of_an_area_of_background_is_none(tmp_path: Path) -> None:
+    """As in VOC that Datumaro has turned into COCO."""
+    area = {"size": [2, 3], "counts": [1, 5]}
+    top = coco([coco_object(1, bbox=[1, 1, 2, 2], segmentation=area, category_id=5), coco_object(2, bbox=[1, 1, 2, 2])])
+    top["categories"].append({"id": 5, "name": "background"})
+    assert [(shape.name, shape.kind) for shape in read(save(tmp_path, "a.json", top))[0].shapes] == [("background", "mask"), ("dog", "box")]

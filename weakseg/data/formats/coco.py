@@ -33,6 +33,7 @@ from weakseg.data.formats.base import (
 from weakseg.data.formats.label_studio import image_name
 from weakseg.data.formats.opening import read_json
 from weakseg.data.formats.runs import Runs, from_coco_string
+from weakseg.data.naming import BACKGROUND
 
 PASSED_OVER = frozenset(["caption", "segments_info"])
 ADDRESSES = ("/data/upload/", "/data/local-files/")  # how names begin that Label Studio wrote
@@ -113,7 +114,7 @@ def _categories(entries: list[Any], place: Place, problems: list[FormatError] | 
 
 def _shapes(name: str, entry: dict[str, Any], place: Place, problems: list[FormatError] | None) -> Iterator[Shape]:
     bbox, area, keys = entry.get("bbox"), entry.get("segmentation"), entry.get("keypoints")
-    if bbox is not None:
+    if bbox is not None and not (area and name == BACKGROUND):  # nobody drew the box of such an area
         with noting(problems):
             x, y, width, height = numbers(bbox, place, "bbox, x y width height,", 4).tolist()
             yield box(name, place, x, y, x + width, y + height)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from weakseg.data.formats.base import FormatError, Place, wholes
 from weakseg.data.formats.images import Colour
 from weakseg.data.formats.opening import read_text
+from weakseg.data.naming import VOID
 from weakseg.evidence import IGNORE
 
-NOT_COUNTED = frozenset(["ignored"])  # the name that Datumaro gives to the rim of objects in PASCAL VOC
 RIM: Colour = (224, 224, 192)  # the colour of that rim, where the file does not give it to a class
 
 
@@ -35,8 +35,8 @@ def read(path: Path) -> LabelMap:
             name, colour = _line(line, len(names), place._replace(number=number))
             if colour in colours:
                 raise FormatError(place._replace(number=number), "the colour", "of one class", f"{colour}, which another one has too")
-            colours[colour] = IGNORE if name in NOT_COUNTED else len(names)
-            names.append(None if name in NOT_COUNTED else name)
+            colours[colour] = IGNORE if name in VOID else len(names)
+            names.append(None if name in VOID else name)
     if not names or len(names) > IGNORE:
         raise FormatError(place, "the file", f"a list of 1 to {IGNORE} classes, name:red,green,blue in each line", f"one of {len(names)}")
     colours.setdefault(RIM, IGNORE)
