@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from tests.data.layouts import photo, text, voc, voc_xml
+from weakseg.budget import Memory
 from weakseg.check import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,25 +17,64 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_healthy_set(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data=voc", f"data.root={place}"]) == 0
+    assert main(["data=voc", f"data.root={place}", "cost=false"]) == 0
     out = capsys.readouterr().out
     assert "4 images, 2 of them only measured on" in " ".join(out.split())
     assert "0 errors, 1 warning" in " ".join(out.split())
-    with Image.open("check.png") as sheet:
+    assert "contact sheet: runs/check/sheet.png" in out
+    assert "a training step" not in out
+    assert sorted(path.name for path in place.iterdir()) == ["VOCdevkit", "runs"]
+    with Image.open("runs/check/sheet.png") as sheet:
         assert sheet.width > 500
+    (line,) = Path("runs/check/problems.txt").read_text().splitlines()
+    assert line.startswith("warning: the data set: every class should be shown by some image")
+
+
+def test_what_a_training_takes_and_what_to_begin_with(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe=boxes", "data=voc", f"data.root={place}", "trainer.max_steps=40", "sheet=null"]) == 0
+    out = capsys.readouterr().out
+    assert "a training step (boxes, DeepLabV3Plus) on 8 images of 12 by 10 pixels: about " in out
+    assert "  an epoch of 1 step: " in out
+    assert "; all 40 steps: " in out
+    assert "for photographs begin with network.weights=imagenet optimizer.lr=1e-4" in out
+    assert main(["recipe=boxes", "data.train=3", "data.val=1", "data.size=32", "out=null"]) == 0
+    out = capsys.readouterr().out
+    assert "a training step (boxes, DeepLabV3Plus) on 8 images of 32 by 32 pixels" in out
+    assert "photographs" not in out
+
+
+def test_a_step_that_takes_more_memory_than_there_is_is_a_warning(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weakseg.budget.memory_of", lambda device: Memory(1000, 1000))
+    assert main(["recipe=boxes", "data=voc", f"data.root={place}", "out=null"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "warning: a training step: its memory should be at most the 0 MB that are free, but it is about " in out
+    assert "data.batch_size=1 would train on 1 image of 12 by 10 pixels" in out
+    assert "0 errors, 2 warnings" in out
+
+
+def test_another_folder_and_another_sheet(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data=voc", f"data.root={place}", "out=here/there", "sheet=mine.png", "cost=false"]) == 0
+    assert Path("mine.png").is_file()
+    assert [path.name for path in Path("here/there").iterdir()] == ["problems.txt"]
+    Path("file").touch()
+    with pytest.raises(SystemExit):
+        main(["data=voc", f"data.root={place}", "out=file/below"])
+    assert "out: the folder file/below cannot be made: Not a directory" in capsys.readouterr().err
 
 
 def test_an_ill_one(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo(place / "images" / "a.png")
     text(place / "annotations" / "a.xml", voc_xml("dog", (8, 2, 3, 7)))
-    words = ["data=folder", f"data.root={place}", "data.format=voc_xml", "data.classes=[dog]", "data.val_share=0", "sheet=null"]
+    words = ["data=folder", f"data.root={place}", "data.format=voc_xml", "data.classes=[dog]", "data.val_share=0", "out=null", "cost=false"]
     assert main(words) == 1
     assert "a box should be wider and higher than 0" in capsys.readouterr().out
-    assert not Path("check.png").exists()
+    assert not Path("runs").exists()
 
 
 def test_the_data_set_of_a_recipe(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recipe=boxes", "data.train=3", "data.val=1", "data.size=32", "sheet=toy.png"]) == 0
+    assert main(["recipe=boxes", "data.train=3", "data.val=1", "data.size=32", "sheet=toy.png", "out=null", "cost=false"]) == 0
     assert Path("toy.png").is_file()
 
 
@@ -51,6 +91,7 @@ def test_the_data_set_of_a_recipe(place: Path, capsys: pytest.CaptureFixture[str
         (["dta=voc"], "data: missing; write data=folder"),
         (["data=voc", "sheat=a.png"], "sheat: no such section"),
         (["data=voc", "workers=two"], "workers: expected a whole number, at least 0, but it is 'two'"),
+        (["data=voc", "cost=yes"], "cost: expected true or false, but it is 'yes'"),
         (["data=toy", "sheet=nowhere/a.png"], "sheet: there is no folder"),
     ],
 )

@@ -19,7 +19,8 @@ EVERYTHING = "everything above"
 
 # One row per room, downhill: a row names rooms further up only, and with them comes whatever those may import. data.store is its own.
 ROOMS = {
-    **dict.fromkeys(["lazy", "files", "fingerprint", "ranks", "timing", "curves", "grammar"], ""),  # the ground: nothing of weakseg
+    # the ground: nothing of weakseg
+    **dict.fromkeys(["lazy", "files", "fingerprint", "ranks", "timing", "curves", "lettering", "grammar"], ""),
     "progress": "ranks",
     "recipe": "grammar lazy",
     "evidence": "",
@@ -35,6 +36,7 @@ ROOMS = {
     "quality": "functional ranks",
     "segmenter": "inference outputs optimizers networks quality",
     "watch": "segmenter",
+    "budget": "data segmenter",
     "estimation": "strategy data.store progress",
     "learning": "estimation scratch fingerprint",
     "survey": "estimation data fingerprint progress",
@@ -42,7 +44,7 @@ ROOMS = {
     "instances": "rounds",
     "pictures": "functional files",
     "doctor": "data progress",
-    "contact_sheet": "data pictures",
+    "contact_sheet": "data pictures lettering",
     "report": "pictures summary curves",
     "loggers": "pictures ranks lazy",
     "checkpoints": "loggers quality",

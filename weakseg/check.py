@@ -6,20 +6,31 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from weakseg.recipe import RecipeError, build_section, check, load
+from weakseg.recipe import Recipe, RecipeError, build_section, check, load
+
+if TYPE_CHECKING:  # neither is imported before the words are known to be right
+    from weakseg.data.base import WeakData
+    from weakseg.doctor import Diagnosis
 
 USAGE = """\
 usage: python -m weakseg.check data=<name> [data.<key>=value ...]
 
   data=folder data.root=photos data.format=coco   a data set, as `weakseg.fit` takes it: what is in the package, or my_module.MyData
-  recipe=<name or file>                           the data set of a recipe
-  sheet=check.png                                 where the contact sheet goes; sheet=null for none
+  recipe=<name or file>                           the data set of a recipe, and the training whose cost is estimated
+  out=runs/check                                  folder for sheet.png, the contact sheet, and problems.txt; out=null to write nothing
+  sheet=<file>                                    another place for the contact sheet; sheet=null for none
+  cost=true                                       whether to measure what a training step takes; a few seconds
   workers=4                                       processes that look at images; 0 for none beside this one
 
-Reads everything, prints all problems and how often each class comes, and draws some images with their annotations.
+Reads everything, prints all problems, how often each class comes and what a training takes, and draws some images with their annotations.
 The exit code is 0 if there is no error, 1 if there is one, 2 if the words are wrong."""
-OWN = {"sheet": "check.png", "workers": ""}
+OWN = {"out": "runs/check", "sheet": "", "cost": "true", "workers": ""}
+PHOTOGRAPHS = (
+    "for photographs begin with network.weights=imagenet optimizer.lr=1e-4 optimizer.head_multiplier=10 optimizer.freeze_batchnorm=true; "
+    "the numbers of the recipes are for drawn pictures and random weights"
+)
 ENOUGH = 200  # images from which on further processes are worth their start
 
 
@@ -32,41 +43,90 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = OWN | dict(word.split("=", 1) for word in words if word.partition("=")[0] in OWN and "=" in word)
     words = [word for word in words if word.partition("=")[0] not in OWN]
     try:
-        return _check(words, own["sheet"], own["workers"])
+        return _check(words, own)
     except RecipeError as error:
         print("\n".join(error.errors), file=sys.stderr)
         raise SystemExit(2) from None
 
 
-def _check(words: list[str], sheet: str, workers: str) -> int:
+def _check(words: list[str], own: dict[str, str]) -> int:
     starts = [word.partition("=")[0] for word in words]
-    errors = []
+    errors = _wrong_own(own)
     if not {"recipe", "resume", "data", "data.name"} & set(starts):
         errors.append("data: missing; write data=folder, or another data set, and recipe=<name> for that of a recipe")
-    if not (workers or "0").isdecimal():
-        errors.append(f"workers: expected a whole number, at least 0, but it is {workers!r}")
-    if sheet != "null" and not Path(sheet).resolve().parent.is_dir():
-        errors.append(f"sheet: there is no folder {Path(sheet).resolve().parent}")
     try:  # a recipe has more sections than are looked at here; any will do for those
-        recipe = load(words) if {"recipe", "resume"} & set(starts) else load(["recipe=full", *words], keep=False)
+        recipe = load(words if {"recipe", "resume"} & set(starts) else ["recipe=full", *words])
     except RecipeError as error:
         raise RecipeError(errors + error.errors) from None
     if errors:
         raise RecipeError(errors)
     check(recipe)
     data = build_section(recipe, "data")
+    out = _folder(own["out"])
 
     from rich.console import Console  # these only now: a mistyped word was answered without torch
 
-    from weakseg.contact_sheet import write_sheet
     from weakseg.doctor import diagnose, tell
 
-    found = diagnose(data, int(workers or (os.cpu_count() or 1) * (len(data) >= ENOUGH)))
+    found = diagnose(data, int(own["workers"] or (os.cpu_count() or 1) * (len(data) >= ENOUGH)))
+    lines = _cost(recipe, data, found) if own["cost"] == "true" else []
     tell(found, Console())
-    if sheet != "null":
-        write_sheet(data, Path(sheet))
-        print(f"contact sheet: {sheet}")
+    print("\n".join(lines), end="\n" * bool(lines))
+    _write(data, found, out, own["sheet"])
     return found.errors
+
+
+def _wrong_own(own: dict[str, str]) -> list[str]:
+    errors = []
+    if not (own["workers"] or "0").isdecimal():
+        errors.append(f"workers: expected a whole number, at least 0, but it is {own['workers']!r}")
+    if own["cost"] not in ("true", "false"):
+        errors.append(f"cost: expected true or false, but it is {own['cost']!r}")
+    if own["sheet"] not in ("", "null") and not (parent := Path(own["sheet"]).resolve().parent).is_dir():
+        errors.append(f"sheet: there is no folder {parent}")
+    return errors
+
+
+def _folder(out: str) -> Path | None:
+    """The folder to write into, made here, before anything long begins."""
+    if out == "null":
+        return None
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError([f"out: the folder {out} cannot be made: {error.strerror}; name another, or write out=null"]) from None
+    return Path(out)
+
+
+def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> None:
+    from weakseg.contact_sheet import write_sheet
+    from weakseg.files import write_whole
+
+    if out is not None:
+        write_whole(out / "problems.txt", "".join(f"{problem}\n" for problem in found.problems).encode())
+        print(f"problems: {out / 'problems.txt'}")
+    path = None if sheet == "null" else Path(sheet) if sheet else out and out / "sheet.png"
+    if path is not None:
+        write_sheet(data, path)
+        print(f"contact sheet: {path}")
+
+
+def _cost(recipe: Recipe, data: WeakData, found: Diagnosis) -> list[str]:
+    """What a training by the recipe takes, in lines; a step that takes too much memory becomes a problem among the others."""
+    from weakseg.budget import describe_cost
+    from weakseg.doctor import Problem
+    from weakseg.segmenter import Segmenter
+
+    if not found.sizes or not data.training:
+        return []
+    if "weights" in recipe.sections["network"]:
+        recipe.sections["network"]["weights"] = None  # which change nothing of what a step takes
+    network, strategy = (build_section(recipe, section, classes=len(data.classes)) for section in ("network", "strategy"))
+    lines, excess = describe_cost(Segmenter(network, strategy, data.classes), data, found.sizes, recipe.name, recipe.sections["trainer"])
+    if excess:
+        found.problems.append(Problem("a training step", "its memory", *excess, "warning"))
+    photographs = recipe.sections["data"].get("name") != "toy" and recipe.origins.get("optimizer.lr") != "command line"
+    return [*lines, PHOTOGRAPHS] if lines and photographs else lines
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.files import write_whole
+from weakseg.lettering import letter
 from weakseg.pictures import draw_evidence, palette
 
 COLUMNS, ROWS = 6, 4
@@ -52,7 +53,8 @@ def _paste(sheet: Image.Image, data: WeakData, index: int, left: int, top: int) 
     except Exception as error:  # what cannot be drawn is reported in words; here its place stays empty
         pen.rectangle((left, top, left + TILE, top + TILE), outline=(200, 60, 60), width=3)
         caption = f"number {index}: {type(error).__name__}"
-    pen.text((left, top + TILE + 3), _short(caption), PALE, ImageFont.load_default(13))
+    text, font = letter(_short(caption), 13)
+    pen.text((left, top + TILE + 3), text, PALE, font)
 
 
 def _fitted(picture: Tensor) -> Image.Image:
@@ -66,19 +68,20 @@ def _fitted(picture: Tensor) -> Image.Image:
 
 def _legend(classes: Sequence[str]) -> Image.Image:
     """A square of each class's colour with its name, in as many lines as that takes."""
-    font, width = ImageFont.load_default(14), COLUMNS * (TILE + GAP) + GAP
+    width = COLUMNS * (TILE + GAP) + GAP
     left, line, places = GAP, 0, []
-    for name in classes:
-        needed = 30 + round(font.getlength(_short(name)))
+    letterings = [letter(_short(name), 14) for name in classes]
+    for text, font in letterings:
+        needed = 30 + round(font.getlength(text))
         if left + needed > width:
             left, line = GAP, line + 1
         places.append((left, line))
         left += needed
     legend = Image.new("RGB", (width, (line + 1) * 24 + GAP), DARK)
     pen = ImageDraw.Draw(legend)
-    for (x, row), name, colour in zip(places, classes, palette(len(classes)).tolist(), strict=True):
+    for (x, row), (text, font), colour in zip(places, letterings, palette(len(classes)).tolist(), strict=True):
         pen.rectangle((x, row * 24 + 4, x + 14, row * 24 + 18), fill=tuple(colour), outline=PALE)
-        pen.text((x + 20, row * 24 + 3), _short(name), PALE, font)
+        pen.text((x + 20, row * 24 + 3), text, PALE, font)
     return legend
 
 

@@ -28,10 +28,10 @@ from weakseg.progress import track
 COLUMNS = ("boxes", "images with a box", "images with marks", "images tagged", "images in the truth")
 USABLE = "the annotation for data.evidence"  # what a file without any shape of the right kind is complained of
 FIGURES = {  # what a validation image is measured by, and where the figures stand
-    "masks": "masks (val/miou, val/iou)",
-    "boxes": "boxes alone, as they have no masks",
-    "marks": "marks alone, as they have no masks",
-    "tags": "tags alone, as they have no masks",
+    "masks": "masks: val/miou",
+    "boxes": "boxes: val/box_extent_iou",
+    "marks": "marks: val/marks_accuracy",
+    "tags": "tags: val/tags_f1",
 }
 FLAT = 3  # grey values between the darkest and the brightest pixels of an image that shows nothing
 TURNED = 5  # EXIF notes from here on swap width and height
@@ -168,9 +168,13 @@ def _repaired(found: Diagnosis) -> list[str]:
 
 
 def _measurable(found: Diagnosis) -> list[str]:
-    """What the figures of a validation will rest on."""
-    by = {kind: len(ids) for kind, ids in found.held_out.items() if kind != "nothing"}
-    return [f"measured on: {count} images, by their {FIGURES[kind]}" for kind, count in by.items()]
+    """What the figures of a validation will rest on: annotations count only where no validation image has a mask."""
+    by = {kind: len(ids) for kind, ids in found.held_out.items() if kind in _counting(found)}
+    return [f"measured on {_many(count, 'image')} by {FIGURES[kind]}" for kind, count in by.items()]
+
+
+def _counting(found: Diagnosis) -> Collection[str]:
+    return {"masks"} if "masks" in found.held_out else set(FIGURES)
 
 
 def _many(number: int, word: str) -> str:
@@ -311,11 +315,12 @@ def _unused(data: Photos, kinds: Counter[str]) -> Problem | None:
 
 def _unmeasured(found: Diagnosis) -> list[Problem]:
     """A warning of images that are held out although nothing can be measured on them."""
-    ids = found.held_out.get("nothing", [])
+    ids = [id for kind, own in found.held_out.items() if kind not in _counting(found) for id in own]
     if not ids:
         return []
     told = f"not, for {len(ids)} of them, such as {', '.join(ids[:3])}: nothing is measured on these, and nothing is learned from them"
-    return [Problem("the data set", "every image that is only measured on", "one with a mask or an annotation", told, "warning")]
+    wanted = "one with a mask, as others are" if "masks" in found.held_out else "one with a mask or an annotation"
+    return [Problem("the data set", "every image that is only measured on", wanted, told, "warning")]
 
 
 def _of_several_depths(found: Diagnosis) -> list[Problem]:

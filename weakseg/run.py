@@ -22,6 +22,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from rich.console import Console
 from torch import nn
 
+from weakseg.budget import OutOfMemory, check_memory, device_of
 from weakseg.checkpoints import PLACE, Checkpoints, WholeFiles
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, remove_leftovers, write_whole
@@ -57,10 +58,11 @@ def fit(recipe: Recipe) -> Path:
     stopped = _stopped(recipe)
     _compare_processes(_try_trainer(recipe), stopped.processes, recipe.processes)
     _look_at_dilation(segmenter.network, data)
+    _look_at_memory(recipe, segmenter, data)
     root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
     with _folder(recipe, root) as folder:
         settings = recipe.sections.get("trainer", {})
-        callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard(), AveragePrecision()]
+        callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard(), AveragePrecision(), OutOfMemory()]
         if settings.get("enable_checkpointing") is not False:
             callbacks.append(Checkpoints(folder / "checkpoints"))
         if settings.get("enable_progress_bar") is not False:
@@ -167,6 +169,12 @@ def _dilation(network: nn.Module, data: Any) -> list[str]:
         logging.getLogger(__name__).debug("dilation was not checked: %s", error)
         return []
     return [note] if note else []
+
+
+def _look_at_memory(recipe: Recipe, segmenter: Segmenter, data: Any) -> None:
+    """Refuse, before anything long begins, steps that take far more memory than there is; warn if it is only more than is free."""
+    if rank() == 0 and (excess := check_memory(segmenter, data, *device_of(recipe.sections.get("trainer", {})))):
+        raise RecipeError([f"data: {excess}"])
 
 
 def load(folder: Path | str, checkpoint: str = "last.ckpt", inference: Inference | None = None) -> Segmenter:
