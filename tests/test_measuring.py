@@ -139,6 +139,17 @@ def test_ranks_count_as_if_they_were_one(monkeypatch: pytest.MonkeyPatch) -> Non
     assert together.scores == whole.scores
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("classes", [CLASSES, ("background", "dark", "bright")], ids=str)
+@pytest.mark.parametrize("evidence_alone", [False, True])
+def test_a_gpu_measures_the_same(tmp_path: Path, classes: tuple[str, ...], evidence_alone: bool) -> None:
+    segmenter = Segmenter(Levels(), Refine(), CLASSES)
+    expected = validate(tmp_path, segmenter, Other(classes, evidence_alone))
+    made = pl.Trainer(default_root_dir=tmp_path, accelerator="gpu", devices=1, logger=False, enable_progress_bar=False)
+    made.validate(segmenter, datamodule=Other(classes, evidence_alone), verbose=False)
+    assert {name: float(made.callback_metrics[name]) for name in expected} == pytest.approx(expected, nan_ok=True)
+
+
 # the best network
 
 

@@ -298,11 +298,11 @@ class Segmenter(LightningModule):
                 if not bool(sureness.isfinite().all()):
                     self._bad_images.append(example.evidence.id)
                     continue
-                evidence, truth = self.ours(example.evidence, example.truth)
+                evidence, truth = self.ours(*_on_cpu(example))
                 if truth is None:
                     self.agreement.add(example.number, guess, evidence)
                 else:
-                    counts = confusion_matrix(guess, truth.cpu(), len(self.classes))
+                    counts = confusion_matrix(guess, truth, len(self.classes))
                     self.confusion += counts
                     self.scores[example.number] = mean_iou(counts)
 
@@ -366,6 +366,12 @@ def see_early(segmenter: Segmenter, image: Tensor) -> Tensor:
     with evaluating(segmenter.network):
         early: Tensor = segmenter.network.early(segmenter.normalise(scaled))  # type: ignore[operator]
     return early[0].float().cpu()
+
+
+def _on_cpu(example: Example) -> tuple[Evidence, Tensor | None]:
+    """Evidence and truth where predictions are counted: Lightning has brought all of it to the network's device."""
+    moved = {name: value.cpu() for name, value in example.evidence._asdict().items() if isinstance(value, Tensor)}
+    return example.evidence._replace(**moved), None if example.truth is None else example.truth.cpu()
 
 
 def _resized(scores: Tensor, image: Tensor) -> Tensor:
