@@ -370,7 +370,7 @@ def see_early(segmenter: Segmenter, image: Tensor) -> Tensor:
 
 def _on_cpu(example: Example) -> tuple[Evidence, Tensor | None]:
     """Evidence and truth where predictions are counted: Lightning has brought all of it to the network's device."""
-    moved = {name: value.cpu() for name, value in example.evidence._asdict().items() if isinstance(value, Tensor)}
+    moved: dict[str, Any] = {name: value.cpu() for name, value in example.evidence._asdict().items() if isinstance(value, Tensor)}
     return example.evidence._replace(**moved), None if example.truth is None else example.truth.cpu()
 
 
