@@ -104,7 +104,7 @@ def test_a_batch_that_lost_its_marks_is_named() -> None:
 
 def test_evidence_that_cannot_be_learned_is_named() -> None:
     image, marks = torch.zeros(3, 2, 3, dtype=torch.uint8), torch.full((2, 3), NO, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"image a has no marked pixel .* mark something on it or leave it out"):
+    with pytest.raises(ValueError, match=r"image a has no marked pixel .* mark something on it, leave it out, or, .* data\.evidence"):
         ScribblesCRF().check(Evidence("a", image, marks=marks), NAMES)
     with pytest.raises(ValueError, match="image a has no marks; it has tags"):
         ScribblesCRF().check(Evidence("a", image, tags=torch.ones(3).bool()), NAMES)

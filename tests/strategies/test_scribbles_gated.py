@@ -86,7 +86,7 @@ def test_what_a_mark_says_spreads_to_neighbours_of_its_colour() -> None:
 
 def test_evidence_that_cannot_be_learned_is_named() -> None:
     evidence = Evidence("a", torch.zeros(3, 2, 3, dtype=torch.uint8), marks=torch.full((2, 3), NO, dtype=torch.uint8))
-    with pytest.raises(ValueError, match=r"image a has no marked pixel .* mark something on it or leave it out"):
+    with pytest.raises(ValueError, match=r"image a has no marked pixel .* mark something on it, leave it out, or, .* data\.evidence"):
         ScribblesGated().check(evidence, NAMES)
     with pytest.raises(ValueError, match="ScribblesGated needs marks, but the images a have none"):
         ScribblesGated().loss(torch.zeros(1, 3, 1, 2), a_batch(1, 2))

@@ -30,7 +30,10 @@ def need_marked_pixel(evidence: Evidence) -> None:
     evidence.need("marks")
     assert evidence.marks is not None
     if bool((evidence.marks == IGNORE).all()):
-        raise ValueError(f"image {evidence.id} has no marked pixel (all marks are {IGNORE}); mark something on it or leave it out")
+        raise ValueError(
+            f"image {evidence.id} has no marked pixel (all marks are {IGNORE}); mark something on it, leave it out, or, if its file holds "
+            "shapes of another kind, name that in data.evidence"
+        )
 
 
 def expect_weight(**weights: float) -> None:
