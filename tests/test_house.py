@@ -19,8 +19,10 @@ EVERYTHING = "everything above"
 
 # One row per room, downhill: a row names rooms further up only, and with them comes whatever those may import. data.store is its own.
 ROOMS = {
-    # the ground: nothing of weakseg
+    # the ground: nothing of weakseg. loggers.scrub is its own
     **dict.fromkeys(["lazy", "files", "fingerprint", "ranks", "timing", "curves", "lettering", "grammar"], ""),
+    **dict.fromkeys(["lifeline", "stopping", "streams", "loggers.scrub"], ""),
+    "forkserver": "lifeline",
     "progress": "ranks",
     "recipe": "grammar lazy",
     "evidence": "",
@@ -30,14 +32,14 @@ ROOMS = {
     "scratch": "files",
     "strategies": "strategy scratch fingerprint lazy",
     "data.store": "files fingerprint",
-    "data": "functional data.store lazy",
+    "data": "functional data.store lazy lifeline",
     "optimizers": "lazy",
     "outputs": "strategy",
     "quality": "functional ranks",
     "segmenter": "inference outputs optimizers networks quality",
     "watch": "segmenter",
     "budget": "data segmenter",
-    "estimation": "strategy data.store progress",
+    "estimation": "strategy data.store progress lifeline",
     "learning": "estimation scratch fingerprint",
     "survey": "estimation data fingerprint progress",
     "rounds": "segmenter quality survey learning",
@@ -46,8 +48,9 @@ ROOMS = {
     "doctor": "data progress",
     "contact_sheet": "data pictures lettering",
     "report": "pictures summary curves",
-    "loggers": "pictures ranks lazy",
+    "loggers": "pictures ranks lazy loggers.scrub",
     "checkpoints": "loggers quality",
+    "companions": "checkpoints lifeline progress stopping",
     "dashboard": "loggers rounds",
     **dict.fromkeys(["run", "fit", "check", ""], EVERYTHING),  # the last one is weakseg/__init__.py: the public names, lazily
 }

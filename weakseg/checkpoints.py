@@ -15,7 +15,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from weakseg.files import check_seal, seal, write_whole
 from weakseg.functional.agreement import CHOOSES
 from weakseg.loggers.record import Record
+from weakseg.loggers.scrub import scrub
 
+HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 PLACE = "weakseg-run"  # the key in a checkpoint for what a run must know to go on from it, beside what Lightning keeps
 
 
@@ -23,9 +25,10 @@ class WholeFiles(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there: a kill leaves the one before. A damaged one is not read."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write all of it or nothing."""
+        """Write all of it or nothing. Hyper-parameters, which Lightning only stores, go without what is secret."""
+        shown = {name: scrub(checkpoint[name]) for name in HYPER_PARAMETERS if name in checkpoint}
         buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
+        torch.save(checkpoint | shown, buffer)
         seal(buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), buffer.getvalue())
@@ -56,7 +59,8 @@ class Checkpoints(Checkpoint):
         self.best = -math.inf
         self.figure: str | None = None  # that this is of
         self._data: object = None  # that the training measures on
-        self._saved_at = 0
+        self.saved_at = 0
+        self.soon = False  # whether last.ckpt is due before the next batch, as the run is about to end
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen before all other callbacks do; Lightning puts those of this kind behind them."""
@@ -65,14 +69,14 @@ class Checkpoints(Checkpoint):
 
     def between_batches(self, trainer: Trainer, batch_idx: int) -> None:
         """Write last.ckpt before this batch if it is due, but not amid accumulated gradients."""
-        due = batch_idx == 0 or trainer.global_step - self._saved_at >= self.every
+        due = self.soon or batch_idx == 0 or trainer.global_step - self.saved_at >= self.every
         accumulates = batch_idx % trainer.accumulate_grad_batches != 0
-        if due and not accumulates and trainer.global_step != self._saved_at:
+        if due and not accumulates and trainer.global_step != self.saved_at:
             self._save(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out what best.ckpt has: the one of a run's last validation, after its last checkpoint, is known to itself alone."""
-        self._saved_at = trainer.global_step  # what a resumed run begins with need not be written again
+        self.saved_at = trainer.global_step  # what a resumed run begins with need not be written again
         self._data = getattr(trainer, "datamodule", None)
         figure, score = trainer.strategy.broadcast(_validation(self.folder / "best.ckpt", trainer.global_step))
         if score > self.best:
@@ -113,7 +117,7 @@ class Checkpoints(Checkpoint):
         checkpoint[PLACE] = {"rows": rows, "processes": trainer.world_size}
 
     def _save(self, trainer: Trainer) -> None:
-        self._saved_at = trainer.global_step
+        self.saved_at = trainer.global_step
         trainer.save_checkpoint(self.folder / "last.ckpt")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from weakseg.data.store import LabelStore
 from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.lifeline import die_with_parent, die_without
 from weakseg.progress import track
 from weakseg.ranks import gather
 from weakseg.strategy import Strategy
@@ -120,7 +123,8 @@ def for_each(work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers:
         yield from map(work, jobs)
         return
     context = _clean_start()
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(work,)) as pool:
+    lifeline, ours = context.Pipe(duplex=False)  # workers end when this process, which alone holds the other end, is gone
+    with ours, ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(work, lifeline)) as pool:
         try:
             yield from _in_pool(pool, jobs, waiting=2 * workers)
         except BrokenProcessPool as error:
@@ -128,6 +132,9 @@ def for_each(work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers:
                 "a worker of the estimation died: too little memory (use rounds.workers=1), or a script whose training code does not "
                 'stand under `if __name__ == "__main__":`'
             ) from error
+        except BaseException:  # an interrupt, or whoever wants no further results: nobody waits for images that are under way
+            ours.close()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -140,7 +147,7 @@ def _clean_start() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["weakseg.estimation", *LOADED])
+    context.set_forkserver_preload(["weakseg.forkserver", "weakseg.estimation", *LOADED])
     return context
 
 
@@ -158,9 +165,12 @@ def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> It
 _work: Callable[[Job], Any]
 
 
-def _start_worker(work: Callable[[Job], Any]) -> None:
+def _start_worker(work: Callable[[Job], Any], lifeline: Connection) -> None:
     global _work
     _work = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the parent ends this one
+    die_with_parent()
+    die_without(lifeline)
     torch.set_num_threads(1)  # workers fill the cores already; spinning threads would slow all of them
 
 

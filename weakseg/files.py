@@ -28,16 +28,22 @@ class DamagedFile(ValueError):
     """A file is not what was written."""
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees all of it or what was there before."""
-    while not _wrote(path, data):
+def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file so that a reader, or a kill at any moment, sees all of it or what was there before.
+
+    Arguments:
+        path: of the file.
+        data: what is in it.
+        mode: who may read and write it, less what the umask takes away.
+    """
+    while not _wrote(path, data, mode):
         pass  # `remove_leftovers` of another process took the part before it was held
 
 
-def _wrote(path: Path, data: bytes) -> bool:
+def _wrote(path: Path, data: bytes, mode: int) -> bool:
     part = path.with_name(f".{path.name[-100:]}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with part.open("xb") as file:
+        with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             _hold(file)  # if it is `remove_leftovers` that holds it, the part will be gone below
             file.write(data)
             file.flush()
@@ -141,7 +147,11 @@ def voc_palette() -> list[list[int]]:
 @contextmanager
 def only_user(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; a ValueError if another process holds it. A kill lets go of it."""
-    with (folder / ".lock").open("w") as file:
+    try:
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise ValueError(f"the folder {folder} cannot be written to: {error.strerror}; a run needs one that can") from error
+    with lock as file:
         if not _hold(file):
             raise ValueError(f"another process is working in {folder}; wait for it or stop it")
         yield

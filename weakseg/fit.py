@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from weakseg.loggers.scrub import scrub_text
 from weakseg.recipe import RecipeError, check, check_spelling, list_recipes, load, show, usage
+from weakseg.stopping import LIMIT, current, end_within
+from weakseg.streams import forgive
+
+EXPECTED = (ValueError, OSError, ImportError, MemoryError, FloatingPointError)  # their messages are for people
 
 _as_usual = warnings.formatwarning
 
@@ -27,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
         _wait_quietly()
         warnings.formatwarning = _plain
         check_spelling(recipe)  # this needs no torch; what follows does
+        _load_torch()
         check(recipe)
         if "--show" in flags:
             _say(show(recipe))
@@ -44,6 +52,14 @@ def _wait_quietly() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
+def _load_torch() -> None:
+    """Find out here that torch cannot be loaded: a second attempt, for the next section, would give another reason."""
+    try:
+        import torch  # noqa: F401
+    except (ImportError, OSError, MemoryError) as error:
+        raise ImportError(f"torch cannot be loaded, for want of memory (ulimit -v) or as it is not well installed: {error}") from error
+
+
 def _plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
     """Our own warnings are for whoever trains, who does not care for the line of our code."""
     if Path(__file__).parent in Path(filename).parents:
@@ -52,12 +68,67 @@ def _plain(message: Warning | str, category: type[Warning], filename: str, linen
 
 
 def _say(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(text, flush=True)
     raise SystemExit(0)
 
 
+def command(argv: Sequence[str] | None = None) -> int:
+    """The same as a command: what goes wrong is told in a line. Returns the exit code, 130 and 143 after SIGINT and SIGTERM."""
+    forgive()
+    stopping = current()
+    stopping.install()
+    try:
+        main(argv)
+        code = 0
+    except BaseException as error:
+        code = _tell(error)
+        end_within(LIMIT, code)
+    if stopping.signum:
+        stopping.deafen()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return code
+
+
+def _tell(error: BaseException) -> int:
+    """Say why a run has ended, where that has not been said; returns the exit code."""
+    signum = current().signum or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0)
+    if signum:
+        if not current().farewell:
+            print(f"stopped by {signal.Signals(signum).name}", file=sys.stderr)
+        return 128 + signum
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    notes: list[str] = getattr(error, "__notes__", [])
+    if not _for_people(error) and not any(note.startswith("the traceback") for note in notes):
+        traceback.print_exception(error)  # a mistake in some code, and there is no folder to keep it in
+    print("\n".join([f"error: {_sentence(error)}", *notes]), file=sys.stderr)
+    return 1
+
+
+def _for_people(error: BaseException) -> bool:
+    """Whether the message of an error alone says what to do."""
+    ours = type(error).__module__.partition(".")[0] in ("weakseg", "pytorch_lightning")
+    return ours or isinstance(error, EXPECTED) or _wants_memory(error)
+
+
+def _wants_memory(error: BaseException) -> bool:
+    return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+
+
+def _sentence(error: BaseException) -> str:
+    """What went wrong; and, where it is not weakseg that says so, where."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    text = scrub_text(str(error)).strip() or type(error).__name__
+    if _wants_memory(error):
+        return f"too little memory; lower data.batch_size, or set data.crop, or scale images down ({text.splitlines()[0]})"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if _for_people(error) and Path(__file__).parent in Path(frame.filename).parents:
+        return text
+    kind = "" if _for_people(error) else f"{type(error).__name__}: "
+    return f"{kind}{text} ({os.path.basename(frame.filename)}, line {frame.lineno})"
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(command())

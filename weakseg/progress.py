@@ -11,6 +11,19 @@ from weakseg.ranks import rank
 
 T = TypeVar("T")
 
+_moved = 0  # images and steps that this process has finished
+
+
+def move() -> None:
+    """Something is finished: this process does not hang."""
+    global _moved
+    _moved += 1
+
+
+def moved() -> int:
+    """How many images and steps this process has finished."""
+    return _moved
+
 
 def track(items: Iterable[T], count: int, text: str, world: int = 1) -> Iterator[T]:
     """The items, with a bar on rank 0 that speaks for all `world` ranks, each of which does as much."""
@@ -19,6 +32,7 @@ def track(items: Iterable[T], count: int, text: str, world: int = 1) -> Iterator
     with tqdm(total=count * world, desc=first_text, unit=" images", disable=silent, dynamic_ncols=True) as bar:
         for number, item in enumerate(items):
             yield item
+            move()
             if number > 0 or silent:
                 bar.update(world)
             else:

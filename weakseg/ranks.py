@@ -28,12 +28,17 @@ def gather(value: T) -> list[T]:
 
 def anywhere(flag: bool) -> bool:
     """Whether the flag is set on any rank. All ranks must call it; cheap enough for every step."""
+    return bool(highest(int(flag)))
+
+
+def highest(number: int) -> int:
+    """The highest of the numbers of all ranks, which all must call it."""
     if not (dist.is_available() and dist.is_initialized()):
-        return flag
+        return number
     device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
-    shared = torch.tensor(int(flag), device=device)
+    shared = torch.tensor(number, device=device)
     dist.all_reduce(shared, dist.ReduceOp.MAX)
-    return bool(shared)
+    return int(shared)
 
 
 def share_buffers(module: nn.Module) -> None:

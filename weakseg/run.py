@@ -6,8 +6,11 @@ import logging
 import math
 import os
 import secrets
+import shlex
+import shutil
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +27,7 @@ from torch import nn
 
 from weakseg.budget import OutOfMemory, check_memory, device_of
 from weakseg.checkpoints import PLACE, Checkpoints, WholeFiles
+from weakseg.companions import CleanStop, Companions
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, remove_leftovers, write_whole
 from weakseg.functional.matching import match_classes
@@ -31,6 +35,7 @@ from weakseg.grammar.commandline import next_step
 from weakseg.inference import Inference
 from weakseg.instances import AveragePrecision
 from weakseg.loggers.record import Record, read_record
+from weakseg.loggers.scrub import scrub_text, scrub_yaml
 from weakseg.networks.gridding import dilation_note, warn_of_dilation
 from weakseg.networks.weights import load_state, read_weights, reorder
 from weakseg.pictures import Case
@@ -41,6 +46,7 @@ from weakseg.recipe import load as load_recipe
 from weakseg.report import write_report
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
+from weakseg.stopping import LIMIT, SignalStop, current
 from weakseg.summary import print_tables
 from weakseg.timing import Timing
 from weakseg.watch import Watch
@@ -60,11 +66,15 @@ def fit(recipe: Recipe) -> Path:
     _look_at_dilation(segmenter.network, data)
     _look_at_memory(recipe, segmenter, data)
     root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
-    with _folder(recipe, root) as folder:
+    stopping = current()
+    companions = Companions(stopping)
+    with _folder(recipe, root, companions) as folder:
         settings = recipe.sections.get("trainer", {})
-        callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard(), AveragePrecision(), OutOfMemory()]
-        if settings.get("enable_checkpointing") is not False:
-            callbacks.append(Checkpoints(folder / "checkpoints"))
+        checkpoints = None if settings.get("enable_checkpointing") is False else Checkpoints(folder / "checkpoints")
+        callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard(), AveragePrecision(), OutOfMemory(), companions]
+        if checkpoints is not None:
+            callbacks.append(checkpoints)
+        callbacks.append(CleanStop(stopping, checkpoints))
         if settings.get("enable_progress_bar") is not False:
             callbacks.append(TQDMProgressBar(1 if sys.stdout.isatty() else 50))  # of the kind that rounds have, too
         trainer: Any = build_section(
@@ -77,12 +87,14 @@ def fit(recipe: Recipe) -> Path:
             use_distributed_sampler=False,
             enable_model_summary=False,
         )
+        companions.prepare(trainer)
         try:
             trainer.fit(segmenter, datamodule=data, ckpt_path=_last(recipe, folder), weights_only=True)
         except SystemExit as stop:  # Lightning's answer to SIGTERM; a scheduler must not take it for a finished run
             raise SystemExit(stop.code or 143) from None
         if len(data.validation) and segmenter.validated_at != trainer.global_step:
             trainer.validate(segmenter, datamodule=data, verbose=False)
+        companions.relax()
         if trainer.is_global_zero:
             _tell(recipe, folder, segmenter, rounds, data)
         return Path(trainer.strategy.broadcast(str(folder)))
@@ -266,11 +278,18 @@ def _last(recipe: Recipe, folder: Path) -> Path | None:
     return last if recipe.resume is not None and last.is_file() else None
 
 
+HEAD = """\
+# Readable by its owner only: what gives access, such as passwords and tokens, stands here as it was given, so that the run can be resumed.
+# The copy in report.html has none of that.
+"""
+
+
 @contextmanager
-def _folder(recipe: Recipe, root: Path) -> Iterator[Path]:
-    """The folder of the run, which rank 0 makes and keeps to itself; other ranks write nothing."""
+def _folder(recipe: Recipe, root: Path, companions: Companions) -> Iterator[Path]:
+    """The folder of the run, which rank 0 makes and keeps to itself; other ranks write nothing but why they failed."""
     if rank() != 0:
-        yield Path(recipe.resume or root)
+        with _explained(recipe, companions):
+            yield Path(recipe.resume or root)
         return
     if recipe.resume is not None:
         folder = Path(recipe.resume)
@@ -280,15 +299,73 @@ def _folder(recipe: Recipe, root: Path) -> Iterator[Path]:
             folder.mkdir(parents=True)
         except OSError as error:
             raise RecipeError([f"trainer.default_root_dir: the folder {folder} cannot be made: {error}"]) from error
-        write_whole(folder / "recipe.yaml", to_yaml(recipe).encode())
-    with only_user(folder):
-        remove_leftovers(folder)
-        print(f"run folder: {folder}", file=sys.stderr)
-        try:
+        companions.folder = folder
+    with _explained(recipe, companions):
+        if recipe.resume is None:
+            write_whole(folder / "recipe.yaml", (HEAD + to_yaml(recipe)).encode(), mode=0o600)
+        with only_user(folder):
+            companions.folder = folder  # which is no other process's
+            remove_leftovers(folder)
+            for file in folder.glob("error*.txt"):  # of a run that this one goes on with
+                file.unlink()
+            print(f"run folder: {folder}", file=sys.stderr)
+            current().advice = _advice(folder)
             yield folder
-        except BaseException:
-            print(f"\nstopped; go on with: python -m weakseg.fit resume={folder}", file=sys.stderr)
+
+
+@contextmanager
+def _explained(recipe: Recipe, companions: Companions) -> Iterator[None]:
+    """Whatever ends the run, say how to go on where that is possible, and leave no trace of a run that has not begun."""
+    try:
+        yield
+    except BaseException as error:
+        wanted = isinstance(error, SignalStop | KeyboardInterrupt | SystemExit) or current().signum != 0
+        if wanted:
+            if rank() == 0 and companions.folder is not None:
+                print(f"\n{_advice(companions.folder)}", file=sys.stderr)
+            current().advice, current().farewell = "", True
+            companions.finish(LIMIT - 2)
             raise
+        told = companions.explain(error)
+        _keep_what_failed(recipe, companions, told)
+        companions.finish(2)
+        if told is error:
+            raise
+        raise told from error
+    companions.finish(LIMIT)
+
+
+def _advice(folder: Path | None) -> str:
+    return f"stopped; go on with: python -m weakseg.fit resume={shlex.quote(str(folder))}"
+
+
+def _keep_what_failed(recipe: Recipe, companions: Companions, error: BaseException) -> None:
+    """The traceback goes into the folder of a run that has begun; a folder of one that has not goes."""
+    folder = companions.folder
+    if folder is None:
+        return
+    if recipe.resume is None and not companions.steps:
+        if rank() == 0:
+            _remove(folder)
+        return
+    file = folder / ("error.txt" if rank() == 0 else f"error-rank{rank()}.txt")
+    try:
+        write_whole(file, scrub_text("".join(traceback.format_exception(error)), recipe.sections).encode())
+        error.add_note(f"the traceback is in {file}")
+    except OSError:  # a full disk, perhaps the very reason
+        pass
+    # what was resumed and made no step will fail again, and so will the same step with the same numbers
+    if companions.steps and not isinstance(error, FloatingPointError) and rank() == 0:
+        error.add_note(f"go on with: python -m weakseg.fit resume={shlex.quote(str(folder))}")
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for above in (folder.parent, folder.parent.parent):
+        try:
+            above.rmdir()
+        except OSError:  # not empty
+            return
 
 
 def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, data: Any) -> None:
@@ -297,9 +374,6 @@ def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, da
     final = {name: float(value) for row in rows for name, value in row.items() if name.startswith(("val/", "label/mask_ap")) and value}
     final |= rounds.figures
     best = _best(folder)
-    print_tables(final, segmenter.classes, Console())
-    if best:
-        print(best)
     report = folder / "report.html"
     write_report(
         report,
@@ -310,9 +384,12 @@ def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, da
         confusion=segmenter.confusion if segmenter.confusion.any() else None,
         cases=_validation_cases(segmenter, rounds, data),
         training=[] if segmenter.confusion.any() else _training_cases(segmenter, data),
-        recipe=to_yaml(recipe),
+        recipe=scrub_yaml(to_yaml(recipe)),
         notes=[*_notes(recipe, segmenter), *_dilation(segmenter.network, data), *([best] if best else [])],
     )
+    print_tables(final, segmenter.classes, Console())
+    if best:
+        print(best)
     print(f"report: {report}")
     print(next_step(recipe.sections["data"]["name"], folder))
 
@@ -360,7 +437,7 @@ def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:
     weights = recipe.sections.get("network", {}).get("weights")
     return [
         f"weakseg {_version('weakseg')}, torch {_version('torch')}, pytorch-lightning {_version('pytorch-lightning')}; seed {recipe.seed}",
-        f"network: {type(segmenter.network).__name__}, initial weights: {recipe.init_from or weights or 'random'}",
+        f"network: {type(segmenter.network).__name__}, initial weights: {scrub_text(str(recipe.init_from or weights or 'random'))}",
         "figures are of the last weights, not of the best ones; IoU is taken from one confusion matrix over all images at their own size",
     ]
 

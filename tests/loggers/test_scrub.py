@@ -1,6 +1,7 @@
 import pytest
+import yaml
 
-from weakseg.loggers.scrub import scrub, scrub_words
+from weakseg.loggers.scrub import scrub, scrub_text, scrub_words, scrub_yaml
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,13 @@ from weakseg.loggers.scrub import scrub, scrub_words
         "secret",
         "client_secret",
         "password",
+        "passwd",
+        "pat",
+        "github_pat",
+        "auth",
+        "Authorization",
+        "cookie",
+        "sas",
     ],
 )
 def test_what_is_called_a_secret_is_masked(name: str) -> None:
@@ -27,7 +35,9 @@ def test_what_is_called_a_secret_is_masked(name: str) -> None:
     assert scrub_words([f"--{name}", "hunter2", "seed=1"]) == [f"--{name}", "***", "seed=1"]
 
 
-@pytest.mark.parametrize("name", ["keypoints", "monkey", "keyboard", "tokenizer", "crop", "secretary", "author"])
+@pytest.mark.parametrize(
+    "name", ["keypoints", "monkey", "keyboard", "tokenizer", "crop", "secretary", "author", "path", "pattern", "sigma", "passes", "size"]
+)
 def test_other_names_are_left_alone(name: str) -> None:
     assert scrub({name: "value"}) == {name: "value"}
     assert scrub_words([f"data.{name}=value"]) == [f"data.{name}=value"]
@@ -44,3 +54,42 @@ def test_a_mapping_below_a_secret_name_keeps_its_shape_and_nothing_is_changed_in
     config = {"keys": {"password": "a", "n": 1}, "off": None, "token": None, "list": [{"secret": "b"}]}
     assert scrub(config) == {"keys": {"password": "***", "n": 1}, "off": None, "token": None, "list": [{"secret": "***"}]}
     assert config["keys"] == {"password": "a", "n": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{user: me, passwd: hunter2}", "{user: me, passwd: ***}"),
+        ("{'user': 'me', 'api_key': 'hunter2', 'n': 1}", "{'user': 'me', 'api_key': ***, 'n': 1}"),
+        ('login={"token": "hun ter2"}', 'login={"token": ***}'),
+        ("user=me;password=hunter2;host=h", "user=me;password=***;host=h"),
+        ("https://me:p@ss@host/x", "https://***@host/x"),
+        ("https://host/x?sv=1&sig=hunter2", "https://host/x?sv=1&sig=***"),
+        ("Authorization: Bearer hunter2hunter2", "Authorization: *** ***"),
+        ("cannot log in with ghp_0123456789abcdef", "cannot log in with ***"),
+        ("crop: 5, path: here, keypoints: 3, a monkey: 4", "crop: 5, path: here, keypoints: 3, a monkey: 4"),
+    ],
+)
+def test_secrets_in_a_text_are_masked(text: str, shown: str) -> None:
+    assert scrub_text(text) == shown
+    assert scrub({"note": text}) == {"note": shown}
+
+
+def test_the_secrets_of_a_recipe_are_masked_wherever_a_text_has_them() -> None:
+    config = {
+        "data": {"token": "hunter2", "login": "{passwd: swordfish}", "root": "https://me:sesame@host", "pin": {"key": 1234567}, "crop": 5}
+    }
+    assert scrub_text("hunter2 swordfish sesame 1234567 me 5", config) == "*** *** *** *** me 5"
+
+
+def test_a_recipe_without_its_secrets_is_still_a_recipe() -> None:
+    text = (
+        "# boxes\nstrategy:\n  name: boxes_crf\ndata:\n  rates: [1, 2]\n  token: hunter2\n  login: '{user: me, passwd: hunter2}'\nseed: 3\n"
+    )
+    shown = scrub_yaml(text)
+    assert "hunter2" not in shown
+    assert yaml.safe_load(shown) == {
+        "strategy": {"name": "boxes_crf"},
+        "data": {"rates": [1, 2], "token": "***", "login": "{user: me, passwd: ***}"},
+        "seed": 3,
+    }

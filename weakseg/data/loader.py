@@ -5,12 +5,15 @@ They are no `torch.utils.data.DataLoader`, so that Lightning leaves them alone: 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader, Dataset
+
+from weakseg.lifeline import die_with_parent
 
 T = TypeVar("T")
 
@@ -92,8 +95,24 @@ class OrderedLoader(Generic[T]):
 
 def _load(items: Dataset[Any], batches: list[Any], workers: int, collate: Callable[[list[Any]], T]) -> DataLoader[Any]:
     return DataLoader(
-        items, batch_sampler=batches, num_workers=min(workers, len(batches)), collate_fn=collate, pin_memory=torch.cuda.is_available()
+        items,
+        batch_sampler=batches,
+        num_workers=min(workers, len(batches)),
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_start_worker,
     )
+
+
+LAST_BATCHES = 4.0  # seconds that a worker goes on after SIGTERM, while its parent trains on to a step that can be resumed
+
+
+def _start_worker(number: int) -> None:
+    """A loader process: its parent ends it, also when a terminal or a scheduler sends a signal to all processes."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.setitimer(signal.ITIMER_REAL, LAST_BATCHES))
 
 
 def grouped(groups: Sequence[Group], seed: int, epoch: int) -> list[tuple[int, int]]:

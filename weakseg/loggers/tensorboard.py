@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from weakseg.loggers.base import View
+from weakseg.loggers.scrub import scrub
 from weakseg.pictures import Case, side_by_side
 
 
@@ -22,7 +24,16 @@ class TensorBoard(View):
 
     def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
         """A logger that writes into `tensorboard` in the run's folder."""
-        return [TensorBoardLogger(folder, name="tensorboard", version="")]
+        return [Scrubbed(folder, name="tensorboard", version="")]
+
+
+class Scrubbed(TensorBoardLogger):
+    """Lightning's logger for TensorBoard, which stores no secrets among the hyper-parameters."""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Store hyper-parameters with every secret masked."""
+        super().log_hyperparams(scrub(dict(params if isinstance(params, dict) else vars(params))), *args, **kwargs)
 
 
 def log_pictures(logger: TensorBoardLogger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:

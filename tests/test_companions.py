@@ -1,0 +1,71 @@
+"""Which rank hangs, and what is said of one that has died."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from weakseg.companions import Beat, Seen, _exit_code, _is_broken_connection, _obituary, judge, place, see, timeout
+
+
+def seen(now: float, **changes: Any) -> Seen:
+    beat = Beat(**{"number": 1, "moved": 5, "waits": False, "where": "mine.py, line 8, loss", **changes})
+    return Seen(beat, now, now)
+
+
+def test_ranks_that_move_do_not_hang() -> None:
+    assert judge({0: seen(100), 1: seen(100)}, 105, 10) == ""
+    assert judge({}, 105, 10) == ""
+
+
+def test_one_rank_that_moves_is_enough_for_all_others_wait_for_it() -> None:
+    waiting = seen(0, waits=True)._replace(beaten=99)
+    assert judge({0: waiting, 1: seen(99)}, 100, 10) == ""
+
+
+def test_the_rank_that_does_not_wait_for_others_is_the_one_that_hangs() -> None:
+    waits, hangs = (seen(0, waits=wait)._replace(beaten=99) for wait in (True, False))
+    sentence = judge({0: waits, 1: hangs, 2: waits}, 100, 10)
+    assert sentence == "rank 1 hangs: has not moved for 10 seconds, and the others wait: rank 1 is in mine.py, line 8, loss"
+
+
+def test_a_rank_that_is_not_heard_of_hangs_though_others_move() -> None:
+    assert judge({0: seen(99), 1: seen(80)}, 100, 10) == "rank 1 hangs: has not answered for 10 seconds"
+
+
+def test_a_beat_tells_living_from_moving() -> None:
+    first = see(None, Beat(1, 5, False, "x"), 10)
+    living = see(first, Beat(2, 5, False, "x"), 20)
+    moving = see(living, Beat(3, 6, False, "x"), 30)
+    assert (first.beaten, first.moved) == (10, 10)
+    assert (living.beaten, living.moved) == (20, 10)
+    assert (moving.beaten, moving.moved) == (30, 30)
+    assert see(moving, Beat(3, 6, False, "x"), 40) == moving
+
+
+def test_the_place_of_a_rank_is_its_own_line() -> None:
+    waits, where = place(sys._getframe())
+    assert not waits
+    assert where.startswith("test_companions.py, line ")
+    assert where.endswith("test_the_place_of_a_rank_is_its_own_line")
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "inf", "nan"])
+def test_a_timeout_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEAKSEG_RANK_TIMEOUT", text)
+    with pytest.raises(ValueError, match="WEAKSEG_RANK_TIMEOUT should be seconds, such as 600, or 0 for no limit"):
+        timeout()
+
+
+def test_a_rank_that_died_is_named_with_what_killed_it() -> None:
+    assert _obituary(1, -9) == "rank 1 was killed by SIGKILL; all ranks end"
+    assert "rank 3 has ended with exit code 1" in _obituary(3, 1)
+    assert [_exit_code(code) for code in (-9, 1, -15, 143, -2, 130)] == [1, 1, 143, 143, 130, 130]
+
+
+def test_only_errors_of_connections_are_taken_for_a_lost_rank() -> None:
+    assert _is_broken_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:1"))
+    assert not _is_broken_connection(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not _is_broken_connection(ValueError("gloo"))
