@@ -19,7 +19,15 @@ from weakseg.rounds import Rounds
 from weakseg.run import load as load_run
 from weakseg.segmenter import Segmenter
 
-WORDS = ["recipe=boxes_rect", *TINY, "data.train=4", "data.batch_size=2", "trainer.max_steps=2", "trainer.check_val_every_n_epoch=1"]
+WORDS = [
+    "recipe=boxes_rect",
+    *TINY,
+    "data.train=4",
+    "data.batch_size=2",
+    "trainer.max_steps=2",
+    "trainer.check_val_every_n_epoch=1",
+    "trainer.log_every_n_steps=1",
+]
 
 
 @pytest.fixture(scope="module")

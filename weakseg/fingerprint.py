@@ -58,7 +58,7 @@ def _parts(module: nn.Module, left_out: frozenset[str]) -> list[Any]:
         raise TypeError(f"{cls.__module__}.{cls.__qualname__} has an attribute of which nothing can be told: {error}") from None
 
 
-_TORCHS = frozenset(vars(nn.Module()))  # what every module has
+_TORCHS = frozenset({*vars(nn.Module()), "_compiled_call_impl"})  # what every module has or may have
 
 
 def _below(name: str, left_out: frozenset[str]) -> frozenset[str]:

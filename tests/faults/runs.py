@@ -21,7 +21,6 @@ TINY = (
     "network.classes=5",
     "rounds.workers=0",
     "trainer.accelerator=cpu",
-    "trainer.log_every_n_steps=1",
     "trainer.enable_progress_bar=false",
 )
 

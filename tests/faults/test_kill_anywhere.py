@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ ROUNDS = [
     "data.train=4",
     "data.batch_size=2",
     "trainer.max_steps=13",
+    "trainer.log_every_n_steps=1",
 ]  # rounds at steps 0, 4 and 8, and a last epoch that is cut short
 
 
@@ -120,7 +121,7 @@ class KillLast(Kill, Checkpoint):
     """Behind the callbacks of weakseg, where Lightning puts those of this kind."""
 
 
-def kill_and_go_on(root: Path, kill: Kill, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kill_and_go_on(root: Path, kill: Kill, monkeypatch: pytest.MonkeyPatch, words: Sequence[str] = ROUNDS) -> Path:
     build = weakseg.run.build_section
 
     def build_with(recipe: Any, section: str, **given: Any) -> Any:
@@ -131,10 +132,10 @@ def kill_and_go_on(root: Path, kill: Kill, monkeypatch: pytest.MonkeyPatch) -> P
     with monkeypatch.context() as patch:
         patch.setattr(weakseg.run, "build_section", build_with)
         try:
-            return start(root, ROUNDS)
+            return start(root, words)
         except Killed:
             pass
-    return go_on(root, ROUNDS)
+    return go_on(root, words)
 
 
 SEAMS = [
@@ -154,6 +155,15 @@ def test_a_kill_at_a_seam_of_rounds_changes_nothing(
     run = kill_and_go_on(tmp_path, kill, monkeypatch)
     assert kill.done
     assert not differences(whole, outcome(run))
+
+
+@pytest.mark.parametrize("step", [4, 5, 6])
+def test_a_run_that_goes_on_logs_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Where it does not log each: after a validation, amid an epoch and at the end of one without a validation."""
+    words = [word for word in ROUNDS if "log_every" not in word] + ["trainer.log_every_n_steps=3"]
+    run = kill_and_go_on(tmp_path, Kill(("on_train_batch_end", step)), monkeypatch, words)
+    rows = outcome(run)["metrics"]
+    assert [row["step"] for row in rows if row["loss/total"]] == ["2", "5", "8", "11"]
 
 
 @pytest.mark.slow
