@@ -64,6 +64,14 @@ def test_another_folder_and_another_sheet(place: Path, capsys: pytest.CaptureFix
     assert "out: the folder file/below cannot be made: Not a directory" in capsys.readouterr().err
 
 
+def test_without_a_recipe_all_that_the_files_hold_is_looked_at(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abc":
+        photo(place / "images" / f"{name}.png")
+        text(place / "annotations" / f"{name}.xml", voc_xml("dog", (3, 2, 8, 7)))
+    assert main(["data=folder", f"data.root={place}", "data.format=voc_xml", "out=null", "cost=false"]) == 0
+    assert "0 errors, 0 warnings" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_ill_one(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo(place / "images" / "a.png")
     text(place / "annotations" / "a.xml", voc_xml("dog", (8, 2, 3, 7)))

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -159,6 +160,27 @@ def test_any_data_set_can_be_looked_at() -> None:
         "error: image disc/4: the id should be its own, but it is that of 2 images",
     ]
     assert found.counts["boxes", 1] + found.counts["boxes", 2] == 6
+
+
+def test_a_box_far_over_the_rim_is_pointed_out_in_any_data_set() -> None:
+    class Far(Squares):
+        def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+            evidence, truth = super().sample(index)
+            return evidence._replace(boxes=torch.tensor([[5.0, 5, 26 + 540 * (index == 1), 9]])), truth
+
+    (problem,) = diagnose(Far(train=2, val=1)).problems
+    assert str(problem) == "warning: image disc/1: every box should be at most 2 pixels over the rim, but it is up to 542 over it"
+
+
+def test_masks_that_are_probably_scribbles_are_pointed_out(tmp_path: Path) -> None:
+    values = np.full((HEIGHT, WIDTH), 255)
+    values[2, 2:9], values[7, 1:5] = 1, 0
+    for number in range(3):
+        photo(tmp_path / "images" / f"{number}.png", number)
+        indexed(tmp_path / "annotations" / f"{number}.png", values)
+    (problem,) = diagnose(Folder(tmp_path, "mask_png", classes=["cat"], val_share=0)).problems
+    assert "for 3 of 3: 255 on more than a quarter; for scribbles or clicks write data.evidence=scribbles" in str(problem)
+    assert not diagnose(Folder(tmp_path, "mask_png", classes=["cat"], val_share=0, evidence="scribbles")).problems
 
 
 def test_the_same_image_twice(tmp_path: Path) -> None:

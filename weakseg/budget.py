@@ -306,7 +306,8 @@ def check_memory(segmenter: Segmenter, data: WeakData, device: str = "cpu", shar
     Costs nothing where the images of a batch are small.
     """
     try:
-        plan = plan_of(data, sizes_of(data))
+        crop = data.augmentation.crop
+        plan = plan_of(data, [(crop, crop)] if crop else sizes_of(data))
         memory = memory_of(device)
         if memory is None or HEAVIEST * plan.pixels < memory.free:
             return ""

@@ -55,7 +55,7 @@ def _check(words: list[str], own: dict[str, str]) -> int:
     if not {"recipe", "resume", "data", "data.name"} & set(starts):
         errors.append("data: missing; write data=folder, or another data set, and recipe=<name> for that of a recipe")
     try:  # a recipe has more sections than are looked at here; any will do for those
-        recipe = load(words if {"recipe", "resume"} & set(starts) else ["recipe=full", *words])
+        recipe = load(words) if {"recipe", "resume"} & set(starts) else load(["recipe=full", *words], keep=False)
     except RecipeError as error:
         raise RecipeError(errors + error.errors) from None
     if errors:

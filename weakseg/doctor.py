@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 from weakseg.data.base import WeakData
 from weakseg.data.folder import Folder
 from weakseg.data.formats.base import FormatError, Place
+from weakseg.data.formats.evidence import RIM
 from weakseg.data.formats.images import orientation
 from weakseg.data.photos import Photos
 from weakseg.data.repairs import MANY
-from weakseg.evidence import IGNORE, Evidence
+from weakseg.evidence import IGNORE, MASKED, Evidence
 from weakseg.progress import track
 
 COLUMNS = ("boxes", "images with a box", "images with marks", "images tagged", "images in the truth")
@@ -65,6 +66,8 @@ class Finding(NamedTuple):
     """width and height of the image as it is read; None if it could not be"""
     measures: str = "nothing"
     """the most telling of what a prediction can be compared with: masks (the truth), boxes, marks, tags or nothing"""
+    partial: bool = False
+    """whether the truth is unknown on more than a quarter of the image"""
 
 
 @dataclass
@@ -86,6 +89,8 @@ class Diagnosis:
     """how many shapes of each kind the files hold"""
     sizes: list[tuple[int, int]] = field(default_factory=list)
     """width and height of each image as it is read"""
+    partial: int = 0
+    """images whose truth is unknown on more than a quarter of their pixels"""
     held_out: dict[str, list[str]] = field(default_factory=dict)
     """the images that are only measured on, by the most telling of what they can be measured by"""
 
@@ -113,8 +118,10 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
     if not isinstance(data, Photos):  # which notes this itself
         twice = [id for id, count in ids.items() if count > 1]
         found.problems += [Problem(f"image {id}", "the id", "its own", f"that of {ids[id]} images") for id in twice]
-    elif unused := _unused(data, found.kinds):
-        found.problems = [problem for problem in found.problems if problem.what != USABLE] + [unused]  # once is enough
+    else:
+        found.problems += _partial(data, found)
+        if unused := _unused(data, found.kinds):
+            found.problems = [problem for problem in found.problems if problem.what != USABLE] + [unused]  # once is enough
     found.problems += _never(found) + _unmeasured(found) + _of_several_depths(found)
     return found
 
@@ -124,6 +131,7 @@ def _add(found: Diagnosis, finding: Finding, held_out: bool) -> None:
     found.counts += finding.counts
     found.repairs += finding.repairs
     found.kinds += finding.kinds
+    found.partial += finding.partial
     if finding.size is not None:
         found.sizes.append(finding.size)
     if held_out:
@@ -239,7 +247,8 @@ def _finding(id: str, problems: list[Problem], evidence: Evidence | None, truth:
     counts = Counter[tuple[str, int]]() if wrong else _counts(evidence, truth)
     size = (evidence.image.shape[-1], evidence.image.shape[-2])
     measures = "masks" if truth is not None else next(iter(evidence.annotations), "nothing")
-    return Finding(id, problems, counts, Counter(), Counter(), size, measures)
+    partial = truth is not None and (truth != IGNORE).float().mean().item() < MASKED
+    return Finding(id, problems, counts, Counter(), Counter(), size, measures, partial)
 
 
 def _nothing_used(place: Place, kinds: Counter[str], used: Collection[str] | None) -> list[Problem]:
@@ -269,7 +278,18 @@ def _checked(evidence: Evidence, truth: Tensor | None, classes: int) -> list[Pro
         evidence.check_truth(truth, classes)
     except ValueError as error:
         return [Problem(f"image {evidence.id}", "the evidence", "right", f"not: {str(error).removeprefix(f'image {evidence.id}: ')}")]
-    return []
+    return _over_the_rim(evidence)
+
+
+def _over_the_rim(evidence: Evidence) -> list[Problem]:
+    """A warning of boxes that were probably drawn on another image, or on a larger copy."""
+    if evidence.boxes is None or not len(evidence.boxes):
+        return []
+    height, width = evidence.image.shape[-2:]
+    over = float(torch.cat([-evidence.boxes[:, :2], evidence.boxes[:, 2:] - evidence.boxes.new_tensor([width, height])]).max())
+    if over <= RIM:
+        return []
+    return [Problem(f"image {evidence.id}", "every box", f"at most {RIM} pixels over the rim", f"up to {over:g} over it", "warning")]
 
 
 def _counts(evidence: Evidence, truth: Tensor | None) -> Counter[tuple[str, int]]:
@@ -310,7 +330,17 @@ def _unused(data: Photos, kinds: Counter[str]) -> Problem | None:
         return None
     wanted = " or ".join(MANY[kind] for kind in sorted(data.kinds_of[data.evidence]))
     hint = "leave data.evidence out to use what is there, or make evidence from masks with data.simulated=true"
-    return Problem("the annotations", "all together", f"of some {wanted}, as data.evidence={data.evidence}", f"of {_listed(kinds)}; {hint}")
+    return Problem("the annotations", "what they hold", f"{wanted}, for data.evidence={data.evidence}", f"{_listed(kinds)} alone; {hint}")
+
+
+def _partial(data: Photos, found: Diagnosis) -> list[Problem]:
+    """A warning of masks that are probably scribbles."""
+    if found.partial <= len(found.sizes) // 2 or data.evidence in ("scribbles", "points"):
+        return []
+    told = (
+        f"not, for {found.partial} of {len(found.sizes)}: 255 on more than a quarter; for scribbles or clicks write data.evidence=scribbles"
+    )
+    return [Problem("the masks", "each of them", "one of nearly all pixels, as it is taken for the truth", told, "warning")]
 
 
 def _unmeasured(found: Diagnosis) -> list[Problem]:

@@ -91,7 +91,7 @@ def test_kinds_that_are_not_used_are_counted_and_none_at_all_is_an_error(kind: s
     assert "not used, as data.evidence wants other kinds: 1" in told(check(tmp_path, shape(kind), shape(usable), evidence=evidence))
     found = check(tmp_path, shape(kind), evidence=evidence)
     assert found.errors == 1
-    assert f"as data.evidence={evidence}, but it is of 1 {kind}" in told(found)
+    assert f"for data.evidence={evidence}, but it is 1 {kind} alone" in told(found)
 
 
 @pytest.mark.parametrize("kind", KINDS)
