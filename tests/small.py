@@ -60,6 +60,13 @@ class Everything(Squares):
         return evidence._replace(tags=tags, marks=marks, large=torch.tensor([True, False, False])), truth
 
 
+class NoTruth(Everything):
+    """All that people annotate, and no mask to measure with."""
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        return super().sample(index)[0], None
+
+
 class TinyNet(nn.Module):
     """A few weights, with batch norm and dropout so that chance and statistics matter."""
 

@@ -335,7 +335,9 @@ class Segmenter(LightningModule):
     def _log_figures(self, figures: dict[str, float]) -> None:
         """Log the figures of a validation. They are the same on every rank already; `sync_dist` keeps Lightning from warning."""
         chosen = next((name for name in CHOOSES if name in figures), None)
-        self.measured = None if chosen is None or self.trainer.sanity_checking else (chosen, figures[chosen])
+        self.measured = None
+        if chosen is not None and not self.trainer.sanity_checking:
+            self.measured = chosen, torch.tensor(figures[chosen]).item()  # in single precision, as it is logged
         if chosen is not None and not self.confusion.any():
             self.scores = self.agreement.scores[chosen.removeprefix("val/")]
         self.log_dict({name: value for name, value in figures.items() if name != chosen}, sync_dist=True)

@@ -22,7 +22,7 @@ from weakseg.strategy import Strategy
 
 LOGGERS = ("none", "tensorboard", "wandb")
 WORDS = [
-    *("recipe=full", "network=tests.small.TinyNet", "network.classes=3", "data=tests.small.Everything", "data.train=4", "data.val=1"),
+    *("recipe=full", "network=tests.small.TinyNet", "network.classes=3", "data.train=4", "data.val=1"),
     *("data.batch_size=2", "rounds.when=epochs", "rounds.count=2", "rounds.workers=0", "trainer.max_steps=4", "trainer.accelerator=cpu"),
     *("trainer.check_val_every_n_epoch=1", "trainer.log_every_n_steps=1", "trainer.enable_progress_bar=false"),
 ]
@@ -60,7 +60,14 @@ def outcome(run: Path) -> Outcome:
 
 def runs(name: str, logger: str, folder: Path) -> list[Outcome]:
     """A run, and a second one that finds all targets in the label store."""
-    words = [*WORDS, f"strategy={name}", f"logger={logger}", f"trainer.default_root_dir={folder}", *SMALLER.get(name, [])]
+    words = [
+        *WORDS,
+        "data=tests.small.Everything",
+        f"strategy={name}",
+        f"logger={logger}",
+        f"trainer.default_root_dir={folder}",
+        *SMALLER.get(name, []),
+    ]
     return [outcome(main(words)) for _ in range(2)]
 
 
@@ -89,3 +96,17 @@ def test_a_dashboard_changes_nothing(
     assert len([row for row in first.figures if "val/miou" in row]) == 2
     assert [row["round"] for row in first.figures if "round" in row] == (["0", "1"] if makes_targets(name) else [])
     assert all(torch.equal(value, second.weights[part]) for part, value in first.weights.items())
+
+
+@pytest.mark.filterwarnings("ignore:in epoch")
+@pytest.mark.parametrize("name", NAMES)
+def test_without_any_mask_a_run_tells_how_good_it_is(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = f"trainer.default_root_dir={tmp_path}"
+    run = main([*WORDS, "data=tests.small.NoTruth", f"strategy={name}", "logger=tensorboard", folder, *SMALLER.get(name, [])])
+    known = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["weakseg"]["validation"]
+    assert known["figure"] == "val/box_extent_iou"
+    assert [row["val/box_extent_iou"] for row in outcome(run).figures if "val/box_extent_iou" in row].count(repr(known["value"]))
+    printed, report = capsys.readouterr().out, (run / "report.html").read_text()
+    assert f"best.ckpt: val/box_extent_iou {known['value']:.3f}" in printed
+    assert [report.count(f'alt="{panel}"') for panel in ("evidence", "prediction", "truth")] == [5, 5, 0]  # 1 of 1 and 4 of 4 images
+    assert report.count('alt="target"') == (5 if makes_targets(name) else 0)
