@@ -299,6 +299,16 @@ def test_a_run_without_any_mask_tells_how_good_it_is(tmp_path: Path, capsys: pyt
     assert [report.count(f'alt="{name}"') for name in ("evidence", "target", "prediction", "truth")] == [17, 17, 17, 0]  # 5 and 12 images
 
 
+def test_a_damaged_best_network_costs_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit_words(tmp_path, BoxesAlone)
+    path = run / "checkpoints" / "best.ckpt"
+    path.write_bytes(path.read_bytes()[:-100])
+    (run / "report.html").unlink()
+    assert main([f"resume={run}"]) == run  # it is finished: nothing is left to do but to tell
+    assert "best.ckpt: " in capsys.readouterr().out
+    assert (run / "report.html").is_file()
+
+
 def test_a_run_that_holds_nothing_out_shows_its_training_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = fit_words(tmp_path, NothingHeldOut)
     printed, report = capsys.readouterr().out, (run / "report.html").read_text()

@@ -425,12 +425,15 @@ def _training_cases(segmenter: Segmenter, data: Any) -> list[Case]:
 def _best(folder: Path) -> str:
     """How good the best network is, in words; nothing where no validation has measured any."""
     path = folder / "checkpoints" / "best.ckpt"
-    known = read_weights(path).get("weakseg", {}).get("validation") if path.is_file() else None
-    return (
-        ""
-        if known is None
-        else f"best.ckpt: {known['figure']} {known['value']:.3f}, the highest of all validations, after step {known['step']}"
-    )
+    if not path.is_file():
+        return ""
+    try:
+        known = read_weights(path).get("weakseg", {}).get("validation")
+    except ValueError as error:  # what was trained and measured is told all the same
+        return f"best.ckpt: {error}"
+    if known is None:
+        return ""
+    return f"best.ckpt: {known['figure']} {known['value']:.3f}, the highest of all validations, after step {known['step']}"
 
 
 def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:
