@@ -78,11 +78,21 @@ def test_a_plan_knows_crop_scale_and_size(tmp_path: Path) -> None:
     ],
 )
 def test_words_are_proposed_that_fit_into_half_of_the_memory(per_pixel: float, free: float, words: list[str]) -> None:
-    unit = Unit(0, per_pixel, 1e-6, "cpu")
+    unit = Unit(0, per_pixel, 1e-7, "cpu")
     better, found = proposed(PHOTOGRAPHS, unit, free)
     assert found == words
     assert unit.memory(better.pixels) <= free / 2
     assert proposed(Plan(8, 300, 400), unit, 20e9)[1] == []
+
+
+def test_words_are_proposed_for_slow_steps_and_images_with_tags_stay_whole() -> None:
+    slow = Unit(0, 1, 1e-5, "cpu")
+    assert proposed(Plan(8, 400, 500), slow, 1e12)[1] == ["data.crop=320"]
+    assert proposed(Plan(8, 400, 500, whole=True), slow, 1e12)[1] == ["data.long_side=320"]
+    tagged = Squares()
+    tagged.evidence = "tags"  # type: ignore[attr-defined]
+    assert plan_of(tagged, [(24, 24)]).whole
+    assert "crop" not in budget.hint_for(tagged)
 
 
 def test_sizes_and_times_are_said_with_two_digits() -> None:

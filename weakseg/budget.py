@@ -29,6 +29,7 @@ BEYOND = 1.25  # what a step takes beside what it keeps for its backward pass; 1
 COPIES = 3  # of the weights: gradients and, in AdamW, two moments
 SHARE = 0.5  # of the free memory that is proposed to be used: estimates may be wrong by a factor of two
 LONG, CROP = 512, 320  # proposed for photographs; most published figures are of about such sizes
+SLOW = 10.0  # seconds of a step, from which on smaller images are proposed
 SURELY = 2.0  # so many times what the machine has in all cannot be right, even where the estimate is twice too high
 HEAVIEST = 16 * 1024  # bytes per pixel, more than any network takes: what fits even so is not measured before training
 HALF = 0.6  # of float32, as weights, sums and norms stay what they are
@@ -78,6 +79,8 @@ class Plan(NamedTuple):
     """largest factor of resizing at random"""
     long_side: int | None = None
     """that images are to be shrunk to, beyond what `height` and `width` say; None to leave them"""
+    whole: bool = False
+    """whether crops would cost evidence: tags are of whole images"""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -103,7 +106,8 @@ def plan_of(data: WeakData, sizes: Sequence[tuple[int, int]]) -> Plan:
     """The plan of a data set whose images are read at these widths and heights."""
     augmentation = data.augmentation
     height, width = max(height for _, height in sizes), max(width for width, _ in sizes)
-    return Plan(data.batch_size, height, width, augmentation.crop, augmentation.scale[1])
+    whole = getattr(data, "evidence", None) == "tags"
+    return Plan(data.batch_size, height, width, augmentation.crop, augmentation.scale[1], whole=whole)
 
 
 def sizes_of(data: WeakData, most: int = LOOKED_AT) -> list[tuple[int, int]]:
@@ -235,12 +239,13 @@ def _text(path: str) -> str:
 
 
 def proposed(plan: Plan, unit: Unit, free: float) -> tuple[Plan, list[str]]:
-    """A plan whose steps fit into half of that memory, and the words that make it; no words where the plan is such a one already."""
+    """A plan whose steps fit into half of that memory and are not slow, and the words that make it; none where the plan is such a one."""
     better = plan
     if plan.crop is None and plan.longest > LONG:
         better = better._replace(long_side=LONG)
-    if unit.memory(better.pixels) > SHARE * free and max(better.size) > CROP:
-        better = better._replace(crop=CROP)
+    heavy = unit.memory(better.pixels) > SHARE * free or unit.time(better.pixels) > SLOW
+    if heavy and max(better.size) > CROP:
+        better = better._replace(long_side=CROP) if plan.whole else better._replace(crop=CROP)
     while unit.memory(better.pixels) > SHARE * free and better.batch_size > 1:
         better = better._replace(batch_size=better.batch_size // 2)
     keys = ("long_side", "crop", "batch_size")
@@ -393,8 +398,8 @@ def hint_for(data: WeakData) -> str:
     except Exception:  # the images could not be read, which is not what is asked here
         return f"try {' '.join(words)}"
     height, width = plan.size
-    if plan.crop is None or plan.crop > CROP:
+    if not plan.whole and (plan.crop is None or plan.crop > CROP):
         words.append(f"data.crop={min(CROP, max(plan.size) // 2)}")
     if plan.longest > LONG and isinstance(data, Photos):
-        words.append(f"data.long_side={LONG}")
+        words.append(f"data.long_side={CROP if plan.whole else LONG}")
     return f"each step was on {plan.batch_size} images of {width} by {height} pixels; try {' '.join(words)}; weakseg.check estimates memory"
