@@ -18,6 +18,7 @@ from weakseg.budget import Memory, Plan, Unit, check_memory, describe_cost, in_b
 from weakseg.data.base import WeakData
 from weakseg.data.folder import Folder
 from weakseg.evidence import Batch
+from weakseg.fit import main
 from weakseg.recipe import build_section, load
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
@@ -115,6 +116,20 @@ def test_steps_that_cannot_fit_are_refused_before_training_and_others_cost_nothi
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert check_memory(tiny(data), data) == ""
+
+
+def test_fit_refuses_in_one_line_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(budget, "memory_of", lambda device: Memory(1000, 1000))
+    small = ["data.train=4", "data.val=1", "data.size=64", "data.batch_size=4", "rounds.workers=0", "trainer.max_steps=1"]
+    with pytest.raises(SystemExit) as stop:
+        main(["recipe=boxes_rect", *small, f"trainer.default_root_dir={tmp_path / 'runs'}"])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("data: a training step on 4 images of 64 by 64 pixels: about ")
+    assert "data.batch_size=1 would take about " in line
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_memory_of_this_machine_is_found() -> None:
