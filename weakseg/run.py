@@ -137,8 +137,8 @@ def _compare_processes(now: int, then: int | None, wanted: int | None) -> None:
     if then is not None and then != now and wanted is None:
         raise RecipeError(
             [
-                f"resume: this run was trained by {then} processes and would go on with {now}, so its results would differ "
-                f"from those of an undisturbed run; write processes={now} to go on all the same, or set trainer.devices and "
+                f"resume: this run was trained by {then} process{'es' * (then > 1)} and would go on with {now}, so its results would "
+                f"differ from those of an undisturbed run; write processes={now} to go on all the same, or set trainer.devices and "
                 f"trainer.num_nodes so that there are {then}"
             ]
         )
