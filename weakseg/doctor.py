@@ -105,7 +105,6 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
     found = Diagnosis(tuple(data.classes), len(data), len(data.validation))
     if isinstance(data, Photos):
         found.problems += [_problem(error) for error in data.problems]
-        found.repairs += data.repairs
         found.remarks += data.remarks
     if isinstance(data, Folder) and data.unannotated:
         found.problems.append(_unannotated(data))

@@ -120,8 +120,6 @@ class Photos(WeakData):
         """the images that have their mask instead of what is annotated otherwise"""
         self.problems: list[FormatError] = []
         """what was wrong when the files were listed"""
-        self.repairs: Counter[str] = Counter()
-        """how often something was left out or changed when the files were listed, by what it is, such as "skipped tasks": for the check"""
         self.remarks: list[str] = []
         """what was chosen or left out when they were, and is right; the check and the beginning of a run show it"""
         self.colours: Mapping[Colour, int] | None = None
