@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+import weakseg.fingerprint as fingerprint
 from tests.small import Refine, Squares, TinyNet, trainer
 from weakseg.data.store import LabelStore
 from weakseg.estimation import EstimationError
@@ -108,6 +109,34 @@ def test_any_change_computes_anew_and_only_what_changed(tmp_path: Path) -> None:
     assert len(Count.asked) == 24
     run(tmp_path, Weighted(), Rounds(), OtherEvidence())
     assert Count.asked[24:] == [("disc/3", True)]
+
+
+def edit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the file of a module that every estimation uses had another line."""
+    read = Path.read_bytes
+    monkeypatch.setattr(fingerprint, "_SOURCES", {})
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file) + (b"# edited" if file.name == "estimation.py" else b""))
+
+
+def test_edited_code_makes_new_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, Count(), Rounds())
+    edit_code(monkeypatch)
+    run(tmp_path, Count(), Rounds())
+    assert len(Count.asked) == 24
+
+
+def test_a_run_that_goes_on_keeps_the_targets_of_its_round_when_code_was_edited_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = Rounds(when="epochs", every=1, count=2)
+    run(tmp_path, Count(), rounds)
+    assert len(Count.asked) == 24
+    again = Rounds(when="epochs", every=1, count=2)
+    again.load_state_dict(rounds.state_dict())
+    edit_code(monkeypatch)
+    with pytest.warns(UserWarning, match="Count, or code that it uses, has changed since round 1 was made: its targets stay in use"):
+        run(tmp_path, Count(), again)
+    assert len(Count.asked) == 24
 
 
 def test_a_damaged_target_is_computed_again(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tests.small import TinyNet
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.fingerprint import module_fingerprint
 from weakseg.quality import harden
 from weakseg.segmenter import Segmenter
 from weakseg.strategies import NAMES
@@ -112,6 +113,17 @@ def test_loss_is_finite_and_teaches(name: str, size: tuple[int, int]) -> None:
     (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), logits)
     assert torch.isfinite(gradient).all()
     assert gradient.abs().max() > 0
+
+
+@every_strategy
+def test_training_and_estimating_leave_the_key_of_targets_as_it_was(name: str) -> None:
+    """Caches and counters are named in `not_in_key`: otherwise a run would not find its targets again."""
+    strategy = build(name)
+    before = module_fingerprint(strategy)
+    evidence = [every_kind_of_evidence(24, 32, name=image) for image in ("a", "b")]
+    strategy.loss(torch.randn(2, CLASSES, 24, 32, requires_grad=True), a_batch(strategy, evidence))
+    assert module_fingerprint(strategy) == before
+    assert module_fingerprint(build(name)) == before
 
 
 def a_batch(strategy: Strategy, evidence: list[Evidence]) -> Batch:
