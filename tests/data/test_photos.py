@@ -19,9 +19,12 @@ from weakseg.data.naming import Naming, with_background
 from weakseg.data.photos import Entry, Photos
 from weakseg.data.voc import VOC
 from weakseg.doctor import diagnose
+from weakseg.estimation import EstimationError
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
 from weakseg.strategies.boxes_rect import BoxesRect
+from weakseg.strategies.points import Points
+from weakseg.survey import survey
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "your-own-data.md").read_text()
 
@@ -156,6 +159,17 @@ def test_what_is_wrong_with_an_object_stops_or_is_left_out(tmp_path: Path) -> No
         data.setup("fit")
     with pytest.raises(ValueError, match="wrong should be one of error, skip, cut, but it is 'pass'"):
         Photos(wrong="pass")  # type: ignore[arg-type]
+
+
+def test_a_wrong_object_is_reported_with_the_word_that_leaves_it_out(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    clicks = root / "VOCdevkit" / "VOC2012" / "Points" / "background_from_scribbles.json"
+    clicks.write_text('{"2007_000001": [{"x": 30.0, "y": 2.0, "cls": 0}]}')
+    options: dict[str, Any] = {"evidence": "points", "classes_used": ["cat", "dog"], "others": "background"}
+    data = VOC(root, **options)
+    with pytest.raises(EstimationError, match=r"\(data.wrong=skip leaves out .*weakseg.check.*\) on 1 image:\n.*object 1: a point"):
+        survey(data, Points(), data.classes, 0, 1)
+    assert len(survey(VOC(root, wrong="skip", **options), Points(), data.classes, 0, 1)) == 2
 
 
 def test_tags_of_masks_name_the_background_and_what_was_clicked_on(tmp_path: Path) -> None:
