@@ -84,7 +84,7 @@ BEFORE = {
     "data": ([f"data={__name__}.WrongBox", *TINY], "toy-00001"),
     "network": (["network=tests.small.TinyNet", "network.classes=4"], "TinyNet returns 4 classes, but the data set has 5"),
     "estimation": ([f"strategy={__name__}.CannotEstimate", *TINY], "image toy-00000: ValueError: this one is odd"),
-    "memory": ([f"network={__name__}.Unnamed", "network.classes=5"], "too little memory; lower data.batch_size"),
+    "memory": ([f"network={__name__}.Unnamed", "network.classes=5"], "too little memory: [enforce fail at alloc_cpu.cpp:75]"),
     "code": ([f"strategy={__name__}.Odd", *TINY], "IndexError: list index out of range (test_endings.py, line "),
 }
 
@@ -106,7 +106,7 @@ def test_what_fails_later_is_a_line_with_its_traceback_in_the_folder_and_can_go_
     said = capsys.readouterr().err
     lines = said[said.index("error: ") :].splitlines()
     assert lines[0].startswith("error: IndexError: list index out of range (test_endings.py, line ")
-    assert lines[1:] == [f"the traceback is in {run}/error.txt", f"go on with: python -m weakseg.fit resume={run}"]
+    assert lines[1:] == [f"the traceback is in {run}/error.txt", f"stopped; go on with: python -m weakseg.fit resume={run}"]
     assert "Traceback" not in said
     assert "Traceback" in (run / "error.txt").read_text()
     main([f"resume={run}", "trainer.max_steps=1"])

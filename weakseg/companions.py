@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -81,6 +82,11 @@ class CleanStop(Checkpoint):
         self.stopping.raise_if_asked()
 
 
+def advice(folder: Path) -> str:
+    """How to go on with a run."""
+    return f"stopped; go on with: python -m weakseg.fit resume={shlex.quote(str(folder))}"
+
+
 ORPHANED = "rank 0 has died; all ranks end"
 
 
@@ -99,6 +105,7 @@ class Companions(Callback):
     def __init__(self, stopping: Stopping, folder: Path | None = None) -> None:
         self.stopping, self.folder = stopping, folder
         self.steps = 0  # of this process, not of a run that it goes on with
+        self.told = False  # whether the main thread has noticed that a rank is lost
         self.dead: tuple[int, int] | None = None  # rank and exit code of a launched process that has failed
         self._launched: Sequence[subprocess.Popen[Any]] = ()
         self._pulse: Pulse | None = None
@@ -117,6 +124,8 @@ class Companions(Callback):
         if trainer.world_size == 1 or self._pulse is not None:
             return
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
+        if trainer.global_rank == 1:  # which speaks when rank 0 cannot
+            self.stopping.advice = advice(self.folder)
         self._launched = self.stopping.launched()
         if self._launched:
             _dismiss_observer()
@@ -137,6 +146,7 @@ class Companions(Callback):
         """The same error, or, where it only says that a connection broke, one that says whose process has died."""
         if not _is_broken_connection(error):
             return error
+        self.told = True
         end = time.monotonic() + OWN_WORDS - 0.5
         while self._launched and self.dead is None and time.monotonic() < end:
             time.sleep(0.1)
@@ -178,7 +188,7 @@ class Companions(Callback):
             elif all(code == 0 for code in codes):
                 return
         time.sleep(OWN_WORDS)
-        if not self.stopping.signum:
+        if not self.stopping.signum and not self.told:
             self.stopping.end_now(_exit_code(self.dead[1]), f"error: {_obituary(*self.dead)}")
 
 

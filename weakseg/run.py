@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import secrets
-import shlex
 import shutil
 import sys
 import time
@@ -27,7 +26,7 @@ from torch import nn
 
 from weakseg.budget import OutOfMemory, check_memory, device_of
 from weakseg.checkpoints import PLACE, Checkpoints, WholeFiles
-from weakseg.companions import CleanStop, Companions
+from weakseg.companions import CleanStop, Companions, LostRank, advice
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, remove_leftovers, write_whole
 from weakseg.functional.matching import match_classes
@@ -309,7 +308,7 @@ def _folder(recipe: Recipe, root: Path, companions: Companions) -> Iterator[Path
             for file in folder.glob("error*.txt"):  # of a run that this one goes on with
                 file.unlink()
             print(f"run folder: {folder}", file=sys.stderr)
-            current().advice = _advice(folder)
+            current().advice = advice(folder)
             yield folder
 
 
@@ -322,7 +321,7 @@ def _explained(recipe: Recipe, companions: Companions) -> Iterator[None]:
         wanted = isinstance(error, SignalStop | KeyboardInterrupt | SystemExit) or current().signum != 0
         if wanted:
             if rank() == 0 and companions.folder is not None:
-                print(f"\n{_advice(companions.folder)}", file=sys.stderr)
+                print(f"\n{advice(companions.folder)}", file=sys.stderr)
             current().advice, current().farewell = "", True
             companions.finish(LIMIT - 2)
             raise
@@ -333,10 +332,6 @@ def _explained(recipe: Recipe, companions: Companions) -> Iterator[None]:
             raise
         raise told from error
     companions.finish(LIMIT)
-
-
-def _advice(folder: Path | None) -> str:
-    return f"stopped; go on with: python -m weakseg.fit resume={shlex.quote(str(folder))}"
 
 
 def _keep_what_failed(recipe: Recipe, companions: Companions, error: BaseException) -> None:
@@ -355,8 +350,9 @@ def _keep_what_failed(recipe: Recipe, companions: Companions, error: BaseExcepti
     except OSError:  # a full disk, perhaps the very reason
         pass
     # what was resumed and made no step will fail again, and so will the same step with the same numbers
-    if companions.steps and not isinstance(error, FloatingPointError) and rank() == 0:
-        error.add_note(f"go on with: python -m weakseg.fit resume={shlex.quote(str(folder))}")
+    speaks = rank() == 0 or (rank() == 1 and isinstance(error, LostRank))  # rank 0 may be the one that is lost
+    if companions.steps and not isinstance(error, FloatingPointError) and speaks:
+        error.add_note(advice(folder))
 
 
 def _remove(folder: Path) -> None:
