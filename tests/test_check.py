@@ -98,7 +98,7 @@ def test_the_data_set_of_a_recipe(place: Path, capsys: pytest.CaptureFixture[str
         (["dta=voc"], "dta: no such section; did you mean data?"),
         (["dta=voc"], "data: missing; write data=folder"),
         (["data=voc", "sheat=a.png"], "sheat: no such section"),
-        (["data=voc", "workers=two"], "workers: expected a whole number, at least 0, but it is 'two'"),
+        (["data=voc", "workers=two"], "workers: expected a whole number from 0 to 999, but it is 'two'"),
         (["data=voc", "cost=yes"], "cost: expected true or false, but it is 'yes'"),
         (["data=toy", "sheet=nowhere/a.png"], "sheet: there is no folder"),
     ],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from os.path import abspath, dirname, isdir  # unlike Path's, these answer for names that no file can have
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weakseg.grammar.commandline import kind_of
 from weakseg.recipe import Recipe, RecipeError, build_section, check, load
 
 if TYPE_CHECKING:  # neither is imported before the words are known to be right
@@ -78,13 +80,20 @@ def _check(words: list[str], own: dict[str, str]) -> int:
 
 def _wrong_own(own: dict[str, str]) -> list[str]:
     errors = []
-    if not (own["workers"] or "0").isdecimal():
-        errors.append(f"workers: expected a whole number, at least 0, but it is {own['workers']!r}")
+    if not (own["workers"] or "0").isdecimal() or len(own["workers"]) > 3:
+        errors.append(f"workers: expected a whole number from 0 to 999, but it is {own['workers']!r}")
     if own["cost"] not in ("true", "false"):
         errors.append(f"cost: expected true or false, but it is {own['cost']!r}")
-    if own["sheet"] not in ("", "null") and not (parent := Path(own["sheet"]).resolve().parent).is_dir():
-        errors.append(f"sheet: there is no folder {parent}")
+    if own["sheet"] not in ("", "null"):
+        errors += _wrong_sheet(own["sheet"])
     return errors
+
+
+def _wrong_sheet(sheet: str) -> list[str]:
+    if kind := kind_of(Path(sheet)):
+        return [f"sheet: expected a file such as sheet.png, but {sheet} is {kind}"]
+    parent = dirname(abspath(sheet))
+    return [] if isdir(parent) else [f"sheet: there is no folder {parent}"]
 
 
 def _folder(out: str) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from weakseg.check import main as check_data
 from weakseg.grammar.values import LONGEST
 from weakseg.recipe import SECTIONS, Recipe, RecipeError, check, list_recipes, load, show, to_yaml
 
@@ -248,3 +249,15 @@ def test_what_is_nested_too_deeply_is_named_with_its_line(here: Path) -> None:
     (here / "deep.yaml").write_text("\n".join(" " * level + "a:" for level in range(900)))
     assert told("recipe=deep.yaml") == "deep.yaml line 20: nested more than 20 levels deep"
     assert "no key lies more than 20 levels deep" in told("a." * 100_000 + "a=1")
+
+
+@pytest.mark.parametrize("word", ["sheet", "workers", "out"])
+def test_the_words_of_the_check_are_answered_too(word: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "file").write_text("")
+    for value in ["/dev/zero", "/", "x" * 300 + "/y", "x/" * 5000, "9" * 5000, "file/below", "[", "\x1b[2J/y"]:
+        with pytest.raises(SystemExit) as caught:
+            check_data(["data=folder", "data.root=nowhere", "data.format=coco", f"{word}={value}"])
+        assert caught.value.code == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert lines
+        assert all(line.isprintable() and len(line) < 8 * LONGEST for line in lines)
