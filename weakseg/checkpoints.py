@@ -64,6 +64,8 @@ class Checkpoints(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen before all other callbacks do; Lightning puts those of this kind behind them."""
+        if stage == "fit":  # not when the training starts: of a run that goes on after its last step, only the validation is left
+            self._data = getattr(trainer, "datamodule", None)
         others: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         trainer.callbacks = [_First(self), *(other for other in others if not isinstance(other, _First))]  # type: ignore[attr-defined]
 
@@ -77,7 +79,6 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out what best.ckpt has: the one of a run's last validation, after its last checkpoint, is known to itself alone."""
         self.saved_at = trainer.global_step  # what a resumed run begins with need not be written again
-        self._data = getattr(trainer, "datamodule", None)
         figure, score = trainer.strategy.broadcast(_validation(self.folder / "best.ckpt", trainer.global_step))
         if score > self.best:
             self.figure, self.best = figure, score

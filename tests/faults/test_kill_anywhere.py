@@ -144,6 +144,7 @@ SEAMS = [
     ("on_train_batch_start", 4),
     ("on_validation_end", 8),
     ("on_train_end", 13),
+    ("on_validation_start", 13),
 ]
 
 
