@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -83,10 +84,12 @@ def command(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:
         code = _tell(error)
         end_within(3 if type(error).__name__ == "LostRank" else LIMIT, code)  # torch may wait for the lost one for ever
-    if stopping.signum:
-        stopping.deafen()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    if stopping.signum:
+        stopping.deafen()
+        atexit._run_exitfuncs()
+        os._exit(code)  # taking all modules apart takes seconds on a machine that is busy
     return code
 
 
