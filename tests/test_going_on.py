@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,73 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(run: Path, content: bytes)
     file.write_bytes(content)
     try:
         assert refused([f"resume={run}"], run.parents[1]).startswith(f"resume: {file} is ")
+    finally:
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("lacking", ["loops", "optimizer_states", "weakseg"])
+def test_a_checkpoint_that_only_holds_weights_is_refused(run: Path, lacking: str) -> None:
+    file = run / "checkpoints" / "last.ckpt"
+    whole = file.read_bytes()
+    content = torch.load(file, weights_only=True)
+    del content[lacking]
+    WholeFiles().save_checkpoint(content, file)
+    try:
+        line = refused([f"resume={run}"], run.parents[1])
+        assert line.startswith(f"resume: {file} is no checkpoint that a run can go on from: it has no {lacking}")
+        file.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
+        assert "it has no optimizer_states (best.ckpt is of that kind" in refused([f"resume={run}"], run.parents[1])
+    finally:
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "checkpoints/last.ckpt"])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_touched(run: Path, name: str) -> None:
+    file = run / name
+    kept = file.rename(file.with_name("kept"))
+    file.mkdir()
+    try:
+        assert refused([f"resume={run}"], run.parents[1]) == f"resume: expected a file, but {file} is none; move it away to go on"
+    finally:
+        file.rmdir()
+        kept.rename(file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("seed: 0", "seed: 1"),
+        lambda text: text.replace("batch_size: 2", "batch_size: 4"),
+        lambda text: text.partition("trainer:")[0],
+        lambda text: text.replace("max_steps: 2", "max_steps: 9"),
+    ],
+)
+def test_a_run_does_not_go_on_by_another_recipe(run: Path, change: Callable[[str], str]) -> None:
+    file = run / "recipe.yaml"
+    text = file.read_text()
+    assert change(text) != text
+    file.write_text(change(text))
+    try:
+        line = refused([f"resume={run}"], run.parents[1])
+        assert line.startswith(f"resume: {file} is not the recipe that this run was trained with until now; undo the change")
+        file.write_text(f"# a comment of the user\n{text}")
+        assert start(run.parents[1], [f"resume={run}"]) == run
+    finally:
+        file.write_text(text)
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "shorter", "no head", "binary"])
+def test_lost_rows_of_the_record_are_told_of(run: Path, damage: str) -> None:
+    file = run / "metrics.csv"
+    whole = file.read_bytes()
+    head, first, *_ = lines = whole.splitlines(keepends=True)
+    file.unlink()
+    left = {"empty": b"", "shorter": head + first, "no head": b"".join(lines[1:]), "binary": bytes(range(256)) * 9}
+    if damage in left:
+        file.write_bytes(left[damage])
+    try:
+        with pytest.warns(UserWarning, match=rf"metrics.csv has {int(damage == 'shorter')} of the {len(lines) - 1} rows"):
+            assert start(run.parents[1], [f"resume={run}"]) == run
     finally:
         file.write_bytes(whole)
 

@@ -52,10 +52,11 @@ class Checkpoints(Checkpoint):
     Arguments:
         folder: where they are.
         every: optimizer steps between two writings of last.ckpt; it is also written after every epoch and at the end.
+        recipe: a digest of the recipe that is trained, to be found in the checkpoint; None if there is none.
     """
 
-    def __init__(self, folder: Path, every: int = 100) -> None:
-        self.folder, self.every = Path(folder), every
+    def __init__(self, folder: Path, every: int = 100, recipe: str | None = None) -> None:
+        self.folder, self.every, self.recipe = Path(folder), every, recipe
         self.best = -math.inf
         self.figure: str | None = None  # that this is of
         self._data: object = None  # that the training measures on
@@ -113,9 +114,9 @@ class Checkpoints(Checkpoint):
         self.best, self.figure = state_dict["best"], state_dict.get("figure", CHOOSES[0])  # older checkpoints knew this one alone
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """How many rows of metrics.csv belong to it, and how many processes have made it."""
+        """How many rows of metrics.csv belong to it, how many processes have made it, and by which recipe."""
         rows = sum(logger.rows for logger in trainer.loggers if isinstance(logger, Record))
-        checkpoint[PLACE] = {"rows": rows, "processes": trainer.world_size}
+        checkpoint[PLACE] = {"rows": rows, "processes": trainer.world_size, "recipe": self.recipe}
 
     def _save(self, trainer: Trainer) -> None:
         self.saved_at = trainer.global_step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -29,8 +30,10 @@ from weakseg.checkpoints import PLACE, Checkpoints, WholeFiles
 from weakseg.companions import CleanStop, Companions, LostRank, advice
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, remove_leftovers, write_whole
+from weakseg.fingerprint import fingerprint
 from weakseg.functional.matching import match_classes
 from weakseg.grammar.commandline import next_step
+from weakseg.grammar.values import read_yaml
 from weakseg.inference import Inference
 from weakseg.instances import AveragePrecision
 from weakseg.loggers.record import Record, read_record
@@ -69,7 +72,9 @@ def fit(recipe: Recipe) -> Path:
     companions = Companions(stopping)
     with _folder(recipe, root, companions) as folder:
         settings = recipe.sections.get("trainer", {})
-        checkpoints = None if settings.get("enable_checkpointing") is False else Checkpoints(folder / "checkpoints")
+        checkpoints = None
+        if settings.get("enable_checkpointing") is not False:
+            checkpoints = Checkpoints(folder / "checkpoints", recipe=_recipe_digest(folder))
         callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard(), AveragePrecision(), OutOfMemory(), companions]
         if checkpoints is not None:
             callbacks.append(checkpoints)
@@ -106,20 +111,51 @@ class Stopped(NamedTuple):
     rows: int | None = None
     """of metrics.csv; None where an older checkpoint does not say"""
     processes: int | None = None
+    recipe: str | None = None
+    """a digest of recipe.yaml; None where an older checkpoint does not say"""
+
+
+GOES_ON = {"weakseg", "global_step", "loops", "optimizer_states"}  # what a run needs to go on from a checkpoint
 
 
 def _stopped(recipe: Recipe) -> Stopped:
     """Read the checkpoint that the run goes on from; whatever is wrong with it is found before anything else is done."""
-    last = None if recipe.resume is None else _last(recipe, Path(recipe.resume))
+    if recipe.resume is None:
+        return Stopped()
+    folder = Path(recipe.resume)
+    for file in (folder / "metrics.csv", folder / "checkpoints" / "last.ckpt"):
+        if os.path.lexists(file) and not file.is_file():
+            raise RecipeError([f"resume: expected a file, but {file} is none; move it away to go on"])
+    last = _last(recipe, folder)
     if last is None:
         return Stopped()
     try:
         content = read_weights(last)
     except ValueError as error:
         raise RecipeError([f"resume: {error}; {_way_out(last)}"]) from None
-    if not {"weakseg", "global_step"} <= set(content):
-        raise RecipeError([f"resume: {last} is no checkpoint that weakseg has written; {_way_out(last)}"])
-    return Stopped(content["global_step"], **content.get(PLACE, {}))
+    if missing := sorted(GOES_ON - set(content)):
+        raise RecipeError(
+            [
+                f"resume: {last} is no checkpoint that a run can go on from: it has no {', no '.join(missing)} (best.ckpt is of that kind, "
+                f"for init_from=); {_way_out(last)}"
+            ]
+        )
+    stopped = Stopped(content["global_step"], **content.get(PLACE, {}))
+    if stopped.recipe not in (None, _recipe_digest(folder)):
+        raise RecipeError(
+            [
+                f"resume: {folder / 'recipe.yaml'} is not the recipe that this run was trained with until now; undo the change (what may "
+                "change goes on the command line, such as trainer.max_steps=), or start a new run from its weights with "
+                f"recipe={folder / 'recipe.yaml'} init_from={last}"
+            ]
+        )
+    return stopped
+
+
+def _recipe_digest(folder: Path) -> str | None:
+    """Of the values in a run's recipe.yaml, whatever its comments say; None where there is no such file."""
+    file = folder / "recipe.yaml"
+    return fingerprint(json.dumps(read_yaml(file.read_bytes(), str(file))[0], sort_keys=True)) if file.is_file() else None
 
 
 def _way_out(last: Path) -> str:

@@ -112,6 +112,13 @@ def test_rewind_of_a_run_that_logged_nothing_writes_nothing(tmp_path: Path) -> N
     assert read_record(tmp_path / "metrics.csv") == []
 
 
+def test_a_row_with_a_cell_that_is_no_number_is_no_row(tmp_path: Path) -> None:
+    Record(tmp_path).log_metrics({"a": 1.0}, step=0)
+    with (tmp_path / "metrics.csv").open("ab") as file:
+        file.write(b"1,,,\x00\x00\n2,,,nan\n")
+    assert [(row["step"], row["a"]) for row in read_record(tmp_path / "metrics.csv")] == [("0", "1.0"), ("2", "nan")]
+
+
 def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Record(tmp_path).log_metrics({"a": 1.0}, step=0)
     torn = (tmp_path / "metrics.csv").read_bytes() + b"1,,"

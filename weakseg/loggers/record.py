@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,12 @@ class Record(Logger):
         columns, found = _parse(self.path)
         kept = [row for row in found if _before(row, steps)] if rows is None else found[:rows]
         kept = kept if steps else []
+        if rows is not None and len(kept) < rows:
+            warnings.warn(
+                f"{self.path} has {len(kept)} of the {rows} rows that the checkpoint knows of: figures of earlier steps are lost, and "
+                "curves and tables begin where the file does; the training itself needs none of them",
+                stacklevel=2,
+            )
         if len(kept) < len(found):
             self._write(columns, kept)
         self.rows = len(kept)
@@ -122,7 +129,17 @@ def _parse(path: Path) -> tuple[list[str], list[Figures]]:
     if not lines or lines[0][: len(FIRST)] != FIRST:
         return [], []
     columns = lines[0]
-    return columns, [dict(zip(columns, line, strict=True)) for line in lines[1:] if len(line) == len(columns)]
+    whole_lines = [line for line in lines[1:] if len(line) == len(columns) and all(map(_is_figure, line))]
+    return columns, [dict(zip(columns, line, strict=True)) for line in whole_lines]
+
+
+def _is_figure(cell: str) -> bool:
+    """Whether a cell is empty or a number, and not what a damaged file holds."""
+    try:
+        float(cell or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def _file(columns: Sequence[str], rows: Sequence[Figures]) -> str:
