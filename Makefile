@@ -67,6 +67,8 @@ docs: $(STAMP)-docs
 
 check: lint types test slow docs
 
+# numba keeps what it has compiled for one version of itself
+lowest: export NUMBA_CACHE_DIR ?= $(abspath $(LOWEST))/numba
 lowest:
 	@$(MAKE) --no-print-directory VENV=$(LOWEST) CONSTRAINTS=constraints-lowest.txt test
 
