@@ -154,7 +154,7 @@ def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
     rate = found.images / max(found.seconds, 1e-9)
     warnings = len(found.problems) - found.errors
     console.print(
-        f"{found.images} images, {found.measured} of them only measured on, in {found.seconds:.1f} s ({rate:.0f} per second): "
+        f"{_many(found.images, 'image')}, {found.measured} of them only measured on, in {found.seconds:.1f} s ({rate:.0f} per second): "
         f"{_many(found.errors, 'error')}, {_many(warnings, 'warning')}",
         highlight=False,
         soft_wrap=True,
@@ -229,7 +229,7 @@ def _look_at_files(data: Photos, index: int) -> Finding:
     problems = [_problem(error) for error in errors]
     kinds = Counter[str]() if seen.annotation is None else Counter[str](shape.kind for shape in seen.annotation.shapes)
     if seen.annotation is not None and not errors:
-        problems += _nothing_used(seen.annotation.place, kinds, data.used)
+        problems += _nothing_used(seen.annotation.place, kinds, _wanted(data))
     if seen.annotation is not None and seen.annotation.size is None and (turn := _turn(data, index)):
         how = f"one that its camera turned (EXIF {turn}), and its annotation does not say for which way up"
         problems.append(Problem(str(seen.entry.image), "the image", "stored upright", how, "warning"))
@@ -250,13 +250,20 @@ def _finding(id: str, problems: list[Problem], evidence: Evidence | None, truth:
     return Finding(id, problems, counts, Counter(), Counter(), size, measures, partial)
 
 
-def _nothing_used(place: Place, kinds: Counter[str], used: Collection[str] | None) -> list[Problem]:
+def _wanted(data: Photos) -> Collection[str] | None:
+    """The kinds of shapes of which there should be some; None for any. Tags beside boxes are used, but are no boxes."""
+    if data.evidence is None or data.used is None:
+        return data.used
+    return data.kinds_of[data.evidence]
+
+
+def _nothing_used(place: Place, kinds: Counter[str], wanted: Collection[str] | None) -> list[Problem]:
     """A warning if a file is about an image, but says nothing that evidence is made from: that is taken for background, or for no mark."""
     if not kinds:
         return [Problem(str(place), "the annotation", "of at least one object", "empty", "warning")]
-    if used is None or set(used) & set(kinds):
+    if wanted is None or set(wanted) & set(kinds):
         return []
-    return [Problem(str(place), USABLE, f"of at least one {' or '.join(sorted(used))}", f"only of {_listed(kinds)}", "warning")]
+    return [Problem(str(place), USABLE, f"of at least one {' or '.join(sorted(wanted))}", f"only of {_listed(kinds)}", "warning")]
 
 
 def _listed(kinds: Counter[str]) -> str:
@@ -324,10 +331,10 @@ def _unannotated(data: Folder) -> Problem:
 
 def _unused(data: Photos, kinds: Counter[str]) -> Problem | None:
     """An error if no file says anything of the kind that `evidence` names."""
-    used = data.used
-    if used is None or data.evidence is None or data.simulated or not kinds or set(used) & set(kinds):
+    kinds_wanted = _wanted(data)
+    if kinds_wanted is None or data.evidence is None or data.simulated or not kinds or set(kinds_wanted) & set(kinds):
         return None
-    wanted = " or ".join(MANY[kind] for kind in sorted(data.kinds_of[data.evidence]))
+    wanted = " or ".join(MANY[kind] for kind in sorted(kinds_wanted))
     hint = "leave data.evidence out to use what is there, or make evidence from masks with data.simulated=true"
     return Problem("the annotations", "what they hold", f"{wanted}, for data.evidence={data.evidence}", f"{_listed(kinds)} alone; {hint}")
 

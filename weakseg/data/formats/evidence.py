@@ -89,7 +89,9 @@ def _check_part(part: Shape, width: int, height: int, inside: str, rim: float) -
 
 
 def overhang(shape: Shape, width: int, height: int) -> float:
-    """How many pixels a shape reaches over the rim of an image of this size; 0 if it lies inside."""
+    """How many pixels a shape reaches over the rim of an image of this size; 0 if it lies inside, or lies nowhere as tags do."""
+    if shape.kind == "tag":
+        return 0.0
     left, top, right, bottom = _edges(shape)
     return max(-left, -top, right - width, bottom - height, 0.0)
 
