@@ -161,6 +161,11 @@ class Companions(Callback):
         if self._pulse is not None:
             self._pulse.over = True
 
+    def part(self) -> None:
+        """The run ends by an exception, in a process that may live on: nobody has to end that because ranks are gone."""
+        self.told = True
+        self.relax()
+
     def finish(self, patience: float) -> None:
         """Wait for the launched ranks to end, and end them."""
         end = time.monotonic() + patience

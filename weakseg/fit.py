@@ -8,7 +8,8 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from weakseg.loggers.scrub import scrub_text
@@ -19,6 +20,7 @@ from weakseg.streams import forgive
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, FloatingPointError)  # their messages are for people
 
 _as_usual = warnings.formatwarning
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}  # spinning threads slow a step tenfold when another program uses a core
 
 
 def main(argv: Sequence[str] | None = None) -> Path:
@@ -32,25 +34,32 @@ def main(argv: Sequence[str] | None = None) -> Path:
             width = max(map(len, list_recipes()))
             _say("\n".join(f"{name:{width}}  {line}" for name, line in list_recipes().items()))
         recipe = load([word for word in words if word != "--show"])
-        _wait_quietly()
-        warnings.formatwarning = _plain
-        check_spelling(recipe)  # this needs no torch; what follows does
-        _load_torch()
-        check(recipe)
-        if "--show" in flags:
-            _say(show(recipe))
-        from weakseg.run import fit  # torch and Lightning only now: a mistyped word was answered without them
+        with _own_manners():
+            check_spelling(recipe)  # this needs no torch; what follows does
+            _load_torch()
+            check(recipe)
+            if "--show" in flags:
+                _say(show(recipe))
+            from weakseg.run import fit  # torch and Lightning only now: a mistyped word was answered without them
 
-        return fit(recipe)
+            return fit(recipe)
     except RecipeError as error:
         print("\n".join(error.errors), file=sys.stderr)
         raise SystemExit(2) from None
 
 
-def _wait_quietly() -> None:
-    """Let torch's threads sleep while they wait: spinning ones slow a step tenfold when another program uses a core."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+@contextmanager
+def _own_manners() -> Iterator[None]:
+    """How warnings look, and torch's threads wait, while a run is under way; a program that goes on after it keeps its own ways."""
+    before, added = warnings.formatwarning, WAITING.keys() - os.environ.keys()
+    os.environ.update({name: WAITING[name] for name in added})
+    warnings.formatwarning = _plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _load_torch() -> None:

@@ -48,7 +48,7 @@ from weakseg.recipe import load as load_recipe
 from weakseg.report import write_report
 from weakseg.rounds import Rounds
 from weakseg.segmenter import Segmenter
-from weakseg.stopping import LIMIT, SignalStop, current
+from weakseg.stopping import LIMIT, SignalStop, of_a_run
 from weakseg.summary import print_tables
 from weakseg.timing import Timing
 from weakseg.watch import Watch
@@ -58,9 +58,26 @@ GALLERY = 12  # validation images in the report, worst first
 
 def fit(recipe: Recipe) -> Path:
     """Train as a recipe says, or go on with a run that was stopped; returns the folder of the run."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its greetings would push ours off the screen
-    warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")  # its own quarrel with torch
-    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # steps are counted across epochs
+    with _quiet_lightning():
+        return _fit(recipe)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep to ourselves what Lightning says and nobody needs, for the time of a run."""
+    log = logging.getLogger("pytorch_lightning")
+    level = log.level
+    log.setLevel(logging.WARNING)  # its greetings would push ours off the screen
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")  # its own quarrel with torch
+            warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # steps are counted across epochs
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _fit(recipe: Recipe) -> Path:
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = _build(recipe)
     stopped = _stopped(recipe)
@@ -68,7 +85,7 @@ def fit(recipe: Recipe) -> Path:
     _look_at_dilation(segmenter.network, data)
     _look_at_memory(recipe, segmenter, data)
     root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
-    stopping = current()
+    stopping = of_a_run()
     companions = Companions(stopping)
     with _folder(recipe, root, companions) as folder:
         settings = recipe.sections.get("trainer", {})
@@ -94,7 +111,10 @@ def fit(recipe: Recipe) -> Path:
         companions.prepare(trainer)
         try:
             trainer.fit(segmenter, datamodule=data, ckpt_path=_last(recipe, folder), weights_only=True)
-        except SystemExit as stop:  # Lightning's answer to SIGTERM; a scheduler must not take it for a finished run
+        except SystemExit as stop:
+            if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning would keep from a program that goes on
+                raise stop.__context__ from None
+            # Lightning's answer to SIGTERM; a scheduler must not take it for a finished run
             raise SystemExit(stop.code or 143) from None
         if len(data.validation) and segmenter.validated_at != trainer.global_step:
             trainer.validate(segmenter, datamodule=data, verbose=False)
@@ -344,7 +364,7 @@ def _folder(recipe: Recipe, root: Path, companions: Companions) -> Iterator[Path
             for file in folder.glob("error*.txt"):  # of a run that this one goes on with
                 file.unlink()
             print(f"run folder: {folder}", file=sys.stderr)
-            current().advice = advice(folder)
+            companions.stopping.advice = advice(folder)
             yield folder
 
 
@@ -354,11 +374,13 @@ def _explained(recipe: Recipe, companions: Companions) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        wanted = isinstance(error, SignalStop | KeyboardInterrupt | SystemExit) or current().signum != 0
+        stopping = companions.stopping
+        companions.part()
+        wanted = isinstance(error, SignalStop | KeyboardInterrupt | SystemExit) or stopping.signum != 0
         if wanted:
             if rank() == 0 and companions.folder is not None:
                 print(f"\n{advice(companions.folder)}", file=sys.stderr)
-            current().advice, current().farewell = "", True
+            stopping.advice, stopping.farewell = "", True
             companions.finish(LIMIT - 2)
             raise
         told = companions.explain(error)

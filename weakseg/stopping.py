@@ -38,6 +38,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self.signum = 0
+        self.installed = False
         self.patient = False  # training is under way and will look for the signal itself
         self.advice = ""  # printed before a process ends without cleaning up
         self.farewell = False  # whether somebody has said that the run was stopped
@@ -48,6 +49,7 @@ class Stopping:
 
     def install(self) -> None:
         """Listen to signals from now on, in this process but not in its forks. One that is ignored, as under nohup, stays so."""
+        self.installed = True
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -65,8 +67,8 @@ class Stopping:
         threading.Thread(target=self._watch, args=(reader,), daemon=True, name="weakseg-stopping").start()
 
     def take_over(self) -> None:
-        """Handle the signals here, whoever has done so since."""
-        for signum in SIGNALS:
+        """Handle the signals here, whoever has done so since; but only if that was ever asked for."""
+        for signum in SIGNALS if self.installed else ():
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)
 
@@ -155,6 +157,11 @@ _current = Stopping()
 def current() -> Stopping:
     """Of this process."""
     return _current
+
+
+def of_a_run() -> Stopping:
+    """What a run listens to: this process, if it is the command's; in a program of somebody else, which lives on, a signal is not ours."""
+    return _current if _current.installed else Stopping()
 
 
 def end_within(seconds: float, code: int) -> None:
