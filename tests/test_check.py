@@ -92,7 +92,7 @@ def test_the_data_set_of_a_recipe(place: Path, capsys: pytest.CaptureFixture[str
         (["data=vco"], "data.name: there is no vco; did you mean voc?"),
         (["data=voc"], "data.root: missing; expected a path"),
         (["data=voc", "data.rot=x"], "data.rot: no such key; did you mean root?"),
-        (["data=voc", "data.root=nowhere"], "data: root should be the folder VOCdevkit"),
+        (["data=voc", "data.root=VOCdevkit/VOC2012/Annotations"], "data: root should be the folder VOCdevkit"),
         (["data=voc", "data.root=.", "data.evidence=box"], "did you mean boxes?"),
         (["data=folder", "data.root=.", "data.format=coc"], "did you mean coco?"),
         (["dta=voc"], "dta: no such section; did you mean data?"),
@@ -108,6 +108,21 @@ def test_words_that_are_wrong(place: Path, words: list[str], says: str, capsys: 
         main(words)
     assert stop.value.code == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", ["folder", "voc", "coco", "cityscapes"])
+def test_a_root_that_is_no_folder_is_named_in_full(place: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text(place / "export.zip", "")
+    words = [f"data={data}", *["data.format=coco"] * (data == "folder"), "out=null"]
+    for name, says in {
+        "VOCdevkt": f"there is none at {place / 'VOCdevkt'}; did you mean VOCdevkit?",
+        "export.zip": f"{place / 'export.zip'} is a file",
+        "a" * 5000: f"there is none at {place / 'a'}",
+    }.items():
+        with pytest.raises(SystemExit) as stop:
+            main([*words, f"data.root={name}"])
+        assert stop.value.code == 2
+        assert f"data: root should be a folder, but {says}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["data=voc", "-h"]])

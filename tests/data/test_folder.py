@@ -490,7 +490,7 @@ def test_a_label_map_that_is_wrong(root: Path, content: str, message: str) -> No
 
 def test_where_images_and_annotations_are_looked_for_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there should be images in .*, in images, JPEGImages, .*; name their folder with data.images"):
-        Folder(tmp_path / "nowhere", "coco")
+        Folder(tmp_path, "coco")
     photo(tmp_path / "images" / "a.jpg")
     with pytest.raises(
         ValueError, match=r"there should be .txt files of annotations in .*, labels, or beside the images, but there are none"
@@ -527,3 +527,21 @@ def test_the_rim_of_objects_is_no_class(root: Path) -> None:
     assert sorted(truth.unique().tolist()) == [0, 2, 255]
     assert (truth == 255).sum() == 12
     assert "ignored" in Folder(root, "coco", classes=["cat", "dog", "ignored"], val_share=0).classes
+
+
+@pytest.mark.parametrize("key", ["images", "annotations", "masks"])
+def test_a_folder_that_a_key_names_is_never_passed_over(key: str, tmp_path: Path) -> None:
+    photo(tmp_path / "images" / "a.png")
+    text(tmp_path / "annotations" / "a.xml", voc_xml("dog", (3, 2, 8, 7)))
+    with pytest.raises(ValueError, match=f"(?s)should be .*{tmp_path / 'typo'}"):
+        Folder(tmp_path, "voc_xml", **{key: "typo"})
+
+
+def test_masks_that_are_called_otherwise_than_the_images_are_not_passed_over(tmp_path: Path) -> None:
+    photo(tmp_path / "images" / "a.jpg")
+    text(tmp_path / "annotations" / "a.xml", voc_xml("dog", (3, 2, 8, 7)))
+    indexed(tmp_path / "masks" / "a_mask.png", square(1))
+    with pytest.raises(ValueError, match=r"masks should be called like the images, such as a\.png, but none in .*; there is a_mask\.png"):
+        Folder(tmp_path, "voc_xml", masks="masks")
+    indexed(tmp_path / "masks" / "a.png", square(1))
+    assert Folder(tmp_path, "voc_xml", masks="masks", val_share=0).sample(0)[1] is not None

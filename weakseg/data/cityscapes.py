@@ -15,6 +15,7 @@ from weakseg.data.annotator import Asked, check_asked
 from weakseg.data.derive import objects_of
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.formats.images import image_size
+from weakseg.data.layout import expect_folder
 from weakseg.data.listing import Pictures
 from weakseg.data.names import nearest
 from weakseg.data.naming import Naming, with_background
@@ -77,7 +78,7 @@ class Cityscapes(Photos):
         used = list(LABELS) if classes_used is None else classes_used
         if wrong := [name for name in used if name not in LABELS]:
             raise ValueError(f"classes_used should name classes of Cityscapes, but {wrong[0]!r} is none; {nearest(wrong[0], list(LABELS))}")
-        self.root, self.evidence, self.simulated = Path(root), evidence, True
+        self.root, self.evidence, self.simulated = expect_folder("root", Path(root)), evidence, True
         self.mask_names = [NAMES.get(number) for number in range(VALUES)]
         parts = [[] if name is None else self._entries(name) for name in (train, val)]
         self.take(Naming(with_background(used), self.others), *parts)

@@ -9,6 +9,7 @@ from typing import Any
 from weakseg.data.annotator import Asked, check_asked
 from weakseg.data.formats.base import noting
 from weakseg.data.formats.coco import read
+from weakseg.data.layout import expect_folder
 from weakseg.data.listing import Pictures
 from weakseg.data.naming import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.photos import KINDS_OF, TOLD, Entry, Photos, held
@@ -50,7 +51,7 @@ class Coco(Photos):
     ) -> None:
         super().__init__(**loading)
         check_asked(evidence)
-        self.root, self.evidence, self.whole = Path(root), evidence, True
+        self.root, self.evidence, self.whole = expect_folder("root", Path(root)), evidence, True
         self.renames = {**(VOC_RENAMES if voc_names else {}), **(rename or {})}
         self.found: dict[str, None] = {}
         parts = [[] if name is None else self._entries(name) for name in (train, val)]

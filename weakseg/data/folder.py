@@ -14,7 +14,7 @@ from weakseg.data.formats.base import KINDS, Absent, Annotation, FormatError, Ki
 from weakseg.data.formats.images import Colour, image_size
 from weakseg.data.formats.labelmap import LabelMap
 from weakseg.data.formats.yolo import Header
-from weakseg.data.layout import annotation_files, find_annotations, find_pictures, own_split, stems_of
+from weakseg.data.layout import annotation_files, expect_folder, find_annotations, find_pictures, own_split, stems_of
 from weakseg.data.listing import part_of_path, part_of_stem, positions, read_names, share_of
 from weakseg.data.naming import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.photos import KINDS_OF, TOLD, Entry, Photos, Reader, held
@@ -85,12 +85,12 @@ class Folder(Photos):
         super().__init__(**loading)
         check_asked(evidence, none=True)
         _check(format, val_share, line_width, point_radius)
-        self.root, self.evidence, self.format = Path(root), evidence, format
+        self.root, self.evidence, self.format = expect_folder("root", Path(root)), evidence, format
         self.whole, self.line_width, self.point_radius = whole, line_width, point_radius
         many, ending = format in MANY, MANY[format][1] if format in MANY else ENDINGS[format]
         self.pictures = find_pictures(self.root, images)
         self.files = find_annotations(self.root, self.pictures, annotations, ending, many)
-        self.masks = None if masks is None else self.root / masks
+        self.masks = None if masks is None else self._named_masks(self.root / masks)
         if format == "mask_png" and evidence in MARKS:  # the files hold what was drawn, and say nothing elsewhere
             self.kinds_of = {**KINDS_OF, evidence: ("mask",)}
         if format == "mask_png" and self.masks is None and (self.simulated or evidence not in MARKS):
@@ -117,6 +117,15 @@ class Folder(Photos):
         if not (trained or measured):
             raise ValueError(self._why_nothing(readers, ending, self.problems))
         self.take(naming, trained, measured, lists=f"{self.root}, the lists {train} and {val}")
+
+    def _named_masks(self, folder: Path) -> Path:
+        """The folder that the user named; without a mask of any image, all would silently be measured by what is annotated."""
+        expect_folder("masks", folder)
+        wanted = [f"{name.rpartition('.')[0]}.png" for name in self.pictures.names]
+        if wanted and not any((folder / name).is_file() for name in wanted):
+            there = next((path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()), "none at all")
+            raise ValueError(f"masks should be called like the images, such as {wanted[0]}, but none in {folder} is; there is {there}")
+        return folder
 
     def _label_map(self) -> LabelMap | None:
         """What colours and values of masks mean, where a file beside them says so."""

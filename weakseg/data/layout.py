@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from os.path import abspath, exists, isdir  # unlike Path's, these answer for names that no file can have
 from pathlib import Path
 from typing import NamedTuple
 
 from weakseg.data.formats.base import FormatError, Part
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.listing import PICTURES, Pictures, part_of_path
+from weakseg.data.names import nearest
 
 IMAGES = ("images", "JPEGImages")
 ANNOTATIONS = ("annotations", "Annotations", "labels")
@@ -30,6 +32,21 @@ class Split(NamedTuple):
         return set(self.parts.get(part, ()))
 
 
+def expect_folder(key: str, path: Path) -> Path:
+    """The path that a key names, if there is a folder; else a ValueError with where it was looked for, and the nearest name there.
+
+    Arguments:
+        key: of the data set.
+        path: what the key names.
+    """
+    if isdir(path):
+        return path
+    there = f"{abspath(path)} is a file" if exists(path) else f"there is none at {abspath(path)}"
+    beside = [other.name for other in Path(abspath(path)).parent.glob("*") if isdir(other)]
+    near = nearest(path.name[:100], beside) if beside and path.name not in beside else ""
+    raise ValueError(f"{key} should be a folder, but {there}{f'; {near}' if near.startswith('did you') else ''}")
+
+
 def find_pictures(root: Path, named: str | None) -> Pictures:
     """The images in the folder that the user named, or wherever tools put them; a ValueError if there are none of these."""
     if named is not None:
@@ -41,7 +58,7 @@ def find_pictures(root: Path, named: str | None) -> Pictures:
     below = [path / "images" if (path / "images").is_dir() else path for path in below]
     if below := [path for path in below if _holds(path, PICTURES)]:
         return Pictures(root, below)
-    if root.is_dir() and any(path.suffix.lower() in PICTURES for path in root.iterdir()):
+    if any(path.suffix.lower() in PICTURES for path in root.iterdir()):
         return Pictures(root)
     where = f"in {', '.join(IMAGES)}, in folders for train and val, or in it itself"
     raise ValueError(f"there should be images in {root}, {where}, but there are none; name their folder with data.images")

@@ -9,6 +9,7 @@ from typing import Any
 from weakseg.data.annotator import Asked, check_asked
 from weakseg.data.formats import clicks, scribblesup, voc_xml
 from weakseg.data.formats.base import Annotation, Shape, noting
+from weakseg.data.layout import expect_folder
 from weakseg.data.listing import read_names
 from weakseg.data.names import nearest
 from weakseg.data.naming import Naming, with_background
@@ -53,7 +54,7 @@ class VOC(Photos):
         check_asked(evidence)
         if wrong := [name for name in classes_used or () if name not in CLASSES]:
             raise ValueError(f"classes_used should name classes of VOC, but {wrong[0]!r} is none; {nearest(wrong[0], CLASSES[1:])}")
-        self.home, self.evidence, self.tags_of_masks, self.mask_names = _home(Path(root)), evidence, True, CLASSES
+        self.home, self.evidence, self.tags_of_masks, self.mask_names = _home(expect_folder("root", Path(root))), evidence, True, CLASSES
         self.scribbles = self.home / scribbles
         if evidence == "scribbles" and not self.simulated and not self.scribbles.is_dir():
             raise ValueError(
