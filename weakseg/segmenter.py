@@ -253,7 +253,7 @@ class Segmenter(LightningModule):
             warnings.warn(
                 f"the learning rate stays at {self.optimizer.lr:g}: schedule=poly falls to zero until the last step, but only the clock "
                 "ends this run (trainer.max_time); give trainer.max_steps, too, or say optimizer.schedule=constant",
-                stacklevel=2,
+                stacklevel=1,
             )
 
     def _schedule_steps(self) -> float:

@@ -88,7 +88,7 @@ class Record(Logger):
             warnings.warn(
                 f"{self.path} has {len(kept)} of the {rows} rows that the checkpoint knows of: figures of earlier steps are lost, and "
                 "curves and tables begin where the file does; the training itself needs none of them",
-                stacklevel=2,
+                stacklevel=1,
             )
         if len(kept) < len(found):
             self._write(columns, kept)
