@@ -58,3 +58,9 @@ def test_a_folder_without_the_kind_of_the_recipe_is_not_trained_as_background(tm
     words = ["data=folder", "data.root=.", "data.format=labelme", "network=tests.small.TinyNet", "network.classes=2", "rounds.workers=0"]
     with pytest.raises(Exception, match="none of the 2 training images has a box"):
         main(["recipe=boxes_rect", *words, "trainer.max_steps=1"])
+
+
+def test_a_data_set_without_an_image_to_train_on_is_refused_before_anything_is_estimated() -> None:
+    data = Squares(train=0, val=3)
+    with pytest.raises(ValueError, match="no image to train on: all 3 images are only measured on"):
+        survey(data, BoxesRect(), data.classes, 0, 1)

@@ -31,6 +31,10 @@ class Seen(NamedTuple):
 
 def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int, world: int) -> dict[int, Seen]:
     """Check this rank's share of all images; problems of any rank are raised on all. Returns what its training images hold."""
+    if not data.training:
+        raise ValueError(
+            f"there is no image to train on: all {len(data)} images are only measured on; leave some out of data.val or data.val_share"
+        )
     mine = data.training[rank::world]
     others = list(data.validation)[rank::world]  # nothing is estimated for these, so they need not have what the strategy needs
     held_out = set(others)

@@ -261,7 +261,7 @@ def test_files_without_an_image_and_files_that_cannot_be_read_are_noted(root: Pa
         ({"format": "voc"}, "format should be one of voc_xml, coco, .* but it is voc"),
         ({"format": "mask_png"}, "classes should name the values of the masks"),
         ({"format": "yolo"}, "yolo files number their classes: give classes"),
-        ({"val_share": 1}, "val_share should be from 0 to less than 1"),
+        ({"val_share": 1.5}, "val_share should be from 0 to 1, "),
         ({"images": "pictures"}, "there should be a folder of images at .*pictures"),
         ({"annotations": "labels"}, "there should be annotations at .*labels"),
         ({"line_width": 0}, "line_width should be above 0"),
@@ -545,3 +545,24 @@ def test_masks_that_are_called_otherwise_than_the_images_are_not_passed_over(tmp
         Folder(tmp_path, "voc_xml", masks="masks")
     indexed(tmp_path / "masks" / "a.png", square(1))
     assert Folder(tmp_path, "voc_xml", masks="masks", val_share=0).sample(0)[1] is not None
+
+
+def test_a_folder_may_be_measured_on_as_a_whole_and_else_says_of_how_many_images_figures_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(5):
+        photo(tmp_path / "images" / f"{number}.png", number)
+        indexed(tmp_path / "masks" / f"{number}.png", square(1))
+
+    def measured(share: float | None, *stages: str) -> tuple[int, str]:
+        data = Folder(tmp_path, "mask_png", ["cat"], val_share=share)
+        for stage in stages:
+            data.setup(stage)
+        return len(data.validation), capsys.readouterr().err
+
+    assert measured(1, "validate") == (5, "")
+    assert measured(None, "validate") == (
+        1,
+        "measured on 1 of the 5 images, the others are to train on; Folder(val_share=1) measures on all\n",
+    )
+    assert measured(None, "fit", "validate") == (1, "")  # the end of a run is no news

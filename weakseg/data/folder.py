@@ -58,7 +58,8 @@ class Folder(Photos):
         train: file with the names of the images that are trained on, one per line; null for those that are in no other list.
         val: file with the names of those that are only measured on; null for a part of the images, always the same.
         val_share: which part, from 0 to 1, if there is no file: of the images that have a mask, if any has one, else of all; the latter are
-            measured by what is annotated. null for the data set's own split into train, val and test, or 0.2 where it has none.
+            measured by what is annotated. 1 leaves none of these to train on. null for the data set's own split into train, val and test,
+            or 0.2 where it has none.
         rename: what classes in the files are called here, such as {airplane: aeroplane}; null leaves one out.
         line_width: of lines, in pixels.
         point_radius: of the discs around points, in pixels; 0 marks one pixel.
@@ -330,7 +331,7 @@ def _header(root: Path, files: Path, format: str, classes: Sequence[str] | None)
 def _check(format: str, val_share: float | None, line_width: float, point_radius: int) -> None:
     if format not in get_args(Format):
         raise ValueError(f"format should be one of {', '.join(get_args(Format))}, but it is {format}")
-    if val_share is not None and not 0 <= val_share < 1:
-        raise ValueError(f"val_share should be from 0 to less than 1, a part of the images, but it is {val_share}")
+    if val_share is not None and not 0 <= val_share <= 1:
+        raise ValueError(f"val_share should be from 0 to 1, a part of the images, but it is {val_share}")
     if not line_width > 0 or point_radius < 0:
         raise ValueError(f"line_width should be above 0 and point_radius at least 0, but they are {line_width} and {point_radius}")

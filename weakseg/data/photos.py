@@ -131,6 +131,7 @@ class Photos(WeakData):
         self.kinds_of: Mapping[str, tuple[Kind, ...]] = KINDS_OF
         """what in the files is meant by each word for `evidence`"""
         self.whole = self.tags_of_masks = False
+        self._fits = False
 
     @property
     def rim(self) -> float:
@@ -172,8 +173,18 @@ class Photos(WeakData):
         if problems := self._serious(self.problems):
             first = "\n".join(f"  {problem}" for problem in problems[:TOLD])
             raise ValueError(f"{len(problems)} problems in the files; python -m weakseg.check data=... shows all of them\n{first}")
-        if stage == "fit" and (self.trainer is None or self.trainer.is_global_zero):
-            print("\n".join(self.remarks), end="\n" * bool(self.remarks), file=sys.stderr)
+        self._fits |= stage == "fit"
+        remarks = self.remarks if stage == "fit" else self._measured_on() if stage == "validate" else []
+        if self.trainer is None or self.trainer.is_global_zero:
+            print("\n".join(remarks), end="\n" * bool(remarks), file=sys.stderr)
+
+    def _measured_on(self) -> list[str]:
+        """Of how many images figures are, for a data set that is only measured on and keeps some images for training all the same."""
+        if self._fits or not self.training:
+            return []
+        return [
+            f"measured on {len(self.validation)} of the {len(self)} images, the others are to train on; Folder(val_share=1) measures on all"
+        ]
 
     def _serious(self, problems: list[FormatError]) -> list[FormatError]:
         return [problem for problem in problems if self.wrong != "skip" or problem.place.number is None]
