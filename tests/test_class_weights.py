@@ -115,7 +115,7 @@ def test_words_say_the_weights(tmp_path: Path, word: str) -> None:
     [
         ("strategy.class_weights=often", "auto"),
         ("strategy.class_weights.leaf=-1", "class_weights.leaf should be 0 or more"),
-        ("strategy.class_weights.lead=2", "class_weights names lead, which is none of the classes background, leaf"),
+        ("strategy.class_weights.lead=2", "class_weights names a class that there is not: lead is none of the classes background, leaf"),
     ],
 )
 def test_wrong_weights_are_refused(tmp_path: Path, word: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -427,7 +427,7 @@ def test_a_data_set_may_lack_classes_of_the_network(tmp_path: Path) -> None:
 
 
 def test_a_data_set_with_strange_classes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"cat is none of the classes background, bright, dark, .*data\.rename"):
+    with pytest.raises(ValueError, match=r"cat is none of the classes background, bright, dark; give .*data\.rename"):
         validate(tmp_path, Segmenter(Levels(), Refine(), CLASSES), Other(("background", "bright", "cat")))
 
 

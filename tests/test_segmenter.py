@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from tests.small import Refine, Squares, TinyNet, trainer
@@ -314,10 +316,23 @@ def test_checkpoints_of_other_classes_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [torch.zeros(3, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 8, 8, dtype=torch.uint8)]
+    ("image", "came"),
+    [
+        (torch.zeros(3, 8, 8), "float32 [3, 8, 8]"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "uint8 [1, 3, 8, 8]"),
+        (torch.zeros(1, 8, 8, dtype=torch.uint8), "uint8 [1, 8, 8]"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8).numpy(), "a numpy array, uint8 [3, 8, 8]"),
+        (Image.new("RGB", (8, 8)), "Image"),
+        ("photo.jpg", "str"),
+        (Path("photo.jpg"), "PosixPath"),
+        ([[0]], "list"),
+        (None, "NoneType"),
+    ],
+    ids=str,
 )
-def test_what_is_no_image_is_refused(image: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=r"image should be uint8 \[3,H,W\] in true colours, but it is (float32|uint8) \["):
+def test_what_is_no_image_is_refused_and_called_what_it_is(image: Any, came: str) -> None:
+    says = f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; torchvision.io.read_image"
+    with pytest.raises(ValueError, match=re.escape(says)):
         Segmenter(TinyNet(), Refine(), CLASSES).predict(image)
 
 

@@ -19,7 +19,7 @@ from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
 from weakseg.functional.agreement import CHOOSES
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
 from weakseg.functional.losses import rarity_weights
-from weakseg.functional.matching import match_classes, renumber, renumber_evidence
+from weakseg.functional.matching import match_classes, none_of, renumber, renumber_evidence
 from weakseg.functional.resolution import at_most
 from weakseg.inference import Inference, infer
 from weakseg.networks.layers import evaluating
@@ -131,8 +131,7 @@ class Segmenter(LightningModule):
         return prediction
 
     def _predict(self, image: Tensor, plain: bool) -> Prediction:
-        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
-            raise ValueError(f"image should be uint8 [3,H,W] in true colours, but it is {str(image.dtype)[6:]} {list(image.shape)}")
+        _expect_image(image)
         training = self.training
         self.eval()
         seen = at_most(image, self.long_side)
@@ -173,7 +172,7 @@ class Segmenter(LightningModule):
             self._table = match_classes(theirs, self.classes) if stage != "predict" else None
         except ValueError as error:
             raise ValueError(
-                f"the network cannot be measured on this data set: {error}, which the network knows; give classes the same names "
+                f"the network cannot be measured on this data set: {error}; give classes the names that the network knows "
                 "(data.rename), or leave others out (data.others=ignore)"
             ) from None
 
@@ -427,7 +426,7 @@ def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str])
     if makes_losses(network) and strategy.class_weights is not None:
         raise TypeError(f"class_weights counts in the cross-entropy, but {type(network).__name__} has losses of its own; leave it out")
     if isinstance(strategy.class_weights, Mapping) and (unknown := [name for name in strategy.class_weights if name not in classes]):
-        raise ValueError(f"class_weights names {unknown[0]}, which is none of the classes {', '.join(classes)}")
+        raise ValueError(f"class_weights names a class that there is not: {none_of(unknown, classes)}")
     if strategy.wants_early and not hasattr(network, "early"):
         raise TypeError(
             f"{type(strategy).__name__} looks at images with an early stage of the network's encoder, but {type(network).__name__} has no "
@@ -435,6 +434,19 @@ def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str])
         )
     if strategy.wants_features and not hasattr(network, "features"):
         raise TypeError(f"{type(strategy).__name__} wants features, but {type(network).__name__} has no method `features`")
+
+
+def _expect_image(image: object) -> None:
+    """A ValueError for what networks cannot be given, from a program that was not checked by types."""
+    if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] == 3:
+        return
+    hint = "torchvision.io.read_image(path, 'RGB') reads one, and pil_to_tensor or torch.from_numpy(array).permute(2, 0, 1) makes one"
+    came = type(image).__name__
+    if isinstance(image, Tensor):
+        came = f"{str(image.dtype).removeprefix('torch.')} {list(image.shape)}"
+    elif isinstance(image, np.ndarray):
+        came = f"a numpy array, {image.dtype} {list(image.shape)}"
+    raise ValueError(f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; {hint}")
 
 
 def makes_losses(network: nn.Module) -> bool:

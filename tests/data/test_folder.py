@@ -130,8 +130,8 @@ def test_lists_decide_and_what_they_name_wrongly_is_noted(root: Path) -> None:
     assert [entry.id for entry in data.entries] == ["1.jpg", "3.jpg", "0.jpg"]
     assert list(data.validation) == [2]
     assert [str(problem).partition("mine.txt, ")[2] for problem in data.problems] == [
-        "object 3: every line should be the name of an image that is there, but it is '9.jpg'",
-        "object 4: every line should be another image, but it is '1.jpg again'",
+        "line 4: every line should be the name of an image that is there, but it is '9.jpg'; did you mean 4.jpg?",
+        "line 5: every line should be another image, but it is '1.jpg again'",
     ]
     with pytest.raises(ValueError, match=r"2 problems in the files; python -m weakseg.check data=\.\.\. shows all"):
         data.setup("fit")
@@ -474,10 +474,10 @@ def test_a_label_map_for_masks_of_values(root: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("cat", "object 1: a line should be name:red,green,blue:parts:actions, but it is 'cat'"),
+        ("cat", "line 1: a line should be name:red,green,blue:parts:actions, but it is 'cat'"),
         ("cat:1,2::", "red,green,blue should be 3 finite numbers"),
         ("cat:1,2,256::", "red,green,blue should be numbers from 0 to 255, but it is '1,2,256'"),
-        ("cat:1,2,3::\ndog:1,2,3::", r"object 2: the colour should be of one class, but it is \(1, 2, 3\), which another one has too"),
+        ("cat:1,2,3::\ndog:1,2,3::", r"line 2: the colour should be of one class, but it is \(1, 2, 3\), which another one has too"),
         ("# nothing", "the file should be a list of 1 to 255 classes"),
     ],
 )

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.data.layouts import photo, text
+from tests.data.layouts import photo, text, voc_xml
+from weakseg.data.folder import Folder
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.formats.images import PHOTOS
 from weakseg.data.listing import PICTURES, Pictures, positions, read_names
@@ -75,14 +76,33 @@ def test_every_suffix_of_the_kinds_of_image_that_are_read_is_known() -> None:
 
 
 def test_lists(tmp_path: Path) -> None:
-    assert read_names(text(tmp_path / "train.txt", "a b.jpg\n\n  c.jpg\r\n")) == ["a b.jpg", "c.jpg"]
+    assert read_names(text(tmp_path / "train.txt", "a b.jpg\n\n  c.jpg\r\n")) == ["a b.jpg", "", "c.jpg"]
     with pytest.raises(ValueError, match=r"there is no list .*trn.txt; did you mean train.txt\?"):
         read_names(tmp_path / "trn.txt")
     with pytest.raises(ValueError, match=r"there is no list in .*nowhere"):
         read_names(tmp_path / "nowhere" / "a.txt")
 
 
-def test_names_of_a_list_in_its_order() -> None:
+def test_names_of_a_list_in_its_order(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        photo(tmp_path / f"{name}.png")
+    pictures = Pictures(tmp_path)
     problems: list[FormatError] = []
-    assert positions(["c", "x", "a", "c"], ["a", "b", "c"], "l.txt", problems) == ["c", "a"]
-    assert [(problem.place.number, problem.came) for problem in problems] == [(2, "'x'"), (4, "'c again'")]
+    assert positions(["c.png", "", "xyz", "a.png", "c"], pictures, "l.txt", problems) == ["c.png", "a.png"]
+    assert [(problem.place.number, problem.came) for problem in problems] == [(3, "'xyz'"), (5, "'c.png again'")]
+
+
+@pytest.mark.parametrize(
+    "line", ["img00", "img00.jpg", "img00 1", '"img00.jpg"', "images/img00.jpg", "./images/img00", "data/images/img00.jpg"]
+)
+def test_a_list_that_is_named_is_read_like_one_that_is_found(line: str, tmp_path: Path) -> None:
+    for number in range(2):
+        photo(tmp_path / "images" / f"img0{number}.jpg", number)
+        text(tmp_path / "annotations" / f"img0{number}.xml", voc_xml("dog", (3, 2, 8, 7)))
+    text(tmp_path / "train.txt", f"{line}\n")
+    text(tmp_path / "val.txt", f"{line.replace('img00', 'img01')}\n")
+    for lists in ({}, {"train": "train.txt", "val": "val.txt"}):
+        data = Folder(tmp_path, "voc_xml", **lists)
+        assert not data.problems
+        assert [entry.id for entry in data.entries] == ["img00.jpg", "img01.jpg"]
+        assert list(data.validation) == [1]

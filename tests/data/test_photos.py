@@ -50,7 +50,7 @@ def test_the_example_of_the_page_reads_boxes_and_tells_what_is_wrong(ponds: dict
     assert evidence.boxes.tolist() == [[1, 2, 5, 6], [0, 0, 12, 10]]
     text(tmp_path / "2.txt", "duk;1;2;5;6\nheron;9;0;2;10\nduck;1\n")
     told = [str(problem).partition("2.txt, image '2', ")[2] for problem in diagnose(data).problems]
-    assert [line.partition(":")[0] for line in told] == ["object 2", "object 3", "object 1"]
+    assert [line.partition(":")[0] for line in told] == ["line 2", "line 3", "line 1"]
     assert "did you mean duck?" in told[2]
 
 

@@ -28,6 +28,11 @@ def test_a_class_that_we_lack_is_named() -> None:
         match_classes(("background", "cow", "dog", "hen"), OURS)
 
 
+def test_the_class_that_was_probably_meant_is_proposed() -> None:
+    with pytest.raises(ValueError, match=r"dgo is none of the classes background, bird, cat, dog; did you mean dog\?"):
+        match_classes(("background", "dgo"), OURS)
+
+
 def test_all_evidence_is_renumbered() -> None:
     table = match_classes(THEIRS, OURS)
     assert table is not None

@@ -275,7 +275,7 @@ class Folder(Photos):
         if name is None:
             return None
         path = self.root / name
-        return positions(read_names(path), list(self.pictures.names), str(path), self.problems)
+        return positions(read_names(path), self.pictures, str(path), self.problems)
 
     def _entry(self, name: str, read: Reader | None) -> Entry:
         mask = None if self.masks is None else self.masks / f"{name.rpartition('.')[0]}.png"

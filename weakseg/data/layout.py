@@ -186,6 +186,5 @@ def _listed(root: Path, path: str, pictures: Pictures) -> list[str]:
 
 
 def _read_list(path: Path, pictures: Pictures) -> list[str]:
-    """The images of a list; behind a name there may be a number, and around it quotation marks."""
-    lines = [line.strip().strip('"') for line in read_text(path).splitlines() if line.strip()]
-    return [name for line in lines for name in (pictures.matching(line) or pictures.matching(line.split()[0]))]
+    """The images of a list; lines that mean none are left out."""
+    return [name for line in read_text(path).splitlines() for name in pictures.listed(line)]

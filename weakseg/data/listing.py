@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from weakseg.data.formats.base import PARTS, FormatError, Part, Place
+from weakseg.data.formats.base import PARTS, FormatError, Part, Place, shown
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.names import nearest
 
@@ -75,6 +75,16 @@ class Pictures:
             return next((found for end in ends if (found := self._within(end))), [])
         return []
 
+    def listed(self, line: str) -> list[str]:
+        """The same for a line as lists have them: behind a name there may be a number, and around it quotation marks."""
+        line = line.strip().strip('"')
+        return (self.matching(line) or self.matching(line.split()[0])) if line else []
+
+    def near(self, name: str) -> str:
+        """The end of a message about an image that is missing: the nearest name that there is, or nothing."""
+        near = nearest(_last(name)[:100], list(self._bare)) if self._bare and len(self._bare) < 100_000 else ""
+        return f"; {near}" if near.startswith("did you") else ""
+
     # most sets need none of these tables, which take a second for a hundred thousand images
     @cached_property
     def _stems(self) -> dict[str, list[str]]:
@@ -118,9 +128,7 @@ class Pictures:
     def _missing(self, bare: str) -> str:
         if bare in self._unread:
             return f"a file of a kind that is not read ({self._unread[bare]}); save it as PNG or JPEG"
-        near = nearest(bare[:100], list(self._bare)) if self._bare and len(self._bare) < 100_000 else ""
-        hint = f"; {near}" if near.startswith("did you") else ""
-        return f"missing{hint}"
+        return f"missing{self.near(bare)}"
 
 
 def _by(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
@@ -183,12 +191,12 @@ def _part(match: re.Match[str] | None) -> Part | None:
 
 
 def read_names(path: Path) -> list[str]:
-    """The lines of a list of images, without empty ones."""
+    """The lines of a list of images, without white space around them; some may be empty."""
     if not path.is_file():
         near = sorted(other.name for other in path.parent.glob("*.txt")) if path.parent.is_dir() else []
         hint = nearest(path.name, near) if near else f"there is no list in {path.parent}"
         raise ValueError(f"there is no list {path}; {hint.replace('the classes are', 'there are')}")
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return [line.strip() for line in read_text(path).splitlines()]
 
 
 def share_of(ids: Iterable[str], share: float) -> set[str]:
@@ -201,14 +209,17 @@ def share_of(ids: Iterable[str], share: float) -> set[str]:
     return set(ordered[: round(share * len(ordered))])
 
 
-def positions(wanted: Sequence[str], known: Sequence[str], where: str, problems: list[FormatError]) -> list[str]:
-    """Those of a list's names that there are; what is missing, or comes twice, is noted."""
-    there, kept = set(known), dict[str, None]()
-    for line, name in enumerate(wanted, 1):
-        place = Place(where, None, line)
-        if name not in there:
-            problems.append(place.wrong("every line", "the name of an image that is there", name))
-        elif name in kept:
-            problems.append(place.wrong("every line", "another image", f"{name} again"))
-        kept[name] = None
-    return [name for name in kept if name in there]
+def positions(wanted: Sequence[str], pictures: Pictures, where: str, problems: list[FormatError]) -> list[str]:
+    """The images that the lines of a list name, in its order; what is missing, or comes twice, is noted."""
+    kept = dict[str, None]()
+    for number, line in enumerate(wanted, 1):
+        place = Place(where, None, number)
+        found = pictures.listed(line)
+        if not line:
+            continue
+        if not found:
+            problems.append(FormatError(place, "every line", "the name of an image that is there", f"{shown(line)}{pictures.near(line)}"))
+        elif again := [name for name in found if name in kept]:
+            problems.append(place.wrong("every line", "another image", f"{again[0]} again"))
+        kept.update(dict.fromkeys(found))
+    return list(kept)

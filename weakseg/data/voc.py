@@ -70,7 +70,7 @@ class VOC(Photos):
     def _list(self, name: str) -> list[str]:
         path = Path(name) if name.endswith(".txt") else self.home / "ImageSets" / "Segmentation" / f"{name}.txt"
         # the lists of single classes have a number behind each name; the one that came with SBD's masks has paths
-        return [line.split()[0].rpartition("/")[2].removesuffix(".jpg") for line in read_names(path)]
+        return [line.split()[0].rpartition("/")[2].removesuffix(".jpg") for line in read_names(path) if line]
 
     def _entry(self, id: str) -> Entry:
         masks = (self.home / folder / f"{id}.png" for folder in MASKS)

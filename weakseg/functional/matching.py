@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import torch
 from torch import Tensor
@@ -21,10 +22,21 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> Tensor | None:
     if tuple(theirs) == tuple(ours):
         return None
     if unknown := [name for name in theirs if name not in ours]:
-        raise ValueError(f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} none of the classes {', '.join(ours)}")
+        raise ValueError(none_of(unknown, ours))
     table = torch.arange(256)
     table[: len(theirs)] = torch.tensor([list(ours).index(name) for name in theirs])
     return table
+
+
+def none_of(unknown: Sequence[str], classes: Sequence[str]) -> str:
+    """What to tell a person about names that are no class, with the nearest one that is for each that has one.
+
+    >>> none_of(["dgo", "cow"], ["background", "dog"])
+    'dgo, cow are none of the classes background, dog; did you mean dog?'
+    """
+    near = [match for name in unknown for match in get_close_matches(name[:100], classes, n=1)]
+    hint = f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
+    return f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} none of the classes {', '.join(classes)}{hint}"
 
 
 def renumber(labels: Tensor, table: Tensor) -> Tensor:

@@ -36,11 +36,11 @@ def test_points_come_back(tmp_path: Path) -> None:
     [
         ("", "the first line should be image,class or image,x,y,class, but it is ''"),
         ("a.jpg,dog\n", "the first line should be"),
-        ("image,class\na.jpg,dog\na.jpg,dog,5\n", "object 3: a line should be image,class, but it is 'a.jpg,dog,5'"),
-        ("image,class\na.jpg,dog\n,dog\n", "object 3: a line should be one that begins with the name of an image"),
-        ("image,x,y,class\na.jpg,1,2,dog\na.jpg,1,nan,dog\n", "image 'a.jpg', object 3: x and y should be a list of finite numbers"),
-        ("image,class\na.jpg,dog\n" + '"' + "x" * 200_000 + '"\n', "object 3: a line should be fields with commas between"),
-        ('image,class\na.jpg,dog\n"b.jpg"c,dog\n', "object 3: a line should be fields with commas between"),
+        ("image,class\na.jpg,dog\na.jpg,dog,5\n", "line 3: a line should be image,class, but it is 'a.jpg,dog,5'"),
+        ("image,class\na.jpg,dog\n,dog\n", "line 3: a line should be one that begins with the name of an image"),
+        ("image,x,y,class\na.jpg,1,2,dog\na.jpg,1,nan,dog\n", "image 'a.jpg', line 3: x and y should be a list of finite numbers"),
+        ("image,class\na.jpg,dog\n" + '"' + "x" * 200_000 + '"\n', "line 3: a line should be fields with commas between"),
+        ('image,class\na.jpg,dog\n"b.jpg"c,dog\n', "line 3: a line should be fields with commas between"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_round_trip_to_a_hundredth_of_a_pixel(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named(line: str, message: str, tmp_path: Path) -> None:
     path = save(tmp_path, "a.txt", f"1 0.5 0.5 0.1 0.1\n{line}\n")
-    with pytest.raises(FormatError, match=f"a.txt, image 'a.jpg', object 2: .*{message}"):
+    with pytest.raises(FormatError, match=f"a.txt, image 'a.jpg', line 2: .*{message}"):
         read(path, CLASSES, "a.jpg", SIZE)
     problems: list[FormatError] = []
     assert len(read(path, CLASSES, "a.jpg", SIZE, problems).shapes) == len(problems) == 1

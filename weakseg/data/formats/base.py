@@ -53,11 +53,12 @@ class Place(NamedTuple):
     file: str
     image: str | None = None
     number: int | None = None
-    """which object of the image's file this is, counted from 1; in files of lines, which line"""
+    """which object of the image's file this is, counted from 1; in files of lines, .csv and .txt, which line"""
 
     def __str__(self) -> str:
         image = "" if self.image is None else f", image {shown(self.image)}"
-        return f"{self.file}{image}" + ("" if self.number is None else f", object {self.number}")
+        what = "line" if self.file.endswith((".csv", ".txt")) else "object"
+        return f"{self.file}{image}" + ("" if self.number is None else f", {what} {self.number}")
 
     def wrong(self, what: str, expected: str, came: object) -> FormatError:
         """An error that shows the foreign value that came instead of what was expected here."""
