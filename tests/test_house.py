@@ -29,7 +29,7 @@ ROOMS = {
     "functional": "evidence",
     "networks": "functional files lazy",
     **dict.fromkeys(["strategy", "inference", "summary"], "functional"),
-    "scratch": "files",
+    "scratch": "files fingerprint",
     "strategies": "strategy scratch fingerprint lazy",
     "data.store": "files fingerprint",
     "data": "functional data.store lazy lifeline",

@@ -51,3 +51,23 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, damage: bytes | None) -> 
     assert made.times == 2
     remembered(tmp_path, "key", made)
     assert made.times == 2
+
+
+def test_the_file_of_another_key_is_made_again(tmp_path: Path) -> None:
+    made = Made()
+    remembered(tmp_path, "key", made)
+    remembered(tmp_path, "other", lambda: {"numbers": np.zeros(5, dtype=np.int32)})
+    (tmp_path / "key.npz").write_bytes((tmp_path / "other.npz").read_bytes())
+    assert remembered(tmp_path, "key", made)["numbers"].tolist() == [0, 1, 2, 3, 4]
+    assert made.times == 2
+
+
+@pytest.mark.parametrize("change", [{"numbers": np.zeros(5, dtype=np.int32)}, {"numbers": np.arange(5)}, {}])
+def test_a_whole_file_with_other_arrays_is_made_again(tmp_path: Path, change: Arrays) -> None:
+    made = Made()
+    remembered(tmp_path, "key", made)
+    with np.load(tmp_path / "key.npz") as stored:
+        arrays = dict(stored) | change
+    np.savez(tmp_path / "key.npz", **(arrays if change else {"numbers": arrays["numbers"], "none": arrays["none"]}))
+    remembered(tmp_path, "key", made)
+    assert made.times == 2

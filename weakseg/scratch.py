@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.files import write_whole
+from weakseg.fingerprint import fingerprint
 
+DIGEST = "weakseg-digest"  # the name of one more array in each file
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -27,14 +29,16 @@ def remembered(folder: Path | None, key: str, make: Callable[[], Arrays]) -> Arr
 
 
 def recalled(folder: Path | None, key: str) -> Arrays | None:
-    """What was kept for this key; None if there is nothing, or only a damaged file."""
+    """What was kept for this key; None if there is nothing, or only a damaged file or that of another key."""
     if folder is None:
         return None
     try:
         with np.load(folder / f"{key}.npz", allow_pickle=False) as stored:
-            return dict(stored)
+            arrays = dict(stored)
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile):
         return None
+    digest = arrays.pop(DIGEST, None)
+    return arrays if digest is not None and str(digest) == _digest(key, arrays) else None
 
 
 def keep(folder: Path | None, key: str, arrays: Arrays) -> Arrays:
@@ -42,7 +46,12 @@ def keep(folder: Path | None, key: str, arrays: Arrays) -> Arrays:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         file = io.BytesIO()
-        named: dict[str, Any] = {**arrays}
+        named: dict[str, Any] = {**arrays, DIGEST: np.array(_digest(key, arrays))}
         np.savez_compressed(file, **named)  # NumPy 2.0 would keep allow_pickle= as one more array; `recalled` refuses what was pickled
         write_whole(folder / f"{key}.npz", file.getvalue())
     return arrays
+
+
+def _digest(key: str, arrays: Arrays) -> str:
+    """Binds the arrays to their key: a file in the place of another one would make wrong targets under right keys."""
+    return fingerprint(key, {name: np.ascontiguousarray(array) for name, array in arrays.items()})
