@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from weakseg.companions import Beat, Seen, _exit_code, _is_broken_connection, _obituary, judge, place, see, timeout
+from weakseg.companions import Beat, Companions, Seen, _exit_code, _is_broken_connection, _obituary, judge, place, see, timeout
+from weakseg.stopping import Stopping
 
 
 def seen(now: float, **changes: Any) -> Seen:
@@ -69,3 +76,31 @@ def test_only_errors_of_connections_are_taken_for_a_lost_rank() -> None:
     assert _is_broken_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:1"))
     assert not _is_broken_connection(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not _is_broken_connection(ValueError("gloo"))
+
+
+def test_launched_ranks_are_watched_by_ourselves_from_the_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning's watch kills this process without a word when a rank has ended, after a signal, too."""
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "WEAKSEG_LAUNCHER", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "")  # so that what the launch sets is undone
+        monkeypatch.delenv(name)
+    before = set(threading.enumerate())
+    launcher = _SubprocessScriptLauncher(LightningEnvironment(), 2, 1)
+    trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(launcher=launcher))
+    monkeypatch.setattr(
+        launcher,
+        "_call_children_scripts",
+        lambda: launcher.procs.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])),
+    )
+    companions = Companions(Stopping())
+    companions.prepare(trainer)
+
+    def look(number: int) -> int:
+        watches = {thread.name: thread for thread in set(threading.enumerate()) - before}
+        assert "weakseg-companions" in watches
+        assert getattr(watches.get("child-process-observer"), "_child_processes", []) == []
+        return number
+
+    assert launcher.launch(look, 5, trainer=None) == 5
+    companions.part()
+    companions.finish(0)
+    assert os.environ["WEAKSEG_LAUNCHER"] == str(os.getpid())

@@ -340,3 +340,9 @@ def test_forked_processes_do_not_hold_a_folder(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", hold], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     with only_user(tmp_path):  # although a child of the process that held it still runs
         pass
+
+
+def test_a_run_may_do_without_checkpoints() -> None:
+    run = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=2", "trainer.enable_checkpointing=false"])
+    assert not list(run.rglob("*.ckpt"))
+    assert (run / "report.html").is_file()

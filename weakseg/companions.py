@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,11 +32,8 @@ GLANCE = 0.3  # seconds between two looks at the launched ranks
 OWN_WORDS = 2.5  # seconds for a rank that lost another one to say so itself, and to clean up
 
 
-class CleanStop(Checkpoint):
-    """After a signal, ends training where a run can go on: all ranks at the same step, with a checkpoint of it.
-
-    It is of the kind that Lightning calls after all other callbacks, and belongs behind `Checkpoints`.
-    """
+class StopTogether(Callback):
+    """After a signal, ends training where a run can go on: all ranks at the same step, with a checkpoint of it if there are any."""
 
     def __init__(self, stopping: Stopping, checkpoints: Checkpoints | None) -> None:
         self.stopping, self.checkpoints = stopping, checkpoints
@@ -82,6 +79,10 @@ class CleanStop(Checkpoint):
         self.stopping.raise_if_asked()
 
 
+class CleanStop(StopTogether, Checkpoint):
+    """Of the kind that Lightning calls after all other callbacks, and refuses without checkpoints; it belongs behind `Checkpoints`."""
+
+
 def advice(folder: Path) -> str:
     """How to go on with a run."""
     return f"stopped; go on with: python -m weakseg.fit resume={shlex.quote(str(folder))}"
@@ -118,6 +119,16 @@ class Companions(Callback):
         elif hasattr(launcher, "procs"):
             os.environ[LAUNCHER] = str(os.getpid())
             self.stopping.launched = lambda: launcher.procs
+            launch = launcher.launch
+
+            def launch_watched(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+                def watched(*arguments: Any, **named: Any) -> Any:
+                    self._watch_launched()
+                    return function(*arguments, **named)
+
+                return launch(watched, *arguments, **named)
+
+            launcher.launch = launch_watched
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ranks know each other now: tell them the folder, and begin to watch."""
@@ -126,12 +137,17 @@ class Companions(Callback):
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
         if trainer.global_rank == 1:  # which speaks when rank 0 cannot
             self.stopping.advice = advice(self.folder)
+        self._pulse = Pulse(trainer.global_rank, trainer.world_size, timeout(), self.stopping)
+        self._pulse.start()
+
+    def _watch_launched(self) -> None:
+        """Right after the launch, before the ranks know each other: Lightning's own watch begins here, too."""
+        if self._launched:
+            return  # this is a later fit or validation
         self._launched = self.stopping.launched()
         if self._launched:
             _dismiss_observer()
             threading.Thread(target=self._watch, daemon=True, name="weakseg-companions").start()
-        self._pulse = Pulse(trainer.global_rank, trainer.world_size, timeout(), self.stopping)
-        self._pulse.start()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """This rank moves."""

@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from weakseg.loggers.scrub import scrub_text
+from weakseg.loggers.scrub import scrub_message, scrub_text
 from weakseg.recipe import RecipeError, check, check_spelling, list_recipes, load, show, usage
 from weakseg.stopping import LIMIT, current, end_within
 from weakseg.streams import forgive
@@ -25,7 +26,11 @@ WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}  # spinning thre
 
 def main(argv: Sequence[str] | None = None) -> Path:
     """Run what the words of a command line ask for; returns the folder of the run. Mistyped words exit with code 2."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    return _run(list(sys.argv[1:] if argv is None else argv), {})
+
+
+def _run(words: Sequence[str], sections: dict[str, Any]) -> Path:
+    """The same; `sections` is filled with those of the recipe, as soon as they are known."""
     flags = {word for word in words if word.startswith("-")}
     try:
         if not words or flags & {"--help", "-h"}:
@@ -34,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
             width = max(map(len, list_recipes()))
             _say("\n".join(f"{name:{width}}  {line}" for name, line in list_recipes().items()))
         recipe = load([word for word in words if word != "--show"])
+        sections |= recipe.sections
         with _own_manners():
             check_spelling(recipe)  # this needs no torch; what follows does
             _load_torch()
@@ -44,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
 
             return fit(recipe)
     except RecipeError as error:
-        print("\n".join(error.errors), file=sys.stderr)
+        print(scrub_message("\n".join(error.errors), sections), file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -87,11 +93,12 @@ def command(argv: Sequence[str] | None = None) -> int:
     forgive()
     stopping = current()
     stopping.install()
+    sections: dict[str, Any] = {}
     try:
-        main(argv)
+        _run(list(sys.argv[1:] if argv is None else argv), sections)
         code = 0
     except BaseException as error:
-        code = _tell(error)
+        code = _tell(error, sections)
         end_within(3 if type(error).__name__ == "LostRank" else LIMIT, code)  # torch may wait for the lost one for ever
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -102,8 +109,8 @@ def command(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _tell(error: BaseException) -> int:
-    """Say why a run has ended, where that has not been said; returns the exit code."""
+def _tell(error: BaseException, sections: dict[str, Any]) -> int:
+    """Say why a run has ended, where that has not been said, less the secrets of its recipe; returns the exit code."""
     signum = current().signum or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0)
     if signum:
         if not current().farewell:
@@ -113,8 +120,9 @@ def _tell(error: BaseException) -> int:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     notes: list[str] = getattr(error, "__notes__", [])
     if not _for_people(error) and not any(note.startswith("the traceback") for note in notes):
-        traceback.print_exception(error)  # a mistake in some code, and there is no folder to keep it in
-    print("\n".join([f"error: {_sentence(error)}", *notes]), file=sys.stderr)
+        # a mistake in some code, and there is no folder to keep it in
+        print(scrub_text("".join(traceback.format_exception(error)), sections), file=sys.stderr)
+    print("\n".join([f"error: {_sentence(error, sections)}", *notes]), file=sys.stderr)
     return 1
 
 
@@ -128,11 +136,11 @@ def _wants_memory(error: BaseException) -> bool:
     return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
 
 
-def _sentence(error: BaseException) -> str:
+def _sentence(error: BaseException, sections: dict[str, Any]) -> str:
     """What went wrong; and, where it is not weakseg that says so, where."""
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"
-    text = scrub_text(str(error)).strip() or type(error).__name__
+        return scrub_message(f"{error.strerror}: {error.filename}", sections)
+    text = scrub_text(str(error), sections).strip() or type(error).__name__
     if _wants_memory(error):
         return f"too little memory: {text.splitlines()[0]}"
     frame = traceback.extract_tb(error.__traceback__)[-1]

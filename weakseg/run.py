@@ -27,7 +27,7 @@ from torch import nn
 
 from weakseg.budget import OutOfMemory, check_memory, device_of
 from weakseg.checkpoints import PLACE, Checkpoints, WholeFiles
-from weakseg.companions import CleanStop, Companions, LostRank, advice
+from weakseg.companions import CleanStop, Companions, LostRank, StopTogether, advice
 from weakseg.dashboard import Dashboard, make_case
 from weakseg.files import only_user, remove_leftovers, write_whole
 from weakseg.fingerprint import fingerprint
@@ -94,8 +94,9 @@ def _fit(recipe: Recipe) -> Path:
             checkpoints = Checkpoints(folder / "checkpoints", recipe=_recipe_digest(folder))
         callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard(), AveragePrecision(), OutOfMemory(), companions]
         if checkpoints is not None:
-            callbacks.append(checkpoints)
-        callbacks.append(CleanStop(stopping, checkpoints))
+            callbacks += [checkpoints, CleanStop(stopping, checkpoints)]
+        else:
+            callbacks.append(StopTogether(stopping, None))
         if settings.get("enable_progress_bar") is not False:
             callbacks.append(TQDMProgressBar(1 if sys.stdout.isatty() else 50))  # of the kind that rounds have, too
         trainer: Any = build_section(

@@ -13,11 +13,12 @@ import torch
 from tests.test_fit import SMALL, TINY
 from weakseg.data.toy import Toy
 from weakseg.evidence import Batch
-from weakseg.fit import main
+from weakseg.fit import command, main
 from weakseg.recipe import load
 from weakseg.strategy import Strategy
 
 SECRETS = ["canaryToken", "canaryPassword", "canaryPat", "canaryUser", "canaryQuery", "canaryInText", "canaryInNest", "ghp_canary012345"]
+SECRETS += ["canaryFlag", "canaryPair", "canaryCamel", "canaryShort"]
 WORDS = [
     f"data={__name__}.Guarded",
     "data.token=canaryToken",
@@ -25,8 +26,8 @@ WORDS = [
     "data.pat=canaryPat",
     "data.root=https://canaryUser:canaryPassword@host/x?sig=canaryQuery",
     "data.login={user: me, passwd: canaryInText}",
-    "data.options={nested: {api_key: canaryInNest}}",
-    "data.note=ghp_canary012345",
+    "data.options={nested: {api_key: canaryInNest}, command: [login, --password, canaryFlag], pairs: [[user, me], [password, canaryPair]]}",
+    "data.note=ghp_canary012345 AccountName=me;AccountKey=canaryCamel; mysql -u me -p canaryShort",
 ]
 
 
@@ -56,6 +57,12 @@ class Fails(Strategy):
         if self.calls == 2:
             raise RuntimeError(f"cannot reach the images with {' and '.join(SECRETS)}, password: {SECRETS[1]}")
         return {"mean": logits.square().mean()}
+
+
+class FailsAtOnce(Fails):
+    """Says them in the first step, before there is anything to keep."""
+
+    calls = 1
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +100,29 @@ def test_the_recipe_can_run_again_and_is_its_owners_alone() -> None:
     assert file.read_text().startswith("# Readable by its owner only")
     assert load([f"recipe={file}"]).sections["data"]["password"] == "canaryPassword"
     assert list(leaks(run)) == []
+
+
+@pytest.mark.parametrize("when", ["Fails", "FailsAtOnce"])
+def test_nothing_on_the_screen_holds_a_secret(when: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weakseg.stopping.Stopping.install", lambda self: None)  # signals of the process that tests are theirs
+    monkeypatch.setattr("weakseg.fit.forgive", lambda: None)
+    monkeypatch.setattr("weakseg.fit.end_within", lambda seconds, code: None)
+    assert command(["recipe=boxes_rect", *TINY, *SMALL, *WORDS, f"strategy={__name__}.{when}", "trainer.max_steps=9"]) == 1
+    shown = "".join(capfd.readouterr())
+    assert "cannot reach the images with ***" in shown
+    assert [secret for secret in SECRETS if secret in shown] == []
+
+
+@pytest.mark.parametrize("word", ["init_from", "recipe", "resume", "data.root"])
+def test_a_refused_word_is_told_without_its_secret(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = {"recipe": "boxes_rect"} | {word: "s3://canaryUser:canaryPassword@host/x?token=canaryToken"}
+    words |= {} if word != "data.root" else {"data": "voc"}
+    given = [f"{name}={value}" for name, value in words.items() if word != "resume" or name == word]
+    with pytest.raises(SystemExit):
+        main([*given, *(() if word in ("resume", "data.root") else (*TINY, *SMALL))])
+    shown = "".join(capsys.readouterr())
+    assert word.partition(".")[0] in shown
+    assert "canary" not in shown
 
 
 def test_the_traceback_of_a_failure_holds_no_secret() -> None:

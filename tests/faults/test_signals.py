@@ -116,6 +116,17 @@ def test_a_signal_ends_every_form_of_run_in_time_and_it_can_go_on(form: str, tmp
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_a_signal_ends_a_run_that_is_just_launching_its_ranks(tmp_path: Path) -> None:
+    run = Run(tmp_path, "ranks")
+    end = time.monotonic() + 120
+    while not run.ranks() and time.monotonic() < end:
+        time.sleep(0.02)
+    run.process.terminate()
+    printed = run.end()
+    assert run.process.returncode == 143, printed
+    assert "Forcefully terminating" not in printed
+
+
 @pytest.mark.parametrize("form", ["loaders", "pool"])
 def test_kill_9_leaves_no_process(form: str, tmp_path: Path) -> None:
     run = Run(tmp_path, form)

@@ -1,7 +1,10 @@
+import time
+from typing import Any
+
 import pytest
 import yaml
 
-from weakseg.loggers.scrub import scrub, scrub_text, scrub_words, scrub_yaml
+from weakseg.loggers.scrub import scrub, scrub_message, scrub_text, scrub_words, scrub_yaml
 
 
 @pytest.mark.parametrize(
@@ -67,12 +70,60 @@ def test_a_mapping_below_a_secret_name_keeps_its_shape_and_nothing_is_changed_in
         ("https://host/x?sv=1&sig=hunter2", "https://host/x?sv=1&sig=***"),
         ("Authorization: Bearer hunter2hunter2", "Authorization: *** ***"),
         ("cannot log in with ghp_0123456789abcdef", "cannot log in with ***"),
+        (
+            "DefaultEndpointsProtocol=https;AccountName=me;AccountKey=hunter2==;EndpointSuffix=core",
+            "DefaultEndpointsProtocol=https;AccountName=me;AccountKey=***;EndpointSuffix=core",
+        ),
+        (
+            "Endpoint=sb://h/;SharedAccessKeyName=***;SharedAccessKey=hunter2",
+            "Endpoint=sb://h/;SharedAccessKeyName=***;SharedAccessKey=***",
+        ),
+        ("clientSecret: 'hun ter2', n: 3", "clientSecret: ***, n: 3"),
+        ("refused: password=hunter2", "refused: password=***"),
+        ("mysql -u me -p hunter2 -h host", "mysql -u me -p *** -h host"),
+        ("login --password hunter2 --retries 3", "login --password *** --retries 3"),
+        ("['login', '--password', 'hunter2']", "['login', '--password', ***]"),
+        ("s3:/me:hunter2@b/x?token=hunter2", "s3:/***@b/x?token=***"),
+        ("pairs: [[user, me], [password, hunter2]]", "pairs: [[user, me], [password, ***]]"),
+        ("('token', 'hunter2')", "('token', ***)"),
+        ("classes: [key, monkey, lock], f(key, x)", "classes: [key, monkey, lock], f(key, x)"),
+        ("KeyError: 'crop'", "KeyError: 'crop'"),
+        ("nothing-p 5, a -path 5, 3 - p 5", "nothing-p 5, a -path 5, 3 - p 5"),
         ("crop: 5, path: here, keypoints: 3, a monkey: 4", "crop: 5, path: here, keypoints: 3, a monkey: 4"),
     ],
 )
 def test_secrets_in_a_text_are_masked(text: str, shown: str) -> None:
     assert scrub_text(text) == shown
     assert scrub({"note": text}) == {"note": shown}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (["login", "--password", "hunter2", "--retries", 3], ["login", "--password", "***", "--retries", 3]),
+        (["mysql", "-p", "hunter2"], ["mysql", "-p", "***"]),
+        ([["user", "me"], ["password", "hunter2"], ["pin", 5]], [["user", "me"], ["password", "***"], ["pin", 5]]),
+        (("apiKey", 1234567), ["apiKey", "***"]),
+        (["key", "monkey", "lock"], ["key", "monkey", "lock"]),
+    ],
+)
+def test_the_pairs_in_a_list_are_masked(value: Any, shown: Any) -> None:
+    assert scrub(value) == shown
+    secret = next((entry for entry in ("hunter2", 1234567) if str(entry) in str(value)), None)
+    assert secret is None or scrub_text(f"refused {secret}", {"data": {"options": value}}) == "refused ***"
+
+
+def test_a_message_about_an_option_keeps_its_name() -> None:
+    assert scrub_message("data.token: expected a number, but it is 'hunter2'", {"data": {"token": "hunter2"}}) == (
+        "data.token: expected a number, but it is '***'"
+    )
+
+
+@pytest.mark.parametrize("piece", ["a", "-", "a-", "[a", "a= ", " ", "s3:/", "A.b+", "key=", "?a&", "bearer "])
+def test_a_long_text_is_scrubbed_in_time(piece: str) -> None:
+    began = time.process_time()
+    scrub_text(piece * 30000)  # in the square of its length it would take minutes
+    assert time.process_time() - began < 10
 
 
 def test_the_secrets_of_a_recipe_are_masked_wherever_a_text_has_them() -> None:

@@ -11,16 +11,22 @@ import yaml
 MASK = "***"
 SHORTEST = 4  # characters of a secret that is looked for in a text: shorter ones would blot out half of it
 _SECRET = (
-    r"(?:(?:api|access|private|secret|auth)[_-]?)?(?:keys?|tokens?|secrets?|passwords?|passwd|passphrase|pwd|credentials?|signature|"
+    r"(?:(?:api|access|account|private|secret|shared|auth)[_-]?)*(?:keys?|tokens?|secrets?|passwords?|passwd|passphrase|pwd|credentials?|signature|"
     r"sig|sas|pat|pats|auth|authorization|bearer|cookies?|jwt|otp)"
 )
 _SECRET_NAME = re.compile(rf"(?:^|.*[^a-z]){_SECRET}(?:$|[^a-z].*)")
-_USER_IN_URL = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s?#]*@", re.IGNORECASE)  # up to the last @: a password may hold one
+# up to the last @: a password may hold one; a path that was made of a URL has a single slash
+_USER_IN_URL = re.compile(r"((?<![a-z0-9+.-])[a-z0-9][a-z0-9+.-]+://?)[^/\s?#]*@", re.IGNORECASE)
 _SECRET_IN_URL = re.compile(rf"([?&;](?:[^=&;\s]*[^a-z=&;\s])?{_SECRET}=)[^&;\s'\"]+", re.IGNORECASE)
-# a pair in a text, such as {passwd: X} or "token": "X"; the quote that opens the value is the one that closes it
-_PAIR = re.compile(
-    rf"((?<![a-z])(?:[a-z0-9]+[_-])*{_SECRET}(?:[_-][a-z0-9]+)*[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,;&}}\]\"']+)", re.IGNORECASE
+# a pair in a text, such as {passwd: X}, "token": "X", AccountKey=X, --password X or [password, X]
+_NAME_IN_TEXT = re.compile(
+    r"(?<![\w-])(?P<flag>--?[A-Za-z][\w-]*)[\"',]*\s+|"
+    r"(?<![\w-])-*(?P<name>\w[\w-]*)[\"']?\s*[:=]\s*|"
+    r"(?<![\w\])])[\[(][\"']?(?P<first>\w[\w-]*)[\"']?,\s*(?=[^\s,\[\](){}]+[\])])"
 )
+_VALUE_IN_TEXT = re.compile(r"\"[^\"]*\"|'[^']*'|[^\s,;&}\]\"']+")  # the quote that opens the value is the one that closes it
+_ERROR = re.compile(r"[A-Za-z]+(?:Error|Exception|Warning)")  # KeyError: is no name of a secret
+_FLAG = re.compile(r"--?[A-Za-z][\w-]*")
 # what services give out begins with their own letters, so it is known without a name
 _KNOWN = re.compile(
     r"\b(?:gh[a-z]_\w{8,}|github_pat_\w{8,}|glpat-[\w-]{8,}|hf_\w{8,}|sk-[\w-]{8,}|xox[a-z]-[\w-]{8,}|AKIA[A-Z0-9]{12,})|"
@@ -39,7 +45,7 @@ def scrub(value: Any, name: str = "") -> Any:
     if value is not None and not isinstance(value, bool) and _is_secret(name):
         return MASK
     if isinstance(value, (list, tuple)):
-        return [scrub(entry) for entry in value]
+        return [MASK if hidden else scrub(entry) for entry, hidden in zip(value, _after_names(value), strict=True)]
     return scrub_text(value) if isinstance(value, str) else value
 
 
@@ -54,7 +60,7 @@ def scrub_words(words: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if equals and _is_secret(name):
             scrubbed.append(f"{name}={MASK}")
-        elif before.startswith("-") and "=" not in before and _is_secret(before) and not word.startswith("-"):
+        elif _is_secret_flag(before) and not word.startswith("-"):
             scrubbed.append(MASK)
         else:
             scrubbed.append(f"{name}{equals}{scrub_text(value)}" if equals else scrub_text(word))
@@ -69,11 +75,20 @@ def scrub_text(text: str, config: Any = None) -> str:
     >>> scrub_text("cannot log in with hunter2", {"data": {"password": "hunter2"}})
     'cannot log in with ***'
     """
-    for secret in sorted(set(_secrets(config)), key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    text = _KNOWN.sub(MASK, text)  # first, while "bearer" still stands before what it bears
-    text = _SECRET_IN_URL.sub(rf"\1{MASK}", _USER_IN_URL.sub(rf"\1{MASK}@", text))
-    return _PAIR.sub(rf"\1{MASK}", text)
+    text = _KNOWN.sub(MASK, _scrub_known(text, config))  # first, while "bearer" still stands before what it bears
+    text = _scrub_urls(text)
+    for start, end in reversed(list(_values(text))):
+        text = text[:start] + MASK + text[end:]
+    return text
+
+
+def scrub_message(text: str, config: Any = None) -> str:
+    """A sentence of weakseg about an option, less the secrets that it may quote; what it says of `data.token` itself stays.
+
+    >>> scrub_message("init_from: expected a file, but s3:/me:pw@host/x?token=abc is none")
+    'init_from: expected a file, but s3:/***@host/x?token=*** is none'
+    """
+    return _scrub_urls(_KNOWN.sub(MASK, _scrub_known(text, config)))
 
 
 def scrub_yaml(text: str) -> str:
@@ -87,8 +102,8 @@ def _secrets(config: Any, name: str = "") -> Iterator[str]:
         for key, value in config.items():
             yield from _secrets(value, str(key))
     elif isinstance(config, list | tuple):
-        for value in config:
-            yield from _secrets(value, name)
+        for value, hidden in zip(config, _after_names(config), strict=True):
+            yield from _secrets(value, "secret" if hidden else name)
     elif config is not None and not isinstance(config, bool):
         text = str(config)
         found = [text] if _is_secret(name) else _hidden(text)
@@ -97,11 +112,49 @@ def _secrets(config: Any, name: str = "") -> Iterator[str]:
 
 def _hidden(text: str) -> list[str]:
     """The secrets inside a text."""
-    found = [match[0][len(match[1]) :].strip("\"'") for pattern in (_SECRET_IN_URL, _PAIR) for match in pattern.finditer(text)]
+    found = [match[0][len(match[1]) :].strip("\"'") for match in _SECRET_IN_URL.finditer(text)]
+    found += [text[start:end].strip("\"'") for start, end in _values(text)]
     for match in _USER_IN_URL.finditer(text):
         user = match[0][len(match[1]) : -1]
         found += [user, *user.split(":", 1)]
     return found + [match[0] for match in _KNOWN.finditer(text)]
+
+
+def _scrub_known(text: str, config: Any) -> str:
+    for secret in sorted(set(_secrets(config)), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _scrub_urls(text: str) -> str:
+    return _SECRET_IN_URL.sub(rf"\1{MASK}", _USER_IN_URL.sub(rf"\1{MASK}@", text))
+
+
+def _values(text: str) -> Iterator[tuple[int, int]]:
+    """Where in a text the values of secret names begin and end."""
+    place = 0
+    while name := _NAME_IN_TEXT.search(text, place):
+        place = name.end()
+        flag, word = name["flag"], name["name"] or name["first"]
+        known = _is_secret_flag(flag) if flag else _is_secret(word) and not _ERROR.fullmatch(word)
+        value = _VALUE_IN_TEXT.match(text, place) if known else None
+        if value:
+            place = value.end()
+            yield value.span()
+
+
+def _after_names(values: Sequence[Any]) -> list[bool]:
+    """Which entries of a list belong to a secret name before them: ["--password", "X"], and ["password", "X"] if that is all of it."""
+    pair = len(values) == 2 and isinstance(values[0], str) and _is_secret(values[0])
+    return [
+        isinstance(entry, str | int | float) and isinstance(before, str) and (pair or _is_secret_flag(before))
+        for before, entry in zip([None, *values], values, strict=False)
+    ]
+
+
+def _is_secret_flag(word: str) -> bool:
+    """Whether the next word of a command is a secret: -p is what many programs call a password."""
+    return _FLAG.fullmatch(word) is not None and (word in ("-p", "-P") or _is_secret(word.lstrip("-")))
 
 
 def _is_secret(name: str) -> bool:
