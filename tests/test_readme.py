@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ LOADING = ["data.train=4", "data.val=2", "data.size=48", "data.batch_size=2", "r
 
 
 @pytest.fixture(autouse=True)
-def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty folder with the README's two files, where a user would work."""
     strategy, photos, script = BLOCKS
     (tmp_path / "my_strategies.py").write_text(strategy)
@@ -31,8 +32,9 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "train.py").write_text(script)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    yield
     for name in ("my_strategies", "photos"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        sys.modules.pop(name, None)
 
 
 def test_the_strategy_trains() -> None:
