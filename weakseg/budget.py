@@ -280,7 +280,7 @@ def in_time(seconds: float) -> str:
     """A time as people say it.
 
     >>> in_time(0.0312), in_time(95), in_time(5400), in_time(200_000)
-    ('0.03 s', '2 min', '1.5 h', '2.3 days')
+    ('0.03 s', '1.6 min', '1.5 h', '2.3 days')
     """
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
