@@ -131,3 +131,40 @@ def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         main(words)
     assert stop.value.code == 0
     assert "python -m weakseg.check data=" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "warned"),
+    [
+        (["dog", "dog", "dog", "dgo"], [], "dgo (seen 1), beside dog (seen 3); if they are the same, data.rename={dgo: dog}"),
+        (["dog", "dog", "dog", "Dog "], [], "Dog (seen 1), beside dog"),
+        (["bicycle", "bicycle", "bicycle", "bicyle"], [], "bicyle (seen 1), beside bicycle"),
+        (["dog", "dog", "dog", "dgo"], ["data.classes=[dog,dgo]"], ""),
+        (["dog", "dgo", "dog", "dgo"], [], ""),
+        (["cat", "cat", "cat", "car"], [], ""),
+        (["lot 1", "lot 1", "lot 1", "lot 2"], [], ""),
+    ],
+)
+def test_a_class_that_is_probably_another_one_mistyped_is_a_warning(
+    names: list[str], words: list[str], warned: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(names):
+        photo(tmp_path / "images" / f"{number}.png", number)
+        text(tmp_path / "annotations" / f"{number}.xml", voc_xml(name, (3, 2, 8, 7)))
+    place = ["data=folder", f"data.root={tmp_path}", "data.format=voc_xml", "data.val_share=0", *words]
+    assert main([*place, "out=null", "cost=false"]) == 0
+    out = capsys.readouterr().out
+    assert ("warning: the data set: every class should be called the same everywhere" in out) is bool(warned)
+    assert warned in out
+
+
+def test_a_file_of_problems_is_named_only_if_there_are_some(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo(place / "images" / "a.png")
+    text(place / "annotations" / "a.xml", voc_xml("dog", (3, 2, 8, 7)))
+    words = ["data=folder", f"data.root={place}", "data.format=voc_xml", "data.val_share=0", "cost=false", "sheet=null"]
+    assert main(words) == 0
+    assert "problems:" not in capsys.readouterr().out
+    assert Path("runs/check/problems.txt").read_text() == ""
+    text(place / "annotations" / "a.xml", "<annotation/>")
+    assert main([*words, "data.classes=[dog]"]) == 0
+    assert "problems: runs/check/problems.txt" in capsys.readouterr().out

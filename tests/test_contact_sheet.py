@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor
@@ -55,3 +56,10 @@ def test_an_image_that_cannot_be_drawn_leaves_an_empty_frame() -> None:
     assert (tile(sheet, 0)[100:200, 100:200] == 30).all()
     assert (tile(sheet, 1)[160, 160] == 0).all()
     assert (tile(sheet, 1)[160, 100] == 30).all()  # tall and narrow: the sides of its tile stay empty
+
+
+def test_images_that_are_only_measured_on_are_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+    monkeypatch.setattr("weakseg.contact_sheet._short", lambda text: captions.append(text) or text)
+    draw_sheet(Squares(train=1, val=1))
+    assert captions[-2:] == ["disc/0", "disc/1, only measured on"]

@@ -229,6 +229,13 @@ def test_the_first_run_of_a_recipe_warns_of_nothing(recipe: str) -> None:
         _look_at_dilation(network, data)
 
 
+def test_batch_norms_that_are_frozen_as_asked_are_nothing_to_warn_of() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1", "optimizer.freeze_batchnorm=true"])
+    assert [str(one.message) for one in caught if "eval mode" in str(one.message)] == []
+
+
 def test_a_run_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     run = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1"])
     report, step = capsys.readouterr().out.splitlines()[-2:]

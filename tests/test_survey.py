@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.data.layouts import photo, text
 from tests.small import Squares
+from weakseg.data.folder import Folder
 from weakseg.evidence import Evidence
 from weakseg.fit import main
 from weakseg.strategies import BoxesRect
@@ -56,11 +58,27 @@ def test_a_folder_without_the_kind_of_the_recipe_is_not_trained_as_background(tm
         text = f'{{"imagePath": "../images/{index}.png", "imageWidth": 32, "imageHeight": 32, "shapes": [{shape}]}}'
         (tmp_path / "annotations" / f"{index}.json").write_text(text)
     words = ["data=folder", "data.root=.", "data.format=labelme", "network=tests.small.TinyNet", "network.classes=2", "rounds.workers=0"]
-    with pytest.raises(Exception, match="none of the 2 training images has a box"):
+    with pytest.raises(Exception, match=r"none of the 2 training images has a box.*The files hold masks: write recipe=full"):
         main(["recipe=boxes_rect", *words, "trainer.max_steps=1"])
 
 
 def test_a_data_set_without_an_image_to_train_on_is_refused_before_anything_is_estimated() -> None:
     data = Squares(train=0, val=3)
     with pytest.raises(ValueError, match="no image to train on: all 3 images are only measured on"):
+        survey(data, BoxesRect(), data.classes, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("image,x,y,class\n0.png,3,3,cat\n1.png,4,4,cat\n", "The files hold points: write recipe=points "),
+        ("image,class\n0.png,cat\n1.png,cat\n", "The files hold tags: write recipe=tags "),
+    ],
+)
+def test_what_the_files_hold_in_place_of_what_is_wanted_is_said(table: str, says: str, tmp_path: Path) -> None:
+    for index in range(2):
+        photo(tmp_path / "images" / f"{index}.png", index)
+    text(tmp_path / "table.csv", table)
+    data = Folder(tmp_path, "csv", evidence="boxes", val_share=0)
+    with pytest.raises(ValueError, match=f"all would be background. {says}"):
         survey(data, BoxesRect(), data.classes, 0, 1)

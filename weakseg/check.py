@@ -113,7 +113,7 @@ def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> No
 
     if out is not None:
         write_whole(out / "problems.txt", "".join(f"{problem}\n" for problem in found.problems).encode())
-        print(f"problems: {out / 'problems.txt'}")
+        print(f"problems: {out / 'problems.txt'}\n" * bool(found.problems), end="")
     path = None if sheet == "null" else Path(sheet) if sheet else out and out / "sheet.png"
     if path is not None:
         write_sheet(data, path)

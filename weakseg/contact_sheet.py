@@ -49,7 +49,7 @@ def _paste(sheet: Image.Image, data: WeakData, index: int, left: int, top: int) 
         evidence.check(len(data.classes))
         tile = _fitted(draw_evidence(evidence, len(data.classes)))
         sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
-        caption = evidence.id
+        caption = f"{evidence.id}{', only measured on' * (index in data.validation)}"
     except Exception as error:  # what cannot be drawn is reported in words; here its place stays empty
         pen.rectangle((left, top, left + TILE, top + TILE), outline=(200, 60, 60), width=3)
         caption = f"number {index}: {type(error).__name__}"

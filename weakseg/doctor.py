@@ -21,6 +21,7 @@ from weakseg.data.folder import Folder
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.formats.evidence import RIM
 from weakseg.data.formats.images import orientation
+from weakseg.data.names import nearly_same
 from weakseg.data.photos import Photos
 from weakseg.data.repairs import MANY
 from weakseg.evidence import IGNORE, MASKED, Evidence
@@ -34,6 +35,7 @@ FIGURES = {  # what a validation image is measured by, and where the figures sta
     "marks": "marks: val/marks_accuracy",
     "tags": "tags: val/tags_f1",
 }
+RARER = 3  # times as often comes a class as one that is called nearly the same by mistake
 FLAT = 3  # grey values between the darkest and the brightest pixels of an image that shows nothing
 TURNED = 5  # EXIF notes from here on swap width and height
 
@@ -121,6 +123,8 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
         found.problems += _partial(data, found)
         if unused := _unused(data, found.kinds):
             found.problems = [problem for problem in found.problems if problem.what != USABLE] + [unused]  # once is enough
+    if isinstance(data, Photos) and data.names_found:
+        found.problems += _mistyped(found)
     found.problems += _never(found) + _unmeasured(found) + _of_several_depths(found)
     return found
 
@@ -376,6 +380,19 @@ def _never(found: Diagnosis) -> list[Problem]:
     if not missing or not seen:
         return []
     return [Problem("the data set", "every class", "shown by some image", f"not, for {', '.join(missing)}", "warning")]
+
+
+def _mistyped(found: Diagnosis) -> list[Problem]:
+    """A warning of classes that are probably another one, mistyped in some files: much rarer than one of nearly the same name."""
+    often = [max(found.counts[column, number] for column in COLUMNS) for number in range(len(found.classes))]
+    problems = []
+    for number, name in enumerate(found.classes[1:], 1):
+        others = [other for other in range(1, len(often)) if 0 < RARER * often[number] <= often[other]]
+        if likely := [other for other in others if nearly_same(name, found.classes[other])]:
+            meant, times = found.classes[likely[0]], often[likely[0]]
+            told = f"{name} (seen {often[number]}), beside {meant} (seen {times}); if they are the same, data.rename={{{name}: {meant}}}"
+            problems.append(Problem("the data set", "every class", "called the same everywhere", told, "warning"))
+    return problems
 
 
 def _problem(error: FormatError) -> Problem:

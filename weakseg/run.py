@@ -80,6 +80,8 @@ def _quiet_lightning() -> Iterator[None]:
 def _fit(recipe: Recipe) -> Path:
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = _build(recipe)
+    if segmenter.optimizer.freeze_batchnorm:  # in eval mode on purpose
+        warnings.filterwarnings("ignore", ".* in eval mode at the start of training")
     stopped = _stopped(recipe)
     _compare_processes(_try_trainer(recipe), stopped.processes, recipe.processes)
     _look_at_dilation(segmenter.network, data)

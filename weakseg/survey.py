@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from weakseg.data.base import WeakData
 from weakseg.data.formats.base import FormatError
+from weakseg.data.photos import KINDS_OF, Photos
 from weakseg.estimation import Failure, raise_together
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.fingerprint import fingerprint
@@ -15,6 +16,8 @@ from weakseg.progress import track
 from weakseg.ranks import anywhere, gather
 from weakseg.strategy import Strategy
 
+RECIPES = {"masks": "full", "boxes": "boxes", "points": "points", "scribbles": "scribbles", "tags": "tags"}  # to begin with
+LOOKED_AT = 100  # images, to say what there is in place of what is wanted
 HINT = "data.wrong=skip leaves out single objects that cannot be right; python -m weakseg.check data=... shows all of them"
 
 
@@ -61,7 +64,7 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
             failures.append(Failure(id, reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"))
     hint = f" ({HINT})" if anywhere(objects) else ""
     raise_together(failures, f"the evidence does not fit {type(strategy).__name__}{hint}")
-    _expect_objects([shows for part in gather(shown) for shows in part])
+    _expect_objects([shows for part in gather(shown) for shows in part], data)
     counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
     if twice := [id for id, count in counts.items() if count > 1]:
         raise ValueError(f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image needs an id of its own")
@@ -76,10 +79,24 @@ def _shows_objects(evidence: Evidence) -> bool:
     return evidence.boxes is None or len(evidence.boxes) > 0 or marked
 
 
-def _expect_objects(shown: Sequence[bool]) -> None:
+def _expect_objects(shown: Sequence[bool], data: WeakData) -> None:
     """An image without an object is background. All images without one are a mistake, such as files without the kind that is wanted."""
     if shown and not any(shown):
         raise ValueError(
-            f"none of the {len(shown)} training images has a box, or a marked pixel: all would be background. "
+            f"none of the {len(shown)} training images has a box, or a marked pixel: all would be background. {_there_is(data)}"
+        )
+
+
+def _there_is(data: WeakData) -> str:
+    """What the files hold in place of what is wanted, and how to train on it."""
+    kinds = Counter[str]()
+    if isinstance(data, Photos):
+        for index in data.training[:LOOKED_AT]:
+            kinds += data.shapes_of(index)
+    words = [word for word, shapes in KINDS_OF.items() if any(kinds[shape] for shape in shapes)]
+    if not words:
+        return (
             "If the files hold something else, say what, such as data.evidence=masks; python -m weakseg.check data=... shows what there is"
         )
+    recipes = " or ".join(f"recipe={RECIPES[word]}" for word in words)
+    return f"The files hold {' and '.join(words)}: write {recipes} (or a recipe of yours, with data.evidence={words[0]})"

@@ -94,4 +94,4 @@ def test_images_that_nobody_annotated_are_left_out_and_counted(root: Path) -> No
     text(file, json.dumps(top))
     data = Coco(root)
     assert (len(data.training), len(data.validation)) == (2, 0)
-    assert data.remarks == [f"{file}: 1 images are left out, since nobody has annotated them"]
+    assert data.remarks == [f"{file}: 1 image is left out, since nobody has annotated them"]

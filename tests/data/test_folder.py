@@ -454,7 +454,7 @@ def test_why_there_is_no_class_where_no_image_is_read_or_annotated(root: Path) -
         Folder(root, "voc_xml")
     photo(root / "images" / "0.jpg")
     text(root / "annotations" / "a.json", json.dumps([{"data": {"image": "0.jpg"}, "annotations": []}]))
-    with pytest.raises(ValueError, match=r"no image is annotated: .*1 images are left out: 1 not annotated"):
+    with pytest.raises(ValueError, match=r"no image is annotated: .*1 image is left out: 1 not annotated"):
         Folder(root, "label_studio")
 
 

@@ -64,7 +64,7 @@ def test_a_training_on_files_from_end_to_end(tmp_path: Path) -> None:
 def test_problems_of_listing_stop_a_training_before_it_starts(tmp_path: Path) -> None:
     data = VOC(voc(tmp_path), classes_used=["cat", "dog"], others="background")
     data.problems.append(FormatError(Place("here"), "the file", "there", "missing"))
-    with pytest.raises(ValueError, match=r"1 problems in the files; python -m weakseg.check.*\n  here: the file should be there"):
+    with pytest.raises(ValueError, match=r"1 problem in the files; python -m weakseg.check.*\n  here: the file should be there"):
         trainer(tmp_path / "run", steps=1, callbacks=[Rounds(workers=0)]).fit(Segmenter(TinyNet(), BoxesRect(), data.classes), data)
 
 
@@ -155,7 +155,7 @@ def test_what_is_wrong_with_an_object_stops_or_is_left_out(tmp_path: Path) -> No
             data.sample(index)
     data.problems.append(FormatError(Place("here"), "the file", "there", "missing"))
     data.problems.append(FormatError(Place("here", "a", 3), "a point", "inside", "not"))
-    with pytest.raises(ValueError, match=r"^1 problems in the files"):
+    with pytest.raises(ValueError, match=r"^1 problem in the files"):
         data.setup("fit")
     with pytest.raises(ValueError, match="wrong should be one of error, skip, cut, but it is 'pass'"):
         Photos(wrong="pass")  # type: ignore[arg-type]

@@ -181,5 +181,5 @@ def test_damaged_clicks_are_named(root: Path, content: str) -> None:
     path = text(root / "VOCdevkit" / "VOC2012" / "Points" / "whats_the_point.json", content)
     data = VOC(root, evidence="points")
     assert str(data.problems[0]).startswith(str(path))
-    with pytest.raises(ValueError, match=f"1 problems in the files.*\n.*{path}"):
+    with pytest.raises(ValueError, match=f"1 problem in the files.*\n.*{path}"):
         data.setup("fit")

@@ -81,5 +81,5 @@ class Coco(Photos):
                 annotation = annotation._replace(shapes=[shape for shape in annotation.shapes if shape.kind in wanted])
                 entries.append(Entry(f"{name}/{image}", pictures.names[image], partial(held, annotation)))
         if absent:
-            self.remarks.append(f"{file}: {absent} images are left out, since nobody has annotated them")
+            self.remarks.append(f"{file}: {absent} image{'s are' if absent > 1 else ' is'} left out, since nobody has annotated them")
         return entries

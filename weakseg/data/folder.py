@@ -109,6 +109,7 @@ class Folder(Photos):
         """images that no annotation file speaks of, or that nobody has annotated yet"""
         if classes is None or evidence is None:
             found, self.kinds, problems = self._found(readers)
+            self.names_found = classes is None
             classes = found if classes is None else classes
             if not classes:
                 raise ValueError(self._why_nothing(readers, ending, [*self.problems, *problems]))
@@ -175,7 +176,7 @@ class Folder(Photos):
             return
         counts = Counter(absent.values())
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-        self.remarks.append(f"{self.files}: {len(absent)} images are left out: {told}")
+        self.remarks.append(f"{self.files}: {len(absent)} image{'s are' if len(absent) > 1 else ' is'} left out: {told}")
 
     def _single(self, ending: str) -> dict[str, Reader]:
         files = {path.relative_to(self.files).as_posix().removesuffix(ending): path for path in annotation_files(self.files, ending)}

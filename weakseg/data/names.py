@@ -8,6 +8,8 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor
 
+LONG = 5  # letters of a name from which on one other letter is probably a mistake, and no other word
+
 
 def tags_named(names: Iterable[str], classes: Sequence[str]) -> Tensor:
     """Tags of an image that shows the classes of these names: bool [C]. Background, the first class, is always among them.
@@ -26,6 +28,30 @@ def tags_named(names: Iterable[str], classes: Sequence[str]) -> Tensor:
             raise ValueError(f"there is no class {name!r}; {nearest(name, classes)}")
         tags[list(classes).index(name)] = True
     return tags
+
+
+def nearly_same(one: str, other: str) -> bool:
+    """Whether one name is probably the other one mistyped: other capitals or spaces, two letters swapped, or, of long names, one wrong.
+
+    >>> nearly_same("dgo", "dog"), nearly_same("Traffic light", "traffic_light"), nearly_same("bicyle", "bicycle")
+    (True, True, True)
+    >>> nearly_same("cat", "car"), nearly_same("man", "woman"), nearly_same("class 1", "class 2")
+    (False, False, False)
+    """
+    plain = ["".join(letter for letter in name.casefold() if letter.isalnum()) for name in (one, other)]
+    longest = max(map(len, plain))
+    if not all(plain) or abs(len(plain[0]) - len(plain[1])) > 1:
+        return False
+    one, other = _apart(*_apart(*plain))  # without their common beginning, and then, as they come turned round, their common end
+    swapped = len(one) == 2 and one == other[::-1]
+    wrong = max(len(one), len(other)) == 1 and longest >= LONG and not (one + other).isdecimal()
+    return not one + other or swapped or wrong
+
+
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """What is behind the common beginning of both, turned round."""
+    same = next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
+    return one[same:][::-1], other[same:][::-1]
 
 
 def nearest(name: str, classes: Sequence[str]) -> str:

@@ -131,6 +131,8 @@ class Photos(WeakData):
         self.kinds_of: Mapping[str, tuple[Kind, ...]] = KINDS_OF
         """what in the files is meant by each word for `evidence`"""
         self.whole = self.tags_of_masks = False
+        self.names_found = False
+        """whether the classes are those that annotation files happen to name, and not named by the user"""
         self._fits = False
 
     @property
@@ -172,7 +174,9 @@ class Photos(WeakData):
         """Before training: files that could not be read are not passed over, and wrong objects only if one wants it so."""
         if problems := self._serious(self.problems):
             first = "\n".join(f"  {problem}" for problem in problems[:TOLD])
-            raise ValueError(f"{len(problems)} problems in the files; python -m weakseg.check data=... shows all of them\n{first}")
+            raise ValueError(
+                f"{len(problems)} problem{'s' * (len(problems) > 1)} in the files; python -m weakseg.check data=... shows all of them\n{first}"
+            )
         self._fits |= stage == "fit"
         remarks = self.remarks if stage == "fit" else self._measured_on() if stage == "validate" else []
         if self.trainer is None or self.trainer.is_global_zero:
@@ -185,6 +189,12 @@ class Photos(WeakData):
         return [
             f"measured on {len(self.validation)} of the {len(self)} images, the others are to train on; Folder(val_share=1) measures on all"
         ]
+
+    def shapes_of(self, index: int) -> Counter[str]:
+        """How many shapes of each kind the annotation of an image holds, whatever of them is used."""
+        read = self.entries[index].read
+        problems: list[FormatError] = []
+        return Counter() if read is None else Counter(shape.kind for shape in read(problems).shapes)
 
     def _serious(self, problems: list[FormatError]) -> list[FormatError]:
         return [problem for problem in problems if self.wrong != "skip" or problem.place.number is None]
