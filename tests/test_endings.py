@@ -48,6 +48,13 @@ class CannotEstimate(Strategy):
         raise ValueError("this one is odd")
 
 
+class WantsTooMuch(Strategy):
+    """Has not the memory for any image."""
+
+    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> torch.Tensor:
+        raise MemoryError("can't allocate memory: you tried to allocate 9 bytes")
+
+
 class Odd(Strategy):
     """Has a mistake in it, which the first step finds."""
 
@@ -83,6 +90,7 @@ class Unnamed(TinyNet):
 BEFORE = {
     "data": ([f"data={__name__}.WrongBox", *TINY], "toy-00001"),
     "network": (["network=tests.small.TinyNet", "network.classes=4"], "TinyNet returns 4 classes, but the data set has 5"),
+    "memory of an estimation": ([f"strategy={__name__}.WantsTooMuch", *TINY], "image toy-00000: MemoryError: can't allocate memory"),
     "estimation": ([f"strategy={__name__}.CannotEstimate", *TINY], "image toy-00000: ValueError: this one is odd"),
     "memory": ([f"network={__name__}.Unnamed", "network.classes=5"], "too little memory: [enforce fail at alloc_cpu.cpp:75]"),
     "code": ([f"strategy={__name__}.Odd", *TINY], "IndexError: list index out of range (test_endings.py, line "),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import multiprocessing
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -99,3 +101,13 @@ def test_a_part_that_is_taken_away_too_early_is_written_again(tmp_path: Path, mo
     assert removed
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_disk_that_gets_full_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("weakseg.files.os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/figures.bin'"):
+        write_whole(tmp_path / "figures.bin", b"12345")
+    assert list(tmp_path.iterdir()) == []

@@ -98,7 +98,7 @@ def test_a_checkpoint_that_only_holds_weights_is_refused(run: Path, lacking: str
         file.write_bytes(whole)
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "checkpoints/last.ckpt"])
+@pytest.mark.parametrize("name", ["metrics.csv", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "report.html"])
 def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_touched(run: Path, name: str) -> None:
     file = run / name
     kept = file.rename(file.with_name("kept"))

@@ -36,8 +36,20 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
         data: what is in it.
         mode: who may read and write it, less what the umask takes away.
     """
-    while not _wrote(path, data, mode):
-        pass  # `remove_leftovers` of another process took the part before it was held
+    with names(path):
+        while not _wrote(path, data, mode):
+            pass  # `remove_leftovers` of another process took the part before it was held
+
+
+@contextmanager
+def names(path: Path) -> Iterator[None]:
+    """Have an error say which file could not be written: of a disk that gets full amid it, the system does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _wrote(path: Path, data: bytes, mode: int) -> bool:

@@ -141,9 +141,10 @@ def _sentence(error: BaseException, sections: dict[str, Any]) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return scrub_message(f"{error.strerror}: {error.filename}", sections)
     text = scrub_text(str(error), sections).strip() or type(error).__name__
-    if _wants_memory(error):
-        return f"too little memory: {text.splitlines()[0]}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
+    if _wants_memory(error):
+        ours = type(error).__module__.startswith("weakseg")  # which names the images; the rest of torch's message is of its own state
+        return f"too little memory: {text if ours else text.splitlines()[0]}"
     if _for_people(error) and Path(__file__).parent in Path(frame.filename).parents:
         return text
     kind = "" if _for_people(error) else f"{type(error).__name__}: "

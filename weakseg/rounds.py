@@ -178,8 +178,9 @@ class Rounds(Callback):
         if anywhere(bool(lost)):
             if self.asked not in ("", _network(segmenter)):
                 raise FileNotFoundError(
-                    f"{sum(gather(len(lost)))} targets of round {self.round} are missing or damaged in {store.folder}, and the network "
-                    "that made them has trained on since; start a new run from its weights with init_from=<checkpoint>"
+                    f"{sum(gather(len(lost)))} targets of round {self.round} are missing in {store.folder}, damaged, or of another version "
+                    "of weakseg, and the network that made them has trained on since; start a new run from its weights with "
+                    "init_from=<checkpoint>"
                 )
             if self.maker != now:  # all of them by the new code, as a part would be a mixture
                 self.maker, keys = now, self._make_keys(segmenter, now)

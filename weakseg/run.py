@@ -146,7 +146,8 @@ def _stopped(recipe: Recipe) -> Stopped:
     if recipe.resume is None:
         return Stopped()
     folder = Path(recipe.resume)
-    for file in (folder / "metrics.csv", folder / "checkpoints" / "last.ckpt"):
+    places = [folder / name for name in ("metrics.csv", "report.html", "checkpoints/last.ckpt", "checkpoints/best.ckpt")]
+    for file in places:
         if os.path.lexists(file) and not file.is_file():
             raise RecipeError([f"resume: expected a file, but {file} is none; move it away to go on"])
     last = _last(recipe, folder)

@@ -194,3 +194,11 @@ def test_a_kill_at_any_moment_loses_at_most_the_last_row(tmp_path: Path) -> None
         assert all(float(row[f"figure/{step // 20}"]) == step / 7 for step, row in enumerate(rows))
         Record(folder).log_metrics({"loss": 2.0}, step=len(rows))
         assert len(raw(folder)) == len(rows) + 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_gets_full_is_told_with_the_file(tmp_path: Path) -> None:
+    record = Record(tmp_path)
+    (tmp_path / "metrics.csv").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*/metrics.csv'"):
+        record.log_metrics({"loss": 1.0}, step=0)

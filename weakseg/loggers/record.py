@@ -12,7 +12,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from weakseg.files import write_whole
+from weakseg.files import names, write_whole
 
 FIRST = ["step", "epoch", "round"]
 Figures = dict[str, str]
@@ -67,7 +67,7 @@ class Record(Logger):
         if not set(row) <= set(self._columns):
             self._widen(row)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8", newline="") as file:
+        with names(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
             head = [] if file.tell() else [self._columns]
             file.write(_csv([*head, [row.get(name, "") for name in self._columns]]))
         self.rows += 1
