@@ -174,9 +174,8 @@ class Photos(WeakData):
         """Before training: files that could not be read are not passed over, and wrong objects only if one wants it so."""
         if problems := self._serious(self.problems):
             first = "\n".join(f"  {problem}" for problem in problems[:TOLD])
-            raise ValueError(
-                f"{len(problems)} problem{'s' * (len(problems) > 1)} in the files; python -m weakseg.check data=... shows all of them\n{first}"
-            )
+            count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+            raise ValueError(f"{count} in the files; python -m weakseg.check data=... shows all of them\n{first}")
         self._fits |= stage == "fit"
         remarks = self.remarks if stage == "fit" else self._measured_on() if stage == "validate" else []
         if self.trainer is None or self.trainer.is_global_zero:
