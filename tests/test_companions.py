@@ -104,3 +104,12 @@ def test_launched_ranks_are_watched_by_ourselves_from_the_first_moment(monkeypat
     companions.part()
     companions.finish(0)
     assert os.environ["WEAKSEG_LAUNCHER"] == str(os.getpid())
+
+
+def test_rank_0_is_named_though_its_connections_break_before_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = iter([7, 7, 7])
+    monkeypatch.setenv("WEAKSEG_LAUNCHER", "7")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("weakseg.companions.os.getppid", lambda: next(parents, 1))
+    broken = RuntimeError("[../gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:1")
+    assert str(Companions(Stopping()).explain(broken)) == "rank 0 has died; all ranks end"

@@ -164,11 +164,11 @@ class Companions(Callback):
             return error
         self.told = True
         end = time.monotonic() + OWN_WORDS - 0.5
-        while self._launched and self.dead is None and time.monotonic() < end:
-            time.sleep(0.1)
+        while (self._launched or _is_launched()) and self.dead is None and not _is_orphan() and time.monotonic() < end:
+            time.sleep(0.1)  # the system breaks the connections of a process some moments before it says that this has ended
         if self.dead is not None:
             return LostRank(_obituary(*self.dead))
-        if _is_launched() and os.environ[LAUNCHER] != str(os.getppid()):
+        if _is_orphan():
             return LostRank(ORPHANED)
         return LostRank("another rank has died: the connection to it broke; what it printed, or who killed it, says why")
 
@@ -228,6 +228,11 @@ def timeout() -> float:
 def _is_launched() -> bool:
     """Whether this is a rank that rank 0 has launched."""
     return LAUNCHER in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def _is_orphan() -> bool:
+    """Whether rank 0, which has launched this one, is gone."""
+    return _is_launched() and os.environ[LAUNCHER] != str(os.getppid())
 
 
 def _dismiss_observer() -> None:
