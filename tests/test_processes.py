@@ -44,7 +44,7 @@ def only_run(folder: Path) -> Path:
 
 
 def targets(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in (folder / "runs" / "labels").glob("*/*")}
+    return {file.name: file.read_bytes() for file in (folder / "runs" / "labels").glob("??/*-*")}
 
 
 def figures(run: Path, prefix: str) -> dict[str, str]:

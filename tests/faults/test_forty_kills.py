@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,9 @@ import pytest
 
 from tests.faults.runs import TINY, differences, go_on, outcome
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")]
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
 
 AGAIN = ["rounds.when=epochs", "rounds.every=2", "rounds.count=3"]
 RECIPES = {  # words beside the tiny ones, and how many kills
@@ -100,17 +104,26 @@ def orphans(sessions: list[int]) -> list[int]:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(tmp_path: Path, recipe: str) -> None:
+    # in a process of its own: one that has trained before, as other tests do, has threads of autograd and cannot fork a process that trains
+    command = [sys.executable, "-W", "ignore", "-c", f"from {__name__} import kill_again_and_again", str(tmp_path), recipe]
+    command[4] += "; import pathlib, sys; kill_again_and_again(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def kill_again_and_again(folder: Path, recipe: str) -> None:
+    """Compare chains of runs that are killed and go on with a run that is left alone."""
     extra, kills = RECIPES[recipe]
     words = [f"recipe={recipe}", *TINY, "data.train=8", "data.batch_size=4", "trainer.max_steps=13", "trainer.log_every_n_steps=3", *extra]
-    finish(tmp_path / "whole", words)
-    length = finish(tmp_path / "measured", words)  # the first one may have compiled something
-    whole = outcome(only_run(tmp_path / "whole"))
-    assert not differences(whole, outcome(only_run(tmp_path / "measured")))
+    finish(folder / "whole", words)
+    length = finish(folder / "measured", words)  # the first one may have compiled something
+    whole = outcome(only_run(folder / "whole"))
+    assert not differences(whole, outcome(only_run(folder / "measured")))
     moment = random.Random(recipe)
     sessions: list[int] = []
     chain = 0
     while len(sessions) < kills:
-        root = tmp_path / str(chain)
+        root = folder / str(chain)
         chain += 1
         for _ in range(3):
             child = fork(lambda root=root: go_on(root, words))  # type: ignore[misc]
