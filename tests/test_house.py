@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,6 +88,14 @@ def test_every_recipe_says_what_it_is_and_has_a_page() -> None:
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     none(machine_bound(dict(texts(ROOT))))
+
+
+@pytest.mark.slow
+def test_importing_a_module_leaves_signals_to_whoever_handles_them() -> None:
+    state = "state = lambda: [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]"
+    lines = ["import signal", state, "before = state()", *(f"import {module}" for module in package()), "assert state() == before, state()"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 # the checks ------------------------------------------------------------------------------------------------------------------------

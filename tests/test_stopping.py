@@ -31,6 +31,7 @@ stop = stopping.current()
 stop.install()
 stop.advice = "go on with this"
 def work():
+    {before}
     print("ready", flush=True)
     {work}
 try:
@@ -53,9 +54,9 @@ PLACES = {
 }
 
 
-def start(work: str) -> subprocess.Popen[str]:
+def start(work: str, before: str = "") -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", START.format(work=work)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", START.format(work=work, before=before)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -78,9 +79,9 @@ def test_a_signal_ends_a_process_wherever_it_is(place: str, signum: signal.Signa
 
 
 def test_whoever_asks_again_does_not_want_to_wait() -> None:
-    process = start("stop.patient = True; stopping.PATIENCE = stopping.AGAIN = stopping.LIMIT = 60; time.sleep(60)")
+    process = start("time.sleep(60)", before="stop.patient = True; stopping.PATIENCE = stopping.AGAIN = stopping.LIMIT = 60")
     process.terminate()
-    time.sleep(0.5)
+    time.sleep(1)
     process.terminate()
     _, complaints = process.communicate(timeout=20)
     assert process.returncode == 143

@@ -47,7 +47,7 @@ def names(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno is not None:  # without a number, the message would be lost to the name
             error.filename = str(path)
         raise
 
