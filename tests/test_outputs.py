@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tests.small import Refine, TinyNet
 from weakseg.evidence import Batch
+from weakseg.outputs import read_terms
 from weakseg.segmenter import Segmenter
 from weakseg.strategies import Tags
 
@@ -78,3 +79,8 @@ def test_auxiliary_logits_of_other_classes_are_refused() -> None:
 
     with pytest.raises(ValueError, match="Wrong returns 2 classes, but the data set has 3"):
         Segmenter(Wrong(), Refine(), CLASSES)(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
+
+
+def test_a_term_may_not_be_called_like_the_sum_of_all() -> None:
+    with pytest.raises(TypeError, match="one is called total, as their sum is in the figures"):
+        read_terms({"total": torch.ones((), requires_grad=True)}, Refine())

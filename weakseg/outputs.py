@@ -49,6 +49,8 @@ def read_terms(terms: Any, strategy: Strategy) -> dict[str, Tensor]:
     expected = f"the loss of {type(strategy).__name__} should return a dict of named scalar tensors"
     if not isinstance(terms, dict) or not terms:
         raise TypeError(f"{expected}, but it returned {type(terms).__name__ if terms != {} else 'an empty one'}")
+    if "total" in terms:
+        raise TypeError(f"{expected}, but one is called total, as their sum is in the figures (loss/total); give it another name")
     for name, term in terms.items():
         if not isinstance(term, Tensor) or term.numel() != 1:
             came = f"a tensor {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
