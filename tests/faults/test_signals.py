@@ -110,7 +110,8 @@ def test_a_signal_ends_every_form_of_run_in_time_and_it_can_go_on(form: str, tmp
     assert time.monotonic() - began < 20  # ten are promised, of a machine that does nothing else
     assert run.process.returncode == (1 if form == "torchrun" else 128 + signum), printed  # torchrun has an exit code of its own
     assert printed.count("go on with: python -m weakseg.fit resume=runs/boxes_rect/") == 1
-    assert "Traceback" not in printed.partition("torch/distributed/run.py")[0].rpartition("Traceback")[0]
+    assert f'File "{ROOT / "weakseg"}' not in printed  # torchrun prints tracebacks of its own
+    assert form == "torchrun" or "Traceback" not in printed
     (folder,) = tmp_path.glob("runs/boxes_rect/*")
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] > 0
     assert not list(tmp_path.rglob("*.part"))
