@@ -136,6 +136,7 @@ def _check_entries(path: Path, file: BinaryIO) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             wrong = archive.testzip()
+    # a flipped bit in a header may also name a compression that there is none of (NotImplementedError) or a password (RuntimeError)
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
     if wrong is not None:
