@@ -8,7 +8,7 @@ from html import escape
 from statistics import mean
 from typing import NamedTuple
 
-from weakseg.curves import ticks
+from weakseg.reporting.charts import ticks
 
 WIDTH, HEIGHT = 640, 420
 LEFT, RIGHT, TOP, BOTTOM = 56, 120, 16, 44

@@ -32,12 +32,12 @@ from skimage import data, transform
 from skimage.segmentation import slic
 from torch import Tensor
 
-from weakseg.data.annotator import Annotator
-from weakseg.data.store import LabelStore
-from weakseg.estimation import Failure, Job, estimate_all
+from weakseg.data.label_store import LabelStore
+from weakseg.data.simulate.annotator import Annotator
 from weakseg.evidence import Evidence, Prediction
-from weakseg.functional.regions import regions
+from weakseg.functional.regions.region_graph import regions
 from weakseg.strategies import ScribblesGraphCut
+from weakseg.training.estimation import Failure, Job, estimate_all
 
 CLASSES = 21
 SIZE = (375, 500)

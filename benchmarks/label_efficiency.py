@@ -32,9 +32,9 @@ import torch
 from efficiency_chart import Dot, efficiency_chart
 from sweep import Figures, cell, complete, figures_of, finished, reader, setting
 
-from weakseg.files import write_whole
-from weakseg.networks.weights import read_weights
-from weakseg.recipe import Recipe, RecipeError, build_section, check, load
+from weakseg.config.recipe import Recipe, RecipeError, build_section, check, load
+from weakseg.networks.parts.weights import read_weights
+from weakseg.utils.files import write_whole
 
 SECONDS = {"masks": 239.7, "boxes": 39.6, "scribbles": 34.9, "points": 22.1, "tags": 20.0}
 SOURCES = """Seconds are published means per image of PASCAL VOC, not measured here: tags 20.0, points 22.1, scribbles 34.9 and masks 239.7

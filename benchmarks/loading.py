@@ -27,9 +27,9 @@ import pytorch_lightning as pl
 from sweep import complete, reader, setting
 from torch import nn
 
-from weakseg.loggers.record import read_record
-from weakseg.recipe import build_section, check, load
+from weakseg.config.recipe import build_section, check, load
 from weakseg.run import fit
+from weakseg.training.metrics_file import read_record
 
 
 class Idle(pl.LightningModule):

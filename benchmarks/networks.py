@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from weakseg.config.recipe import build
 from weakseg.networks import NAMES
-from weakseg.recipe import build
 
 CLASSES = 21
 REFERENCE = "deeplabv3plus"

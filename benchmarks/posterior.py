@@ -29,8 +29,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.functional.constraints import Constraints, tag_constraints
-from weakseg.functional.posterior import constrained_posterior
+from weakseg.functional.constraints.bounds import Constraints, tag_constraints
+from weakseg.functional.constraints.posterior import constrained_posterior
 from weakseg.functional.tags import em_adapt
 
 CLASSES = 21

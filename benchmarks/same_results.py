@@ -60,7 +60,7 @@ def main() -> None:
 
 def toy_recipes(checkout: Path) -> list[str]:
     """The recipes that train on the toy set, by name."""
-    files = sorted(checkout.glob("weakseg/recipes/*.yaml"))
+    files = sorted([*checkout.glob("recipes/*.yaml"), *checkout.glob("weakseg/recipes/*.yaml")])
     return [file.stem for file in files if yaml.safe_load(file.read_text())["data"]["name"] == "toy"]
 
 

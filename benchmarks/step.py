@@ -26,7 +26,7 @@ from torch import Tensor
 from weakseg.evidence import Batch
 from weakseg.networks import DeepLabV3Plus
 from weakseg.strategies import BoxesCCNN, BoxesEM, Full, Mixed, Tags, TagsCCNN, TagsCCNNSize, TagsEM
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
 
 CLASSES = 21
 

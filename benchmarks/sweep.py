@@ -20,12 +20,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as weakseg.
 
 import torch
 
-from weakseg.curves import HEIGHT, WIDTH, Point, line_chart
-from weakseg.files import write_whole
-from weakseg.fingerprint import fingerprint
-from weakseg.loggers.record import read_record
-from weakseg.recipe import check, list_recipes, load
+from weakseg.config.recipe import check, list_recipes, load
+from weakseg.reporting.charts import HEIGHT, WIDTH, Point, line_chart
 from weakseg.run import fit
+from weakseg.training.metrics_file import read_record
+from weakseg.utils.files import write_whole
+from weakseg.utils.fingerprint import fingerprint
 
 FIGURES = ("val/miou", "label/miou")
 COLOURS = ("#2563eb", "#dc2626", "#16a34a", "#9333ea")

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from weakseg.networks.gridding import valid_weights
-from weakseg.networks.layers import run_sizes
-from weakseg.networks.receptive_field import Layer, receptive_field
-from weakseg.recipe import build
+from weakseg.config.recipe import build
+from weakseg.networks.analysis.gridding import valid_weights
+from weakseg.networks.analysis.receptive_field import Layer, receptive_field
+from weakseg.networks.parts.layers import run_sizes
 
 PAGE = Path(__file__).parent / "explanation" / "networks.md"
 FIGURES = Path(__file__).with_suffix(".txt")

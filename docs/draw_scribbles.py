@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
 from weakseg import Evidence, Rounds, Segmenter
-from weakseg.data.toy import Toy
+from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import IGNORE
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.painting import grow_marks
-from weakseg.functional.regions import Superpixels
-from weakseg.functional.superpixels import region_counts
+from weakseg.functional.regions.region_graph import Superpixels
+from weakseg.functional.regions.superpixels import region_counts
 from weakseg.networks import DeepLabV3Plus
 from weakseg.optimizers import AdamW
 from weakseg.strategies import Points, ScribblesGraphCut

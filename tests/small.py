@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from weakseg.data.base import WeakData
 from weakseg.evidence import IGNORE, Evidence, Prediction
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
 
 SIZE = 24
 

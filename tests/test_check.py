@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from tests.data.layouts import photo, text, voc, voc_xml
-from weakseg.budget import Memory
 from weakseg.check import main
+from weakseg.training.memory_budget import Memory
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,7 +46,7 @@ def test_what_a_training_takes_and_what_to_begin_with(place: Path, capsys: pytes
 def test_a_step_that_takes_more_memory_than_there_is_is_a_warning(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weakseg.budget.memory_of", lambda device: Memory(1000, 1000))
+    monkeypatch.setattr("weakseg.training.memory_budget.memory_of", lambda device: Memory(1000, 1000))
     assert main(["recipe=boxes", "data=voc", f"data.root={place}", "out=null"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "warning: a training step: its memory should be at most the 0 MB that are free, but it is about " in out

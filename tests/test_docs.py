@@ -13,8 +13,8 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import Dataset
 
 from tests.small import Squares
+from weakseg.config.recipe import RecipeError, check_spelling, list_recipes, load
 from weakseg.fit import main
-from weakseg.recipe import RecipeError, check_spelling, list_recipes, load
 
 ROOT = Path(__file__).parents[1]
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
@@ -63,8 +63,8 @@ def test_the_grammar_lists_every_recipe_with_what_it_says_of_itself() -> None:
 
 
 def test_the_grammar_knows_every_section_and_flag() -> None:
-    from weakseg.grammar.commandline import FLAGS, OTHERS
-    from weakseg.recipe import SECTIONS
+    from weakseg.config.recipe import SECTIONS
+    from weakseg.config.words import FLAGS, OTHERS
 
     assert [name for name in (*SECTIONS, "seed") if f"| `{name}` |" not in GRAMMAR] == []
     assert [word for word in OTHERS if f"| `{word}=" not in GRAMMAR] == []

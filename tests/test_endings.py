@@ -13,12 +13,12 @@ import torch
 
 from tests.small import TinyNet
 from tests.test_fit import SMALL, TINY
-from weakseg.data.store import LabelStore
-from weakseg.data.toy import Toy
+from weakseg.data.label_store import LabelStore
+from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import Batch, Evidence, Prediction
 from weakseg.fit import command, main
-from weakseg.stopping import Stopping
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
+from weakseg.utils.signals import Stopping
 
 ROOT = Path(__file__).parents[1]
 RUN = ["recipe=boxes_rect", *SMALL, "trainer.accelerator=cpu", "trainer.max_steps=9", "trainer.log_every_n_steps=1"]
@@ -157,7 +157,7 @@ def test_a_full_disk_is_a_line(later: bool, capsys: pytest.CaptureFixture[str], 
         raise OSError(errno.ENOSPC, "No space left on device", "some/file")
 
     if later:
-        monkeypatch.setattr("weakseg.checkpoints.write_whole", full)
+        monkeypatch.setattr("weakseg.training.checkpoints.write_whole", full)
     else:
         monkeypatch.setattr(LabelStore, "write", full)
     assert command([*RUN, *TINY]) == 1

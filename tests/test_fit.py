@@ -19,16 +19,16 @@ import torch
 
 import weakseg
 from tests.small import TinyNet
-from weakseg.data.toy import Toy
+from weakseg.config.recipe import build_section, list_recipes
+from weakseg.config.recipe import load as load_recipe
+from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import Batch
-from weakseg.files import only_user
 from weakseg.fit import main
-from weakseg.inference import Inference
+from weakseg.inference.multiscale import Inference
 from weakseg.networks import DeepLabV3
-from weakseg.recipe import build_section, list_recipes
-from weakseg.recipe import load as load_recipe
 from weakseg.run import _look_at_dilation, load
 from weakseg.strategies import BoxesCRF
+from weakseg.utils.files import only_user
 
 SMALL = ["data.train=6", "data.val=3", "data.size=32", "data.batch_size=2", "rounds.workers=0", "trainer.enable_progress_bar=false"]
 TINY = ["network=tests.small.TinyNet", "network.classes=5"]
@@ -329,7 +329,7 @@ def test_what_constructors_refuse_is_told_before_there_is_a_folder(word: str, ca
 
 def test_two_runs_in_one_folder_are_refused() -> None:
     run = main(["recipe=full", *TINY, *SMALL, "trainer.max_steps=1"])
-    hold = f"import pathlib, weakseg.files as f\nwith f.only_user(pathlib.Path({str(run)!r})): print('held', flush=True); input()"
+    hold = f"import pathlib, weakseg.utils.files as f\nwith f.only_user(pathlib.Path({str(run)!r})): print('held', flush=True); input()"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as other:
         assert other.stdout is not None
@@ -341,7 +341,7 @@ def test_two_runs_in_one_folder_are_refused() -> None:
 
 
 def test_forked_processes_do_not_hold_a_folder(tmp_path: Path) -> None:
-    hold = "import os, pathlib, time, weakseg.files as f\nwith f.only_user(pathlib.Path('.')):\n"
+    hold = "import os, pathlib, time, weakseg.utils.files as f\nwith f.only_user(pathlib.Path('.')):\n"
     hold += "  if os.fork() == 0: time.sleep(20)\n  os._exit(0)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", hold], check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)

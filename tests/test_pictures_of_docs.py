@@ -15,12 +15,12 @@ from PIL import Image
 
 from tests.data.layouts import HEIGHT, WIDTH, indexed, photo, square
 from tests.small import TinyNet
+from weakseg.config.recipe import build_section
+from weakseg.config.recipe import check as check_recipe
+from weakseg.config.recipe import load as load_recipe
 from weakseg.functional.crf import DenseCRF
 from weakseg.networks import NAMES, DeepLabV1, FCN32s
-from weakseg.networks.gridding import check_dilation
-from weakseg.recipe import build_section
-from weakseg.recipe import check as check_recipe
-from weakseg.recipe import load as load_recipe
+from weakseg.networks.analysis.gridding import check_dilation
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "explanation" / "dense-crf.md").read_text()

@@ -32,9 +32,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def copied(source: Path) -> Path:
     """A folder with what a wheel is made of."""
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "weakseg", source / "weakseg", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("weakseg", "recipes"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     return source
 
 
@@ -66,7 +67,7 @@ def test_the_wheel_is_what_runs(python: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_recipes_are_found_from_an_empty_folder(python: Path, tmp_path: Path) -> None:
     listed = run(python, "-m", "weakseg.fit", "--list", cwd=tmp_path)
-    shipped = [path.stem for path in (ROOT / "weakseg" / "recipes").glob("*.yaml")]
+    shipped = [path.stem for path in (ROOT / "recipes").glob("*.yaml")]
     assert shipped
     assert [name for name in shipped if not re.search(rf"\b{name}\b", listed)] == []
 

@@ -9,12 +9,12 @@ from os.path import abspath, dirname, isdir  # unlike Path's, these answer for n
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weakseg.grammar.commandline import kind_of
-from weakseg.recipe import Recipe, RecipeError, build_section, check, load
+from weakseg.config.recipe import Recipe, RecipeError, build_section, check, load
+from weakseg.config.words import kind_of
 
 if TYPE_CHECKING:  # neither is imported before the words are known to be right
     from weakseg.data.base import WeakData
-    from weakseg.doctor import Diagnosis
+    from weakseg.reporting.dataset_check import Diagnosis
 
 USAGE = """\
 usage: python -m weakseg.check data=<name> [data.<key>=value ...]
@@ -68,7 +68,7 @@ def _check(words: list[str], own: dict[str, str]) -> int:
 
     from rich.console import Console  # these only now: a mistyped word was answered without torch
 
-    from weakseg.doctor import diagnose, tell
+    from weakseg.reporting.dataset_check import diagnose, tell
 
     found = diagnose(data, int(own["workers"] or (os.cpu_count() or 1) * (len(data) >= ENOUGH)))
     lines = _cost(recipe, data, found) if own["cost"] == "true" else []
@@ -108,8 +108,8 @@ def _folder(out: str) -> Path | None:
 
 
 def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> None:
-    from weakseg.contact_sheet import write_sheet
-    from weakseg.files import write_whole
+    from weakseg.reporting.contact_sheet import write_sheet
+    from weakseg.utils.files import write_whole
 
     if out is not None:
         write_whole(out / "problems.txt", "".join(f"{problem}\n" for problem in found.problems).encode())
@@ -122,9 +122,9 @@ def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> No
 
 def _cost(recipe: Recipe, data: WeakData, found: Diagnosis) -> list[str]:
     """What a training by the recipe takes, in lines; a step that takes too much memory becomes a problem among the others."""
-    from weakseg.budget import describe_cost
-    from weakseg.doctor import Problem
-    from weakseg.segmenter import Segmenter
+    from weakseg.reporting.dataset_check import Problem
+    from weakseg.training.memory_budget import describe_cost
+    from weakseg.training.segmenter import Segmenter
 
     if not found.sizes or not data.training:
         return []

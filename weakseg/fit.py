@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from weakseg.loggers.scrub import scrub_message, scrub_text
-from weakseg.recipe import RecipeError, check, check_spelling, list_recipes, load, show, usage
-from weakseg.stopping import LIMIT, current, end_within
-from weakseg.streams import forgive
+from weakseg.config.recipe import RecipeError, check, check_spelling, list_recipes, load, show, usage
+from weakseg.utils.secrets import scrub_message, scrub_text
+from weakseg.utils.signals import LIMIT, current, end_within
+from weakseg.utils.streams import forgive
 
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, FloatingPointError)  # their messages are for people
 

@@ -25,33 +25,33 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from rich.console import Console
 from torch import nn
 
-from weakseg.budget import OutOfMemory, check_memory, device_of
-from weakseg.checkpoints import PLACE, Checkpoints, WholeFiles
-from weakseg.companions import CleanStop, Companions, LostRank, StopTogether, advice
-from weakseg.dashboard import Dashboard, make_case
-from weakseg.files import only_user, remove_leftovers, write_whole
-from weakseg.fingerprint import fingerprint
-from weakseg.functional.matching import match_classes
-from weakseg.grammar.commandline import next_step
-from weakseg.grammar.values import read_yaml
-from weakseg.inference import Inference
-from weakseg.instances import AveragePrecision
-from weakseg.loggers.record import Record, read_record
-from weakseg.loggers.scrub import scrub_text, scrub_yaml
-from weakseg.networks.gridding import dilation_note, warn_of_dilation
-from weakseg.networks.weights import load_state, read_weights, reorder
-from weakseg.pictures import Case
-from weakseg.quality import harden
-from weakseg.ranks import rank
-from weakseg.recipe import Recipe, RecipeError, build_section, to_yaml
-from weakseg.recipe import load as load_recipe
-from weakseg.report import write_report
-from weakseg.rounds import Rounds
-from weakseg.segmenter import Segmenter
-from weakseg.stopping import LIMIT, SignalStop, of_a_run
-from weakseg.summary import print_tables
-from weakseg.timing import Timing
-from weakseg.watch import Watch
+from weakseg.config.recipe import Recipe, RecipeError, build_section, to_yaml
+from weakseg.config.recipe import load as load_recipe
+from weakseg.config.values import read_yaml
+from weakseg.config.words import next_step
+from weakseg.functional.class_matching import match_classes
+from weakseg.inference.multiscale import Inference
+from weakseg.networks.analysis.gridding import dilation_note, warn_of_dilation
+from weakseg.networks.parts.weights import load_state, read_weights, reorder
+from weakseg.reporting.drawing import Case
+from weakseg.reporting.image_logger import Dashboard, make_case
+from weakseg.reporting.report import write_report
+from weakseg.reporting.tables import print_tables
+from weakseg.training.average_precision import AveragePrecision
+from weakseg.training.checkpoints import PLACE, Checkpoints, WholeFiles
+from weakseg.training.label_monitor import Watch
+from weakseg.training.label_quality import harden
+from weakseg.training.memory_budget import OutOfMemory, check_memory, device_of
+from weakseg.training.metrics_file import Record, read_record
+from weakseg.training.rank_monitor import CleanStop, Companions, LostRank, StopTogether, advice
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
+from weakseg.training.step_timer import Timing
+from weakseg.utils.files import only_user, remove_leftovers, write_whole
+from weakseg.utils.fingerprint import fingerprint
+from weakseg.utils.processes import rank
+from weakseg.utils.secrets import scrub_text, scrub_yaml
+from weakseg.utils.signals import LIMIT, SignalStop, of_a_run
 
 GALLERY = 12  # validation images in the report, worst first
 

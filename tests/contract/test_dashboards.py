@@ -16,9 +16,9 @@ import torch
 import wandb
 
 from weakseg.fit import main
-from weakseg.loggers.record import read_record
 from weakseg.strategies import NAMES
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
+from weakseg.training.metrics_file import read_record
 
 LOGGERS = ("none", "tensorboard", "wandb")
 WORDS = [
@@ -85,7 +85,7 @@ def test_a_dashboard_changes_nothing(
 ) -> None:
     if logger == "wandb":
         shared = request.getfixturevalue("wandb_run")
-        monkeypatch.setattr("weakseg.loggers.wandb.Wandb._start", lambda *_: shared)
+        monkeypatch.setattr("weakseg.reporting.loggers.wandb.Wandb._start", lambda *_: shared)
     if name not in plain:
         plain[name] = runs(name, "none", tmp_path / "plain")
     with_dashboard = plain[name] if logger == "none" else runs(name, logger, tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.data.sets import BOX, FORMATS, JSON, SINGLE, XML, write_set
-from weakseg.data.folder import Folder
+from weakseg.data.files.folder import Folder
 
 NAMES = ("on", "yes", "no", "1", "007", "1e3", "null", "~", "ünïcode", "猫", "traffic light", "a.b-c_d", "Background")
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

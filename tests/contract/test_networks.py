@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from weakseg.config.recipe import build
 from weakseg.networks import NAMES
-from weakseg.networks.weights import reorder
+from weakseg.networks.parts.weights import reorder
 from weakseg.optimizers import SGD
-from weakseg.recipe import build
 
 CLASSES = 5
 THIN = 1 / 16

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from tests.data.layouts import HEIGHT, WIDTH, photo
+from weakseg.data.class_names import Naming, Others
+from weakseg.data.files.photos import KINDS_OF, Entry, Photos, held
 from weakseg.data.formats.base import Annotation, Place, Shape, box, line, mask, point, polygon
 from weakseg.data.formats.runs import pack
-from weakseg.data.naming import Naming, Others
-from weakseg.data.photos import KINDS_OF, Entry, Photos, held
-from weakseg.doctor import Diagnosis, diagnose
+from weakseg.reporting.dataset_check import Diagnosis, diagnose
 
 HERE = Place("drawn.json", "a.png", 1)
 KINDS = ("box", "polygon", "line", "point", "mask")

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from tests.small import TinyNet
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
-from weakseg.fingerprint import module_fingerprint
-from weakseg.quality import harden
-from weakseg.segmenter import Segmenter
 from weakseg.strategies import NAMES
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
+from weakseg.training.label_quality import harden
+from weakseg.training.segmenter import Segmenter
+from weakseg.utils.fingerprint import module_fingerprint
 
 CLASSES = 4
 SIZES = [(1, 1), (1, 7), (24, 32)]

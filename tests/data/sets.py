@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from tests.data.layouts import HEIGHT, WIDTH, indexed, photo, square, text, voc_xml
-from weakseg.data.folder import Format
+from weakseg.data.files.folder import Format
 
 FORMATS: tuple[str, ...] = get_args(Format)
 SINGLE = ("voc_xml", "yolo", "labelme", "mask_png")  # with a file for each image

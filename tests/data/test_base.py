@@ -12,10 +12,10 @@ import torch
 from tests.small import Squares, TinyNet, trainer
 from weakseg.data.base import Shares, WeakData, make_groups
 from weakseg.data.loader import Group
-from weakseg.data.toy import Toy
-from weakseg.rounds import Rounds
-from weakseg.segmenter import Segmenter
+from weakseg.data.toy.dataset import Toy
 from weakseg.strategies.boxes_rect import BoxesRect
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
 
 PLACES = {"masks": [2, 5], "boxes": [0, 1, 3, 4, 6], "tags": [7, 8, 9]}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from weakseg.recipe import check, load
+from weakseg.config.recipe import check, load
 from weakseg.run import fit
 
 TINY = (

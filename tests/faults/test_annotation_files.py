@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.data.layouts import photo, text
 from tests.data.sets import FORMATS, JSON, write_set
-from weakseg.data.folder import Folder
+from weakseg.data.files.folder import Folder
 from weakseg.data.formats import clicks, labelmap, scribblesup
 from weakseg.data.formats.base import FormatError, noting
 from weakseg.data.formats.images import PHOTOS, image_size, read_image, read_mask

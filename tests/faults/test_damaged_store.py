@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from tests.small import SIZE, Refine, Squares, TinyNet, trainer
-from weakseg.data.store import DamagedTarget, LabelStore
-from weakseg.estimation import EstimationError
+from weakseg.data.label_store import DamagedTarget, LabelStore
 from weakseg.evidence import Evidence, Prediction
-from weakseg.rounds import Rounds
-from weakseg.segmenter import Segmenter
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
+from weakseg.training.estimation import EstimationError
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
 
 pytestmark = pytest.mark.slow
 

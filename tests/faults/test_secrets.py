@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from tests.test_fit import SMALL, TINY
-from weakseg.data.toy import Toy
+from weakseg.config.recipe import load
+from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import Batch
 from weakseg.fit import command, main
-from weakseg.recipe import load
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
 
 SECRETS = ["canaryToken", "canaryPassword", "canaryPat", "canaryUser", "canaryQuery", "canaryInText", "canaryInNest", "ghp_canary012345"]
 SECRETS += ["canaryFlag", "canaryPair", "canaryCamel", "canaryShort"]
@@ -104,7 +104,7 @@ def test_the_recipe_can_run_again_and_is_its_owners_alone() -> None:
 
 @pytest.mark.parametrize("when", ["Fails", "FailsAtOnce"])
 def test_nothing_on_the_screen_holds_a_secret(when: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weakseg.stopping.Stopping.install", lambda self: None)  # signals of the process that tests are theirs
+    monkeypatch.setattr("weakseg.utils.signals.Stopping.install", lambda self: None)  # signals of the process that tests are theirs
     monkeypatch.setattr("weakseg.fit.forgive", lambda: None)
     monkeypatch.setattr("weakseg.fit.end_within", lambda seconds, code: None)
     assert command(["recipe=boxes_rect", *TINY, *SMALL, *WORDS, f"strategy={__name__}.{when}", "trainer.max_steps=9"]) == 1

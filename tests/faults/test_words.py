@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from weakseg.check import main as check_data
-from weakseg.grammar.values import LONGEST
-from weakseg.recipe import SECTIONS, Recipe, RecipeError, check, list_recipes, load, show, to_yaml
+from weakseg.config.recipe import SECTIONS, Recipe, RecipeError, check, list_recipes, load, show, to_yaml
+from weakseg.config.values import LONGEST
 
-RECIPES = Path(__file__).parents[2] / "weakseg" / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 KEYS = [
     *(f"{section}.{key}" for section in SECTIONS for key in ("name", "crf", "crf.iterations", "weights", "lr", "classes", "x", "0", "")),
     *SECTIONS,
@@ -61,7 +61,7 @@ VALUES = [
     *(
         "os..path",
         "weakseg.Strategy",
-        "weakseg.recipe.load",
+        "weakseg.config.recipe.load",
         "torch.nn.Module",
         "__main__.x",
         "boxes",

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.functional import losses
+from weakseg.functional.crf.permutohedral import lattice
 from weakseg.functional.losses import GatedKernel, cross_entropy, dense_crf_loss, gated_crf_loss, rarity_weights
-from weakseg.functional.permutohedral import lattice
 
 # small reaches, so that something is decided within a few pixels
 dense = partial(dense_crf_loss, xy=3, rgb=40)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from weakseg.config.recipe import build
 from weakseg.networks import DeepLabV3, DeepLabV3Plus
-from weakseg.recipe import build
 
 
 @pytest.mark.parametrize("name", ["deeplabv3", "deeplabv3plus"])

@@ -12,7 +12,7 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights, maskrcnn
 
 from weakseg.evidence import Batch
 from weakseg.networks.maskrcnn import TERMS, MaskRCNN
-from weakseg.networks.weights import reorder
+from weakseg.networks.parts.weights import reorder
 from weakseg.optimizers import SGD
 from weakseg.optimizers.descent import batch_norms
 

@@ -8,9 +8,9 @@ import torch
 from tests.strategies.test_boxes_crf import discs
 from weakseg.evidence import Evidence
 from weakseg.functional.crf import DenseCRF
-from weakseg.quality import harden
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_instances import BoxesInstances
+from weakseg.training.label_quality import harden
 
 SHARP = DenseCRF(bilateral_rgb=13)
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.test_rounds import run
-from weakseg.data.toy import Toy
+from tests.training.test_rounds import run
+from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.confusion import confusion_matrix, mean_iou
-from weakseg.functional.regions import Superpixels
-from weakseg.rounds import Rounds
+from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.strategies.clustering import Clustering
+from weakseg.training.rounds import Rounds
 
 SMALL = Superpixels(scale=1, sigma=0, smallest=1)
 

@@ -13,9 +13,9 @@ from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.crf import DenseCRF
-from weakseg.rounds import Rounds
-from weakseg.segmenter import Segmenter
 from weakseg.strategies.cosegmentation import Cosegmentation
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
 
 SIDE = 40
 PLAIN = DenseCRF(bilateral_rgb=20.0)  # the images here are noisier than photographs

@@ -12,15 +12,15 @@ from torch import Tensor
 from tests.small import Squares, TinyNet, trainer
 from weakseg.data.transforms import Item, collate
 from weakseg.evidence import IGNORE, Batch, Evidence
-from weakseg.fingerprint import module_fingerprint
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_adapt, em_fixed
-from weakseg.rounds import Rounds
-from weakseg.segmenter import Segmenter
+from weakseg.strategies.base import Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.mixed import Mixed, Weights
-from weakseg.strategy import Strategy
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
+from weakseg.utils.fingerprint import module_fingerprint
 
 HEIGHT, WIDTH, CLASSES = 8, 12, 4
 KINDS = ["masks", "boxes", "marks", "tags"]

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from tests.strategies.parts import a_batch
 from weakseg.evidence import IGNORE, Batch, Evidence
-from weakseg.fingerprint import module_fingerprint
-from weakseg.functional.regions import Superpixels
+from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.strategies.points import Points
+from weakseg.utils.fingerprint import module_fingerprint
 
 NAMES = ("background", "cat", "dog")
 NO = IGNORE

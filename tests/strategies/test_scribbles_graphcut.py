@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from weakseg.data.toy import Toy
+from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.confusion import confusion_matrix, mean_iou
-from weakseg.functional.regions import Superpixels
+from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
 
 SMALL = Superpixels(scale=1, sigma=0, smallest=1)

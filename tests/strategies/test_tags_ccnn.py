@@ -8,8 +8,8 @@ import torch
 from tests.strategies.parts import a_batch, padded
 from weakseg.evidence import Evidence
 from weakseg.functional.prior import centre_prior
+from weakseg.strategies.base import Shown
 from weakseg.strategies.tags_ccnn import TagsCCNN
-from weakseg.strategy import Shown
 
 FIVE_PIXELS = torch.tensor([[4.0, 0, 1, 0], [5, 1, 0, 0], [3, 0, 0, 2], [6, 0, 1, 0], [4, 2, 0, 0]])
 LOGITS = FIVE_PIXELS.T.reshape(1, 4, 1, 5)

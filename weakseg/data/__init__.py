@@ -2,23 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from weakseg.lazy import lazily
+from weakseg.utils.late_imports import lazily
 
 if TYPE_CHECKING:
     from weakseg.data.base import WeakData as WeakData
-    from weakseg.data.cityscapes import Cityscapes as Cityscapes
-    from weakseg.data.coco import Coco as Coco
-    from weakseg.data.folder import Folder as Folder
-    from weakseg.data.store import LabelStore as LabelStore
-    from weakseg.data.toy import Toy as Toy
-    from weakseg.data.voc import VOC as VOC
+    from weakseg.data.files.cityscapes import Cityscapes as Cityscapes
+    from weakseg.data.files.coco import Coco as Coco
+    from weakseg.data.files.folder import Folder as Folder
+    from weakseg.data.files.voc import VOC as VOC
+    from weakseg.data.label_store import LabelStore as LabelStore
+    from weakseg.data.toy.dataset import Toy as Toy
 
 NAMES = {
-    "toy": "weakseg.data.toy.Toy",
-    "folder": "weakseg.data.folder.Folder",
-    "voc": "weakseg.data.voc.VOC",
-    "coco": "weakseg.data.coco.Coco",
-    "cityscapes": "weakseg.data.cityscapes.Cityscapes",
+    "toy": "weakseg.data.toy.dataset.Toy",
+    "folder": "weakseg.data.files.folder.Folder",
+    "voc": "weakseg.data.files.voc.VOC",
+    "coco": "weakseg.data.files.coco.Coco",
+    "cityscapes": "weakseg.data.files.cityscapes.Cityscapes",
 }
 
-__getattr__ = lazily(__name__, [*NAMES.values(), "weakseg.data.base.WeakData", "weakseg.data.store.LabelStore"])
+__getattr__ = lazily(__name__, [*NAMES.values(), "weakseg.data.base.WeakData", "weakseg.data.label_store.LabelStore"])

@@ -12,8 +12,8 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from weakseg.data.label_store import DamagedTarget, LabelStore
 from weakseg.data.loader import Group, OrderedLoader, TrainLoader, keyed_generator
-from weakseg.data.store import DamagedTarget, LabelStore
 from weakseg.data.transforms import Augmentation, Item, collate
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks

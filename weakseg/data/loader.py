@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader, Dataset
 
-from weakseg.lifeline import die_with_parent
+from weakseg.utils.lifeline import die_with_parent
 
 T = TypeVar("T")
 

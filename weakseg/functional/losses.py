@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import IGNORE
-from weakseg.functional.compiled import lattice as compiled
-from weakseg.functional.permutohedral import lattice
+from weakseg.functional.crf import permutohedral_compiled as compiled
+from weakseg.functional.crf.permutohedral import lattice
 
 Scaling = Literal["pairs", "rloss"]
 

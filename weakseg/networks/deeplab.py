@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPPPooling
 from torch import Tensor, nn
 
-from weakseg.networks.encoders import build_model
-from weakseg.networks.layers import forgive_one_value
-from weakseg.networks.resnet import set_rates
+from weakseg.networks.parts.encoders import build_model
+from weakseg.networks.parts.layers import forgive_one_value
+from weakseg.networks.parts.resnet import set_rates
 
 
 class _DeepLab(nn.Module):

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
-from weakseg.networks.layers import cells, padded
-from weakseg.networks.resnet import depth_of, resnet_body, set_rates
+from weakseg.networks.parts.layers import cells, padded
+from weakseg.networks.parts.resnet import depth_of, resnet_body, set_rates
 
 
 class DeepLabV3Cascade(nn.Module):

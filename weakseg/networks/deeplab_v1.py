@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.networks.layers import padded
-from weakseg.networks.vgg import FULLY_CONNECTED, VGGToFC7, Weights, init_for_relu, linear, load_vgg, scaled
+from weakseg.networks.parts.layers import padded
+from weakseg.networks.parts.vgg import FULLY_CONNECTED, VGGToFC7, Weights, init_for_relu, linear, load_vgg, scaled
 
 _FIELDS: dict[str, dict[str, Any]] = {
     "large": {"kernel": 3, "rates": (12,), "channels": 1024, "average": True},

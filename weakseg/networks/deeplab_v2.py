@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.networks.layers import cells, padded
-from weakseg.networks.resnet import depth_of, resnet_body
-from weakseg.networks.vgg import VGGToFC7, Weights, linear, load_vgg
+from weakseg.networks.parts.layers import cells, padded
+from weakseg.networks.parts.resnet import depth_of, resnet_body
+from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
 
 
 class DeepLabV2(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from weakseg.networks.layers import padded
-from weakseg.networks.vgg import VGGToFC7, Weights, init_zero, linear, load_vgg
+from weakseg.networks.parts.layers import padded
+from weakseg.networks.parts.vgg import VGGToFC7, Weights, init_zero, linear, load_vgg
 
 RATES = (1, 1, 2, 4, 8, 16, 1)
 """dilation of the 3x3 convolutions"""

@@ -16,8 +16,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from weakseg.networks.layers import cells, padded
-from weakseg.networks.vgg import VGGToFC7, Weights, linear, load_vgg
+from weakseg.networks.parts.layers import cells, padded
+from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
 
 
 class FCN32s(nn.Module):

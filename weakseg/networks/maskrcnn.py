@@ -16,7 +16,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from weakseg.evidence import Batch, Instances
 from weakseg.functional.instances import paint_scores
-from weakseg.networks.resnet import depth_of, resnet_body
+from weakseg.networks.parts.resnet import depth_of, resnet_body
 
 TERMS = {
     "loss_classifier": "class",

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.networks.layers import cells, conv_bn_relu, padded
-from weakseg.networks.resnet import depth_of, resnet_body
+from weakseg.networks.parts.layers import cells, conv_bn_relu, padded
+from weakseg.networks.parts.resnet import depth_of, resnet_body
 
 
 class PSPNet(nn.Module):

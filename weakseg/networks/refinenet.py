@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.networks.layers import cells, enlarge, padded
-from weakseg.networks.resnet import depth_of, resnet_body
+from weakseg.networks.parts.layers import cells, enlarge, padded
+from weakseg.networks.parts.resnet import depth_of, resnet_body
 
 
 class RefineNet(nn.Module):

@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.networks.layers import padded
-from weakseg.networks.vgg import STAGES, Weights, init_for_relu, load_vgg, scaled, stages
+from weakseg.networks.parts.layers import padded
+from weakseg.networks.parts.vgg import STAGES, Weights, init_for_relu, load_vgg, scaled, stages
 
 
 class SegNet(nn.Module):

@@ -9,7 +9,7 @@ import segmentation_models_pytorch as smp
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.networks.encoders import build_model
+from weakseg.networks.parts.encoders import build_model
 
 
 class UNet(nn.Module):

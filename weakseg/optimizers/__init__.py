@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from weakseg.lazy import lazily
+from weakseg.utils.late_imports import lazily
 
 if TYPE_CHECKING:
     from weakseg.optimizers.descent import SGD as SGD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weakseg.lazy import lazily
+from weakseg.utils.late_imports import lazily
 
 if TYPE_CHECKING:
     from weakseg.strategies.boxes_ccnn import BoxesCCNN as BoxesCCNN

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
-from weakseg.functional.constraints import Constraints, box_constraints, contradiction
-from weakseg.strategies.per_step import (
+from weakseg.functional.constraints.bounds import Constraints, box_constraints, contradiction
+from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.per_step import (
     Resolution,
     at_scores,
     boxes_of,
@@ -22,7 +23,6 @@ from weakseg.strategies.per_step import (
     learn_posterior,
     valid_of,
 )
-from weakseg.strategy import Strategy
 
 _SMALL = 64  # pixels of the longer side
 

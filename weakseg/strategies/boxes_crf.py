@@ -10,7 +10,7 @@ from torch import Tensor
 from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
-from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
 
 
 class BoxesCRF(Strategy):

@@ -11,9 +11,9 @@ from weakseg.evidence import IGNORE, Batch
 from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_fixed_boxes
-from weakseg.strategies.per_step import Resolution, at_scores, boxes_of, expect_finite, expect_not_negative, valid_of
-from weakseg.strategies.warmup import WarmUp
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.per_step import Resolution, at_scores, boxes_of, expect_finite, expect_not_negative, valid_of
+from weakseg.strategies.shared.warmup import WarmUp
 
 
 class BoxesEM(Strategy):

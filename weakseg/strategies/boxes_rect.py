@@ -8,7 +8,7 @@ from torch import Tensor
 
 from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.boxes import fill_boxes
-from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
 
 
 class BoxesRect(Strategy):

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence, Prediction
-from weakseg.fingerprint import fingerprint
-from weakseg.functional.assignment import Group, assign_groups
 from weakseg.functional.boxes import pixel_boxes
-from weakseg.functional.clustering import cluster
-from weakseg.functional.margin import hinge_costs, margin_scores
-from weakseg.functional.promises import Promises, classes_named, promises, some
-from weakseg.functional.regions import Superpixels
-from weakseg.functional.superpixels import appearance, pooled
-from weakseg.scratch import remembered
-from weakseg.strategies.marked import expect_at_least, need_anything
-from weakseg.strategies.per_step import check_tags
-from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
+from weakseg.functional.clustering.assignment import Group, assign_groups
+from weakseg.functional.clustering.evidence_constraints import Promises, classes_named, promises, some
+from weakseg.functional.clustering.margin import hinge_costs, margin_scores
+from weakseg.functional.clustering.max_margin import cluster
+from weakseg.functional.regions.region_graph import Superpixels
+from weakseg.functional.regions.superpixels import appearance, pooled
+from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.shared.marked import expect_at_least, need_anything
+from weakseg.strategies.shared.per_step import check_tags
+from weakseg.utils.array_cache import remembered
+from weakseg.utils.fingerprint import fingerprint
 
 BY_EDGES = Superpixels()
 MOST = 20_000  # superpixels that classifiers learn from; of images with more, every k-th is taken
@@ -37,8 +37,8 @@ class Clustering(Strategy):
     are the cheapest that keep what was promised. Then every superpixel of every image gets its label in the same way. Superpixels are told
     apart by colours, textures and place; in later rounds (`rounds.when=epochs`) by the network's features as well.
 
-    What evidence promises: `weakseg.functional.promises`. Each image may have any kinds of it. In the target every marked pixel has its
-    own class, and no class lies outside of its boxes. Without rounds, `estimate` clusters an image by itself.
+    What evidence promises: `functional.clustering.evidence_constraints`. Each image may have any kinds of it. In the target every marked
+    pixel has its own class, and no class lies outside of its boxes. Without rounds, `estimate` clusters an image by itself.
 
     superpixels: how images are cut into pieces.
     strength: how closely classifiers follow the labels; less makes them simpler.

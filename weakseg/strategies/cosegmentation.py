@@ -12,12 +12,12 @@ from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.boxes import box_unary, fill_boxes
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.functional.prior import centre_prior
-from weakseg.functional.regions import Superpixels
+from weakseg.functional.regions.region_graph import Superpixels
+from weakseg.functional.regions.superpixels import spread_marks
 from weakseg.functional.regression import softmax_regression
-from weakseg.functional.superpixels import spread_marks
-from weakseg.strategies.marked import LARGE_PIECES, expect_at_least, need_anything
-from weakseg.strategies.per_step import check_tags
-from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.shared.marked import LARGE_PIECES, expect_at_least, need_anything
+from weakseg.strategies.shared.per_step import check_tags
 
 MOST = 200_000  # cells that the classifier learns from; of data sets with more, every k-th image is taken
 _LEAST = 1e-3  # chance that the classifier leaves to every class

@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from weakseg.evidence import Evidence, Prediction
-from weakseg.strategies.marked import need_marked_pixel
-from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.shared.marked import need_marked_pixel
 
 
 class Full(Strategy):

@@ -16,10 +16,10 @@ from weakseg.evidence import IGNORE, MASKED, Batch, Evidence, Prediction
 from weakseg.functional.boxes import Unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
+from weakseg.strategies.base import Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
-from weakseg.strategies.per_step import check_tags, seeded
-from weakseg.strategy import Strategy
+from weakseg.strategies.shared.per_step import check_tags, seeded
 
 
 @dataclass(frozen=True)

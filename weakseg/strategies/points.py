@@ -11,10 +11,10 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.functional.losses import absent_loss
 from weakseg.functional.painting import grow_marks
-from weakseg.functional.regions import Superpixels
-from weakseg.functional.superpixels import spread_marks
-from weakseg.strategies.marked import LARGE_PIECES, disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
-from weakseg.strategy import Strategy
+from weakseg.functional.regions.region_graph import Superpixels
+from weakseg.functional.regions.superpixels import spread_marks
+from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.marked import LARGE_PIECES, disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
 
 
 class Points(Strategy):

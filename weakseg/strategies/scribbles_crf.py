@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
-from weakseg.strategies.marked import disagreement, expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel
-from weakseg.strategies.warmup import WarmUp
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.marked import disagreement, expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel
+from weakseg.strategies.shared.warmup import WarmUp
 
 
 class ScribblesCRF(Strategy):

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import GatedKernel, gated_crf_loss
-from weakseg.strategies.marked import expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel, smaller
-from weakseg.strategies.warmup import WarmUp
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.marked import expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel, smaller
+from weakseg.strategies.shared.warmup import WarmUp
 
 
 class ScribblesGated(Strategy):

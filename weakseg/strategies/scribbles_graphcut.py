@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence, Prediction
-from weakseg.fingerprint import fingerprint
-from weakseg.functional.graphcut import graph_cut
-from weakseg.functional.regions import Regions, Superpixels, likeness, packed, regions, unlike, unpacked, usual
-from weakseg.functional.superpixels import region_counts, region_sums
-from weakseg.scratch import remembered
-from weakseg.strategies.marked import need_marked_pixel
-from weakseg.strategy import ClassWeights, Strategy, expect_class_weights
+from weakseg.functional.regions.graphcut import graph_cut
+from weakseg.functional.regions.region_graph import Regions, Superpixels, likeness, packed, regions, unlike, unpacked, usual
+from weakseg.functional.regions.superpixels import region_counts, region_sums
+from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.shared.marked import need_marked_pixel
+from weakseg.utils.array_cache import remembered
+from weakseg.utils.fingerprint import fingerprint
 
 BY_EDGES = Superpixels()
 LEAST = 1e-6  # a smaller probability than this counts as this

@@ -13,9 +13,9 @@ from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import balanced_cross_entropy
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import averaged
-from weakseg.strategies.per_step import check_tags, learn_tags
-from weakseg.strategies.warmup import WarmUp
-from weakseg.strategy import Strategy
+from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.per_step import check_tags, learn_tags
+from weakseg.strategies.shared.warmup import WarmUp
 
 
 class Tags(Strategy):

@@ -8,8 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
-from weakseg.functional.constraints import Constraints, SizeSource, size_constraints
-from weakseg.strategies.per_step import (
+from weakseg.functional.constraints.bounds import Constraints, SizeSource, size_constraints
+from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
     Resolution,
     at_scores,
@@ -24,8 +25,7 @@ from weakseg.strategies.per_step import (
     said,
     valid_of,
 )
-from weakseg.strategies.warmup import WarmUp
-from weakseg.strategy import Strategy
+from weakseg.strategies.shared.warmup import WarmUp
 
 
 class TagsCCNNSize(Strategy):

@@ -10,7 +10,8 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
-from weakseg.strategies.per_step import (
+from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
     Resolution,
     at_scores,
@@ -25,8 +26,7 @@ from weakseg.strategies.per_step import (
     seeded,
     valid_of,
 )
-from weakseg.strategies.warmup import WarmUp
-from weakseg.strategy import Strategy
+from weakseg.strategies.shared.warmup import WarmUp
 
 
 class TagsEM(Strategy):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from weakseg.data.class_names import BACKGROUND
 from weakseg.data.formats.base import (
     Annotation,
     FormatError,
@@ -33,7 +34,6 @@ from weakseg.data.formats.base import (
 from weakseg.data.formats.label_studio import image_name
 from weakseg.data.formats.opening import read_json
 from weakseg.data.formats.runs import Runs, from_coco_string
-from weakseg.data.naming import BACKGROUND
 
 PASSED_OVER = frozenset(["caption", "segments_info"])
 ADDRESSES = ("/data/upload/", "/data/local-files/")  # how names begin that Label Studio wrote

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from weakseg.data.class_names import VOID
 from weakseg.data.formats.base import FormatError, Place, wholes
 from weakseg.data.formats.images import Colour
 from weakseg.data.formats.opening import read_text
-from weakseg.data.naming import VOID
 from weakseg.evidence import IGNORE
 
 RIM: Colour = (224, 224, 192)  # the colour of that rim, where the file does not give it to a class

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from math import exp, inf
+
+import pytest
+import torch
+
+from weakseg.functional.regions.region_graph import Regions, Superpixels, likeness, packed, regions, unlike, unpacked, usual
+
+
+def striped(colours: list[int], width: int = 4) -> torch.Tensor:
+    """Grey stripes, uint8 [3,6,W]."""
+    return torch.tensor(colours, dtype=torch.uint8).repeat_interleave(width).expand(3, 6, -1).contiguous()
+
+
+STRIPES = Superpixels(scale=1, sigma=0, smallest=1)
+
+
+def test_the_graph_of_three_stripes() -> None:
+    graph = regions(striped([0, 100, 255]), STRIPES)
+    assert graph.segments[0].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert graph.edges.tolist() == [[0, 1], [1, 2]]
+    assert graph.colour.tolist() == [6, 6]  # in each of three channels, one bin less by 1 and another one more by 1
+    assert graph.histograms.shape == (3, 75)
+
+
+def test_likeness_by_hand() -> None:
+    graph = Regions(
+        *(torch.zeros(0) for _ in range(3)), colour=torch.tensor([0.0, 1.0, 2.0, 4.0]), texture=torch.tensor([0.0, 0.0, 0.0, 3.0])
+    )
+    torch.testing.assert_close(likeness(graph, colour=2.0, texture=inf), torch.tensor([1, exp(-0.25), exp(-0.5), exp(-1)]))
+    by_median = torch.tensor([1, exp(-0.5), exp(-1), exp(-2 - 1)])  # of the borders that differ: 2 and 3
+    torch.testing.assert_close(likeness(graph), by_median)
+
+
+def test_an_image_of_one_colour_has_no_borders_that_differ() -> None:
+    graph = regions(torch.full((3, 9, 9), 7, dtype=torch.uint8), Superpixels(method="slic", count=4))
+    assert len(graph.edges)
+    assert (likeness(graph) == 1).all()
+    assert (unlike(graph, torch.ones(len(graph.histograms), 2, dtype=torch.int64)) == 0).all()
+    assert usual(torch.zeros(0)) == usual(torch.zeros(3)) == 0
+
+
+def test_unlike_is_the_distance_to_the_most_alike_marked_one() -> None:
+    graph = regions(striped([0, 100, 5, 255]), STRIPES)  # the first and the third share a bin
+    counts = torch.tensor([[3, 0, 0], [0, 2, 0], [0, 0, 0], [1, 0, 0]])
+    expected = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=torch.float64)
+    torch.testing.assert_close(unlike(graph, counts, colour=6**0.5), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 9), (30, 17)])
+@pytest.mark.parametrize("method", ["felzenszwalb", "slic"])
+def test_any_size_and_back_from_arrays(size: tuple[int, int], method: str) -> None:
+    graph = regions(torch.randint(0, 256, (3, *size), dtype=torch.uint8), Superpixels(method=method, smallest=1))  # type: ignore[arg-type]
+    assert graph.segments.shape == size
+    again = unpacked(packed(graph))
+    for one, other in zip(graph, again, strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, atol=5e-4, rtol=1e-3)  # histograms are kept in half precision
+    assert torch.equal(graph.segments, again.segments)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"method": "watershed"}, "superpixels.method should be felzenszwalb or slic, but it is 'watershed'"),
+        ({"scale": 0}, "superpixels.scale should be more than 0, but it is 0"),
+        ({"sigma": -1}, "superpixels.sigma should be at least 0, but it is -1"),
+        ({"scale": inf}, "superpixels.scale"),
+        ({"smallest": 0}, "superpixels.smallest should be at least 1, but it is 0"),
+        ({"compactness": 0}, "superpixels.compactness should be more than 0, but it is 0"),
+    ],
+)
+def test_impossible_settings_are_named_at_once(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Superpixels(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,86 @@
+"""What networks return beside their logits, and how much of it the loss counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from tests.small import Refine, TinyNet
+from weakseg.evidence import Batch
+from weakseg.strategies import Tags
+from weakseg.training.outputs import read_terms
+from weakseg.training.segmenter import Segmenter
+
+CLASSES = ("background", "bright", "dark")
+
+
+class Helped(TinyNet):
+    """Half and a third of the logits beside them, which are to count by a quarter each."""
+
+    auxiliary_weight = 0.25
+
+    def forward(self, image: Tensor) -> Any:
+        logits = super().forward(image)
+        return {"out": logits, "aux": [logits / 2, logits / 3]}
+
+
+def step(segmenter: Segmenter, logged: dict[str, Any], batch: Batch) -> Tensor:
+    """One training step without a trainer; what it logs goes into a dictionary."""
+    segmenter.log_dict = lambda figures, **_: logged.update(figures)  # type: ignore[assignment,method-assign]
+    segmenter.log = lambda *_, **__: None  # type: ignore[method-assign]
+    segmenter._log_place = lambda *_: None  # type: ignore[method-assign]
+    segmenter._trainer = pl.Trainer(logger=False, accelerator="cpu", barebones=True)
+    return segmenter.training_step(batch, 0)
+
+
+def test_auxiliary_logits_have_the_same_terms_weighted() -> None:
+    torch.manual_seed(0)
+    network, logged = Helped(dropout=0.0), dict[str, Any]()
+    target = torch.randint(0, 3, (2, 9, 9))
+    batch = Batch(["a", "b"], torch.randint(0, 256, (2, 3, 9, 9), dtype=torch.uint8), target)
+    segmenter = Segmenter(network, Refine(), CLASSES)
+    loss = step(segmenter, logged, batch)
+    with torch.no_grad():
+        logits = TinyNet.forward(network, segmenter.normalise(batch.image))
+    parts = [torch.nn.functional.cross_entropy(logits / divisor, target) for divisor in (1, 2, 3)]
+    assert float(loss.detach()) == pytest.approx(float(parts[0] + 0.25 * (parts[1] + parts[2])), rel=1e-5)
+    names = ["cross_entropy", "cross_entropy/auxiliary1", "cross_entropy/auxiliary2"]
+    expected = [float(part) * weight for part, weight in zip(parts, (1, 0.25, 0.25), strict=True)]
+    assert [float(logged[f"loss/{name}"]) for name in names] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_strategy_counts_a_step_once_and_shows_what_the_main_logits_taught() -> None:
+    shown = []
+
+    class Watching(Tags):
+        def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+            terms = super().loss(logits, batch)
+            shown.append((logits.abs().mean().item(), self.training))
+            return terms
+
+    tags = torch.ones(2, 3, dtype=torch.bool)
+    batch = Batch(["a", "b"], torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8), tags=tags)
+    strategy = Watching()
+    step(Segmenter(Helped(dropout=0.0), strategy, CLASSES), {}, batch)
+    assert int(strategy.warmup._steps) == 1
+    assert [training for _, training in shown] == [False, False, True]
+    assert shown[2][0] == max(size for size, _ in shown)
+    assert strategy.training
+
+
+def test_auxiliary_logits_of_other_classes_are_refused() -> None:
+    class Wrong(Helped):
+        def forward(self, image: Tensor) -> Any:
+            return {"out": image, "aux": image[:, :2]}
+
+    with pytest.raises(ValueError, match="Wrong returns 2 classes, but the data set has 3"):
+        Segmenter(Wrong(), Refine(), CLASSES)(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
+
+
+def test_a_term_may_not_be_called_like_the_sum_of_all() -> None:
+    with pytest.raises(TypeError, match="one is called total, as their sum is in the figures"):
+        read_terms({"total": torch.ones((), requires_grad=True)}, Refine())

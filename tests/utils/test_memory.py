@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from weakseg.utils import memory
+
+CPU = torch.device("cpu")
+MEMINFO = "MemTotal:       16000000 kB\nMemFree:          100000 kB\nMemAvailable:    2000000 kB\nHugePages_Total:       0\n"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which what the machine says of itself can be put; it is empty."""
+    monkeypatch.setattr(memory, "_MACHINE", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path)
+    return tmp_path
+
+
+def contain(machine: Path, most: str, taken: int) -> None:
+    (machine / "memory.max").write_text(f"{most}\n")
+    (machine / "memory.current").write_text(f"{taken}\n")
+    (machine / "memory.stat").write_text("anon 5\ninactive_file 20000000\n")
+
+
+def test_nobody_says(machine: Path) -> None:
+    assert memory.free(CPU) is None
+
+
+def test_what_is_available_and_not_only_what_is_free(machine: Path) -> None:
+    (machine / "meminfo").write_text(MEMINFO)
+    assert memory.free(CPU) == 2_048_000_000
+
+
+def test_a_container_with_less_than_the_machine(machine: Path) -> None:
+    (machine / "meminfo").write_text(MEMINFO)
+    contain(machine, "1000000000", 300_000_000)
+    assert memory.free(CPU) == 720_000_000  # files in memory can be dropped
+
+
+def test_a_container_of_the_older_kind(machine: Path) -> None:
+    (machine / "memory").mkdir()
+    for name, text in (("limit_in_bytes", "1000"), ("usage_in_bytes", "900"), ("stat", "total_inactive_file 30\n")):
+        (machine / "memory" / f"memory.{name}").write_text(text)
+    assert memory.free(CPU) == 130
+
+
+def test_a_container_with_more_than_the_machine_has_left(machine: Path) -> None:
+    (machine / "meminfo").write_text(MEMINFO)
+    contain(machine, "9000000000", 300_000_000)
+    assert memory.free(CPU) == 2_048_000_000
+
+
+def test_a_container_without_a_limit(machine: Path) -> None:
+    contain(machine, "max", 300_000_000)
+    assert memory.free(CPU) is None
+
+
+@pytest.mark.parametrize("text", ["", "MemTotal: 16000000 kB\n", "MemAvailable: many kB\n", "no colon\n"])
+def test_files_that_say_something_else(machine: Path, text: str) -> None:
+    (machine / "meminfo").write_text(text)
+    contain(machine, "", 0)
+    assert memory.free(CPU) is None
+
+
+def test_other_devices_are_not_asked(machine: Path) -> None:
+    (machine / "meminfo").write_text(MEMINFO)
+    assert memory.free(torch.device("meta")) is None
+
+
+@pytest.mark.skipif(not memory._MACHINE.exists(), reason="only Linux says how much memory is available")
+def test_this_machine_has_some() -> None:
+    free = memory.free(CPU)
+    assert free is not None
+    assert 2**20 < free < 2**50

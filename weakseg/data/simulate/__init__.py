@@ -1,0 +1,1 @@
+"""Evidence made from full masks, as a person would have annotated."""

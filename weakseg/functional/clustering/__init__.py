@@ -1,0 +1,1 @@
+"""Max-margin clustering of the superpixels of a whole data set."""

@@ -1,0 +1,241 @@
+"""The permutohedral lattice, compiled for the processor at hand: what `functional.permutohedral` does in tensors, in one thread.
+
+Points that share a vertex find it in a table of keys. Vertices that follow each other in one direction form chains, along which the
+blur runs in place; most vertices have few neighbours, and one without any is left alone.
+
+Vertex 0 is nowhere and always holds zero: it stands between chains, so that the blur need not ask where one ends. What it would get
+goes to vertex 1, which nobody reads.
+"""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.functional.compiled import Rows, compiled, fill, lanes, load, rows, store, zeros
+
+BLOCK = 128  # points taken together, so that the arithmetic before the table is done for several at once
+MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiples of it fall far apart
+LARGEST = 2**62  # keys stay below this, so that a step to a neighbour cannot overflow an int64
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+Keys = NDArray[np.int64]
+
+
+class Lattice(NamedTuple):
+    """Where N points of D dimensions lie on the lattice, and which of its vertices they touch. Made by `lattice`."""
+
+    corners: Ints
+    """[N,D+1]: the vertices around each point"""
+    weights: Floats
+    """[N,D+1]: how near each of them is; sums to 1"""
+    size: int
+    """how many vertices there are, with the first two"""
+    chains: tuple[Ints, ...]
+    """one per direction: the vertices that follow each other, chain after chain, with a 0 before, between and after them"""
+
+    @property
+    def alpha(self) -> float:
+        """What the blur along D + 1 directions of a lattice in D dimensions adds too much."""
+        return 1 / (1 + 2 ** float(1 - self.corners.shape[1]))
+
+    def filter(self, values: Floats, both_ways: bool = False) -> Floats:
+        """Blur values [N,C] with the Gaussian kernel exp(-|difference of features|^2 / 2), each column by itself.
+
+        both_ways: the mean of the filter and its transpose, whose blurs come in reverse order.
+        """
+        points, columns = values.shape
+        padded, total = zeros(points, lanes(columns)), zeros(self.size, lanes(columns))
+        padded[:, :columns] = values
+        _splat(rows(padded), rows(self.corners), rows(self.weights), rows(total))
+        reverse = total.copy() if both_ways else total
+        self.blur(total)
+        if both_ways:
+            for chain in reversed(self.chains):
+                _blur(rows(reverse), chain)
+            total += reverse
+        _slice(rows(total), rows(self.corners), rows(self.weights), np.float32(self.alpha / (1 + both_ways)), rows(padded))
+        return padded[:, :columns]
+
+    def blur(self, vertices: Floats) -> None:
+        """Blur values of the vertices [M,C] along one direction after the other, in place."""
+        values = rows(vertices)
+        for chain in self.chains:
+            _blur(values, chain)
+
+
+def lattice(features: Floats) -> Lattice | None:
+    """Place points [D,N] on the lattice, in units of the standard deviation; None where they lie too far apart for keys of 64 bits."""
+    scale = [sqrt(2 / 3) * (len(features) + 1) / sqrt((i + 1) * (i + 2)) for i in range(len(features))]
+    spans = _spans(features, scale)
+    if prod(spans) >= LARGEST:
+        return None
+    places = np.array([prod(spans[:i]) for i in range(len(spans))], np.int64)
+    steps = places.sum() - np.append(places, 0) * (len(spans) + 1)
+    corners, weights, keys, table, shift = _build(features, np.array(scale, np.float32), places, steps)
+    return Lattice(corners, weights, len(keys), tuple(_chains(keys, table, shift, step) for step in steps))
+
+
+def _spans(features: Floats, scale: list[float]) -> list[int]:
+    """How many integers each coordinate of a vertex, and of its neighbours, can be."""
+    size = len(scale) + 1
+    plane = np.triu(np.tile(scale, (size, 1))).astype(np.float64)
+    plane[np.arange(1, size), np.arange(size - 1)] = -np.arange(1, size) * scale
+    low, high = (plane * features.min(1), plane * features.max(1))
+    wide = (np.maximum(low, high) - np.minimum(low, high)).sum(1)
+    return [int(span) + 6 * size for span in wide[:-1]]
+
+
+@compiled
+def _elevate(features: Floats, first: int, count: int, scale: Floats, elevated: Floats) -> None:
+    """Points first, first + 1, ... moved onto the plane in D + 1 dimensions whose coordinates sum to zero: [D+1,BLOCK]."""
+    total = elevated[0]
+    total[:] = 0
+    for i in range(len(scale), 0, -1):
+        source, row = features[i - 1, first : first + count], elevated[i]
+        for p in range(count):
+            scaled = source[p] * scale[i - 1]
+            row[p] = total[p] - np.float32(i) * scaled
+            total[p] += scaled
+
+
+@compiled
+def _simplex(elevated: Floats, origin: Ints, rank: Ints, turn: Ints) -> None:
+    """The corner of remainder zero of the simplex around each point, and the rank of each coordinate; `elevated` becomes the residual."""
+    size = len(elevated)
+    turn[:] = 0
+    rank[:] = 0
+    for i in range(size):
+        row, corner = elevated[i], origin[i]
+        for p in range(BLOCK):
+            step = np.rint(row[p] * np.float32(1 / size))
+            corner[p] = np.int32(step) * size
+            turn[p] += np.int32(step)
+            row[p] -= step * np.float32(size)
+    for i in range(size):
+        for j in range(i + 1, size):
+            one, other, low, high = elevated[i], elevated[j], rank[i], rank[j]
+            for p in range(BLOCK):
+                smaller = np.int32(one[p] < other[p])
+                low[p] += smaller
+                high[p] += np.int32(1) - smaller
+    for i in range(size):
+        row, corner, place = elevated[i], origin[i], rank[i]
+        for p in range(BLOCK):
+            turned = place[p] + turn[p]  # rounding may leave the plane; the ranks say which coordinates to step back
+            change = np.int32(size) * (np.int32(turned < 0) - np.int32(turned >= size))
+            place[p] = turned + change
+            corner[p] += change
+            row[p] = (row[p] - np.float32(change)) * np.float32(1 / size)
+
+
+@compiled
+def _find(key: int, keys: Keys, table: Ints, shift: np.uint64) -> np.int64:
+    """Where in the table the key is, or belongs."""
+    slot = np.int64((np.uint64(key) * MIX) >> shift)
+    while table[slot] >= 0 and keys[table[slot]] != key:
+        slot = (slot + 1) & (len(table) - 1)
+    return slot
+
+
+@compiled
+def _table(keys: Keys, bits: int) -> tuple[Ints, np.uint64]:
+    """A table of 2^bits places with the numbers of the keys in it."""
+    table, shift = np.full(1 << bits, -1, np.int32), np.uint64(64 - bits)
+    for vertex in range(2, len(keys)):
+        table[_find(keys[vertex], keys, table, shift)] = vertex
+    return table, shift
+
+
+@compiled
+def _build(features: Floats, scale: Floats, places: Keys, steps: Keys) -> tuple[Ints, Floats, Keys, Ints, np.uint64]:
+    """Corners and weights of the points, the keys of the vertices, and the table in which they are found."""
+    size, points = len(features) + 1, features.shape[1]
+    corners, weights = np.empty((points, size), np.int32), np.empty((points, size), np.float32)
+    elevated, origin = np.zeros((size, BLOCK), np.float32), np.zeros((size, BLOCK), np.int32)
+    rank, turn, first_keys = np.zeros((size, BLOCK), np.int32), np.zeros(BLOCK, np.int32), np.empty(BLOCK, np.int64)
+    order, residual = np.empty(size, np.int64), np.empty(size, np.float32)
+    keys, count, bits = np.zeros(1 << 13, np.int64), 2, 14
+    table, shift = _table(keys[:0], bits)
+    for first in range(0, points, BLOCK):
+        here = min(BLOCK, points - first)
+        _elevate(features, first, here, scale, elevated)
+        _simplex(elevated, origin, rank, turn)
+        if count + here * size > len(keys):  # at most half of the table may be taken
+            bits += 1
+            keys = np.concatenate((keys, np.empty_like(keys)))
+            table, shift = _table(keys[:count], bits)
+        first_keys[:] = 0
+        for i in range(size - 1):
+            corner, place = origin[i], places[i]
+            for p in range(BLOCK):
+                first_keys[p] += corner[p] * place
+        for p in range(here):
+            for i in range(size):
+                place = size - 1 - rank[i, p]
+                order[place] = i
+                residual[place] = elevated[i, p]
+            key, before = first_keys[p], residual[size - 1] - np.float32(1)
+            for k in range(size):
+                slot = _find(key, keys, table, shift)
+                if table[slot] < 0:
+                    table[slot] = count
+                    keys[count] = key
+                    count += 1
+                corners[first + p, k] = table[slot]
+                weights[first + p, k] = residual[k] - before
+                before = residual[k]
+                key += steps[order[k]]
+    return corners, weights, keys[:count].copy(), table, shift
+
+
+@compiled
+def _chains(keys: Keys, table: Ints, shift: np.uint64, step: int) -> Ints:
+    """The vertices that follow each other, chain after chain."""
+    after, led, lengths = np.full(len(keys), -1, np.int32), np.zeros(len(keys), np.bool_), 1
+    for vertex in range(2, len(keys)):
+        after[vertex] = table[_find(keys[vertex] + step, keys, table, shift)]
+        if after[vertex] >= 0:
+            led[after[vertex]] = True
+    for vertex in range(2, len(keys)):
+        lengths += led[vertex] + 2 * (after[vertex] >= 0 and not led[vertex])
+    chains, place = np.zeros(lengths, np.int32), 1
+    for vertex in range(2, len(keys)):
+        here = np.int32(-1 if led[vertex] or after[vertex] < 0 else vertex)
+        while here >= 0:
+            chains[place] = here
+            place += 1
+            here = after[here]
+            place += here < 0
+    return chains
+
+
+@compiled
+def _splat(values: Rows, corners: Rows, weights: Rows, vertices: Rows) -> None:
+    for point in range(len(corners)):
+        around, weight, value = corners[point].lanes, weights[point].lanes, load(values, point)
+        for k in range(len(around)):
+            store(vertices, around[k], load(vertices, around[k]) + value * weight[k])
+
+
+@compiled
+def _slice(vertices: Rows, corners: Rows, weights: Rows, scale: float, values: Rows) -> None:
+    for point in range(len(corners)):
+        around, weight, value = corners[point].lanes, weights[point].lanes, fill(0.0, values)
+        for k in range(len(around)):
+            value += load(vertices, around[k]) * weight[k]
+        store(values, point, value * scale)
+
+
+@compiled
+def _blur(vertices: Rows, chains: Ints) -> None:
+    """Every vertex gets half of the one before and half of the one after it as they were."""
+    before, here = fill(0.0, vertices), fill(0.0, vertices)
+    for place in range(1, len(chains)):
+        after = load(vertices, chains[place])
+        store(vertices, max(chains[place - 1], 1), here + (before + after) * 0.5)
+        before, here = here, after

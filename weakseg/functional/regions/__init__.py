@@ -1,0 +1,1 @@
+"""Superpixels, the graph of an image's regions, and cuts of that graph."""

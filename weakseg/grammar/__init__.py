@@ -1,1 +1,0 @@
-"""The grammar of recipes and command lines: words, values, names and constructors. `weakseg.recipe` is its front door."""

@@ -1,0 +1,1 @@
+"""Backbones and layers that several networks share, and weights from files."""

@@ -1,0 +1,107 @@
+"""Dashboard, the callback that shows validation images while a run goes on, and the cases that the report shows at its end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from weakseg.data.base import WeakData
+from weakseg.evidence import Evidence, Prediction
+from weakseg.reporting.drawing import Case
+from weakseg.training.label_quality import harden
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
+
+SCORES = {"val/miou": "IoU", "val/box_extent_iou": "IoU of boxes", "val/marks_accuracy": "right marks", "val/tags_f1": "F1 of tags"}
+
+
+class Dashboard(Callback):
+    """After each validation, shows a few fixed images in wandb or TensorBoard: weak labels, target, prediction and truth.
+
+    Arguments:
+        images: how many, spread evenly over the validation images.
+    """
+
+    def __init__(self, images: int = 8) -> None:
+        if images < 0:
+            raise ValueError(f"images should be at least 0, but it is {images}")
+        self.images = images
+        self._round = -2  # the round of these targets; -2 = none made yet
+        self._targets: list[Tensor | None] = []
+        self._before: list[Prediction] = []  # at the validation before, when the network was the one that a new round asks
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the images, from rank 0."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, (WandbLogger, TensorBoardLogger))]
+        data = getattr(trainer, "datamodule", None)
+        ours = isinstance(pl_module, Segmenter) and isinstance(data, WeakData) and self.images and len(data.validation)
+        if not loggers or not ours or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, Segmenter)
+        assert isinstance(data, WeakData)
+        rounds = [callback.round for callback in trainer.callbacks if isinstance(callback, Rounds)]  # type: ignore[attr-defined]
+        cases = self._cases(pl_module, data, rounds[0] if rounds else -1)
+        for logger in loggers:
+            log_pictures(logger, trainer.global_step, cases, pl_module.classes)
+
+    def _cases(self, segmenter: Segmenter, data: WeakData, round: int) -> list[Case]:
+        count = min(self.images, len(data.validation))
+        indices = [data.validation[place * len(data.validation) // count] for place in range(count)]
+        samples = [segmenter.ours(*data.sample(index)) for index in indices]
+        predictions = [segmenter.predict(evidence.image, plain=True) for evidence, _ in samples]
+        if round != self._round:
+            asked = self._before or predictions
+            self._targets = [make_target(segmenter, evidence, asked[place], round) for place, (evidence, _) in enumerate(samples)]
+            self._round = round
+        self._before = predictions
+        return [
+            Case(evidence, target, _likeliest(prediction), truth, segmenter.scores.get(index), score_name(segmenter))
+            for (evidence, truth), target, prediction, index in zip(samples, self._targets, predictions, indices, strict=True)
+        ]
+
+
+def score_name(segmenter: Segmenter) -> str:
+    """What the score of a single image is, in a word or two."""
+    return SCORES["val/miou" if segmenter.measured is None else segmenter.measured[0]]
+
+
+def make_case(segmenter: Segmenter, evidence: Evidence, truth: Tensor | None, round: int, score: float | None = None) -> Case:
+    """A validation image with what the network says of it, and the target that its evidence would get in this round."""
+    prediction = segmenter.predict(evidence.image, plain=True)
+    return Case(evidence, make_target(segmenter, evidence, prediction, round), _likeliest(prediction), truth, score, score_name(segmenter))
+
+
+def make_target(segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int) -> Tensor | None:
+    """The target of an image in this round, hard; None if the strategy makes none, or cannot from this image's evidence."""
+    strategy = segmenter.strategy
+    if round < 0 or any(getattr(evidence, need) is None for need in strategy.needs):
+        return None
+    try:
+        with torch.no_grad():
+            return harden(strategy.estimate(evidence, prediction if round or strategy.wants_early else None), evidence.box_classes)
+    except Exception as error:  # no training depends on this image: a picture less is better than a run less
+        warnings.warn(f"no target to show for image {evidence.id}: {type(error).__name__}: {error}", stacklevel=2)
+        return None
+    finally:
+        strategy.forget_shown()  # it is of no step of the training
+
+
+def log_pictures(logger: Logger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
+    """Show the cases in a logger of wandb or TensorBoard; others show no pictures."""
+    if isinstance(logger, WandbLogger):
+        from weakseg.reporting.loggers import wandb  # only who uses it waits for its import
+
+        wandb.log_pictures(logger, step, cases, classes)
+    elif isinstance(logger, TensorBoardLogger):
+        from weakseg.reporting.loggers import tensorboard
+
+        tensorboard.log_pictures(logger, step, cases, classes)
+
+
+def _likeliest(prediction: Prediction) -> Tensor:
+    return prediction.probs.max(0).indices.to(torch.uint8)

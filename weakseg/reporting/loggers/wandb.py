@@ -1,0 +1,192 @@
+"""Runs in Weights & Biases: online if that is possible, else kept in the run's folder; it never asks and never waits for long."""
+
+from __future__ import annotations
+
+import math
+import netrc
+import os
+import re
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import wandb
+from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from weakseg.evidence import IGNORE
+from weakseg.functional.painting import paint_evidence
+from weakseg.reporting.drawing import Case
+from weakseg.reporting.loggers.base import View
+from weakseg.utils.secrets import scrub, scrub_words
+
+PATIENCE = 3.0  # seconds for the host to answer
+START = 20.0  # seconds for a host that answers to take the run
+FINISH = 120.0  # seconds to upload the rest when the program ends; what is left stays on disk
+
+
+class Wandb(View):
+    """Shows a run in wandb.
+
+    Arguments:
+        project: null for what WANDB_PROJECT says, else weakseg.
+        name: of the run; null for the recipe and the folder.
+        entity: user or team; null for what WANDB_ENTITY says.
+        mode: "auto" is what WANDB_MODE says, else online if a key is configured and the host answers, and offline otherwise.
+    """
+
+    def __init__(
+        self,
+        project: str | None = None,
+        name: str | None = None,
+        entity: str | None = None,
+        mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+    ) -> None:
+        if mode == "online" and not has_key(_settings().base_url):
+            raise ValueError("mode=online needs a key: run `wandb login` once or set WANDB_API_KEY; or leave mode at auto")
+        self.project, self.name, self.entity, self.mode = project or os.environ.get("WANDB_PROJECT") or "weakseg", name, entity, mode
+
+    def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
+        """Start the run, or go on with the one of this folder; on other ranks than 0 a logger that does nothing."""
+        run = self._start(folder, config) if getattr(rank_zero_only, "rank", 0) == 0 else None
+        return [Scrubbed(experiment=run, project=self.project, save_dir=folder)]
+
+    def _start(self, folder: Path, config: Mapping[str, Any]) -> Any:
+        mode, why = self._choose()
+        try:
+            run = self._init(folder, config, mode)
+        except Exception as error:  # a host may fail in many ways, and no run should end for that
+            if mode != "online" or self.mode == "online":
+                raise
+            mode, why = "offline", str(error).strip().partition("\n")[0] or type(error).__name__
+            wandb.teardown()  # its helper process still holds the run that failed
+            run = self._init(folder, config, mode)
+        if mode == "offline":
+            _say(f"{why}; this run is kept offline, upload it later with: wandb sync {folder}/wandb/offline-run-*")
+        elif mode == "online":
+            _say(str(run.url))
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return run
+
+    def _choose(self) -> tuple[Literal["online", "offline", "disabled"], str]:
+        """The mode, and the reason if it is offline."""
+        asked = self.mode if self.mode != "auto" else os.environ.get("WANDB_MODE", "")
+        if asked in ("offline", "dryrun"):
+            return "offline", "as asked for"
+        if asked == "disabled":
+            return "disabled", ""
+        host = _settings().base_url
+        if not has_key(host):
+            return "offline", "no key is configured (wandb login)"
+        if self.mode == "auto" and not answers(host):
+            return "offline", f"{host} does not answer"
+        return "online", ""
+
+    def _init(self, folder: Path, config: Mapping[str, Any], mode: Literal["online", "offline", "disabled"]) -> Any:
+        settings: dict[str, Any] = {
+            "silent": True,
+            "console": "off",  # it would redirect the progress bars
+            "disable_git": True,  # the remote's address and the uncommitted changes may hold anything
+            "disable_code": True,
+            "init_timeout": START,
+            "finish_timeout": FINISH,
+        }
+        known = {name: value for name, value in settings.items() if name in wandb.Settings.model_fields}
+        with _no_secrets_no_prompt():
+            return wandb.init(
+                project=self.project,
+                entity=self.entity,
+                name=self.name or f"{folder.parent.name}/{folder.name}",
+                id=re.sub(r"[^A-Za-z0-9_-]", "-", folder.name)[-64:],
+                resume="allow",
+                reinit="finish_previous",
+                dir=str(folder),
+                config=scrub(dict(config)),
+                mode=mode,
+                settings=wandb.Settings(**known),
+            )
+
+
+class Scrubbed(WandbLogger):
+    """Lightning's logger for wandb, which stores no secrets among the hyper-parameters."""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Store hyper-parameters with every secret masked."""
+        super().log_hyperparams(scrub(dict(params if isinstance(params, dict) else vars(params))))
+
+
+def log_pictures(logger: WandbLogger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
+    """Show images with layers to switch on and off: weak (the evidence painted), target, prediction, truth."""
+    images = [_image(case, classes) for case in cases]
+    logger.experiment.log({"val/images": images, "trainer/global_step": step})
+
+
+def _image(case: Case, classes: Sequence[str]) -> wandb.Image:
+    names = {**dict(enumerate(classes)), IGNORE: "no opinion"}
+    weak = paint_evidence(case.evidence, len(classes))
+    layers: dict[str, Tensor | None] = {"weak": weak, "target": case.target, "prediction": case.prediction, "truth": case.truth}
+    masks = {name: {"mask_data": labels.numpy(), "class_labels": names} for name, labels in layers.items() if labels is not None}
+    score = "" if case.score is None or math.isnan(case.score) else f": {case.score_name} {case.score:.3f}"
+    return wandb.Image(case.evidence.image.permute(1, 2, 0).numpy(), caption=f"{case.evidence.id}{score}", masks=masks)
+
+
+def has_key(host: str) -> bool:
+    """Whether wandb will find a key for the host without asking for one."""
+    if _settings().api_key or os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    home = Path.home()
+    for file in [os.environ["NETRC"]] if os.environ.get("NETRC") else [home / ".netrc", home / "_netrc"]:
+        try:
+            entries = netrc.netrc(os.path.expanduser(file))
+        except (OSError, netrc.NetrcParseError):
+            continue
+        # newer versions of wandb have another default host, and take the key of the older one for it
+        if any(entries.authenticators(machine) for machine in (urlsplit(host).netloc, "api.wandb.ai")):
+            return True
+    return False
+
+
+def answers(host: str, patience: float = PATIENCE) -> bool:
+    """Whether a host answers at all within a few seconds, name look-up and proxies included."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(host, timeout=patience).close()
+        except urllib.error.HTTPError:  # refusing is answering
+            answered.set()
+        except (OSError, ValueError):
+            return
+        answered.set()
+
+    threading.Thread(target=ask, daemon=True).start()  # a look-up of a name cannot be told when to stop
+    return answered.wait(patience)
+
+
+def _settings() -> Any:
+    return wandb.setup(settings=wandb.Settings(silent=True)).settings
+
+
+@contextmanager
+def _no_secrets_no_prompt() -> Iterator[None]:
+    """wandb stores the command line, and asks for a key if there is a terminal to ask at."""
+    words, stdin = sys.argv, sys.stdin
+    with open(os.devnull) as nothing:
+        sys.argv, sys.stdin = scrub_words(words), nothing
+        try:
+            yield
+        finally:
+            sys.argv, sys.stdin = words, stdin
+
+
+def _say(text: str) -> None:
+    print(f"wandb: {text}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Training: the LightningModule, the rounds of estimation, and the callbacks around them."""

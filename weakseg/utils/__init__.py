@@ -1,0 +1,1 @@
+"""What any program needs: whole files, content keys, processes, signals, progress bars. Imports nothing of weakseg."""
