@@ -197,7 +197,7 @@ class WrongLearn(Brightness):
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
-        (FailingSketch, r"(?s)could not sketch the images for round 0 on 2 images:.*image disc/3: KeyError.*test_learning.*image disc/7"),
+        (FailingSketch, r"(?s)could not sketch the images for round 0 on 2 images:.*image disc/3: KeyError.*test_joint_fit.*image disc/7"),
         (FailingLearn, r"(?s)FailingLearn could not learn from the images in round 0.*ZeroDivisionError: nothing to divide by"),
         (WrongSketch, r"image disc/0: TypeError: sketch should return a dict of named tensors, but it returned \{'mean': 3\}"),
         (WrongLearn, "learn should return a tensor or None, but it returned list"),

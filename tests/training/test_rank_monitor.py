@@ -55,7 +55,7 @@ def test_a_beat_tells_living_from_moving() -> None:
 def test_the_place_of_a_rank_is_its_own_line() -> None:
     waits, where = place(sys._getframe())
     assert not waits
-    assert where.startswith("test_companions.py, line ")
+    assert where.startswith("test_rank_monitor.py, line ")
     assert where.endswith("test_the_place_of_a_rank_is_its_own_line")
 
 

@@ -89,7 +89,7 @@ def test_whoever_asks_again_does_not_want_to_wait() -> None:
 
 
 def test_what_is_ignored_stays_so() -> None:
-    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nfrom weakseg import stopping; stopping.current().install()\n"
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nfrom weakseg.utils import signals; signals.current().install()\n"
     code += "signal.raise_signal(signal.SIGINT); print('still here')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "still here\n"
