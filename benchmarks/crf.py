@@ -1,11 +1,13 @@
-"""How fast the dense CRF is, against the original C++ code (pip install 'weakseg[pydensecrf]'), and how much memory it takes.
+"""How fast the dense CRF is, against the original C++ code (pip install 'weakseg[pydensecrf]'), and
+how much memory it takes.
 
     python benchmarks/crf.py                 all tables, about three minutes
     python benchmarks/crf.py --repeats 9     steadier medians
     python benchmarks/crf.py --only memory   one part: labels, threads, boxes, memory or gpu
 
-Both run in turns, so that a busy machine slows both; a ratio is that of the medians. Every turn has a photo that has not been seen, of a
-size that has. "Lattice" is what a second call with the same photo saves, "iterations" is the rest.
+Both run in turns, so that a busy machine slows both; a ratio is that of the medians. Every turn has
+a photo that has not been seen, of a size that has. "Lattice" is what a second call with the same
+photo saves, "iterations" is the rest.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ NUMBERS = count()
 
 def photo(height: int = SIZE[0], width: int = SIZE[1]) -> Tensor:
     small = transform.resize(data.coffee(), (height, width), anti_aliasing=True)
-    return torch.from_numpy(np.ascontiguousarray((small * 255).round().astype(np.uint8).transpose(2, 0, 1)))
+    return torch.from_numpy(
+        np.ascontiguousarray((small * 255).round().astype(np.uint8).transpose(2, 0, 1))
+    )
 
 
 def unseen(image: Tensor) -> Tensor:
@@ -64,7 +68,9 @@ def beliefs(labels: int, height: int = SIZE[0], width: int = SIZE[1]) -> Tensor:
     scores = torch.rand(labels, height, width, generator=random) * 2
     scores[0] += 1
     for label in range(1, labels):
-        top, left = (int(torch.randint(size * 2 // 3, (), generator=random)) for size in (height, width))
+        top, left = (
+            int(torch.randint(size * 2 // 3, (), generator=random)) for size in (height, width)
+        )
         scores[label, top : top + height // 3, left : left + width // 3] += 2
     return scores.softmax(0)
 
@@ -78,7 +84,9 @@ def by_pydensecrf(image: Tensor, probs: Tensor, crf: DenseCRF) -> tuple[float, f
     colours = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     field = densecrf.DenseCRF2D(width, height, labels)
     field.addPairwiseGaussian(sxy=crf.smooth_xy, compat=crf.smooth_weight)
-    field.addPairwiseBilateral(sxy=crf.bilateral_xy, srgb=crf.bilateral_rgb, rgbim=colours, compat=crf.bilateral_weight)
+    field.addPairwiseBilateral(
+        sxy=crf.bilateral_xy, srgb=crf.bilateral_rgb, rgbim=colours, compat=crf.bilateral_weight
+    )
     built = perf_counter()
     field.setUnaryEnergy(np.ascontiguousarray(-probs.clamp(min=1e-20).log().flatten(1).numpy()))
     torch.from_numpy(np.array(field.inference(crf.iterations))).view_as(probs)
@@ -113,9 +121,21 @@ def labels_table(repeats: int) -> None:
             lattice, iterations = (median(part) for part in zip(*theirs, strict=True))
             whole, rest = median(ours), median(again)
             old = median(sum(parts) for parts in theirs)
-            cells = [f"{old / whole:.1f}", f"{lattice / (whole - rest):.1f}", f"{iterations / rest:.1f}"]
+            cells = [
+                f"{old / whole:.1f}",
+                f"{lattice / (whole - rest):.1f}",
+                f"{iterations / rest:.1f}",
+            ]
             lines.append((name, str(labels), *cells, f"{whole * 1e3:.0f}", f"{old * 1e3:.0f}"))
-    head = ("xy/rgb", "labels", "times faster", "lattice", "iterations", "weakseg ms", "pydensecrf2 ms")
+    head = (
+        "xy/rgb",
+        "labels",
+        "times faster",
+        "lattice",
+        "iterations",
+        "weakseg ms",
+        "pydensecrf2 ms",
+    )
     table(f"One image, {SIZE[1]} x {SIZE[0]}, 10 iterations, one thread", head, lines)
 
 
@@ -134,19 +154,33 @@ def threads_table(repeats: int) -> None:
                     times.append(seconds(partial(dense_crf, images, [probs] * many, crf)) / many)
                 torch.set_num_threads(1)
             ratios = [f"{median(theirs) / median(times):.1f}" for times in (one, two)]
-            lines.append((name, str(labels), *ratios, f"{median(one) * 1e3:.0f}", f"{median(two) * 1e3:.0f}"))
-    head = ("xy/rgb", "labels", "times faster, 1 thread", "2 threads", "ms per image, 1 thread", "2 threads")
+            lines.append(
+                (name, str(labels), *ratios, f"{median(one) * 1e3:.0f}", f"{median(two) * 1e3:.0f}")
+            )
+    head = (
+        "xy/rgb",
+        "labels",
+        "times faster, 1 thread",
+        "2 threads",
+        "ms per image, 1 thread",
+        "2 threads",
+    )
     table(f"A list of {many} images against a loop over pydensecrf2", head, lines)
 
 
 def boxes_table(repeats: int) -> None:
     lines, many = [], 6
-    boxes, classes = torch.tensor([[60.0, 50, 300, 330], [250, 100, 460, 300]]), torch.tensor([5, 12])
+    boxes, classes = (
+        torch.tensor([[60.0, 50, 300, 330], [250, 100, 460, 300]]),
+        torch.tensor([5, 12]),
+    )
     for name, crf in SETTINGS.items():
         strategy = BoxesCRF(crf=crf)
 
         def estimate(image: Tensor, strategy: BoxesCRF = strategy) -> Tensor:
-            return strategy.estimate(Evidence(id="photo", image=image, boxes=boxes, box_classes=classes), None)
+            return strategy.estimate(
+                Evidence(id="photo", image=image, boxes=boxes, box_classes=classes), None
+            )
 
         image, probs = photo(), box_unary(boxes, classes, 21, *SIZE, "wssl_code", 0.2)
         estimate(image)
@@ -156,23 +190,75 @@ def boxes_table(repeats: int) -> None:
             for threads, times in ((1, one), (2, two)):
                 images = [unseen(image) for _ in range(many)]
                 with ThreadPoolExecutor(threads) as pool:
-                    times.append(seconds(lambda images=images, pool=pool: list(pool.map(estimate, images))) / many)
+                    times.append(
+                        seconds(lambda images=images, pool=pool: list(pool.map(estimate, images)))
+                        / many
+                    )
         ratios = [f"{median(theirs) / median(times):.1f}" for times in (one, two)]
-        lines.append((name, *ratios, f"{median(one) * 1e3:.0f}", f"{median(two) * 1e3:.0f}", f"{median(theirs) * 1e3:.0f}"))
-    head = ("xy/rgb", "times faster, 1 thread", "2 threads", "ms per image, 1 thread", "2 threads", "pydensecrf2 ms")
-    table("strategy=boxes_crf with two boxes against a loop over pydensecrf2 with all 21 labels", head, lines)
+        lines.append(
+            (
+                name,
+                *ratios,
+                f"{median(one) * 1e3:.0f}",
+                f"{median(two) * 1e3:.0f}",
+                f"{median(theirs) * 1e3:.0f}",
+            )
+        )
+    head = (
+        "xy/rgb",
+        "times faster, 1 thread",
+        "2 threads",
+        "ms per image, 1 thread",
+        "2 threads",
+        "pydensecrf2 ms",
+    )
+    table(
+        "strategy=boxes_crf with two boxes against a loop over pydensecrf2 with all 21 labels",
+        head,
+        lines,
+    )
 
 
 def memory_table() -> None:
     lines = []
-    for height, width, labels in ((375, 500, 3), (375, 500, 21), (1000, 1500, 3), (1000, 1500, 21), (3000, 4000, 3)):
+    for height, width, labels in (
+        (375, 500, 3),
+        (375, 500, 21),
+        (1000, 1500, 3),
+        (1000, 1500, 21),
+        (3000, 4000, 3),
+    ):
         for name in SETTINGS:
-            command = [sys.executable, __file__, "--peak", name, str(height), str(width), str(labels)]
-            peak, took = map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+            command = [
+                sys.executable,
+                __file__,
+                "--peak",
+                name,
+                str(height),
+                str(width),
+                str(labels),
+            ]
+            peak, took = map(
+                float,
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout.split(),
+            )
             pixels = height * width
             size = f"{width} x {height}"
-            lines.append((name, size, str(labels), f"{peak / 1e6:.0f}", f"{peak / pixels:.0f}", f"{took:.1f}"))
-    table("Peak memory of one call, beside image and probs", ("xy/rgb", "image", "labels", "MB", "bytes per pixel", "seconds"), lines)
+            lines.append(
+                (
+                    name,
+                    size,
+                    str(labels),
+                    f"{peak / 1e6:.0f}",
+                    f"{peak / pixels:.0f}",
+                    f"{took:.1f}",
+                )
+            )
+    table(
+        "Peak memory of one call, beside image and probs",
+        ("xy/rgb", "image", "labels", "MB", "bytes per pixel", "seconds"),
+        lines,
+    )
 
 
 def peak(name: str, height: int, width: int, labels: int) -> None:
@@ -201,10 +287,30 @@ def gpu_table(repeats: int) -> None:
                 fresh = [unseen(image).cuda() for _ in range(many)]
                 times.append(seconds(partial(on_gpu, fresh, there, crf)) / many)
                 again.append(seconds(partial(on_gpu, fresh, there, crf)) / many)
-            off = (dense_crf(image.cuda(), probs.cuda(), crf).cpu() - dense_crf(image, probs, crf)).abs().max().item()
+            off = (
+                (dense_crf(image.cuda(), probs.cuda(), crf).cpu() - dense_crf(image, probs, crf))
+                .abs()
+                .max()
+                .item()
+            )
             cells = [f"{median(part[2:]) * 1e3:.1f}" for part in (times, again)]
-            lines.append((name, str(labels), *cells, f"{off:.0e}", f"{torch.cuda.max_memory_allocated() / 1e6:.0f}"))
-    head = ("xy/rgb", "labels", "ms per image", "with lattices known", "off the CPU by at most", "peak MB")
+            lines.append(
+                (
+                    name,
+                    str(labels),
+                    *cells,
+                    f"{off:.0e}",
+                    f"{torch.cuda.max_memory_allocated() / 1e6:.0f}",
+                )
+            )
+    head = (
+        "xy/rgb",
+        "labels",
+        "ms per image",
+        "with lattices known",
+        "off the CPU by at most",
+        "peak MB",
+    )
     table(f"Batches of {many} on {torch.cuda.get_device_name()}", head, lines)
 
 
@@ -215,7 +321,9 @@ def on_gpu(images: list[Tensor], probs: list[Tensor], crf: DenseCRF) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=("labels", "threads", "boxes", "memory", "gpu"))
     parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
@@ -224,8 +332,18 @@ def main() -> None:
         name, *numbers = arguments.peak
         return peak(name, *map(int, numbers))
     torch.set_num_threads(1)
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
-    print(f"{date.today()}, {model}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}")
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "?",
+    )
+    print(
+        f"{date.today()}, {model}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"torch {torch.__version__}"
+    )
     parts = {
         "labels": lambda: labels_table(arguments.repeats),
         "threads": lambda: threads_table(arguments.repeats),

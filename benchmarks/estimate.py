@@ -1,13 +1,15 @@
-"""How long targets from scribbles take: for one photo of 375 x 500, and for a whole round with one worker and with two.
+"""How long targets from scribbles take: for one photo of 375 x 500, and for a whole round with one
+worker and with two.
 
     python benchmarks/estimate.py                   both, one to three minutes
     python benchmarks/estimate.py --repeats 15      steadier medians
     python benchmarks/estimate.py --only photo      one part: photo or round
 
-"Photo" is `scribbles_graphcut` against one call of scikit-image's SLIC on the same photo, in turns, so that a busy machine slows both;
-ratios are those of the medians. Superpixels and features are made once per photo and kept for later rounds; the cut is what every round
-takes. "Round" runs `estimate_all`, as `Rounds` does with rounds.workers=1 and 2, over photos that differ; ratios are those of whole rounds,
-starting the workers included, and from the first finished image to the last.
+"Photo" is `scribbles_graphcut` against one call of scikit-image's SLIC on the same photo, in turns,
+so that a busy machine slows both; ratios are those of the medians. Superpixels and features are
+made once per photo and kept for later rounds; the cut is what every round takes. "Round" runs
+`estimate_all`, as `Rounds` does with rounds.workers=1 and 2, over photos that differ; ratios are
+those of whole rounds, starting the workers included, and from the first finished image to the last.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ from weakseg.training.estimation import Failure, Job, estimate_all
 
 CLASSES = 21
 SIZE = (375, 500)
-GRIDS = {"4 classes scribbled": (2, 2), "all 21 scribbled": (3, 7)}  # rows and columns of the truth that scribbles are drawn into
+# rows and columns of the truth that scribbles are drawn into
+GRIDS = {"4 classes scribbled": (2, 2), "all 21 scribbled": (3, 7)}
 
 
 class Round(NamedTuple):
@@ -53,14 +56,22 @@ class Round(NamedTuple):
 
 def photo() -> Tensor:
     small = transform.resize(data.coffee(), SIZE, anti_aliasing=True)
-    return torch.from_numpy(np.ascontiguousarray((small * 255).round().astype(np.uint8).transpose(2, 0, 1)))
+    return torch.from_numpy(
+        np.ascontiguousarray((small * 255).round().astype(np.uint8).transpose(2, 0, 1))
+    )
 
 
 def scribbled(image: Tensor, rows: int, columns: int, seed: int = 0) -> Evidence:
     """An image with a scribble in each field of a grid, all of different classes."""
-    y, x = torch.meshgrid(torch.arange(SIZE[0]) * rows // SIZE[0], torch.arange(SIZE[1]) * columns // SIZE[1], indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(SIZE[0]) * rows // SIZE[0],
+        torch.arange(SIZE[1]) * columns // SIZE[1],
+        indexing="ij",
+    )
     truth = (y * columns + x).to(torch.uint8)
-    fields = Annotator().annotate("scribbles", truth, None, (), CLASSES, np.random.default_rng(seed))
+    fields = Annotator().annotate(
+        "scribbles", truth, None, (), CLASSES, np.random.default_rng(seed)
+    )
     return Evidence(f"photo-{seed}", image, marks=fields["marks"])
 
 
@@ -81,7 +92,11 @@ def time_photo(repeats: int) -> None:
     image, strategy, network = photo(), ScribblesGraphCut(), opinion()
     pixels = image.permute(1, 2, 0).contiguous().numpy()
     evidence = {name: scribbled(image, *grid) for name, grid in GRIDS.items()}
-    cases = [(f"round {bool(prediction):d}, {name}", each, prediction) for name, each in evidence.items() for prediction in (None, network)]
+    cases = [
+        (f"round {bool(prediction):d}, {name}", each, prediction)
+        for name, each in evidence.items()
+        for prediction in (None, network)
+    ]
     times: dict[str, list[float]] = defaultdict(list)
     for turn in range(repeats + 1):
         calls: dict[str, Callable[[], object]] = {
@@ -90,17 +105,29 @@ def time_photo(repeats: int) -> None:
             "graph": lambda: regions(image, strategy.superpixels),
         }
         for name, each, prediction in cases:
-            calls[name] = lambda each=each, prediction=prediction: strategy.estimate(each, prediction)  # type: ignore[misc]
+            calls[name] = lambda each=each, prediction=prediction: strategy.estimate(
+                each, prediction
+            )  # type: ignore[misc]
         for name, call in calls.items():
             taken = seconds(call)
             if turn:  # the first turn compiles
                 times[name].append(taken)
     ms = {name: 1e3 * median(values) for name, values in times.items()}
     count = int(strategy.superpixels(image).max()) + 1
-    print(f"\none photo of {SIZE[0]} x {SIZE[1]}, {count} superpixels; scikit-image's SLIC takes {ms['SLIC']:.0f} ms\n")
-    print("| target | ms | against SLIC | superpixels, ms | features, ms | unaries and cut, ms |\n|---|---|---|---|---|---|")
+    print(
+        "\n"
+        f"one photo of {SIZE[0]} x {SIZE[1]}, {count} superpixels; scikit-image's SLIC takes "
+        f"{ms['SLIC']:.0f} ms\n"
+    )
+    print(
+        "| target | ms | against SLIC | superpixels, ms | features, ms | unaries and cut, ms |\n"
+        "|---|---|---|---|---|---|"
+    )
     for name, _, _ in cases:
-        parts = f"{ms['superpixels']:.0f} | {ms['graph'] - ms['superpixels']:.0f} | {ms[name] - ms['graph']:.0f}"
+        parts = (
+            f"{ms['superpixels']:.0f} | {ms['graph'] - ms['superpixels']:.0f} | "
+            f"{ms[name] - ms['graph']:.0f}"
+        )
         print(f"| {name} | {ms[name]:.0f} | {ms[name] / ms['SLIC']:.2f} | {parts} |")
 
 
@@ -109,7 +136,9 @@ def photos(count: int) -> list[Evidence]:
     image, found = photo(), []
     for number in range(count):
         random = torch.Generator().manual_seed(number)
-        light = torch.nn.functional.interpolate(torch.rand(1, 1, 5, 7, generator=random), SIZE, mode="bilinear")[0]
+        light = torch.nn.functional.interpolate(
+            torch.rand(1, 1, 5, 7, generator=random), SIZE, mode="bilinear"
+        )[0]
         shift = torch.randint(0, 300, (2,), generator=random).tolist()
         shown = (image.roll(shift, (1, 2)) * (0.7 + 0.3 * light)).to(torch.uint8)
         found.append(scribbled(shown, 2, 2, number))
@@ -121,7 +150,9 @@ def one_round(evidence: list[Evidence], workers: int) -> Round:
     with TemporaryDirectory() as folder:
         strategy, store = ScribblesGraphCut(), LabelStore(Path(folder))
         strategy.use_scratch(Path(folder) / "scratch")
-        jobs: Iterator[Job] = (Job(each, None, f"{number:032x}") for number, each in enumerate(evidence))
+        jobs: Iterator[Job] = (
+            Job(each, None, f"{number:032x}") for number, each in enumerate(evidence)
+        )
         start, ends = perf_counter(), []
         for result in estimate_all(jobs, len(evidence), strategy, CLASSES, store, workers):
             if isinstance(result, Failure):
@@ -138,23 +169,47 @@ def time_round(images: int, repeats: int) -> None:
         for workers in (1, 2):
             times[workers].append(one_round(evidence, workers))
     print(f"\na round of {images} photos, targets and superpixels stored\n")
-    print("| workers | seconds | times faster | after the first image, s | times faster |\n|---|---|---|---|---|")
-    medians = {workers: Round(*map(median, zip(*rounds, strict=True))) for workers, rounds in times.items()}
+    print(
+        "| workers | seconds | times faster | after the first image, s | times faster |\n"
+        "|---|---|---|---|---|"
+    )
+    medians = {
+        workers: Round(*map(median, zip(*rounds, strict=True))) for workers, rounds in times.items()
+    }
     for workers, (whole, after) in medians.items():
-        faster = f"{medians[1].whole / whole:.2f} | {after:.1f} | {medians[1].after_first / after:.2f}"
+        faster = (
+            f"{medians[1].whole / whole:.2f} | {after:.1f} | {medians[1].after_first / after:.2f}"
+        )
         print(f"| {workers} | {whole:.1f} | {faster} |")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=7, help="turns of the photo")
-    parser.add_argument("--images", type=int, default=256, help="of the round; at least 64, or no second worker starts")
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=256,
+        help="of the round; at least 64, or no second worker starts",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns of the round")
     parser.add_argument("--only", choices=("photo", "round"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
-    print(f"{date.today()}, {model}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}")
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "?",
+    )
+    print(
+        f"{date.today()}, {model}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"torch {torch.__version__}"
+    )
     if arguments.only != "round":
         time_photo(arguments.repeats)
     if arguments.only != "photo":

@@ -1,20 +1,27 @@
-"""How much accuracy cheap annotation costs: every kind of it on one data set, beside full masks. One table and one picture.
+"""How much accuracy cheap annotation costs: every kind of it on one data set, beside full masks.
+One table and one picture.
 
     python benchmarks/label_efficiency.py                                   the toy set, three seeds
-    python benchmarks/label_efficiency.py --only full,boxes --seeds 1       a quick look at two of METHODS
-    python benchmarks/label_efficiency.py @benchmarks/animals.txt data.root=VOCdevkit network.weights=mobilenet_v2.pth
-    python benchmarks/label_efficiency.py data=folder data.masks=masks scribbles,points:data.simulated=true
+    python benchmarks/label_efficiency.py --only full,boxes --seeds 1    two of METHODS, quickly
+    python benchmarks/label_efficiency.py @benchmarks/animals.txt data.root=VOCdevkit \\
+        network.weights=mobilenet_v2.pth
+    python benchmarks/label_efficiency.py data=folder data.masks=masks \\
+        scribbles,points:data.simulated=true
 
-Words go to every run, as on the command line of weakseg.fit; with names of methods and a colon in front, to these alone. @file reads
-words from a file, one per line, and passes over lines that begin with #. The data set must have masks: `full` learns them, and all are
-measured on those of the images held out.
+Words go to every run, as on the command line of weakseg.fit; with names of methods and a colon in
+front, to these alone. @file reads words from a file, one per line, and passes over lines that begin
+with #. The data set must have masks: `full` learns them, and all are measured on those of the
+images held out.
 
-All methods start from the same weights (one file per seed) and make the same number of steps; what they are told differs by the recipe,
-the evidence and these words, nothing else. Nothing here looks at a mask to choose anything: figures are of the last weights of each run,
-and target quality is measured after the fact. Weights that were trained on masks would make the comparison pointless and are refused.
+All methods start from the same weights (one file per seed) and make the same number of steps; what
+they are told differs by the recipe, the evidence and these words, nothing else. Nothing here looks
+at a mask to choose anything: figures are of the last weights of each run, and target quality is
+measured after the fact. Weights that were trained on masks would make the comparison pointless and
+are refused.
 
-Finished runs are kept: a second call goes on where the first was stopped, and two at once in one folder share the work with --only. Runs
-are told apart by their words, not by the code: after a change of that, take another folder.
+Finished runs are kept: a second call goes on where the first was stopped, and two at once in one
+folder share the work with --only. Runs are told apart by their words, not by the code: after a
+change of that, take another folder.
 """
 
 from __future__ import annotations
@@ -37,10 +44,12 @@ from weakseg.networks.parts.weights import read_weights
 from weakseg.utils.files import write_whole
 
 SECONDS = {"masks": 239.7, "boxes": 39.6, "scribbles": 34.9, "points": 22.1, "tags": 20.0}
-SOURCES = """Seconds are published means per image of PASCAL VOC, not measured here: tags 20.0, points 22.1, scribbles 34.9 and masks 239.7
-from Bearman and others ("What's the Point", ECCV 2016); boxes are the tags and 7 s for each of an image's 2.8 objects (Papadopoulos and
-others, "Extreme clicking", ICCV 2017). Change them with --seconds. Target mIoU is measured where targets have an opinion, which is on a
-part of the pixels with points."""
+SOURCES = """\
+Seconds are published means per image of PASCAL VOC, not measured here: tags 20.0, points 22.1,
+scribbles 34.9 and masks 239.7 from Bearman and others ("What's the Point", ECCV 2016); boxes are
+the tags and 7 s for each of an image's 2.8 objects (Papadopoulos and others, "Extreme clicking",
+ICCV 2017). Change them with --seconds. Target mIoU is measured where targets have a label, which is
+on a part of the pixels with points."""
 
 
 class Method(NamedTuple):
@@ -57,7 +66,8 @@ class Method(NamedTuple):
         return self.masks * costs["masks"] + (1 - self.masks) * costs[self.evidence]
 
     def complete(self, words: Sequence[str], *same: str) -> list[str]:
-        """The words of one run. What the method needs, and what is the same for all, counts more than what was said."""
+        """The words of one run. What the method needs, and what is the same for all, counts more
+        than what was said."""
         own = (f"data.evidence={self.evidence}", *self.words, *same)
         return complete(self.recipe, [*words, *(f"{self.recipe}:{word}" for word in own)])
 
@@ -94,14 +104,19 @@ def build(words: Sequence[str]) -> tuple[Recipe, Any, torch.nn.Module]:
 
 
 def provenance(recipe: Recipe, network: torch.nn.Module, told: str | None, from_masks: bool) -> str:
-    """Where the weights come from that training starts with. Weights that have seen masks, or may have, stop everything."""
+    """Where the weights come from that training starts with. Weights that have seen masks, or may
+    have, stop everything."""
     if recipe.init_from:
         if not from_masks:
             raise SystemExit(
-                f"init_from={recipe.init_from} is a segmentation network: it has been trained on masks or on something made of them, and "
-                "every figure would profit; leave it out, or say --weights-from-masks"
+                f"init_from={recipe.init_from} is a segmentation network: it has been trained on "
+                "masks or on something made of them, and every figure would profit; leave it "
+                "out, or say --weights-from-masks"
             )
-        return f"a segmentation network, {recipe.init_from}: the figures do not show what annotation is worth"
+        return (
+            f"a segmentation network, {recipe.init_from}: the figures do not show what annotation "
+            "is worth"
+        )
     weights = recipe.sections.get("network", {}).get("weights")
     if type(network).__module__.partition(".")[0] != "weakseg":
         return told or _unknown(f"{type(network).__name__} makes its own first weights")
@@ -113,14 +128,21 @@ def provenance(recipe: Recipe, network: torch.nn.Module, told: str | None, from_
     state = read_weights(path)
     state = state.get("state_dict", state)
     name = f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]})"
-    classifier = [tensor for name, tensor in state.items() if name.startswith(("fc.", "classifier.")) and tensor.ndim == 2]
+    classifier = [
+        tensor
+        for name, tensor in state.items()
+        if name.startswith(("fc.", "classifier.")) and tensor.ndim == 2
+    ]
     if classifier:
         return f"{name}: an image classifier of {classifier[-1].shape[0]} classes"
     return f"{name}: {told or _unknown(f'{path} has no classifier')}"
 
 
 def _unknown(why: str) -> str:
-    raise SystemExit(f"{why}: nobody can tell from it what it was trained on; say so with --provenance 'photos without labels, ...'")
+    raise SystemExit(
+        f"{why}: nobody can tell from it what it was trained on; say so with --provenance 'photos "
+        "without labels, ...'"
+    )
 
 
 def initial_weights(recipe: Recipe, network: torch.nn.Module, folder: Path) -> Path:
@@ -130,8 +152,13 @@ def initial_weights(recipe: Recipe, network: torch.nn.Module, folder: Path) -> P
     state = state or {f"network.{name}": value for name, value in network.state_dict().items()}
     if path.is_file():
         kept = read_weights(path)["state_dict"]
-        if kept.keys() != state.keys() or not all(torch.equal(kept[name], state[name]) for name in state):
-            raise SystemExit(f"{path} belongs to another network, other weights or another version; take another --folder")
+        if kept.keys() != state.keys() or not all(
+            torch.equal(kept[name], state[name]) for name in state
+        ):
+            raise SystemExit(
+                f"{path} belongs to another network, other weights or another version; take "
+                "another --folder"
+            )
         return path
     content = io.BytesIO()
     torch.save({"state_dict": state}, content)
@@ -139,14 +166,33 @@ def initial_weights(recipe: Recipe, network: torch.nn.Module, folder: Path) -> P
     return path
 
 
-def table(results: Mapping[Method, Sequence[Figures]], images: int, costs: Mapping[str, float]) -> str:
+def table(
+    results: Mapping[Method, Sequence[Figures]], images: int, costs: Mapping[str, float]
+) -> str:
     """Means over the seeds, with half the distance of the best from the worst, as markdown."""
-    full = next((mean(each["val/miou"] for each in figures) for method, figures in results.items() if method.recipe == "full"), None)
-    head = ["recipe", "annotation", "val mIoU", "ratio to full", "target mIoU", "seconds per image", f"hours for {images} images"]
+    full = next(
+        (
+            mean(each["val/miou"] for each in figures)
+            for method, figures in results.items()
+            if method.recipe == "full"
+        ),
+        None,
+    )
+    head = [
+        "recipe",
+        "annotation",
+        "val mIoU",
+        "ratio to full",
+        "target mIoU",
+        "seconds per image",
+        f"hours for {images} images",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for method, figures in results.items():
         scores = [each["val/miou"] for each in figures]
-        kind = f"{method.evidence}, masks on {method.masks:.0%}" if method.masks else method.evidence
+        kind = (
+            f"{method.evidence}, masks on {method.masks:.0%}" if method.masks else method.evidence
+        )
         seconds = method.seconds(costs)
         cells = [
             f"`{method.recipe}`",
@@ -167,7 +213,10 @@ def costs_of(text: str) -> dict[str, float]:
     for pair in filter(None, text.split(",")):
         kind, _, seconds = pair.partition("=")
         if kind not in costs or not seconds.replace(".", "", 1).isdigit() or not float(seconds) > 0:
-            raise SystemExit(f"--seconds should be numbers above 0 for {', '.join(SECONDS)}, such as boxes=12,tags=3, but it has {pair!r}")
+            raise SystemExit(
+                f"--seconds should be numbers above 0 for {', '.join(SECONDS)}, such as "
+                f"boxes=12,tags=3, but it has {pair!r}"
+            )
         costs[kind] = float(seconds)
     return costs
 
@@ -180,13 +229,20 @@ def seeds_of(text: str) -> list[int]:
     """
     numbers = [part for part in text.split(",") if part]
     if not numbers or not all(part.isdigit() for part in numbers) or text == "0":
-        raise SystemExit(f"--seeds should be how many, at least 1, or which ones, such as 1,5 or 5, (with a comma), but it is {text!r}")
+        raise SystemExit(
+            "--seeds should be how many, at least 1, or which ones, such as 1,5 or 5, (with a "
+            f"comma), but it is {text!r}"
+        )
     return [int(part) for part in numbers] if "," in text else list(range(int(text)))
 
 
 def choices(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> list[str]:
     """The methods that are asked for, if everything that is named is one."""
-    prefixes = [word.partition(":")[0].split(",") for word in arguments.words if "=" not in word.partition(":")[0]]
+    prefixes = [
+        word.partition(":")[0].split(",")
+        for word in arguments.words
+        if "=" not in word.partition(":")[0]
+    ]
     for name in [*arguments.only.split(","), *(name for names in prefixes for name in names)]:
         if name not in NAMES:
             parser.error(f"{name} is no method; they are {', '.join(NAMES)}")
@@ -197,22 +253,46 @@ def main() -> None:
     parser = reader(__doc__)
     parser.add_argument("--seeds", default="3", help="how many, or which ones, such as 1,2,5")
     parser.add_argument(
-        "--only", default=",".join(NAMES), help="train these methods, such as full,boxes; the table has whatever is finished"
+        "--only",
+        default=",".join(NAMES),
+        help="train these methods, such as full,boxes; the table has whatever is finished",
     )
     parser.add_argument(
-        "--folder", type=Path, default=Path("runs/efficiency"), help="for everything; take a new one after a change of the code"
+        "--folder",
+        type=Path,
+        default=Path("runs/efficiency"),
+        help="for everything; take a new one after a change of the code",
     )
-    parser.add_argument("--seconds", default="", help="of annotation per image, such as boxes=12,tags=3")
-    parser.add_argument("--provenance", help="what the first weights were trained on, where their file does not tell")
-    parser.add_argument("--weights-from-masks", action="store_true", help="start from a network that was trained on masks all the same")
+    parser.add_argument(
+        "--seconds", default="", help="of annotation per image, such as boxes=12,tags=3"
+    )
+    parser.add_argument(
+        "--provenance",
+        help="what the first weights were trained on, where their file does not tell",
+    )
+    parser.add_argument(
+        "--weights-from-masks",
+        action="store_true",
+        help="start from a network that was trained on masks all the same",
+    )
     arguments = parser.parse_intermixed_args()
     try:
-        compare(arguments, choices(parser, arguments), seeds_of(arguments.seeds), costs_of(arguments.seconds))
+        compare(
+            arguments,
+            choices(parser, arguments),
+            seeds_of(arguments.seeds),
+            costs_of(arguments.seconds),
+        )
     except RecipeError as error:
         raise SystemExit("\n".join(error.errors)) from None
 
 
-def compare(arguments: argparse.Namespace, chosen: Sequence[str], seeds: Sequence[int], costs: Mapping[str, float]) -> None:
+def compare(
+    arguments: argparse.Namespace,
+    chosen: Sequence[str],
+    seeds: Sequence[int],
+    costs: Mapping[str, float],
+) -> None:
     """Train what is not finished, and write table and picture after every run."""
     arguments.folder.mkdir(parents=True, exist_ok=True)
     starts = {}
@@ -222,10 +302,15 @@ def compare(arguments: argparse.Namespace, chosen: Sequence[str], seeds: Sequenc
         starts[seed] = initial_weights(recipe, network, arguments.folder)
     images, steps = len(data.training), recipe.sections["trainer"].get("max_steps")
     if not len(data.validation):
-        raise SystemExit("no image is held out to measure on: give the data set a list or a share of them, such as data.val_share=0.2")
+        raise SystemExit(
+            "no image is held out to measure on: give the data set a list or a share of them, "
+            "such as data.val_share=0.2"
+        )
     runs = {
         method: [
-            method.complete(arguments.words, f"trainer.max_steps={steps}", f"seed={seed}", f"init_from={start}")
+            method.complete(
+                arguments.words, f"trainer.max_steps={steps}", f"seed={seed}", f"init_from={start}"
+            )
             for seed, start in starts.items()
         ]
         for method in METHODS
@@ -235,8 +320,8 @@ def compare(arguments: argparse.Namespace, chosen: Sequence[str], seeds: Sequenc
             for words in many:
                 check(load(words))  # before the first of them trains for an hour
     about = (
-        f"{setting()}; {images} training images, {len(data.validation)} measured on; {steps} steps, "
-        f"seeds {', '.join(map(str, seeds))}; initial weights: {origin}"
+        f"{setting()}; {images} training images, {len(data.validation)} measured on; {steps} "
+        f"steps, seeds {', '.join(map(str, seeds))}; initial weights: {origin}"
     )
     print(about, flush=True)
     for method, many in runs.items():
@@ -244,17 +329,35 @@ def compare(arguments: argparse.Namespace, chosen: Sequence[str], seeds: Sequenc
             for seed, words in zip(seeds, many, strict=True):
                 figures_of(f"{method.recipe}, seed {seed}", words, arguments.folder)
                 write(runs, images, costs, about, arguments.folder)
-    print(f"\n{write(runs, images, costs, about, arguments.folder)}\ntable and picture: {arguments.folder}")
+    print(
+        "\n"
+        f"{write(runs, images, costs, about, arguments.folder)}\n"
+        f"table and picture: {arguments.folder}"
+    )
 
 
-def write(runs: Mapping[Method, Sequence[Sequence[str]]], images: int, costs: Mapping[str, float], about: str, folder: Path) -> str:
-    """Table and picture of all runs that are finished, whoever has trained them; returns the table."""
-    found = {method: [figures for words in many if (figures := finished(words, folder))] for method, many in runs.items()}
+def write(
+    runs: Mapping[Method, Sequence[Sequence[str]]],
+    images: int,
+    costs: Mapping[str, float],
+    about: str,
+    folder: Path,
+) -> str:
+    """Table and picture of all runs that are finished, whoever has trained them; returns the
+    table."""
+    found = {
+        method: [figures for words in many if (figures := finished(words, folder))]
+        for method, many in runs.items()
+    }
     results = {method: figures for method, figures in found.items() if figures}
     text = f"{table(results, images, costs)}\n\n{about}\n\n{SOURCES}\n"
     write_whole(folder / "label_efficiency.md", text.encode())
     dots = [
-        Dot(method.recipe, method.seconds(costs) * images / 3600, [figures["val/miou"] for figures in own])
+        Dot(
+            method.recipe,
+            method.seconds(costs) * images / 3600,
+            [figures["val/miou"] for figures in own],
+        )
         for method, own in results.items()
     ]
     write_whole(folder / "label_efficiency.svg", efficiency_chart(dots).encode())

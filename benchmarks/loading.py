@@ -1,13 +1,16 @@
-"""How quickly images come, and how long training waits for them, for a data set and several numbers of loader processes.
+"""How quickly images come, and how long training waits for them, for a data set and several numbers
+of loader processes.
 
     python benchmarks/loading.py                                          the toy set
     python benchmarks/loading.py @benchmarks/animals.txt data.root=VOCdevkit data.evidence=boxes
-    python benchmarks/loading.py --workers 0,1,2,4 --steps 40 data=folder data.root=photos data.format=yolo
+    python benchmarks/loading.py --workers 0,1,2,4 --steps 40 \\
+        data=folder data.root=photos data.format=yolo
 
-"Images per second" is what loaders give when nobody works on the images; from one process, and from all of them. "Waiting" is the share of
-the time of real training steps, with the recipe's network, in which the next batch was not there yet. Turns alternate between the numbers
-of processes, and medians are shown. Targets are made before the training steps and read with the images there; images per second are
-without.
+"Images per second" is what loaders give when nobody works on the images; from one process, and from
+all of them. "Waiting" is the share of the time of real training steps, with the recipe's network,
+in which the next batch was not there yet. Turns alternate between the numbers of processes, and
+medians are shown. Targets are made before the training steps and read with the images there; images
+per second are without.
 """
 
 from __future__ import annotations
@@ -48,12 +51,15 @@ class Idle(pl.LightningModule):
 
 
 class Clock(pl.Callback):
-    """The time from the first batch to the last: how long the loader processes take to start is not its matter."""
+    """The time from the first batch to the last: how long the loader processes take to start is not
+    its matter."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """A batch has arrived."""
         self.times.append(perf_counter())
 
@@ -64,17 +70,39 @@ def images_per_second(words: Sequence[str], steps: int) -> float:
     check(recipe)
     pl.seed_everything(recipe.seed, verbose=False)
     data: Any = build_section(recipe, "data")
-    steps, clock = min(steps, max(2, len(data.training) // data.batch_size)), Clock()  # within an epoch: each starts its processes anew
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = pl.Trainer(max_epochs=1, limit_train_batches=steps, limit_val_batches=0, callbacks=[clock], accelerator="cpu", **quiet)
+    # within an epoch: each starts its processes anew
+    steps, clock = min(steps, max(2, len(data.training) // data.batch_size)), Clock()
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = pl.Trainer(
+        max_epochs=1,
+        limit_train_batches=steps,
+        limit_val_batches=0,
+        callbacks=[clock],
+        accelerator="cpu",
+        **quiet,
+    )
     trainer.fit(Idle(), datamodule=data)
     return data.batch_size * (len(clock.times) - 1) / (clock.times[-1] - clock.times[0])
 
 
 def waiting(name: str, words: Sequence[str], steps: int, folder: str) -> float:
     """The share of training with a recipe that is spent waiting for the next batch."""
-    own = [f"trainer.max_steps={steps}", "trainer.log_every_n_steps=1", "trainer.limit_val_batches=0", f"rounds.folder={folder}/labels"]
-    own += [f"trainer.default_root_dir={folder}", "trainer.enable_checkpointing=false", "trainer.enable_progress_bar=false"]
+    own = [
+        f"trainer.max_steps={steps}",
+        "trainer.log_every_n_steps=1",
+        "trainer.limit_val_batches=0",
+        f"rounds.folder={folder}/labels",
+    ]
+    own += [
+        f"trainer.default_root_dir={folder}",
+        "trainer.enable_checkpointing=false",
+        "trainer.enable_progress_bar=false",
+    ]
     recipe = load(complete(name, [*words, *(f"{name}:{word}" for word in own)]))
     check(recipe)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -91,7 +119,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_intermixed_args()
     if arguments.steps < 3:
-        parser.error(f"--steps should be at least 3, but it is {arguments.steps}: the first batches start the processes")
+        parser.error(
+            f"--steps should be at least 3, but it is {arguments.steps}: the first batches start "
+            "the processes"
+        )
     name = arguments.recipe
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")  # Lightning misses what `Idle` does not have
@@ -107,7 +138,10 @@ def main() -> None:
     print("\n| loader processes | images per second | per process | waiting |\n|---|---|---|---|")
     for number in numbers:
         rate = median(rates[number])
-        print(f"| {number or 'none'} | {rate:.0f} | {rate / max(1, number):.0f} | {median(waits[number]):.1%} |")
+        print(
+            f"| {number or 'none'} | {rate:.0f} | {rate / max(1, number):.0f} | "
+            f"{median(waits[number]):.1%} |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
-"""What the networks cost: parameters, multiply-adds, memory, and time against DeepLabV3+ on a ResNet-50.
+"""What the networks cost: parameters, multiply-adds, memory, and time against DeepLabV3+ on a
+ResNet-50.
 
-    python benchmarks/networks.py                          all, 224 pixels, batch 2 (batch norm wants two), 21 classes
-    python benchmarks/networks.py --only fcn8s pspnet      some of them; DeepLabV3+ on a ResNet-50 is always there
+    python benchmarks/networks.py                          all, 224 pixels, batch 2, 21 classes
+    python benchmarks/networks.py --only fcn8s pspnet      some, and DeepLabV3+ on ResNet-50
 
-Networks are as their constructors make them, at full size and with random weights. Each turn takes the reference and one network, forward
-alone and then forward and backward, so that a busy machine slows both. Times are medians of the ratios of each turn. Multiply-adds are
-those of convolutions and matrix products in one forward pass of one image, as `torch.utils.flop_counter` counts them. Memory is what
-training on the batch takes beyond the weights at its peak: on a GPU as torch counts it, on a CPU as a process of its own finds it.
+Networks are as their constructors make them, at full size and with random weights. Each turn takes
+the reference and one network, forward alone and then forward and backward, so that a busy machine
+slows both. Times are medians of the ratios of each turn. Multiply-adds are those of convolutions
+and matrix products in one forward pass of one image, as `torch.utils.flop_counter` counts them.
+Memory is what training on the batch takes beyond the weights at its peak: on a GPU as torch counts
+it, on a CPU as a process of its own finds it.
 """
 
 from __future__ import annotations
@@ -56,7 +59,11 @@ class Setting(NamedTuple):
 
 def made(name: str) -> nn.Module:
     """A network by its name in a recipe, or one of the variants."""
-    network: nn.Module = build({"name": name.split()[0], "classes": CLASSES, **VARIANTS.get(name, {})}, "network", "weakseg.networks")
+    network: nn.Module = build(
+        {"name": name.split()[0], "classes": CLASSES, **VARIANTS.get(name, {})},
+        "network",
+        "weakseg.networks",
+    )
     return network
 
 
@@ -78,7 +85,9 @@ def count(name: str, size: int) -> tuple[int, int]:
         network = made(name).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.randn(1, 3, size, size))
-    return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() // 2
+    return sum(
+        parameter.numel() for parameter in network.parameters()
+    ), counter.get_total_flops() // 2
 
 
 def forward(network: nn.Module, image: Tensor, device: str) -> float:
@@ -104,11 +113,19 @@ def both(network: nn.Module, image: Tensor, device: str) -> float:
 
 def times(name: str, setting: Setting, repeats: int) -> list[tuple[float, float, float, float]]:
     """Per turn: seconds of the reference forward and in training, and the same of the network."""
-    networks = [made(each).to(setting.device, memory_format=torch.channels_last) for each in (REFERENCE, name)]
+    networks = [
+        made(each).to(setting.device, memory_format=torch.channels_last)
+        for each in (REFERENCE, name)
+    ]
     image, turns = setting.batch().contiguous(memory_format=torch.channels_last), []
     for turn in range(repeats + 1):
-        found = [measure(network, image, setting.device) for network in networks for measure in (forward, both)]
-        turns += [(found[0], found[1], found[2], found[3])] if turn else []  # the first turn warms up
+        found = [
+            measure(network, image, setting.device)
+            for network in networks
+            for measure in (forward, both)
+        ]
+        # the first turn warms up
+        turns += [(found[0], found[1], found[2], found[3])] if turn else []
     return turns
 
 
@@ -132,17 +149,31 @@ def _peak_on_the_cpu(name: str, setting: Setting) -> float:
 
 
 def _most() -> float:
-    """Bytes that this process has had at most. On Linux `ru_maxrss` would begin with those of the process that started it."""
+    """Bytes that this process has had at most. On Linux `ru_maxrss` would begin with those of the
+    process that started it."""
     status = Path("/proc/self/status")
     if status.exists():
-        return 1024 * float(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")))
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if platform.system() == "Darwin" else 1024)
+        return 1024 * float(
+            next(
+                line.split()[1]
+                for line in status.read_text().splitlines()
+                if line.startswith("VmHWM")
+            )
+        )
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (
+        1 if platform.system() == "Darwin" else 1024
+    )
 
 
 def main() -> None:
-    everything = [*(name for name in NAMES if name != "maskrcnn"), *VARIANTS]  # that one trains on objects, not on logits
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=everything, metavar="NAME", help=", ".join(everything))
+    # that one trains on objects, not on logits
+    everything = [*(name for name in NAMES if name != "maskrcnn"), *VARIANTS]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=everything, metavar="NAME", help=", ".join(everything)
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--size", type=int, default=224)
@@ -151,10 +182,20 @@ def main() -> None:
     setting = Setting(arguments.batch, arguments.size, arguments.device)
     names = [REFERENCE, *(name for name in arguments.only or everything if name != REFERENCE)]
     on_gpu = setting.device.startswith("cuda")
-    where = torch.cuda.get_device_name() if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+    where = (
+        torch.cuda.get_device_name()
+        if on_gpu
+        else f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+    )
     print(f"{date.today()}, {where}, Python {platform.python_version()}, torch {torch.__version__}")
-    print(f"{setting.size} pixels, batch {setting.images}, {CLASSES} classes; times are per image, {REFERENCE} (resnet50) = 1\n")
-    print("| network | parameters, M | multiply-adds, G | forward, ms | forward, ratio | training, ms | training, ratio | memory, MB |")
+    print(
+        f"{setting.size} pixels, batch {setting.images}, {CLASSES} classes; times are per image, "
+        f"{REFERENCE} (resnet50) = 1\n"
+    )
+    print(
+        "| network | parameters, M | multiply-adds, G | forward, ms | forward, ratio | training, "
+        "ms | training, ratio | memory, MB |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in names:
         print(row(name, setting, arguments.repeats), flush=True)
@@ -163,7 +204,9 @@ def main() -> None:
 def row(name: str, setting: Setting, repeats: int) -> str:
     parameters, products = count(name, setting.size)
     turns = times(name, setting, repeats)
-    alone, training = (median(turn[place] for turn in turns) / setting.images * 1e3 for place in (2, 3))
+    alone, training = (
+        median(turn[place] for turn in turns) / setting.images * 1e3 for place in (2, 3)
+    )
     ratios = [median(turn[place] / turn[place - 2] for turn in turns) for place in (2, 3)]
     figures = [
         f"{parameters / 1e6:.2f}",

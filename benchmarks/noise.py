@@ -1,12 +1,14 @@
-"""How much careless annotation costs: label quality and val/miou over the amount of a fault, one chart per row of ROWS.
+"""How much careless annotation costs: label quality and val/miou over the amount of a fault, one
+chart per row of ROWS.
 
     python benchmarks/noise.py                                    all rows, three seeds each
     python benchmarks/noise.py --only box_loose --seeds 1         a quick look at one of them
-    python benchmarks/noise.py trainer.max_steps=100 data.train=60    words after the options go to every run, as on the command line
+    python benchmarks/noise.py trainer.max_steps=100 data.train=60    words for every run
 
-Writes noise.csv (a line per run), noise.md (a table) and noise.svg into a folder, where finished runs are kept too: a second call goes on
-where the first was stopped. More of a fault changes the same annotations as less of it, so along a curve nothing else differs.
-label/miou measures targets against the truth; strategies that make their labels inside the loss have none.
+Writes noise.csv (a line per run), noise.md (a table) and noise.svg into a folder, where finished
+runs are kept too: a second call goes on where the first was stopped. More of a fault changes the
+same annotations as less of it, so along a curve nothing else differs. label/miou measures targets
+against the truth; strategies that make their labels inside the loss have none.
 """
 
 from __future__ import annotations
@@ -33,12 +35,37 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row("box_loose", "boxes", (0, 0.02, 0.05, 0.1, 0.2, 0.3), "edges of boxes are off, in percent of a side (standard deviation)"),
+    Row(
+        "box_loose",
+        "boxes",
+        (0, 0.02, 0.05, 0.1, 0.2, 0.3),
+        "edges of boxes are off, in percent of a side (standard deviation)",
+    ),
     Row("box_missing", "boxes", (0, 0.05, 0.1, 0.2, 0.4), "objects without a box, in percent"),
-    Row("scribble_length", "scribbles", (0.1, 0.3, 0.75, 1), "mean length of scribbles, in percent of the long way of a region"),
-    Row("point_spread", "points", (0, 0.5, 1), "how far from the middle of an object clicks fall, in percent"),
-    Row("tag_missing", "tags", (0, 0.05, 0.1, 0.2, 0.4), "classes that are there and not named, in percent"),
-    Row("tag_wrong", "tags", (0, 0.05, 0.1, 0.2, 0.4), "classes that are not there and named, in percent"),
+    Row(
+        "scribble_length",
+        "scribbles",
+        (0.1, 0.3, 0.75, 1),
+        "mean length of scribbles, in percent of the long way of a region",
+    ),
+    Row(
+        "point_spread",
+        "points",
+        (0, 0.5, 1),
+        "how far from the middle of an object clicks fall, in percent",
+    ),
+    Row(
+        "tag_missing",
+        "tags",
+        (0, 0.05, 0.1, 0.2, 0.4),
+        "classes that are there and not named, in percent",
+    ),
+    Row(
+        "tag_wrong",
+        "tags",
+        (0, 0.05, 0.1, 0.2, 0.4),
+        "classes that are not there and named, in percent",
+    ),
 )
 Runs = Mapping[float, Sequence[Figures]]
 """the figures of each seed, by the amount of the fault"""
@@ -62,7 +89,10 @@ def values(figures: Sequence[Figures], figure: str) -> list[float]:
 
 def table(results: Mapping[Row, Runs]) -> str:
     """Means over the seeds, with half the distance of the best from the worst, as markdown."""
-    lines = ["| recipe | fault | amount | " + " | ".join(FIGURES) + " |", "|---" * (3 + len(FIGURES)) + "|"]
+    lines = [
+        "| recipe | fault | amount | " + " | ".join(FIGURES) + " |",
+        "|---" * (3 + len(FIGURES)) + "|",
+    ]
     for row, runs in results.items():
         for amount, figures in runs.items():
             cells = " | ".join(cell(values(figures, figure)) for figure in FIGURES)
@@ -78,29 +108,55 @@ def sheet(results: Mapping[Row, Runs]) -> str:
     for row, runs in results.items():
         for amount, seeds in runs.items():
             for seed, figures in enumerate(seeds):
-                writer.writerow([row.recipe, row.fault, amount, seed, *(figures.get(figure, "") for figure in FIGURES)])
+                writer.writerow(
+                    [
+                        row.recipe,
+                        row.fault,
+                        amount,
+                        seed,
+                        *(figures.get(figure, "") for figure in FIGURES),
+                    ]
+                )
     return text.getvalue()
 
 
 def panel(row: Row, runs: Runs) -> Panel:
     """The chart of one row."""
     curves = {
-        figure: [(100 * amount, mean(values(seeds, figure))) for amount, seeds in runs.items() if values(seeds, figure)]
+        figure: [
+            (100 * amount, mean(values(seeds, figure)))
+            for amount, seeds in runs.items()
+            if values(seeds, figure)
+        ]
         for figure in FIGURES
     }
     return Panel(f"recipe={row.recipe} data.annotator.{row.fault}", row.says, curves)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
-    parser.add_argument("--only", default=",".join(row.fault for row in ROWS), help="these faults, such as box_loose,tag_wrong")
-    parser.add_argument("--folder", type=Path, default=Path("runs/noise"), help="for everything; take a new one after a change of the code")
+    parser.add_argument(
+        "--only",
+        default=",".join(row.fault for row in ROWS),
+        help="these faults, such as box_loose,tag_wrong",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("runs/noise"),
+        help="for everything; take a new one after a change of the code",
+    )
     arguments = parser.parse_intermixed_args()
     faults = arguments.only.split(",")
     if unknown := sorted(set(faults) - {row.fault for row in ROWS}):
-        parser.error(f"no row of ROWS is about {unknown[0]}; they are about {', '.join(row.fault for row in ROWS)}")
+        parser.error(
+            f"no row of ROWS is about {unknown[0]}; they are about "
+            f"{', '.join(row.fault for row in ROWS)}"
+        )
     arguments.folder.mkdir(parents=True, exist_ok=True)
     print(setting())
     results: dict[Row, Runs] = {}
@@ -109,7 +165,9 @@ def main() -> None:
             results[row] = runs_of(row, arguments.seeds, arguments.words, arguments.folder)
             (arguments.folder / "noise.csv").write_text(sheet(results))
             (arguments.folder / "noise.md").write_text(table(results) + "\n")
-            (arguments.folder / "noise.svg").write_text(picture([panel(*result) for result in results.items()]))
+            (arguments.folder / "noise.svg").write_text(
+                picture([panel(*result) for result in results.items()])
+            )
     print(f"\n{table(results)}\n\ntable and curves: {arguments.folder}")
 
 

@@ -1,14 +1,17 @@
-"""What the two ways from tags to targets cost that are computed in every training step: `constrained_posterior` and `em_adapt`.
+"""What the two ways from tags to targets cost that are computed in every training step:
+`constrained_posterior` and `em_adapt`.
 
-    python benchmarks/posterior.py                    batches of 10 images with 21 classes, on one thread
+    python benchmarks/posterior.py                    10 images, 21 classes, one thread
     python benchmarks/posterior.py --sizes 41         scores of 41x41 only
     python benchmarks/posterior.py --repeats 3        a quick look
 
-Beside them a plain solver, image by image in numpy: projected gradient descent as in the released code of CCNN (Pathak, Krähenbühl and
-Darrell, ICCV 2015), which is in C++. That C++ itself is not run here: the plain solver follows its algorithm, and stops where it stops.
+Beside them a plain solver, image by image in numpy: projected gradient descent as in the released
+code of CCNN (Pathak, Krähenbühl and Darrell, ICCV 2015), which is in C++. That C++ itself is not
+run here: the plain solver follows its algorithm, and stops where it stops.
 
-Each turn takes all three in a row, so that a busy machine slows all of them. Medians, in milliseconds per batch. "CPU" is the processor
-time of `constrained_posterior`, which other programs on the machine disturb less.
+Each turn takes all three in a row, so that a busy machine slows all of them. Medians, in
+milliseconds per batch. "CPU" is the processor time of `constrained_posterior`, which other programs
+on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ Floats = NDArray[np.float64]
 
 
 def scores(kind: str, images: int, size: int, random: torch.Generator) -> Tensor:
-    """Smooth ones with some noise: weak as of a fresh network, stronger, or strong with background ahead nearly everywhere."""
+    """Smooth ones with some noise: weak as of a fresh network, stronger, or strong with background
+    ahead nearly everywhere."""
     coarse = torch.randn(images, CLASSES, size // 8 + 1, size // 8 + 1, generator=random)
     smooth = F.interpolate(coarse, (size, size), mode="bilinear") * (0.1 if kind == "fresh" else 3)
     noisy = smooth + 0.3 * torch.randn(images, CLASSES, size, size, generator=random)
@@ -57,11 +61,17 @@ def some_tags(images: int, random: torch.Generator) -> Tensor:
     return tags
 
 
-def one_sided(bounds: Constraints, image: int, shown: NDArray[np.int64], pixels: int) -> tuple[Floats, Floats, Floats]:
-    """The bounds as A p >= b with multipliers up to a cap: A [J,K], b [J], caps [J], in the scale of the released code."""
+def one_sided(
+    bounds: Constraints, image: int, shown: NDArray[np.int64], pixels: int
+) -> tuple[Floats, Floats, Floats]:
+    """The bounds as A p >= b with multipliers up to a cap: A [J,K], b [J], caps [J], in the scale
+    of the released code."""
     rows: list[tuple[Floats, float, float]] = []
     for place, label in enumerate(shown):
-        lower, upper, slack = (values[image, label].item() for values in (bounds.lower, bounds.upper, bounds.slack_lower))
+        lower, upper, slack = (
+            values[image, label].item()
+            for values in (bounds.lower, bounds.upper, bounds.slack_lower)
+        )
         unit = np.eye(len(shown))[place]
         rows += [(unit, lower, slack * pixels)] if lower > 0 else []
         rows += [(-unit, -upper, np.inf)] if upper < 1 else []
@@ -78,7 +88,8 @@ def softmax(logits: Floats) -> tuple[Floats, float]:
 
 
 def plain(logits: Floats, matrix: Floats, bound: Floats, cap: Floats) -> Floats:
-    """Probabilities [K,N] of one image by projected gradient descent with a rate that grows by a tenth, or halves."""
+    """Probabilities [K,N] of one image by projected gradient descent with a rate that grows by a
+    tenth, or halves."""
     pixels = logits.shape[1]
     multipliers, rate = np.zeros(len(bound)), FIRST_RATE
     probs, value = softmax(logits)
@@ -129,25 +140,51 @@ def row(kind: str, images: int, size: int, turns: int) -> str:
         if turn in (1, 2, 3):  # it takes long
             taken["plain"].append(timed(lambda: plain_batch(logits, tags, bounds)))
     found, other = constrained_posterior(logits, tags, bounds), plain_batch(logits, tags, bounds)
-    near = max(float(np.abs(found.probs[i].flatten(1)[tags[i]].numpy().mean(1) - probs.mean(1)).max()) for i, probs in enumerate(other))
-    ours, burnt, adapted, slow = (median(taken[name]) for name in ("ours", "burnt", "adapted", "plain"))
+    near = max(
+        float(np.abs(found.probs[i].flatten(1)[tags[i]].numpy().mean(1) - probs.mean(1)).max())
+        for i, probs in enumerate(other)
+    )
+    ours, burnt, adapted, slow = (
+        median(taken[name]) for name in ("ours", "burnt", "adapted", "plain")
+    )
     steps = int(found.steps.max())
-    return f"| {size} | {kind} | {ours:.2f} | {burnt:.2f} | {steps} | {slow:.0f} | {slow / ours:.0f} | {near:.0e} | {adapted:.2f} |"
+    return (
+        f"| {size} | {kind} | {ours:.2f} | {burnt:.2f} | {steps} | {slow:.0f} | {slow / ours:.0f} "
+        f"| {near:.0e} | {adapted:.2f} |"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--sizes", type=int, nargs="+", default=[41, 65, 224])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "?",
+    )
     cores = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
-    print(f"{date.today()}, {model}, {cores}, Python {platform.python_version()}, torch {torch.__version__}")
-    print(f"batch {arguments.batch}, {CLASSES} classes, ms per batch; plain: projected gradient in numpy, not the C++ of CCNN's authors\n")
-    print("| pixels | scores | constrained_posterior | CPU | steps | plain | ratio | means differ by | em_adapt |")
+    print(
+        f"{date.today()}, {model}, {cores}, Python {platform.python_version()}, torch "
+        f"{torch.__version__}"
+    )
+    print(
+        f"batch {arguments.batch}, {CLASSES} classes, ms per batch; plain: projected gradient in "
+        "numpy, not the C++ of CCNN's authors\n"
+    )
+    print(
+        "| pixels | scores | constrained_posterior | CPU | steps | plain | ratio | means differ "
+        "by | em_adapt |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for size in arguments.sizes:
         for kind in KINDS:

@@ -1,11 +1,12 @@
 """What estimating inside `loss` adds to a training step, for each strategy that does so.
 
-    python benchmarks/step.py                    DeepLabV3+ with MobileNetV2, 224 pixels, batch 8, 21 classes, two threads
+    python benchmarks/step.py    DeepLabV3+ with MobileNetV2, 224 pixels, batch 8, 21 classes
     python benchmarks/step.py --repeats 15       steadier medians
 
-Each turn takes one whole step (forward, loss, backward, optimizer) with `full` and with every other strategy, so that a busy machine slows
-all of them. "Step" is the ratio of the medians. "Loss" is what forward and backward of the loss alone take beyond those of `full`, as a
-share of a step of `full`: the same thing with less noise.
+Each turn takes one whole step (forward, loss, backward, optimizer) with `full` and with every other
+strategy, so that a busy machine slows all of them. "Step" is the ratio of the medians. "Loss" is
+what forward and backward of the loss alone take beyond those of `full`, as a share of a step of
+`full`: the same thing with less noise.
 """
 
 from __future__ import annotations
@@ -89,13 +90,19 @@ class Step:
     def __init__(self, images: int, size: int, device: torch.device) -> None:
         torch.manual_seed(0)
         self.device = device
-        self.network = DeepLabV3Plus(classes=CLASSES, encoder="mobilenet_v2").to(device, memory_format=torch.channels_last)
+        self.network = DeepLabV3Plus(classes=CLASSES, encoder="mobilenet_v2").to(
+            device, memory_format=torch.channels_last
+        )
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=1e-3)
         self.batch = batch(images, size, device)
         self.image = self.batch.image.float() / 255
 
     def enlarged(self, logits: Tensor, strategy: Strategy) -> Tensor:
-        return logits if strategy.at_scores else F.interpolate(logits, self.image.shape[-2:], mode="bilinear", align_corners=False)
+        return (
+            logits
+            if strategy.at_scores
+            else F.interpolate(logits, self.image.shape[-2:], mode="bilinear", align_corners=False)
+        )
 
     def whole(self, strategy: Strategy) -> float:
         """Seconds of a whole step."""
@@ -114,20 +121,27 @@ class Step:
         wait(self.device)
         scores.requires_grad_()
         start = perf_counter()
-        torch.stack(list(strategy.loss(self.enlarged(scores, strategy), self.batch).values())).sum().backward()
+        torch.stack(
+            list(strategy.loss(self.enlarged(scores, strategy), self.batch).values())
+        ).sum().backward()
         wait(self.device)
         return perf_counter() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    step, many = Step(arguments.batch, arguments.size, device), {name: one.to(device) for name, one in strategies().items()}
+    step, many = (
+        Step(arguments.batch, arguments.size, device),
+        {name: one.to(device) for name, one in strategies().items()},
+    )
     wholes: dict[str, list[float]] = defaultdict(list)
     losses: dict[str, list[float]] = defaultdict(list)
     for turn in range(arguments.repeats + 1):
@@ -136,15 +150,37 @@ def main() -> None:
             if turn:  # the first turn warms up
                 wholes[name].append(whole)
                 losses[name].append(loss)
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
-    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{model}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "?",
+    )
+    where = (
+        torch.cuda.get_device_name()
+        if device.type == "cuda"
+        else f"{model}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+    )
     print(f"{date.today()}, {where}, Python {platform.python_version()}, torch {torch.__version__}")
-    print(f"DeepLabV3+ MobileNetV2, {arguments.size} pixels, batch {arguments.batch}, {CLASSES} classes\n")
-    print("| strategy | ms per step | step, against full | loss alone, ms | added, of a step of full |\n| --- | --- | --- | --- | --- |")
+    print(
+        f"DeepLabV3+ MobileNetV2, {arguments.size} pixels, batch {arguments.batch}, {CLASSES} "
+        "classes\n"
+    )
+    print(
+        "| strategy | ms per step | step, against full | loss alone, ms | added, of a step of "
+        "full |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
     base, plain = median(wholes["full"]), median(losses["full"])
     for name in many:
         whole, loss = median(wholes[name]), median(losses[name])
-        print(f"| {name} | {whole * 1e3:.0f} | {whole / base:.2f} | {loss * 1e3:.0f} | {(loss - plain) / base:+.1%} |", flush=True)
+        print(
+            f"| {name} | {whole * 1e3:.0f} | {whole / base:.2f} | {loss * 1e3:.0f} | "
+            f"{(loss - plain) / base:+.1%} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

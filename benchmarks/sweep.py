@@ -1,4 +1,5 @@
-"""Many short trainings that differ in a word or two: each is run once and kept, and all end in one table and one picture."""
+"""Many short trainings that differ in a word or two: each is run once and kept, and all end in one
+table and one picture."""
 
 from __future__ import annotations
 
@@ -29,8 +30,13 @@ from weakseg.utils.fingerprint import fingerprint
 
 FIGURES = ("val/miou", "label/miou")
 COLOURS = ("#2563eb", "#dc2626", "#16a34a", "#9333ea")
-STYLE = "text {font: 11px sans-serif; fill: #444} .grid {stroke: #ddd} polyline {fill: none; stroke-width: 2} " + " ".join(
-    f"polyline.series-{i} {{stroke: {c}}} :not(polyline).series-{i} {{fill: {c}}}" for i, c in enumerate(COLOURS)
+STYLE = (
+    "text {font: 11px sans-serif; fill: #444} .grid {stroke: #ddd} polyline {fill: none; "
+    "stroke-width: 2} "
+    + " ".join(
+        f"polyline.series-{i} {{stroke: {c}}} :not(polyline).series-{i} {{fill: {c}}}"
+        for i, c in enumerate(COLOURS)
+    )
 )
 TITLE = 18  # pixels above a panel
 Figures = Mapping[str, float]
@@ -47,16 +53,24 @@ class Panel(NamedTuple):
 
 def reader(about: str | None) -> argparse.ArgumentParser:
     """Options of a script, and words, which may also stand in files: @file."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@")
-    parser.convert_arg_line_to_args = lambda line: [line] if line and not line.startswith("#") else []  # type: ignore[method-assign]
+    parser = argparse.ArgumentParser(
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",
+    )
+    parser.convert_arg_line_to_args = lambda line: (
+        [line] if line and not line.startswith("#") else []
+    )  # type: ignore[method-assign]
     parser.add_argument("words", nargs="*", metavar="key=value")
     return parser
 
 
 def complete(recipe: str, words: Sequence[str]) -> list[str]:
-    """The words of a run of a recipe. Those that begin with names of recipes and a colon are for these alone.
+    """The words of a run of a recipe. Those that begin with names of recipes and a colon are for
+    these alone.
 
-    Of two words about one key the later one counts, and what is said for a recipe alone counts more than what is said for all.
+    Of two words about one key the later one counts, and what is said for a recipe alone counts more
+    than what is said for all.
 
     >>> complete("full", ["seed=1", "data=voc", "tags,points:data.crop=null"])
     ['recipe=full', 'data=voc', 'seed=1']
@@ -69,13 +83,20 @@ def complete(recipe: str, words: Sequence[str]) -> list[str]:
         if not colon or "=" in names:
             general.append(word)
         elif unknown := set(names.split(",")) - set(list_recipes()):
-            raise SystemExit(f"{word}: there is no recipe {sorted(unknown)[0]}; there are {', '.join(list_recipes())}")
+            raise SystemExit(
+                f"{word}: there is no recipe {sorted(unknown)[0]}; there are "
+                f"{', '.join(list_recipes())}"
+            )
         elif recipe in names.split(","):
             special.append(rest)
-    data = [word for word in general if _key(word) == "data"]  # to name a data set forgets what was said of another
+    # to name a data set forgets what was said of another
+    data = [word for word in general if _key(word) == "data"]
     all_words = [*data, *(word for word in general if word not in data), *special]
     latest = {_key(word): place for place, word in enumerate(all_words)}
-    return [f"recipe={recipe}", *(word for place, word in enumerate(all_words) if latest[_key(word)] == place)]
+    return [
+        f"recipe={recipe}",
+        *(word for place, word in enumerate(all_words) if latest[_key(word)] == place),
+    ]
 
 
 def _key(word: str) -> str:
@@ -83,7 +104,8 @@ def _key(word: str) -> str:
 
 
 def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
-    """val/miou, and label/miou where there are targets, at the end of a run; a run that was finished in this folder is only looked up.
+    """val/miou, and label/miou where there are targets, at the end of a run; a run that was
+    finished in this folder is only looked up.
 
     Runs are told apart by their words alone: after a change of the code take another folder.
     """
@@ -93,7 +115,10 @@ def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
     start = perf_counter()
     figures = _run(words, folder)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, json.dumps({"name": name, "words": list(words), "figures": figures}, indent=1).encode())
+    write_whole(
+        kept,
+        json.dumps({"name": name, "words": list(words), "figures": figures}, indent=1).encode(),
+    )
     shown = ", ".join(f"{figure} {value:.4f}" for figure, value in figures.items())
     print(f"{name}: {shown} in {perf_counter() - start:.0f} s", flush=True)
     return figures
@@ -124,13 +149,18 @@ def _run(words: Sequence[str], folder: Path) -> Figures:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         rows = read_record(fit(recipe) / "metrics.csv")
     return {
-        figure: float([row[figure] for row in rows if row.get(figure)][-1]) for figure in FIGURES if any(row.get(figure) for row in rows)
+        figure: float([row[figure] for row in rows if row.get(figure)][-1])
+        for figure in FIGURES
+        if any(row.get(figure) for row in rows)
     }
 
 
 def setting() -> str:
     """What a person who reads the figures should know."""
-    return f"{date.today()}, {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    return (
+        f"{date.today()}, {platform.machine()}, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}"
+    )
 
 
 def cell(values: Sequence[float]) -> str:
@@ -141,15 +171,23 @@ def cell(values: Sequence[float]) -> str:
     """
     if not values:
         return "-"
-    return f"{mean(values):.3f}" + (f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else "")
+    return f"{mean(values):.3f}" + (
+        f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
+    )
 
 
 def picture(panels: Sequence[Panel]) -> str:
     """The panels below each other, as an SVG file that needs no page around it."""
     tall = HEIGHT + TITLE
-    drawn = [f'<g transform="translate(0 {number * tall})">{_drawn(panel)}</g>' for number, panel in enumerate(panels)]
+    drawn = [
+        f'<g transform="translate(0 {number * tall})">{_drawn(panel)}</g>'
+        for number, panel in enumerate(panels)
+    ]
     size = f'viewBox="0 0 {WIDTH} {tall * len(panels)}" width="{2 * WIDTH}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{STYLE}</style><rect width="100%" height="100%" fill="white"/>'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{STYLE}</style><rect width="100%" '
+        'height="100%" fill="white"/>'
+    )
     return f"{head}{''.join(drawn)}</svg>\n"
 
 
@@ -160,6 +198,9 @@ def _drawn(panel: Panel) -> str:
     legend, x = "", float(WIDTH)
     for number, name in reversed(list(enumerate(curves))):
         x -= 26 + 6 * len(name)
-        legend += f'<rect class="series-{number}" x="{x}" y="4" width="10" height="10"/><text x="{x + 14}" y="13">{escape(name)}</text>'
+        legend += (
+            f'<rect class="series-{number}" x="{x}" y="4" width="10" height="10"/><text '
+            f'x="{x + 14}" y="13">{escape(name)}</text>'
+        )
     title = f'<text x="8" y="13" font-weight="bold">{escape(panel.title)}</text>'
     return f'{title}{legend}<g transform="translate(0 {TITLE})">{inside}</g>'

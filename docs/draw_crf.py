@@ -1,6 +1,7 @@
 """Draws the pictures of docs/explanation/dense-crf.md, beside it: python docs/draw_crf.py
 
-One photo with one box. What a tile shows in colour is what the dense CRF takes for the object; the rest is grey.
+One photo with one box. What a tile shows in colour is what the dense CRF takes for the object; the
+rest is grey.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ Tiles = Sequence[Sequence[tuple[str, DenseCRF]]]
 
 
 class Scene(NamedTuple):
-    """A photo uint8 [3,H,W] with a box, and what the box alone says: float [2,H,W], background and object."""
+    """A photo uint8 [3,H,W] with a box, and what the box alone says: float [2,H,W], background and
+    object."""
 
     photo: Tensor
     box: Area
@@ -40,19 +42,43 @@ class Scene(NamedTuple):
 
 
 def figures() -> Iterator[tuple[str, Area, Tiles]]:
-    """Every picture but the first: its name, the part of the photo that it shows, its rows of captions and CRFs."""
+    """Every picture but the first: its name, the part of the photo that it shows, its rows of
+    captions and CRFs."""
     bandwidths = [
-        [(f"bilateral_rgb={rgb}  bilateral_xy={xy}", DenseCRF(bilateral_rgb=rgb, bilateral_xy=xy)) for xy in (20, 67, 121)]
+        [
+            (
+                f"bilateral_rgb={rgb}  bilateral_xy={xy}",
+                DenseCRF(bilateral_rgb=rgb, bilateral_xy=xy),
+            )
+            for xy in (20, 67, 121)
+        ]
         for rgb in (3, 5, 13, 30)
     ]
     yield "bandwidths", WHOLE, bandwidths
-    yield "iterations", RIGHT, [[(f"iterations={count}", DenseCRF(iterations=count)) for count in (1, 2, 5, 10)]]
+    yield (
+        "iterations",
+        RIGHT,
+        [[(f"iterations={count}", DenseCRF(iterations=count)) for count in (1, 2, 5, 10)]],
+    )
     smooth = [("smooth_weight=0", DenseCRF(smooth_weight=0))]
-    yield "smooth", RIGHT, [smooth + [(f"smooth_weight=3  smooth_xy={xy}", DenseCRF(smooth_xy=xy)) for xy in (1, 3, 6)]]
-    weights = [(f"bilateral_weight={weight}", DenseCRF(bilateral_weight=weight)) for weight in (1, 4, 10, 35)]
+    yield (
+        "smooth",
+        RIGHT,
+        [
+            smooth
+            + [(f"smooth_weight=3  smooth_xy={xy}", DenseCRF(smooth_xy=xy)) for xy in (1, 3, 6)]
+        ],
+    )
+    weights = [
+        (f"bilateral_weight={weight}", DenseCRF(bilateral_weight=weight))
+        for weight in (1, 4, 10, 35)
+    ]
     yield "weights", RIGHT, [weights]
     normalizations = [
-        (f"{how}  weight {weight}  rgb 13", DenseCRF(bilateral_weight=weight, bilateral_rgb=13, normalization=how))
+        (
+            f"{how}  weight {weight}  rgb 13",
+            DenseCRF(bilateral_weight=weight, bilateral_rgb=13, normalization=how),
+        )
         for weight in (4, 10)
         for how in ("symmetric", "after")
     ]
@@ -72,35 +98,56 @@ def scene(photo: Tensor, box: Area) -> Scene:
 
 def draw(scene: Scene, area: Area, tiles: Tiles) -> Image.Image:
     """Rows of tiles, one per CRF: what it takes for the object."""
-    return grid([[(text, tile(scene, dense_crf(scene.photo, scene.probs, crf).argmax(0), area)) for text, crf in row] for row in tiles])
+    return grid(
+        [
+            [
+                (text, tile(scene, dense_crf(scene.photo, scene.probs, crf).argmax(0), area))
+                for text, crf in row
+            ]
+            for row in tiles
+        ]
+    )
 
 
 def draw_start(scene: Scene, area: Area) -> Image.Image:
     """From the box to the mask, in three tiles."""
     everything = torch.ones_like(scene.probs[1])
-    lit = scene._replace(photo=(0.3 * scene.photo.float().mean(0) + 178 * scene.probs[1]).to(torch.uint8).expand_as(scene.photo))
+    lit = scene._replace(
+        photo=(0.3 * scene.photo.float().mean(0) + 178 * scene.probs[1])
+        .to(torch.uint8)
+        .expand_as(scene.photo)
+    )
     steps = [
         ("the photo and its box", tile(scene, everything, area)),
         ("what the box says: lighter is likelier", tile(lit, everything, area)),
-        ("what the dense CRF makes of it", tile(scene, dense_crf(scene.photo, scene.probs).argmax(0), area)),
+        (
+            "what the dense CRF makes of it",
+            tile(scene, dense_crf(scene.photo, scene.probs).argmax(0), area),
+        ),
     ]
     return grid([steps])
 
 
 def tile(scene: Scene, mask: Tensor, area: Area) -> Image.Image:
-    """An area of the photo with the box, in colour where the mask [H,W] is 1 and dark grey where it is 0."""
+    """An area of the photo with the box, in colour where the mask [H,W] is 1 and dark grey where it
+    is 0."""
     grey = 0.3 * scene.photo.float().mean(0) + 15
     picture = to_pil_image(torch.where(mask > 0, scene.photo, grey.to(torch.uint8)))
     ImageDraw.Draw(picture).rectangle(scene.box, outline="white", width=2)
     return picture.crop(area)
 
 
-def grid(tiles: Sequence[Sequence[tuple[str, Image.Image]]], colours: int = COLOURS, passes: int = 0) -> Image.Image:
-    """Rows of captions and tiles of one size, scaled so that a row fills the width. More passes find better colours."""
+def grid(
+    tiles: Sequence[Sequence[tuple[str, Image.Image]]], colours: int = COLOURS, passes: int = 0
+) -> Image.Image:
+    """Rows of captions and tiles of one size, scaled so that a row fills the width. More passes
+    find better colours."""
     columns, first = max(map(len, tiles)), tiles[0][0][1]
     width = (WIDTH - GAP * (columns - 1)) // columns
     height = round(first.height * width / first.width)
-    picture = Image.new("RGB", (columns * (width + GAP) - GAP, len(tiles) * (CAPTION + height + GAP) - GAP), "white")
+    picture = Image.new(
+        "RGB", (columns * (width + GAP) - GAP, len(tiles) * (CAPTION + height + GAP) - GAP), "white"
+    )
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
     for row, line in enumerate(tiles):
         for column, (caption, shown) in enumerate(line):

@@ -1,7 +1,9 @@
-"""Writes the figures and the table of docs/explanation/networks.md, and draws its family tree: python docs/draw_networks.py
+"""Writes the figures and the table of docs/explanation/networks.md, and draws its family tree:
+python docs/draw_networks.py
 
-How boxes and arrows lie in a figure is in draw_networks.txt. What stands in the boxes (channels, strides, kernels, rates) and in the table
-is measured on the networks themselves, as their constructors make them. They are made without memory, so this takes seconds.
+How boxes and arrows lie in a figure is in draw_networks.txt. What stands in the boxes (channels,
+strides, kernels, rates) and in the table is measured on the networks themselves, as their
+constructors make them. They are made without memory, so this takes seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ SIZE = 512  # side of the image in the figures
 EDGES = 4  # columns of text that a box has around its words
 FROM_ABOVE = ("│", "┘", "+", "together")  # words of a figure that a line comes down to
 MIDDLE = 2  # line of a box that arrows come from and go to
-LEAST = 0.25  # part of its weights that a dilated kernel should have on the map; below it a run warns
+# part of its weights that a dilated kernel should have on the map; below it a run warns
+LEAST = 0.25
 
 
 class Member(NamedTuple):
@@ -46,31 +49,73 @@ class Member(NamedTuple):
 
 
 FAMILY = [
-    Member(2014, "VGG-16", "", "a classifier: 13 convolutions, 5 poolings, 3 layers that see everything"),
+    Member(
+        2014,
+        "VGG-16",
+        "",
+        "a classifier: 13 convolutions, 5 poolings, 3 layers that see everything",
+    ),
     Member(2014, "fcn32s", "VGG-16", "these 3 layers are convolutions: scores for every place"),
     Member(2014, "fcn16s", "fcn32s", "finer: scores of the fourth pooling are added"),
     Member(2014, "fcn8s", "fcn16s", "finer still: and those of the third"),
     Member(2015, "unet", "fcn8s", "whole features, not scores, come along at every size"),
     Member(2016, "refinenet", "unet", "residual convolutions and chained pooling on the way up"),
-    Member(2015, "segnet", "fcn32s", "poolings remember their places; the way up puts values back there"),
-    Member(2014, "deeplabv1", "VGG-16", "late poolings do not shrink; dilated convolutions see as far"),
-    Member(2015, "dilated_context", "deeplabv1", "convolutions of growing dilation, one after the other, on the scores"),
-    Member(2016, "deeplabv2", "deeplabv1", "several dilation rates side by side, added; ResNet; several sizes"),
+    Member(
+        2015,
+        "segnet",
+        "fcn32s",
+        "poolings remember their places; the way up puts values back there",
+    ),
+    Member(
+        2014, "deeplabv1", "VGG-16", "late poolings do not shrink; dilated convolutions see as far"
+    ),
+    Member(
+        2015,
+        "dilated_context",
+        "deeplabv1",
+        "convolutions of growing dilation, one after the other, on the scores",
+    ),
+    Member(
+        2016,
+        "deeplabv2",
+        "deeplabv1",
+        "several dilation rates side by side, added; ResNet; several sizes",
+    ),
     Member(2016, "pspnet", "deeplabv2", "averages over 1, 4, 9 and 36 parts of the image"),
-    Member(2017, "deeplabv3", "deeplabv2", "batch norm in the pyramid, and the average of the whole image", "pspnet"),
-    Member(2017, "deeplabv3_cascade", "deeplabv3", "stages of growing dilation, one after the other", "dilated_context"),
-    Member(2018, "deeplabv3plus", "deeplabv3", "fine features at stride 4 come along; separable convolutions", "unet"),
+    Member(
+        2017,
+        "deeplabv3",
+        "deeplabv2",
+        "batch norm in the pyramid, and the average of the whole image",
+        "pspnet",
+    ),
+    Member(
+        2017,
+        "deeplabv3_cascade",
+        "deeplabv3",
+        "stages of growing dilation, one after the other",
+        "dilated_context",
+    ),
+    Member(
+        2018,
+        "deeplabv3plus",
+        "deeplabv3",
+        "fine features at stride 4 come along; separable convolutions",
+        "unet",
+    ),
 ]
 
 
-# measuring -------------------------------------------------------------------------------------------------------------------------
+# measuring ----------------------------------------------------------------------------------------
 
 
 @cache
 def made(name: str) -> nn.Module:
     """A network as its constructor makes it, without memory."""
     with torch.device("meta"):
-        network: nn.Module = build({"name": name, "classes": CLASSES}, "network", "weakseg.networks")
+        network: nn.Module = build(
+            {"name": name, "classes": CLASSES}, "network", "weakseg.networks"
+        )
     return network.eval()
 
 
@@ -86,27 +131,45 @@ def measure(network: nn.Module, paths: list[str]) -> dict[str, list[str]]:
     seen: dict[str, Any] = {"image": torch.empty(1, 3, SIZE, SIZE, device="meta")}
     modules = {path: parts(network, path) for path in paths if path != "image"}
     handles = [
-        each[-1].register_forward_hook(lambda _module, _inputs, output, path=path: seen.update({path: output}))
+        each[-1].register_forward_hook(
+            lambda _module, _inputs, output, path=path: seen.update({path: output})
+        )
         for path, each in modules.items()
     ]
     run_sizes(network, seen["image"])
     for handle in handles:
         handle.remove()
-    return {path: [place(seen[path]), *(kernels(modules[path]) if path in modules and path != "@" else [])] for path in paths}
+    return {
+        path: [
+            place(seen[path]),
+            *(kernels(modules[path]) if path in modules and path != "@" else []),
+        ]
+        for path in paths
+    }
 
 
 def place(output: Any) -> str:
     """Channels and stride; of few values, their number."""
-    values: Tensor = output[0] if isinstance(output, tuple) else output  # a pooling may say where it found them
+    # a pooling may say where it found them
+    values: Tensor = output[0] if isinstance(output, tuple) else output
     channels, rows = values.shape[1:3]
-    return f"{channels}, {rows}x{rows}" if rows <= 6 else f"{channels} /{2 ** round(math.log2(SIZE / rows))}"
+    return (
+        f"{channels}, {rows}x{rows}"
+        if rows <= 6
+        else f"{channels} /{2 ** round(math.log2(SIZE / rows))}"
+    )
 
 
 def kernels(modules: list[nn.Module]) -> list[str]:
-    """The kernel, if there is one convolution that has more than one tap, or one alone; and rates, if there are any above 1."""
+    """The kernel, if there is one convolution that has more than one tap, or one alone; and rates,
+    if there are any above 1."""
     convs = [each for module in modules for each in module.modules() if isinstance(each, nn.Conv2d)]
     wide = [conv for conv in convs if conv.kernel_size != (1, 1)]
-    [kernel] = [f"{conv.kernel_size[0]}x{conv.kernel_size[1]}" for conv in wide or convs] if len(wide or convs) == 1 else [""]
+    [kernel] = (
+        [f"{conv.kernel_size[0]}x{conv.kernel_size[1]}" for conv in wide or convs]
+        if len(wide or convs) == 1
+        else [""]
+    )
     rates = sorted({conv.dilation[0] for conv in wide})
     listed = f"{rates[0]}-{rates[-1]}" if len(rates) > 3 else ",".join(map(str, rates))
     rate = f"rate{'s' * (len(rates) > 1)} {listed}" if rates and max(rates) > 1 else ""
@@ -119,7 +182,11 @@ def row(name: str) -> str:
     layers = receptive_field(network, SIZE)
     encoder = max(layer.field for layer in layers if layer.name.startswith("encoder"))
     everything = max(layer.field for layer in layers)
-    coarsest = max(round(layer.jump) for layer in layers if layer.name.startswith("encoder") and layer.kernel > 1)
+    coarsest = max(
+        round(layer.jump)
+        for layer in layers
+        if layer.name.startswith("encoder") and layer.kernel > 1
+    )
     default = inspect.signature(type(network)).parameters.get("encoder")
     cells = [
         f"[`{name}`](#{name})",
@@ -133,17 +200,24 @@ def row(name: str) -> str:
 
 
 def least_crop(layers: list[Layer]) -> int | str:
-    """The side of the smallest image on which every dilated kernel has enough of its weights on the map."""
-    dilated = {(layer.dilation, layer.kernel, round(layer.jump)) for layer in layers if layer.dilation > 1 and layer.kernel > 1}
+    """The side of the smallest image on which every dilated kernel has enough of its weights on the
+    map."""
+    dilated = {
+        (layer.dilation, layer.kernel, round(layer.jump))
+        for layer in layers
+        if layer.dilation > 1 and layer.kernel > 1
+    }
     return max((jump * least_map(rate, kernel) for rate, kernel, jump in dilated), default="any")
 
 
 @cache
 def least_map(rate: int, kernel: int) -> int:
-    return next(side for side in range(1, 10**4) if valid_weights(rate, side, side, kernel) >= LEAST)
+    return next(
+        side for side in range(1, 10**4) if valid_weights(rate, side, side, kernel) >= LEAST
+    )
 
 
-# drawing in text -------------------------------------------------------------------------------------------------------------------
+# drawing in text ----------------------------------------------------------------------------------
 
 
 @cache
@@ -157,11 +231,20 @@ def figures() -> dict[str, list[list[str]]]:
 def figure(name: str) -> str:
     """The figure of a network as text."""
     rows = figures()[name]
-    boxes = measure(made(name), [cell.split("=")[1] for line in rows for cell in line if "=" in cell])
+    boxes = measure(
+        made(name), [cell.split("=")[1] for line in rows for cell in line if "=" in cell]
+    )
     table = [[written(cell, boxes) for cell in line] for line in rows]
     columns = range(max(map(len, table)))
-    widths = [max(len(text) for line in table if column < len(line) for text in line[column]) for column in columns]
-    lines = [drawn for line in table for drawn in draw_row(line, [width + (width > 3) * EDGES for width in widths])]
+    widths = [
+        max(len(text) for line in table if column < len(line) for text in line[column])
+        for column in columns
+    ]
+    lines = [
+        drawn
+        for line in table
+        for drawn in draw_row(line, [width + (width > 3) * EDGES for width in widths])
+    ]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -181,21 +264,34 @@ def draw_row(cells: list[list[str]], widths: list[int]) -> list[str]:
 
 
 def draw_cell(cell: list[str], width: int, height: int) -> list[str]:
-    """The lines of a cell, as wide as its column: a box fills it, lines and arrows reach its sides."""
+    """The lines of a cell, as wide as its column: a box fills it, lines and arrows reach its
+    sides."""
     if len(cell) > 1:
         inner = [f"│{text:^{width - 2}}│" for text in cell]
         box = [f"┌{'─' * (width - 2)}┐", *inner, f"└{'─' * (width - 2)}┘"]
         return box + [" " * width] * (height - len(box))
     [text] = cell
     middle = MIDDLE if height > 1 else 0
-    left, right = ("─" if text and text[place] in ends else " " for place, ends in ((0, "─┬┴┤┘+"), (-1, "─┬┴┌└+")))
-    before = 0 if text.startswith("<") else width - len(text) if text.endswith(">") else (width - len(text)) // 2
+    left, right = (
+        "─" if text and text[place] in ends else " "
+        for place, ends in ((0, "─┬┴┤┘+"), (-1, "─┬┴┌└+"))
+    )
+    before = (
+        0
+        if text.startswith("<")
+        else width - len(text)
+        if text.endswith(">")
+        else (width - len(text)) // 2
+    )
     line = left * before + text + right * (width - len(text) - before)
-    above, below = (("│" if text in ends else " ").rjust((width + 1) // 2).ljust(width) for ends in (FROM_ABOVE, ("│",)))
+    above, below = (
+        ("│" if text in ends else " ").rjust((width + 1) // 2).ljust(width)
+        for ends in (FROM_ABOVE, ("│",))
+    )
     return [above] * middle + [line] + [below] * (height - middle - 1)
 
 
-# drawing the tree ------------------------------------------------------------------------------------------------------------------
+# drawing the tree ---------------------------------------------------------------------------------
 
 STEP, HIGH, INDENT, LEFT, WIDE, RIGHT = 52, 42, 34, 64, 740, 64
 STYLE = """
@@ -214,13 +310,23 @@ def tree() -> str:
     where = {member.name: (LEFT + INDENT * deep, top) for member, deep, top in lines}
     shapes = [shape for member, _, _ in lines for shape in drawn(member, where)]
     borrowed = [member for member in FAMILY if member.also]
-    shapes += [arc(where[member.also][1], where[member.name][1], number) for number, member in enumerate(borrowed)]
+    shapes += [
+        arc(where[member.also][1], where[member.name][1], number)
+        for number, member in enumerate(borrowed)
+    ]
     high = 12 + STEP * len(FAMILY) + 24
     tip = (
-        '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M 0 0 L 8 4 L 0 8 z" '
+        '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+        'orient="auto"><path d="M 0 0 L 8 4 L 0 8 z" '
     )
-    shapes.append(f'<text x="{LEFT}" y="{high - 14}">line: grew out of · dashed: took something as well · year: of the first paper</text>')
-    start = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {high}" role="img" aria-label="The family tree of the networks">'
+    shapes.append(
+        f'<text x="{LEFT}" y="{high - 14}">line: grew out of · dashed: took something as well · '
+        "year: of the first paper</text>"
+    )
+    start = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {high}" role="img" '
+        'aria-label="The family tree of the networks">'
+    )
     white = f'<rect width="{WIDE}" height="{high}" style="fill: #fff; stroke: none"/>'
     defs = f'<defs>{tip}style="fill: #00796b; stroke: none"/></marker></defs>'
     return "\n  ".join([start, f"<style>{STYLE}  </style>", white, defs, *shapes]) + "\n</svg>\n"
@@ -242,21 +348,27 @@ def drawn(member: Member, where: dict[str, tuple[int, int]]) -> list[str]:
     ]
     if member.parent:
         left, above = where[member.parent]
-        shapes.append(f'<path d="M {left + INDENT // 2} {above + HIGH} V {top + HIGH // 2} H {x}"/>')
+        shapes.append(
+            f'<path d="M {left + INDENT // 2} {above + HIGH} V {top + HIGH // 2} H {x}"/>'
+        )
     return shapes
 
 
 def arc(start: int, end: int, number: int) -> str:
     """On the right, from one member down to another."""
     side, out = WIDE - RIGHT, WIDE - RIGHT + 18 + 16 * number
-    return f'<path class="also" d="M {side} {start + HIGH // 2} H {out} V {end + HIGH // 2} H {side + 1}"/>'
+    return (
+        f'<path class="also" d="M {side} {start + HIGH // 2} H {out} V {end + HIGH // 2} H '
+        f'{side + 1}"/>'
+    )
 
 
-# the page --------------------------------------------------------------------------------------------------------------------------
+# the page -----------------------------------------------------------------------------------------
 
 
 def filled(page: str) -> str:
-    """The page with its table and figures as they are now: a figure stands behind a comment that names it."""
+    """The page with its table and figures as they are now: a figure stands behind a comment that
+    names it."""
     for name in figures():
         page = with_row(with_figure(page, name), name)
     return page

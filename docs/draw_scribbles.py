@@ -1,7 +1,8 @@
-"""Draws the pictures of docs/how-to/scribbles.md and points.md, beside them: python docs/draw_scribbles.py
+"""Draws the pictures of docs/how-to/scribbles.md and points.md, beside them: python
+docs/draw_scribbles.py
 
-Nothing is painted by hand but the scribbles on the photo. For the rounds a small network is trained on 24 pictures of the toy set, which
-takes about half a minute.
+Nothing is painted by hand but the scribbles on the photo. For the rounds a small network is trained
+on 24 pictures of the toy set, which takes about half a minute.
 """
 
 from __future__ import annotations
@@ -32,17 +33,29 @@ from weakseg.strategies import Points, ScribblesGraphCut
 PICTURES = Path(__file__).parent / "how-to" / "pictures"
 SMALL = Superpixels(scale=20, smallest=10)  # as in the recipe
 # of the classes, and one more
-COLOURS = torch.tensor([[235, 235, 235], [230, 60, 60], [255, 160, 0], [0, 130, 255], [170, 60, 220], [20, 20, 20]])
+COLOURS = torch.tensor(
+    [[235, 235, 235], [230, 60, 60], [255, 160, 0], [0, 130, 255], [170, 60, 220], [20, 20, 20]]
+)
 DARK = len(COLOURS) - 1
 ROUNDS = 3
 ROWS = (4, 13, 11)  # the images that are shown
 CLICKED = (2, 14)
-FACTOR = 4  # tiles are this many times larger than the toy set's images before they are fitted into the picture
+# tiles are this many times larger than the toy set's images before they are fitted into the picture
+FACTOR = 4
 
-TABLE = [(30, 40), (40, 200), (70, 350), (200, 390)], [(590, 380), (540, 250), (570, 80)], [(440, 30), (520, 60), (500, 160)]
+TABLE = (
+    [(30, 40), (40, 200), (70, 350), (200, 390)],
+    [(590, 380), (540, 250), (570, 80)],
+    [(440, 30), (520, 60), (500, 160)],
+)
 SAUCER = [(100, 250), (120, 310), (210, 345), (330, 340), (430, 270)]
-CUP = [(190, 150), (290, 175), (350, 140)], [(195, 60), (180, 110), (200, 210), (230, 280)], [(370, 85), (300, 110), (230, 100)]
-SCRIBBLES = {"few": (TABLE, [SAUCER]), "many": (TABLE, [SAUCER, *CUP])}  # of a photo, lines by class
+CUP = (
+    [(190, 150), (290, 175), (350, 140)],
+    [(195, 60), (180, 110), (200, 210), (230, 280)],
+    [(370, 85), (300, 110), (230, 100)],
+)
+# of a photo, lines by class
+SCRIBBLES = {"few": (TABLE, [SAUCER]), "many": (TABLE, [SAUCER, *CUP])}
 
 Tile = tuple[str, Image.Image]
 
@@ -60,19 +73,37 @@ class Album(Toy):
 
 
 def train(album: Album, network: nn.Module, epochs: int) -> Album:
-    """Cut, train and cut again, so many epochs per round: what the recipe does, with less of everything."""
-    segmenter = Segmenter(network, ScribblesGraphCut(SMALL, appearance=1), album.classes, AdamW(lr=3e-3))
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    """Cut, train and cut again, so many epochs per round: what the recipe does, with less of
+    everything."""
+    segmenter = Segmenter(
+        network, ScribblesGraphCut(SMALL, appearance=1), album.classes, AdamW(lr=3e-3)
+    )
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     with TemporaryDirectory() as folder:
         rounds = Rounds(when="epochs", every=epochs, count=ROUNDS, workers=0)
         last = epochs * (ROUNDS - 1) + 1  # a round is made if training goes on after it
-        pl.Trainer(default_root_dir=folder, max_epochs=last, callbacks=[rounds], accelerator="cpu", **quiet).fit(segmenter, album)
+        pl.Trainer(
+            default_root_dir=folder, max_epochs=last, callbacks=[rounds], accelerator="cpu", **quiet
+        ).fit(segmenter, album)
     return album
 
 
 def draw_rounds(album: Album, images: Sequence[int]) -> Image.Image:
-    """A row for each image: its scribbles, its superpixels, what was cut in every round, and the truth."""
-    return grid([[*_start(evidence), *_cuts(album, evidence, truth)] for evidence, truth in map(album.sample, images)], 256, 3)
+    """A row for each image: its scribbles, its superpixels, what was cut in every round, and the
+    truth."""
+    return grid(
+        [
+            [*_start(evidence), *_cuts(album, evidence, truth)]
+            for evidence, truth in map(album.sample, images)
+        ],
+        256,
+        3,
+    )
 
 
 def _start(evidence: Evidence) -> Iterator[Tile]:
@@ -84,17 +115,30 @@ def _start(evidence: Evidence) -> Iterator[Tile]:
 def _cuts(album: Album, evidence: Evidence, truth: Tensor) -> Iterator[Tile]:
     for number, targets in enumerate(album.rounds):
         counts = confusion_matrix(targets[evidence.id], truth, len(album.classes))
-        yield f"round {number}: {mean_iou(counts):.2f}", painted(evidence.image, targets[evidence.id])
+        yield (
+            f"round {number}: {mean_iou(counts):.2f}",
+            painted(evidence.image, targets[evidence.id]),
+        )
     yield "truth", painted(evidence.image, truth)
 
 
 def draw_photo() -> Image.Image:
-    """A photo with few and with more scribbles: superpixels, and round 0 without and with the appearance."""
+    """A photo with few and with more scribbles: superpixels, and round 0 without and with the
+    appearance."""
     rows = []
     for evidence in map(coffee, SCRIBBLES.values()):
-        cuts = {weight: ScribblesGraphCut(appearance=weight).estimate(evidence, None) for weight in (0.0, 0.5)}
+        cuts = {
+            weight: ScribblesGraphCut(appearance=weight).estimate(evidence, None)
+            for weight in (0.0, 0.5)
+        }
         line = [("superpixels and scribbles", pieces(evidence, Superpixels()(evidence.image), 2))]
-        rows.append(line + [(f"strategy.appearance={weight:g}", painted(evidence.image, cut, 2)) for weight, cut in cuts.items()])
+        rows.append(
+            line
+            + [
+                (f"strategy.appearance={weight:g}", painted(evidence.image, cut, 2))
+                for weight, cut in cuts.items()
+            ]
+        )
     return grid(rows, 128, 2)
 
 
@@ -105,44 +149,72 @@ def coffee(scribbles: Sequence[Sequence[Sequence[tuple[int, int]]]]) -> Evidence
     for label, lines in zip((0, 3), scribbles, strict=True):
         for line in lines:
             ImageDraw.Draw(drawn).line(line, label, 3, "curve")
-    return Evidence("coffee", photo, marks=torch.frombuffer(bytearray(drawn.tobytes()), dtype=torch.uint8).view(photo.shape[1:]))
+    return Evidence(
+        "coffee",
+        photo,
+        marks=torch.frombuffer(bytearray(drawn.tobytes()), dtype=torch.uint8).view(photo.shape[1:]),
+    )
 
 
-def draw_points(clicked: Toy, images: Sequence[int], xy: float = 25, rgb: float = 15) -> Image.Image:
-    """A row for each image: its clicks, the target they make, and what the dense CRF loss counts as near and alike to two of them."""
+def draw_points(
+    clicked: Toy, images: Sequence[int], xy: float = 25, rgb: float = 15
+) -> Image.Image:
+    """A row for each image: its clicks, the target they make, and what the dense CRF loss counts as
+    near and alike to two of them."""
     rows = []
     for evidence, truth in map(clicked.sample, images):
         target = Points().estimate(evidence, None)
-        line = [("clicks", marked(evidence, radius=6)), ("target", marked(evidence._replace(marks=target)))]
+        line = [
+            ("clicks", marked(evidence, radius=6)),
+            ("target", marked(evidence._replace(marks=target))),
+        ]
         for label in torch.unique(evidence.marks[evidence.marks != IGNORE])[[-1, 0]].tolist():
             place = (evidence.marks == label).nonzero()[0]
             one = torch.full_like(evidence.marks, IGNORE)
             one[*place] = label
-            near, dim = pull(evidence.image, *place.tolist(), xy, rgb), 0.25 * evidence.image.float().mean(0)
+            near, dim = (
+                pull(evidence.image, *place.tolist(), xy, rgb),
+                0.25 * evidence.image.float().mean(0),
+            )
             shown = near * evidence.image + (1 - near) * dim
-            line.append(("near it and alike", marked(Evidence("", shown.to(torch.uint8), marks=one), radius=6)))
+            line.append(
+                (
+                    "near it and alike",
+                    marked(Evidence("", shown.to(torch.uint8), marks=one), radius=6),
+                )
+            )
         rows.append([*line, ("truth", painted(evidence.image, truth))])
     return grid(rows, 256, 3)
 
 
 def pull(image: Tensor, row: int, column: int, xy: float, rgb: float) -> Tensor:
-    """How much every pixel belongs together with one of them in the dense CRF loss, from 0 to 1: float [H,W]."""
+    """How much every pixel belongs together with one of them in the dense CRF loss, from 0 to 1:
+    float [H,W]."""
     y, x = torch.meshgrid(*map(torch.arange, image.shape[1:]), indexing="ij")
     colours = image.double()
-    apart = ((y - row) ** 2 + (x - column) ** 2) / xy**2 + (colours - colours[:, row, column, None, None]).square().sum(0) / rgb**2
+    apart = ((y - row) ** 2 + (x - column) ** 2) / xy**2 + (
+        colours - colours[:, row, column, None, None]
+    ).square().sum(0) / rgb**2
     return torch.exp(-apart / 2)
 
 
-# tiles: colours of classes on images uint8 [3,H,W], larger than these so that lines are thin -----------------------------------------
+# tiles: colours of classes on images uint8 [3,H,W], larger than these so that lines are thin ------
 
 
 def marked(evidence: Evidence, factor: int = FACTOR, radius: float = 0) -> Image.Image:
     """The image with its marks, as discs if there is a radius in pixels of the tile."""
-    return to_pil_image(inked(larger(evidence.image, factor), grow_marks(larger(evidence.marks[None], factor)[0], radius), factor))
+    return to_pil_image(
+        inked(
+            larger(evidence.image, factor),
+            grow_marks(larger(evidence.marks[None], factor)[0], radius),
+            factor,
+        )
+    )
 
 
 def pieces(evidence: Evidence, segments: Tensor, factor: int = FACTOR) -> Image.Image:
-    """The marks, the borders of the superpixels, and a tint on those that have marks: of the class with the most."""
+    """The marks, the borders of the superpixels, and a tint on those that have marks: of the class
+    with the most."""
     counts = region_counts(evidence.marks, segments, len(COLOURS))
     classes = counts.argmax(1).masked_fill(counts.sum(1) == 0, IGNORE)
     large = larger(segments[None], factor)[0]
@@ -150,12 +222,22 @@ def pieces(evidence: Evidence, segments: Tensor, factor: int = FACTOR) -> Image.
     border[:, 1:] = large[:, 1:] != large[:, :-1]
     border[1:] |= large[1:] != large[:-1]
     image = over(larger(evidence.image, factor), classes[large], 0.5)
-    return to_pil_image(inked(over(image, torch.where(border, DARK, IGNORE), 0.9), larger(evidence.marks[None], factor)[0], factor))
+    return to_pil_image(
+        inked(
+            over(image, torch.where(border, DARK, IGNORE), 0.9),
+            larger(evidence.marks[None], factor)[0],
+            factor,
+        )
+    )
 
 
 def inked(image: Tensor, marks: Tensor, width: float) -> Tensor:
     """An image with marks in the colours of their classes and a dark rim around."""
-    return over(over(image, torch.where(grow_marks(marks, width / 2) == IGNORE, IGNORE, DARK), 0.8), marks, 1)
+    return over(
+        over(image, torch.where(grow_marks(marks, width / 2) == IGNORE, IGNORE, DARK), 0.8),
+        marks,
+        1,
+    )
 
 
 def painted(image: Tensor, labels: Tensor, factor: int = FACTOR) -> Image.Image:
@@ -178,7 +260,9 @@ def larger(values: Tensor, factor: int) -> Tensor:
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     draw_photo().save(PICTURES / "scribbles-photo.png", optimize=True)
-    draw_points(Toy(train=24, val=0, evidence="points"), CLICKED).save(PICTURES / "points-clicks.png", optimize=True)
+    draw_points(Toy(train=24, val=0, evidence="points"), CLICKED).save(
+        PICTURES / "points-clicks.png", optimize=True
+    )
     pl.seed_everything(0)
     album = Album(24, 96)
     train(album, DeepLabV3Plus(classes=len(album.classes), encoder="tu-regnetx_002"), 8)

@@ -1,13 +1,16 @@
-"""Every test: one thread for the maths, the same random numbers each time, Ctrl+C as usual, and no call to wandb's servers."""
+"""Every test: one thread for the maths, the same random numbers each time, Ctrl+C as usual, and no
+call to wandb's servers."""
 
 from __future__ import annotations
 
 import os
 import signal
 
-# a shell ignores Ctrl+C for what it starts in the background, and so would the commands that tests start and interrupt
+# a shell ignores Ctrl+C for what it starts in the background, and so would the commands that tests
+# start and interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# spinning threads of several processes starve each other on few cores; read at import, and by the processes that tests start
+# spinning threads of several processes starve each other on few cores; read at import, and by the
+# processes that tests start
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ["WANDB_MODE"] = "offline"

@@ -19,7 +19,8 @@ SIZE = 24
 
 
 class Squares(WeakData):
-    """Noisy images with one bright or one dark disc each; its box is the evidence, so a filled box is wrong in the corners."""
+    """Noisy images with one bright or one dark disc each; its box is the evidence, so a filled box
+    is wrong in the corners."""
 
     classes = ("background", "bright", "dark")
 
@@ -38,7 +39,9 @@ class Squares(WeakData):
         rows, columns = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
         inside = (rows - y) ** 2 + (columns - x) ** 2 <= 25
         level = torch.where(inside, 230.0 if label == 1 else 20.0, 120.0)
-        image = (level + torch.randn(3, SIZE, SIZE, generator=random) * 8).clamp(0, 255).to(torch.uint8)
+        image = (
+            (level + torch.randn(3, SIZE, SIZE, generator=random) * 8).clamp(0, 255).to(torch.uint8)
+        )
         box = torch.tensor([[x - 5.0, y - 5.0, x + 6.0, y + 6.0]])
         truth = (inside * label).to(torch.uint8)
         return Evidence(f"disc/{index}", image, boxes=box, box_classes=torch.tensor([label])), truth
@@ -57,7 +60,9 @@ class Everything(Squares):
         marks[SIZE - 1 if y < SIZE / 2 else 0] = 0
         marks[y, x] = label
         tags = torch.tensor([True, label == 1, label == 2])
-        return evidence._replace(tags=tags, marks=marks, large=torch.tensor([True, False, False])), truth
+        return evidence._replace(
+            tags=tags, marks=marks, large=torch.tensor([True, False, False])
+        ), truth
 
 
 class NoTruth(Everything):
@@ -72,7 +77,9 @@ class TinyNet(nn.Module):
 
     def __init__(self, classes: int = 3, dropout: float = 0.1) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(dropout))
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(dropout)
+        )
         self.head = nn.Conv2d(8, classes, 1)
 
     def features(self, image: Tensor) -> Tensor:
@@ -106,5 +113,16 @@ class Refine(Strategy):
 def trainer(folder: Path, steps: int = 9, **arguments: Any) -> pl.Trainer:
     """A quiet trainer on the CPU."""
     saves = any(isinstance(callback, Checkpoint) for callback in arguments.get("callbacks", []))
-    quiet = {"logger": False, "enable_checkpointing": saves, "enable_progress_bar": False, "enable_model_summary": False}
-    return pl.Trainer(default_root_dir=folder, max_steps=steps, accelerator="cpu", num_sanity_val_steps=0, **{**quiet, **arguments})
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": saves,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return pl.Trainer(
+        default_root_dir=folder,
+        max_steps=steps,
+        accelerator="cpu",
+        num_sanity_val_steps=0,
+        **{**quiet, **arguments},
+    )

@@ -1,6 +1,7 @@
 """The house: who may import whom, and that nothing new moves in without a recipe and a page.
 
-Every check is a function that returns complaints, so that it can be shown a small bad example as well as the package itself.
+Every check is a function that returns complaints, so that it can be shown a small bad example as
+well as the package itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = "everything above"
 
-# One row per package or module at the top, downhill: a row names rows further up only, and with them comes whatever those may import.
+# One row per package or module at the top, downhill: a row names rows further up only, and with
+# them comes whatever those may import.
 ROOMS = {
     "utils": "",
     "evidence": "",
@@ -30,7 +32,8 @@ ROOMS = {
     **dict.fromkeys(["data", "networks", "strategies", "inference"], "functional"),
     "training": "data networks strategies inference optimizers",
     "reporting": "training",
-    **dict.fromkeys(["run", "fit", "check", ""], EVERYTHING),  # the last one is weakseg/__init__.py: the public names, lazily
+    # the last one is weakseg/__init__.py: the public names, lazily
+    **dict.fromkeys(["run", "fit", "check", ""], EVERYTHING),
 }
 TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".cfg", ".txt", ".svg", ""}
 BUILT = re.compile(r"build|dist|site|runs|wandb|__pycache__|.*\.egg-info")
@@ -67,13 +70,27 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
 
 @pytest.mark.slow
 def test_importing_a_module_leaves_signals_to_whoever_handles_them() -> None:
-    state = "state = lambda: [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]"
-    lines = ["import signal", state, "before = state()", *(f"import {module}" for module in package()), "assert state() == before, state()"]
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=False)
+    state = (
+        "state = lambda: [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]"
+    )
+    lines = [
+        "import signal",
+        state,
+        "before = state()",
+        *(f"import {module}" for module in package()),
+        "assert state() == before, state()",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
-# the checks ------------------------------------------------------------------------------------------------------------------------
+# the checks ---------------------------------------------------------------------------------------
 
 
 def none(complaints: list[str]) -> None:
@@ -86,12 +103,18 @@ def uphill(sources: Mapping[str, str], rooms: Mapping[str, str]) -> list[str]:
     for module, targets in graph(sources).items():
         here = room_of(module, rooms)
         if here is None:
-            complaints.append(f"{module} has no row in ROOMS of tests/test_architecture.py: add one that says what it may import")
+            complaints.append(
+                f"{module} has no row in ROOMS of tests/test_architecture.py: add one that says "
+                "what it may import"
+            )
             continue
         for target in targets:
             there = room_of(target, rooms)
             if there is not None and there != here and there not in allowed(here, rooms):
-                complaints.append(f"{module} imports {target}, but {here or '__init__'} may import only: {rooms[here] or 'nothing'}")
+                complaints.append(
+                    f"{module} imports {target}, but {here or '__init__'} may import only: "
+                    f"{rooms[here] or 'nothing'}"
+                )
     return complaints
 
 
@@ -110,16 +133,28 @@ def wrong_rows(rooms: Mapping[str, str]) -> list[str]:
     complaints = []
     for room, row in rooms.items():
         if row != EVERYTHING:
-            complaints += [f"{room} names {name}, which does not stand above it" for name in row.split() if name not in above]
+            complaints += [
+                f"{room} names {name}, which does not stand above it"
+                for name in row.split()
+                if name not in above
+            ]
         above.add(room)
     return complaints
 
 
 def homeless(names: Mapping[str, str], recipes: Mapping[str, str], pages: str) -> list[str]:
     """Strategies that no recipe names, or no page of the docs."""
-    named = {name for text in recipes.values() for name in names_in(yaml.safe_load(text).get("strategy"))}
-    complaints = [f"strategy {name}: no recipe in recipes names it" for name in names if name not in named]
-    return complaints + [f"strategy {name}: no page in docs mentions `{name}`" for name in names if f"`{name}`" not in pages]
+    named = {
+        name for text in recipes.values() for name in names_in(yaml.safe_load(text).get("strategy"))
+    }
+    complaints = [
+        f"strategy {name}: no recipe in recipes names it" for name in names if name not in named
+    ]
+    return complaints + [
+        f"strategy {name}: no page in docs mentions `{name}`"
+        for name in names
+        if f"`{name}`" not in pages
+    ]
 
 
 def unexplained(recipes: Mapping[str, str], pages: str) -> list[str]:
@@ -127,7 +162,10 @@ def unexplained(recipes: Mapping[str, str], pages: str) -> list[str]:
     complaints = []
     for name, text in recipes.items():
         if not re.match(r"# *\w", text):
-            complaints.append(f"recipe {name}: the first line should be a comment that says what it does, shown by --list")
+            complaints.append(
+                f"recipe {name}: the first line should be a comment that says what it does, shown "
+                "by --list"
+            )
         if not re.search(rf"recipe={name}\b|`{name}`", pages):
             complaints.append(f"recipe {name}: no page in docs mentions recipe={name}")
     return complaints
@@ -135,11 +173,19 @@ def unexplained(recipes: Mapping[str, str], pages: str) -> list[str]:
 
 def machine_bound(texts: Mapping[str, str]) -> list[str]:
     """Lines that hold a path of one machine, or the address of a package registry."""
-    lines = ((f"{name}:{number}", line) for name, text in texts.items() for number, line in enumerate(text.splitlines(), 1))
-    return [f"{place}: {line.strip()}" for place, line in lines if MACHINE_PATH.search(line) or PACKAGE_HOST.search(line)]
+    lines = (
+        (f"{name}:{number}", line)
+        for name, text in texts.items()
+        for number, line in enumerate(text.splitlines(), 1)
+    )
+    return [
+        f"{place}: {line.strip()}"
+        for place, line in lines
+        if MACHINE_PATH.search(line) or PACKAGE_HOST.search(line)
+    ]
 
 
-# what they read --------------------------------------------------------------------------------------------------------------------
+# what they read -----------------------------------------------------------------------------------
 
 
 def package() -> dict[str, str]:
@@ -171,9 +217,15 @@ def texts(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def graph(sources: Mapping[str, str]) -> dict[str, list[str]]:
-    """Which module names which others of weakseg, wherever the import stands: at the top, in a function, for types only."""
-    packages = {module for module in sources if any(other.startswith(f"{module}.") for other in sources)}
-    return {module: sorted(set(imports(source, module, module in packages, sources)) - {module}) for module, source in sources.items()}
+    """Which module names which others of weakseg, wherever the import stands: at the top, in a
+    function, for types only."""
+    packages = {
+        module for module in sources if any(other.startswith(f"{module}.") for other in sources)
+    }
+    return {
+        module: sorted(set(imports(source, module, module in packages, sources)) - {module})
+        for module, source in sources.items()
+    }
 
 
 def imports(source: str, module: str, is_package: bool, known: Mapping[str, str]) -> Iterator[str]:
@@ -187,7 +239,10 @@ def imports(source: str, module: str, is_package: bool, known: Mapping[str, str]
                 parent = parts[: len(parts) - node.level + is_package]
                 base = ".".join([*parent, base] if base else parent)
             if base.split(".")[0] == "weakseg":
-                yield from (full if (full := f"{base}.{alias.name}") in known else base for alias in node.names)
+                yield from (
+                    full if (full := f"{base}.{alias.name}") in known else base
+                    for alias in node.names
+                )
 
 
 def room_of(module: str, rooms: Mapping[str, str]) -> str | None:
@@ -205,7 +260,8 @@ def allowed(room: str, rooms: Mapping[str, str]) -> set[str]:
 
 
 def names_in(node: Any) -> Iterator[str]:
-    """The classes that a section of a recipe names: `strategy: full`, or `name: full` at any depth."""
+    """The classes that a section of a recipe names: `strategy: full`, or `name: full` at any
+    depth."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from names_in(value) if key == "name" or isinstance(value, dict) else ()
@@ -213,36 +269,81 @@ def names_in(node: Any) -> Iterator[str]:
         yield str(node)
 
 
-# the checks can fail ---------------------------------------------------------------------------------------------------------------
+# the checks can fail ------------------------------------------------------------------------------
 
 
-SMALL = {"ground": "", "store.shelf": "ground", "store": "store.shelf", "roof": "store", "": EVERYTHING}
+SMALL = {
+    "ground": "",
+    "store.shelf": "ground",
+    "store": "store.shelf",
+    "roof": "store",
+    "": EVERYTHING,
+}
 
 
 def test_an_arrow_uphill_is_seen_wherever_it_stands() -> None:
-    for line in ("import weakseg.roof", "from weakseg import roof", "def f():\n    from weakseg.roof import x", "from ..roof import x"):
-        sources = {"weakseg": "", "weakseg.roof": "", "weakseg.store": "", "weakseg.store.box": line}
-        assert [text.split(",")[0] for text in uphill(sources, SMALL)] == ["weakseg.store.box imports weakseg.roof"]
+    for line in (
+        "import weakseg.roof",
+        "from weakseg import roof",
+        "def f():\n    from weakseg.roof import x",
+        "from ..roof import x",
+    ):
+        sources = {
+            "weakseg": "",
+            "weakseg.roof": "",
+            "weakseg.store": "",
+            "weakseg.store.box": line,
+        }
+        assert [text.split(",")[0] for text in uphill(sources, SMALL)] == [
+            "weakseg.store.box imports weakseg.roof"
+        ]
 
 
 def test_downhill_means_also_what_lies_below_the_neighbour() -> None:
-    sources = {"weakseg": "import weakseg.roof", "weakseg.roof": "from weakseg.ground import x", "weakseg.ground": "import numpy"}
+    sources = {
+        "weakseg": "import weakseg.roof",
+        "weakseg.roof": "from weakseg.ground import x",
+        "weakseg.ground": "import numpy",
+    }
     assert uphill(sources, SMALL) == []
 
 
 def test_the_shelf_is_below_the_store_around_it() -> None:
-    assert uphill({"weakseg.store": "", "weakseg.store.shelf": "from weakseg.store.box import x", "weakseg.store.box": ""}, SMALL) != []
-    assert uphill({"weakseg.store": "", "weakseg.store.shelf": "", "weakseg.store.box": "from . import shelf"}, SMALL) == []
+    assert (
+        uphill(
+            {
+                "weakseg.store": "",
+                "weakseg.store.shelf": "from weakseg.store.box import x",
+                "weakseg.store.box": "",
+            },
+            SMALL,
+        )
+        != []
+    )
+    assert (
+        uphill(
+            {
+                "weakseg.store": "",
+                "weakseg.store.shelf": "",
+                "weakseg.store.box": "from . import shelf",
+            },
+            SMALL,
+        )
+        == []
+    )
 
 
 def test_a_new_room_asks_for_a_row() -> None:
     assert uphill({"weakseg.attic": ""}, SMALL) == [
-        "weakseg.attic has no row in ROOMS of tests/test_architecture.py: add one that says what it may import"
+        "weakseg.attic has no row in ROOMS of tests/test_architecture.py: add one that says what "
+        "it may import"
     ]
 
 
 def test_a_circle_is_seen_inside_one_room() -> None:
-    assert set(cycle({"weakseg.a": "from weakseg import b", "weakseg.b": "def f():\n    import weakseg.a"})) == {"weakseg.a", "weakseg.b"}
+    assert set(
+        cycle({"weakseg.a": "from weakseg import b", "weakseg.b": "def f():\n    import weakseg.a"})
+    ) == {"weakseg.a", "weakseg.b"}
 
 
 def test_a_row_cannot_point_down_the_table() -> None:
@@ -250,7 +351,10 @@ def test_a_row_cannot_point_down_the_table() -> None:
 
 
 def test_a_strategy_without_recipe_or_page_is_seen() -> None:
-    names, recipe = {"full": "", "boxes": ""}, {"mixed": "strategy:\n  name: mixed\n  marks: {name: full}"}
+    names, recipe = (
+        {"full": "", "boxes": ""},
+        {"mixed": "strategy:\n  name: mixed\n  marks: {name: full}"},
+    )
     assert homeless(names, recipe, "`boxes` and more") == [
         "strategy boxes: no recipe in recipes names it",
         "strategy full: no page in docs mentions `full`",
@@ -263,5 +367,8 @@ def test_a_recipe_without_comment_or_page_is_seen() -> None:
 
 
 def test_a_path_of_a_machine_is_seen() -> None:
-    texts = {"a.md": "cd ../opt" + "/x and $HOME/opt" + "/y\ncd /" + "home/someone/x", "b.txt": "from https://pypi." + "org/simple"}
+    texts = {
+        "a.md": "cd ../opt" + "/x and $HOME/opt" + "/y\ncd /" + "home/someone/x",
+        "b.txt": "from https://pypi." + "org/simple",
+    }
     assert [text.split(": ")[0] for text in machine_bound(texts)] == ["a.md:2", "b.txt:1"]

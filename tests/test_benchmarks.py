@@ -15,9 +15,28 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 def test_loading_is_measured_whatever_the_words_say_of_steps_and_processes(tmp_path: Path) -> None:
-    words = ["trainer.max_steps=9", "data.workers=1", "data.size=64", "data.train=12", "data.val=2", "data.batch_size=2"]
-    command = [sys.executable, ROOT / "benchmarks" / "loading.py", "--steps", "3", "--repeats", "1", "--workers", "0", *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    words = [
+        "trainer.max_steps=9",
+        "data.workers=1",
+        "data.size=64",
+        "data.train=12",
+        "data.val=2",
+        "data.batch_size=2",
+    ]
+    command = [
+        sys.executable,
+        ROOT / "benchmarks" / "loading.py",
+        "--steps",
+        "3",
+        "--repeats",
+        "1",
+        "--workers",
+        "0",
+        *words,
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("| none |")
 
@@ -29,18 +48,28 @@ def test_a_run_with_another_figure_target_or_weight_is_not_the_same() -> None:
     assert compared.differences(results, results) == []
 
     worse = [figures[0], {"step": "1", "val/miou": "0.125"}]
-    assert compared.differences(results, results._replace(figures=worse)) == ["val/miou at step 1: 0.25, then 0.125"]
-    assert compared.differences(results, results._replace(figures=figures[:1])) == ["2 rows of figures, then 1"]
+    assert compared.differences(results, results._replace(figures=worse)) == [
+        "val/miou at step 1: 0.25, then 0.125"
+    ]
+    assert compared.differences(results, results._replace(figures=figures[:1])) == [
+        "2 rows of figures, then 1"
+    ]
     other = Counter({("a", b"124"): 1})
-    assert compared.differences(results, results._replace(targets=other)) == ["1 of 1 targets differ or are gone; there are 1 now"]
+    assert compared.differences(results, results._replace(targets=other)) == [
+        "1 of 1 targets differ or are gone; there are 1 now"
+    ]
     moved = {"weight": torch.tensor([1.0, 1.0, 1.0000001])}
-    assert compared.differences(results, results._replace(weights=moved)) == ["1 of 1 tensors of weights"]
+    assert compared.differences(results, results._replace(weights=moved)) == [
+        "1 of 1 tensors of weights"
+    ]
 
 
 def test_what_only_one_checkout_logs_is_not_compared() -> None:
     compared = benchmark("same_results")
     before = compared.Results([{"step": "0", "loss/total": "1.5"}], Counter(), {})
-    after = compared.Results([{"step": "0", "loss/total": "1.5", "val/marks": "0.5"}], Counter(), {})
+    after = compared.Results(
+        [{"step": "0", "loss/total": "1.5", "val/marks": "0.5"}], Counter(), {}
+    )
     assert compared.differences(before, after) == []
 
 

@@ -17,7 +17,10 @@ from weakseg.config.recipe import RecipeError, check_spelling, list_recipes, loa
 from weakseg.fit import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
 GRAMMAR = PAGES["docs/reference/grammar.md"]
 
 
@@ -25,17 +28,26 @@ def printed_commands(text: str) -> list[list[str]]:
     """The words of each `python -m weakseg.fit` or `.check` that a page prints."""
     blocks = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
     lines = [line.strip() for line in blocks.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if re.search(r"python -m weakseg\.(fit|check)\b", line)]
+    return [
+        shlex.split(line, comments=True)
+        for line in lines
+        if re.search(r"python -m weakseg\.(fit|check)\b", line)
+    ]
 
 
 def wrong_words(command: list[str]) -> list[str]:
     """What is mistyped in a command; files that a reader would have need not be here."""
     start = command.index("-m")
     words = [
-        word for word in command[start + 2 :] if word not in ("--show", "--list", "--help") and not word.startswith(("sheet=", "workers="))
+        word
+        for word in command[start + 2 :]
+        if word not in ("--show", "--list", "--help")
+        and not word.startswith(("sheet=", "workers="))
     ]
     words = words[: words.index("|")] if "|" in words else words
-    checks = command[start + 1] == "weakseg.check" and not any(word.startswith(("recipe=", "resume=")) for word in words)
+    checks = command[start + 1] == "weakseg.check" and not any(
+        word.startswith(("recipe=", "resume=")) for word in words
+    )
     if not words or any(word.startswith("resume=") for word in words):
         return []
     try:
@@ -48,12 +60,20 @@ def wrong_words(command: list[str]) -> list[str]:
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if printed_commands(text)])
 def test_every_printed_command_has_right_words(page: str) -> None:
     shown_as_wrong = ("strategy.crf.iteratons=5",)  # what the README prints to show its answer
-    commands = [command for command in printed_commands(PAGES[page]) if not set(command) & set(shown_as_wrong)]
-    assert [f"{shlex.join(command)}: {line}" for command in commands for line in wrong_words(command)] == []
+    commands = [
+        command
+        for command in printed_commands(PAGES[page])
+        if not set(command) & set(shown_as_wrong)
+    ]
+    assert [
+        f"{shlex.join(command)}: {line}" for command in commands for line in wrong_words(command)
+    ] == []
 
 
 def test_a_wrong_command_would_be_seen() -> None:
-    (command,) = printed_commands("```console\npython -m weakseg.fit recipe=boxes strategy.shre=1\n```")
+    (command,) = printed_commands(
+        "```console\npython -m weakseg.fit recipe=boxes strategy.shre=1\n```"
+    )
     assert wrong_words(command) == ["strategy.shre: no such key; did you mean share?"]
 
 
@@ -98,7 +118,9 @@ class MyDataModule(LightningDataModule):
         self.train_set, self.val_set = Discs(4), Discs(2)
 
 
-def test_a_data_module_of_ones_own_is_wrapped_in_the_lines_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_module_of_ones_own_is_wrapped_in_the_lines_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = PAGES["docs/how-to/your-own-data.md"]
     code = re.search(r"```python\n(# wrapped\.py\n.*?)```", page, re.DOTALL)
     assert code is not None
@@ -107,8 +129,18 @@ def test_a_data_module_of_ones_own_is_wrapped_in_the_lines_of_the_page(tmp_path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    command = next(command for command in printed_commands(page) if "data=wrapped.Wrapped" in command)
+    command = next(
+        command for command in printed_commands(page) if "data=wrapped.Wrapped" in command
+    )
     words = command[command.index("weakseg.fit") + 1 :]
-    run = main([*words, "network=tests.small.TinyNet", "data.batch_size=2", "rounds.workers=0", "trainer.max_steps=2"])
+    run = main(
+        [
+            *words,
+            "network=tests.small.TinyNet",
+            "data.batch_size=2",
+            "rounds.workers=0",
+            "trainer.max_steps=2",
+        ]
+    )
     assert (run / "report.html").is_file()
     assert len(code[1][code[1].index("class ") :].split("\n\n    def ")) == 4

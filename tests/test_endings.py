@@ -1,4 +1,5 @@
-"""How a run ends that cannot go on: in a line that says why, with the traceback in its folder, and only with advice that works."""
+"""How a run ends that cannot go on: in a line that says why, with the traceback in its folder, and
+only with advice that works."""
 
 from __future__ import annotations
 
@@ -21,13 +22,20 @@ from weakseg.strategies.base import Strategy
 from weakseg.utils.signals import Stopping
 
 ROOT = Path(__file__).parents[1]
-RUN = ["recipe=boxes_rect", *SMALL, "trainer.accelerator=cpu", "trainer.max_steps=9", "trainer.log_every_n_steps=1"]
+RUN = [
+    "recipe=boxes_rect",
+    *SMALL,
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=9",
+    "trainer.log_every_n_steps=1",
+]
 
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Stopping, "install", lambda self: None)  # signals of the process that tests are theirs
+    # signals of the process that tests are theirs
+    monkeypatch.setattr(Stopping, "install", lambda self: None)
     monkeypatch.setattr("weakseg.fit.forgive", lambda: None)
     monkeypatch.setattr("weakseg.fit.end_within", lambda seconds, code: None)
 
@@ -38,7 +46,11 @@ class WrongBox(Toy):
     def sample(self, index: int) -> tuple[Evidence, torch.Tensor | None]:
         evidence, truth = super().sample(index)
         boxes = torch.tensor([[900.0, 900.0, 950.0, 950.0]])
-        return (evidence._replace(boxes=boxes, box_classes=torch.tensor([1])) if index == 1 else evidence), truth
+        return (
+            evidence._replace(boxes=boxes, box_classes=torch.tensor([1]))
+            if index == 1
+            else evidence
+        ), truth
 
 
 class CannotEstimate(Strategy):
@@ -84,37 +96,63 @@ class Unnamed(TinyNet):
     """Wants more memory than there is."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:75] DefaultCPUAllocator: can't allocate memory: you "
+            "tried to allocate 9 bytes."
+        )
 
 
 BEFORE = {
     "data": ([f"data={__name__}.WrongBox", *TINY], "toy-00001"),
-    "network": (["network=tests.small.TinyNet", "network.classes=4"], "TinyNet returns 4 classes, but the data set has 5"),
-    "memory of an estimation": ([f"strategy={__name__}.WantsTooMuch", *TINY], "image toy-00000: MemoryError: can't allocate memory"),
-    "estimation": ([f"strategy={__name__}.CannotEstimate", *TINY], "image toy-00000: ValueError: this one is odd"),
-    "memory": ([f"network={__name__}.Unnamed", "network.classes=5"], "too little memory: [enforce fail at alloc_cpu.cpp:75]"),
-    "code": ([f"strategy={__name__}.Odd", *TINY], "IndexError: list index out of range (test_endings.py, line "),
+    "network": (
+        ["network=tests.small.TinyNet", "network.classes=4"],
+        "TinyNet returns 4 classes, but the data set has 5",
+    ),
+    "memory of an estimation": (
+        [f"strategy={__name__}.WantsTooMuch", *TINY],
+        "image toy-00000: MemoryError: can't allocate memory",
+    ),
+    "estimation": (
+        [f"strategy={__name__}.CannotEstimate", *TINY],
+        "image toy-00000: ValueError: this one is odd",
+    ),
+    "memory": (
+        [f"network={__name__}.Unnamed", "network.classes=5"],
+        "too little memory: [enforce fail at alloc_cpu.cpp:75]",
+    ),
+    "code": (
+        [f"strategy={__name__}.Odd", *TINY],
+        "IndexError: list index out of range (test_endings.py, line ",
+    ),
 }
 
 
 @pytest.mark.parametrize("what", BEFORE)
-def test_what_fails_before_the_first_step_is_a_line_and_leaves_no_folder(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_fails_before_the_first_step_is_a_line_and_leaves_no_folder(
+    what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     words, reason = BEFORE[what]
     assert command([*RUN, *words]) == 1
     said = capsys.readouterr().err
     assert f"error: {reason}" in said or (reason in said and "\nerror: " in said)
     assert "go on with" not in said
-    assert ("Traceback" in said) == (what == "code")  # for a mistake in the code there is no other place
+    # for a mistake in the code there is no other place
+    assert ("Traceback" in said) == (what == "code")
     assert not list(Path().glob("runs/boxes_rect/*"))
 
 
-def test_what_fails_later_is_a_line_with_its_traceback_in_the_folder_and_can_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_fails_later_is_a_line_with_its_traceback_in_the_folder_and_can_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert command([*RUN, *TINY, f"strategy={__name__}.OddLater"]) == 1
     (run,) = Path("runs/boxes_rect").iterdir()
     said = capsys.readouterr().err
     lines = said[said.index("error: ") :].splitlines()
     assert lines[0].startswith("error: IndexError: list index out of range (test_endings.py, line ")
-    assert lines[1:] == [f"the traceback is in {run}/error.txt", f"stopped; go on with: python -m weakseg.fit resume={run}"]
+    assert lines[1:] == [
+        f"the traceback is in {run}/error.txt",
+        f"stopped; go on with: python -m weakseg.fit resume={run}",
+    ]
     assert "Traceback" not in said
     assert "Traceback" in (run / "error.txt").read_text()
     main([f"resume={run}", "trainer.max_steps=1"])
@@ -152,7 +190,9 @@ def test_a_folder_that_cannot_be_written_to_is_a_line(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
-def test_a_full_disk_is_a_line(later: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_line(
+    later: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "some/file")
 
@@ -167,7 +207,9 @@ def test_a_full_disk_is_a_line(later: bool, capsys: pytest.CaptureFixture[str], 
     assert ("go on with" in said) == later
 
 
-def test_the_report_is_there_when_the_table_cannot_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_is_there_when_the_table_cannot_be_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def closed(*_: Any) -> None:
         raise BrokenPipeError
 

@@ -1,4 +1,5 @@
-"""Pages with pictures: their scripts draw what they should, they show what the scripts draw, and their Python runs."""
+"""Pages with pictures: their scripts draw what they should, they show what the scripts draw, and
+their Python runs."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def test_a_tile_is_in_colour_where_the_crf_sees_the_object(script: dict[str, Any
     blue = torch.tensor([30, 60, 200], dtype=torch.uint8)[:, None, None].repeat(1, 40, 60)
     blue[:, 10:30, 15:45] = torch.tensor([250, 120, 20], dtype=torch.uint8)[:, None, None]
     scene = script["scene"](blue, (12, 8, 48, 32))
-    drawn = script["draw"](scene, (0, 0, 60, 40), [[("left", DenseCRF()), ("right", DenseCRF(iterations=2))]])
+    drawn = script["draw"](
+        scene, (0, 0, 60, 40), [[("left", DenseCRF()), ("right", DenseCRF(iterations=2))]]
+    )
     tile = (script["WIDTH"] - script["GAP"]) // 2
     assert drawn.size == (script["WIDTH"], script["CAPTION"] + round(40 * tile / 60))
     pixels = np.asarray(drawn.convert("RGB")).astype(int)
@@ -48,7 +51,11 @@ def test_a_tile_is_in_colour_where_the_crf_sees_the_object(script: dict[str, Any
 
 def test_the_page_shows_every_picture_that_is_drawn(script: dict[str, Any]) -> None:
     drawn = {"crf-start.png", *(f"crf-{name}.png" for name, _, _ in script["figures"]())}
-    assert set(re.findall(r"\]\(pictures/(.*?)\)", PAGE)) == drawn == {path.name for path in script["PICTURES"].iterdir()}
+    assert (
+        set(re.findall(r"\]\(pictures/(.*?)\)", PAGE))
+        == drawn
+        == {path.name for path in script["PICTURES"].iterdir()}
+    )
 
 
 def test_the_pictures_are_small(script: dict[str, Any]) -> None:
@@ -67,7 +74,7 @@ def test_the_python_of_the_page_runs() -> None:
     assert 0 < names["dense"].item() < 1
 
 
-# scribbles and points ---------------------------------------------------------------------------------------------------------------
+# scribbles and points -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -76,27 +83,41 @@ def scribbles(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(DOCS / "draw_scribbles.py"))
 
 
-def tile_of(drawn: Image.Image, script: dict[str, Any], row: int, column: int, columns: int, height: int) -> np.ndarray:
+def tile_of(
+    drawn: Image.Image, script: dict[str, Any], row: int, column: int, columns: int, height: int
+) -> np.ndarray:
     """The pixels of a square tile of a picture."""
     width = (drawn.width - script["GAP"] * (columns - 1)) // columns
-    top, left = row * (script["CAPTION"] + height + script["GAP"]) + script["CAPTION"], column * (width + script["GAP"])
+    top, left = (
+        row * (script["CAPTION"] + height + script["GAP"]) + script["CAPTION"],
+        column * (width + script["GAP"]),
+    )
     return np.asarray(drawn.convert("RGB")).astype(int)[top : top + height, left : left + width]
 
 
-def test_rounds_are_cut_from_a_network_that_is_trained_in_between(scribbles: dict[str, Any], script: dict[str, Any]) -> None:
+def test_rounds_are_cut_from_a_network_that_is_trained_in_between(
+    scribbles: dict[str, Any], script: dict[str, Any]
+) -> None:
     pl.seed_everything(0)
     album = scribbles["Album"](8, 48)
     scribbles["train"](album, TinyNet(classes=5), 1)
     assert len(album.rounds) == scribbles["ROUNDS"]
     assert album.rounds[0].keys() == {album.sample(index)[0].id for index in range(8)}
-    assert any(not torch.equal(album.rounds[0][image], target) for image, target in album.rounds[1].items())
+    assert any(
+        not torch.equal(album.rounds[0][image], target) for image, target in album.rounds[1].items()
+    )
     drawn = scribbles["draw_rounds"](album, (0, 3))
     size = (script["WIDTH"] - 5 * script["GAP"]) // 6
-    assert drawn.size == (6 * (size + script["GAP"]) - script["GAP"], 2 * (size + script["CAPTION"] + script["GAP"]) - script["GAP"])
+    assert drawn.size == (
+        6 * (size + script["GAP"]) - script["GAP"],
+        2 * (size + script["CAPTION"] + script["GAP"]) - script["GAP"],
+    )
     for row, index in enumerate((0, 3)):
         colour = scribbles["COLOURS"][int(album.sample(index)[1].max())].numpy()
         truth = tile_of(drawn, script, row, 5, 6, size)
-        towards = ((truth - truth.mean(-1, keepdims=True)) * (colour - colour.mean())).sum(-1) > 1000
+        towards = ((truth - truth.mean(-1, keepdims=True)) * (colour - colour.mean())).sum(
+            -1
+        ) > 1000
         inside = album.sample(index)[1] > 0
         assert towards.mean() == pytest.approx(inside.double().mean().item(), abs=0.03)
 
@@ -121,20 +142,26 @@ def test_scribbles_of_the_photo_are_lines_of_two_classes(scribbles: dict[str, An
 
 
 def test_the_pages_show_every_picture_that_is_drawn(scribbles: dict[str, Any]) -> None:
-    shown = {picture for page in HOW_TO.values() for picture in re.findall(r"\]\(pictures/(.*?)\)", page)}
+    shown = {
+        picture for page in HOW_TO.values() for picture in re.findall(r"\]\(pictures/(.*?)\)", page)
+    }
     saved = set(re.findall(r'PICTURES / "(.*?)"', (DOCS / "draw_scribbles.py").read_text()))
     assert shown == saved == {path.name for path in scribbles["PICTURES"].iterdir()}
     assert all(path.stat().st_size < 150_000 for path in scribbles["PICTURES"].iterdir())
 
 
 @pytest.mark.slow
-def test_the_script_draws_all_of_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_draws_all_of_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(DOCS)
     script = runpy.run_path(str(DOCS / "draw_scribbles.py"))
     committed = {path.name: Image.open(path).size for path in script["PICTURES"].iterdir()}
     script["main"].__globals__["PICTURES"] = tmp_path / "pictures"
     script["main"]()
-    assert {path.name: Image.open(path).size for path in (tmp_path / "pictures").iterdir()} == committed
+    assert {
+        path.name: Image.open(path).size for path in (tmp_path / "pictures").iterdir()
+    } == committed
 
 
 def test_the_words_of_the_page_read_scribbles(tmp_path: Path) -> None:
@@ -143,7 +170,11 @@ def test_the_words_of_the_page_read_scribbles(tmp_path: Path) -> None:
     values[3, 2:9], values[8, 1:5] = 2, 0
     indexed(tmp_path / "scribbles" / "tom.png", values)
     indexed(tmp_path / "masks" / "tom.png", square(2))
-    check, fit = re.findall(r"^python -m weakseg\.(?:check|fit) (.*data=folder(?:.*\\\n)?.*)$", HOW_TO["scribbles"], re.MULTILINE)
+    check, fit = re.findall(
+        r"^python -m weakseg\.(?:check|fit) (.*data=folder(?:.*\\\n)?.*)$",
+        HOW_TO["scribbles"],
+        re.MULTILINE,
+    )
     for words in (check, fit):
         at = words.replace("\\\n", " ").replace("data.root=photos", f"data.root={tmp_path}").split()
         recipe = load_recipe(at if "recipe=" in words else ["recipe=full", *at])
@@ -162,7 +193,7 @@ def test_the_python_of_the_pages_runs() -> None:
     assert (names["marks"] != 255).sum() == 2
 
 
-# the page about the networks ---------------------------------------------------------------------------------------------------------
+# the page about the networks ----------------------------------------------------------------------
 
 FAMILY_PAGE = (DOCS / "explanation" / "networks.md").read_text()
 FAMILY = [name for name in NAMES if name != "maskrcnn"]
@@ -176,13 +207,17 @@ def family() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_the_page_says_what_is_measured_on_the_network(family: dict[str, Any], name: str) -> None:
-    assert family["with_figure"](FAMILY_PAGE, name) == FAMILY_PAGE, "run python docs/draw_networks.py"
+    assert family["with_figure"](FAMILY_PAGE, name) == FAMILY_PAGE, (
+        "run python docs/draw_networks.py"
+    )
     assert family["with_row"](FAMILY_PAGE, name) == FAMILY_PAGE, "run python docs/draw_networks.py"
 
 
 def test_a_figure_is_measured_and_not_typed(family: dict[str, Any]) -> None:
     thin = FCN32s(classes=5, width=1 / 8, output_stride=16).eval()
-    drawn = family["measure"](thin, ["image", "encoder.features[24:31]", "encoder.fc.0.fc6", "head", "@"])
+    drawn = family["measure"](
+        thin, ["image", "encoder.features[24:31]", "encoder.fc.0.fc6", "head", "@"]
+    )
     assert drawn == {
         "image": ["3 /1"],
         "encoder.features[24:31]": ["64 /16"],
@@ -201,16 +236,21 @@ def test_the_least_crop_of_the_page_is_where_the_warning_ends() -> None:
 
 def test_the_tree_is_the_one_that_is_drawn_and_has_every_network(family: dict[str, Any]) -> None:
     drawn = family["tree"]()
-    assert (DOCS / "explanation" / "networks.svg").read_text() == drawn, "run python docs/draw_networks.py"
+    assert (DOCS / "explanation" / "networks.svg").read_text() == drawn, (
+        "run python docs/draw_networks.py"
+    )
     assert sorted(re.findall(r'class="name">(\w+)<', drawn)) == sorted(FAMILY)
 
 
 def commands(page: str) -> set[str]:
-    """Every `network=name` with its keys; keys that stand alone in the part about a network are keys of that one."""
+    """Every `network=name` with its keys; keys that stand alone in the part about a network are
+    keys of that one."""
     found = set(re.findall(r"(network=\w+(?: network\.[^\s`)]+)*)", page))
     for part in page.split("\n### ")[1:]:
         name, text = part.split("\n## ")[0].split("\n", 1)
-        found |= {f"network={name} {words}" for words in re.findall(r"`(network\.\w+=[^`]+)`", text)}
+        found |= {
+            f"network={name} {words}" for words in re.findall(r"`(network\.\w+=[^`]+)`", text)
+        }
     return found
 
 

@@ -20,7 +20,14 @@ from weakseg.fit import main
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-LOADING = ["data.train=4", "data.val=2", "data.size=48", "data.batch_size=2", "rounds.workers=0", "trainer.max_steps=1"]
+LOADING = [
+    "data.train=4",
+    "data.val=2",
+    "data.size=48",
+    "data.batch_size=2",
+    "rounds.workers=0",
+    "trainer.max_steps=1",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +45,14 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 def test_the_strategy_trains() -> None:
-    run = main(["recipe=boxes", "strategy=my_strategies.BoxCentres", "network=tests.small.TinyNet", *LOADING])
+    run = main(
+        [
+            "recipe=boxes",
+            "strategy=my_strategies.BoxCentres",
+            "network=tests.small.TinyNet",
+            *LOADING,
+        ]
+    )
     assert "my_strategies.BoxCentres" in (run / "recipe.yaml").read_text()
 
 
@@ -68,7 +82,11 @@ def test_python_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_photos()
     fitted: list[pl.LightningModule] = []
     fit = pl.Trainer.fit
-    monkeypatch.setattr(pl.Trainer, "fit", lambda self, model, *a, **k: (fit(self, model, *a, **k), fitted.append(model)))
+    monkeypatch.setattr(
+        pl.Trainer,
+        "fit",
+        lambda self, model, *a, **k: (fit(self, model, *a, **k), fitted.append(model)),
+    )
     runpy.run_path("train.py", run_name="__main__")
     words = [
         "network.encoder=resnet18",
@@ -82,7 +100,10 @@ def test_python_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     python, command = fitted
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(value, state[name]) for name, value in python.state_dict().items())
-    assert all(torch.equal(value, python.state_dict()[name]) for name, value in command.state_dict().items())
+    assert all(
+        torch.equal(value, python.state_dict()[name])
+        for name, value in command.state_dict().items()
+    )
 
 
 def test_the_commands_at_the_top_are_those_of_the_makefile() -> None:
@@ -91,5 +112,7 @@ def test_the_commands_at_the_top_are_those_of_the_makefile() -> None:
     targets = [line.split()[1] for line in first[1].splitlines()]
     assert targets == ["fit", "test"]
     for target in targets:
-        done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+        )
         assert "weakseg.fit" in done.stdout or "pytest" in done.stdout

@@ -1,4 +1,5 @@
-"""What users install: a wheel that works outside the checkout, and one pinned version of everything for `make`."""
+"""What users install: a wheel that works outside the checkout, and one pinned version of everything
+for `make`."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of what it is made of, so that nothing is left in the checkout."""
+    """The wheel, built from a copy of what it is made of, so that nothing is left in the
+    checkout."""
     source = copied(tmp_path_factory.mktemp("source"))
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", cwd=source)
     (built,) = (source / "dist").glob("*.whl")
@@ -41,7 +43,8 @@ def copied(source: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Python of a new environment with the wheel in it, and with the packages of the running one behind it."""
+    """Python of a new environment with the wheel in it, and with the packages of the running one
+    behind it."""
     folder = tmp_path_factory.mktemp("environment")
     return installed(folder, wheel)
 
@@ -51,8 +54,11 @@ def installed(folder: Path, *what: str | Path) -> Path:
     venv.create(folder, symlinks=True)
     interpreter = folder / "bin" / "python"
     (site,) = folder.glob("lib/python*/site-packages")
-    # a line of a .pth file adds a folder without reading the .pth files in it, so an editable weakseg there stays unseen
-    (site / "everything_else.pth").write_text("\n".join(sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})))
+    # a line of a .pth file adds a folder without reading the .pth files in it, so an editable
+    # weakseg there stays unseen
+    (site / "everything_else.pth").write_text(
+        "\n".join(sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
+    )
     quiet = ("install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation")
     run(sys.executable, "-m", "pip", "--python", interpreter, *quiet, *what, cwd=folder)
     return interpreter
@@ -73,7 +79,9 @@ def test_recipes_are_found_from_an_empty_folder(python: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_run_from_an_empty_folder_leaves_its_run_folder_there(python: Path, tmp_path: Path) -> None:
+def test_a_run_from_an_empty_folder_leaves_its_run_folder_there(
+    python: Path, tmp_path: Path
+) -> None:
     run(python, "-m", "weakseg.fit", "recipe=boxes", "trainer.max_steps=2", cwd=tmp_path)
     (report,) = tmp_path.glob("runs/boxes/*/report.html")
     assert report.stat().st_size > 0
@@ -81,7 +89,9 @@ def test_a_run_from_an_empty_folder_leaves_its_run_folder_there(python: Path, tm
 
 @pytest.mark.slow
 def test_the_wheel_says_that_it_is_typed(python: Path, tmp_path: Path) -> None:
-    code = "import importlib.resources as r; print(r.files('weakseg').joinpath('py.typed').is_file())"
+    code = (
+        "import importlib.resources as r; print(r.files('weakseg').joinpath('py.typed').is_file())"
+    )
     assert run(python, "-c", code, cwd=tmp_path).strip() == "True"
 
 
@@ -91,7 +101,12 @@ def test_an_editable_install_works_from_the_folder_above_its_clone(tmp_path: Pat
     clone.mkdir()
     editable = installed(tmp_path / "environment", "-e", copied(clone))
     for cwd in (tmp_path, clone, tmp_path / "environment"):
-        names = run(editable, "-c", "import weakseg; print(weakseg.__file__, weakseg.Strategy.__name__)", cwd=cwd)
+        names = run(
+            editable,
+            "-c",
+            "import weakseg; print(weakseg.__file__, weakseg.Strategy.__name__)",
+            cwd=cwd,
+        )
         assert names.split() == [str(clone / "weakseg" / "__init__.py"), "Strategy"]
     assert "tags_coseg" in run(editable, "-m", "weakseg.fit", "--list", cwd=tmp_path)
 
@@ -102,12 +117,19 @@ def test_every_constraint_is_one_version_of_one_package(name: str) -> None:
 
 
 def test_a_constraint_with_a_place_or_a_range_is_seen() -> None:
-    assert unpinned("# why\ntorch==2.15.0\nnumpy>=2\nx @ file:x.whl") == ["numpy>=2", "x @ file:x.whl"]
+    assert unpinned("# why\ntorch==2.15.0\nnumpy>=2\nx @ file:x.whl") == [
+        "numpy>=2",
+        "x @ file:x.whl",
+    ]
 
 
 def unpinned(constraints: str) -> list[str]:
     """Lines that are neither a comment nor `name==version`."""
-    return [line for line in constraints.splitlines() if not re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)]
+    return [
+        line
+        for line in constraints.splitlines()
+        if not re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)
+    ]
 
 
 def test_the_lowest_versions_are_those_that_setup_cfg_allows() -> None:
@@ -120,7 +142,11 @@ def test_the_lowest_versions_are_those_that_setup_cfg_allows() -> None:
 def test_the_pinned_versions_are_ones_that_setup_cfg_allows() -> None:
     pinned = versions((ROOT / "constraints.txt").read_text())
     wanted = required((ROOT / "setup.cfg").read_text(), "test", "docs")
-    assert [str(one) for one in wanted if not one.specifier.contains(pinned[canonicalize_name(one.name)])] == []
+    assert [
+        str(one)
+        for one in wanted
+        if not one.specifier.contains(pinned[canonicalize_name(one.name)])
+    ] == []
 
 
 def test_a_lowest_version_is_read_off_its_bound() -> None:
@@ -140,7 +166,11 @@ def test_a_lowest_version_is_read_off_its_bound() -> None:
             mypy>=1
     """
     found = lowest(required(dedent(text), "more"))
-    assert found == {"torch": Version("2.11.0"), "lightning-fabric": Version("2.6.0"), "ruff": Version("0.9.0")}
+    assert found == {
+        "torch": Version("2.11.0"),
+        "lightning-fabric": Version("2.6.0"),
+        "ruff": Version("0.9.0"),
+    }
     assert versions("# why\nTorch==2.11.0\n") == {"torch": Version("2.11")}
 
 
@@ -148,16 +178,31 @@ def required(setup: str, *extras: str) -> list[Requirement]:
     """What setup.cfg asks for, with extras and those that they name."""
     sections = ConfigParser()
     sections.read_string(setup)
-    texts = [sections["options"]["install_requires"], *(sections["options.extras_require"][extra] for extra in extras)]
-    lines = [line for text in texts for line in text.splitlines() if line and not line.startswith("#")]
-    own = [name for line in lines if line.startswith("weakseg[") for name in sorted(Requirement(line).extras)]
+    texts = [
+        sections["options"]["install_requires"],
+        *(sections["options.extras_require"][extra] for extra in extras),
+    ]
+    lines = [
+        line for text in texts for line in text.splitlines() if line and not line.startswith("#")
+    ]
+    own = [
+        name
+        for line in lines
+        if line.startswith("weakseg[")
+        for name in sorted(Requirement(line).extras)
+    ]
     others = [Requirement(line) for line in lines if not line.startswith("weakseg[")]
     return [*others, *required(setup, *own)] if own else others
 
 
 def lowest(requirements: list[Requirement]) -> dict[str, Version]:
     """The least version of each package that has one."""
-    bounds = [(canonicalize_name(one.name), part) for one in requirements for part in one.specifier if part.operator == ">="]
+    bounds = [
+        (canonicalize_name(one.name), part)
+        for one in requirements
+        for part in one.specifier
+        if part.operator == ">="
+    ]
     return {name: Version(part.version) for name, part in bounds}
 
 
@@ -170,6 +215,13 @@ def versions(constraints: str) -> dict[str, Version]:
 def run(*command: str | Path, cwd: Path) -> str:
     """What a command printed; when it fails, what it said against it."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
     return done.stdout

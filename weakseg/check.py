@@ -1,11 +1,14 @@
-"""Look at a data set before training on it: `python -m weakseg.check data=folder data.root=photos data.format=coco`."""
+"""Look at a data set before training on it: `python -m weakseg.check data=folder data.root=photos
+data.format=coco`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
-from os.path import abspath, dirname, isdir  # unlike Path's, these answer for names that no file can have
+
+# unlike Path's, these answer for names that no file can have
+from os.path import abspath, dirname, isdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,30 +22,35 @@ if TYPE_CHECKING:  # neither is imported before the words are known to be right
 USAGE = """\
 usage: python -m weakseg.check data=<name> [data.<key>=value ...]
 
-  data=folder data.root=photos data.format=coco   a data set, as `weakseg.fit` takes it: what is in the package, or my_module.MyData
-  recipe=<name or file>                           the data set of a recipe, and the training whose cost is estimated
-  out=runs/check                                  folder for sheet.png, the contact sheet, and problems.txt; out=null to write nothing
-  sheet=<file>                                    another place for the contact sheet; sheet=null for none
-  cost=true                                       whether to measure what a training step takes; a few seconds
-  workers=4                                       processes that look at images; 0 for none beside this one
+  data=folder data.root=photos data.format=coco   a data set, as for weakseg.fit
+  recipe=<name or file>                           the data set and the training of a recipe
+  out=runs/check                                  folder for sheet.png and problems.txt, or null
+  sheet=<file>                                    another place for the contact sheet, or null
+  cost=true                                       whether to measure what a training step takes
+  workers=4                                       processes that read images; 0 for this one alone
 
-Reads everything, prints all problems, how often each class comes and what a training takes, and draws some images with their annotations.
+Reads everything, prints all problems, how often each class comes and what a training takes, and
+draws some images with their annotations.
 The exit code is 0 if there is no error, 1 if there is one, 2 if the words are wrong."""
 OWN = {"out": "runs/check", "sheet": "", "cost": "true", "workers": ""}
 PHOTOGRAPHS = (
-    "for photographs begin with network.weights=imagenet optimizer.lr=1e-4 optimizer.head_multiplier=10 optimizer.freeze_batchnorm=true; "
-    "the numbers of the recipes are for drawn pictures and random weights"
+    "for photographs begin with network.weights=imagenet optimizer.lr=1e-4 "
+    "optimizer.head_multiplier=10 optimizer.freeze_batchnorm=true; the numbers of the recipes are "
+    "for drawn pictures and random weights"
 )
 ENOUGH = 200  # images from which on further processes are worth their start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check the data set that the words of a command line name; returns how many errors there are. Mistyped words exit with code 2."""
+    """Check the data set that the words of a command line name; returns how many errors there are.
+    Mistyped words exit with code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or {"--help", "-h"} & set(words):
         print(USAGE)
         raise SystemExit(0)
-    own = OWN | dict(word.split("=", 1) for word in words if word.partition("=")[0] in OWN and "=" in word)
+    own = OWN | dict(
+        word.split("=", 1) for word in words if word.partition("=")[0] in OWN and "=" in word
+    )
     words = [word for word in words if word.partition("=")[0] not in OWN]
     try:
         return _check(words, own)
@@ -55,9 +63,16 @@ def _check(words: list[str], own: dict[str, str]) -> int:
     starts = [word.partition("=")[0] for word in words]
     errors = _wrong_own(own)
     if not {"recipe", "resume", "data", "data.name"} & set(starts):
-        errors.append("data: missing; write data=folder, or another data set, and recipe=<name> for that of a recipe")
+        errors.append(
+            "data: missing; write data=folder, or another data set, and recipe=<name> for that of "
+            "a recipe"
+        )
     try:  # a recipe has more sections than are looked at here; any will do for those
-        recipe = load(words) if {"recipe", "resume"} & set(starts) else load(["recipe=full", *words], keep=False)
+        recipe = (
+            load(words)
+            if {"recipe", "resume"} & set(starts)
+            else load(["recipe=full", *words], keep=False)
+        )
     except RecipeError as error:
         raise RecipeError(errors + error.errors) from None
     if errors:
@@ -81,7 +96,9 @@ def _check(words: list[str], own: dict[str, str]) -> int:
 def _wrong_own(own: dict[str, str]) -> list[str]:
     errors = []
     if not (own["workers"] or "0").isdecimal() or len(own["workers"]) > 3:
-        errors.append(f"workers: expected a whole number from 0 to 999, but it is {own['workers']!r}")
+        errors.append(
+            f"workers: expected a whole number from 0 to 999, but it is {own['workers']!r}"
+        )
     if own["cost"] not in ("true", "false"):
         errors.append(f"cost: expected true or false, but it is {own['cost']!r}")
     if own["sheet"] not in ("", "null"):
@@ -103,7 +120,12 @@ def _folder(out: str) -> Path | None:
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RecipeError([f"out: the folder {out} cannot be made: {error.strerror}; name another, or write out=null"]) from None
+        raise RecipeError(
+            [
+                f"out: the folder {out} cannot be made: {error.strerror}; name another, or write "
+                "out=null"
+            ]
+        ) from None
     return Path(out)
 
 
@@ -112,7 +134,9 @@ def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> No
     from weakseg.utils.files import write_whole
 
     if out is not None:
-        write_whole(out / "problems.txt", "".join(f"{problem}\n" for problem in found.problems).encode())
+        write_whole(
+            out / "problems.txt", "".join(f"{problem}\n" for problem in found.problems).encode()
+        )
         print(f"problems: {out / 'problems.txt'}\n" * bool(found.problems), end="")
     path = None if sheet == "null" else Path(sheet) if sheet else out and out / "sheet.png"
     if path is not None:
@@ -121,7 +145,8 @@ def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> No
 
 
 def _cost(recipe: Recipe, data: WeakData, found: Diagnosis) -> list[str]:
-    """What a training by the recipe takes, in lines; a step that takes too much memory becomes a problem among the others."""
+    """What a training by the recipe takes, in lines; a step that takes too much memory becomes a
+    problem among the others."""
     from weakseg.reporting.dataset_check import Problem
     from weakseg.training.memory_budget import describe_cost
     from weakseg.training.segmenter import Segmenter
@@ -130,11 +155,23 @@ def _cost(recipe: Recipe, data: WeakData, found: Diagnosis) -> list[str]:
         return []
     if "weights" in recipe.sections["network"]:
         recipe.sections["network"]["weights"] = None  # which change nothing of what a step takes
-    network, strategy = (build_section(recipe, section, classes=len(data.classes)) for section in ("network", "strategy"))
-    lines, excess = describe_cost(Segmenter(network, strategy, data.classes), data, found.sizes, recipe.name, recipe.sections["trainer"])
+    network, strategy = (
+        build_section(recipe, section, classes=len(data.classes))
+        for section in ("network", "strategy")
+    )
+    lines, excess = describe_cost(
+        Segmenter(network, strategy, data.classes),
+        data,
+        found.sizes,
+        recipe.name,
+        recipe.sections["trainer"],
+    )
     if excess:
         found.problems.append(Problem("a training step", "its memory", *excess, "warning"))
-    photographs = recipe.sections["data"].get("name") != "toy" and recipe.origins.get("optimizer.lr") != "command line"
+    photographs = (
+        recipe.sections["data"].get("name") != "toy"
+        and recipe.origins.get("optimizer.lr") != "command line"
+    )
     return [*lines, PHOTOGRAPHS] if lines and photographs else lines
 
 

@@ -1,4 +1,5 @@
-"""What a person annotated on an image, what a network thinks of it, and what a batch of both looks like."""
+"""What a person annotated on an image, what a network thinks of it, and what a batch of both looks
+like."""
 
 from __future__ import annotations
 
@@ -13,12 +14,15 @@ KINDS = ("tags", "boxes", "marks", "large")
 
 ANNOTATIONS = ("masks", "boxes", "marks", "tags")  # the most telling first
 MASKED = (
-    0.75  # marks on so much of an image are a mask: the 255 of masks are rims, which take a tenth of an image, or with thin things more
+    # marks on so much of an image are a mask: the 255 of masks are rims, which take a tenth of an
+    # image, or with thin things more
+    0.75
 )
 
 
 class Evidence(NamedTuple):
-    """All that a strategy may see of one image: the pixels, and what a person said about them. Never the truth."""
+    """All that a strategy may see of one image: the pixels, and what a person said about them.
+    Never the truth."""
 
     id: str
     image: Tensor
@@ -45,10 +49,15 @@ class Evidence(NamedTuple):
     def annotations(self) -> tuple[str, ...]:
         """What can be learned from, the most telling first: masks, boxes, marks, tags.
 
-        Marks on three quarters of the pixels or more are masks, marks on fewer are marks. An empty list of boxes says that all is
-        background, so it counts. Marks without a marked pixel and tags that name nothing do not.
+        Marks on three quarters of the pixels or more are masks, marks on fewer are marks. An empty
+        list of boxes says that all is background, so it counts. Marks without a marked pixel and
+        tags that name nothing do not.
 
-        >>> Evidence("a", torch.zeros(3, 1, 4, dtype=torch.uint8), marks=torch.tensor([[0, 1, 1, 255]], dtype=torch.uint8)).annotations
+        >>> Evidence(
+        ...     "a",
+        ...     torch.zeros(3, 1, 4, dtype=torch.uint8),
+        ...     marks=torch.tensor([[0, 1, 1, 255]], dtype=torch.uint8),
+        ... ).annotations
         ('masks',)
         """
         marked = 0.0 if self.marks is None else (self.marks != IGNORE).float().mean().item()
@@ -68,32 +77,60 @@ class Evidence(NamedTuple):
             raise ValueError(f"image {self.id} has no {' and no '.join(missing)}; it has {has}")
 
     def check(self, classes: int) -> None:
-        """Raise a ValueError that names the image and the field if something cannot be what it claims to be."""
+        """Raise a ValueError that names the image and the field if something cannot be what it
+        claims to be."""
         if not isinstance(self.id, str):
-            raise ValueError(f"image {self.id}: id should be text, but it is {type(self.id).__name__}; write str({self.id!r})")
+            raise ValueError(
+                f"image {self.id}: id should be text, but it is {type(self.id).__name__}; write "
+                f"str({self.id!r})"
+            )
         for field in ("image", *KINDS, "box_classes", "box_masks"):
             value = getattr(self, field)
             if not isinstance(value, Tensor) and (value is not None or field == "image"):
-                raise ValueError(f"image {self.id}: {field} should be a torch.Tensor, but it is {type(value).__name__}")
+                raise ValueError(
+                    f"image {self.id}: {field} should be a torch.Tensor, but it is "
+                    f"{type(value).__name__}"
+                )
         image, height, width = self.image, *self.image.shape[-2:]
-        self._expect("image", "uint8 [3,H,W]", image, image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3)
+        self._expect(
+            "image",
+            "uint8 [3,H,W]",
+            image,
+            image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3,
+        )
         self._expect("image", "at least one pixel", image, height > 0 and width > 0)
         for field in ("tags", "large"):
             value = getattr(self, field)
             if value is not None:
-                self._expect(field, f"bool [{classes}]", value, value.dtype == torch.bool and value.shape == (classes,))
+                self._expect(
+                    field,
+                    f"bool [{classes}]",
+                    value,
+                    value.dtype == torch.bool and value.shape == (classes,),
+                )
         if self.marks is not None:
             right = self.marks.dtype == torch.uint8 and self.marks.shape == (height, width)
-            self._expect("marks", f"uint8 [{height},{width}], the size of the image", self.marks, right)
+            self._expect(
+                "marks", f"uint8 [{height},{width}], the size of the image", self.marks, right
+            )
             self._check_classes("marks", self.marks[self.marks != IGNORE], classes)
         if (self.boxes is None) != (self.box_classes is None):
-            raise ValueError(f"image {self.id}: boxes and box_classes belong together, but one of them is missing")
+            raise ValueError(
+                f"image {self.id}: boxes and box_classes belong together, but one of them is "
+                "missing"
+            )
         if self.boxes is not None and self.box_classes is not None:
             self._check_boxes(self.boxes, self.box_classes, classes)
         if self.box_masks is not None:
             boxes = 0 if self.boxes is None else len(self.boxes)
-            right = self.box_masks.dtype == torch.bool and self.box_masks.shape == (boxes, height, width)
-            self._expect("box_masks", f"bool [{boxes},{height},{width}], one per box", self.box_masks, right)
+            right = self.box_masks.dtype == torch.bool and self.box_masks.shape == (
+                boxes,
+                height,
+                width,
+            )
+            self._expect(
+                "box_masks", f"bool [{boxes},{height},{width}], one per box", self.box_masks, right
+            )
 
     def _check_boxes(self, boxes: Tensor, box_classes: Tensor, classes: int) -> None:
         right = boxes.is_floating_point() and boxes.ndim == 2 and boxes.shape[1] == 4
@@ -102,20 +139,39 @@ class Evidence(NamedTuple):
         self._expect("box_classes", f"int64 [{len(boxes)}], one per box", box_classes, right)
         for box in boxes.tolist():
             if not (box[0] < box[2] and box[1] < box[3]):  # false for NaN as well
-                raise ValueError(f"image {self.id}: the box {box} is empty or inverted; expected x1 < x2 and y1 < y2")
+                raise ValueError(
+                    f"image {self.id}: the box {box} is empty or inverted; expected x1 < x2 and "
+                    "y1 < y2"
+                )
             height, width = self.image.shape[-2:]
-            if not (max(box) < float("inf") and box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0):
-                raise ValueError(f"image {self.id}: the box {box} lies outside of the image, which is {width} wide and {height} high")
+            if not (
+                max(box) < float("inf")
+                and box[0] < width
+                and box[1] < height
+                and box[2] > 0
+                and box[3] > 0
+            ):
+                raise ValueError(
+                    f"image {self.id}: the box {box} lies outside of the image, which is {width} "
+                    f"wide and {height} high"
+                )
         if bool((box_classes == 0).any()):
-            raise ValueError(f"image {self.id}: a box has class 0, which is the background; boxes go around classes 1 to {classes - 1}")
+            raise ValueError(
+                f"image {self.id}: a box has class 0, which is the background; boxes go around "
+                f"classes 1 to {classes - 1}"
+            )
         self._check_classes("box_classes", box_classes, classes)
 
     def check_truth(self, truth: Tensor | None, classes: int) -> None:
-        """Raise a ValueError that names the image if the truth beside this evidence cannot be one."""
+        """Raise a ValueError that names the image if the truth beside this evidence cannot be
+        one."""
         if truth is None:
             return
         if not isinstance(truth, Tensor):
-            raise ValueError(f"image {self.id}: the truth should be a torch.Tensor or None, but it is {type(truth).__name__}")
+            raise ValueError(
+                f"image {self.id}: the truth should be a torch.Tensor or None, but it is "
+                f"{type(truth).__name__}"
+            )
         height, width = self.image.shape[-2:]
         right = truth.dtype == torch.uint8 and truth.shape == (height, width)
         self._expect("the truth", f"uint8 [{height},{width}], the size of the image", truth, right)
@@ -124,9 +180,14 @@ class Evidence(NamedTuple):
     def _check_classes(self, field: str, values: Tensor, classes: int) -> None:
         if not values.numel() or (values.min() >= 0 and values.max() < classes):
             return
-        wrong = sorted({value for value in torch.unique(values).tolist() if not 0 <= value < classes})
+        wrong = sorted(
+            {value for value in torch.unique(values).tolist() if not 0 <= value < classes}
+        )
         text = ", ".join(map(str, wrong))
-        raise ValueError(f"image {self.id}: {field} names class {text}, but there are {classes} classes, 0 to {classes - 1}")
+        raise ValueError(
+            f"image {self.id}: {field} names class {text}, but there are {classes} classes, 0 to "
+            f"{classes - 1}"
+        )
 
     def _expect(self, field: str, expected: str, value: Tensor, right: bool) -> None:
         if not right:
@@ -142,17 +203,20 @@ class Prediction(NamedTuple):
     features: Tensor | None = None
     """float [D,h,w], only for a strategy that declares `wants_features`"""
     early: Tensor | None = None
-    """float [D,h,w] from an early stage of the network's encoder, only for a strategy that sets `wants_early`"""
+    """float [D,h,w] from an early stage of the network's encoder, only for a strategy that sets
+    `wants_early`"""
 
 
 class Batch(NamedTuple):
-    """A few images after joint augmentation of image, target, boxes and marks. No field holds the truth."""
+    """A few images after joint augmentation of image, target, boxes and marks. No field holds the
+    truth."""
 
     ids: list[str]
     image: Tensor
     """uint8 [B,3,H,W], true colours"""
     target: Tensor | None = None
-    """int64 [B,H,W] with 255 = no opinion, or float [B,C,H,W] whose sum at a pixel is the trust in it"""
+    """int64 [B,H,W] with 255 = no opinion, or float [B,C,H,W] whose sum at a pixel is the trust in
+    it"""
     tags: Tensor | None = None
     """bool [B,C]; a row without any True is an image without tags"""
     marks: Tensor | None = None
@@ -165,26 +229,31 @@ class Batch(NamedTuple):
     valid: Tensor | None = None
     """bool [B,H,W]: False in the padding; None where no image is padded"""
     box_masks: list[Tensor] | None = None
-    """per image bool [N,H,W], the estimated or drawn object in each box; None if an image with boxes has none"""
+    """per image bool [N,H,W], the estimated or drawn object in each box; None if an image with
+    boxes has none"""
     class_weights: Tensor | None = None
-    """float [C], how much a pixel of each class counts in the cross-entropy with the target; None for all alike"""
+    """float [C], how much a pixel of each class counts in the cross-entropy with the target; None
+    for all alike"""
 
 
 class Instances(NamedTuple):
-    """The objects of one image, one by one: what a network finds, or the truth it is measured with."""
+    """The objects of one image, one by one: what a network finds, or the truth it is measured
+    with."""
 
     boxes: Tensor
     """float [N,4], as in Evidence"""
     classes: Tensor
     """int64 [N]"""
     masks: Tensor
-    """bool [N,H,W], or float from 0 to 1 where a network found them: how sure it is of each pixel"""
+    """bool [N,H,W], or float from 0 to 1 where a network found them: how sure it is of each
+    pixel"""
     scores: Tensor | None = None
     """float [N], how sure the network is of each object; None in the truth"""
 
 
 class Example(NamedTuple):
-    """A validation image: evidence beside the truth it is measured with. Only the measuring code takes these."""
+    """A validation image: evidence beside the truth it is measured with. Only the measuring code
+    takes these."""
 
     number: int
     """its place in the data set"""

@@ -13,19 +13,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from weakseg.config.recipe import RecipeError, check, check_spelling, list_recipes, load, show, usage
+from weakseg.config.recipe import (
+    RecipeError,
+    check,
+    check_spelling,
+    list_recipes,
+    load,
+    show,
+    usage,
+)
 from weakseg.utils.secrets import scrub_message, scrub_text
 from weakseg.utils.signals import LIMIT, current, end_within
 from weakseg.utils.streams import forgive
 
-EXPECTED = (ValueError, OSError, ImportError, MemoryError, FloatingPointError)  # their messages are for people
+# their messages are for people
+EXPECTED = (ValueError, OSError, ImportError, MemoryError, FloatingPointError)
 
 _as_usual = warnings.formatwarning
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}  # spinning threads slow a step tenfold when another program uses a core
+# spinning threads slow a step tenfold when another program uses a core
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 def main(argv: Sequence[str] | None = None) -> Path:
-    """Run what the words of a command line ask for; returns the folder of the run. Mistyped words exit with code 2."""
+    """Run what the words of a command line ask for; returns the folder of the run. Mistyped words
+    exit with code 2."""
     return _run(list(sys.argv[1:] if argv is None else argv), {})
 
 
@@ -46,7 +57,8 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Path:
             check(recipe)
             if "--show" in flags:
                 _say(show(recipe))
-            from weakseg.run import fit  # torch and Lightning only now: a mistyped word was answered without them
+            # torch and Lightning only now: a mistyped word was answered without them
+            from weakseg.run import fit
 
             return fit(recipe)
     except RecipeError as error:
@@ -56,7 +68,8 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Path:
 
 @contextmanager
 def _own_manners() -> Iterator[None]:
-    """How warnings look, and torch's threads wait, while a run is under way; a program that goes on after it keeps its own ways."""
+    """How warnings look, and torch's threads wait, while a run is under way; a program that goes on
+    after it keeps its own ways."""
     before, added = warnings.formatwarning, WAITING.keys() - os.environ.keys()
     os.environ.update({name: WAITING[name] for name in added})
     warnings.formatwarning = _plain
@@ -69,14 +82,24 @@ def _own_manners() -> Iterator[None]:
 
 
 def _load_torch() -> None:
-    """Find out here that torch cannot be loaded: a second attempt, for the next section, would give another reason."""
+    """Find out here that torch cannot be loaded: a second attempt, for the next section, would give
+    another reason."""
     try:
         import torch  # noqa: F401
     except (ImportError, OSError, MemoryError) as error:
-        raise ImportError(f"torch cannot be loaded, for want of memory (ulimit -v) or as it is not well installed: {error}") from error
+        raise ImportError(
+            "torch cannot be loaded, for want of memory (ulimit -v) or as it is not well "
+            f"installed: {error}"
+        ) from error
 
 
-def _plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+def _plain(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     """Our own warnings are for whoever trains, who does not care for the line of our code."""
     if Path(__file__).parent in Path(filename).parents:
         return f"warning: {message}\n"
@@ -89,7 +112,8 @@ def _say(text: str) -> None:
 
 
 def command(argv: Sequence[str] | None = None) -> int:
-    """The same as a command: what goes wrong is told in a line. Returns the exit code, 130 and 143 after SIGINT and SIGTERM."""
+    """The same as a command: what goes wrong is told in a line. Returns the exit code, 130 and 143
+    after SIGINT and SIGTERM."""
     forgive()
     stopping = current()
     stopping.install()
@@ -99,7 +123,8 @@ def command(argv: Sequence[str] | None = None) -> int:
         code = 0
     except BaseException as error:
         code = _tell(error, sections)
-        end_within(3 if type(error).__name__ == "LostRank" else LIMIT, code)  # torch may wait for the lost one for ever
+        # torch may wait for the lost one for ever
+        end_within(3 if type(error).__name__ == "LostRank" else LIMIT, code)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     if stopping.signum:
@@ -110,7 +135,8 @@ def command(argv: Sequence[str] | None = None) -> int:
 
 
 def _tell(error: BaseException, sections: dict[str, Any]) -> int:
-    """Say why a run has ended, where that has not been said, less the secrets of its recipe; returns the exit code."""
+    """Say why a run has ended, where that has not been said, less the secrets of its recipe;
+    returns the exit code."""
     signum = current().signum or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0)
     if signum:
         if not current().farewell:
@@ -143,7 +169,8 @@ def _sentence(error: BaseException, sections: dict[str, Any]) -> str:
     text = scrub_text(str(error), sections).strip() or type(error).__name__
     frame = traceback.extract_tb(error.__traceback__)[-1]
     if _wants_memory(error):
-        ours = type(error).__module__.startswith("weakseg")  # which names the images; the rest of torch's message is of its own state
+        # which names the images; the rest of torch's message is of its own state
+        ours = type(error).__module__.startswith("weakseg")
         return f"too little memory: {text if ours else text.splitlines()[0]}"
     if _for_people(error) and Path(__file__).parent in Path(frame.filename).parents:
         return text

@@ -1,4 +1,5 @@
-"""Recipes in Python: `build` makes the object that a section of a recipe describes, `load` reads a whole recipe."""
+"""Recipes in Python: `build` makes the object that a section of a recipe describes, `load` reads a
+whole recipe."""
 
 from weakseg.config.lookup import build
 from weakseg.config.recipe import RecipeError, load

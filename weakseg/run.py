@@ -1,4 +1,5 @@
-"""One run from a recipe: build the parts, train, measure, and leave a folder that tells all of it."""
+"""One run from a recipe: build the parts, train, measure, and leave a folder that tells all of
+it."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ GALLERY = 12  # validation images in the report, worst first
 
 
 def fit(recipe: Recipe) -> Path:
-    """Train as a recipe says, or go on with a run that was stopped; returns the folder of the run."""
+    """Train as a recipe says, or go on with a run that was stopped; returns the folder of the
+    run."""
     with _quiet_lightning():
         return _fit(recipe)
 
@@ -70,8 +72,10 @@ def _quiet_lightning() -> Iterator[None]:
     log.setLevel(logging.WARNING)  # its greetings would push ours off the screen
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")  # its own quarrel with torch
-            warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # steps are counted across epochs
+            # its own quarrel with torch
+            warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
+            # steps are counted across epochs
+            warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
             yield
     finally:
         log.setLevel(level)
@@ -94,13 +98,22 @@ def _fit(recipe: Recipe) -> Path:
         checkpoints = None
         if settings.get("enable_checkpointing") is not False:
             checkpoints = Checkpoints(folder / "checkpoints", recipe=_recipe_digest(folder))
-        callbacks: list[Any] = [rounds, Timing(), Watch(), Dashboard(), AveragePrecision(), OutOfMemory(), companions]
+        callbacks: list[Any] = [
+            rounds,
+            Timing(),
+            Watch(),
+            Dashboard(),
+            AveragePrecision(),
+            OutOfMemory(),
+            companions,
+        ]
         if checkpoints is not None:
             callbacks += [checkpoints, CleanStop(stopping, checkpoints)]
         else:
             callbacks.append(StopTogether(stopping, None))
         if settings.get("enable_progress_bar") is not False:
-            callbacks.append(TQDMProgressBar(1 if sys.stdout.isatty() else 50))  # of the kind that rounds have, too
+            # of the kind that rounds have, too
+            callbacks.append(TQDMProgressBar(1 if sys.stdout.isatty() else 50))
         trainer: Any = build_section(
             recipe,
             "trainer",
@@ -113,9 +126,12 @@ def _fit(recipe: Recipe) -> Path:
         )
         companions.prepare(trainer)
         try:
-            trainer.fit(segmenter, datamodule=data, ckpt_path=_last(recipe, folder), weights_only=True)
+            trainer.fit(
+                segmenter, datamodule=data, ckpt_path=_last(recipe, folder), weights_only=True
+            )
         except SystemExit as stop:
-            if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning would keep from a program that goes on
+            # which Lightning would keep from a program that goes on
+            if isinstance(stop.__context__, KeyboardInterrupt):
                 raise stop.__context__ from None
             # Lightning's answer to SIGTERM; a scheduler must not take it for a finished run
             raise SystemExit(stop.code or 143) from None
@@ -138,18 +154,25 @@ class Stopped(NamedTuple):
     """a digest of recipe.yaml; None where an older checkpoint does not say"""
 
 
-GOES_ON = {"weakseg", "global_step", "loops", "optimizer_states"}  # what a run needs to go on from a checkpoint
+# what a run needs to go on from a checkpoint
+GOES_ON = {"weakseg", "global_step", "loops", "optimizer_states"}
 
 
 def _stopped(recipe: Recipe) -> Stopped:
-    """Read the checkpoint that the run goes on from; whatever is wrong with it is found before anything else is done."""
+    """Read the checkpoint that the run goes on from; whatever is wrong with it is found before
+    anything else is done."""
     if recipe.resume is None:
         return Stopped()
     folder = Path(recipe.resume)
-    places = [folder / name for name in ("metrics.csv", "report.html", "checkpoints/last.ckpt", "checkpoints/best.ckpt")]
+    places = [
+        folder / name
+        for name in ("metrics.csv", "report.html", "checkpoints/last.ckpt", "checkpoints/best.ckpt")
+    ]
     for file in places:
         if os.path.lexists(file) and not file.is_file():
-            raise RecipeError([f"resume: expected a file, but {file} is none; move it away to go on"])
+            raise RecipeError(
+                [f"resume: expected a file, but {file} is none; move it away to go on"]
+            )
     last = _last(recipe, folder)
     if last is None:
         return Stopped()
@@ -160,16 +183,18 @@ def _stopped(recipe: Recipe) -> Stopped:
     if missing := sorted(GOES_ON - set(content)):
         raise RecipeError(
             [
-                f"resume: {last} is no checkpoint that a run can go on from: it has no {', no '.join(missing)} (best.ckpt is of that kind, "
-                f"for init_from=); {_way_out(last)}"
+                f"resume: {last} is no checkpoint that a run can go on from: it has no "
+                f"{', no '.join(missing)} (best.ckpt is of that kind, for init_from=); "
+                f"{_way_out(last)}"
             ]
         )
     stopped = Stopped(content["global_step"], **content.get(PLACE, {}))
     if stopped.recipe not in (None, _recipe_digest(folder)):
         raise RecipeError(
             [
-                f"resume: {folder / 'recipe.yaml'} is not the recipe that this run was trained with until now; undo the change (what may "
-                "change goes on the command line, such as trainer.max_steps=), or start a new run from its weights with "
+                f"resume: {folder / 'recipe.yaml'} is not the recipe that this run was trained "
+                "with until now; undo the change (what may change goes on the command line, such "
+                "as trainer.max_steps=), or start a new run from its weights with "
                 f"recipe={folder / 'recipe.yaml'} init_from={last}"
             ]
         )
@@ -177,43 +202,68 @@ def _stopped(recipe: Recipe) -> Stopped:
 
 
 def _recipe_digest(folder: Path) -> str | None:
-    """Of the values in a run's recipe.yaml, whatever its comments say; None where there is no such file."""
+    """Of the values in a run's recipe.yaml, whatever its comments say; None where there is no such
+    file."""
     file = folder / "recipe.yaml"
-    return fingerprint(json.dumps(read_yaml(file.read_bytes(), str(file))[0], sort_keys=True)) if file.is_file() else None
+    return (
+        fingerprint(json.dumps(read_yaml(file.read_bytes(), str(file))[0], sort_keys=True))
+        if file.is_file()
+        else None
+    )
 
 
 def _way_out(last: Path) -> str:
     """What to do without the last checkpoint."""
     best, recipe = last.with_name("best.ckpt"), last.parents[1] / "recipe.yaml"
-    new = f"or start a new run from the best weights with recipe={recipe} init_from={best}" if best.is_file() else ""
-    return f"delete it to have resume= train this run again from its start{', ' if new else ''}{new}"
+    new = (
+        f"or start a new run from the best weights with recipe={recipe} init_from={best}"
+        if best.is_file()
+        else ""
+    )
+    return (
+        f"delete it to have resume= train this run again from its start{', ' if new else ''}{new}"
+    )
 
 
 def _compare_processes(now: int, then: int | None, wanted: int | None) -> None:
-    """Refuse to go on with other batches than those of the run, unless it is asked for in so many words."""
+    """Refuse to go on with other batches than those of the run, unless it is asked for in so many
+    words."""
     if wanted is not None and wanted != now:
-        raise RecipeError([f"processes: expected {now}, as many as trainer.devices and trainer.num_nodes make, but it is {wanted}"])
+        raise RecipeError(
+            [
+                f"processes: expected {now}, as many as trainer.devices and trainer.num_nodes "
+                f"make, but it is {wanted}"
+            ]
+        )
     if then is not None and then != now and wanted is None:
         raise RecipeError(
             [
-                f"resume: this run was trained by {then} process{'es' * (then > 1)} and would go on with {now}, so its results would "
-                f"differ from those of an undisturbed run; write processes={now} to go on all the same, or set trainer.devices and "
+                f"resume: this run was trained by {then} process{'es' * (then > 1)} and would go "
+                f"on with {now}, so its results would differ from those of an undisturbed run; "
+                f"write processes={now} to go on all the same, or set trainer.devices and "
                 f"trainer.num_nodes so that there are {then}"
             ]
         )
 
 
 def _try_trainer(recipe: Recipe) -> int:
-    """Find out that Lightning refuses its arguments before there is a folder of the run; returns how many processes there are."""
+    """Find out that Lightning refuses its arguments before there is a folder of the run; returns
+    how many processes there are."""
     trainer: Any = build_section(recipe, "trainer", logger=False, enable_model_summary=False)
     cores = os.cpu_count() or 1
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(4, cores):
-        raise RecipeError([f"trainer.devices: {trainer.num_devices} processes are too many for the {cores} cores of this machine"])
+        raise RecipeError(
+            [
+                f"trainer.devices: {trainer.num_devices} processes are too many for the {cores} "
+                "cores of this machine"
+            ]
+        )
     return int(trainer.num_devices * trainer.num_nodes)
 
 
 def _look_at_dilation(network: nn.Module, data: Any) -> None:
-    """Warn, once and not on every rank, of dilation that is too much for the crops of the training, where images are larger."""
+    """Warn, once and not on every rank, of dilation that is too much for the crops of the training,
+    where images are larger."""
     if rank() != 0:
         return
     crop = data.augmentation.crop
@@ -222,7 +272,9 @@ def _look_at_dilation(network: nn.Module, data: Any) -> None:
             warn_of_dilation(network, crop)
     except UserWarning:  # who has made errors of warnings wants this one
         raise
-    except Exception as error:  # a network may need numbers to run, where the check has sizes; what is wrong with images is said later
+    except Exception as error:
+        # a network may need numbers to run, where the check has sizes; what is wrong with images is
+        # said later
         logging.getLogger(__name__).debug("dilation was not checked: %s", error)
 
 
@@ -243,41 +295,61 @@ def _dilation(network: nn.Module, data: Any) -> list[str]:
 
 
 def _look_at_memory(recipe: Recipe, segmenter: Segmenter, data: Any) -> None:
-    """Refuse, before anything long begins, steps that take far more memory than there is; warn if it is only more than is free."""
-    if rank() == 0 and (excess := check_memory(segmenter, data, *device_of(recipe.sections.get("trainer", {})))):
+    """Refuse, before anything long begins, steps that take far more memory than there is; warn if
+    it is only more than is free."""
+    if rank() == 0 and (
+        excess := check_memory(segmenter, data, *device_of(recipe.sections.get("trainer", {})))
+    ):
         raise RecipeError([f"data: {excess}"])
 
 
-def load(folder: Path | str, checkpoint: str = "last.ckpt", inference: Inference | None = None) -> Segmenter:
-    """The trained network of a run folder, ready for `segmenter.predict(image)`. The data set may be gone.
+def load(
+    folder: Path | str, checkpoint: str = "last.ckpt", inference: Inference | None = None
+) -> Segmenter:
+    """The trained network of a run folder, ready for `segmenter.predict(image)`. The data set may
+    be gone.
 
     Arguments:
-        inference: how it is asked about an image; None for what the section `predict` of the run's recipe says.
+        inference: how it is asked about an image; None for what the section `predict` of the run's
+            recipe says.
     """
     recipe = load_recipe([f"resume={folder}"])
     path = Path(folder) / "checkpoints" / checkpoint
     content = read_weights(path)
     if "weakseg" not in content:
-        raise ValueError(f"{path} is no checkpoint of weakseg: it does not say which classes its weights know")
+        raise ValueError(
+            f"{path} is no checkpoint of weakseg: it does not say which classes its weights know"
+        )
     classes = content["weakseg"]["classes"]
     if "weights" in recipe.sections["network"]:
-        recipe.sections["network"]["weights"] = None  # the first weights, which nobody needs any more
-    network, strategy = (build_section(recipe, section, classes=len(classes)) for section in ("network", "strategy"))
-    segmenter = Segmenter(network, strategy, classes, None, inference or build_section(recipe, "predict"))
+        # the first weights, which nobody needs any more
+        recipe.sections["network"]["weights"] = None
+    network, strategy = (
+        build_section(recipe, section, classes=len(classes)) for section in ("network", "strategy")
+    )
+    segmenter = Segmenter(
+        network, strategy, classes, None, inference or build_section(recipe, "predict")
+    )
     segmenter.load_state_dict(content["state_dict"])
-    segmenter.long_side = content["weakseg"].get("long_side", recipe.sections["data"].get("long_side"))  # older checkpoints do not say
+    # older checkpoints do not say
+    segmenter.long_side = content["weakseg"].get(
+        "long_side", recipe.sections["data"].get("long_side")
+    )
     return segmenter.eval()
 
 
 def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
-    """Data, network with strategy, and rounds; what their constructors refuse is told for all of them at once."""
+    """Data, network with strategy, and rounds; what their constructors refuse is told for all of
+    them at once."""
     data: Any = build_section(recipe, "data")
     errors: list[str] = []
     parts: dict[str, Any] = {}
     for section in ("network", "strategy", "optimizer", "rounds", "predict"):
         try:
             parts[section] = build_section(
-                recipe, section, **({"classes": len(data.classes)} if section in ("network", "strategy") else {})
+                recipe,
+                section,
+                **({"classes": len(data.classes)} if section in ("network", "strategy") else {}),
             )
         except RecipeError as error:
             errors += error.errors
@@ -285,23 +357,29 @@ def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
         errors += _start_from(recipe, parts["network"], data.classes)
     if errors:
         raise RecipeError(errors)
-    segmenter = Segmenter(parts["network"], parts["strategy"], data.classes, parts["optimizer"], parts["predict"])
+    segmenter = Segmenter(
+        parts["network"], parts["strategy"], data.classes, parts["optimizer"], parts["predict"]
+    )
     return data, segmenter, parts["rounds"]
 
 
 def _start_from(recipe: Recipe, network: nn.Module, classes: Sequence[str]) -> list[str]:
-    """Load the network's weights from a checkpoint, its classes matched by their names; returns what is wrong with it."""
+    """Load the network's weights from a checkpoint, its classes matched by their names; returns
+    what is wrong with it."""
     source = Path(recipe.init_from or "")
     try:
         content = read_weights(source)
         state = {
-            name.removeprefix("network."): value for name, value in content.get("state_dict", {}).items() if name.startswith("network.")
+            name.removeprefix("network."): value
+            for name, value in content.get("state_dict", {}).items()
+            if name.startswith("network.")
         }
         theirs = content.get("weakseg", {}).get("classes", classes)
         if set(theirs) != set(classes):
             raise ValueError(
-                f"the weights in {source} know the classes {', '.join(theirs)}, but the data set has {', '.join(classes)}; expected "
-                "the same names, in any order: see data.rename, data.classes and data.others"
+                f"the weights in {source} know the classes {', '.join(theirs)}, but the data set "
+                f"has {', '.join(classes)}; expected the same names, in any order: see "
+                "data.rename, data.classes and data.others"
             )
         table = match_classes(theirs, classes)
         if table is not None:
@@ -313,12 +391,15 @@ def _start_from(recipe: Recipe, network: nn.Module, classes: Sequence[str]) -> l
 
 
 def _wider(recipe: Recipe, classes: int) -> nn.Module | None:
-    """The recipe's network for one class more, whose tensors tell which rows belong to classes; None if it cannot be built."""
+    """The recipe's network for one class more, whose tensors tell which rows belong to classes;
+    None if it cannot be built."""
     node = {**recipe.sections["network"], "classes": classes + 1}
     if "weights" in node:
         node["weights"] = None
     try:
-        network: nn.Module = build_section(replace(recipe, sections={**recipe.sections, "network": node}), "network")
+        network: nn.Module = build_section(
+            replace(recipe, sections={**recipe.sections, "network": node}), "network"
+        )
     except RecipeError:
         return None
     return network
@@ -332,20 +413,22 @@ def _loggers(recipe: Recipe, folder: Path, stopped: Stopped) -> list[Any]:
 
 
 def _last(recipe: Recipe, folder: Path) -> Path | None:
-    """The checkpoint to go on from; None for a new run, and for one that was stopped before its first checkpoint."""
+    """The checkpoint to go on from; None for a new run, and for one that was stopped before its
+    first checkpoint."""
     last = folder / "checkpoints" / "last.ckpt"
     return last if recipe.resume is not None and last.is_file() else None
 
 
 HEAD = """\
-# Readable by its owner only: what gives access, such as passwords and tokens, stands here as it was given, so that the run can be resumed.
-# The copy in report.html has none of that.
+# Readable by its owner only: what gives access, such as passwords and tokens, stands here as it was
+# given, so that the run can be resumed. The copy in report.html has none of that.
 """
 
 
 @contextmanager
 def _folder(recipe: Recipe, root: Path, companions: Companions) -> Iterator[Path]:
-    """The folder of the run, which rank 0 makes and keeps to itself; other ranks write nothing but why they failed."""
+    """The folder of the run, which rank 0 makes and keeps to itself; other ranks write nothing but
+    why they failed."""
     if rank() != 0:
         with _explained(recipe, companions):
             yield Path(recipe.resume or root)
@@ -357,7 +440,9 @@ def _folder(recipe: Recipe, root: Path, companions: Companions) -> Iterator[Path
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            raise RecipeError([f"trainer.default_root_dir: the folder {folder} cannot be made: {error}"]) from error
+            raise RecipeError(
+                [f"trainer.default_root_dir: the folder {folder} cannot be made: {error}"]
+            ) from error
         companions.folder = folder
     with _explained(recipe, companions):
         if recipe.resume is None:
@@ -374,13 +459,16 @@ def _folder(recipe: Recipe, root: Path, companions: Companions) -> Iterator[Path
 
 @contextmanager
 def _explained(recipe: Recipe, companions: Companions) -> Iterator[None]:
-    """Whatever ends the run, say how to go on where that is possible, and leave no trace of a run that has not begun."""
+    """Whatever ends the run, say how to go on where that is possible, and leave no trace of a run
+    that has not begun."""
     try:
         yield
     except BaseException as error:
         stopping = companions.stopping
         companions.part()
-        wanted = isinstance(error, SignalStop | KeyboardInterrupt | SystemExit) or stopping.signum != 0
+        wanted = (
+            isinstance(error, SignalStop | KeyboardInterrupt | SystemExit) or stopping.signum != 0
+        )
         if wanted:
             if rank() == 0 and companions.folder is not None:
                 print(f"\n{advice(companions.folder)}", file=sys.stderr)
@@ -397,7 +485,8 @@ def _explained(recipe: Recipe, companions: Companions) -> Iterator[None]:
 
 
 def _keep_what_failed(recipe: Recipe, companions: Companions, error: BaseException) -> None:
-    """The traceback goes into the folder of a run that has begun; a folder of one that has not goes."""
+    """The traceback goes into the folder of a run that has begun; a folder of one that has not
+    goes."""
     folder = companions.folder
     if folder is None:
         return
@@ -407,12 +496,15 @@ def _keep_what_failed(recipe: Recipe, companions: Companions, error: BaseExcepti
         return
     file = folder / ("error.txt" if rank() == 0 else f"error-rank{rank()}.txt")
     try:
-        write_whole(file, scrub_text("".join(traceback.format_exception(error)), recipe.sections).encode())
+        write_whole(
+            file, scrub_text("".join(traceback.format_exception(error)), recipe.sections).encode()
+        )
         error.add_note(f"the traceback is in {file}")
     except OSError:  # a full disk, perhaps the very reason
         pass
-    # what was resumed and made no step will fail again, and so will the same step with the same numbers
-    speaks = rank() == 0 or (rank() == 1 and isinstance(error, LostRank))  # rank 0 may be the one that is lost
+    # what was resumed and made no step will fail again, and so will the same step with the same
+    # numbers rank 0 may be the one that is lost
+    speaks = rank() == 0 or (rank() == 1 and isinstance(error, LostRank))
     if companions.steps and not isinstance(error, FloatingPointError) and speaks:
         error.add_note(advice(folder))
 
@@ -429,7 +521,12 @@ def _remove(folder: Path) -> None:
 def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, data: Any) -> None:
     """The table on the screen, and the report."""
     rows = read_record(folder / "metrics.csv")
-    final = {name: float(value) for row in rows for name, value in row.items() if name.startswith(("val/", "label/mask_ap")) and value}
+    final = {
+        name: float(value)
+        for row in rows
+        for name, value in row.items()
+        if name.startswith(("val/", "label/mask_ap")) and value
+    }
     final |= rounds.figures
     best = _best(folder)
     report = folder / "report.html"
@@ -443,7 +540,11 @@ def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, da
         cases=_validation_cases(segmenter, rounds, data),
         training=[] if segmenter.confusion.any() else _training_cases(segmenter, data),
         recipe=scrub_yaml(to_yaml(recipe)),
-        notes=[*_notes(recipe, segmenter), *_dilation(segmenter.network, data), *([best] if best else [])],
+        notes=[
+            *_notes(recipe, segmenter),
+            *_dilation(segmenter.network, data),
+            *([best] if best else []),
+        ],
     )
     print_tables(final, segmenter.classes, Console())
     if best:
@@ -455,7 +556,9 @@ def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, da
 def _validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[Case]:
     """The validation images with the worst scores, or some of all if none has a score."""
     scores = segmenter.scores
-    worst = sorted(scores, key=lambda index: -math.inf if math.isnan(scores[index]) else scores[index])[:GALLERY]
+    worst = sorted(
+        scores, key=lambda index: -math.inf if math.isnan(scores[index]) else scores[index]
+    )[:GALLERY]
     cases = []
     for index in worst or _some(data.validation):
         evidence, truth = data.sample(index)
@@ -470,7 +573,8 @@ def _some(indices: Sequence[int]) -> list[int]:
 
 
 def _training_cases(segmenter: Segmenter, data: Any) -> list[Case]:
-    """Training images with the targets in use: where no mask tells how good they are, a person has to see it."""
+    """Training images with the targets in use: where no mask tells how good they are, a person has
+    to see it."""
     cases = []
     for index in _some(data.training):
         evidence, truth = data.sample(index)
@@ -491,15 +595,21 @@ def _best(folder: Path) -> str:
         return f"best.ckpt: {error}"
     if known is None:
         return ""
-    return f"best.ckpt: {known['figure']} {known['value']:.3f}, the highest of all validations, after step {known['step']}"
+    return (
+        f"best.ckpt: {known['figure']} {known['value']:.3f}, the highest of all validations, "
+        f"after step {known['step']}"
+    )
 
 
 def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:
     weights = recipe.sections.get("network", {}).get("weights")
     return [
-        f"weakseg {_version('weakseg')}, torch {_version('torch')}, pytorch-lightning {_version('pytorch-lightning')}; seed {recipe.seed}",
-        f"network: {type(segmenter.network).__name__}, initial weights: {scrub_text(str(recipe.init_from or weights or 'random'))}",
-        "figures are of the last weights, not of the best ones; IoU is taken from one confusion matrix over all images at their own size",
+        f"weakseg {_version('weakseg')}, torch {_version('torch')}, pytorch-lightning "
+        f"{_version('pytorch-lightning')}; seed {recipe.seed}",
+        f"network: {type(segmenter.network).__name__}, initial weights: "
+        f"{scrub_text(str(recipe.init_from or weights or 'random'))}",
+        "figures are of the last weights, not of the best ones; IoU is taken from one confusion "
+        "matrix over all images at their own size",
     ]
 
 

@@ -21,13 +21,16 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "__init__.py").write_text("")
     (package / "all.py").write_text(PARTS)
     for home, names in HOMES.items():
-        (package / f"{home}.py").write_text(f"NAMES = { {name: f'recipe_parts.all.{target}' for name, target in names.items()} }")
+        (package / f"{home}.py").write_text(
+            f"NAMES = { {name: f'recipe_parts.all.{target}' for name, target in names.items()} }"
+        )
     return folder
 
 
 @pytest.fixture(autouse=True)
 def here(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, the small classes instead of the package's, and the built-in recipes `boxes` and `points`."""
+    """An empty current folder, the small classes instead of the package's, and the built-in recipes
+    `boxes` and `points`."""
     monkeypatch.setattr(sys, "path", [str(parts), *sys.path])
     monkeypatch.setattr(weakseg.config.recipe, "SECTIONS", SECTIONS)
     built_in = tmp_path / "built_in"

@@ -32,15 +32,18 @@ class CRF:
             raise ValueError(f"srgb should be above 0, but it is {self.srgb}")
 
 class Boxes(Base):
-    def __init__(self, crf: CRF = CRF(steps=7), share: float = 0.2, rule: Literal["fill", "shrink"] = "fill", extra: CRF | None = None):
+    def __init__(self, crf: CRF = CRF(steps=7), share: float = 0.2,
+                 rule: Literal["fill", "shrink"] = "fill", extra: CRF | None = None):
         self.crf, self.share, self.rule, self.extra = crf, share, rule, extra
 
 class Tags(Base):
-    def __init__(self, classes: int, images: list[str] = [], weights: dict[str, float] | None = None, note: str | None = None):
+    def __init__(self, classes: int, images: list[str] = [],
+                 weights: dict[str, float] | None = None, note: str | None = None):
         self.classes, self.images, self.weights, self.note = classes, images, weights, note
 
 class Loads(Base):
-    def __init__(self, batch_size: int = 8, scale: tuple[float, float] = (1.0, 1.0), flip: bool = True):
+    def __init__(self, batch_size: int = 8, scale: tuple[float, float] = (1.0, 1.0),
+                 flip: bool = True):
         self.batch_size, self.scale, self.flip = batch_size, scale, flip
 
 class VOC(Loads):
@@ -72,9 +75,14 @@ class SGD:
             raise ValueError("lr should be above 0")
 
 class Trainer:
-    def __init__(self, *, logger: Any = None, max_steps: int = -1, devices: Union[list[int], str, int] = "auto",
-                 limit_train_batches: Optional[Union[int, float]] = None, default_root_dir: str | None = None):
-        self.logger, self.max_steps, self.devices, self.limit_train_batches = logger, max_steps, devices, limit_train_batches
+    def __init__(self, *, logger: Any = None, max_steps: int = -1,
+                 devices: Union[list[int], str, int] = "auto",
+                 limit_train_batches: Optional[Union[int, float]] = None,
+                 default_root_dir: str | None = None):
+        self.logger = logger
+        self.max_steps = max_steps
+        self.devices = devices
+        self.limit_train_batches = limit_train_batches
         self.default_root_dir = default_root_dir
 
 class Quiet:
@@ -107,12 +115,16 @@ seed: 7
 
 
 SECTIONS = {
-    "strategy": Section("recipe_parts.strategies", base="recipe_parts.all.Base", given=("classes",)),
+    "strategy": Section(
+        "recipe_parts.strategies", base="recipe_parts.all.Base", given=("classes",)
+    ),
     "network": Section("recipe_parts.networks", given=("classes",)),
     "data": Section("recipe_parts.datasets", base="recipe_parts.all.Loads"),
     "rounds": Section(target="recipe_parts.all.Rounds"),
     "optimizer": Section("recipe_parts.optimizers", default="sgd"),
-    "trainer": Section(target="recipe_parts.all.Trainer", given=("default_root_dir",), fixed=("logger",)),
+    "trainer": Section(
+        target="recipe_parts.all.Trainer", given=("default_root_dir",), fixed=("logger",)
+    ),
     "logger": Section("recipe_parts.loggers", default="none"),
 }
 

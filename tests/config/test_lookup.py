@@ -14,36 +14,70 @@ from weakseg.config.recipe import RecipeError, build, build_section
 
 
 def test_a_class_of_the_users_from_the_current_folder(here: Path) -> None:
-    code = "from recipe_parts.all import Base\nclass Mine(Base):\n    def __init__(self, width: int = 2):\n        self.width = width\n"
+    code = (
+        "from recipe_parts.all import Base\n"
+        "class Mine(Base):\n"
+        "    def __init__(self, width: int = 2):\n"
+        "        self.width = width\n"
+    )
     (here / "users_own.py").write_text(code)
     recipe = ready("strategy=users_own.Mine", "strategy.width=5")
     assert build_section(recipe, "strategy", classes=3).width == 5
-    assert errors("recipe=boxes", "strategy=users_own.Mien") == ["strategy.name: the module users_own has no Mien; did you mean Mine?"]
-    assert errors("recipe=boxes", "strategy=users_own.Mine", "strategy.widht=5") == ["strategy.widht: no such key; did you mean width?"]
+    assert errors("recipe=boxes", "strategy=users_own.Mien") == [
+        "strategy.name: the module users_own has no Mien; did you mean Mine?"
+    ]
+    assert errors("recipe=boxes", "strategy=users_own.Mine", "strategy.widht=5") == [
+        "strategy.widht: no such key; did you mean width?"
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "code", "expected"),
     [
-        ("raises", "x = 1\n1 / 0\n", "importing raises failed with ZeroDivisionError: division by zero (raises.py line 2)"),
-        ("typo", "def f(:\n", "importing typo failed with SyntaxError: invalid syntax (typo.py, line 1)"),
-        ("needs", "import gone\n", "importing needs failed with ModuleNotFoundError: No module named 'gone' (needs.py line 1)"),
-        ("leaves", "import sys\nsys.exit(3)\n", "importing leaves failed with SystemExit: 3 (leaves.py line 2)"),
+        (
+            "raises",
+            "x = 1\n1 / 0\n",
+            "importing raises failed with ZeroDivisionError: division by zero (raises.py line 2)",
+        ),
+        (
+            "typo",
+            "def f(:\n",
+            "importing typo failed with SyntaxError: invalid syntax (typo.py, line 1)",
+        ),
+        (
+            "needs",
+            "import gone\n",
+            "importing needs failed with ModuleNotFoundError: No module named 'gone' (needs.py "
+            "line 1)",
+        ),
+        (
+            "leaves",
+            "import sys\nsys.exit(3)\n",
+            "importing leaves failed with SystemExit: 3 (leaves.py line 2)",
+        ),
         (
             "calls",
             "import json\njson.loads('3 4')\n",
-            "importing calls failed with JSONDecodeError: Extra data: line 1 column 3 (char 2) (calls.py line 2)",
+            "importing calls failed with JSONDecodeError: Extra data: line 1 column 3 (char 2) "
+            "(calls.py line 2)",
         ),
         ("number", "Mine = 3\n", "number.Mine is neither a class nor a function, but 3"),
     ],
 )
-def test_a_module_of_the_users_that_does_not_work(name: str, code: str, expected: str, here: Path) -> None:
+def test_a_module_of_the_users_that_does_not_work(
+    name: str, code: str, expected: str, here: Path
+) -> None:
     (here / f"{name}.py").write_text(code)
     assert errors("recipe=boxes", f"strategy={name}.Mine") == [f"strategy.name: {expected}"]
 
 
 def test_what_a_constructor_refuses_is_one_line(here: Path) -> None:
-    code = "from recipe_parts.all import Base\nclass Mine(Base):\n    def __init__(self):\n        raise ValueError('too\\nwide')\n"
+    code = (
+        "from recipe_parts.all import Base\n"
+        "class Mine(Base):\n"
+        "    def __init__(self):\n"
+        "        raise ValueError('too\\nwide')\n"
+    )
     (here / "refusing.py").write_text(code)
     with pytest.raises(RecipeError, match=r"^strategy: too wide$"):
         build_section(ready("strategy=refusing.Mine"), "strategy")
@@ -55,7 +89,13 @@ def test_what_a_constructor_refuses_is_one_line(here: Path) -> None:
 def test_build() -> None:
     made = build({"name": "fcn", "classes": 5}, where="network", home="recipe_parts.networks")
     assert (made.classes, made.rates) == (5, None)
-    made = build({"name": "tags", "images": ["a"]}, "strategy.parts.0", "recipe_parts.strategies", classes=4, other=1)
+    made = build(
+        {"name": "tags", "images": ["a"]},
+        "strategy.parts.0",
+        "recipe_parts.strategies",
+        classes=4,
+        other=1,
+    )
     assert (made.classes, made.images) == (4, ["a"])
 
 
@@ -65,7 +105,10 @@ def test_build() -> None:
         ({"name": "fcn"}, "network.classes: missing; expected a whole number"),
         ({"name": "fnc"}, "network.name: there is no fnc; did you mean fcn?"),
         ({}, "network.name: missing; there are fcn"),
-        ({"name": "fcn", "classes": 2, "rate": 1}, "network.rate: no such key; did you mean rates?"),
+        (
+            {"name": "fcn", "classes": 2, "rate": 1},
+            "network.rate: no such key; did you mean rates?",
+        ),
     ],
 )
 def test_build_says_what_is_wrong(node: dict[str, Any], expected: str) -> None:
@@ -78,4 +121,9 @@ def test_a_function_must_make_what_the_section_needs() -> None:
     import recipe_parts.all
 
     with pytest.raises(RecipeError, match=r"expected a Boxes, but fcn makes a Base"):
-        build({"name": "fcn", "classes": 2}, "network", "recipe_parts.networks", base=recipe_parts.all.Boxes)
+        build(
+            {"name": "fcn", "classes": 2},
+            "network",
+            "recipe_parts.networks",
+            base=recipe_parts.all.Boxes,
+        )

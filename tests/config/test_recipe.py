@@ -1,4 +1,5 @@
-"""What a recipe and a command line become, and that it is written so that it is read again as the same."""
+"""What a recipe and a command line become, and that it is written so that it is read again as the
+same."""
 
 from __future__ import annotations
 
@@ -12,7 +13,16 @@ import yaml
 import weakseg.config.words
 from tests.config.parts import PLAIN, SECTIONS, errors, ready
 from weakseg.config.recipe import SECTIONS as OURS
-from weakseg.config.recipe import RecipeError, build_section, check, list_recipes, load, show, to_yaml, usage
+from weakseg.config.recipe import (
+    RecipeError,
+    build_section,
+    check,
+    list_recipes,
+    load,
+    show,
+    to_yaml,
+    usage,
+)
 from weakseg.fit import main
 
 # what a recipe becomes
@@ -22,7 +32,8 @@ def test_defaults_below_recipe_below_command_line() -> None:
     recipe = ready("strategy.crf.srgb=5", "network.rates=6,12,18")
     strategy = build_section(recipe, "strategy", classes=3)
     assert (strategy.share, strategy.rule) == (0.3, "fill")
-    assert (strategy.crf.srgb, strategy.crf.bilateral_rgb, strategy.crf.steps) == (5.0, 5.0, 7)  # steps: the constructor's own default
+    # steps: the constructor's own default
+    assert (strategy.crf.srgb, strategy.crf.bilateral_rgb, strategy.crf.steps) == (5.0, 5.0, 7)
     assert strategy.extra is None
     network = build_section(recipe, "network", classes=3)
     assert (network.rates, network.classes) == ([6, 12, 18], 3)
@@ -40,7 +51,12 @@ def test_short_name_drops_the_recipes_keys_of_that_section() -> None:
 
 def test_keyword_arguments_reach_the_parent_class() -> None:
     data = build_section(ready("data.batch_size=2", "data.scale=0.5,2"), "data")
-    assert (data.root, data.batch_size, data.scale, data.flip) == (Path("/data/voc"), 2, (0.5, 2.0), True)
+    assert (data.root, data.batch_size, data.scale, data.flip) == (
+        Path("/data/voc"),
+        2,
+        (0.5, 2.0),
+        True,
+    )
 
 
 def test_sections_that_no_recipe_names_have_defaults() -> None:
@@ -90,14 +106,28 @@ def test_text_becomes_what_the_type_asks_for(word: str, value: Any) -> None:
 
 
 def test_values_in_lists_and_mappings_stay_text_where_text_is_asked_for() -> None:
-    recipe = ready("strategy=tags", "strategy.images=2008_000008,7", "strategy.weights.cat=2", "strategy.note=null")
+    recipe = ready(
+        "strategy=tags",
+        "strategy.images=2008_000008,7",
+        "strategy.weights.cat=2",
+        "strategy.note=null",
+    )
     tags = build_section(recipe, "strategy", classes=3)
-    assert (tags.images, tags.weights, tags.note, tags.classes) == (["2008_000008", "7"], {"cat": 2.0}, None, 3)
-    assert ready("strategy=tags", "strategy.weights={cat: 2, dog: 1e-1}").sections["strategy"]["weights"] == {"cat": 2.0, "dog": 0.1}
+    assert (tags.images, tags.weights, tags.note, tags.classes) == (
+        ["2008_000008", "7"],
+        {"cat": 2.0},
+        None,
+        3,
+    )
+    assert ready("strategy=tags", "strategy.weights={cat: 2, dog: 1e-1}").sections["strategy"][
+        "weights"
+    ] == {"cat": 2.0, "dog": 0.1}
 
 
 def test_yaml_values_convert_like_those_of_the_command_line(here: Path) -> None:
-    (here / "mine.yaml").write_text(PLAIN + "optimizer: {name: sgd, lr: 1e-3, betas: [0.9]}\nrounds:\nlogger: none\n")
+    (here / "mine.yaml").write_text(
+        PLAIN + "optimizer: {name: sgd, lr: 1e-3, betas: [0.9]}\nrounds:\nlogger: none\n"
+    )
     recipe = load(["recipe=mine.yaml"])
     check(recipe)
     assert recipe.name == "mine"
@@ -162,7 +192,9 @@ def test_random_values_survive_yaml(here: Path) -> None:
             "name": "tags",
             "images": texts,
             "note": draw.choice([None, texts[0]]),
-            "weights": {text: draw.choice([1e-7, 2.0, float("inf"), 123456789.25]) for text in texts[1:]},
+            "weights": {
+                text: draw.choice([1e-7, 2.0, float("inf"), 123456789.25]) for text in texts[1:]
+            },
         }
         recipe = load(["recipe=boxes", "strategy=tags"])
         recipe.sections["strategy"] = node
@@ -181,16 +213,22 @@ def test_show_says_where_every_value_comes_from() -> None:
     assert ["extra:", "null", "#", "default"] in lines
     assert ["lr:", "0.001", "#", "default"] in lines
     assert len({line.index("#") for line in show(ready()).splitlines() if "#" in line}) == 1
-    assert not any(line[0] == "logger:" and len(line) > 1 for line in lines)  # the trainer's own; weakseg sets it
+    # the trainer's own; weakseg sets it
+    assert not any(line[0] == "logger:" and len(line) > 1 for line in lines)
 
 
 def test_usage_and_list() -> None:
-    assert list_recipes() == {"boxes": "boxes, painted and refined", "points": "points, grown and refined"}
+    assert list_recipes() == {
+        "boxes": "boxes, painted and refined",
+        "points": "points, grown and refined",
+    }
     assert "  boxes   boxes, painted and refined" in usage().splitlines()
     assert all(flag in usage() for flag in ("--help", "--list", "--show"))
 
 
-def test_a_package_without_its_recipes_is_named(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_package_without_its_recipes_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(weakseg.config.words, "built_in", lambda: here / "nowhere")
     for words in (["--list"], [], ["--help"], ["recipe=boxes"]):
         with pytest.raises(SystemExit) as caught:
@@ -198,21 +236,53 @@ def test_a_package_without_its_recipes_is_named(here: Path, monkeypatch: pytest.
         assert caught.value.code == 2
         assert capsys.readouterr().err == "the recipes of weakseg are missing: install it again\n"
     (here / "weakseg").mkdir()
-    hidden = f"the folder {here / 'weakseg'} may hide it, so start in another one, or install it again"
+    hidden = (
+        f"the folder {here / 'weakseg'} may hide it, so start in another one, or install it again"
+    )
     assert errors("recipe=boxes") == [f"the recipes of weakseg are missing: {hidden}"]
 
 
 def test_lightnings_own_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SECTIONS, "trainer", OURS["trainer"])
-    words = "devices=2 val_check_interval=0.25 limit_train_batches=3 precision=bf16-mixed strategy=ddp max_time=00:01:00:00 accelerator=cpu"
+    words = (
+        "devices=2 val_check_interval=0.25 limit_train_batches=3 precision=bf16-mixed "
+        "strategy=ddp max_time=00:01:00:00 accelerator=cpu"
+    )
     recipe = ready(*(f"trainer.{word}" for word in words.split()))
-    typed = {"max_steps": 100, "devices": 2, "val_check_interval": 0.25, "limit_train_batches": 3, "precision": "bf16-mixed"}
-    assert recipe.sections["trainer"] == {**typed, "strategy": "ddp", "max_time": "00:01:00:00", "accelerator": "cpu"}
+    typed = {
+        "max_steps": 100,
+        "devices": 2,
+        "val_check_interval": 0.25,
+        "limit_train_batches": 3,
+        "precision": "bf16-mixed",
+    }
+    assert recipe.sections["trainer"] == {
+        **typed,
+        "strategy": "ddp",
+        "max_time": "00:01:00:00",
+        "accelerator": "cpu",
+    }
     assert build_section(ready("trainer.accelerator=cpu"), "trainer", logger=False).max_steps == 100
-    assert ready("trainer.max_steps=null", "trainer.max_time=null").sections["trainer"] == {"max_steps": -1, "max_time": None}
-    found = errors("recipe=boxes", "trainer.callbacks=x", "trainer.mx_steps=5", "trainer.precision=32-tru", "trainer.deterministic=warm")
-    hints = ["leave it out", "did you mean 32-true?", "did you mean warn?", "did you mean max_steps?"]
+    assert ready("trainer.max_steps=null", "trainer.max_time=null").sections["trainer"] == {
+        "max_steps": -1,
+        "max_time": None,
+    }
+    found = errors(
+        "recipe=boxes",
+        "trainer.callbacks=x",
+        "trainer.mx_steps=5",
+        "trainer.precision=32-tru",
+        "trainer.deterministic=warm",
+    )
+    hints = [
+        "leave it out",
+        "did you mean 32-true?",
+        "did you mean warn?",
+        "did you mean max_steps?",
+    ]
     assert [line.partition("; ")[2] for line in found] == hints
-    assert errors("recipe=boxes", "trainer.zzz=1")[0].startswith("trainer.zzz: no such key; leave it out, and --show lists all ")
+    assert errors("recipe=boxes", "trainer.zzz=1")[0].startswith(
+        "trainer.zzz: no such key; leave it out, and --show lists all "
+    )
     with pytest.raises(RecipeError, match=r"^trainer: "):
         build_section(ready("trainer.accelerator=gpux"), "trainer")

@@ -58,7 +58,14 @@ class Bare:
     pass
 
 
-def section(outer: Outer = Outer(width=1.0), other: Outer | None = None, copy: int = 0, model_config: str = "", json=3, *rest: int) -> Any:
+def section(
+    outer: Outer = Outer(width=1.0),
+    other: Outer | None = None,
+    copy: int = 0,
+    model_config: str = "",
+    json=3,
+    *rest: int,
+) -> Any:
     return outer, other, copy, model_config, json
 
 
@@ -90,7 +97,11 @@ def test_arguments_of_torch_modules_end_where_types_do() -> None:
 
 
 def test_names_that_pydantic_keeps_to_itself_are_names_like_others() -> None:
-    assert validate(section, {"copy": "1", "model_config": "a", "json": Text("2")}) == {"copy": 1, "model_config": "a", "json": 2}
+    assert validate(section, {"copy": "1", "model_config": "a", "json": Text("2")}) == {
+        "copy": 1,
+        "model_config": "a",
+        "json": 2,
+    }
 
 
 def test_annotations_of_any_style() -> None:
@@ -105,7 +116,13 @@ def test_annotations_of_any_style() -> None:
         g: Unknown | None = None
         h: bool = None  # type: ignore[assignment]
 
-    values = validate(Styles, {key: Text(text) for key, text in {"a": "1", "b": "2", "c": "3", "d": "4", "e": "5", "h": "none"}.items()})
+    values = validate(
+        Styles,
+        {
+            key: Text(text)
+            for key, text in {"a": "1", "b": "2", "c": "3", "d": "4", "e": "5", "h": "none"}.items()
+        },
+    )
     assert values == {"a": 1.0, "b": 2, "c": 3, "d": 4, "e": ["5"], "h": None}
     assert arguments(Styles)["e"].default == ["z"]
     assert arguments(Styles)["g"].hint == Optional[Any]  # noqa: UP045
@@ -116,12 +133,29 @@ def test_untyped_arguments_take_what_the_text_looks_like() -> None:
     def loose(a, b=1, c: Any = None, d=None) -> None:  # type: ignore[no-untyped-def]
         pass
 
-    texts = {"a": Text("1e-3"), "b": Text("[1, x, no]"), "c": Text("2008_000008"), "d": Text("null")}
-    assert validate(loose, texts) == {"a": 0.001, "b": [1, "x", False], "c": "2008_000008", "d": None}
+    texts = {
+        "a": Text("1e-3"),
+        "b": Text("[1, x, no]"),
+        "c": Text("2008_000008"),
+        "d": Text("null"),
+    }
+    assert validate(loose, texts) == {
+        "a": 0.001,
+        "b": [1, "x", False],
+        "c": "2008_000008",
+        "d": None,
+    }
 
 
 def test_dataclasses_are_keys_below() -> None:
-    assert keys(section)[:8] == ["outer", "outer.width", "outer.inner", "outer.inner.size", "outer.inner.name", *keys(section)[5:8]]
+    assert keys(section)[:8] == [
+        "outer",
+        "outer.width",
+        "outer.inner",
+        "outer.inner.size",
+        "outer.inner.name",
+        *keys(section)[5:8],
+    ]
     values = validate(section, {"outer": {"inner": {"name": "x"}}, "other": {"width": Text("2")}})
     assert values == {"outer": {"inner": {"name": "x"}}, "other": {"width": 2.0}}
     outer, other, *_ = make(section, values)
@@ -151,25 +185,43 @@ def test_filled_has_everything_that_has_a_value() -> None:
 
 
 def test_mistakes_name_their_key() -> None:
-    assert said(section, outer={"width": -1}) == ["outer: width should not be negative, but it is -1.0"]
+    assert said(section, outer={"width": -1}) == [
+        "outer: width should not be negative, but it is -1.0"
+    ]
     assert said(section, other={}) == ["other.width: missing; expected a number"]
     assert said(section, other={"maybe": {"sise": 1, "size": "x"}, "width": 1}) == [
         "other.maybe.size: expected a whole number, but it is 'x'",
         "other.maybe.sise: no such key; did you mean size?",
     ]
-    assert said(section, outer=None) == ["outer: expected keys below it, such as width, but it is none"]
-    assert said(section, other=[1]) == ["other: expected keys below it, such as width, but it is [1]"]
+    assert said(section, outer=None) == [
+        "outer: expected keys below it, such as width, but it is none"
+    ]
+    assert said(section, other=[1]) == [
+        "other: expected keys below it, such as width, but it is [1]"
+    ]
     assert said(Child) == ["root: missing; expected text"]
-    assert said(Child, root=5) == ["root: expected text, but it is 5; write what is meant as text in quotes"]
+    assert said(Child, root=5) == [
+        "root: expected text, but it is 5; write what is meant as text in quotes"
+    ]
 
 
 def test_limits_of_an_annotation_are_said() -> None:
-    def limited(share: Annotated[float, Ge(0), Le(1)] = 0.5, pair: tuple[int, int] = (0, 0), rates: list[float] = []) -> None:  # noqa: B006
+    def limited(
+        share: Annotated[float, Ge(0), Le(1)] = 0.5,
+        pair: tuple[int, int] = (0, 0),
+        rates: list[float] = [],  # noqa: B006
+    ) -> None:
         pass
 
-    assert said(limited, share=Text("2")) == ["share: it should be less than or equal to 1, but it is 2.0"]
-    assert said(limited, rates=Text("1,nan")) == ["rates: expected a list (each entry a number), but it is '1,nan'"]
-    assert said(limited, pair=[1]) == ["pair: expected 2 values (a whole number, a whole number), but it is [1]"]
+    assert said(limited, share=Text("2")) == [
+        "share: it should be less than or equal to 1, but it is 2.0"
+    ]
+    assert said(limited, rates=Text("1,nan")) == [
+        "rates: expected a list (each entry a number), but it is '1,nan'"
+    ]
+    assert said(limited, pair=[1]) == [
+        "pair: expected 2 values (a whole number, a whole number), but it is [1]"
+    ]
 
 
 def test_types_no_recipe_can_write() -> None:
@@ -180,7 +232,10 @@ def test_types_no_recipe_can_write() -> None:
         "place: expected Parent, an object that no recipe can write or none, but it is 'x'"
     ]
     parent = Parent()
-    assert validate(holds, {"path": Text("a/b"), "place": parent}) == {"path": Path("a/b"), "place": parent}
+    assert validate(holds, {"path": Text("a/b"), "place": parent}) == {
+        "path": Path("a/b"),
+        "place": parent,
+    }
 
 
 def test_what_the_program_gives_and_what_only_it_gives() -> None:
@@ -189,4 +244,7 @@ def test_what_the_program_gives_and_what_only_it_gives() -> None:
     assert make(Child, {"root": "own"}, root="r").root == "own"
     with pytest.raises(RecipeError) as caught:
         validate(Child, {"root": "x", "rot": 1}, fixed=["root"])
-    assert caught.value.errors == ["root: weakseg sets this itself; leave it out", "rot: no such key; the keys are batch_size, workers"]
+    assert caught.value.errors == [
+        "root: weakseg sets this itself; leave it out",
+        "rot: no such key; the keys are batch_size, workers",
+    ]

@@ -16,9 +16,19 @@ from weakseg.config.schema import Argument, arguments, keys, nested
 from weakseg.config.signatures import SOMETHING, sketched
 
 ROOT = Path(__file__).parents[2]
-HOMES = ("weakseg.strategies", "weakseg.networks", "weakseg.data", "weakseg.optimizers", "weakseg.reporting.loggers")
+HOMES = (
+    "weakseg.strategies",
+    "weakseg.networks",
+    "weakseg.data",
+    "weakseg.optimizers",
+    "weakseg.reporting.loggers",
+)
 TARGETS = [target for home in HOMES for target in importlib.import_module(home).NAMES.values()]
-TARGETS += ["weakseg.training.rounds.Rounds", "weakseg.inference.multiscale.Inference", "pytorch_lightning.Trainer"]
+TARGETS += [
+    "weakseg.training.rounds.Rounds",
+    "weakseg.inference.multiscale.Inference",
+    "pytorch_lightning.Trainer",
+]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -42,7 +52,11 @@ def same_arguments(read: dict[str, Argument], real: dict[str, Argument]) -> None
 
 
 def test_hardly_any_type_of_our_own_classes_is_left_open() -> None:
-    read = [argument for target in TARGETS[:-1] for argument in arguments(sketched(target) or dict).values()]
+    read = [
+        argument
+        for target in TARGETS[:-1]
+        for argument in arguments(sketched(target) or dict).values()
+    ]
     left_open = [argument for argument in read if argument.hint in (Any, Any | None)]
     assert len(left_open) < len(read) / 20
 
@@ -60,16 +74,31 @@ WRITTEN = {
     "def A(x, *rest, y, **others): ...": ["x", "y"],
     "class A: ...\nclass A:\n    def __init__(self, last): ...": ["last"],
     "class B:\n    def __init__(self, below): ...\nclass A(B): ...": ["below"],
-    "class B:\n    def __init__(self, below): ...\nclass A(B):\n    def __init__(self, x, **others): ...": ["x", "below"],
+    "class B:\n"
+    "    def __init__(self, below): ...\n"
+    "class A(B):\n"
+    "    def __init__(self, x, **others): ...": [
+        "x",
+        "below",
+    ],
     "import weakseg\nclass A(weakseg.Strategy):\n    def __init__(self, x): ...": ["x"],
-    "from weakseg import WeakData as D\nclass A(D):\n    def __init__(self, folder, **loading): ...": [
+    "from weakseg import WeakData as D\n"
+    "class A(D):\n"
+    "    def __init__(self, folder, **loading): ...": [
         *("folder", "batch_size", "workers", "crop", "scale", "flip", "colour", "shares")
     ],
     "import torch.nn\nclass A(torch.nn.Module): ...": [],
     "from other import B as A": ["far"],
-    "from dataclasses import dataclass, field, InitVar, KW_ONLY\nfrom typing import ClassVar\n"
-    "@dataclass\nclass A:\n    a: int\n    _: KW_ONLY\n    b: ClassVar[int] = 1\n    c: list[int] = field(default_factory=list)\n"
-    "    d: int = field(init=False)\n    e: 'InitVar[int]' = 3": ["a", "c", "e"],
+    "from dataclasses import dataclass, field, InitVar, KW_ONLY\n"
+    "from typing import ClassVar\n"
+    "@dataclass\n"
+    "class A:\n"
+    "    a: int\n"
+    "    _: KW_ONLY\n"
+    "    b: ClassVar[int] = 1\n"
+    "    c: list[int] = field(default_factory=list)\n"
+    "    d: int = field(init=False)\n"
+    "    e: 'InitVar[int]' = 3": ["a", "c", "e"],
 }
 UNTOLD = [
     "",
@@ -89,7 +118,9 @@ UNTOLD = [
 
 
 @pytest.mark.parametrize("text", WRITTEN)
-def test_keywords_of_classes_as_people_write_them(text: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keywords_of_classes_as_people_write_them(
+    text: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here / "other.py").write_text("class B:\n    def __init__(self, far): ...\n")
     (here / "own.py").write_text(text)
     monkeypatch.syspath_prepend(here)
@@ -99,7 +130,9 @@ def test_keywords_of_classes_as_people_write_them(text: str, here: Path, monkeyp
 
 
 @pytest.mark.parametrize("text", UNTOLD)
-def test_what_the_source_does_not_tell_is_left_to_the_import(text: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_source_does_not_tell_is_left_to_the_import(
+    text: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here / "own.py").write_text(text)
     monkeypatch.syspath_prepend(here)
     assert sketched("own.A") is None
@@ -108,11 +141,23 @@ def test_what_the_source_does_not_tell_is_left_to_the_import(text: str, here: Pa
 MISTYPED = {
     "strategy.unry=3": "strategy.unry: no such key; did you mean unary?",
     "strategy.crf.iteratons=5": "strategy.crf.iteratons: no such key; did you mean iterations?",
-    "strategy.crf.iterations=many": "strategy.crf.iterations: expected a whole number, but it is 'many'",
-    "strategy.unary=wssl": "strategy.unary: expected wssl_code or wssl_paper, but it is 'wssl'; did you mean wssl_code?",
-    "data.annotator.point_cuont=2": "data.annotator.point_cuont: no such key; did you mean point_count?",
-    "optimizer.schedule=ploy": "optimizer.schedule: expected poly or step or constant, but it is 'ploy'; did you mean poly?",
-    "predict.crf.bilateral_rbg=3": "predict.crf.bilateral_rbg: no such key; did you mean bilateral_rgb?",
+    "strategy.crf.iterations=many": (
+        "strategy.crf.iterations: expected a whole number, but it is 'many'"
+    ),
+    "strategy.unary=wssl": (
+        "strategy.unary: expected wssl_code or wssl_paper, but it is 'wssl'; did you mean "
+        "wssl_code?"
+    ),
+    "data.annotator.point_cuont=2": (
+        "data.annotator.point_cuont: no such key; did you mean point_count?"
+    ),
+    "optimizer.schedule=ploy": (
+        "optimizer.schedule: expected poly or step or constant, but it is 'ploy'; did you mean "
+        "poly?"
+    ),
+    "predict.crf.bilateral_rbg=3": (
+        "predict.crf.bilateral_rbg: no such key; did you mean bilateral_rgb?"
+    ),
     "trainer.max_step=5": "trainer.max_step: no such key; did you mean max_steps?",
     "rounds.evry=5": "rounds.evry: no such key; did you mean every?",
 }
@@ -128,7 +173,12 @@ def test_mistyped_words_at_any_depth_are_answered_before_torch_is_imported(tmp_p
             print(sorted({"torch", "pytorch_lightning", "numpy", "scipy"} & set(sys.modules)))
     """
     words = ["recipe=boxes", *MISTYPED]
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{textwrap.dedent(code)}", *words]
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{textwrap.dedent(code)}",
+        *words,
+    ]
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert answer.returncode == 2
     assert answer.stdout.splitlines() == ["[]"]

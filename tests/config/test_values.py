@@ -80,7 +80,26 @@ def test_types_in_words(hint: Any, words: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1e-3", "1E5", ".5e3", "1.e4", "2008_000008", "yes", "null", "~", "", " a ", "a\nb", "a\u2028b", "é", "'", "1:30", "- a", "{", "#"],
+    [
+        "1e-3",
+        "1E5",
+        ".5e3",
+        "1.e4",
+        "2008_000008",
+        "yes",
+        "null",
+        "~",
+        "",
+        " a ",
+        "a\nb",
+        "a\u2028b",
+        "é",
+        "'",
+        "1:30",
+        "- a",
+        "{",
+        "#",
+    ],
 )
 def test_written_text_is_read_as_the_same_text(text: str) -> None:
     line = written({"key": [text]})

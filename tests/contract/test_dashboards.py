@@ -1,7 +1,9 @@
-"""What every strategy promises whoever looks at it: a dashboard, a report or a later round changes nothing about the training.
+"""What every strategy promises whoever looks at it: a dashboard, a report or a later round changes
+nothing about the training.
 
-Each strategy runs with each logger, as the command runs it, through validations, a second round, and a second run in the same folder, whose
-targets are in the label store already. One run of wandb, which takes seconds to start, serves all strategies.
+Each strategy runs with each logger, as the command runs it, through validations, a second round,
+and a second run in the same folder, whose targets are in the label store already. One run of wandb,
+which takes seconds to start, serves all strategies.
 """
 
 from __future__ import annotations
@@ -22,9 +24,26 @@ from weakseg.training.metrics_file import read_record
 
 LOGGERS = ("none", "tensorboard", "wandb")
 WORDS = [
-    *("recipe=full", "network=tests.small.TinyNet", "network.classes=3", "data.train=4", "data.val=1"),
-    *("data.batch_size=2", "rounds.when=epochs", "rounds.count=2", "rounds.workers=0", "trainer.max_steps=4", "trainer.accelerator=cpu"),
-    *("trainer.check_val_every_n_epoch=1", "trainer.log_every_n_steps=1", "trainer.enable_progress_bar=false"),
+    *(
+        "recipe=full",
+        "network=tests.small.TinyNet",
+        "network.classes=3",
+        "data.train=4",
+        "data.val=1",
+    ),
+    *(
+        "data.batch_size=2",
+        "rounds.when=epochs",
+        "rounds.count=2",
+        "rounds.workers=0",
+        "trainer.max_steps=4",
+        "trainer.accelerator=cpu",
+    ),
+    *(
+        "trainer.check_val_every_n_epoch=1",
+        "trainer.log_every_n_steps=1",
+        "trainer.enable_progress_bar=false",
+    ),
 ]
 SMALLER = {
     "cosegmentation": ["strategy.long_side=32", "strategy.looks=1", "strategy.samples=16"],
@@ -41,21 +60,31 @@ class Outcome(NamedTuple):
 
 @pytest.fixture(scope="module")
 def wandb_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    run = wandb.init(mode="offline", dir=tmp_path_factory.mktemp("wandb"), settings=wandb.Settings(silent=True, console="off"))
+    run = wandb.init(
+        mode="offline",
+        dir=tmp_path_factory.mktemp("wandb"),
+        settings=wandb.Settings(silent=True, console="off"),
+    )
     yield run
     run.finish()
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Outcome]]:
-    """What each strategy leaves without a dashboard, in its first and its second run; made when it is first needed."""
+    """What each strategy leaves without a dashboard, in its first and its second run; made when it
+    is first needed."""
     return {}
 
 
 def outcome(run: Path) -> Outcome:
     rows = read_record(run / "metrics.csv")
-    figures = [{name: value for name, value in row.items() if value and not name.startswith("time/")} for row in rows]
-    return Outcome(figures, torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+    figures = [
+        {name: value for name, value in row.items() if value and not name.startswith("time/")}
+        for row in rows
+    ]
+    return Outcome(
+        figures, torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    )
 
 
 def runs(name: str, logger: str, folder: Path) -> list[Outcome]:
@@ -81,7 +110,12 @@ def makes_targets(name: str) -> bool:
 @pytest.mark.parametrize("logger", LOGGERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dashboard_changes_nothing(
-    name: str, logger: str, plain: dict[str, list[Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    name: str,
+    logger: str,
+    plain: dict[str, list[Outcome]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     if logger == "wandb":
         shared = request.getfixturevalue("wandb_run")
@@ -94,19 +128,41 @@ def test_a_dashboard_changes_nothing(
         assert all(torch.equal(value, then.weights[part]) for part, value in now.weights.items())
     first, second = with_dashboard
     assert len([row for row in first.figures if "val/miou" in row]) == 2
-    assert [row["round"] for row in first.figures if "round" in row] == (["0", "1"] if makes_targets(name) else [])
+    assert [row["round"] for row in first.figures if "round" in row] == (
+        ["0", "1"] if makes_targets(name) else []
+    )
     assert all(torch.equal(value, second.weights[part]) for part, value in first.weights.items())
 
 
 @pytest.mark.filterwarnings("ignore:in epoch")
 @pytest.mark.parametrize("name", NAMES)
-def test_without_any_mask_a_run_tells_how_good_it_is(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_any_mask_a_run_tells_how_good_it_is(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = f"trainer.default_root_dir={tmp_path}"
-    run = main([*WORDS, "data=tests.small.NoTruth", f"strategy={name}", "logger=tensorboard", folder, *SMALLER.get(name, [])])
-    known = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["weakseg"]["validation"]
+    run = main(
+        [
+            *WORDS,
+            "data=tests.small.NoTruth",
+            f"strategy={name}",
+            "logger=tensorboard",
+            folder,
+            *SMALLER.get(name, []),
+        ]
+    )
+    known = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["weakseg"][
+        "validation"
+    ]
     assert known["figure"] == "val/box_extent_iou"
-    assert [row["val/box_extent_iou"] for row in outcome(run).figures if "val/box_extent_iou" in row].count(repr(known["value"]))
+    assert [
+        row["val/box_extent_iou"] for row in outcome(run).figures if "val/box_extent_iou" in row
+    ].count(repr(known["value"]))
     printed, report = capsys.readouterr().out, (run / "report.html").read_text()
     assert f"best.ckpt: val/box_extent_iou {known['value']:.3f}" in printed
-    assert [report.count(f'alt="{panel}"') for panel in ("evidence", "prediction", "truth")] == [5, 5, 0]  # 1 of 1 and 4 of 4 images
+    # 1 of 1 and 4 of 4 images
+    assert [report.count(f'alt="{panel}"') for panel in ("evidence", "prediction", "truth")] == [
+        5,
+        5,
+        0,
+    ]
     assert report.count('alt="target"') == (5 if makes_targets(name) else 0)

@@ -1,4 +1,5 @@
-"""What every format promises alike: damaged files are named, nothing found is not nobody looked, and names are names."""
+"""What every format promises alike: damaged files are named, nothing found is not nobody looked,
+and names are names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,21 @@ import pytest
 from tests.data.sets import BOX, FORMATS, JSON, SINGLE, XML, write_set
 from weakseg.data.files.folder import Folder
 
-NAMES = ("on", "yes", "no", "1", "007", "1e3", "null", "~", "ünïcode", "猫", "traffic light", "a.b-c_d", "Background")
+NAMES = (
+    "on",
+    "yes",
+    "no",
+    "1",
+    "007",
+    "1e3",
+    "null",
+    "~",
+    "ünïcode",
+    "猫",
+    "traffic light",
+    "a.b-c_d",
+    "Background",
+)
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda data: data[: len(data) // 2],
     "zeros": lambda data: bytes(len(data)),
@@ -21,7 +36,8 @@ EMPTY_MEANS_NOTHING = ("yolo",)  # an empty file is an image searched in vain
 
 
 def told(root: Path, format: str, **options: Any) -> list[str]:
-    """All that is said about the files of a set, however early; any error but one of its own class would come through."""
+    """All that is said about the files of a set, however early; any error but one of its own class
+    would come through."""
     try:
         data = Folder(root, format, val_share=0, **options)
     except ValueError as error:
@@ -70,7 +86,10 @@ def test_a_file_that_cannot_be_opened_is_named(format: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("other", [*JSON, *XML])
 @pytest.mark.parametrize("format", [*JSON, *XML])
 def test_a_file_of_another_format_is_named(format: str, other: str, tmp_path: Path) -> None:
-    mine, strange = write_set(tmp_path / "mine", format)[0], write_set(tmp_path / "strange", other)[0]
+    mine, strange = (
+        write_set(tmp_path / "mine", format)[0],
+        write_set(tmp_path / "strange", other)[0],
+    )
     mine.write_bytes(strange.read_bytes())
     lines = told(tmp_path / "mine", format)
     assert any(str(mine) in line for line in lines) == (format != other)
@@ -117,7 +136,9 @@ def test_a_split_into_folders_or_files_is_the_data_set_s_own(format: str, tmp_pa
     for part, images in parts.items():
         write_set(tmp_path / part, format, {image: ["dog"] for image in images}, ["dog"])
         for kind in ("images", "annotations"):
-            place = tmp_path / kind / part if kind == "images" or format in SINGLE else tmp_path / kind
+            place = (
+                tmp_path / kind / part if kind == "images" or format in SINGLE else tmp_path / kind
+            )
             place.mkdir(parents=True, exist_ok=True)
             for path in (tmp_path / part / kind).iterdir():
                 path.rename(place / (path.name if place.name == part else f"{part}{path.suffix}"))
@@ -126,7 +147,11 @@ def test_a_split_into_folders_or_files_is_the_data_set_s_own(format: str, tmp_pa
             path.rename(tmp_path / path.name)
         (tmp_path / part).rmdir()
     data = Folder(tmp_path, format)
-    assert [data.entries[index].id for index in data.training] == ["train/0.jpg", "train/1.jpg", "train/2.jpg"]
+    assert [data.entries[index].id for index in data.training] == [
+        "train/0.jpg",
+        "train/1.jpg",
+        "train/2.jpg",
+    ]
     assert [data.entries[index].id for index in data.validation] == ["val/3.jpg"]
     assert data.problems == []
     assert len(data.remarks) == 1
@@ -137,7 +162,11 @@ def test_a_split_into_folders_or_files_is_the_data_set_s_own(format: str, tmp_pa
 def test_lists_nested_without_end_are_one_line(format: str, tmp_path: Path) -> None:
     spoiled = write_set(tmp_path, format)[0]
     content = spoiled.read_text()
-    for deep in ("[" * 200_000, '{"a":' * 200_000, content.replace("2", "[" * 100_000 + "]" * 100_000, 1)):
+    for deep in (
+        "[" * 200_000,
+        '{"a":' * 200_000,
+        content.replace("2", "[" * 100_000 + "]" * 100_000, 1),
+    ):
         spoiled.write_text(deep)
         lines = told(tmp_path, format)
         assert any(f"{spoiled}: the file should be JSON, but it is" in line for line in lines)

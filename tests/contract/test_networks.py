@@ -1,4 +1,5 @@
-"""What every network of the package promises. A new one is tested by being listed in weakseg.networks.NAMES, and in SMALL."""
+"""What every network of the package promises. A new one is tested by being listed in
+weakseg.networks.NAMES, and in SMALL."""
 
 from __future__ import annotations
 
@@ -34,8 +35,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "refinenet": {"width": THIN, "encoder": "resnet18", "channels": 8},
     "unet": {"encoder": "tu-mobilenetv3_small_050", "channels": [16, 8, 8, 8, 8]},
 }
-ONE_VALUE = {**dict.fromkeys(["deeplabv3", "deeplabv3plus", "deeplabv3_cascade", "refinenet"], 1), "unet": 32}
-"""images alone with sides of up to so many pixels have one value per channel at the end of the encoder: batch norm has nothing to learn"""
+ONE_VALUE = {
+    **dict.fromkeys(["deeplabv3", "deeplabv3plus", "deeplabv3_cascade", "refinenet"], 1),
+    "unet": 32,
+}
+"""images alone with sides of up to so many pixels have one value per channel at the end of the
+encoder: batch norm has nothing to learn"""
 SKIPPING = {"fcn16s", "fcn8s"}
 """the head sees several maps"""
 CUT = {"segnet"}
@@ -48,7 +53,11 @@ every_network = pytest.mark.parametrize("name", PIXELS)
 
 def made(name: str, **more: Any) -> Any:
     """A network as a recipe makes it, with random weights and few channels."""
-    return build({"name": name, "classes": CLASSES, **SMALL[name], **more}, where="network", home="weakseg.networks")
+    return build(
+        {"name": name, "classes": CLASSES, **SMALL[name], **more},
+        where="network",
+        home="weakseg.networks",
+    )
 
 
 def all_of(output: Any) -> list[Tensor]:
@@ -75,7 +84,9 @@ def with_loud_heads(network: nn.Module) -> nn.Module:
 
 @every_network
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_any_image_alone_in_training_has_logits_at_the_stated_stride(name: str, size: tuple[int, int]) -> None:
+def test_any_image_alone_in_training_has_logits_at_the_stated_stride(
+    name: str, size: tuple[int, int]
+) -> None:
     network = made(name)
     shape = (1, CLASSES, *(-(-side // network.stride) for side in size))
     for training in (True, False):
@@ -102,16 +113,24 @@ def test_two_steps_of_training_reach_every_layer(name: str, precision: torch.dty
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
             outputs = all_of(network(image))
-        large = [F.interpolate(logits.float(), target.shape[-2:], mode="bilinear") for logits in outputs]
+        large = [
+            F.interpolate(logits.float(), target.shape[-2:], mode="bilinear") for logits in outputs
+        ]
         loss = torch.stack([F.cross_entropy(logits, target) for logits in large]).sum()
         descent.zero_grad()
         loss.backward()
-        assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
+        assert all(
+            parameter.grad is not None and parameter.grad.isfinite().all()
+            for parameter in network.parameters()
+        )
         descent.step()
         losses.append(float(loss.detach()))
     assert losses[1] < losses[0]
-    kernels = [name for name, parameter in network.named_parameters() if parameter.ndim > 1]  # batch norm undoes the scale of one before it
-    assert [name for name in kernels if torch.equal(network.get_parameter(name), before[name])] == []
+    # batch norm undoes the scale of one before it
+    kernels = [name for name, parameter in network.named_parameters() if parameter.ndim > 1]
+    assert [
+        name for name in kernels if torch.equal(network.get_parameter(name), before[name])
+    ] == []
 
 
 @every_network
@@ -135,8 +154,12 @@ def test_body_and_head_can_learn_at_their_own_rates(name: str) -> None:
     network = made(name)
     body, head = SGD(lr=0.1, head_multiplier=10).groups(network)
     assert head["lr"] == pytest.approx(10 * body["lr"])
-    assert {id(parameter) for parameter in body["params"]} == {id(parameter) for parameter in network.encoder.parameters()}
-    assert {id(parameter) for parameter in network.head.parameters()} <= {id(parameter) for parameter in head["params"]}
+    assert {id(parameter) for parameter in body["params"]} == {
+        id(parameter) for parameter in network.encoder.parameters()
+    }
+    assert {id(parameter) for parameter in network.head.parameters()} <= {
+        id(parameter) for parameter in head["params"]
+    }
     assert len(body["params"]) + len(head["params"]) == len(list(network.parameters()))
 
 

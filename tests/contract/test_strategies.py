@@ -1,4 +1,5 @@
-"""What every strategy of the package promises. A new one is tested by being listed in weakseg.strategies.NAMES."""
+"""What every strategy of the package promises. A new one is tested by being listed in
+weakseg.strategies.NAMES."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def build(name: str) -> Strategy:
 
 def every_kind_of_evidence(height: int, width: int, name: str = "2008_000008") -> Evidence:
     """A small random image with tags, boxes and marks that do not contradict each other."""
-    boxes = torch.tensor([[0, 0, width * 0.6, height * 0.9], [width * 0.3, height * 0.2, width, height]])
+    boxes = torch.tensor(
+        [[0, 0, width * 0.6, height * 0.9], [width * 0.3, height * 0.2, width, height]]
+    )
     marks = torch.full((height, width), IGNORE, dtype=torch.uint8)
     marks[height // 2, :: max(1, width // 4)] = 2
     marks[0, 0] = 0
@@ -49,7 +52,10 @@ def every_kind_of_evidence(height: int, width: int, name: str = "2008_000008") -
 
 
 def a_prediction(height: int, width: int) -> Prediction:
-    return Prediction(torch.randn(CLASSES, height, width).softmax(0), torch.randn(8, -(-height // 8), -(-width // 8)))
+    return Prediction(
+        torch.randn(CLASSES, height, width).softmax(0),
+        torch.randn(8, -(-height // 8), -(-width // 8)),
+    )
 
 
 @every_strategy
@@ -75,7 +81,11 @@ def test_targets_are_what_estimate_promises(name: str, size: tuple[int, int]) ->
 
 @every_strategy
 def test_estimate_is_pure(name: str) -> None:
-    strategy, evidence, prediction = build(name), every_kind_of_evidence(24, 32), a_prediction(24, 32)
+    strategy, evidence, prediction = (
+        build(name),
+        every_kind_of_evidence(24, 32),
+        a_prediction(24, 32),
+    )
     given = [*tensors(evidence), *tensors(prediction)]
     before, random_state = [tensor.clone() for tensor in given], torch.get_rng_state()
     first, second = strategy.estimate(evidence, prediction), strategy.estimate(evidence, prediction)
@@ -95,7 +105,9 @@ def test_missing_evidence_is_told_with_the_name_of_the_image(name: str) -> None:
         lacking = full._replace(**{field: None})
         with pytest.raises(ValueError, match=f"image 2008_000008 has no .*{field}; it has "):
             # one that does not estimate is only asked by the survey before training
-            strategy.estimate(lacking, None) if strategy.estimates() else lacking.need(*strategy.needs)
+            strategy.estimate(lacking, None) if strategy.estimates() else lacking.need(
+                *strategy.needs
+            )
 
 
 @every_strategy
@@ -117,7 +129,8 @@ def test_loss_is_finite_and_teaches(name: str, size: tuple[int, int]) -> None:
 
 @every_strategy
 def test_training_and_estimating_leave_the_key_of_targets_as_it_was(name: str) -> None:
-    """Caches and counters are named in `not_in_key`: otherwise a run would not find its targets again."""
+    """Caches and counters are named in `not_in_key`: otherwise a run would not find its targets
+    again."""
     strategy = build(name)
     before = module_fingerprint(strategy)
     evidence = [every_kind_of_evidence(24, 32, name=image) for image in ("a", "b")]
@@ -161,15 +174,23 @@ def test_a_strategy_with_the_default_loss_takes_class_weights(name: str) -> None
     module, _, kind = NAMES[name].rpartition(".")
     cls = getattr(import_module(module), kind)
     if cls.loss is not Strategy.loss or cls.makes_masks:
-        assert "class_weights" not in inspect.signature(cls).parameters  # it would promise what the loss does not keep
+        # it would promise what the loss does not keep
+        assert "class_weights" not in inspect.signature(cls).parameters
         return
     strategy = cls(class_weights={"cat": 4.0})
     batch = a_batch(strategy, [every_kind_of_evidence(24, 32)])
     logits, weights = torch.randn(1, CLASSES, 24, 32), torch.tensor([1.0, 4.0, 1.0, 1.0])
     (term,) = strategy.loss(logits, batch._replace(class_weights=weights)).values()
     assert batch.target is not None
-    torch.testing.assert_close(term, F.cross_entropy(logits, batch.target, weights, ignore_index=IGNORE))
-    assert Segmenter(TinyNet(CLASSES), strategy, ("background", "cat", "dog", "owl")).class_weights.tolist() == weights.tolist()
+    torch.testing.assert_close(
+        term, F.cross_entropy(logits, batch.target, weights, ignore_index=IGNORE)
+    )
+    assert (
+        Segmenter(
+            TinyNet(CLASSES), strategy, ("background", "cat", "dog", "owl")
+        ).class_weights.tolist()
+        == weights.tolist()
+    )
     with pytest.raises(ValueError, match=r"class_weights\.cat should be 0 or more"):
         cls(class_weights={"cat": -1.0})
     with pytest.raises(ValueError, match="auto or null, but it is 'automatic'"):

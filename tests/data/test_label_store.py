@@ -30,7 +30,9 @@ def soft() -> torch.Tensor:
     return target
 
 
-@pytest.mark.parametrize("target", [hard(), soft(), torch.zeros(3, 1, 1)], ids=["hard", "soft", "no trust"])
+@pytest.mark.parametrize(
+    "target", [hard(), soft(), torch.zeros(3, 1, 1)], ids=["hard", "soft", "no trust"]
+)
 def test_round_trip(store: LabelStore, target: torch.Tensor) -> None:
     store.write("cat", KEY, target)
     back = store.read("cat", KEY)
@@ -44,7 +46,8 @@ def test_hard_targets_open_in_any_viewer(store: LabelStore) -> None:
     image = Image.open(file)
     assert image.mode == "P"
     assert np.array_equal(np.array(image), hard().numpy())
-    assert image.convert("RGB").getpixel((1, 0)) == (128, 0, 0)  # class 1 in the colours of PASCAL VOC
+    # class 1 in the colours of PASCAL VOC
+    assert image.convert("RGB").getpixel((1, 0)) == (128, 0, 0)
 
 
 def test_soft_targets_hold_only_classes_that_are_not_zero(store: LabelStore) -> None:
@@ -85,7 +88,9 @@ def test_missing(store: LabelStore) -> None:
         store.read("cat", KEY)
 
 
-@pytest.mark.parametrize("id", ["../../etc/passwd", "/absolute", "a" * 5000, "ünïcode/猫", "", ".", "con\x00trol"])
+@pytest.mark.parametrize(
+    "id", ["../../etc/passwd", "/absolute", "a" * 5000, "ünïcode/猫", "", ".", "con\x00trol"]
+)
 def test_ids_never_leave_the_folder(store: LabelStore, id: str) -> None:
     store.write(id, KEY, hard())
     assert torch.equal(store.read(id, KEY), hard())
@@ -135,8 +140,12 @@ def test_damaged_masks_are_found(tmp_path):
     assert not store.verify("a", "0123")
 
 
-@pytest.mark.parametrize("target", [hard(), soft(), torch.ones(2, 2, 3, dtype=torch.bool)], ids=["hard", "soft", "masks"])
-def test_the_target_of_another_image_or_key_is_noticed(store: LabelStore, target: torch.Tensor) -> None:
+@pytest.mark.parametrize(
+    "target", [hard(), soft(), torch.ones(2, 2, 3, dtype=torch.bool)], ids=["hard", "soft", "masks"]
+)
+def test_the_target_of_another_image_or_key_is_noticed(
+    store: LabelStore, target: torch.Tensor
+) -> None:
     """Whole and undamaged, but not the one that the name promises."""
     store.write("cat", KEY, target)
     (own,) = store.folder.glob("??/*")
@@ -149,7 +158,9 @@ def test_the_target_of_another_image_or_key_is_noticed(store: LabelStore, target
             store.read(id, key)
 
 
-@pytest.mark.parametrize("target", [hard(), soft(), torch.ones(2, 2, 3, dtype=torch.bool)], ids=["hard", "soft", "masks"])
+@pytest.mark.parametrize(
+    "target", [hard(), soft(), torch.ones(2, 2, 3, dtype=torch.bool)], ids=["hard", "soft", "masks"]
+)
 def test_figures_come_back_with_their_target(store: LabelStore, target: torch.Tensor) -> None:
     figures = {"size": 1 / 3, "ä": float("inf")}
     store.write("cat", KEY, target, figures)
@@ -168,5 +179,7 @@ def test_a_folder_in_the_place_of_a_target_is_named(store: LabelStore) -> None:
     place = store.path("cat", KEY)
     place.with_name(f"{place.name}.npz").mkdir(parents=True)
     assert not store.verify("cat", KEY)
-    with pytest.raises(IsADirectoryError, match=r"cat-.*\.npz is a folder, where a target should be; move it away"):
+    with pytest.raises(
+        IsADirectoryError, match=r"cat-.*\.npz is a folder, where a target should be; move it away"
+    ):
         store.write("cat", KEY, hard())

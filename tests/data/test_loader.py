@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from tests.small import Squares
-from weakseg.data.loader import Group, OrderedLoader, TrainLoader, grouped, keyed_generator, shuffled
+from weakseg.data.loader import (
+    Group,
+    OrderedLoader,
+    TrainLoader,
+    grouped,
+    keyed_generator,
+    shuffled,
+)
 
 
 def loader(
@@ -24,7 +31,12 @@ def loader(
     workers: int = 0,
     groups: Sequence[Group] = (),
 ) -> TrainLoader[Any]:
-    trainer: Any = SimpleNamespace(global_rank=rank, world_size=world, current_epoch=epoch, fit_loop=SimpleNamespace(batch_idx=done - 1))
+    trainer: Any = SimpleNamespace(
+        global_rank=rank,
+        world_size=world,
+        current_epoch=epoch,
+        fit_loop=SimpleNamespace(batch_idx=done - 1),
+    )
     return TrainLoader(_Echo(), count, batch_size, workers, 5, list, trainer, groups)
 
 
@@ -33,8 +45,12 @@ class _Echo(torch.utils.data.Dataset[Any]):
         return item
 
 
-@pytest.mark.parametrize(("count", "batch_size", "world"), [(12, 4, 1), (13, 4, 1), (24, 4, 2), (31, 3, 4)])
-def test_ranks_together_are_one_process_with_a_larger_batch(count: int, batch_size: int, world: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "batch_size", "world"), [(12, 4, 1), (13, 4, 1), (24, 4, 2), (31, 3, 4)]
+)
+def test_ranks_together_are_one_process_with_a_larger_batch(
+    count: int, batch_size: int, world: int
+) -> None:
     alone = list(loader(count, batch_size * world))
     shares = [list(loader(count, batch_size, rank, world)) for rank in range(world)]
     joint = [[item for share in step for item in share] for step in zip(*shares, strict=True)]
@@ -67,7 +83,15 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     torch.manual_seed(2)
     assert shuffled(50, 7, 2) == first
     assert sorted(first) == list(range(50))
-    assert len({tuple(order) for order in (first, shuffled(50, 7, 3), shuffled(50, 8, 2), shuffled(50, 2, 7))}) == 4
+    assert (
+        len(
+            {
+                tuple(order)
+                for order in (first, shuffled(50, 7, 3), shuffled(50, 8, 2), shuffled(50, 2, 7))
+            }
+        )
+        == 4
+    )
 
 
 # groups
@@ -81,9 +105,15 @@ def test_an_epoch_has_the_number_of_each_group_and_no_pair_comes_twice() -> None
         assert sum(index in FEW.images for _, index in pairs) == 8
         assert sum(index in MANY.images for _, index in pairs) == 4
     everything = [pair for pairs in epochs for pair in pairs]
-    assert len(set(everything)) == len(everything)  # chance depends on the pair: an image that comes again is augmented anew
-    assert set(Counter(index for _, index in everything if index in MANY.images).values()) == {4}  # 13 epochs of 4 are 4 of all 13
-    assert set(Counter(index for _, index in everything if index in FEW.images).values()) <= {34, 35}  # 104 of 3
+    # chance depends on the pair: an image that comes again is augmented anew
+    assert len(set(everything)) == len(everything)
+    # 13 epochs of 4 are 4 of all 13
+    assert set(Counter(index for _, index in everything if index in MANY.images).values()) == {4}
+    # 104 of 3
+    assert set(Counter(index for _, index in everything if index in FEW.images).values()) <= {
+        34,
+        35,
+    }
 
 
 def test_groups_are_mixed_within_an_epoch_and_ordered_anew_in_the_next() -> None:
@@ -105,8 +135,12 @@ def test_one_group_of_everything_has_every_image_once_an_epoch() -> None:
 def test_with_groups_too_ranks_together_are_one_process_with_a_larger_batch(world: int) -> None:
     torch.manual_seed(world)
     alone = list(loader(12, 2 * world, epoch=4, groups=[FEW, MANY]))
-    shares = [list(loader(12, 2, rank, world, epoch=4, groups=[FEW, MANY])) for rank in range(world)]
-    assert [[item for share in step for item in share] for step in zip(*shares, strict=True)] == alone
+    shares = [
+        list(loader(12, 2, rank, world, epoch=4, groups=[FEW, MANY])) for rank in range(world)
+    ]
+    assert [
+        [item for share in step for item in share] for step in zip(*shares, strict=True)
+    ] == alone
     assert sorted(item for batch in alone for item in batch) == sorted(grouped([FEW, MANY], 5, 4))
 
 

@@ -17,17 +17,26 @@ def test_background_need_not_be_named() -> None:
     assert tags_named(["background"], CLASSES).tolist() == [True, False, False, False]
 
 
-@pytest.mark.parametrize(("name", "near"), [("airplane", "aeroplane"), ("dog", "Dog"), ("CAT", "cat"), ("backgroud", "background")])
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("airplane", "aeroplane"), ("dog", "Dog"), ("CAT", "cat"), ("backgroud", "background")],
+)
 def test_the_nearest_name_is_offered(name: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"^there is no class '{name}'; did you mean {near}\\?$"):
         tags_named(["cat", name], CLASSES)
 
 
 def test_without_a_near_one_all_are_listed() -> None:
-    with pytest.raises(ValueError, match="there is no class 'zeppelin'; the classes are background, aeroplane, cat, Dog"):
+    with pytest.raises(
+        ValueError,
+        match="there is no class 'zeppelin'; the classes are background, aeroplane, cat, Dog",
+    ):
         tags_named(["zeppelin"], CLASSES)
 
 
 def test_a_text_is_not_a_list_of_letters() -> None:
-    with pytest.raises(TypeError, match=r"names should be a list of names, but it is the text 'cat'; write \['cat'\]"):
+    with pytest.raises(
+        TypeError,
+        match=r"names should be a list of names, but it is the text 'cat'; write \['cat'\]",
+    ):
         tags_named("cat", CLASSES)

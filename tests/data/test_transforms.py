@@ -15,7 +15,9 @@ def scene(height: int = 40, width: int = 60) -> tuple[Evidence, Tensor]:
     labels[10:25, 20:50] = 2
     image = (labels.float() * 100).to(torch.uint8).repeat(3, 1, 1)
     boxes = torch.tensor([[20.0, 10.0, 50.0, 25.0]])
-    return Evidence("scene", image, boxes=boxes, box_classes=torch.tensor([2]), marks=labels.clone()), labels
+    return Evidence(
+        "scene", image, boxes=boxes, box_classes=torch.tensor([2]), marks=labels.clone()
+    ), labels
 
 
 def draw(seed: int, augmentation: Augmentation, **changes: object) -> tuple[Evidence, Tensor]:
@@ -27,7 +29,13 @@ def draw(seed: int, augmentation: Augmentation, **changes: object) -> tuple[Evid
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize(
-    "augmentation", [Augmentation(), Augmentation(crop=32), Augmentation(scale=(0.5, 2.0)), Augmentation(70, (0.5, 1.5))]
+    "augmentation",
+    [
+        Augmentation(),
+        Augmentation(crop=32),
+        Augmentation(scale=(0.5, 2.0)),
+        Augmentation(70, (0.5, 1.5)),
+    ],
 )
 def test_everything_moves_together(augmentation: Augmentation, seed: int) -> None:
     evidence, target = draw(seed, augmentation)
@@ -55,7 +63,9 @@ def test_boxes_hardly_visible_are_dropped() -> None:
     evidence, target = scene()
     seen = 0
     for seed in range(200):
-        cropped, labels, _ = Augmentation(crop=20, flip=False)(evidence, target, keyed_generator(seed))
+        cropped, labels, _ = Augmentation(crop=20, flip=False)(
+            evidence, target, keyed_generator(seed)
+        )
         assert labels is not None
         assert cropped.boxes is not None
         assert cropped.box_classes is not None
@@ -81,7 +91,9 @@ def test_flip_twice_is_nothing() -> None:
 
 def test_soft_targets_keep_their_sum() -> None:
     evidence, target = scene()
-    scaled, soft, _ = Augmentation(scale=(0.7, 0.7), flip=False)(evidence, one_hot(target, 3), keyed_generator(3))
+    scaled, soft, _ = Augmentation(scale=(0.7, 0.7), flip=False)(
+        evidence, one_hot(target, 3), keyed_generator(3)
+    )
     assert soft is not None
     assert soft.shape == (3, *scaled.image.shape[1:])
     assert torch.allclose(soft.sum(0), torch.ones(()), atol=1e-5)
@@ -96,7 +108,9 @@ def test_same_key_same_draw_and_global_randomness_untouched() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("wrong", [{"crop": 0}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}, {"colour": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"crop": 0}, {"scale": (0.0, 1.0)}, {"scale": (2.0, 1.0)}, {"colour": 1.0}]
+)
 def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="should be"):
         Augmentation(**wrong)
@@ -105,27 +119,49 @@ def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
 def test_colours_change_in_the_image_alone_and_by_the_key() -> None:
     evidence, target = scene()
     plain = Augmentation(crop=20, scale=(0.5, 2))(evidence, target, keyed_generator(3))
-    first, again, other = (Augmentation(crop=20, scale=(0.5, 2), colour=0.4)(evidence, target, keyed_generator(key)) for key in (3, 3, 4))
+    first, again, other = (
+        Augmentation(crop=20, scale=(0.5, 2), colour=0.4)(evidence, target, keyed_generator(key))
+        for key in (3, 3, 4)
+    )
     assert torch.equal(first.evidence.image, again.evidence.image)
     assert not torch.equal(first.evidence.image, plain.evidence.image)
     assert not torch.equal(first.evidence.image, other.evidence.image)
     assert first.target is not None
     assert torch.equal(first.target, plain.target)
     assert torch.equal(first.evidence.marks, plain.evidence.marks)
-    grey = Evidence("grey", torch.full((3, 4, 4), 100, dtype=torch.uint8))  # brightness is all that can change in it
-    seen = [int(Augmentation(colour=0.2, flip=False)(grey, None, keyed_generator(key)).evidence.image[0, 0, 0]) for key in range(200)]
+    # brightness is all that can change in it
+    grey = Evidence("grey", torch.full((3, 4, 4), 100, dtype=torch.uint8))
+    seen = [
+        int(
+            Augmentation(colour=0.2, flip=False)(grey, None, keyed_generator(key)).evidence.image[
+                0, 0, 0
+            ]
+        )
+        for key in range(200)
+    ]
     assert 77 <= min(seen) < 83 < 117 < max(seen) <= 120  # each of the three steps rounds down
 
 
 def test_collate_pads_and_mixes_kinds() -> None:
     evidence, target = scene()
-    bare = Evidence("bare", torch.full((3, 10, 80), 7, dtype=torch.uint8), tags=torch.tensor([True, False, True]))
-    batch = collate([Item(evidence, target), Item(bare, one_hot(torch.full((10, 80), 1, dtype=torch.uint8), 3))], classes=3)
+    bare = Evidence(
+        "bare",
+        torch.full((3, 10, 80), 7, dtype=torch.uint8),
+        tags=torch.tensor([True, False, True]),
+    )
+    batch = collate(
+        [
+            Item(evidence, target),
+            Item(bare, one_hot(torch.full((10, 80), 1, dtype=torch.uint8), 3)),
+        ],
+        classes=3,
+    )
     assert batch.ids == ["scene", "bare"]
     assert batch.image.shape == (2, 3, 40, 80)
     assert batch.target is not None
     assert batch.target.shape == (2, 3, 40, 80)
-    assert batch.target[0].sum() == 40 * 60  # a hard target beside a soft one is fully trusted, its padding is not
+    # a hard target beside a soft one is fully trusted, its padding is not
+    assert batch.target[0].sum() == 40 * 60
     assert batch.target[1].sum() == 10 * 80
     assert batch.tags is not None
     assert batch.tags.tolist() == [[False] * 3, [True, False, True]]
@@ -137,15 +173,22 @@ def test_collate_pads_and_mixes_kinds() -> None:
 
 
 def test_one_hot_leaves_out_what_has_no_opinion() -> None:
-    assert one_hot(torch.tensor([[0, 2, 255]], dtype=torch.uint8), 3).tolist() == [[[1, 0, 0]], [[0, 0, 0]], [[0, 1, 0]]]
+    assert one_hot(torch.tensor([[0, 2, 255]], dtype=torch.uint8), 3).tolist() == [
+        [[1, 0, 0]],
+        [[0, 0, 0]],
+        [[0, 1, 0]],
+    ]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_masks_of_boxes_go_where_their_pixels_go(seed: int) -> None:
     image = torch.zeros(3, 60, 80, dtype=torch.uint8)
-    image[0, 10:50, 20:60], image[1, 5:20, 50:75] = 255, 255  # the first object is red, the second green
+    # the first object is red, the second green
+    image[0, 10:50, 20:60], image[1, 5:20, 50:75] = 255, 255
     boxes = torch.tensor([[20.0, 10, 60, 50], [50, 5, 75, 20]])
-    given = Evidence("a", image, boxes=boxes, box_classes=torch.tensor([1, 2]), box_masks=image[:2] == 255)
+    given = Evidence(
+        "a", image, boxes=boxes, box_classes=torch.tensor([1, 2]), box_masks=image[:2] == 255
+    )
     item = Augmentation(crop=50, scale=(0.5, 1.5))(given, None, torch.Generator().manual_seed(seed))
     evidence = item.evidence
     assert evidence.boxes is not None
@@ -154,14 +197,21 @@ def test_masks_of_boxes_go_where_their_pixels_go(seed: int) -> None:
     assert len(evidence.box_masks) == len(evidence.boxes) > 0
     for mask, label in zip(evidence.box_masks, evidence.box_classes.tolist(), strict=True):
         assert mask.any()
-        assert (mask != (evidence.image[label - 1] > 127)).float().mean() < 0.03  # but for edges that scaling softens
+        # but for edges that scaling softens
+        assert (mask != (evidence.image[label - 1] > 127)).float().mean() < 0.03
 
 
 def test_a_box_whose_object_is_cut_off_goes_with_it() -> None:
     masks = torch.zeros(1, 4, 8, dtype=torch.bool)
     masks[0, :, 6:] = True
     box = torch.tensor([[0.0, 0, 8, 4]])
-    given = Evidence("a", torch.zeros(3, 4, 8, dtype=torch.uint8), boxes=box, box_classes=torch.tensor([1]), box_masks=masks)
+    given = Evidence(
+        "a",
+        torch.zeros(3, 4, 8, dtype=torch.uint8),
+        boxes=box,
+        box_classes=torch.tensor([1]),
+        box_masks=masks,
+    )
     seen = {len(crops(given, seed)) for seed in range(20)}
     assert seen == {0, 1}
 
@@ -178,7 +228,13 @@ def test_a_box_whose_object_is_too_small_to_stay_goes_with_it() -> None:
     masks = torch.zeros(2, 10, 10, dtype=torch.bool)
     masks[0, 2, 2], masks[1, 2:9, 2:9] = True, True  # rows and columns 1, 3, 6 and 8 are looked at
     boxes = torch.tensor([[2.0, 2, 3, 3], [2, 2, 9, 9]])
-    given = Evidence("a", torch.zeros(3, 10, 10, dtype=torch.uint8), boxes=boxes, box_classes=torch.tensor([1, 2]), box_masks=masks)
+    given = Evidence(
+        "a",
+        torch.zeros(3, 10, 10, dtype=torch.uint8),
+        boxes=boxes,
+        box_classes=torch.tensor([1, 2]),
+        box_masks=masks,
+    )
     evidence, _, _ = Augmentation(scale=(0.4, 0.4), flip=False)(given, None, keyed_generator(0))
     assert evidence.box_classes is not None
     assert evidence.box_masks is not None
@@ -189,9 +245,14 @@ def test_a_box_whose_object_is_too_small_to_stay_goes_with_it() -> None:
 
 def test_batches_have_masks_if_every_box_has_one() -> None:
     def item(boxes: int, masks: bool) -> Item:
-        fields = {"boxes": torch.ones(boxes, 4), "box_classes": torch.ones(boxes, dtype=torch.int64)}
+        fields = {
+            "boxes": torch.ones(boxes, 4),
+            "box_classes": torch.ones(boxes, dtype=torch.int64),
+        }
         drawn = torch.ones(boxes, 3, 4, dtype=torch.bool) if masks else None
-        return Item(Evidence("a", torch.zeros(3, 3, 4, dtype=torch.uint8), box_masks=drawn, **fields), None)
+        return Item(
+            Evidence("a", torch.zeros(3, 3, 4, dtype=torch.uint8), box_masks=drawn, **fields), None
+        )
 
     both = collate([item(2, True), item(0, False)], 2)
     assert both.box_masks is not None

@@ -1,4 +1,5 @@
-"""Damaged annotation files, and bombs: data, or an error of the readers that names the file; soon, and nothing else."""
+"""Damaged annotation files, and bombs: data, or an error of the readers that names the file; soon,
+and nothing else."""
 
 from __future__ import annotations
 
@@ -28,8 +29,36 @@ LARGEST = 400 * 2**20  # bytes by which all of them together may enlarge the pro
 MUTANTS = 34  # of each format: 306 in all
 REAL = Path(__file__).parents[1] / "data" / "real"
 VALUES: list[Any] = [
-    *(None, True, -1, 0, 0.5, 1e308, -1e308, 2**31, 2**63, 2**70, "", "nan", "1e999", "\0", "\x1b[2J", "../../../etc/passwd"),
-    *("x" * 100_000, [], {}, [[]], [None], {"a": {}}, [1] * 5, [[1, 2]] * 3, [[0, 0], [1e6, 1e6], [0, 1e6]], "猫\u202e"),
+    *(
+        None,
+        True,
+        -1,
+        0,
+        0.5,
+        1e308,
+        -1e308,
+        2**31,
+        2**63,
+        2**70,
+        "",
+        "nan",
+        "1e999",
+        "\0",
+        "\x1b[2J",
+        "../../../etc/passwd",
+    ),
+    *(
+        "x" * 100_000,
+        [],
+        {},
+        [[]],
+        [None],
+        {"a": {}},
+        [1] * 5,
+        [[1, 2]] * 3,
+        [[0, 0], [1e6, 1e6], [0, 1e6]],
+        "猫\u202e",
+    ),
 ]
 Mutation = Callable[[bytes, np.random.Generator], bytes]
 
@@ -57,7 +86,11 @@ def remove(data: bytes, rng: np.random.Generator) -> bytes:
 
 def insert(data: bytes, rng: np.random.Generator) -> bytes:
     start = int(rng.integers(len(data)))
-    return data[:start] + rng.integers(0, 256, int(rng.integers(1, 40)), dtype=np.uint8).tobytes() + data[start:]
+    return (
+        data[:start]
+        + rng.integers(0, 256, int(rng.integers(1, 40)), dtype=np.uint8).tobytes()
+        + data[start:]
+    )
 
 
 def enlarge(data: bytes, rng: np.random.Generator) -> bytes:
@@ -90,7 +123,13 @@ def spoil_json(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _places(node: Any) -> Any:
-    for key, value in list(node.items()) if isinstance(node, dict) else list(enumerate(node)) if isinstance(node, list) else []:
+    for key, value in (
+        list(node.items())
+        if isinstance(node, dict)
+        else list(enumerate(node))
+        if isinstance(node, list)
+        else []
+    ):
         yield node, key
         yield from _places(value)
 
@@ -110,7 +149,8 @@ def mutations(format: str) -> list[Mutation]:
 
 
 def use(root: Path, format: str) -> list[str]:
-    """List the set, look at every image as the check does, and read it as a training does. Only errors of the readers are caught."""
+    """List the set, look at every image as the check does, and read it as a training does. Only
+    errors of the readers are caught."""
     try:
         data = Folder(root, format, others="ignore")
     except ValueError as error:
@@ -141,7 +181,9 @@ def memory() -> Any:
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_mutant_is_read_or_named(format: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(FORMATS.index(format))
-    files = write_set(tmp_path, format) + [path for path in (tmp_path / "data.yaml", tmp_path / "labelmap.txt") if path.is_file()]
+    files = write_set(tmp_path, format) + [
+        path for path in (tmp_path / "data.yaml", tmp_path / "labelmap.txt") if path.is_file()
+    ]
     files = [path for path in files if path.stat().st_size]
     whole = {path: path.read_bytes() for path in files}
     ways = mutations(format)
@@ -161,18 +203,28 @@ def test_a_mutant_is_read_or_named(format: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(path.name for path in REAL.iterdir() if path.is_dir() and not path.name.startswith("_")))
+@pytest.mark.parametrize(
+    "name",
+    sorted(path.name for path in REAL.iterdir() if path.is_dir() and not path.name.startswith("_")),
+)
 def test_mutants_of_real_files(name: str, tmp_path: Path) -> None:
     """Files of real tools have fields that ours have not."""
     ending = name.rpartition("_")[2]
-    other_words = {"voc": "voc_xml", "segmentation": "mask_png", "json": "label_studio", "ultralytics": "yolo"}
+    other_words = {
+        "voc": "voc_xml",
+        "segmentation": "mask_png",
+        "json": "label_studio",
+        "ultralytics": "yolo",
+    }
     format = other_words.get(ending, ending)
     rng = np.random.default_rng(len(name))
     files = [path for path in sorted((REAL / name).rglob("*")) if path.is_file()]
     for path in files:
         (tmp_path / path.relative_to(REAL / name)).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path.relative_to(REAL / name)).write_bytes(path.read_bytes())
-    listed = (REAL / name / "images.lst").read_text().split() or [f"images/img_{number}.png" for number in range(4)]
+    listed = (REAL / name / "images.lst").read_text().split() or [
+        f"images/img_{number}.png" for number in range(4)
+    ]
     for image in listed:
         photo(tmp_path / image, 0, 32, 24)
     for number in range(12):
@@ -189,13 +241,19 @@ def test_mutants_of_real_files(name: str, tmp_path: Path) -> None:
 def test_mutants_of_files_that_other_data_sets_have(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     contents: dict[str, tuple[str, Callable[..., Any]]] = {
-        "clicks": (json.dumps({"2007_000001": [{"x": 4.5, "y": 3.2, "cls": 1}]}), lambda path: clicks.read(path, ["background", "cat"])),
+        "clicks": (
+            json.dumps({"2007_000001": [{"x": 4.5, "y": 3.2, "cls": 1}]}),
+            lambda path: clicks.read(path, ["background", "cat"]),
+        ),
         "scribbles": (
             "<annotation><size><width>12</width><height>10</height></size><polygon><tag>cat</tag>"
             "<point><X>1</X><Y>2</Y></point><point><X>3</X><Y>4</Y></point></polygon></annotation>",
             scribblesup.read,
         ),
-        "label map": ("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\n", labelmap.read),
+        "label map": (
+            "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\n",
+            labelmap.read,
+        ),
     }
     content, read = contents[kind]
     path = tmp_path / "file"
@@ -210,8 +268,15 @@ def test_mutants_of_files_that_other_data_sets_have(kind: str, tmp_path: Path) -
 
 def header_only(width: int, height: int) -> bytes:
     """A PNG of this size without pixels."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
-    parts = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"")),
+        (b"IEND", b""),
+    ]
+    parts = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -232,7 +297,9 @@ def test_a_bomb_of_an_image_is_refused_by_its_header(suffix: str, tmp_path: Path
         for order in ("<", ">"):
             for size in ("H", "I"):
                 huge = struct.pack(order + size, 60_000)
-                data = data.replace(struct.pack(order + size, 258), huge).replace(struct.pack(order + size, 514), huge)
+                data = data.replace(struct.pack(order + size, 258), huge).replace(
+                    struct.pack(order + size, 514), huge
+                )
         path.write_bytes(data)
     for read in (read_image, read_mask, image_size):
         with pytest.raises(FormatError, match=f"a.{suffix}: the image should be"):
@@ -240,11 +307,19 @@ def test_a_bomb_of_an_image_is_refused_by_its_header(suffix: str, tmp_path: Path
 
 
 XML_BOMBS = {
-    "entities": "<!DOCTYPE a [<!ENTITY b 'haha'><!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;'>]><annotation>&c;</annotation>",
-    "one long entity": f"<!DOCTYPE a [<!ENTITY b '{'x' * 100_000}'>]><annotation>{'&b;' * 10_000}</annotation>",
+    "entities": (
+        "<!DOCTYPE a [<!ENTITY b 'haha'><!ENTITY c "
+        "'&b;&b;&b;&b;&b;&b;&b;&b;'>]><annotation>&c;</annotation>"
+    ),
+    "one long entity": (
+        f"<!DOCTYPE a [<!ENTITY b '{'x' * 100_000}'>]><annotation>{'&b;' * 10_000}</annotation>"
+    ),
     "a file": "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///dev/zero'>]><annotation>&b;</annotation>",
     "depth": "<annotation>" + "<object>" * 100_000,
-    "depth, closed": "<annotation>" + "<object>" * 100_000 + "</object>" * 100_000 + "</annotation>",
+    "depth, closed": "<annotation>"
+    + "<object>" * 100_000
+    + "</object>" * 100_000
+    + "</annotation>",
     "attributes": "<annotation " + " ".join(f'a{number}="1"' for number in range(50_000)) + ">",
 }
 
@@ -254,7 +329,11 @@ XML_BOMBS = {
 @pytest.mark.parametrize("format", ["voc_xml", "cvat"])
 def test_a_bomb_of_xml_is_named(format: str, bomb: str, tmp_path: Path) -> None:
     path = write_set(tmp_path, format)[0]
-    path.write_text(XML_BOMBS[bomb].replace("annotation>", "annotations>" if format == "cvat" else "annotation>"))
+    path.write_text(
+        XML_BOMBS[bomb].replace(
+            "annotation>", "annotations>" if format == "cvat" else "annotation>"
+        )
+    )
     start = time.monotonic()
     lines = use(tmp_path, format)
     assert time.monotonic() - start < LONGEST
@@ -264,8 +343,17 @@ def test_a_bomb_of_xml_is_named(format: str, bomb: str, tmp_path: Path) -> None:
 def test_a_bomb_of_yaml_is_named(tmp_path: Path) -> None:
     write_set(tmp_path, "yolo")
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"{two}: &{two} [{f'*{one}, ' * 9}]" for one, two in zip("abcdefgh", "bcdefghi", strict=True)]
-    for content in ("\n".join([*lines, "names: *i"]), "names: " + "[" * 100_000, "- " * 50_000, "names: &a [*a]", "x" * 10**6):
+    lines += [
+        f"{two}: &{two} [{f'*{one}, ' * 9}]"
+        for one, two in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+    for content in (
+        "\n".join([*lines, "names: *i"]),
+        "names: " + "[" * 100_000,
+        "- " * 50_000,
+        "names: &a [*a]",
+        "x" * 10**6,
+    ):
         path = text(tmp_path / "data.yaml", content)
         start = time.monotonic()
         assert str(path) in use(tmp_path, "yolo")[0]
@@ -274,10 +362,16 @@ def test_a_bomb_of_yaml_is_named(tmp_path: Path) -> None:
 
 MASKS: dict[str, tuple[str, Any]] = {
     "coco": ("coco", {"segmentation": {"size": [60_000, 60_000], "counts": [0, 60_000 * 60_000]}}),
-    "coco string": ("coco", {"segmentation": {"size": [10, 12], "counts": "oooooooooooooooo" * 1000}}),
+    "coco string": (
+        "coco",
+        {"segmentation": {"size": [10, 12], "counts": "oooooooooooooooo" * 1000}},
+    ),
     "labelme": ("labelme", {"shape_type": "mask", "points": [[0, 0], [9000, 9000]], "mask": ""}),
     "label studio": ("label_studio", {"rle": [214, 147, 164, 0, 57, 35, 243, 255] * 4}),
-    "datumaro": ("datumaro", {"type": "mask", "rle": {"size": [9000, 9000], "counts": [0, 81_000_000]}}),
+    "datumaro": (
+        "datumaro",
+        {"type": "mask", "rle": {"size": [9000, 9000], "counts": [0, 81_000_000]}},
+    ),
 }
 
 
@@ -291,7 +385,9 @@ def test_a_bomb_of_a_mask_is_named(bomb: str, tmp_path: Path) -> None:
     elif format == "datumaro":
         top["items"][0]["annotations"][0] |= fields
     elif format == "labelme":
-        top["shapes"][0] |= fields | {"mask": base64.b64encode(header_only(60_000, 60_000)).decode()}
+        top["shapes"][0] |= fields | {
+            "mask": base64.b64encode(header_only(60_000, 60_000)).decode()
+        }
     else:
         result = top[0]["annotations"][0]["result"][0]
         result["value"] = {"format": "rle", "brushlabels": ["dog"], **fields}

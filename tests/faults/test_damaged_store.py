@@ -1,4 +1,5 @@
-"""Whatever happens to a stored target, what is trained on is what was estimated: it is computed again where the damage changes it."""
+"""Whatever happens to a stored target, what is trained on is what was estimated: it is computed
+again where the damage changes it."""
 
 from __future__ import annotations
 
@@ -23,12 +24,18 @@ from weakseg.training.segmenter import Segmenter
 
 pytestmark = pytest.mark.slow
 
-Damage = Callable[[Path, Path], None]  # what is done to the file of a target, beside that of another image
+# what is done to the file of a target, beside that of another image
+Damage = Callable[[Path, Path], None]
 
 
 class Soft(Refine):
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        return torch.nn.functional.one_hot(super().estimate(evidence, prediction).long(), 3).permute(2, 0, 1) * 0.5
+        return (
+            torch.nn.functional.one_hot(super().estimate(evidence, prediction).long(), 3).permute(
+                2, 0, 1
+            )
+            * 0.5
+        )
 
 
 class Masks(Refine):
@@ -41,7 +48,9 @@ class Masks(Refine):
 def train(folder: Path, strategy: Strategy) -> None:
     pl.seed_everything(3, verbose=False)
     data = Squares(train=4, val=1)
-    trainer(folder, 1, callbacks=[Rounds()]).fit(Segmenter(TinyNet(), strategy, data.classes), datamodule=data)
+    trainer(folder, 1, callbacks=[Rounds()]).fit(
+        Segmenter(TinyNet(), strategy, data.classes), datamodule=data
+    )
 
 
 def stored(folder: Path) -> dict[str, Tensor]:
@@ -110,13 +119,20 @@ def unreadable(file: Path, _: Path) -> None:
 
 
 DAMAGES: dict[str, Damage] = {
-    **{f"bit {bit} flipped at {place}": flip(place, bit) for place, bit in [(0.0, 0), (0.2, 3), (0.4, 7), (0.6, 1), (0.8, 5), (0.97, 2)]},
+    **{
+        f"bit {bit} flipped at {place}": flip(place, bit)
+        for place, bit in [(0.0, 0), (0.2, 3), (0.4, 7), (0.6, 1), (0.8, 5), (0.97, 2)]
+    },
     **{f"cut to {share}": cut(share) for share in (0.0, 0.01, 0.5, 0.99)},
     "missing": lambda file, _: file.unlink(),
     "another image's": lambda file, other: shutil.copyfile(other, file) and None,
     "another size": rewrite(smaller),
     "another class": rewrite(other_class),
-    "another kind": rewrite(lambda target: torch.zeros(3, SIZE, SIZE) if target.dtype == torch.bool else torch.ones(2, 3, 3).bool()),
+    "another kind": rewrite(
+        lambda target: (
+            torch.zeros(3, SIZE, SIZE) if target.dtype == torch.bool else torch.ones(2, 3, 3).bool()
+        )
+    ),
     "text": lambda file, _: file.write_text("no image") and None,
     "a pipe": replaced(os.mkfifo),
     "unreadable": unreadable,
@@ -129,7 +145,9 @@ DAMAGES: dict[str, Damage] = {
 
 @pytest.mark.parametrize("strategy", [Refine, Soft, Masks])
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_target_is_computed_again(tmp_path: Path, name: str, strategy: type[Strategy]) -> None:
+def test_a_damaged_target_is_computed_again(
+    tmp_path: Path, name: str, strategy: type[Strategy]
+) -> None:
     train(tmp_path, strategy())
     before = stored(tmp_path / "labels")
     assert len(before) == 4
@@ -156,7 +174,10 @@ def test_a_folder_in_the_place_of_a_target_is_named(tmp_path: Path) -> None:
     file = next((tmp_path / "labels").glob("??/disc_2-*"))
     file.unlink()
     file.mkdir()
-    with pytest.raises(EstimationError, match=r"image disc/2: IsADirectoryError: .*disc_2-.*\.png is a folder.* move it away"):
+    with pytest.raises(
+        EstimationError,
+        match=r"image disc/2: IsADirectoryError: .*disc_2-.*\.png is a folder.* move it away",
+    ):
         train(tmp_path, Refine())
     file.rmdir()
     train(tmp_path, Refine())
@@ -170,11 +191,16 @@ class Meddles(pl.Callback):
         self.folder, self.damage = folder, damage
 
     def on_train_start(self, *_: Any) -> None:
-        files = sorted(self.folder.glob("labels/??/disc_2-*")), sorted(self.folder.glob("labels/??/disc_3-*"))
+        files = (
+            sorted(self.folder.glob("labels/??/disc_2-*")),
+            sorted(self.folder.glob("labels/??/disc_3-*")),
+        )
         self.damage(files[0][0], files[1][0])
 
 
-@pytest.mark.parametrize("name", ["bit 3 flipped at 0.2", "cut to 0.5", "missing", "another image's", "another size"])
+@pytest.mark.parametrize(
+    "name", ["bit 3 flipped at 0.2", "cut to 0.5", "missing", "another image's", "another size"]
+)
 def test_a_target_that_is_damaged_while_it_is_in_use_is_named(tmp_path: Path, name: str) -> None:
     data = Squares(train=4, val=1)
     fit = trainer(tmp_path, 1, callbacks=[Rounds(), Meddles(tmp_path, DAMAGES[name])])

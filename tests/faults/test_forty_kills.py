@@ -1,4 +1,5 @@
-"""Forty times kill -9, at random moments of runs of several recipes: each run that goes on ends as if nothing had happened."""
+"""Forty times kill -9, at random moments of runs of several recipes: each run that goes on ends as
+if nothing had happened."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ RECIPES = {  # words beside the tiny ones, and how many kills
 
 
 def fork(work: Callable[[], object]) -> int:
-    """Do something in a copy of this process, silently and in a session of its own; returns its number."""
+    """Do something in a copy of this process, silently and in a session of its own; returns its
+    number."""
     child = os.fork()
     if child:
         return child
@@ -95,7 +97,9 @@ def in_session(number: int) -> list[int]:
 def orphans(sessions: list[int]) -> list[int]:
     """Processes of these sessions that are still there after a while; they are ended then."""
     until = time.monotonic() + 15
-    while (left := [process for number in sessions for process in in_session(number)]) and time.monotonic() < until:
+    while (
+        left := [process for number in sessions for process in in_session(number)]
+    ) and time.monotonic() < until:
         time.sleep(0.2)
     for process in left:
         os.kill(process, signal.SIGKILL)
@@ -103,10 +107,23 @@ def orphans(sessions: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(tmp_path: Path, recipe: str) -> None:
-    # in a process of its own: one that has trained before, as other tests do, has threads of autograd and cannot fork a process that trains
-    command = [sys.executable, "-W", "ignore", "-c", f"from {__name__} import kill_again_and_again", str(tmp_path), recipe]
-    command[4] += "; import pathlib, sys; kill_again_and_again(pathlib.Path(sys.argv[1]), sys.argv[2])"
+def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(
+    tmp_path: Path, recipe: str
+) -> None:
+    # in a process of its own: one that has trained before, as other tests do, has threads of
+    # autograd and cannot fork a process that trains
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        f"from {__name__} import kill_again_and_again",
+        str(tmp_path),
+        recipe,
+    ]
+    command[4] += (
+        "; import pathlib, sys; kill_again_and_again(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    )
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -114,7 +131,15 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(tm
 def kill_again_and_again(folder: Path, recipe: str) -> None:
     """Compare chains of runs that are killed and go on with a run that is left alone."""
     extra, kills = RECIPES[recipe]
-    words = [f"recipe={recipe}", *TINY, "data.train=8", "data.batch_size=4", "trainer.max_steps=13", "trainer.log_every_n_steps=3", *extra]
+    words = [
+        f"recipe={recipe}",
+        *TINY,
+        "data.train=8",
+        "data.batch_size=4",
+        "trainer.max_steps=13",
+        "trainer.log_every_n_steps=3",
+        *extra,
+    ]
     finish(folder / "whole", words)
     length = finish(folder / "measured", words)  # the first one may have compiled something
     whole = outcome(only_run(folder / "whole"))

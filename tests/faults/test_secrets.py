@@ -1,4 +1,5 @@
-"""Secrets that are given to a run stand in its recipe.yaml, which its owner alone can read, and in no other file of its folder."""
+"""Secrets that are given to a run stand in its recipe.yaml, which its owner alone can read, and in
+no other file of its folder."""
 
 from __future__ import annotations
 
@@ -17,7 +18,16 @@ from weakseg.evidence import Batch
 from weakseg.fit import command, main
 from weakseg.strategies.base import Strategy
 
-SECRETS = ["canaryToken", "canaryPassword", "canaryPat", "canaryUser", "canaryQuery", "canaryInText", "canaryInNest", "ghp_canary012345"]
+SECRETS = [
+    "canaryToken",
+    "canaryPassword",
+    "canaryPat",
+    "canaryUser",
+    "canaryQuery",
+    "canaryInText",
+    "canaryInNest",
+    "ghp_canary012345",
+]
 SECRETS += ["canaryFlag", "canaryPair", "canaryCamel", "canaryShort"]
 WORDS = [
     f"data={__name__}.Guarded",
@@ -26,13 +36,15 @@ WORDS = [
     "data.pat=canaryPat",
     "data.root=https://canaryUser:canaryPassword@host/x?sig=canaryQuery",
     "data.login={user: me, passwd: canaryInText}",
-    "data.options={nested: {api_key: canaryInNest}, command: [login, --password, canaryFlag], pairs: [[user, me], [password, canaryPair]]}",
+    "data.options={nested: {api_key: canaryInNest}, command: [login, --password, canaryFlag], "
+    "pairs: [[user, me], [password, canaryPair]]}",
     "data.note=ghp_canary012345 AccountName=me;AccountKey=canaryCamel; mysql -u me -p canaryShort",
 ]
 
 
 class Guarded(Toy):
-    """Toy images that are behind a log-in, and hyper-parameters that Lightning stores wherever it can."""
+    """Toy images that are behind a log-in, and hyper-parameters that Lightning stores wherever it
+    can."""
 
     def __init__(
         self,
@@ -55,7 +67,9 @@ class Fails(Strategy):
     def loss(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         self.calls = getattr(self, "calls", 0) + 1
         if self.calls == 2:
-            raise RuntimeError(f"cannot reach the images with {' and '.join(SECRETS)}, password: {SECRETS[1]}")
+            raise RuntimeError(
+                f"cannot reach the images with {' and '.join(SECRETS)}, password: {SECRETS[1]}"
+            )
         return {"mean": logits.square().mean()}
 
 
@@ -79,7 +93,9 @@ def leaks(folder: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("logger", ["none", "tensorboard", "wandb"])
-def test_no_file_of_a_run_but_its_recipe_holds_a_secret(logger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_of_a_run_but_its_recipe_holds_a_secret(
+    logger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if logger == "tensorboard":
         pytest.importorskip("tensorboard")
     words = ["recipe=boxes_rect", *TINY, *SMALL, *WORDS, f"logger={logger}", "trainer.max_steps=2"]
@@ -103,19 +119,38 @@ def test_the_recipe_can_run_again_and_is_its_owners_alone() -> None:
 
 
 @pytest.mark.parametrize("when", ["Fails", "FailsAtOnce"])
-def test_nothing_on_the_screen_holds_a_secret(when: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weakseg.utils.signals.Stopping.install", lambda self: None)  # signals of the process that tests are theirs
+def test_nothing_on_the_screen_holds_a_secret(
+    when: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # signals of the process that tests are theirs
+    monkeypatch.setattr("weakseg.utils.signals.Stopping.install", lambda self: None)
     monkeypatch.setattr("weakseg.fit.forgive", lambda: None)
     monkeypatch.setattr("weakseg.fit.end_within", lambda seconds, code: None)
-    assert command(["recipe=boxes_rect", *TINY, *SMALL, *WORDS, f"strategy={__name__}.{when}", "trainer.max_steps=9"]) == 1
+    assert (
+        command(
+            [
+                "recipe=boxes_rect",
+                *TINY,
+                *SMALL,
+                *WORDS,
+                f"strategy={__name__}.{when}",
+                "trainer.max_steps=9",
+            ]
+        )
+        == 1
+    )
     shown = "".join(capfd.readouterr())
     assert "cannot reach the images with ***" in shown
     assert [secret for secret in SECRETS if secret in shown] == []
 
 
 @pytest.mark.parametrize("word", ["init_from", "recipe", "resume", "data.root"])
-def test_a_refused_word_is_told_without_its_secret(word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = {"recipe": "boxes_rect"} | {word: "s3://canaryUser:canaryPassword@host/x?token=canaryToken"}
+def test_a_refused_word_is_told_without_its_secret(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {"recipe": "boxes_rect"} | {
+        word: "s3://canaryUser:canaryPassword@host/x?token=canaryToken"
+    }
     words |= {} if word != "data.root" else {"data": "voc"}
     given = [f"{name}={value}" for name, value in words.items() if word != "resume" or name == word]
     with pytest.raises(SystemExit):
@@ -127,7 +162,16 @@ def test_a_refused_word_is_told_without_its_secret(word: str, capsys: pytest.Cap
 
 def test_the_traceback_of_a_failure_holds_no_secret() -> None:
     with pytest.raises(RuntimeError, match="cannot reach the images"):
-        main(["recipe=boxes_rect", *TINY, *SMALL, *WORDS, f"strategy={__name__}.Fails", "trainer.max_steps=9"])
+        main(
+            [
+                "recipe=boxes_rect",
+                *TINY,
+                *SMALL,
+                *WORDS,
+                f"strategy={__name__}.Fails",
+                "trainer.max_steps=9",
+            ]
+        )
     (error,) = Path("runs").glob("boxes_rect/*/error.txt")
     assert "cannot reach the images with *** and ***" in error.read_text()
     assert list(leaks(error.parent)) == []

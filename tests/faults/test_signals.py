@@ -1,4 +1,5 @@
-"""Whole runs that get a signal, or lose a process, at any moment: they end in time, say how to go on, and leave no process."""
+"""Whole runs that get a signal, or lose a process, at any moment: they end in time, say how to go
+on, and leave no process."""
 
 from __future__ import annotations
 
@@ -17,14 +18,37 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-TINY = ["network=tests.small.TinyNet", "network.classes=5", "data.val=4", "data.size=32", "data.batch_size=2"]
-WORDS = ["recipe=boxes_rect", *TINY, "trainer.accelerator=cpu", "trainer.max_steps=100000", "trainer.log_every_n_steps=1"]
+TINY = [
+    "network=tests.small.TinyNet",
+    "network.classes=5",
+    "data.val=4",
+    "data.size=32",
+    "data.batch_size=2",
+]
+WORDS = [
+    "recipe=boxes_rect",
+    *TINY,
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=100000",
+    "trainer.log_every_n_steps=1",
+]
 FEW = ["data.train=8", "rounds.workers=0"]
 TWO = [*FEW, "trainer.devices=2", "trainer.strategy=ddp"]
 POOL = ["data.train=80", "rounds.workers=2", "rounds.when=epochs"]
-FORMS = {"alone": FEW, "loaders": [*FEW, "data.workers=2"], "pool": POOL, "ranks": TWO, "torchrun": TWO}
+FORMS = {
+    "alone": FEW,
+    "loaders": [*FEW, "data.workers=2"],
+    "pool": POOL,
+    "ranks": TWO,
+    "torchrun": TWO,
+}
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"
+    ),
+]
 
 
 class Run:
@@ -32,7 +56,11 @@ class Run:
 
     def __init__(self, folder: Path, form: str, *words: str, **environment: str) -> None:
         self.folder, self.mark = folder, uuid.uuid4().hex
-        launcher = ["torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "-m"] if form == "torchrun" else []
+        launcher = (
+            ["torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "-m"]
+            if form == "torchrun"
+            else []
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-m", *launcher, "weakseg.fit", *WORDS, *FORMS[form], *words],
             cwd=folder,
@@ -98,17 +126,21 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_signal_ends_every_form_of_run_in_time_and_it_can_go_on(form: str, tmp_path: Path) -> None:
+def test_a_signal_ends_every_form_of_run_in_time_and_it_can_go_on(
+    form: str, tmp_path: Path
+) -> None:
     signum = random.Random(form).choice([signal.SIGINT, signal.SIGTERM])
     run = Run(tmp_path, form)
     run.wait_for_rows(random.Random(form).randrange(5, 40))
-    to = os.killpg if form in ("loaders", "pool") else os.kill  # as a terminal sends it, or a scheduler
+    # as a terminal sends it, or a scheduler
+    to = os.killpg if form in ("loaders", "pool") else os.kill
     to(run.process.pid, signum)
     to(run.process.pid, signum)
     began = time.monotonic()
     printed = run.end()
     assert time.monotonic() - began < 20  # ten are promised, of a machine that does nothing else
-    assert run.process.returncode == (1 if form == "torchrun" else 128 + signum), printed  # torchrun has an exit code of its own
+    # torchrun has an exit code of its own
+    assert run.process.returncode == (1 if form == "torchrun" else 128 + signum), printed
     assert printed.count("go on with: python -m weakseg.fit resume=runs/boxes_rect/") == 1
     assert f'File "{ROOT / "weakseg"}' not in printed  # torchrun prints tracebacks of its own
     assert form == "torchrun" or "Traceback" not in printed
@@ -136,8 +168,12 @@ def test_kill_9_leaves_no_process(form: str, tmp_path: Path) -> None:
     run.end()
 
 
-@pytest.mark.parametrize(("lost", "message"), [(0, "rank 0 has died"), (1, "rank 1 was killed by SIGKILL")])
-def test_a_rank_that_dies_is_named_and_the_others_end(lost: int, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lost", "message"), [(0, "rank 0 has died"), (1, "rank 1 was killed by SIGKILL")]
+)
+def test_a_rank_that_dies_is_named_and_the_others_end(
+    lost: int, message: str, tmp_path: Path
+) -> None:
     run = Run(tmp_path, "ranks")
     run.wait_for_rows(5)
     os.kill([run.process.pid, *run.ranks()][lost], signal.SIGKILL)

@@ -1,4 +1,5 @@
-"""Hostile words and recipes: every one ends in lines that say what is wrong, or in a recipe that can be written and read again."""
+"""Hostile words and recipes: every one ends in lines that say what is wrong, or in a recipe that
+can be written and read again."""
 
 from __future__ import annotations
 
@@ -11,14 +12,36 @@ from pathlib import Path
 import pytest
 
 from weakseg.check import main as check_data
-from weakseg.config.recipe import SECTIONS, Recipe, RecipeError, check, list_recipes, load, show, to_yaml
+from weakseg.config.recipe import (
+    SECTIONS,
+    Recipe,
+    RecipeError,
+    check,
+    list_recipes,
+    load,
+    show,
+    to_yaml,
+)
 from weakseg.config.values import LONGEST
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 KEYS = [
-    *(f"{section}.{key}" for section in SECTIONS for key in ("name", "crf", "crf.iterations", "weights", "lr", "classes", "x", "0", "")),
+    *(
+        f"{section}.{key}"
+        for section in SECTIONS
+        for key in ("name", "crf", "crf.iterations", "weights", "lr", "classes", "x", "0", "")
+    ),
     *SECTIONS,
-    *("recipe", "resume", "init_from", "seed", "trainer.max_steps", "trainer.max_time", "trainer.devices", "trainer.callbacks"),
+    *(
+        "recipe",
+        "resume",
+        "init_from",
+        "seed",
+        "trainer.max_steps",
+        "trainer.max_time",
+        "trainer.devices",
+        "trainer.callbacks",
+    ),
     *(
         "data.scale",
         "data.annotator",
@@ -40,8 +63,36 @@ TAKEN = [
     "optimizer.betas",
 ]
 VALUES = [
-    *("null", "true", "5", "-1", "1e999", "nan", "inf", ".nan", "0x10", "1_0", "1" * 5000, "9" * 400, "a,b", ",", "[]", "{}", "''"),
-    *("[" * 100_000, "{a: " * 300, "[" * 50 + "]" * 50, "[1, [2, [3]]]", "[&a [*a]]", "{a: &a [1], b: *a}", "{? [1] : 2}", "[1", "]"),
+    *(
+        "null",
+        "true",
+        "5",
+        "-1",
+        "1e999",
+        "nan",
+        "inf",
+        ".nan",
+        "0x10",
+        "1_0",
+        "1" * 5000,
+        "9" * 400,
+        "a,b",
+        ",",
+        "[]",
+        "{}",
+        "''",
+    ),
+    *(
+        "[" * 100_000,
+        "{a: " * 300,
+        "[" * 50 + "]" * 50,
+        "[1, [2, [3]]]",
+        "[&a [*a]]",
+        "{a: &a [1], b: *a}",
+        "{? [1] : 2}",
+        "[1",
+        "]",
+    ),
     *(
         "!!python/name:os.system",
         "!!int",
@@ -71,10 +122,32 @@ VALUES = [
         "fcn8s",
         "sgd",
     ),
-    *("/dev/zero", "/dev/stdin", "/dev/null/x", "/", "~", "x" * 300, "x/" * 5000, "*", "a.yaml", "wandb"),
+    *(
+        "/dev/zero",
+        "/dev/stdin",
+        "/dev/null/x",
+        "/",
+        "~",
+        "x" * 300,
+        "x/" * 5000,
+        "*",
+        "a.yaml",
+        "wandb",
+    ),
 ]
 SNIPPETS = [
-    *("[" * 100_000, "a: " + "[" * 200, "&a [*a]", "*a", "!!int ''", "!!bool x", "!!timestamp x", "!!float x", "!!set {a}", "!!omap [a]"),
+    *(
+        "[" * 100_000,
+        "a: " + "[" * 200,
+        "&a [*a]",
+        "*a",
+        "!!int ''",
+        "!!bool x",
+        "!!timestamp x",
+        "!!float x",
+        "!!set {a}",
+        "!!omap [a]",
+    ),
     *(
         "!!binary x",
         "!!python/object:os.system {}",
@@ -111,10 +184,21 @@ SNIPPETS = [
 
 def random_words(draw: random.Random) -> list[str]:
     """A few words, most of them wrong."""
-    words = [f"{draw.choice(KEYS)}{draw.choice(['=', '=', '=', '.x=', ' = ', ''])}{draw.choice(VALUES)}" for _ in range(draw.randint(1, 4))]
+    words = [
+        f"{draw.choice(KEYS)}{draw.choice(['=', '=', '=', '.x=', ' = ', ''])}{draw.choice(VALUES)}"
+        for _ in range(draw.randint(1, 4))
+    ]
     if draw.random() < 0.3:
         return ["recipe=boxes", f"{draw.choice(TAKEN)}={draw.choice(VALUES)}"]
-    start = draw.choice([["recipe=boxes"], [f"recipe={draw.choice(list(list_recipes()))}"], [], ["--shw"], ["a." * 5000 + "a=1"]])
+    start = draw.choice(
+        [
+            ["recipe=boxes"],
+            [f"recipe={draw.choice(list(list_recipes()))}"],
+            [],
+            ["--shw"],
+            ["a." * 5000 + "a=1"],
+        ]
+    )
     return [*start, *words]
 
 
@@ -126,7 +210,13 @@ def random_recipe(draw: random.Random) -> bytes:
         place = draw.randrange(len(lines))
         key, colon, value = lines[place].partition(": ")
         lines[place] = draw.choice(
-            [lines[place], f"{key}{colon}{draw.choice(SNIPPETS)}", f"  {draw.choice(SNIPPETS)}", f"{lines[place]}\n{value}", ""]
+            [
+                lines[place],
+                f"{key}{colon}{draw.choice(SNIPPETS)}",
+                f"  {draw.choice(SNIPPETS)}",
+                f"{lines[place]}\n{value}",
+                "",
+            ]
         )
         text = "\n".join(lines)
     content = bytearray(text.encode("utf-8", "surrogatepass"))
@@ -184,7 +274,15 @@ def test_any_file_is_answered_in_lines(here: Path) -> None:
 @pytest.mark.slow
 def test_the_hostile_values_one_by_one(here: Path) -> None:
     for value in VALUES:
-        answered(["recipe=boxes", f"trainer.plugins={value}", f"optimizer.betas={value}", f"strategy.share={value}"], here)
+        answered(
+            [
+                "recipe=boxes",
+                f"trainer.plugins={value}",
+                f"optimizer.betas={value}",
+                f"strategy.share={value}",
+            ],
+            here,
+        )
 
 
 # what is no file
@@ -206,41 +304,73 @@ def special_files(here: Path) -> dict[str, str]:
     with socket.socket(socket.AF_UNIX) as end:
         end.bind("socket.yaml")
     (here / "link.yaml").symlink_to("/dev/zero")
-    return {"/dev/zero": "a device", "link.yaml": "a device", "queue.yaml": "a pipe", "folder.yaml": "a folder", "socket.yaml": "a socket"}
+    return {
+        "/dev/zero": "a device",
+        "link.yaml": "a device",
+        "queue.yaml": "a pipe",
+        "folder.yaml": "a folder",
+        "socket.yaml": "a socket",
+    }
 
 
 def test_a_special_file_is_called_what_it_is(here: Path) -> None:
     for path, kind in special_files(here).items():
         assert told(f"recipe={path}") == f"recipe: expected a YAML file, but {path} is {kind}"
-        assert told(f"init_from={path}") == f"init_from: expected the file of a checkpoint, but {path} is {kind}"
+        assert (
+            told(f"init_from={path}")
+            == f"init_from: expected the file of a checkpoint, but {path} is {kind}"
+        )
         if kind != "a folder":
-            assert told(f"resume={path}") == f"resume: expected the folder of a run, but {path} is {kind}"
+            assert (
+                told(f"resume={path}")
+                == f"resume: expected the folder of a run, but {path} is {kind}"
+            )
 
 
 def test_a_folder_with_recipes_names_one(here: Path) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "own.yaml").write_text("seed: 1")
-    assert told("recipe=mine") == "recipe: expected a YAML file, but mine is a folder; did you mean recipe=mine/own.yaml?"
+    assert (
+        told("recipe=mine")
+        == "recipe: expected a YAML file, but mine is a folder; did you mean recipe=mine/own.yaml?"
+    )
 
 
 def test_a_file_of_a_gigabyte_is_not_read(here: Path) -> None:
     with (here / "large.yaml").open("wb") as file:
         file.truncate(2**30)
-    assert told("recipe=large.yaml") == "large.yaml: expected a recipe, a short text, but it has more than 1,048,576 bytes"
+    assert (
+        told("recipe=large.yaml")
+        == "large.yaml: expected a recipe, a short text, but it has more than 1,048,576 bytes"
+    )
 
 
 def test_a_recipe_that_is_piped_in_is_refused_or_read(here: Path) -> None:
     reading, writing = os.pipe()
     os.close(writing)
-    assert told(f"recipe=/dev/fd/{reading}") == f"recipe: expected a YAML file, but /dev/fd/{reading} is a pipe"
+    assert (
+        told(f"recipe=/dev/fd/{reading}")
+        == f"recipe: expected a YAML file, but /dev/fd/{reading} is a pipe"
+    )
     os.close(reading)
 
 
 @pytest.mark.parametrize(
-    "word", ["recipe=RUN/a", "init_from=RUN/a", "resume=RUN/a", f"recipe={'x' * 5000}", "recipe=a\0b", "init_from=a\0b", "resume=a\0b"]
+    "word",
+    [
+        "recipe=RUN/a",
+        "init_from=RUN/a",
+        "resume=RUN/a",
+        f"recipe={'x' * 5000}",
+        "recipe=a\0b",
+        "init_from=a\0b",
+        "resume=a\0b",
+    ],
 )
 def test_a_name_that_no_file_has_is_answered(word: str, here: Path) -> None:
-    assert told(word.replace("RUN", "/proc/1/fd")).startswith(f"{word.partition('=')[0]}: there is no ")
+    assert told(word.replace("RUN", "/proc/1/fd")).startswith(
+        f"{word.partition('=')[0]}: there is no "
+    )
 
 
 def test_what_is_nested_too_deeply_is_named_with_its_line(here: Path) -> None:
@@ -252,9 +382,20 @@ def test_what_is_nested_too_deeply_is_named_with_its_line(here: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["sheet", "workers", "out"])
-def test_the_words_of_the_check_are_answered_too(word: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_words_of_the_check_are_answered_too(
+    word: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "file").write_text("")
-    for value in ["/dev/zero", "/", "x" * 300 + "/y", "x/" * 5000, "9" * 5000, "file/below", "[", "\x1b[2J/y"]:
+    for value in [
+        "/dev/zero",
+        "/",
+        "x" * 300 + "/y",
+        "x/" * 5000,
+        "9" * 5000,
+        "file/below",
+        "[",
+        "\x1b[2J/y",
+    ]:
         with pytest.raises(SystemExit) as caught:
             check_data(["data=folder", "data.root=nowhere", "data.format=coco", f"{word}={value}"])
         assert caught.value.code == 2

@@ -1,6 +1,8 @@
-"""Runs every compiled kernel on random inputs, in a process of its own: `python -m tests.functional.kernels`.
+"""Runs every compiled kernel on random inputs, in a process of its own: `python -m
+tests.functional.kernels`.
 
-Prints a digest of the bits that each entry point returns, and which functions numba compiled and which it read from its cache.
+Prints a digest of the bits that each entry point returns, and which functions numba compiled and
+which it read from its cache.
 """
 
 from __future__ import annotations
@@ -46,7 +48,13 @@ def bounds_on_images(dtype: torch.dtype) -> tuple[Any, ...]:
     """Two images with five classes and three bounds each."""
     scores = torch.from_numpy(RANDOM.normal(size=(2, 5, 3000)) * 3).to(dtype)
     regions = torch.from_numpy(RANDOM.random((2, 3, 3000)) < 0.5).to(dtype)
-    return scores, torch.ones(2, 3000, dtype=dtype), torch.tensor([[0, 2, 4], [1, 3, -1]]), regions, RANDOM.normal(size=(2, 3))
+    return (
+        scores,
+        torch.ones(2, 3000, dtype=dtype),
+        torch.tensor([[0, 2, 4], [1, 3, -1]]),
+        regions,
+        RANDOM.normal(size=(2, 3)),
+    )
 
 
 def sums_of_the_dual(dtype: torch.dtype) -> Any:
@@ -57,17 +65,29 @@ def sums_of_the_dual(dtype: torch.dtype) -> Any:
 def softmax_of_the_dual(dtype: torch.dtype) -> Any:
     scores, _, labels, regions, multipliers = bounds_on_images(dtype)
     probs, shown = torch.zeros_like(scores), torch.arange(5).expand(2, 5).contiguous()
-    dual.softmax_into(probs, shown, scores, labels, regions, torch.from_numpy(multipliers).to(dtype), 2.0)
+    dual.softmax_into(
+        probs, shown, scores, labels, regions, torch.from_numpy(multipliers).to(dtype), 2.0
+    )
     return probs, dual.spans(scores)
 
 
 def steps_of_newton() -> Any:
     one = np.ones((2, 3))
-    bounds = newton.Bounds(one * 0.3, one * 0.5, one * -inf, one * inf, one * 0.5, np.full(2, 3000.0))
+    bounds = newton.Bounds(
+        one * 0.3, one * 0.5, one * -inf, one * inf, one * 0.5, np.full(2, 3000.0)
+    )
     state = newton.begin(np.zeros((2, 3)))
     for _ in range(6):
         curvature = np.eye(3) * RANDOM.random((2, 3, 3)) * 300
-        newton.judge(bounds, state, RANDOM.random(2) * 3000, RANDOM.random((2, 3)) * 3000, curvature, 2.0, 1e-14)
+        newton.judge(
+            bounds,
+            state,
+            RANDOM.random(2) * 3000,
+            RANDOM.random((2, 3)) * 3000,
+            curvature,
+            2.0,
+            1e-14,
+        )
         newton.advance(bounds, state, 1e-5)
     return *state, newton.largest_excess(bounds, state)
 
@@ -75,7 +95,12 @@ def steps_of_newton() -> Any:
 def filtered_by_the_lattice(columns: int) -> Any:
     placed = lattice.lattice(RANDOM.normal(size=(5, 3000)).astype(np.float32) * 3)
     assert placed is not None
-    return placed.corners, placed.weights, *placed.chains, placed.filter(RANDOM.normal(size=(3000, columns)).astype(np.float32), True)
+    return (
+        placed.corners,
+        placed.weights,
+        *placed.chains,
+        placed.filter(RANDOM.normal(size=(3000, columns)).astype(np.float32), True),
+    )
 
 
 def mean_field(labels: int) -> Any:
@@ -89,7 +114,10 @@ def superpixels() -> Any:
 
 
 def expansion_moves() -> Any:
-    arcs, labels = maxflow.graph(RANDOM.integers(0, 300, (900, 2)), RANDOM.random(900), 300), np.zeros(300, np.int64)
+    arcs, labels = (
+        maxflow.graph(RANDOM.integers(0, 300, (900, 2)), RANDOM.random(900), 300),
+        np.zeros(300, np.int64),
+    )
     space = maxflow.flow(arcs)
     maxflow.expand(RANDOM.random((300, 4)), arcs, np.arange(4), space, labels)
     return labels, space.room, space.gain
@@ -115,8 +143,13 @@ def digest(arrays: Any) -> str:
 
 
 def copies(kernel: Dispatcher) -> list[str]:
-    """The functions of weakseg that a kernel holds a copy of, which the linker may replace by another one."""
-    return [name for compiled in kernel.overloads.values() for name in COPY.findall(compiled.library.get_llvm_str())]
+    """The functions of weakseg that a kernel holds a copy of, which the linker may replace by
+    another one."""
+    return [
+        name
+        for compiled in kernel.overloads.values()
+        for name in COPY.findall(compiled.library.get_llvm_str())
+    ]
 
 
 def main() -> None:
@@ -128,7 +161,9 @@ def main() -> None:
         "never used": [name for name, kernel in found.items() if not kernel.overloads],
         "compiled": [name for name, kernel in found.items() if kernel.stats.cache_misses],
         "read": [name for name, kernel in found.items() if kernel.stats.cache_hits],
-        "copies": {name: found_copies for name, kernel in found.items() if (found_copies := copies(kernel))},
+        "copies": {
+            name: found_copies for name, kernel in found.items() if (found_copies := copies(kernel))
+        },
     }
     print(json.dumps(report))
 

@@ -1,4 +1,5 @@
-"""Agreement with weak labels: numbers by hand, and the definitions again, pixel by pixel and without any tricks."""
+"""Agreement with weak labels: numbers by hand, and the definitions again, pixel by pixel and
+without any tricks."""
 
 from __future__ import annotations
 
@@ -71,7 +72,12 @@ def test_a_box_of_another_class_is_no_box() -> None:
 
 
 def test_nothing_but_background_is_right_without_boxes() -> None:
-    counts = count_extents(torch.zeros(4, 4, dtype=torch.uint8), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), 3)
+    counts = count_extents(
+        torch.zeros(4, 4, dtype=torch.uint8),
+        torch.zeros(0, 4),
+        torch.zeros(0, dtype=torch.int64),
+        3,
+    )
     assert not counts.any()
     assert overlap(counts).isnan().all()
 
@@ -92,7 +98,9 @@ def regions(pixels: set[Pixel]) -> list[set[Pixel]]:
         while todo:
             row, column = todo.pop()
             region.add((row, column))
-            near = {(row + down, column + across) for down in (-1, 0, 1) for across in (-1, 0, 1)} & left
+            near = {
+                (row + down, column + across) for down in (-1, 0, 1) for across in (-1, 0, 1)
+            } & left
             left -= near
             todo += near
         found.append(region)
@@ -103,7 +111,9 @@ def squared(one: Pixel, other: Pixel) -> int:
     return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2
 
 
-def extents_slowly(region: set[Pixel], boxes: dict[int, set[Pixel]], areas: list[float]) -> dict[int, list[Pixel]]:
+def extents_slowly(
+    region: set[Pixel], boxes: dict[int, set[Pixel]], areas: list[float]
+) -> dict[int, list[Pixel]]:
     """The pixels of a region by the box that they go to; by -1 where it reaches into none."""
     inside: dict[Pixel, int] = {}
     for pixel in region:
@@ -125,8 +135,17 @@ def slowly(labels: Tensor, boxes: Tensor, box_classes: Tensor, classes: int) -> 
     counts = torch.zeros(3, classes, dtype=torch.int64)
     for label in range(1, classes):
         rectangles = pixel_boxes(boxes, height, width).tolist()
-        own = {place: pixels_in(rectangles[place]) for place in range(len(boxes)) if int(box_classes[place]) == label}
-        shown = {(row, column) for row in range(height) for column in range(width) if int(labels[row, column]) == label}
+        own = {
+            place: pixels_in(rectangles[place])
+            for place in range(len(boxes))
+            if int(box_classes[place]) == label
+        }
+        shown = {
+            (row, column)
+            for row in range(height)
+            for column in range(width)
+            if int(labels[row, column]) == label
+        }
         of_boxes, filled = dict[int, list[Pixel]](), set[Pixel]()
         for region in regions(shown):
             for place, pixels in extents_slowly(region, own, areas).items():
@@ -150,11 +169,17 @@ def test_extents_against_their_definition(seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     height, width = torch.randint(3, 14, (2,), generator=random).tolist()
     noise = torch.rand(height, width, generator=random)
-    labels = torch.where(noise < 0.15 + 0.02 * seed, 1 + (noise * 1000).int() % 2, 0).to(torch.uint8)
-    corners = torch.rand(seed % 4, 2, 2, generator=random).sort(1).values * torch.tensor([width, height])
+    labels = torch.where(noise < 0.15 + 0.02 * seed, 1 + (noise * 1000).int() % 2, 0).to(
+        torch.uint8
+    )
+    corners = torch.rand(seed % 4, 2, 2, generator=random).sort(1).values * torch.tensor(
+        [width, height]
+    )
     boxes = torch.cat([corners[:, 0], corners[:, 1] + 0.1], 1)
     box_classes = torch.randint(1, 3, (len(boxes),), generator=random)
-    assert torch.equal(count_extents(labels, boxes, box_classes, 3), slowly(labels, boxes, box_classes, 3))
+    assert torch.equal(
+        count_extents(labels, boxes, box_classes, 3), slowly(labels, boxes, box_classes, 3)
+    )
 
 
 def test_the_order_of_boxes_and_the_dtype_of_labels_change_nothing() -> None:
@@ -162,7 +187,9 @@ def test_the_order_of_boxes_and_the_dtype_of_labels_change_nothing() -> None:
     boxes = torch.tensor([[1.0, 1, 9, 9], [5, 5, 20, 18], [12, 2, 29, 12]])
     box_classes = torch.tensor([1, 1, 2])
     counts = count_extents(labels, boxes, box_classes, 3)
-    assert torch.equal(counts, count_extents(labels.to(torch.uint8), boxes.flip(0), box_classes.flip(0), 3))
+    assert torch.equal(
+        counts, count_extents(labels.to(torch.uint8), boxes.flip(0), box_classes.flip(0), 3)
+    )
 
 
 def test_a_class_is_shown_from_a_thousandth_of_the_pixels_on() -> None:
@@ -171,7 +198,8 @@ def test_a_class_is_shown_from_a_thousandth_of_the_pixels_on() -> None:
     labels[0, :10] = 1
     labels[1, :9] = 2
     assert count_shown(labels, tags).tolist() == [[0, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 1]]
-    assert count_shown(torch.tensor([[3]]), tags)[1].tolist() == [0, 0, 0, 1]  # of so small an image one pixel is enough
+    # of so small an image one pixel is enough
+    assert count_shown(torch.tensor([[3]]), tags)[1].tolist() == [0, 0, 0, 1]
 
 
 def test_f1_by_hand() -> None:
@@ -182,7 +210,9 @@ def test_f1_by_hand() -> None:
 def test_f1_against_precision_and_recall() -> None:
     both, more, less = 7, 3, 5
     precision, recall = both / (both + more), both / (both + less)
-    assert float(f1(torch.tensor([[both], [both + more], [both + less]]))) == pytest.approx(2 * precision * recall / (precision + recall))
+    assert float(f1(torch.tensor([[both], [both + more], [both + less]]))) == pytest.approx(
+        2 * precision * recall / (precision + recall)
+    )
 
 
 def test_accuracy_by_hand() -> None:

@@ -14,9 +14,12 @@ def a_row(*labels: int) -> Tensor:
 
 
 def test_by_hand() -> None:
-    """Three pixels of background and one of class 1 are known, two are not: each of the three weighs 1/4, the one 3/4."""
+    """Three pixels of background and one of class 1 are known, two are not: each of the three
+    weighs 1/4, the one 3/4."""
     probs = torch.tensor([[0.5, 0.8, 0.9, 0.2, 0.3, 0.4], [0.5, 0.2, 0.1, 0.8, 0.7, 0.6]])
-    loss = balanced_cross_entropy(probs.log()[None, :, None], a_row(0, 0, 0, 1, 255, 255), torch.tensor([[True, True]]))
+    loss = balanced_cross_entropy(
+        probs.log()[None, :, None], a_row(0, 0, 0, 1, 255, 255), torch.tensor([[True, True]])
+    )
     expected = -(log(0.5) + log(0.8) + log(0.9)) / 4 - 3 * log(0.8) / 4
     assert loss.item() == pytest.approx(expected / (3 / 4 + 3 / 4))
 
@@ -25,7 +28,9 @@ def test_three_classes_by_hand() -> None:
     """Four, two and one pixel of seven: they weigh 3/7, 5/7 and 6/7 each."""
     probs = torch.tensor([0.6, 0.3, 0.1])
     logits = probs.log()[None, :, None, None].expand(1, 3, 1, 7)
-    loss = balanced_cross_entropy(logits, a_row(0, 0, 0, 0, 1, 1, 2), torch.tensor([[True, True, True]]))
+    loss = balanced_cross_entropy(
+        logits, a_row(0, 0, 0, 0, 1, 1, 2), torch.tensor([[True, True, True]])
+    )
     expected = -(12 * log(0.6) + 10 * log(0.3) + 6 * log(0.1)) / 28
     assert loss.item() == pytest.approx(expected)
 
@@ -49,17 +54,24 @@ def test_an_image_counts_once_all_of_its_classes_have_a_pixel() -> None:
 
 
 def test_images_with_little_of_a_class_count_little_and_those_without_tags_nothing() -> None:
-    """Four pixels weigh 1/2; one weighs 3/4 and three 1/4; four of the one class that is possible weigh 1/2."""
+    """Four pixels weigh 1/2; one weighs 3/4 and three 1/4; four of the one class that is possible
+    weigh 1/2."""
     logits, both = torch.randn(4, 2, 1, 4), [True, True]
     labels = torch.tensor([[[0, 1, 1, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 0]], [[255] * 4]])
     tags = torch.tensor([both, both, [True, False], [False, False]])
-    alone = [balanced_cross_entropy(logits[i, None], labels[i, None], tags[i, None]) for i in range(3)]
+    alone = [
+        balanced_cross_entropy(logits[i, None], labels[i, None], tags[i, None]) for i in range(3)
+    ]
     together = balanced_cross_entropy(logits, labels, tags)
     torch.testing.assert_close(together, (2 * alone[0] + 1.5 * alone[1] + 2 * alone[2]) / 5.5)
 
 
 def test_half_precision() -> None:
-    logits, labels, tags = torch.randn(1, 2, 1, 9).bfloat16(), torch.arange(9).view(1, 1, 9) % 2, torch.tensor([[True, True]])
+    logits, labels, tags = (
+        torch.randn(1, 2, 1, 9).bfloat16(),
+        torch.arange(9).view(1, 1, 9) % 2,
+        torch.tensor([[True, True]]),
+    )
     rough = balanced_cross_entropy(logits, labels, tags)
     assert rough.dtype == torch.float32
     torch.testing.assert_close(rough, balanced_cross_entropy(logits.float(), labels, tags))

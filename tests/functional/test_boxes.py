@@ -48,12 +48,25 @@ class TestPixelBoxes:
 
     def test_every_centre_by_brute_force(self) -> None:
         corners = torch.rand(200, 4) * 14 - 2
-        drawn = torch.cat([torch.minimum(corners[:, :2], corners[:, 2:]), torch.maximum(corners[:, :2], corners[:, 2:]) + 1], 1)
+        drawn = torch.cat(
+            [
+                torch.minimum(corners[:, :2], corners[:, 2:]),
+                torch.maximum(corners[:, :2], corners[:, 2:]) + 1,
+            ],
+            1,
+        )
         for box, pixels in zip(drawn.tolist(), pixel_boxes(drawn, 9, 10).tolist(), strict=True):
             x1, y1, x2, y2 = box
-            inside = [(i, j) for i in range(9) for j in range(10) if x1 <= j + 0.5 < x2 and y1 <= i + 0.5 < y2]
+            inside = [
+                (i, j)
+                for i in range(9)
+                for j in range(10)
+                if x1 <= j + 0.5 < x2 and y1 <= i + 0.5 < y2
+            ]
             owned = list(zip(*mask(pixels, 9, 10).nonzero(), strict=True))
-            assert owned == inside or (not inside and len(owned) in (0, pixels[2] - pixels[0], pixels[3] - pixels[1]))
+            assert owned == inside or (
+                not inside and len(owned) in (0, pixels[2] - pixels[0], pixels[3] - pixels[1])
+            )
 
     def test_neighbouring_boxes_share_no_pixel_and_leave_none_out(self) -> None:
         pixels = pixel_boxes(boxes((0, 0, 3.7, 4), (3.7, 0, 8, 4)), 4, 8)
@@ -68,11 +81,18 @@ class TestPixelBoxes:
             ((5.9, 0.0, 9.0, 4.0), [5, 0, 6, 4]),
         ],
     )
-    def test_a_box_without_a_centre_owns_the_pixel_at_its_middle(self, box: tuple[float, float, float, float], expected: list[int]) -> None:
+    def test_a_box_without_a_centre_owns_the_pixel_at_its_middle(
+        self, box: tuple[float, float, float, float], expected: list[int]
+    ) -> None:
         assert pixel_boxes(boxes(box), 4, 6).tolist() == [expected]
 
-    @pytest.mark.parametrize("box", [(-3.0, 0.0, 0.0, 4.0), (6.0, 0.0, 7.0, 4.0), (0.0, 4.0, 6.0, 9.0), (2.6, -3.0, 2.7, -1.0)])
-    def test_a_box_outside_of_the_image_owns_nothing(self, box: tuple[float, float, float, float]) -> None:
+    @pytest.mark.parametrize(
+        "box",
+        [(-3.0, 0.0, 0.0, 4.0), (6.0, 0.0, 7.0, 4.0), (0.0, 4.0, 6.0, 9.0), (2.6, -3.0, 2.7, -1.0)],
+    )
+    def test_a_box_outside_of_the_image_owns_nothing(
+        self, box: tuple[float, float, float, float]
+    ) -> None:
         assert pixel_boxes(boxes(box), 4, 6).tolist() == [[0, 0, 0, 0]]
 
     def test_a_box_that_sticks_out_owns_what_is_visible(self) -> None:
@@ -100,7 +120,9 @@ class TestFillBoxes:
 
     def test_size_counts_outside_of_the_image_too(self) -> None:
         # the first box shows one column only, but it is the larger one
-        assert fill_boxes(boxes((-50, 0, 1, 1), (0, 0, 3, 1)), classes(1, 2), 1, 3).tolist() == [[2, 2, 2]]
+        assert fill_boxes(boxes((-50, 0, 1, 1), (0, 0, 3, 1)), classes(1, 2), 1, 3).tolist() == [
+            [2, 2, 2]
+        ]
 
     def test_no_boxes_is_all_background(self) -> None:
         filled = fill_boxes(boxes(), classes(), 2, 3)
@@ -108,7 +130,10 @@ class TestFillBoxes:
         assert filled.tolist() == [[0, 0, 0], [0, 0, 0]]
 
     def test_classes_must_go_with_the_boxes(self) -> None:
-        with pytest.raises(ValueError, match=r"box_classes should be int64 \[1\], one class per box, but it is \[2\]"):
+        with pytest.raises(
+            ValueError,
+            match=r"box_classes should be int64 \[1\], one class per box, but it is \[2\]",
+        ):
             fill_boxes(boxes((0, 0, 1, 1)), classes(1, 2), 2, 3)
 
 
@@ -120,7 +145,8 @@ def test_largest_first_keeps_the_order_of_equal_ones() -> None:
 class TestBoxCore:
     @pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.9])
     def test_equals_erosion_of_masks(self, share: float) -> None:
-        """Anywhere in the image, touching its border or filling it, against the loop of the source."""
+        """Anywhere in the image, touching its border or filling it, against the loop of the
+        source."""
         generator = np.random.default_rng(0)
         for _ in range(60):
             height, width = generator.integers(12, 60, 2)
@@ -134,17 +160,29 @@ class TestBoxCore:
             assert core[0] < core[2]
             assert core[1] < core[3]
 
-    @pytest.mark.parametrize("box", [(0, 0, 40, 30), (0, 0, 20, 30), (0, 8, 40, 18), (25, 15, 40, 30), (0, 29 - 10, 12, 30)])
+    @pytest.mark.parametrize(
+        "box",
+        [(0, 0, 40, 30), (0, 0, 20, 30), (0, 8, 40, 18), (25, 15, 40, 30), (0, 29 - 10, 12, 30)],
+    )
     def test_equals_erosion_of_masks_at_the_border(self, box: tuple[int, int, int, int]) -> None:
         (core,) = box_core(boxes(box), 30, 40).tolist()
         np.testing.assert_array_equal(mask(core, 30, 40), core_by_erosion(list(box), 30, 40, 0.2))
 
     def test_ends_just_under_a_quarter_of_the_area(self) -> None:
         (core,) = box_core(boxes((10, 10, 50, 50)), 60, 60).tolist()
-        assert core == [21, 21, 39, 39]  # 18 / 40 squared is .2025; 20 / 40 squared is .25, which is not under it
+        # 18 / 40 squared is .2025; 20 / 40 squared is .25, which is not under it
+        assert core == [21, 21, 39, 39]
 
     @pytest.mark.parametrize(
-        ("width", "height", "eroded"), [(10, 12, False), (10, 13, True), (11, 11, True), (9, 200, False), (200, 9, False), (10, 200, True)]
+        ("width", "height", "eroded"),
+        [
+            (10, 12, False),
+            (10, 13, True),
+            (11, 11, True),
+            (9, 200, False),
+            (200, 9, False),
+            (10, 200, True),
+        ],
     )
     def test_small_boxes_are_all_core(self, width: int, height: int, eroded: bool) -> None:
         (core,) = box_core(boxes((5, 5, 5 + width, 5 + height)), 300, 300).tolist()
@@ -171,7 +209,8 @@ class TestCodeUnary:
     """Golden values of the released code."""
 
     def test_cores_of_boxes_apart_from_each_other(self) -> None:
-        drawn = boxes((60, 5, 80, 25), (0, 0, 40, 40), (5, 60, 35, 90))  # by size: second, third, first
+        # by size: second, third, first
+        drawn = boxes((60, 5, 80, 25), (0, 0, 40, 40), (5, 60, 35, 90))
         probs = box_unary(drawn, classes(1, 2, 3), 4, 100, 100)
         assert probs[[2, 0], 20, 20].tolist() == pytest.approx([0.7727, 0.2273], abs=5e-5)  # k = 1
         assert probs[[3, 0], 75, 20].tolist() == pytest.approx([0.7917, 0.2083], abs=5e-5)  # k = 2
@@ -219,7 +258,9 @@ class TestPaperUnary:
         assert (probs[1] > 0.9).sum() == 16 * 16  # 16 / 40 squared is .16; 18 / 40 squared is .2025
 
     def test_the_smallest_core_wins_and_free_pixels_may_be_any_box_there(self) -> None:
-        probs = box_unary(boxes((30, 0, 70, 99), (0, 30, 100, 70)), classes(1, 2), 3, 100, 100, "wssl_paper")
+        probs = box_unary(
+            boxes((30, 0, 70, 99), (0, 30, 100, 70)), classes(1, 2), 3, 100, 100, "wssl_paper"
+        )
         assert probs[:, 50, 50].tolist() == pytest.approx([1e-12, 1, 1e-12])
         assert probs[:, 35, 35].tolist() == pytest.approx([1 / 3] * 3)
 
@@ -240,10 +281,14 @@ class TestEitherUnary:
         assert (probs[0] == 1).all()
 
     def test_background_cannot_be_boxed(self, unary: str) -> None:
-        with pytest.raises(ValueError, match=r"box_classes should lie from 1 to 2, but it has \[0, 1\]"):
+        with pytest.raises(
+            ValueError, match=r"box_classes should lie from 1 to 2, but it has \[0, 1\]"
+        ):
             box_unary(boxes((0, 0, 1, 1), (0, 0, 1, 1)), classes(0, 1), 3, 3, 4, unary)  # type: ignore[arg-type]
 
 
 def test_unknown_unary() -> None:
-    with pytest.raises(ValueError, match="unary should be wssl_code or wssl_paper, but it is 'code'"):
+    with pytest.raises(
+        ValueError, match="unary should be wssl_code or wssl_paper, but it is 'code'"
+    ):
         box_unary(boxes(), classes(), 2, 3, 4, "code")  # type: ignore[arg-type]

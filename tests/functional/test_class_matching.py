@@ -24,12 +24,17 @@ def test_numbers_follow_the_names() -> None:
 
 
 def test_a_class_that_we_lack_is_named() -> None:
-    with pytest.raises(ValueError, match="cow, hen are none of the classes background, bird, cat, dog"):
+    with pytest.raises(
+        ValueError, match="cow, hen are none of the classes background, bird, cat, dog"
+    ):
         match_classes(("background", "cow", "dog", "hen"), OURS)
 
 
 def test_the_class_that_was_probably_meant_is_proposed() -> None:
-    with pytest.raises(ValueError, match=r"dgo is none of the classes background, bird, cat, dog; did you mean dog\?"):
+    with pytest.raises(
+        ValueError,
+        match=r"dgo is none of the classes background, bird, cat, dog; did you mean dog\?",
+    ):
         match_classes(("background", "dgo"), OURS)
 
 
@@ -69,5 +74,7 @@ def test_rows_go_where_their_classes_go() -> None:
 
 
 def test_what_has_no_rows_per_class_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"a tensor \[6\] for 4 classes would be \[8\] for one more"):
+    with pytest.raises(
+        ValueError, match=r"a tensor \[6\] for 4 classes would be \[8\] for one more"
+    ):
         order_rows(torch.zeros(6), [8], torch.arange(4), 4)

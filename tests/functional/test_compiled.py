@@ -9,7 +9,18 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from weakseg.functional.compiled import OPTIONS, exp, fill, highest, lanes, load, rows, store, total, zeros
+from weakseg.functional.compiled import (
+    OPTIONS,
+    exp,
+    fill,
+    highest,
+    lanes,
+    load,
+    rows,
+    store,
+    total,
+    zeros,
+)
 
 WIDTHS = [1, 2, 4, 7, 8, 16, 24, 32, 48]
 Floats = NDArray[np.float32]
@@ -17,11 +28,14 @@ Floats = NDArray[np.float32]
 
 @cache
 def by(kernel: Callable[..., None]) -> Any:
-    """Compiled anew for each run: a result kept on the disk would not notice changes in `vectors`."""
+    """Compiled anew for each run: a result kept on the disk would not notice changes in
+    `vectors`."""
     return njit(**OPTIONS)(kernel)
 
 
-def everything(source: Any, sums: Any, scaled: Any, filled: Any, grown: Any, totals: Floats, bests: Floats) -> None:
+def everything(
+    source: Any, sums: Any, scaled: Any, filled: Any, grown: Any, totals: Floats, bests: Floats
+) -> None:
     for place in range(len(source)):
         row = load(source, place)
         other = row + load(source, len(source) - 1 - place)
@@ -63,7 +77,8 @@ def test_a_row_written_touches_no_other(width: int) -> None:
 
 @pytest.mark.parametrize("width", [4, 24])
 def test_exp(width: int) -> None:
-    """What is left is the rounding of x / log(2), which grows with x: half of a float32's steps, times x."""
+    """What is left is the rounding of x / log(2), which grows with x: half of a float32's steps,
+    times x."""
     source = np.linspace(-87, 88, width * 20_000, dtype=np.float32).reshape(-1, width)
     result = np.zeros_like(source)
     by(exponential)(rows(source), np.float32(-87), np.float32(88), rows(result))
@@ -74,10 +89,16 @@ def test_exp(width: int) -> None:
 
 @pytest.mark.parametrize("width", [4, 24])
 def test_exp_goes_no_lower_and_no_higher_than_asked(width: int) -> None:
-    source = np.array([-1e30, -1000, -50.1, -50, 0, 80, 80.1, 3e38], np.float32).repeat(width).reshape(-1, width)
+    source = (
+        np.array([-1e30, -1000, -50.1, -50, 0, 80, 80.1, 3e38], np.float32)
+        .repeat(width)
+        .reshape(-1, width)
+    )
     result = np.zeros_like(source)
     by(exponential)(rows(source), np.float32(-50), np.float32(80), rows(result))
-    np.testing.assert_allclose(result, np.exp(np.clip(source.astype(np.float64), -50, 80)), rtol=1e-5)
+    np.testing.assert_allclose(
+        result, np.exp(np.clip(source.astype(np.float64), -50, 80)), rtol=1e-5
+    )
     assert (result[:3] == result[3]).all()
     assert (result[6:] == result[5]).all()
 
@@ -95,7 +116,10 @@ def test_zeros_begin_where_cache_lines_do(length: int, width: int) -> None:
 
 
 def test_rows_are_the_array_itself() -> None:
-    for array in (np.arange(12, dtype=np.int32).reshape(4, 3), np.arange(12, dtype=np.float32).reshape(4, 3)):
+    for array in (
+        np.arange(12, dtype=np.int32).reshape(4, 3),
+        np.arange(12, dtype=np.float32).reshape(4, 3),
+    ):
         seen = rows(array)
         assert seen.shape == (4,)
         assert (seen[2]["lanes"] == array[2]).all()
@@ -108,4 +132,15 @@ def test_lanes_hold_as_many_as_asked_in_few_different_lengths() -> None:
     found = [lanes(numbers) for numbers in range(1, 257)]
     assert all(length >= numbers for numbers, length in enumerate(found, 1))
     assert sorted(set(found)) == [4, 8, *range(16, 33, 8), *range(48, 257, 16)]
-    assert [lanes(numbers) for numbers in (4, 5, 8, 9, 16, 17, 24, 25, 32, 33)] == [4, 8, 8, 16, 16, 24, 24, 32, 32, 48]
+    assert [lanes(numbers) for numbers in (4, 5, 8, 9, 16, 17, 24, 25, 32, 33)] == [
+        4,
+        8,
+        8,
+        16,
+        16,
+        24,
+        24,
+        32,
+        32,
+        48,
+    ]

@@ -1,4 +1,5 @@
-"""Compiled or read from numba's cache: the same bits, or a resumed run and a new user's second run would differ from the first."""
+"""Compiled or read from numba's cache: the same bits, or a resumed run and a new user's second run
+would differ from the first."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def doubled(values: Any) -> Any:
     return result
 
 
-def test_what_is_kept_is_found_again_until_the_sources_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_is_found_again_until_the_sources_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All compiled files count, as kernels of one file are made of functions of others."""
     monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
 
@@ -79,9 +82,13 @@ def test_what_is_kept_is_found_again_until_the_sources_change(tmp_path: Path, mo
     assert not compiles()
 
 
-@pytest.mark.parametrize("name", [str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*compiled.py")])
+@pytest.mark.parametrize(
+    "name", [str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*compiled.py")]
+)
 def test_a_change_in_any_compiled_file_is_one_of_the_sources(name: str, tmp_path: Path) -> None:
-    copy = shutil.copytree(FOLDER, tmp_path / "compiled", ignore=shutil.ignore_patterns("__pycache__"))
+    copy = shutil.copytree(
+        FOLDER, tmp_path / "compiled", ignore=shutil.ignore_patterns("__pycache__")
+    )
     assert vectors._sources(copy) == vectors._sources()
     copy = copy.rename(tmp_path / "changed")
     with (copy / name).open("a") as file:

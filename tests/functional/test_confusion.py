@@ -58,15 +58,21 @@ def test_nothing_to_measure_is_nan() -> None:
 @pytest.mark.parametrize(("values", "came"), [([0, 3, 7], "3, 7"), ([-1, 0, 1], "-1")])
 def test_classes_out_of_range_are_named(values: list[int], came: str) -> None:
     wrong, right = torch.tensor(values), torch.tensor([0, 1, 255])
-    with pytest.raises(ValueError, match=f"prediction should be classes from 0 to 2 or 255, but it has {came}$"):
+    with pytest.raises(
+        ValueError, match=f"prediction should be classes from 0 to 2 or 255, but it has {came}$"
+    ):
         confusion_matrix(wrong, right, 3)
-    with pytest.raises(ValueError, match=f"truth should be classes from 0 to 2 or 255, but it has {came}$"):
+    with pytest.raises(
+        ValueError, match=f"truth should be classes from 0 to 2 or 255, but it has {came}$"
+    ):
         confusion_matrix(right, wrong, 3)
 
 
 def test_sizes_must_agree() -> None:
     with pytest.raises(ValueError, match=r"one size, but they are \[1, 2\] and \[2, 2\]"):
-        confusion_matrix(torch.zeros(1, 2, dtype=torch.int64), torch.zeros(2, 2, dtype=torch.int64), 2)
+        confusion_matrix(
+            torch.zeros(1, 2, dtype=torch.int64), torch.zeros(2, 2, dtype=torch.int64), 2
+        )
 
 
 def test_scores_are_no_classes() -> None:

@@ -29,7 +29,9 @@ def test_marks_alone_stay_as_they_are() -> None:
 
 
 def test_an_empty_list_of_boxes_is_all_background() -> None:
-    empty = Evidence("a", IMAGE, boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64))
+    empty = Evidence(
+        "a", IMAGE, boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64)
+    )
     assert paint(empty) == [[0] * 4] * 2
 
 
@@ -38,7 +40,9 @@ def test_tags_alone_say_nothing_of_pixels() -> None:
 
 
 def test_impossible_evidence_is_named() -> None:
-    with pytest.raises(ValueError, match="image a: box_classes names class 2, but there are 2 classes"):
+    with pytest.raises(
+        ValueError, match="image a: box_classes names class 2, but there are 2 classes"
+    ):
         paint_evidence(Evidence("a", IMAGE, **BOXES), 2)
 
 
@@ -55,7 +59,9 @@ def test_grown_marks_are_those_of_the_nearest(radius: float) -> None:
         for column in range(12):
             apart = (places - torch.tensor([row, column])).square().sum(1)
             nearest = marks[tuple(places[apart == apart.min()].T)].tolist()
-            assert int(grown[row, column]) in (nearest if int(apart.min()) <= radius**2 else [IGNORE])
+            assert int(grown[row, column]) in (
+                nearest if int(apart.min()) <= radius**2 else [IGNORE]
+            )
 
 
 def test_marks_themselves_stay_when_grown() -> None:
@@ -65,7 +71,9 @@ def test_marks_themselves_stay_when_grown() -> None:
     assert IGNORE not in grown
 
 
-@pytest.mark.parametrize("marks", [torch.full((2, 3), IGNORE, dtype=torch.uint8), torch.ones(2, 3, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "marks", [torch.full((2, 3), IGNORE, dtype=torch.uint8), torch.ones(2, 3, dtype=torch.uint8)]
+)
 def test_nothing_to_grow_is_a_copy(marks: torch.Tensor) -> None:
     grown = grow_marks(marks, 2)
     assert torch.equal(grown, marks)

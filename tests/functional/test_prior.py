@@ -9,9 +9,12 @@ from weakseg.functional.prior import centre_odds, centre_prior
 
 
 def test_values_by_hand() -> None:
-    """Two by four pixels: their middles are 1/2 of half the height, and 1/4 and 3/4 of half the width away."""
+    """Two by four pixels: their middles are 1/2 of half the height, and 1/4 and 3/4 of half the
+    width away."""
     near, far = (0.05 + 0.9 * exp(-(0.25 + across**2) / 0.5) for across in (0.25, 0.75))
-    assert torch.allclose(centre_prior(2, 4, spread=0.5), torch.tensor([[far, near, near, far]] * 2))
+    assert torch.allclose(
+        centre_prior(2, 4, spread=0.5), torch.tensor([[far, near, near, far]] * 2)
+    )
 
 
 def test_it_is_the_same_for_any_size_and_from_any_side() -> None:
@@ -30,7 +33,8 @@ def test_an_impossible_spread_is_refused(spread: float) -> None:
 
 
 def test_odds_by_hand_of_images_in_padding() -> None:
-    """Two images of different sizes in one batch, one of them not in the corner, and one that is nothing but padding."""
+    """Two images of different sizes in one batch, one of them not in the corner, and one that is
+    nothing but padding."""
     valid = torch.zeros(3, 4, 6, dtype=torch.bool)
     valid[0, :2, :4] = True
     valid[1, 1:4, 2:5] = True

@@ -34,26 +34,36 @@ def test_it_is_gradient_descent_on_the_cross_entropy() -> None:
         each = torch.nn.functional.cross_entropy(layer(samples), shares.argmax(1), reduction="none")
         (each * shares.sum(1)).sum().div(shares.sum()).backward()
         descent.step()
-    assert torch.allclose(scores(features, softmax_regression(features, shares)), layer(samples).float(), atol=1e-3)
+    assert torch.allclose(
+        scores(features, softmax_regression(features, shares)), layer(samples).float(), atol=1e-3
+    )
 
 
 def test_classes_that_lie_apart_are_told_apart() -> None:
     features, shares = blobs()
-    assert torch.equal(scores(features, softmax_regression(features, shares)).argmax(1), shares.argmax(1))
+    assert torch.equal(
+        scores(features, softmax_regression(features, shares)).argmax(1), shares.argmax(1)
+    )
 
 
 def test_units_of_the_features_do_not_matter() -> None:
     features, shares = blobs()
     units = torch.tensor([1.0, 1000.0, 1e-3, 7.0])
     other = softmax_regression(features * units + 5, shares)
-    assert torch.allclose(scores(features * units + 5, other), scores(features, softmax_regression(features, shares)), atol=0.02)
+    assert torch.allclose(
+        scores(features * units + 5, other),
+        scores(features, softmax_regression(features, shares)),
+        atol=0.02,
+    )
 
 
 def test_a_few_wrong_labels_are_not_believed() -> None:
     features, shares = blobs(classes=2)
     wrong = shares.clone()
     wrong[:6] = wrong[:6].flip(1)
-    assert torch.equal(scores(features, softmax_regression(features, wrong)).argmax(1), shares.argmax(1))
+    assert torch.equal(
+        scores(features, softmax_regression(features, wrong)).argmax(1), shares.argmax(1)
+    )
 
 
 def test_samples_of_no_class_and_features_that_never_change_teach_nothing() -> None:
@@ -61,7 +71,11 @@ def test_samples_of_no_class_and_features_that_never_change_teach_nothing() -> N
     more = torch.cat([features, torch.full((1, 4), 3.0)])
     flat = torch.cat([features, torch.ones(len(features), 1)], 1)
     assert softmax_regression(more, torch.cat([shares, torch.zeros(1, 3)])).isfinite().all()
-    assert torch.allclose(scores(flat, softmax_regression(flat, shares)), scores(features, softmax_regression(features, shares)), atol=1e-4)
+    assert torch.allclose(
+        scores(flat, softmax_regression(flat, shares)),
+        scores(features, softmax_regression(features, shares)),
+        atol=1e-4,
+    )
 
 
 def test_a_class_without_samples_is_never_the_likeliest() -> None:
@@ -72,6 +86,10 @@ def test_a_class_without_samples_is_never_the_likeliest() -> None:
 
 def test_input_that_does_not_fit_is_refused() -> None:
     features, shares = blobs()
-    for wrong in ((features[1:], shares), (features[0], shares), (features, torch.zeros_like(shares))):
+    for wrong in (
+        (features[1:], shares),
+        (features[0], shares),
+        (features, torch.zeros_like(shares)),
+    ):
         with pytest.raises(ValueError, match=r"should be float \[N,D\] and \[N,C\]"):
             softmax_regression(*wrong)

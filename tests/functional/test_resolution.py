@@ -8,7 +8,8 @@ from weakseg.functional.resolution import averaged, shrink, stride
 
 
 @pytest.mark.parametrize(
-    ("full", "few", "expected"), [(224, 28, 8), (321, 41, 8), (513, 65, 8), (100, 7, 16), (33, 2, 32), (9, 9, 1), (1, 1, 1)]
+    ("full", "few", "expected"),
+    [(224, 28, 8), (321, 41, 8), (513, 65, 8), (100, 7, 16), (33, 2, 32), (9, 9, 1), (1, 1, 1)],
 )
 def test_strides(full: int, few: int, expected: int) -> None:
     assert stride(full, few) == expected
@@ -20,7 +21,8 @@ def test_all_labels_stay_where_there_is_a_score_for_each_pixel() -> None:
 
 
 def test_an_edge_stays_where_it_is() -> None:
-    """Labels that are shrunk and enlarged again agree with what they were but for less than a stride around the edge."""
+    """Labels that are shrunk and enlarged again agree with what they were but for less than a
+    stride around the edge."""
     labels = torch.zeros(1, 64, 96, dtype=torch.int64)
     labels[:, :, 40:] = 1
     small = shrink(labels, 8, 12)
@@ -30,7 +32,8 @@ def test_an_edge_stays_where_it_is() -> None:
 def test_masks_and_sizes_that_do_not_fit() -> None:
     valid = torch.ones(1, 100, 33, dtype=torch.bool)
     valid[:, 90:] = False
-    assert shrink(valid, 7, 3)[0, :, 0].tolist() == [True] * 6 + [False]  # the last score's middle lies outside: its last pixel is asked
+    # the last score's middle lies outside: its last pixel is asked
+    assert shrink(valid, 7, 3)[0, :, 0].tolist() == [True] * 6 + [False]
 
 
 def test_averages_are_of_what_is_valid() -> None:

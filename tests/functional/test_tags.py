@@ -13,21 +13,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakseg.functional.tags import BIASES, PORTIONS, em_adapt, em_adapt_scores, em_fixed, em_fixed_boxes
+from weakseg.functional.tags import (
+    BIASES,
+    PORTIONS,
+    em_adapt,
+    em_adapt_scores,
+    em_fixed,
+    em_fixed_boxes,
+)
 
 Scores = list[list[float]]
 """per class, per pixel"""
 
 
 def adapt_one(
-    scores: Scores, tags: list[int], portions: tuple[float, float], orders: list[list[int]], counted: list[int], margin: float = 1e-5
+    scores: Scores,
+    tags: list[int],
+    portions: tuple[float, float],
+    orders: list[list[int]],
+    counted: list[int],
+    margin: float = 1e-5,
 ) -> tuple[Scores, list[int]]:
-    """The steps of EM-Adapt on one image, as they are written down: the shifted scores, and the label of each pixel."""
-    scores, classes, pixels = [list(row) for row in scores], range(len(scores)), range(len(scores[0]))
+    """The steps of EM-Adapt on one image, as they are written down: the shifted scores, and the
+    label of each pixel."""
+    scores, classes, pixels = (
+        [list(row) for row in scores],
+        range(len(scores)),
+        range(len(scores[0])),
+    )
     if tags:
         lowest = [min(scores[c][i] for c in tags) for i in pixels]
         for c in set(classes) - set(tags):
-            scores[c] = [lowest[i] - margin if scores[c][i] > lowest[i] else scores[c][i] for i in pixels]
+            scores[c] = [
+                lowest[i] - margin if scores[c][i] > lowest[i] else scores[c][i] for i in pixels
+            ]
     top = [max(scores[c][i] for c in tags or classes) for i in pixels]
     before = fsum(top[i] for i in counted) / max(len(counted), 1)
     for order in orders if counted else []:
@@ -36,15 +55,22 @@ def adapt_one(
             bias = sorted(top[i] - scores[c][i] for i in counted)[min(rank, len(counted) - 1)]
             scores[c] = [score + bias for score in scores[c]]
             top = [max(top[i], scores[c][i]) for i in pixels]
-    labels = [max(classes, key=lambda c: (scores[c][i], c in tags, -c)) for i in pixels]  # of equal ones a class of the tags, the lower one
+    # of equal ones a class of the tags, the lower one
+    labels = [max(classes, key=lambda c: (scores[c][i], c in tags, -c)) for i in pixels]
     shift = before - fsum(top[i] for i in counted) / max(len(counted), 1)
-    return [[score + shift for score in row] for row in scores], [labels[i] if i in counted else 255 for i in pixels]
+    return [[score + shift for score in row] for row in scores], [
+        labels[i] if i in counted else 255 for i in pixels
+    ]
 
 
-def adapt_all(logits: Tensor, tags: Tensor, foreground: float, background: float, sweeps: int, valid: Tensor) -> tuple[Tensor, Tensor]:
+def adapt_all(
+    logits: Tensor, tags: Tensor, foreground: float, background: float, sweeps: int, valid: Tensor
+) -> tuple[Tensor, Tensor]:
     """The same on a batch, in the order of the classes' numbers."""
     results = []
-    for image, listed, inside in zip(logits.flatten(2).tolist(), tags, valid.flatten(1), strict=True):
+    for image, listed, inside in zip(
+        logits.flatten(2).tolist(), tags, valid.flatten(1), strict=True
+    ):
         order = listed.nonzero().flatten().tolist()
         counted = inside.nonzero().flatten().tolist()
         results.append(adapt_one(image, order, (background, foreground), [order] * sweeps, counted))
@@ -53,11 +79,16 @@ def adapt_all(logits: Tensor, tags: Tensor, foreground: float, background: float
 
 
 def tag_lists(images: int, classes: int) -> Tensor:
-    """Random lists: one in five is empty, one full, one has background only; some leave background out."""
+    """Random lists: one in five is empty, one full, one has background only; some leave background
+    out."""
     tags = torch.rand(images, classes) < 0.5
     kind = torch.randint(0, 5, (images, 1))
     only_background = torch.arange(classes) == 0
-    return torch.where(kind == 0, False, torch.where(kind == 1, True, torch.where(kind == 2, only_background, tags)))
+    return torch.where(
+        kind == 0,
+        False,
+        torch.where(kind == 1, True, torch.where(kind == 2, only_background, tags)),
+    )
 
 
 def listed(*tags: int, classes: int) -> Tensor:
@@ -76,7 +107,8 @@ GOLDEN = torch.tensor(
 
 
 class TestAdaptGolden:
-    """A case that was computed once with the released algorithm: 10 pixels, the fourth class is absent."""
+    """A case that was computed once with the released algorithm: 10 pixels, the fourth class is
+    absent."""
 
     tags = listed(0, 1, 2, classes=4)
 
@@ -87,12 +119,17 @@ class TestAdaptGolden:
             assert row == pytest.approx([bias - 0.54] * 10, abs=1e-12)
         absent = scores[0, 3].flatten()
         assert absent[0].item() == pytest.approx(-0.54001, abs=1e-12)  # was .05, above class 2
-        assert absent[2].item() == pytest.approx(-0.39, abs=1e-12)  # below all others, so only shifted
+        # below all others, so only shifted
+        assert absent[2].item() == pytest.approx(-0.39, abs=1e-12)
 
     @pytest.mark.parametrize("generator", [None, torch.Generator()], ids=["by number", "at random"])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_labels(self, dtype: torch.dtype, generator: torch.Generator | None) -> None:
-        (labels,) = em_adapt(GOLDEN.to(dtype), self.tags, *PORTIONS["wssl_paper"], generator=generator).flatten(1).tolist()
+        (labels,) = (
+            em_adapt(GOLDEN.to(dtype), self.tags, *PORTIONS["wssl_paper"], generator=generator)
+            .flatten(1)
+            .tolist()
+        )
         assert labels[1:8] == [2, 0, 0, 2, 0, 0, 1]
         assert labels[9] == 1
         assert labels[0] in (0, 1, 2)  # ties, which rounding may break
@@ -105,17 +142,31 @@ class TestAdaptAgainstPlainPython:
     def test_random_images(self, whole_numbers: bool, padded: bool) -> None:
         random.seed(0)
         for _ in range(40):
-            images, classes, height, width = random.randint(1, 4), random.randint(1, 6), random.randint(1, 5), random.randint(1, 6)
+            images, classes, height, width = (
+                random.randint(1, 4),
+                random.randint(1, 6),
+                random.randint(1, 5),
+                random.randint(1, 6),
+            )
             logits = torch.randn(images, classes, height, width, dtype=torch.float64) * 3
             logits = logits.round() if whole_numbers else logits
             tags = tag_lists(images, classes)
-            valid = torch.rand(images, height, width) < (random.choice([0.0, 0.3, 0.9]) if padded else 1)
+            valid = torch.rand(images, height, width) < (
+                random.choice([0.0, 0.3, 0.9]) if padded else 1
+            )
             foreground, background = random.choices([0, 0.1, 0.2, 0.29, 0.4, 0.7, 1], k=2)
             sweeps = random.randint(1, 3)
             scores, labels = adapt_all(logits, tags, foreground, background, sweeps, valid)
-            options: Any = {"foreground": foreground, "background": background, "sweeps": sweeps, "valid": valid if padded else None}
+            options: Any = {
+                "foreground": foreground,
+                "background": background,
+                "sweeps": sweeps,
+                "valid": valid if padded else None,
+            }
             assert torch.equal(em_adapt(logits, tags, **options), labels)
-            torch.testing.assert_close(em_adapt_scores(logits, tags, **options), scores, rtol=0, atol=1e-12)
+            torch.testing.assert_close(
+                em_adapt_scores(logits, tags, **options), scores, rtol=0, atol=1e-12
+            )
 
     @pytest.mark.parametrize("sweeps", [1, 2])
     def test_random_order_is_one_of_all_orders_and_each_comes_up(self, sweeps: int) -> None:
@@ -123,8 +174,15 @@ class TestAdaptAgainstPlainPython:
         tags, portions, copies = [0, 2, 3, 4], (0.3, 0.4), 300
         image = torch.randn(5, 5, 6, dtype=torch.float64)
         orders = [[0, *order] for order in permutations(tags[1:])]
-        chains = [[order] for order in orders] if sweeps == 1 else [[one, two] for one in orders for two in orders]
-        possible = {tuple(adapt_one(image.flatten(1).tolist(), tags, portions, chain, list(range(30)))[1]) for chain in chains}
+        chains = (
+            [[order] for order in orders]
+            if sweeps == 1
+            else [[one, two] for one in orders for two in orders]
+        )
+        possible = {
+            tuple(adapt_one(image.flatten(1).tolist(), tags, portions, chain, list(range(30)))[1])
+            for chain in chains
+        }
         assert len(possible) >= 6
         drawn = em_adapt(
             image.expand(copies, -1, -1, -1),
@@ -138,7 +196,10 @@ class TestAdaptAgainstPlainPython:
 
     def test_the_generator_decides_the_order(self) -> None:
         logits, tags = torch.randn(40, 5, 6, 6), torch.ones(40, 5, dtype=torch.bool)
-        one, same, other = (em_adapt(logits, tags, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+        one, same, other = (
+            em_adapt(logits, tags, generator=torch.Generator().manual_seed(seed))
+            for seed in (1, 1, 2)
+        )
         assert torch.equal(one, same)
         assert not torch.equal(one, other)
 
@@ -162,7 +223,10 @@ class TestAdapt:
         assert (em_adapt(torch.zeros(1, 3, 4, 4), listed(2, classes=3)) == 2).all()
 
     def test_an_image_without_tags_passes_unchanged(self) -> None:
-        logits, tags = torch.randn(2, 4, 3, 3), torch.tensor([[True, True, False, False], [False] * 4])
+        logits, tags = (
+            torch.randn(2, 4, 3, 3),
+            torch.tensor([[True, True, False, False], [False] * 4]),
+        )
         assert torch.equal(em_adapt_scores(logits, tags)[1], logits[1])
         assert torch.equal(em_adapt(logits, tags)[1], logits[1].argmax(0))
 
@@ -174,7 +238,8 @@ class TestAdapt:
         assert (em_adapt_scores(logits, listed(1, 2, classes=3)).argmax(1) == labels).all()
 
     def test_the_portion_is_multiplied_in_single_precision(self) -> None:
-        """.29 of 100 pixels: 28.999999999999996 in double precision. The gaps are 0 to 99, so the bias is the rank."""
+        """.29 of 100 pixels: 28.999999999999996 in double precision. The gaps are 0 to 99, so the
+        bias is the rank."""
         logits = torch.stack([torch.zeros(100), -torch.arange(100.0)]).view(1, 2, 10, 10)
         scores = em_adapt_scores(logits, listed(0, 1, classes=2), foreground=0.29, background=0)
         assert (scores[0, 1, 0, 0] - scores[0, 0, 0, 0]).item() == pytest.approx(29, abs=1e-4)
@@ -191,23 +256,36 @@ class TestAdapt:
     def test_a_batch_is_its_images_one_by_one(self) -> None:
         logits, tags, valid = torch.randn(12, 6, 5, 7), tag_lists(12, 6), torch.rand(12, 5, 7) < 0.7
         valid[3] = False
-        apart = [em_adapt(logits[i : i + 1], tags[i : i + 1], valid=valid[i : i + 1]) for i in range(12)]
+        apart = [
+            em_adapt(logits[i : i + 1], tags[i : i + 1], valid=valid[i : i + 1]) for i in range(12)
+        ]
         assert torch.equal(em_adapt(logits, tags, valid=valid), torch.cat(apart))
 
 
 def test_fixed_by_hand() -> None:
-    logits = torch.tensor([[0.0, 0.0, 3.5, 0.0], [-0.5, -1.5, 1.0, 0.0], [0.0, 0.0, 0.0, 3.0]]).view(1, 3, 1, 4)
+    logits = torch.tensor(
+        [[0.0, 0.0, 3.5, 0.0], [-0.5, -1.5, 1.0, 0.0], [0.0, 0.0, 0.0, 3.0]]
+    ).view(1, 3, 1, 4)
     # class 0 gains 1, class 1 gains 2, class 2 is absent, but wins where it leads by more
     assert em_fixed(logits, listed(0, 1, classes=3)).tolist() == [[[1, 0, 0, 2]]]
-    assert em_fixed(logits, listed(0, 1, classes=3), *BIASES["wssl_paper"]).tolist() == [[[1, 1, 0, 1]]]
-    assert em_fixed(logits, listed(1, classes=3)).tolist() == [[[1, 1, 0, 2]]]  # background is not in the list
+    assert em_fixed(logits, listed(0, 1, classes=3), *BIASES["wssl_paper"]).tolist() == [
+        [[1, 1, 0, 1]]
+    ]
+    # background is not in the list
+    assert em_fixed(logits, listed(1, classes=3)).tolist() == [[[1, 1, 0, 2]]]
 
 
 def test_fixed_pixel_by_pixel() -> None:
-    logits, tags, valid = torch.randint(-3, 4, (5, 4, 6, 7)).float(), tag_lists(5, 4), torch.rand(5, 6, 7) < 0.8
+    logits, tags, valid = (
+        torch.randint(-3, 4, (5, 4, 6, 7)).float(),
+        tag_lists(5, 4),
+        torch.rand(5, 6, 7) < 0.8,
+    )
     labels = em_fixed(logits, tags, foreground=2, background=1, valid=valid)
     for b, i, j in np.ndindex(5, 6, 7):
-        raised = [logits[b, c, i, j].item() + (tags[b, c].item() and (2 if c else 1)) for c in range(4)]
+        raised = [
+            logits[b, c, i, j].item() + (tags[b, c].item() and (2 if c else 1)) for c in range(4)
+        ]
         assert labels[b, i, j] == (np.argmax(raised) if valid[b, i, j] else 255)
 
 
@@ -215,7 +293,9 @@ def test_fixed_boxes_by_hand() -> None:
     rows = [[0, 0, 0], [1.5, 0, 0], [0, 0.5, 0], [0, 4.5, 0], [0, 4.5, 0], [0, 5.5, 0], [0.5, 0, 0]]
     boxes_map = [2, 2, 2, 2, 0, 0, 255]
     # in the box class 2 gains 6 and background 5; outside background gains 5; 255 gains nothing
-    labels = em_fixed_boxes(torch.tensor(rows).T.reshape(1, 3, 1, 7), torch.tensor([[boxes_map]], dtype=torch.uint8))
+    labels = em_fixed_boxes(
+        torch.tensor(rows).T.reshape(1, 3, 1, 7), torch.tensor([[boxes_map]], dtype=torch.uint8)
+    )
     assert labels.tolist() == [[[2, 0, 2, 2, 0, 1, 0]]]
 
 
@@ -234,15 +314,23 @@ def test_fixed_boxes_pixel_by_pixel() -> None:
         assert labels[b, i, j] == (np.argmax(raised) if valid[b, i, j] else 255)
 
 
-@pytest.mark.parametrize(("function", "source"), [(em_fixed, BIASES), (em_adapt, PORTIONS), (em_adapt_scores, PORTIONS)])
-def test_defaults_are_those_of_the_released_code(function: Callable[..., Tensor], source: dict[str, tuple[float, float]]) -> None:
+@pytest.mark.parametrize(
+    ("function", "source"), [(em_fixed, BIASES), (em_adapt, PORTIONS), (em_adapt_scores, PORTIONS)]
+)
+def test_defaults_are_those_of_the_released_code(
+    function: Callable[..., Tensor], source: dict[str, tuple[float, float]]
+) -> None:
     parameters = inspect.signature(function).parameters
-    assert (parameters["foreground"].default, parameters["background"].default) == source["wssl_code"]
+    assert (parameters["foreground"].default, parameters["background"].default) == source[
+        "wssl_code"
+    ]
 
 
 METHODS: dict[str, Callable[[Tensor], Tensor]] = {
     "em_fixed": lambda logits: em_fixed(logits, torch.arange(4).expand(2, 4) < 3),
-    "em_fixed_boxes": lambda logits: em_fixed_boxes(logits, torch.arange(30).view(5, 6).expand(2, 5, 6) % 4),
+    "em_fixed_boxes": lambda logits: em_fixed_boxes(
+        logits, torch.arange(30).view(5, 6).expand(2, 5, 6) % 4
+    ),
     "em_adapt": lambda logits: em_adapt(logits, torch.arange(4).expand(2, 4) < 3),
     "em_adapt_scores": lambda logits: em_adapt_scores(logits, torch.arange(4).expand(2, 4) < 3),
 }
@@ -267,7 +355,9 @@ class TestAnyMethod:
 
     def test_any_layout_in_memory(self, name: str) -> None:
         logits = torch.randn(2, 4, 5, 6)
-        assert torch.equal(METHODS[name](logits.to(memory_format=torch.channels_last)), METHODS[name](logits))
+        assert torch.equal(
+            METHODS[name](logits.to(memory_format=torch.channels_last)), METHODS[name](logits)
+        )
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
     def test_a_gpu_agrees(self, name: str) -> None:
@@ -280,19 +370,53 @@ class TestAnyMethod:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x, t: em_adapt(x[0], t), r"logits should be float \[B,C,H,W\], at least one of each, but it is float32 \[3, 2, 2\]"),
+        (
+            lambda x, t: em_adapt(x[0], t),
+            r"logits should be float \[B,C,H,W\], at least one of each, but it is float32 \[3, 2, "
+            r"2\]",
+        ),
         (lambda x, t: em_fixed(x.long(), t), r"logits should be float .* but it is int64"),
-        (lambda x, t: em_adapt(x[:0], t[:0]), r"at least one of each, but it is float32 \[0, 3, 2, 2\]"),
-        (lambda x, t: em_adapt(x, t.long()), r"tags should be bool \[2,3\], one row per image.* but it is int64 \[2, 3\]"),
-        (lambda x, t: em_adapt(x, t, valid=t), r"valid should be bool \[2,2,2\], the size of the logits, but it is bool \[2, 3\]"),
-        (lambda x, t: em_adapt(x, t, foreground=1.5), "foreground should lie from 0 to 1, .* but it is 1.5"),
-        (lambda x, t: em_adapt_scores(x, t, background=float("nan")), "background should lie from 0 to 1, .* but it is nan"),
+        (
+            lambda x, t: em_adapt(x[:0], t[:0]),
+            r"at least one of each, but it is float32 \[0, 3, 2, 2\]",
+        ),
+        (
+            lambda x, t: em_adapt(x, t.long()),
+            r"tags should be bool \[2,3\], one row per image.* but it is int64 \[2, 3\]",
+        ),
+        (
+            lambda x, t: em_adapt(x, t, valid=t),
+            r"valid should be bool \[2,2,2\], the size of the logits, but it is bool \[2, 3\]",
+        ),
+        (
+            lambda x, t: em_adapt(x, t, foreground=1.5),
+            "foreground should lie from 0 to 1, .* but it is 1.5",
+        ),
+        (
+            lambda x, t: em_adapt_scores(x, t, background=float("nan")),
+            "background should lie from 0 to 1, .* but it is nan",
+        ),
         (lambda x, t: em_adapt(x, t, sweeps=0), "sweeps should be at least 1, .* but it is 0"),
-        (lambda x, t: em_adapt_scores(x, t, margin=-1), "margin should be 0 or more, .* but it is -1"),
-        (lambda x, t: em_fixed(x, t, foreground=-1), "foreground should be 0 or more, .* but it is -1"),
-        (lambda x, t: em_fixed_boxes(x, x[:, 0].long(), background=float("inf")), "background should be 0 or more, .* but it is inf"),
-        (lambda x, t: em_fixed_boxes(x, x[:, 0]), r"boxes_map should be integers \[2,2,2\], .* but it is float32 \[2, 2, 2\]"),
-        (lambda x, t: em_fixed_boxes(x, x[:, 0].long() + 3), "boxes_map should be classes from 0 to 2 or 255, but it has 3"),
+        (
+            lambda x, t: em_adapt_scores(x, t, margin=-1),
+            "margin should be 0 or more, .* but it is -1",
+        ),
+        (
+            lambda x, t: em_fixed(x, t, foreground=-1),
+            "foreground should be 0 or more, .* but it is -1",
+        ),
+        (
+            lambda x, t: em_fixed_boxes(x, x[:, 0].long(), background=float("inf")),
+            "background should be 0 or more, .* but it is inf",
+        ),
+        (
+            lambda x, t: em_fixed_boxes(x, x[:, 0]),
+            r"boxes_map should be integers \[2,2,2\], .* but it is float32 \[2, 2, 2\]",
+        ),
+        (
+            lambda x, t: em_fixed_boxes(x, x[:, 0].long() + 3),
+            "boxes_map should be classes from 0 to 2 or 255, but it has 3",
+        ),
     ],
 )
 def test_wrong_arguments(call: Callable[[Tensor, Tensor], Tensor], message: str) -> None:

@@ -22,7 +22,8 @@ class Tiny(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(16, ceil_mode=True))
+        pool = nn.MaxPool2d(16, ceil_mode=True)
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), pool)
         self.head = nn.Conv2d(8, 21, 1)
 
     def forward(self, image):
@@ -35,7 +36,8 @@ def most():
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 
 
-segmenter = Segmenter(Tiny(), Refine(), [str(number) for number in range(21)], inference=Inference(window=513))
+classes = [str(number) for number in range(21)]
+segmenter = Segmenter(Tiny(), Refine(), classes, inference=Inference(window=513))
 image = torch.randint(0, 256, (3, 3000, 4000), dtype=torch.uint8)
 segmenter.predict(image[:, :600, :600])
 before = most()
@@ -48,5 +50,8 @@ print((most() - before) / (probs.numel() * probs.itemsize))
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_only_the_result_is_as_large_as_a_large_image() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert 0.5 < float(done.stdout) < 1.3  # sizes of the result, which is 1 GB; the whole image at once takes several
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    # sizes of the result, which is 1 GB; the whole image at once takes several
+    assert 0.5 < float(done.stdout) < 1.3

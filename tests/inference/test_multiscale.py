@@ -1,4 +1,5 @@
-"""Inference against what can be added up by hand: windows, sizes, mirror images, the dense CRF, and the words of a recipe."""
+"""Inference against what can be added up by hand: windows, sizes, mirror images, the dense CRF, and
+the words of a recipe."""
 
 from __future__ import annotations
 
@@ -32,9 +33,12 @@ def per_pixel(images: Tensor) -> Tensor:
 
 
 def leaning(images: Tensor) -> Tensor:
-    """Logits that depend on where in the image a pixel is, so that windows, sizes and mirror images all differ."""
+    """Logits that depend on where in the image a pixel is, so that windows, sizes and mirror images
+    all differ."""
     columns = torch.linspace(0, 3, images.shape[-1])
-    return torch.stack([images[:, 0] / 64 * columns, images[:, 1] / 64 + columns, images[:, 2] / 64], 1)
+    return torch.stack(
+        [images[:, 0] / 64 * columns, images[:, 1] / 64 + columns, images[:, 2] / 64], 1
+    )
 
 
 def by_hand(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
@@ -47,7 +51,9 @@ def by_hand(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
 @pytest.mark.parametrize("window", [1, 2, 7, 64, 200])
 @pytest.mark.parametrize("overlap", [0, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("length", [1, 2, 7, 65, 130])
-def test_windows_cover_every_pixel_and_count_one_in_all(length: int, window: int, overlap: float) -> None:
+def test_windows_cover_every_pixel_and_count_one_in_all(
+    length: int, window: int, overlap: float
+) -> None:
     total = torch.zeros(length)
     found = strips(length, window, overlap)
     for place, weights in found:
@@ -64,30 +70,43 @@ def test_one_window_goes_over_smoothly_into_the_other() -> None:
     assert (first.place, second.place) == (slice(0, 32), slice(16, 48))
     assert (first.weights[:16] == 1).all()
     falling = first.weights[16:]
-    assert torch.allclose(falling, torch.cos((torch.arange(16) + 0.5) * torch.pi / 32).square(), atol=1e-6)  # half of a Hann window
+    # half of a Hann window
+    assert torch.allclose(
+        falling, torch.cos((torch.arange(16) + 0.5) * torch.pi / 32).square(), atol=1e-6
+    )
     assert torch.allclose(second.weights, first.weights.flip(0), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("window", [1, 8, 16, 64, 500])
-def test_windows_change_nothing_for_a_network_that_sees_one_pixel(size: tuple[int, int], window: int) -> None:
+def test_windows_change_nothing_for_a_network_that_sees_one_pixel(
+    size: tuple[int, int], window: int
+) -> None:
     image = photo(*size)
-    assert torch.allclose(infer(image, per_pixel, Inference(window=window)), by_hand(per_pixel, image), atol=1e-6)
+    assert torch.allclose(
+        infer(image, per_pixel, Inference(window=window)), by_hand(per_pixel, image), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("window", [64, 65, 1000])
 def test_a_window_that_holds_the_image_is_the_whole_image(window: int) -> None:
     image = photo(33, 64)
     assert torch.equal(infer(image, leaning, Inference(window=window)), by_hand(leaning, image))
-    assert not torch.allclose(infer(image, leaning, Inference(window=63)), by_hand(leaning, image), atol=1e-2)
+    assert not torch.allclose(
+        infer(image, leaning, Inference(window=63)), by_hand(leaning, image), atol=1e-2
+    )
 
 
 def test_two_windows_by_hand() -> None:
     image = photo(4, 6)
     left, right = by_hand(leaning, image[..., :4]), by_hand(leaning, image[..., 2:])
     late = torch.tensor([0.1464466, 0.8535534])  # sin^2 of 22.5 and 67.5 degrees
-    expected = torch.cat([left[..., :2], left[..., 2:] * (1 - late) + right[..., :2] * late, right[..., 2:]], 2)
-    assert torch.allclose(infer(image, leaning, Inference(window=4, overlap=0.5)), expected, atol=1e-6)
+    expected = torch.cat(
+        [left[..., :2], left[..., 2:] * (1 - late) + right[..., :2] * late, right[..., 2:]], 2
+    )
+    assert torch.allclose(
+        infer(image, leaning, Inference(window=4, overlap=0.5)), expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 1.25, 2.0])
@@ -115,9 +134,13 @@ def test_once_about_the_whole_image_is_the_networks_own_answer(size: tuple[int, 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("window", [None, 24])
-def test_sizes_do_not_matter_to_a_network_that_sees_one_pixel_of_one_colour(size: tuple[int, int], window: int | None) -> None:
+def test_sizes_do_not_matter_to_a_network_that_sees_one_pixel_of_one_colour(
+    size: tuple[int, int], window: int | None
+) -> None:
     image = photo(1, 1).expand(3, *size)
-    probs = infer(image, per_pixel, Inference(scales=(0.5, 0.75, 1, 1.25, 2), flip=True, window=window))
+    probs = infer(
+        image, per_pixel, Inference(scales=(0.5, 0.75, 1, 1.25, 2), flip=True, window=window)
+    )
     assert probs.shape == (3, *size)
     assert torch.allclose(probs, by_hand(per_pixel, image), atol=1e-6)
 
@@ -136,10 +159,16 @@ def test_probabilities_are_averaged_and_not_logits() -> None:
     answers = {8: torch.tensor([4.0, 0.0]), 16: torch.tensor([0.0, 1.0])}
 
     def network(images: Tensor) -> Tensor:
-        return answers[images.shape[-1]][None, :, None, None].expand(len(images), 2, *images.shape[-2:])
+        return answers[images.shape[-1]][None, :, None, None].expand(
+            len(images), 2, *images.shape[-2:]
+        )
 
     expected = (answers[8].softmax(0) + answers[16].softmax(0)) / 2
-    assert torch.allclose(infer(image, network, Inference(scales=(1, 2))), expected[:, None, None].expand(2, 8, 8), atol=1e-6)
+    assert torch.allclose(
+        infer(image, network, Inference(scales=(1, 2))),
+        expected[:, None, None].expand(2, 8, 8),
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -152,7 +181,11 @@ def test_the_mirror_image_by_hand(size: tuple[int, int]) -> None:
 
 
 def test_half_precision_is_averaged_in_full() -> None:
-    probs = infer(photo(9, 9), lambda images: per_pixel(images).bfloat16(), Inference(scales=(1, 2), flip=True, window=4))
+    probs = infer(
+        photo(9, 9),
+        lambda images: per_pixel(images).bfloat16(),
+        Inference(scales=(1, 2), flip=True, window=4),
+    )
     assert probs.dtype == torch.float32
     assert torch.allclose(probs.sum(0), torch.ones(9, 9), atol=1e-5)
 
@@ -192,7 +225,9 @@ def test_the_segmenter_asks_as_told_unless_it_is_to_be_plain() -> None:
     assert torch.equal(probs, infer(image, segmenter, inference))
     assert torch.equal(segmenter.predict(image, plain=True).probs, plain)
     assert not torch.allclose(probs, plain, atol=1e-2)
-    (stepped,) = segmenter.predict_step([Example(0, Squares().sample(0)[0]._replace(image=image), None)], 0)
+    (stepped,) = segmenter.predict_step(
+        [Example(0, Squares().sample(0)[0]._replace(image=image), None)], 0
+    )
     assert torch.equal(stepped.probs, probs)
     assert torch.equal(Segmenter(Stripes(), Refine(), CLASSES).predict(image).probs, plain)
 
@@ -200,21 +235,33 @@ def test_the_segmenter_asks_as_told_unless_it_is_to_be_plain() -> None:
 @pytest.mark.parametrize("validation", [False, True])
 def test_validation_uses_it_when_asked(tmp_path: Path, validation: bool) -> None:
     data = Squares(val=3)
-    segmenter = Segmenter(Stripes(), Refine(), CLASSES, inference=Inference(flip=True, window=16, validation=validation))
+    segmenter = Segmenter(
+        Stripes(),
+        Refine(),
+        CLASSES,
+        inference=Inference(flip=True, window=16, validation=validation),
+    )
     trainer(tmp_path).validate(segmenter, datamodule=data, verbose=False)
     counts = torch.zeros(3, 3, dtype=torch.int64)
     for index in data.validation:
         evidence, truth = data.sample(index)
         assert truth is not None
         guess = segmenter.predict(evidence.image, plain=not validation).probs.argmax(0)
-        counts += torch.bincount(truth.long().flatten() * 3 + guess.flatten(), minlength=9).view(3, 3)
+        counts += torch.bincount(truth.long().flatten() * 3 + guess.flatten(), minlength=9).view(
+            3, 3
+        )
     assert torch.equal(segmenter.confusion, counts)
-    other = [segmenter.predict(data.sample(index)[0].image, plain=validation).probs.argmax(0) for index in data.validation]
+    other = [
+        segmenter.predict(data.sample(index)[0].image, plain=validation).probs.argmax(0)
+        for index in data.validation
+    ]
     assert not torch.equal(torch.stack(other).flatten().bincount(minlength=3), counts.sum(0))
 
 
 def test_training_mode_comes_back_and_dropout_is_off() -> None:
-    segmenter = Segmenter(TinyNet(dropout=0.5), Refine(), CLASSES, inference=Inference(flip=True, window=8)).train()
+    segmenter = Segmenter(
+        TinyNet(dropout=0.5), Refine(), CLASSES, inference=Inference(flip=True, window=8)
+    ).train()
     image = photo(20, 12)
     assert torch.equal(segmenter.predict(image).probs, segmenter.predict(image).probs)
     assert segmenter.training
@@ -231,9 +278,16 @@ def words(*more: str) -> Any:
 
 def test_a_recipe_describes_it(tmp_path: Path) -> None:
     assert build_section(words(), "predict") == Inference()
-    more = ["predict.scales=[0.75,1,1.25]", "predict.flip=true", "predict.window=513", "predict.crf.bilateral_rgb=5"]
+    more = [
+        "predict.scales=[0.75,1,1.25]",
+        "predict.flip=true",
+        "predict.window=513",
+        "predict.crf.bilateral_rgb=5",
+    ]
     recipe = words(*more, "predict.validation=yes")
-    expected = Inference((0.75, 1.0, 1.25), True, 513, crf=DenseCRF(bilateral_rgb=5.0), validation=True)
+    expected = Inference(
+        (0.75, 1.0, 1.25), True, 513, crf=DenseCRF(bilateral_rgb=5.0), validation=True
+    )
     assert build_section(recipe, "predict") == expected
     (tmp_path / "again.yaml").write_text(to_yaml(recipe))
     assert build_section(load([f"recipe={tmp_path / 'again.yaml'}"]), "predict") == expected
@@ -242,7 +296,9 @@ def test_a_recipe_describes_it(tmp_path: Path) -> None:
 def test_an_empty_crf_in_a_file_is_the_default_one(tmp_path: Path) -> None:
     text = to_yaml(words()) + "predict: {crf: {}}\n"
     (tmp_path / "mine.yaml").write_text(text)
-    assert build_section(load([f"recipe={tmp_path / 'mine.yaml'}"]), "predict") == Inference(crf=DenseCRF())
+    assert build_section(load([f"recipe={tmp_path / 'mine.yaml'}"]), "predict") == Inference(
+        crf=DenseCRF()
+    )
 
 
 @pytest.mark.parametrize(
@@ -250,18 +306,46 @@ def test_an_empty_crf_in_a_file_is_the_default_one(tmp_path: Path) -> None:
     [
         ("predict.flop=true", "predict.flop: no such key; did you mean flip?"),
         ("predict.scale=2", "predict.scale: no such key; did you mean scales?"),
-        ("predict.bilateral_rgb=2", "predict.bilateral_rgb: no such key; did you mean crf.bilateral_rgb?"),
-        ("predict.crf.bilateral_rbg=2", "predict.crf.bilateral_rbg: no such key; did you mean bilateral_rgb?"),
-        ("predict.crf=true", "predict.crf: expected keys below it, such as smooth_weight, but it is 'true'"),
+        (
+            "predict.bilateral_rgb=2",
+            "predict.bilateral_rgb: no such key; did you mean crf.bilateral_rgb?",
+        ),
+        (
+            "predict.crf.bilateral_rbg=2",
+            "predict.crf.bilateral_rbg: no such key; did you mean bilateral_rgb?",
+        ),
+        (
+            "predict.crf=true",
+            "predict.crf: expected keys below it, such as smooth_weight, but it is 'true'",
+        ),
         ("predict=crf", "predict: expected keys below it, such as predict.<key>=crf"),
         ("predit.flip=true", "predit.flip: no such section; did you mean predict?"),
         ("window=513", "window: no such section; did you mean predict.window?"),
         ("predict.window=big", "predict.window: expected a whole number or none, but it is 'big'"),
-        ("predict.scales=0,1", "predict: scales should be one or more numbers above 0, such as 0.75,1,1.25, but it is [0.0, 1.0]"),
-        ("predict.scales=[]", "predict: scales should be one or more numbers above 0, such as 0.75,1,1.25, but it is []"),
-        ("predict.window=0", "predict: window should be a number of pixels, at least 1, or null for whole images, but it is 0"),
-        ("predict.overlap=1", "predict: overlap should be a part of a window's side, from 0 to 0.9, but it is 1.0"),
-        ("predict.crf.iterations=0", "predict.crf: iterations of the dense CRF should be a whole number, 1 or more, but it is 0"),
+        (
+            "predict.scales=0,1",
+            "predict: scales should be one or more numbers above 0, such as 0.75,1,1.25, but it "
+            "is [0.0, 1.0]",
+        ),
+        (
+            "predict.scales=[]",
+            "predict: scales should be one or more numbers above 0, such as 0.75,1,1.25, but it "
+            "is []",
+        ),
+        (
+            "predict.window=0",
+            "predict: window should be a number of pixels, at least 1, or null for whole images, "
+            "but it is 0",
+        ),
+        (
+            "predict.overlap=1",
+            "predict: overlap should be a part of a window's side, from 0 to 0.9, but it is 1.0",
+        ),
+        (
+            "predict.crf.iterations=0",
+            "predict.crf: iterations of the dense CRF should be a whole number, 1 or more, but it "
+            "is 0",
+        ),
     ],
 )
 def test_mistakes_are_said(word: str, message: str) -> None:

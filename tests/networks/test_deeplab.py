@@ -16,11 +16,15 @@ from weakseg.networks import DeepLabV3, DeepLabV3Plus
 @pytest.mark.parametrize("name", ["deeplabv3", "deeplabv3plus"])
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("size", [(64, 48), (33, 65), (1, 5)])
-def test_any_size_in_and_logits_at_the_stated_stride_out(name: str, output_stride: int, size: tuple[int, int]) -> None:
+def test_any_size_in_and_logits_at_the_stated_stride_out(
+    name: str, output_stride: int, size: tuple[int, int]
+) -> None:
     node = {"name": name, "classes": 5, "encoder": "resnet18", "output_stride": output_stride}
     network = build(node, where="network", home="weakseg.networks")
     assert isinstance(network, nn.Module)
-    network.train(min(size) > 32)  # one image in training mode: image pooling has one value per channel; smaller ones, also the encoder
+    # one image in training mode: image pooling has one value per channel; smaller ones, also the
+    # encoder
+    network.train(min(size) > 32)
     logits = network(torch.randn(1, 3, *size))
     stride = network.stride
     assert isinstance(stride, int)
@@ -29,7 +33,11 @@ def test_any_size_in_and_logits_at_the_stated_stride_out(name: str, output_strid
 
 
 def atrous(network: nn.Module) -> list[int]:
-    found = {module.dilation[0] for module in network.get_submodule("decoder").modules() if isinstance(module, nn.Conv2d)}
+    found = {
+        module.dilation[0]
+        for module in network.get_submodule("decoder").modules()
+        if isinstance(module, nn.Conv2d)
+    }
     return sorted(rate for rate in found if rate > 1)
 
 
@@ -54,7 +62,10 @@ def test_what_is_beyond_the_image_does_not_reach_the_logits_size() -> None:
 
 def test_local_weights_load_without_the_classifier(tmp_path: Path) -> None:
     network = DeepLabV3(2, "resnet18")
-    state = {name: value.half() if value.is_floating_point() else value for name, value in network.encoder.state_dict().items()}
+    state = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in network.encoder.state_dict().items()
+    }
     path = tmp_path / "resnet18.pth"
     torch.save({**state, "fc.weight": torch.zeros(1000, 512)}, path)
     other = DeepLabV3Plus(2, "resnet18", path)
@@ -65,7 +76,10 @@ def test_local_weights_load_without_the_classifier(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"conv1.weight": torch.zeros(64, 3, 3, 3)}, r"(?s)conv1.weight is \[64, 3, 3, 3\], expected \[64, 3, 7, 7\].*is missing.*more"),
+        (
+            {"conv1.weight": torch.zeros(64, 3, 3, 3)},
+            r"(?s)conv1.weight is \[64, 3, 3, 3\], expected \[64, 3, 7, 7\].*is missing.*more",
+        ),
         ([1, 2], "should hold a state dict"),
         (None, "there is no weights file"),
         (b"no weights", "cannot|can read safely"),
@@ -87,20 +101,29 @@ def test_a_mistyped_encoder_names_the_nearest() -> None:
 
 
 def rates(stage: nn.Module) -> list[tuple[int, ...]]:
-    return [module.dilation for module in stage.modules() if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)]
+    return [
+        module.dilation
+        for module in stage.modules()
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+    ]
 
 
 def test_a_multi_grid_multiplies_the_rate_of_the_last_stage() -> None:
     network = DeepLabV3(2, "resnet18", output_stride=8, multi_grid=(1, 2))
     assert rates(network.encoder.layer4) == [(4, 4), (4, 4), (8, 8), (8, 8)]
-    assert rates(network.encoder.layer3) == rates(DeepLabV3(2, "resnet18", output_stride=8).encoder.layer3)
+    assert rates(network.encoder.layer3) == rates(
+        DeepLabV3(2, "resnet18", output_stride=8).encoder.layer3
+    )
     assert network.eval()(torch.zeros(1, 3, 33, 65)).shape[2:] == (5, 9)
 
 
 def test_a_multi_grid_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="multi_grid should be 2 whole numbers"):
         DeepLabV3(2, "resnet18", multi_grid=(1, 2, 4))
-    with pytest.raises(ValueError, match="multi_grid is for the last stage of a ResNet, but the encoder is mobilenet_v2"):
+    with pytest.raises(
+        ValueError,
+        match="multi_grid is for the last stage of a ResNet, but the encoder is mobilenet_v2",
+    ):
         DeepLabV3(2, "mobilenet_v2", multi_grid=(1, 2, 4))
 
 
@@ -110,5 +133,7 @@ def test_a_multi_grid_that_does_not_fit_is_refused() -> None:
 def test_encoders_of_the_papers(encoder: str, output_stride: Literal[8, 16]) -> None:
     network = DeepLabV3Plus(3, encoder, output_stride=output_stride).eval()
     with torch.no_grad():
-        assert [64 // feature.shape[-1] for feature in network.encoder(torch.zeros(1, 3, 64, 64))][-1] == output_stride
+        assert [64 // feature.shape[-1] for feature in network.encoder(torch.zeros(1, 3, 64, 64))][
+            -1
+        ] == output_stride
         assert network(torch.randn(1, 3, 33, 65)).shape == (1, 3, 9, 17)

@@ -18,7 +18,16 @@ def conv(kernel: int, before: int, after: int) -> int:
 
 BODY = sum(
     conv(3, before, after)
-    for before, after in [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *2 * [(256, 256)], (256, 512), *5 * [(512, 512)]]
+    for before, after in [
+        (3, 64),
+        (64, 64),
+        (64, 128),
+        (128, 128),
+        (128, 256),
+        *2 * [(256, 256)],
+        (256, 512),
+        *5 * [(512, 512)],
+    ]
 )
 
 
@@ -26,8 +35,16 @@ BODY = sum(
     ("arguments", "parameters", "millions"),
     [
         ({}, BODY + conv(3, 512, 1024) + conv(1, 1024, 1024) + conv(1, 1024, 21), 20.5),
-        ({"field": "4x4"}, BODY + conv(4, 512, 4096) + conv(1, 4096, 4096) + conv(1, 4096, 21), 65.1),
-        ({"field": "7x7"}, BODY + conv(7, 512, 4096) + conv(1, 4096, 4096) + conv(1, 4096, 21), 134.3),
+        (
+            {"field": "4x4"},
+            BODY + conv(4, 512, 4096) + conv(1, 4096, 4096) + conv(1, 4096, 21),
+            65.1,
+        ),
+        (
+            {"field": "7x7"},
+            BODY + conv(7, 512, 4096) + conv(1, 4096, 4096) + conv(1, 4096, 21),
+            134.3,
+        ),
         (
             {"multi_scale": True},
             BODY
@@ -39,15 +56,19 @@ BODY = sum(
         ),
     ],
 )
-def test_parameters_as_in_the_paper(arguments: dict[str, Any], parameters: int, millions: float) -> None:
+def test_parameters_as_in_the_paper(
+    arguments: dict[str, Any], parameters: int, millions: float
+) -> None:
     with torch.device("meta"):
         network = DeepLabV1(21, **arguments)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
-    assert round(parameters / 1e6, 1) == millions  # Chen et al., ICLR 2015, table 2; the last one is ours
+    # Chen et al., ICLR 2015, table 2; the last one is ours
+    assert round(parameters / 1e6, 1) == millions
 
 
 def released(network: DeepLabV1, image: Tensor) -> list[Tensor]:
-    """Layer by layer what the released definition says, for sides of 8 k + 1 pixels: pools 1 to 5, and what fc8 sees."""
+    """Layer by layer what the released definition says, for sides of 8 k + 1 pixels: pools 1 to 5,
+    and what fc8 sees."""
     convs = [module for module in network.encoder.features if isinstance(module, nn.Conv2d)]
     pools = []
     for stage, count in enumerate((2, 2, 3, 3, 3)):
@@ -58,7 +79,9 @@ def released(network: DeepLabV1, image: Tensor) -> list[Tensor]:
         image = F.max_pool2d(image, 3, 2 if stage < 3 else 1, 1)
         pools.append(image)
     fc: Any = network.encoder.fc[0]
-    hidden = F.relu(F.conv2d(F.avg_pool2d(image, 3, 1, 1), fc.fc6.weight, fc.fc6.bias, padding=12, dilation=12))
+    hidden = F.relu(
+        F.conv2d(F.avg_pool2d(image, 3, 1, 1), fc.fc6.weight, fc.fc6.bias, padding=12, dilation=12)
+    )
     return [*pools, F.relu(F.conv2d(hidden, fc.fc7.weight, fc.fc7.bias))]
 
 
@@ -70,7 +93,9 @@ def test_the_released_network_on_an_image_moved_by_four_pixels(multi_scale: bool
     *pools, last = released(network, image)
     weights = network.head.weight.split([32] + [4] * 5 * multi_scale, 1)
     expected = F.conv2d(last, weights[0], network.head.bias)
-    for before, perceptron, stride, weight in zip([image, *pools], network.scales, (8, 4, 2, 1, 1), weights[1:], strict=False):
+    for before, perceptron, stride, weight in zip(
+        [image, *pools], network.scales, (8, 4, 2, 1, 1), weights[1:], strict=False
+    ):
         first: Any = perceptron.first
         second: Any = perceptron.second
         hidden = F.relu(F.conv2d(before, first.weight, first.bias, stride, padding=1))
@@ -90,5 +115,7 @@ def test_the_head_begins_as_small_noise() -> None:
 
 
 def test_an_unknown_field_is_said() -> None:
-    with pytest.raises(ValueError, match="field should be one of large, 4x4, 7x7, but it is 'small'"):
+    with pytest.raises(
+        ValueError, match="field should be one of large, 4x4, 7x7, but it is 'small'"
+    ):
         DeepLabV1(2, field="small", width=1 / 16)  # type: ignore[arg-type]

@@ -44,7 +44,9 @@ def test_branches_are_added_up(encoder: str) -> None:
             total = total + F.conv2d(last, branch.weight, branch.bias, padding=rate, dilation=rate)
     else:
         pool = network.encoder(image)[4]
-        for rate, fc, weight in zip((6, 12, 18, 24), network.encoder.fc, network.head.weight.split(64, 1), strict=True):  # type: ignore[operator, arg-type]
+        for rate, fc, weight in zip(
+            (6, 12, 18, 24), network.encoder.fc, network.head.weight.split(64, 1), strict=True
+        ):  # type: ignore[operator, arg-type]
             hidden = F.relu(F.conv2d(pool, fc.fc6.weight, fc.fc6.bias, padding=rate, dilation=rate))
             total = total + F.conv2d(F.relu(F.conv2d(hidden, fc.fc7.weight, fc.fc7.bias)), weight)
         total = total + network.head.bias[:, None, None]  # type: ignore[index]
@@ -58,7 +60,9 @@ def test_the_largest_logit_of_all_scales_counts() -> None:
     network = DeepLabV2(3, "resnet18", scales=(1, 0.5, 0.75), width=THIN)
     network.load_state_dict(single.state_dict())
     image = torch.randn(2, 3, 64, 96)
-    half = F.interpolate(single(F.interpolate(image, (32, 48), mode="bilinear")), (8, 12), mode="bilinear")
+    half = F.interpolate(
+        single(F.interpolate(image, (32, 48), mode="bilinear")), (8, 12), mode="bilinear"
+    )
     expected = network.eval()(image)
     for module in network.modules():  # only the network itself in training: what it returns then
         module.training = module is network
@@ -100,7 +104,11 @@ def test_resampling_keeps_the_first_corner() -> None:
         y, x = (row + 0.5) / 2 - 0.5, (column + 0.5) * 0.75 - 0.5
         i, j = int(y), int(x)
         corners = grid[0, 0, i : i + 2, j : j + 2]
-        expected = torch.tensor([i + 1 - y, y - i]).double() @ corners @ torch.tensor([j + 1 - x, x - j]).double()
+        expected = (
+            torch.tensor([i + 1 - y, y - i]).double()
+            @ corners
+            @ torch.tensor([j + 1 - x, x - j]).double()
+        )
         assert float(found[0, 0, row, column]) == pytest.approx(float(expected))
 
 
@@ -110,7 +118,10 @@ def test_resampling_keeps_the_first_corner() -> None:
         ({"encoder": "vgg19"}, "encoder should be one of .*, but it is 'vgg19'"),
         ({"output_stride": 32}, "output_stride should be 8 or 16, but it is 32"),
         ({"rates": ()}, r"rates should be one or more numbers above 0, but it is \[\]"),
-        ({"scales": (1.0, 0.0)}, r"scales should be one or more numbers above 0, but it is \[1.0, 0.0\]"),
+        (
+            {"scales": (1.0, 0.0)},
+            r"scales should be one or more numbers above 0, but it is \[1.0, 0.0\]",
+        ),
     ],
 )
 def test_wrong_arguments_are_said(arguments: dict[str, Any], message: str) -> None:

@@ -18,12 +18,30 @@ def conv(kernel: int, before: int, after: int) -> int:
 
 
 def test_parameters() -> None:
-    pairs = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *2 * [(256, 256)], (256, 512), *5 * [(512, 512)]]
-    front = sum(conv(3, before, after) for before, after in pairs) + conv(7, 512, 4096) + conv(1, 4096, 4096) + conv(1, 4096, 21)
+    pairs = [
+        (3, 64),
+        (64, 64),
+        (64, 128),
+        (128, 128),
+        (128, 256),
+        *2 * [(256, 256)],
+        (256, 512),
+        *5 * [(512, 512)],
+    ]
+    front = (
+        sum(conv(3, before, after) for before, after in pairs)
+        + conv(7, 512, 4096)
+        + conv(1, 4096, 4096)
+        + conv(1, 4096, 21)
+    )
     basic = 64 * 21 * 21 + 8 * 21  # 64 C^2 weights: Yu and Koltun, ICLR 2016, section 3
     steps = [21, 42, 42, 84, 168, 336, 672, 672]
     large = sum(conv(3, before, after) for before, after in pairwise(steps)) + conv(1, 672, 21)
-    for arguments, expected in [({"context": False}, front), ({}, front + basic), ({"large": True}, front + large)]:
+    for arguments, expected in [
+        ({"context": False}, front),
+        ({}, front + basic),
+        ({"large": True}, front + large),
+    ]:
         with torch.device("meta"):
             network = DilatedContext(21, **arguments)
         assert sum(parameter.numel() for parameter in network.parameters()) == expected
@@ -69,7 +87,9 @@ def test_what_the_context_sees(large: bool, width: int) -> None:
     scores = torch.zeros(1, 2, 1, 99, requires_grad=True)
     module(scores + 1)[0, 0, 0, 49].backward()
     assert scores.grad is not None
-    assert scores.grad[0].any(0)[0].nonzero().flatten().tolist() == list(range(49 - width // 2, 50 + width // 2))
+    assert scores.grad[0].any(0)[0].nonzero().flatten().tolist() == list(
+        range(49 - width // 2, 50 + width // 2)
+    )
 
 
 def test_the_front_end_has_no_late_pooling() -> None:
@@ -85,4 +105,6 @@ def test_the_front_end_has_no_late_pooling() -> None:
         inner = F.max_pool2d(inner, 2) if stage < 3 else inner
     fc6, fc7 = network.encoder.fc[0].fc6, network.encoder.fc[0].fc7
     inner = F.relu(F.conv2d(inner, fc6.weight, fc6.bias, padding=12, dilation=4))  # type: ignore[arg-type, union-attr]
-    torch.testing.assert_close(network.features(image), F.relu(F.conv2d(inner, fc7.weight, fc7.bias)))  # type: ignore[arg-type, union-attr]
+    torch.testing.assert_close(
+        network.features(image), F.relu(F.conv2d(inner, fc7.weight, fc7.bias))
+    )  # type: ignore[arg-type, union-attr]

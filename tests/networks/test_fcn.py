@@ -19,19 +19,40 @@ def conv(kernel: int, before: int, after: int) -> int:
 
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [(FCN32s, 0), (FCN16s, conv(1, 512, 21) + 16 * 21 * 21), (FCN8s, conv(1, 512, 21) + conv(1, 256, 21) + 2 * 16 * 21 * 21)],
+    [
+        (FCN32s, 0),
+        (FCN16s, conv(1, 512, 21) + 16 * 21 * 21),
+        (FCN8s, conv(1, 512, 21) + conv(1, 256, 21) + 2 * 16 * 21 * 21),
+    ],
 )
 def test_parameters(kind: type[nn.Module], more: int) -> None:
-    pairs = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *2 * [(256, 256)], (256, 512), *5 * [(512, 512)]]
-    body = sum(conv(3, before, after) for before, after in pairs) + conv(7, 512, 4096) + conv(1, 4096, 4096)
+    pairs = [
+        (3, 64),
+        (64, 64),
+        (64, 128),
+        (128, 128),
+        (128, 256),
+        *2 * [(256, 256)],
+        (256, 512),
+        *5 * [(512, 512)],
+    ]
+    body = (
+        sum(conv(3, before, after) for before, after in pairs)
+        + conv(7, 512, 4096)
+        + conv(1, 4096, 4096)
+    )
     with torch.device("meta"):
         network = kind(21)
-    assert sum(parameter.numel() for parameter in network.parameters()) == body + conv(1, 4096, 21) + more
+    assert (
+        sum(parameter.numel() for parameter in network.parameters())
+        == body + conv(1, 4096, 21) + more
+    )
     assert round((body + conv(1, 4096, 21)) / 1e6) == 134  # Long et al., CVPR 2015, table 1
 
 
 def upsample(scores: Tensor, factor: int) -> Tensor:
-    """The original's transposed convolution: kernel twice the factor, no padding, bilinear, each class by itself."""
+    """The original's transposed convolution: kernel twice the factor, no padding, bilinear, each
+    class by itself."""
     place = torch.arange(2 * factor)
     side = 1 - (place - (factor - 0.5)).abs() / factor
     kernel = torch.outer(side, side).expand(scores.shape[1], 1, -1, -1)
@@ -43,7 +64,8 @@ def crop(scores: Tensor, offset: int, like: Tensor) -> Tensor:
 
 
 def original(network: Any, image: Tensor) -> Tensor:
-    """Scores of every pixel, layer by layer as the released FCN-32s, FCN-16s and FCN-8s have them."""
+    """Scores of every pixel, layer by layer as the released FCN-32s, FCN-16s and FCN-8s have
+    them."""
     convs = [module for module in network.encoder.features if isinstance(module, nn.Conv2d)]
     inner, pools, padding = image, [], 100
     for count in (2, 2, 3, 3, 3):
@@ -57,7 +79,10 @@ def original(network: Any, image: Tensor) -> Tensor:
     inner = F.relu(F.conv2d(inner, fc.fc7.weight, fc.fc7.bias))
     if isinstance(network, FCN32s):
         return crop(upsample(network.head(inner), 32), 19, image)
-    scores = [score(each) for score, each in zip(network.head.scores, [inner, pools[3], pools[2]], strict=False)]
+    scores = [
+        score(each)
+        for score, each in zip(network.head.scores, [inner, pools[3], pools[2]], strict=False)
+    ]
     total = upsample(scores[0], 2)
     total = total + crop(scores[1], 5, total)
     if isinstance(network, FCN16s):
@@ -103,8 +128,11 @@ def test_an_image_moved_by_a_cell_moves_the_logits_by_a_cell(kind: Any) -> None:
 
 def test_the_transposed_convolution_interpolates() -> None:
     scores = torch.randn(2, 3, 5, 7)
-    inner = (..., slice(1, -1), slice(1, -1))  # beyond the map it sees zeros, and interpolation sees the edge
-    torch.testing.assert_close(bilinear(3)(scores)[inner], F.interpolate(scores, scale_factor=2, mode="bilinear")[inner])
+    # beyond the map it sees zeros, and interpolation sees the edge
+    inner = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(
+        bilinear(3)(scores)[inner], F.interpolate(scores, scale_factor=2, mode="bilinear")[inner]
+    )
 
 
 @pytest.mark.parametrize("kind", [FCN16s, FCN8s])

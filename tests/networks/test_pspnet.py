@@ -21,12 +21,21 @@ def test_parameters_of_the_paper() -> None:
     with torch.device("meta"):
         network = PSPNet(21, "resnet50s")
     stem = conv(3, 64, 3) + conv(64, 64, 3) + conv(64, 128, 3)
-    encoder = 23508032 - conv(3, 64, 7) + stem + 64 * (64 + 256)  # torchvision's, with another stem that has 64 more channels
+    # torchvision's, with another stem that has 64 more channels
+    encoder = 23508032 - conv(3, 64, 7) + stem + 64 * (64 + 256)
     assert count(network.encoder) == encoder
     assert count(network.pyramid) == 4 * conv(2048, 512, 1)
     assert count(network.decoder) == conv(4096, 512, 3)
     assert count(network.head) == 513 * 21
-    assert count(network) == encoder + 4 * conv(2048, 512, 1) + conv(4096, 512, 3) + 513 * 21 + conv(1024, 256, 3) + 257 * 21
+    assert (
+        count(network)
+        == encoder
+        + 4 * conv(2048, 512, 1)
+        + conv(4096, 512, 3)
+        + 513 * 21
+        + conv(1024, 256, 3)
+        + 257 * 21
+    )
 
 
 def test_auxiliary_logits_in_training_only() -> None:
@@ -34,12 +43,16 @@ def test_auxiliary_logits_in_training_only() -> None:
     image = torch.randn(2, 3, 33, 65)
     outputs = network(image)
     assert isinstance(outputs, dict)
-    assert {name: tuple(logits.shape) for name, logits in outputs.items()} == {"out": (2, 5, 5, 9), "aux": (2, 5, 5, 9)}
+    assert {name: tuple(logits.shape) for name, logits in outputs.items()} == {
+        "out": (2, 5, 5, 9),
+        "aux": (2, 5, 5, 9),
+    }
     assert network.auxiliary_weight == 0.4
     assert isinstance(network.eval()(image), Tensor)
     without = PSPNet(5, "resnet18", width=0.05, auxiliary_weight=0)
     assert isinstance(without(image), Tensor)
-    assert count(network) - count(without) == conv(13, 3, 3) + 4 * 5  # 256 * .05 channels of the third stage
+    # 256 * .05 channels of the third stage
+    assert count(network) - count(without) == conv(13, 3, 3) + 4 * 5
 
 
 def test_the_third_stage_makes_the_auxiliary_logits() -> None:
@@ -61,11 +74,17 @@ def test_context_is_the_mean_of_each_part() -> None:
     assert channels == 26 + 13 + 13
     whole, quarters = seen[0][:, 26:39], seen[0][:, 39:]
     assert torch.equal(seen[0][:, :26], last)
-    assert torch.allclose(whole, network.pyramid[0][1](last.mean((2, 3), keepdim=True)).expand_as(whole))
+    assert torch.allclose(
+        whole, network.pyramid[0][1](last.mean((2, 3), keepdim=True)).expand_as(whole)
+    )
     corner = network.pyramid[1][1](last[..., 4:, :4].mean((2, 3), keepdim=True))
-    assert torch.allclose(quarters[..., -2:, :2], F.interpolate(corner, (2, 2)))  # beyond the centre of a part there is only that part
+    # beyond the centre of a part there is only that part
+    assert torch.allclose(quarters[..., -2:, :2], F.interpolate(corner, (2, 2)))
 
 
 def test_no_bins_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"bins should be whole numbers from 1 on, such as 1, 2, 3, 6, but it is \(0, 2\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"bins should be whole numbers from 1 on, such as 1, 2, 3, 6, but it is \(0, 2\)",
+    ):
         PSPNet(2, bins=(0, 2))

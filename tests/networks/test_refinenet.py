@@ -32,14 +32,23 @@ def test_parameters_of_the_paper(pools: int) -> None:
     expected = [coarsest]
     for stage, coarser in [(1024, 512), (512, 256), (256, 256)]:
         own = conv(stage, 256, bias=False) + 2 * residual(256) + conv(256, 256)
-        expected.append(own + 2 * residual(coarser) + conv(coarser, 256) + chain(256) + residual(256))
+        expected.append(
+            own + 2 * residual(coarser) + conv(coarser, 256) + chain(256) + residual(256)
+        )
     assert [count(path) for path in network.paths] == expected
-    assert count(network) == 44549160 - 2049 * 1000 + sum(expected) + 2 * residual(256) + conv(256, 21)  # torchvision's ResNet-101
+    # torchvision's ResNet-101
+    assert count(network) == 44549160 - 2049 * 1000 + sum(expected) + 2 * residual(256) + conv(
+        256, 21
+    )
 
 
 def test_the_decoder_has_no_batch_norm() -> None:
     network = RefineNet(2, "resnet18", channels=8, width=0.05)
-    assert not any(isinstance(module, nn.BatchNorm2d) for part in (network.paths, network.last, network.head) for module in part.modules())
+    assert not any(
+        isinstance(module, nn.BatchNorm2d)
+        for part in (network.paths, network.last, network.head)
+        for module in part.modules()
+    )
 
 
 def by_hand(path: _Path, stage: Tensor, coarser: Tensor) -> Tensor:
@@ -55,7 +64,8 @@ def by_hand(path: _Path, stage: Tensor, coarser: Tensor) -> Tensor:
     for unit in path.adapt_coarser:
         coarser = residual(unit, coarser)
     small = conv(path.fuse_coarser, coarser)
-    large = torch.zeros_like(fine)  # with the small one's cells on every second row and column, and the means of neighbours between
+    # with the small one's cells on every second row and column, and the means of neighbours between
+    large = torch.zeros_like(fine)
     rows = torch.cat([small, small[..., -1:, :]], 2)
     large[..., ::2, ::2], large[..., 1::2, ::2] = small, (rows[..., :-1, :] + rows[..., 1:, :]) / 2
     columns = torch.cat([large[..., ::2], large[..., -2:-1]], 3)
@@ -68,7 +78,10 @@ def by_hand(path: _Path, stage: Tensor, coarser: Tensor) -> Tensor:
 
 def test_a_path_by_hand() -> None:
     path = _Path(6, 4, 3, pools=2).double()
-    stage, coarser = torch.randn(1, 6, 8, 10, dtype=torch.float64), torch.randn(1, 4, 4, 5, dtype=torch.float64)
+    stage, coarser = (
+        torch.randn(1, 6, 8, 10, dtype=torch.float64),
+        torch.randn(1, 4, 4, 5, dtype=torch.float64),
+    )
     before = stage.clone(), coarser.clone()
     torch.testing.assert_close(path(stage, coarser), by_hand(path, stage, coarser))
     assert torch.equal(stage, before[0])
@@ -79,7 +92,9 @@ def test_every_stage_reaches_the_logits() -> None:
     network = RefineNet(2, "resnet18", channels=8, width=0.05).eval()
     stages: list[Tensor] = []
     for name in ("layer1", "layer2", "layer3", "layer4"):
-        network.encoder.get_submodule(name).register_forward_hook(lambda _, __, output: stages.append(output) or output.retain_grad())
+        network.encoder.get_submodule(name).register_forward_hook(
+            lambda _, __, output: stages.append(output) or output.retain_grad()
+        )
     network(torch.randn(1, 3, 64, 64)).sum().backward()
     assert len(stages) == 4
     assert all(stage.grad is not None and stage.grad.abs().sum() > 0 for stage in stages)

@@ -10,22 +10,38 @@ from weakseg.networks import SegNet
 
 
 def test_parameters() -> None:
-    pairs = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *2 * [(256, 256)], (256, 512), *5 * [(512, 512)]]
+    pairs = [
+        (3, 64),
+        (64, 64),
+        (64, 128),
+        (128, 128),
+        (128, 256),
+        *2 * [(256, 256)],
+        (256, 512),
+        *5 * [(512, 512)],
+    ]
     # the same pairs backwards, with 12 classes instead of colours and without their batch norm
-    weights = sum(9 * before * after for before, after in pairs) + sum(9 * before * after for before, after in [(12, 64), *pairs[1:]])
+    weights = sum(9 * before * after for before, after in pairs) + sum(
+        9 * before * after for before, after in [(12, 64), *pairs[1:]]
+    )
     biases = sum(after for _, after in pairs) + sum(before for before, _ in pairs[1:]) + 12
     norms = 2 * (sum(after for _, after in pairs) + sum(before for before, _ in pairs[1:]))
     with torch.device("meta"):
         network = SegNet(12)
     assert sum(parameter.numel() for parameter in network.parameters()) == weights + biases + norms
-    assert round(weights / 1e6, 1) == 29.4  # 29.45 million in Badrinarayanan et al., TPAMI 2017, table 6
+    # 29.45 million in Badrinarayanan et al., TPAMI 2017, table 6
+    assert round(weights / 1e6, 1) == 29.4
 
 
 def test_the_decoder_mirrors_the_encoder() -> None:
     network = SegNet(5, width=1 / 4)
 
     def channels(part: nn.Module) -> list[tuple[int, int]]:
-        return [(module.in_channels, module.out_channels) for module in part.modules() if isinstance(module, nn.Conv2d)]
+        return [
+            (module.in_channels, module.out_channels)
+            for module in part.modules()
+            if isinstance(module, nn.Conv2d)
+        ]
 
     backwards = [(after, before) for before, after in reversed(channels(network.encoder))]
     assert [*channels(network.decoder), *channels(network.head)] == [*backwards[:-1], (16, 5)]
@@ -33,7 +49,9 @@ def test_the_decoder_mirrors_the_encoder() -> None:
 
 def test_unpooling_puts_maxima_where_they_were() -> None:
     network = SegNet(2, width=1 / 16)
-    network.encoder.features = nn.Sequential(*[module for module in network.encoder.features if isinstance(module, nn.MaxPool2d)])
+    network.encoder.features = nn.Sequential(
+        *[module for module in network.encoder.features if isinstance(module, nn.MaxPool2d)]
+    )
     network.decoder = nn.ModuleList(nn.Identity() for _ in range(5))
     image = torch.rand(2, 3, 64, 96)
     found = network.features(image)

@@ -19,7 +19,8 @@ def test_parameters_of_every_step_up() -> None:
         below = channels
     assert count(network.decoder) == expected
     assert count(network.head) == 9 * 16 * 21 + 21
-    assert count(network) == 21797672 - 513 * 1000 + expected + 9 * 16 * 21 + 21  # torchvision's ResNet-34
+    # torchvision's ResNet-34
+    assert count(network) == 21797672 - 513 * 1000 + expected + 9 * 16 * 21 + 21
 
 
 def test_an_image_that_fits_is_not_touched() -> None:

@@ -7,7 +7,9 @@ from weakseg.optimizers import SGD
 
 
 def test_a_schedule_that_there_is_not() -> None:
-    with pytest.raises(ValueError, match="schedule should be one of poly, step, constant, but it is 'Step'"):
+    with pytest.raises(
+        ValueError, match="schedule should be one of poly, step, constant, but it is 'Step'"
+    ):
         SGD(schedule="Step")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="drop_every should be at least 1 and drop above 0"):
         SGD(schedule="step", drop=0)

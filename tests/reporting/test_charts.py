@@ -24,7 +24,10 @@ def test_series_take_only_rows_that_have_the_figure_and_a_place() -> None:
     assert read_series(rows, "loss") == [(0.0, 1.5), (5.0, 0.25)]
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.013, 0.0871), (-3.0, 2500.0), (1e-7, 3e-7), (5.0, 5.0), (0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0.0, 1.0), (0.013, 0.0871), (-3.0, 2500.0), (1e-7, 3e-7), (5.0, 5.0), (0.0, 0.0)],
+)
 def test_ticks_are_round_evenly_spaced_and_enclose(low: float, high: float) -> None:
     marks = ticks(low, high)
     assert marks[0] <= low
@@ -36,7 +39,9 @@ def test_ticks_are_round_evenly_spaced_and_enclose(low: float, high: float) -> N
 
 
 def test_points_lie_where_they_belong() -> None:
-    polyline = svg(line_chart({"a": [(0.0, 0.0), (10.0, 1.0)]}, "step", low=0, high=1)).find("polyline")
+    polyline = svg(line_chart({"a": [(0.0, 0.0), (10.0, 1.0)]}, "step", low=0, high=1)).find(
+        "polyline"
+    )
     (x1, y1), (x2, y2) = (map(float, pair.split(",")) for pair in polyline.get("points").split())
     assert (x1, x2) == (52.0, 496.0)  # left and right end of the axis
     assert (y1, y2) == (206.0, 10.0)  # bottom and top: up is more
@@ -44,7 +49,10 @@ def test_points_lie_where_they_belong() -> None:
 
 def test_few_points_say_their_value_and_names_are_escaped() -> None:
     picture = svg(line_chart({"loss/<b>&": [(0.0, 0.5), (7.0, 0.125)]}, "step"))
-    assert [title.text for title in picture.iter("title")] == ["loss/<b>& 0.5 at step 0", "loss/<b>& 0.125 at step 7"]
+    assert [title.text for title in picture.iter("title")] == [
+        "loss/<b>& 0.5 at step 0",
+        "loss/<b>& 0.125 at step 7",
+    ]
 
 
 def test_many_points_are_averaged_and_cover_the_whole_run() -> None:

@@ -12,7 +12,10 @@ from weakseg.reporting.contact_sheet import CAPTION, COLUMNS, GAP, TILE, draw_sh
 
 
 def tile(sheet: Image.Image, place: int) -> np.ndarray:
-    left, top = GAP + place % COLUMNS * (TILE + GAP), GAP + place // COLUMNS * (TILE + CAPTION + GAP)
+    left, top = (
+        GAP + place % COLUMNS * (TILE + GAP),
+        GAP + place // COLUMNS * (TILE + CAPTION + GAP),
+    )
     return np.asarray(sheet.crop((left, top, left + TILE, top + TILE))).astype(int)
 
 
@@ -24,7 +27,8 @@ def test_boxes_are_drawn_where_they_are(tmp_path: Path) -> None:
         evidence, _ = data.sample(0)
         x1, y1, x2, y2 = (evidence.boxes[0] * TILE / 24).round().int().tolist()
         pixels = tile(sheet, 0)
-        assert (pixels[(y1 + y2) // 2, x1 + 2] == [128, 0, 0]).all()  # the colour of class 1 on the box's left edge
+        # the colour of class 1 on the box's left edge
+        assert (pixels[(y1 + y2) // 2, x1 + 2] == [128, 0, 0]).all()
         assert (pixels[y1 + 2, (x1 + x2) // 2] == [128, 0, 0]).all()
         assert tile(sheet, 6).std() > 5  # the seventh image begins the second row
         assert tile(sheet, 7).std() == 0
@@ -55,11 +59,14 @@ def test_an_image_that_cannot_be_drawn_leaves_an_empty_frame() -> None:
     assert (tile(sheet, 0)[1, 1] == [200, 60, 60]).all()
     assert (tile(sheet, 0)[100:200, 100:200] == 30).all()
     assert (tile(sheet, 1)[160, 160] == 0).all()
-    assert (tile(sheet, 1)[160, 100] == 30).all()  # tall and narrow: the sides of its tile stay empty
+    # tall and narrow: the sides of its tile stay empty
+    assert (tile(sheet, 1)[160, 100] == 30).all()
 
 
 def test_images_that_are_only_measured_on_are_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
     captions: list[str] = []
-    monkeypatch.setattr("weakseg.reporting.contact_sheet._short", lambda text: captions.append(text) or text)
+    monkeypatch.setattr(
+        "weakseg.reporting.contact_sheet._short", lambda text: captions.append(text) or text
+    )
     draw_sheet(Squares(train=1, val=1))
     assert captions[-2:] == ["disc/0", "disc/1, only measured on"]

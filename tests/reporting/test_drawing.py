@@ -7,7 +7,15 @@ from PIL import Image
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
-from weakseg.reporting.drawing import Case, draw_evidence, enlarge, overlay, palette, png_base64, side_by_side
+from weakseg.reporting.drawing import (
+    Case,
+    draw_evidence,
+    enlarge,
+    overlay,
+    palette,
+    png_base64,
+    side_by_side,
+)
 
 GREY = torch.full((3, 300, 320), 100, dtype=torch.uint8)
 
@@ -17,7 +25,8 @@ def colour_at(picture: Tensor, row: int, column: int) -> list[int]:
 
 
 def test_the_palette_is_that_of_pascal_voc() -> None:
-    # from the colour map of the VOC development kit: background, aeroplane, ..., cat, potted plant, tv monitor, and the rim
+    # from the colour map of the VOC development kit: background, aeroplane, ..., cat, potted plant,
+    # tv monitor, and the rim
     colours = palette(256).tolist()
     assert colours[0] == [0, 0, 0]
     assert colours[1] == [128, 0, 0]
@@ -33,7 +42,9 @@ def test_small_images_are_enlarged_by_whole_numbers_and_without_blurring() -> No
     large = enlarge(image)
     assert large.shape == (3, 288, 180)
     assert torch.equal(large[:, 1::3, 2::3], image)
-    assert torch.equal(large, torch.from_numpy(np.kron(image.numpy(), np.ones((1, 3, 3), np.uint8))))
+    assert torch.equal(
+        large, torch.from_numpy(np.kron(image.numpy(), np.ones((1, 3, 3), np.uint8)))
+    )
     assert enlarge(GREY) is not None
     assert torch.equal(enlarge(GREY), GREY)
 
@@ -45,7 +56,13 @@ def test_overlay_blends_outlines_and_hatches() -> None:
     drawn = overlay(GREY, labels, opacity=0.5)
     assert colour_at(drawn, 10, 10) == [50, 50, 50]  # half grey, half black
     assert colour_at(drawn, 75, 75) == [114, 50, 50]  # half grey, half dark red
-    assert colour_at(drawn, 50, 75) == colour_at(drawn, 99, 75) == colour_at(drawn, 75, 50) == [128, 0, 0]  # its outline
+    # its outline
+    assert (
+        colour_at(drawn, 50, 75)
+        == colour_at(drawn, 99, 75)
+        == colour_at(drawn, 75, 50)
+        == [128, 0, 0]
+    )
     silent = drawn[:, 201:]
     assert set(silent.unique().tolist()) == {100, 201}  # the image itself, and bright stripes
     assert torch.equal(overlay(GREY, labels, opacity=0.0)[:, 75, 75], GREY[:, 75, 75])
@@ -69,26 +86,41 @@ def test_overlay_of_a_small_image_is_drawn_at_the_enlarged_size() -> None:
 
 
 def test_a_box_is_a_frame_at_its_half_open_edges() -> None:
-    evidence = Evidence("a", GREY, boxes=torch.tensor([[20.0, 30.0, 120.0, 90.0]]), box_classes=torch.tensor([2]))
+    evidence = Evidence(
+        "a", GREY, boxes=torch.tensor([[20.0, 30.0, 120.0, 90.0]]), box_classes=torch.tensor([2])
+    )
     drawn = draw_evidence(evidence, 3)
     for row, column in ((30, 70), (89, 70), (60, 20), (60, 119), (31, 21)):
         assert colour_at(drawn, row, column) == [0, 128, 0]
-    assert colour_at(drawn, 29, 70) == colour_at(drawn, 90, 70) == [255, 255, 255]  # a light casing around it
+    # a light casing around it
+    assert colour_at(drawn, 29, 70) == colour_at(drawn, 90, 70) == [255, 255, 255]
     assert colour_at(drawn, 60, 70) == colour_at(drawn, 27, 70) == [100, 100, 100]
-    assert torch.equal(evidence.image, torch.full_like(GREY, 100))  # the evidence itself is not drawn upon
+    # the evidence itself is not drawn upon
+    assert torch.equal(evidence.image, torch.full_like(GREY, 100))
 
 
 def test_a_box_of_a_small_image_is_enlarged_with_it() -> None:
     image = torch.full((3, 96, 96), 100, dtype=torch.uint8)
-    drawn = draw_evidence(Evidence("a", image, boxes=torch.tensor([[20.0, 30.0, 40.0, 60.0]]), box_classes=torch.tensor([2])), 3)
+    drawn = draw_evidence(
+        Evidence(
+            "a",
+            image,
+            boxes=torch.tensor([[20.0, 30.0, 40.0, 60.0]]),
+            box_classes=torch.tensor([2]),
+        ),
+        3,
+    )
     for row, column in ((90, 100), (179, 100), (120, 60), (120, 119)):  # three times as large
         assert colour_at(drawn, row, column) == [0, 128, 0]
 
 
 def test_small_boxes_lie_on_top_and_boxes_may_leave_the_image() -> None:
-    boxes = torch.tensor([[50.0, 50.0, 60.0, 250.0], [-10.0, 100.0, 400.0, 240.0], [500.0, 10.0, 600.0, 20.0]])
+    boxes = torch.tensor(
+        [[50.0, 50.0, 60.0, 250.0], [-10.0, 100.0, 400.0, 240.0], [500.0, 10.0, 600.0, 20.0]]
+    )
     drawn = draw_evidence(Evidence("a", GREY, boxes=boxes, box_classes=torch.tensor([1, 2, 1])), 3)
-    assert colour_at(drawn, 100, 50) == [128, 0, 0]  # both frames cross here; the slim box is smaller
+    # both frames cross here; the slim box is smaller
+    assert colour_at(drawn, 100, 50) == [128, 0, 0]
     assert colour_at(drawn, 100, 200) == [0, 128, 0]
 
 
@@ -120,7 +152,9 @@ def test_png_keeps_pixels_and_shrinks_what_is_too_large() -> None:
     picture = torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8)
     decoded = np.array(Image.open(io.BytesIO(base64.b64decode(png_base64(picture)))))
     assert np.array_equal(decoded, picture.permute(1, 2, 0).numpy())
-    large = torch.cat([torch.zeros(3, 400, 400), torch.full((3, 400, 400), 200.0)], 2).to(torch.uint8)
+    large = torch.cat([torch.zeros(3, 400, 400), torch.full((3, 400, 400), 200.0)], 2).to(
+        torch.uint8
+    )
     shrunk = np.array(Image.open(io.BytesIO(base64.b64decode(png_base64(large, largest=200)))))
     assert shrunk.shape == (100, 200, 3)
     assert (shrunk[:, :100] == 0).all()
@@ -128,7 +162,9 @@ def test_png_keeps_pixels_and_shrinks_what_is_too_large() -> None:
 
 
 def test_a_row_has_four_panels_even_where_there_is_nothing() -> None:
-    strip = side_by_side(Case(Evidence("a", GREY), prediction=torch.zeros(300, 320, dtype=torch.uint8)), 3)
+    strip = side_by_side(
+        Case(Evidence("a", GREY), prediction=torch.zeros(300, 320, dtype=torch.uint8)), 3
+    )
     assert strip.shape == (3, 300, 4 * 320 + 3 * 6)
     assert bool((strip[:, :, 326:646] == 128).all())
     assert not bool((strip[:, :, 652:972] == 128).all())

@@ -15,9 +15,18 @@ def test_plain_names_stay_in_the_font_that_is_always_there(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "read"), [("Müsli", "Musli"), ("crème brûlée", "creme brulee"), ("猫", "U+732B"), ("cat 猫", "cat U+732B"), ("ß", "U+00DF")]
+    ("name", "read"),
+    [
+        ("Müsli", "Musli"),
+        ("crème brûlée", "creme brulee"),
+        ("猫", "U+732B"),
+        ("cat 猫", "cat U+732B"),
+        ("ß", "U+00DF"),
+    ],
 )
-def test_without_a_font_names_are_spelled_in_letters_that_all_have(name: str, read: str, tmp_path: Path) -> None:
+def test_without_a_font_names_are_spelled_in_letters_that_all_have(
+    name: str, read: str, tmp_path: Path
+) -> None:
     (tmp_path / "broken.ttf").write_bytes(b"no font")
     assert letter(name, 14, [tmp_path]).text == read
 
@@ -43,4 +52,8 @@ def test_likely_fonts_come_first(tmp_path: Path) -> None:
     for name in ("Aaa.ttf", "DejaVuSans.ttf", "sub/NotoSansCJK-Regular.ttc", "readme.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [path.name for path in font_files((tmp_path,))] == ["NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Aaa.ttf"]
+    assert [path.name for path in font_files((tmp_path,))] == [
+        "NotoSansCJK-Regular.ttc",
+        "DejaVuSans.ttf",
+        "Aaa.ttf",
+    ]

@@ -45,7 +45,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[Case]]]:
     return times
 
 
-def fit(folder: Path, strategy: Strategy, logger: Any, rounds: Rounds | None = None, steps: int = 9) -> tuple[Segmenter, Squares]:
+def fit(
+    folder: Path, strategy: Strategy, logger: Any, rounds: Rounds | None = None, steps: int = 9
+) -> tuple[Segmenter, Squares]:
     pl.seed_everything(3, verbose=False)
     data, segmenter = Squares(), Segmenter(TinyNet(), strategy, Squares.classes)
     callbacks = [rounds or Rounds(workers=0), Dashboard(images=2)]
@@ -53,10 +55,16 @@ def fit(folder: Path, strategy: Strategy, logger: Any, rounds: Rounds | None = N
     return segmenter, data
 
 
-def test_the_same_images_after_each_validation_with_the_targets_of_the_round(tmp_path: Path, shown: list[tuple[int, list[Case]]]) -> None:
-    segmenter, data = fit(tmp_path, Refine(), TensorBoardLogger(tmp_path), Rounds("epochs", workers=0))
+def test_the_same_images_after_each_validation_with_the_targets_of_the_round(
+    tmp_path: Path, shown: list[tuple[int, list[Case]]]
+) -> None:
+    segmenter, data = fit(
+        tmp_path, Refine(), TensorBoardLogger(tmp_path), Rounds("epochs", workers=0)
+    )
     assert [step for step, _ in shown] == [3, 6, 9]  # three epochs of three steps
-    assert [[case.evidence.id for case in cases] for _, cases in shown] == [["disc/12", "disc/14"]] * 3
+    assert [[case.evidence.id for case in cases] for _, cases in shown] == [
+        ["disc/12", "disc/14"]
+    ] * 3
     first, second = shown[0][1]
     for case, index in ((first, 12), (second, 14)):
         evidence, truth = data.sample(index)
@@ -73,7 +81,9 @@ def test_a_round_is_shown_with_the_network_that_it_asked(
 ) -> None:
     asked: list[tuple[int, Prediction]] = []
 
-    def remember(segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int) -> Tensor | None:
+    def remember(
+        segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int
+    ) -> Tensor | None:
         asked.append((round, prediction))
         return make_target(segmenter, evidence, prediction, round)
 
@@ -84,20 +94,27 @@ def test_a_round_is_shown_with_the_network_that_it_asked(
     for validation in (0, 1):
         for place in (0, 1):
             prediction = before_each[validation][place][1]
-            assert torch.equal(prediction.probs.argmax(0).to(torch.uint8), shown[validation][1][place].prediction)
+            assert torch.equal(
+                prediction.probs.argmax(0).to(torch.uint8), shown[validation][1][place].prediction
+            )
 
 
-def test_targets_are_made_once_per_round(tmp_path: Path, shown: list[tuple[int, list[Case]]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_are_made_once_per_round(
+    tmp_path: Path, shown: list[tuple[int, list[Case]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[str] = []
     monkeypatch.setattr(
-        "weakseg.reporting.image_logger.make_target", lambda segmenter, evidence, prediction, round: made.append(evidence.id)
+        "weakseg.reporting.image_logger.make_target",
+        lambda segmenter, evidence, prediction, round: made.append(evidence.id),
     )
     fit(tmp_path, Refine(), TensorBoardLogger(tmp_path))
     assert len(shown) == 3
     assert made == ["disc/12", "disc/14"]
 
 
-def test_the_last_pictures_are_those_of_the_final_network(tmp_path: Path, shown: list[tuple[int, list[Case]]]) -> None:
+def test_the_last_pictures_are_those_of_the_final_network(
+    tmp_path: Path, shown: list[tuple[int, list[Case]]]
+) -> None:
     segmenter, data = fit(tmp_path, Refine(), TensorBoardLogger(tmp_path))
     evidence, _ = data.sample(12)
     last = shown[-1][1][0].prediction
@@ -106,7 +123,9 @@ def test_the_last_pictures_are_those_of_the_final_network(tmp_path: Path, shown:
     assert segmenter.scores[12] == shown[-1][1][0].score
 
 
-def test_without_a_dashboard_nothing_is_predicted(tmp_path: Path, shown: list[tuple[int, list[Case]]]) -> None:
+def test_without_a_dashboard_nothing_is_predicted(
+    tmp_path: Path, shown: list[tuple[int, list[Case]]]
+) -> None:
     fit(tmp_path, Refine(), Record(tmp_path))
     assert shown == []
 
@@ -115,7 +134,9 @@ def test_a_run_does_not_end_for_a_picture(tmp_path: Path) -> None:
     data = Squares()
     segmenter = Segmenter(TinyNet(), Fails(), Squares.classes)
     evidence, truth = data.sample(12)
-    with pytest.warns(UserWarning, match="no target to show for image disc/12: ZeroDivisionError: of disc/12"):
+    with pytest.warns(
+        UserWarning, match="no target to show for image disc/12: ZeroDivisionError: of disc/12"
+    ):
         case = make_case(segmenter, evidence, truth, round=0)
     assert case.target is None
     assert case.prediction is not None
@@ -123,9 +144,14 @@ def test_a_run_does_not_end_for_a_picture(tmp_path: Path) -> None:
 
 def test_there_is_a_target_only_where_the_strategy_makes_one() -> None:
     evidence, truth = Squares().sample(12)
-    refine, silent = (Segmenter(TinyNet(), strategy, Squares.classes) for strategy in (Refine(), Silent()))
+    refine, silent = (
+        Segmenter(TinyNet(), strategy, Squares.classes) for strategy in (Refine(), Silent())
+    )
     assert make_case(refine, evidence, truth, round=0, score=0.5).target is not None
-    assert make_case(refine, evidence._replace(boxes=None, box_classes=None), truth, round=0).target is None
+    assert (
+        make_case(refine, evidence._replace(boxes=None, box_classes=None), truth, round=0).target
+        is None
+    )
     assert make_case(silent, evidence, truth, round=-1).target is None
 
 

@@ -46,7 +46,13 @@ class Page(HTMLParser):
 
 def case(id: str, score: float | None, **labels: Any) -> Case:
     image = torch.full((3, 40, 50), 90, dtype=torch.uint8)
-    return Case(Evidence(id, image, boxes=torch.tensor([[5.0, 5.0, 20.0, 30.0]]), box_classes=torch.tensor([1])), score=score, **labels)
+    return Case(
+        Evidence(
+            id, image, boxes=torch.tensor([[5.0, 5.0, 20.0, 30.0]]), box_classes=torch.tensor([1])
+        ),
+        score=score,
+        **labels,
+    )
 
 
 def report(folder: Path, **changes: Any) -> str:
@@ -57,13 +63,45 @@ def report(folder: Path, **changes: Any) -> str:
         "classes": CLASSES,
         "figures": [
             {"step": "0", "epoch": "0", "round": "0", "label/miou": "0.5", "label/coverage": "1.0"},
-            {"step": "4", "epoch": "0", "round": "", f"loss/{BAD}": "0.5", "val/miou": "0.25", "time/step": "0.02"},
-            {"step": "5", "epoch": "0", "round": "", f"estimate/share/{BAD}": "0.75", "estimate/coverage": "0.5", "estimate/torn": "9"},
-            {"step": "9", "epoch": "1", "round": "", f"loss/{BAD}": "0.25", "val/miou": "0.75", "time/step": "0.02"},
+            {
+                "step": "4",
+                "epoch": "0",
+                "round": "",
+                f"loss/{BAD}": "0.5",
+                "val/miou": "0.25",
+                "time/step": "0.02",
+            },
+            {
+                "step": "5",
+                "epoch": "0",
+                "round": "",
+                f"estimate/share/{BAD}": "0.75",
+                "estimate/coverage": "0.5",
+                "estimate/torn": "9",
+            },
+            {
+                "step": "9",
+                "epoch": "1",
+                "round": "",
+                f"loss/{BAD}": "0.25",
+                "val/miou": "0.75",
+                "time/step": "0.02",
+            },
         ],
-        "final": {"val/miou": 0.75, "val/iou/background": 0.9, f"val/iou/{BAD}": NAN, "label/miou": 0.5, "label/coverage": 0.625},
+        "final": {
+            "val/miou": 0.75,
+            "val/iou/background": 0.9,
+            f"val/iou/{BAD}": NAN,
+            "label/miou": 0.5,
+            "label/coverage": 0.625,
+        },
         "confusion": torch.tensor([[75, 25], [0, 0]]),
-        "cases": [case("good", 0.9, **everything), case(BAD, 0.1, **everything), case("unknown", None), case("hidden", NAN)],
+        "cases": [
+            case("good", 0.9, **everything),
+            case(BAD, 0.1, **everything),
+            case("unknown", None),
+            case("hidden", NAN),
+        ],
         "recipe": f"strategy: {BAD}",
         "notes": [f"note {BAD}"],
     }
@@ -80,7 +118,8 @@ def test_foreign_text_is_escaped_everywhere(text: str) -> None:
     page = Page(text)
     assert page.named("script") == []
     assert "<script" not in text.lower()
-    # title twice, note, recipe, id, table, matrix (row, column, four cells), legend, caption and its title ... none is lost
+    # title twice, note, recipe, id, table, matrix (row, column, four cells), legend, caption and
+    # its title ... none is lost
     assert text.count("&lt;script&gt;") >= 12
 
 
@@ -93,7 +132,11 @@ def test_the_page_needs_no_other_file(text: str) -> None:
 
 def test_worst_images_first_and_those_without_a_score_last(text: str) -> None:
     page = Page(text)
-    shown = [word for word in page.texts if word in ("good", BAD, "unknown", "hidden") or word.startswith("IoU 0")]
+    shown = [
+        word
+        for word in page.texts
+        if word in ("good", BAD, "unknown", "hidden") or word.startswith("IoU 0")
+    ]
     gallery = shown[shown.index("IoU 0.100") - 1 :]
     assert gallery == [BAD, "IoU 0.100", "good", "IoU 0.900", "unknown", "hidden"]
 
@@ -102,7 +145,13 @@ def test_four_panels_per_image_and_none_where_something_is_missing(text: str) ->
     page = Page(text)
     assert len(page.named("figure")) == 16
     assert len(page.named("img")) == 4 + 4 + 1 + 1
-    assert [image["alt"] for image in page.named("img")][:5] == ["evidence", "target", "prediction", "truth", "evidence"]
+    assert [image["alt"] for image in page.named("img")][:5] == [
+        "evidence",
+        "target",
+        "prediction",
+        "truth",
+        "evidence",
+    ]
     assert page.texts.count("none") == 6
 
 
@@ -117,8 +166,17 @@ def test_table_facts_and_curves_show_the_figures(text: str) -> None:
 
 
 def test_rows_of_the_confusion_matrix_are_shares_with_counts_on_hover(text: str) -> None:
-    cells = [attributes for attributes in Page(text).named("td") if "--share" in (attributes.get("style") or "")]
-    assert [cell["style"] for cell in cells] == ["--share:0.750", "--share:0.250", "--share:0.000", "--share:0.000"]
+    cells = [
+        attributes
+        for attributes in Page(text).named("td")
+        if "--share" in (attributes.get("style") or "")
+    ]
+    assert [cell["style"] for cell in cells] == [
+        "--share:0.750",
+        "--share:0.250",
+        "--share:0.000",
+        "--share:0.000",
+    ]
     assert cells[1]["title"] == f"background taken for {BAD}: 25 pixels"
 
 
@@ -129,15 +187,29 @@ def test_an_empty_run_has_a_page_too(tmp_path: Path) -> None:
     assert "none: no validation image has a mask" in page.texts
 
 
-def test_without_masks_there_are_agreement_and_training_images_but_no_empty_panels(tmp_path: Path) -> None:
+def test_without_masks_there_are_agreement_and_training_images_but_no_empty_panels(
+    tmp_path: Path,
+) -> None:
     labels = torch.zeros(40, 50, dtype=torch.uint8)
-    figures = [{"step": str(step), "epoch": "0", "round": "", "val/tags_f1": str(step / 10)} for step in (4, 9)]
+    figures = [
+        {"step": str(step), "epoch": "0", "round": "", "val/tags_f1": str(step / 10)}
+        for step in (4, 9)
+    ]
     final = {"val/tags_f1": 0.9, f"val/tags_f1/{BAD}": 0.9}
-    seen = [case("first", 0.9, target=labels, prediction=labels), case("worst", 0.5, target=labels, prediction=labels)]
+    seen = [
+        case("first", 0.9, target=labels, prediction=labels),
+        case("worst", 0.5, target=labels, prediction=labels),
+    ]
     trained = [case("trained", None, target=labels, prediction=labels)]
-    page = Page(report(tmp_path, figures=figures, final=final, confusion=None, cases=seen, training=trained))
+    page = Page(
+        report(tmp_path, figures=figures, final=final, confusion=None, cases=seen, training=trained)
+    )
     assert [image["alt"] for image in page.named("img")] == ["evidence", "target", "prediction"] * 3
-    assert [word for word in page.texts if word in ("first", "worst", "trained")] == ["worst", "first", "trained"]
+    assert [word for word in page.texts if word in ("first", "worst", "trained")] == [
+        "worst",
+        "first",
+        "trained",
+    ]
     assert "Training images" in page.texts
     assert "val/tags_f1 0.9 at step 9" in page.texts
     assert page.texts.count("0.900") == 3  # fact, class, mean
@@ -152,7 +224,16 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         report(
             tmp_path,
-            cases=[Case(Evidence("a", torch.zeros(3, 8, 8, dtype=torch.uint8), boxes=torch.ones(1, 4), box_classes=torch.tensor([7])))],
+            cases=[
+                Case(
+                    Evidence(
+                        "a",
+                        torch.zeros(3, 8, 8, dtype=torch.uint8),
+                        boxes=torch.ones(1, 4),
+                        box_classes=torch.tensor([7]),
+                    )
+                )
+            ],
         )
     assert (tmp_path / "report.html").read_text("utf-8") == before
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]

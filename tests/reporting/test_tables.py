@@ -40,7 +40,11 @@ def test_what_was_not_measured_is_no_column() -> None:
 
 
 def test_the_table_shows_a_dash_for_a_class_that_nobody_shows() -> None:
-    lines = {line.split()[1]: line.split() for line in printed(FIGURES).splitlines() if line.startswith("│")}
+    lines = {
+        line.split()[1]: line.split()
+        for line in printed(FIGURES).splitlines()
+        if line.startswith("│")
+    }
     assert lines["cat"] == ["│", "cat", "│", "0.600", "│", "0.675", "│"]
     assert lines["dog"] == ["│", "dog", "│", "-", "│", "-", "│"]
     assert lines["mean"] == ["│", "mean", "│", "0.750", "│", "0.812", "│"]
@@ -55,7 +59,14 @@ def test_nothing_measured_is_said() -> None:
 
 
 def test_without_masks_the_agreement_with_annotations_is_shown() -> None:
-    text = printed({"val/box_extent_iou": 0.5, "val/box_extent_iou/cat": 0.75, "val/box_extent_iou/dog": 0.25, "label/coverage": 0.5})
+    text = printed(
+        {
+            "val/box_extent_iou": 0.5,
+            "val/box_extent_iou/cat": 0.75,
+            "val/box_extent_iou/dog": 0.25,
+            "label/coverage": 0.5,
+        }
+    )
     lines = {line.split()[1]: line.split() for line in text.splitlines() if line.startswith("│")}
     assert lines["cat"] == ["│", "cat", "│", "0.750", "│"]
     assert "background" not in lines
@@ -67,7 +78,13 @@ def test_without_masks_the_agreement_with_annotations_is_shown() -> None:
 
 def test_targets_of_few_pixels_are_told_of() -> None:
     """Marks as they are have an IoU of 1, of what is marked."""
-    few = {**FIGURES, "label/miou": 1.0, "label/coverage": 0.0312, "evidence/miou": 1.0, "evidence/coverage": 0.0312}
+    few = {
+        **FIGURES,
+        "label/miou": 1.0,
+        "label/coverage": 0.0312,
+        "evidence/miou": 1.0,
+        "evidence/coverage": 0.0312,
+    }
     text = printed(few).replace("\n", " ")
     assert "targets: 3.1 % of the pixels have one, and IoU is of these alone" in text
     assert "evidence alone: it tells of 3.1 % of the pixels, and IoU is of these alone" in text
@@ -75,5 +92,9 @@ def test_targets_of_few_pixels_are_told_of() -> None:
 
 
 def test_objects_have_a_table_of_their_own() -> None:
-    lines = [line.split()[1:4] for line in printed({**FIGURES, "val/mask_ap": 0.5, "val/mask_ap/cat": 0.5}).splitlines() if "0.500" in line]
+    lines = [
+        line.split()[1:4]
+        for line in printed({**FIGURES, "val/mask_ap": 0.5, "val/mask_ap/cat": 0.5}).splitlines()
+        if "0.500" in line
+    ]
     assert lines == [["cat", "│", "0.500"], ["mean", "│", "0.500"]]

@@ -28,7 +28,11 @@ def test_a_box_holds_its_class_and_nothing_else_does() -> None:
     assert probs[2].count_nonzero() == 16
     assert probs[[1, 3]].abs().max() == 0
     assert strategy.shown is not None
-    assert {name: figure.item() for name, figure in strategy.shown.figures.items()} == {"active": 0.5, "unmet": 0, "converged": 1}
+    assert {name: figure.item() for name, figure in strategy.shown.figures.items()} == {
+        "active": 0.5,
+        "unmet": 0,
+        "converged": 1,
+    }
     divergence = torch.xlogy(probs, probs) - probs * logits.log_softmax(1)[0]
     assert loss.item() == pytest.approx(divergence.sum(0).mean().item(), rel=1e-5)
 
@@ -38,7 +42,9 @@ def test_an_opinion_that_keeps_the_bounds_stays_in_the_box() -> None:
     logits = torch.randn(1, 3, 8, 8)
     strategy = BoxesCCNN(inside=0.01)
     strategy.loss(logits, a_batch(8, 8, boxes=[[BOX]]))
-    torch.testing.assert_close(found(strategy)[0, ::2, 1:5, 2:6], logits[0, ::2].softmax(0)[:, 1:5, 2:6])
+    torch.testing.assert_close(
+        found(strategy)[0, ::2, 1:5, 2:6], logits[0, ::2].softmax(0)[:, 1:5, 2:6]
+    )
 
 
 def test_the_numbers_reach_the_bounds() -> None:
@@ -51,7 +57,9 @@ def test_the_numbers_reach_the_bounds() -> None:
     assert found(strategy)[0, 2][outside].mean().item() == pytest.approx(0.25, abs=2e-5)
     strategy = BoxesCCNN(inside=0.9, slack=1)
     strategy.loss(torch.zeros(1, 3, 8, 8), a_batch(8, 8, boxes=[[BOX]]))
-    assert found(strategy)[0, 2, 1:5, 2:6].mean().item() == pytest.approx(1 / (1 + torch.e**-1), abs=1e-5)
+    assert found(strategy)[0, 2, 1:5, 2:6].mean().item() == pytest.approx(
+        1 / (1 + torch.e**-1), abs=1e-5
+    )
     strategy = BoxesCCNN(hardness=1000)
     strategy.loss(torch.randn(1, 3, 8, 8), a_batch(8, 8, boxes=[[BOX]]))
     assert found(strategy).amax(1).mean() > 0.99
@@ -69,7 +77,9 @@ def test_padding_is_not_learned_and_does_not_count() -> None:
     wide, valid = padded(logits)
     strategy = BoxesCCNN(inside=0.8)
     (expected,) = strategy.loss(logits, a_batch(8, 8, boxes=[[BOX]])).values()
-    (loss,) = strategy.loss(wide, a_batch(9, 10, boxes=[[([2.0, 2, 6, 6], 2)]], valid=valid)).values()
+    (loss,) = strategy.loss(
+        wide, a_batch(9, 10, boxes=[[([2.0, 2, 6, 6], 2)]], valid=valid)
+    ).values()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
     assert found(strategy).sum(1)[~valid].abs().max() == 0
 
@@ -77,27 +87,45 @@ def test_padding_is_not_learned_and_does_not_count() -> None:
 def test_boxes_shrink_to_the_scores() -> None:
     strategy = BoxesCCNN(inside=1, resolution="scores")
     strategy.loss(torch.zeros(1, 3, 2, 4), a_batch(16, 32, boxes=[[([8.0, 0, 24, 8], 2)]]))
-    assert found(strategy)[0, 2].flatten().tolist() == pytest.approx([0, 1, 1, 0, 0, 0, 0, 0], abs=1e-4)
+    assert found(strategy)[0, 2].flatten().tolist() == pytest.approx(
+        [0, 1, 1, 0, 0, 0, 0, 0], abs=1e-4
+    )
 
 
 def test_contradictions_are_refused_before_training() -> None:
     image, names = torch.zeros(3, 8, 8, dtype=torch.uint8), ("background", "cat", "dog")
-    evidence = Evidence("a", image, boxes=torch.tensor([BOX[0]] * 2), box_classes=torch.tensor([1, 2]))
+    evidence = Evidence(
+        "a", image, boxes=torch.tensor([BOX[0]] * 2), box_classes=torch.tensor([1, 2])
+    )
     BoxesCCNN().check(evidence, names)
-    with pytest.raises(ValueError, match=r"the classes cat, dog should together cover at least 120 % of a region of 16 pixels; lower stra"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"the classes cat, dog should together cover at least 120 % of a region of 16 pixels; "
+            r"lower stra"
+        ),
+    ):
         BoxesCCNN(inside=0.6).check(evidence, names)
     BoxesCCNN(inside=0.6, slack=5).check(evidence, names)
 
 
 def test_boxes_that_a_small_picture_would_merge_are_no_contradiction() -> None:
-    """Six small boxes of six classes side by side, in an image of which the check looks at every sixteenth pixel first."""
+    """Six small boxes of six classes side by side, in an image of which the check looks at every
+    sixteenth pixel first."""
     boxes = torch.tensor([[float(x), 500, x + 2, 502] for x in range(500, 512, 2)])
-    evidence = Evidence("a", torch.zeros(3, 1024, 1024, dtype=torch.uint8), boxes=boxes, box_classes=torch.arange(1, 7))
+    evidence = Evidence(
+        "a",
+        torch.zeros(3, 1024, 1024, dtype=torch.uint8),
+        boxes=boxes,
+        box_classes=torch.arange(1, 7),
+    )
     BoxesCCNN(inside=0.9).check(evidence, "abcdefg")
 
 
 def test_impossible_settings_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match="inside should lie from 0 to 1, a share of the pixels, but it is 20"):
+    with pytest.raises(
+        ValueError, match="inside should lie from 0 to 1, a share of the pixels, but it is 20"
+    ):
         BoxesCCNN(inside=20)
     with pytest.raises(ValueError, match="hardness should be more than 0 and finite"):
         BoxesCCNN(hardness=inf)

@@ -12,13 +12,16 @@ from weakseg.strategies.boxes_rect import BoxesRect
 
 
 def discs(noise: float = 6) -> tuple[Evidence, Tensor]:
-    """A red disc of class 5 and a green one of class 17 on blue ground, with their tight boxes; and the truth."""
+    """A red disc of class 5 and a green one of class 17 on blue ground, with their tight boxes; and
+    the truth."""
     y, x = torch.meshgrid(torch.arange(60) + 0.5, torch.arange(80) + 0.5, indexing="ij")
     truth = torch.zeros(60, 80, dtype=torch.uint8)
     truth[(x - 24).square() + (y - 24).square() < 20**2] = 5
     truth[(x - 60).square() + (y - 40).square() < 15**2] = 17
     colours = torch.zeros(256, 3)
-    colours[0], colours[5], colours[17] = torch.tensor([[40.0, 40, 200], [200, 40, 40], [40, 200, 40]])
+    colours[0], colours[5], colours[17] = torch.tensor(
+        [[40.0, 40, 200], [200, 40, 40], [40, 200, 40]]
+    )
     image = colours[truth.long()].permute(2, 0, 1) + torch.randn(3, 60, 80) * noise
     evidence = Evidence(
         "discs",
@@ -60,18 +63,32 @@ def test_two_boxes_of_one_class() -> None:
 
 def test_share_reaches_the_unary() -> None:
     evidence, _ = discs()
-    off = DenseCRF(smooth_weight=0, bilateral_weight=0)  # what remains is the argmax of the unary: the cores, as ties go to background
-    small, large = (int((BoxesCRF(share=share, crf=off).estimate(evidence, None) > 0).sum()) for share in (0.1, 0.6))
+    # what remains is the argmax of the unary: the cores, as ties go to background
+    off = DenseCRF(smooth_weight=0, bilateral_weight=0)
+    small, large = (
+        int((BoxesCRF(share=share, crf=off).estimate(evidence, None) > 0).sum())
+        for share in (0.1, 0.6)
+    )
     assert small < large / 2
 
 
 def test_no_boxes_is_all_background() -> None:
-    evidence = discs()[0]._replace(boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64))
+    evidence = discs()[0]._replace(
+        boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64)
+    )
     assert torch.equal(BoxesCRF().estimate(evidence, None), torch.zeros(60, 80, dtype=torch.uint8))
 
 
 def test_impossible_settings_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match="unary should be wssl_code or wssl_paper, but it is 'soft'"):
+    with pytest.raises(
+        ValueError, match="unary should be wssl_code or wssl_paper, but it is 'soft'"
+    ):
         BoxesCRF(unary="soft")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="share should be more than 0 and at most 1, the part of a box that is its middle, but it is 20"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "share should be more than 0 and at most 1, the part of a box that is its middle, but "
+            "it is 20"
+        ),
+    ):
         BoxesCRF(share=20)

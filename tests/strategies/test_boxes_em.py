@@ -10,8 +10,11 @@ from weakseg.strategies.boxes_em import BoxesEM
 
 
 def test_by_hand_with_the_scores_as_they_are() -> None:
-    """Background leads by 0, .5 and 1.5; in the box, which holds the last two, its class is raised by one more."""
-    logits = torch.tensor([[[[0.0, 0.5, 1.5]], [[0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0]]]], requires_grad=True)
+    """Background leads by 0, .5 and 1.5; in the box, which holds the last two, its class is raised
+    by one more."""
+    logits = torch.tensor(
+        [[[[0.0, 0.5, 1.5]], [[0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0]]]], requires_grad=True
+    )
     strategy = BoxesEM()
     (loss,) = strategy.loss(logits, a_batch(1, 3, boxes=[[([1.0, 0, 3, 1], 2)]])).values()
     assert strategy.shown is not None
@@ -20,10 +23,14 @@ def test_by_hand_with_the_scores_as_they_are() -> None:
     assert loss.item() == pytest.approx(expected / 3, rel=1e-6)
 
 
-@pytest.mark.parametrize(("foreground", "background", "label"), [(6, 5, 0), (8, 5, 2), (0, 0, 1), (0, 3, 0)])
+@pytest.mark.parametrize(
+    ("foreground", "background", "label"), [(6, 5, 0), (8, 5, 2), (0, 0, 1), (0, 3, 0)]
+)
 def test_the_numbers_reach_the_labels(foreground: float, background: float, label: int) -> None:
     strategy = BoxesEM(foreground, background)
-    strategy.loss(torch.tensor([1.5, 2.0, 0.0]).view(1, 3, 1, 1), a_batch(1, 1, boxes=[[([0.0, 0, 1, 1], 2)]]))
+    strategy.loss(
+        torch.tensor([1.5, 2.0, 0.0]).view(1, 3, 1, 1), a_batch(1, 1, boxes=[[([0.0, 0, 1, 1], 2)]])
+    )
     assert strategy.shown is not None
     assert strategy.shown.target.item() == label
 
@@ -41,7 +48,9 @@ def test_padding_is_not_learned() -> None:
     wide, valid = padded(logits)
     strategy = BoxesEM()
     (expected,) = strategy.loss(logits, a_batch(4, 5, boxes=[[([1.0, 1, 3, 3], 1)]])).values()
-    (loss,) = strategy.loss(wide, a_batch(5, 7, boxes=[[([1.0, 2, 3, 4], 1)]], valid=valid)).values()
+    (loss,) = strategy.loss(
+        wide, a_batch(5, 7, boxes=[[([1.0, 2, 3, 4], 1)]], valid=valid)
+    ).values()
     torch.testing.assert_close(loss, expected)
     assert strategy.shown is not None
     assert (strategy.shown.target[~valid] == 255).all()
@@ -49,21 +58,33 @@ def test_padding_is_not_learned() -> None:
 
 def test_boxes_shrink_to_the_scores() -> None:
     strategy = BoxesEM(resolution="scores")
-    strategy.loss(torch.zeros(1, 3, 2, 4), a_batch(16, 32, boxes=[[([8.0, 0, 24, 8], 2), ([30.0, 9, 31, 10], 1)]]))
+    strategy.loss(
+        torch.zeros(1, 3, 2, 4),
+        a_batch(16, 32, boxes=[[([8.0, 0, 24, 8], 2), ([30.0, 9, 31, 10], 1)]]),
+    )
     assert strategy.shown is not None
-    assert strategy.shown.target.tolist() == [[[0, 2, 2, 0], [0, 0, 0, 1]]]  # the box that is thinner than a score holds one
+    # the box that is thinner than a score holds one
+    assert strategy.shown.target.tolist() == [[[0, 2, 2, 0], [0, 0, 0, 1]]]
 
 
 def test_impossible_settings_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match="background should be 0 or more, a number of logits, but it is -5"):
+    with pytest.raises(
+        ValueError, match="background should be 0 or more, a number of logits, but it is -5"
+    ):
         BoxesEM(background=-5)
-    with pytest.raises(ValueError, match="foreground should be finite, a number of logits, but it is inf"):
+    with pytest.raises(
+        ValueError, match="foreground should be finite, a number of logits, but it is inf"
+    ):
         BoxesEM(foreground=float("inf"))
 
 
 def test_the_warm_up_learns_filled_boxes_whatever_the_network_thinks() -> None:
-    strategy, batch = BoxesEM(warmup=2), a_batch(1, 3, boxes=[[([1.0, 0, 3, 1], 2)]], valid=torch.tensor([[[True, True, False]]]))
-    logits = torch.tensor([9.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 1, 3)  # sure of background everywhere
+    strategy, batch = (
+        BoxesEM(warmup=2),
+        a_batch(1, 3, boxes=[[([1.0, 0, 3, 1], 2)]], valid=torch.tensor([[[True, True, False]]])),
+    )
+    # sure of background everywhere
+    logits = torch.tensor([9.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 1, 3)
     shown = []
     for training in (True, False, True, True):
         strategy.train(training)
@@ -77,5 +98,8 @@ def test_the_warm_up_learns_filled_boxes_whatever_the_network_thinks() -> None:
     resumed.loss(logits, batch)
     assert resumed.shown is not None
     assert resumed.shown.target.tolist() == raised
-    with pytest.raises(ValueError, match="warmup should be at least 0, how many batches learn filled boxes, but it is -1"):
+    with pytest.raises(
+        ValueError,
+        match="warmup should be at least 0, how many batches learn filled boxes, but it is -1",
+    ):
         BoxesEM(warmup=-1)

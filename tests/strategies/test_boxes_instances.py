@@ -26,7 +26,9 @@ def test_two_overlapping_objects_of_one_class_are_told_apart_by_their_colours() 
     image[:, front] = torch.tensor([40.0, 200, 40])[:, None]
     boxes = torch.tensor([[5.0, 5, 45, 45], [30, 20, 65, 40]])
     noisy = (image + 3 * torch.randn(3, 50, 70)).clamp(0, 255).to(torch.uint8)
-    masks = BoxesInstances(crf=SHARP).estimate(Evidence("a", noisy, boxes=boxes, box_classes=torch.tensor([4, 4])), None)
+    masks = BoxesInstances(crf=SHARP).estimate(
+        Evidence("a", noisy, boxes=boxes, box_classes=torch.tensor([4, 4])), None
+    )
     for mask, truth in zip(masks, (behind & ~front, front), strict=True):
         assert (mask & truth).sum() / (mask | truth).sum() > 0.95
 
@@ -35,20 +37,29 @@ def test_where_classes_differ_the_masks_are_those_of_boxes_crf() -> None:
     evidence, _ = discs()
     masks = BoxesInstances(crf=SHARP).estimate(evidence, None)
     assert masks.dtype == torch.bool
-    assert torch.equal(harden(masks, evidence.box_classes), BoxesCRF(crf=SHARP).estimate(evidence, None))
+    assert torch.equal(
+        harden(masks, evidence.box_classes), BoxesCRF(crf=SHARP).estimate(evidence, None)
+    )
 
 
 def test_the_numbers_of_masks_are_those_of_boxes() -> None:
     evidence, _ = discs()
     assert evidence.boxes is not None
     assert evidence.box_classes is not None
-    turned = evidence._replace(boxes=evidence.boxes.flip(0), box_classes=evidence.box_classes.flip(0))
+    turned = evidence._replace(
+        boxes=evidence.boxes.flip(0), box_classes=evidence.box_classes.flip(0)
+    )
     strategy = BoxesInstances(crf=SHARP)
     assert torch.equal(strategy.estimate(turned, None), strategy.estimate(evidence, None).flip(0))
 
 
 def test_an_image_without_boxes_has_no_masks() -> None:
-    empty = Evidence("a", torch.zeros(3, 5, 6, dtype=torch.uint8), boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64))
+    empty = Evidence(
+        "a",
+        torch.zeros(3, 5, 6, dtype=torch.uint8),
+        boxes=torch.zeros(0, 4),
+        box_classes=torch.zeros(0, dtype=torch.int64),
+    )
     masks = BoxesInstances().estimate(empty, None)
     assert masks.shape == (0, 5, 6)
     assert harden(masks, empty.box_classes).sum() == 0
@@ -59,7 +70,8 @@ def test_a_box_that_lost_all_pixels_is_its_own_mask() -> None:
     assert evidence.boxes is not None
     twice = evidence._replace(boxes=evidence.boxes[[0, 0]], box_classes=torch.tensor([5, 5]))
     masks = BoxesInstances(crf=SHARP).estimate(twice, None)
-    assert sorted(mask.sum().item() == 40 * 40 for mask in masks) == [False, True]  # one has the disc, the other nothing but its box
+    # one has the disc, the other nothing but its box
+    assert sorted(mask.sum().item() == 40 * 40 for mask in masks) == [False, True]
 
 
 def test_drawn_masks_are_believed_as_they_are() -> None:

@@ -19,7 +19,9 @@ SMALL = Superpixels(scale=1, sigma=0, smallest=1)
 
 def striped(colours: list[int], name: str = "stripes", **evidence: Tensor) -> Evidence:
     """Grey stripes of 4 columns, 6 rows high."""
-    image = torch.tensor(colours, dtype=torch.uint8).repeat_interleave(4).expand(3, 6, -1).contiguous()
+    image = (
+        torch.tensor(colours, dtype=torch.uint8).repeat_interleave(4).expand(3, 6, -1).contiguous()
+    )
     return Evidence(name, image, **evidence)
 
 
@@ -40,10 +42,14 @@ def stripes(target: Tensor) -> list[int]:
     return target[-1, ::4].tolist()
 
 
-def labelled(strategy: Clustering, images: list[Evidence], predictions: list[Prediction] | None = None) -> list[Tensor]:
+def labelled(
+    strategy: Clustering, images: list[Evidence], predictions: list[Prediction] | None = None
+) -> list[Tensor]:
     """As a round does it."""
     asked: list[Prediction | None] = [None] * len(images) if predictions is None else [*predictions]
-    strategy.learned = strategy.learn([strategy.sketch(*each) for each in zip(images, asked, strict=True)])
+    strategy.learned = strategy.learn(
+        [strategy.sketch(*each) for each in zip(images, asked, strict=True)]
+    )
     return [strategy.estimate(*each) for each in zip(images, asked, strict=True)]
 
 
@@ -53,7 +59,8 @@ def test_an_image_by_itself_spreads_its_marks_by_colour() -> None:
 
 
 def test_images_learn_from_each_other() -> None:
-    """Tags alone cannot tell which stripe is which; with an image that shows background alone, and one of another class, they can."""
+    """Tags alone cannot tell which stripe is which; with an image that shows background alone, and
+    one of another class, they can."""
     both = [striped([90, 200], f"both{n}", tags=tags(1, 1, 0)) for n in range(3)]
     others = [striped([90, 30], f"other{n}", tags=tags(1, 0, 1)) for n in range(3)]
     empty = [striped([90, 91], f"empty{n}", tags=tags(1, 0, 0)) for n in range(3)]
@@ -62,8 +69,14 @@ def test_images_learn_from_each_other() -> None:
 
 
 def test_kinds_of_evidence_mix_from_image_to_image() -> None:
-    """A box teaches what class 1 looks like, marks what class 2 looks like, and the tagged image is labelled with both."""
-    boxed = striped([90, 200, 90], "boxed", boxes=torch.tensor([[4.0, 0.0, 8.0, 6.0]]), box_classes=torch.tensor([1]))
+    """A box teaches what class 1 looks like, marks what class 2 looks like, and the tagged image is
+    labelled with both."""
+    boxed = striped(
+        [90, 200, 90],
+        "boxed",
+        boxes=torch.tensor([[4.0, 0.0, 8.0, 6.0]]),
+        box_classes=torch.tensor([1]),
+    )
     marked = striped([90, 30, 90], "marked", marks=marks(12, c0=0, c5=2))
     tagged = striped([202, 88, 31, 92], "tagged", tags=tags(1, 1, 1))
     targets = labelled(Clustering(SMALL), [boxed, marked, tagged])
@@ -84,23 +97,31 @@ def test_an_image_keeps_its_own_promises_whatever_was_learned() -> None:
 
 
 def test_single_pixels_are_put_right() -> None:
-    """The box cuts the second stripe at three of its four columns; one pixel of the first stripe is marked otherwise."""
+    """The box cuts the second stripe at three of its four columns; one pixel of the first stripe is
+    marked otherwise."""
     box = {"boxes": torch.tensor([[5.0, 0.0, 8.0, 6.0]]), "box_classes": torch.tensor([1])}
-    target = Clustering(SMALL).estimate(striped([90, 200], marks=marks(8, c2=1, c1=0, c0=0), **box), None)
+    target = Clustering(SMALL).estimate(
+        striped([90, 200], marks=marks(8, c2=1, c1=0, c0=0), **box), None
+    )
     expected = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1], dtype=torch.uint8).repeat(6, 1)
     expected[0, 2] = 1
     assert torch.equal(target, expected)
 
 
 def test_later_rounds_use_the_features_of_the_network() -> None:
-    """All is one grey, so only the network tells the sides apart; its grid is half as fine as the image."""
+    """All is one grey, so only the network tells the sides apart; its grid is half as fine as the
+    image."""
     image = torch.full((3, 8, 8), 90, dtype=torch.uint8)
     features = torch.zeros(2, 4, 4)
     features[0, :, :2], features[1, :, 2:] = 3, 5
     marked = torch.full((8, 8), IGNORE, dtype=torch.uint8)
     marked[0, 0], marked[0, 7] = 1, 0
     strategy = Clustering(Superpixels(method="slic", count=16), strength=10)
-    (target,) = labelled(strategy, [Evidence("grey", image, marks=marked)], [Prediction(torch.full((2, 8, 8), 0.5), features)])
+    (target,) = labelled(
+        strategy,
+        [Evidence("grey", image, marks=marked)],
+        [Prediction(torch.full((2, 8, 8), 0.5), features)],
+    )
     assert (target[:, :3] == 1).all()  # superpixels straddle the middle
     assert (target[:, 5:] == 0).all()
 
@@ -111,7 +132,11 @@ def test_learned_from_other_features_is_named() -> None:
     labelled(strategy, [evidence])
     prediction = Prediction(torch.full((2, 6, 8), 0.5), torch.rand(3, 3, 4))
     with pytest.raises(
-        ValueError, match=r"learned should be float \[2,75\].* but it is \[2, 72\]; set it to None to cluster image stripes"
+        ValueError,
+        match=(
+            r"learned should be float \[2,75\].* but it is \[2, 72\]; set it to None to cluster "
+            r"image stripes"
+        ),
     ):
         strategy.estimate(evidence, prediction)
 
@@ -122,9 +147,14 @@ def test_few_samples_of_many_images_are_learned_from(monkeypatch: pytest.MonkeyP
     sketches = [strategy.sketch(each, None) for each in images]
     assert all(len(sketch["features"]) <= 8 + len(sketch["groups"]) for sketch in sketches)
     whole, half = strategy.learn(sketches), strategy.learn(sketches[::2])
-    monkeypatch.setattr("weakseg.strategies.clustering.MOST", sum(len(sketch["features"]) for sketch in sketches))
+    monkeypatch.setattr(
+        "weakseg.strategies.clustering.MOST", sum(len(sketch["features"]) for sketch in sketches)
+    )
     assert torch.equal(strategy.learn(sketches), whole)
-    monkeypatch.setattr("weakseg.strategies.clustering.MOST", sum(len(sketch["features"]) for sketch in sketches) - 1)
+    monkeypatch.setattr(
+        "weakseg.strategies.clustering.MOST",
+        sum(len(sketch["features"]) for sketch in sketches) - 1,
+    )
     assert torch.equal(strategy.learn(sketches), half)
     assert not torch.equal(whole, half)
 
@@ -134,9 +164,13 @@ def test_kinds_of_evidence_on_the_toy_set(kind: str, least: float) -> None:
     data = Toy(train=12, val=0, evidence=kind)  # type: ignore[arg-type]
     samples = [data.sample(index) for index in range(12)]
     counts = torch.zeros(5, 5, dtype=torch.int64)
-    for target, (evidence, truth) in zip(labelled(Clustering(), [evidence for evidence, _ in samples]), samples, strict=True):
+    for target, (evidence, truth) in zip(
+        labelled(Clustering(), [evidence for evidence, _ in samples]), samples, strict=True
+    ):
         if evidence.marks is not None:
-            assert torch.equal(target[evidence.marks != IGNORE], evidence.marks[evidence.marks != IGNORE])
+            assert torch.equal(
+                target[evidence.marks != IGNORE], evidence.marks[evidence.marks != IGNORE]
+            )
         if evidence.tags is not None:
             assert set(target.unique().tolist()) <= set(evidence.tags.nonzero().flatten().tolist())
         counts += confusion_matrix(target, truth, 5)
@@ -147,7 +181,8 @@ def test_rounds_learn_from_colours_first_and_then_from_the_network_as_well(tmp_p
     strategy, rounds = Clustering(Superpixels(smallest=4)), Rounds(when="epochs", count=2)
     run(tmp_path, strategy, rounds, steps=4)
     assert strategy.learned is not None
-    assert strategy.learned.shape == (3, 3 * 16 + 2 * 10 + 2 + 8 + 2)  # histograms, place, features, bias and balance
+    # histograms, place, features, bias and balance
+    assert strategy.learned.shape == (3, 3 * 16 + 2 * 10 + 2 + 8 + 2)
     assert rounds.figures["label/miou"] > rounds.figures["evidence/miou"] + 0.05
 
 
@@ -166,23 +201,38 @@ def test_superpixels_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_image_without_evidence_is_named() -> None:
-    for evidence in (striped([0, 1]), striped([0, 1], marks=marks(8)), striped([0, 1], tags=tags(0, 0))):
+    for evidence in (
+        striped([0, 1]),
+        striped([0, 1], marks=marks(8)),
+        striped([0, 1], tags=tags(0, 0)),
+    ):
         for ask in (
             lambda given=evidence: Clustering().check(given, ["a", "b"]),
             lambda given=evidence: Clustering().estimate(given, None),
         ):
-            with pytest.raises(ValueError, match=r"image stripes has nothing to learn from: .* annotate it or leave it out"):
+            with pytest.raises(
+                ValueError,
+                match=r"image stripes has nothing to learn from: .* annotate it or leave it out",
+            ):
                 ask()
     with pytest.raises(ValueError, match="tags name disc, but not background"):
         Clustering().check(striped([0, 1], tags=tags(0, 1)), ["background", "disc"])
-    Clustering().check(striped([0, 1], tags=tags(0, 1), marks=marks(8, c0=1)), ["background", "disc"])
+    Clustering().check(
+        striped([0, 1], tags=tags(0, 1), marks=marks(8, c0=1)), ["background", "disc"]
+    )
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"strength": 0}, "strength should be more than 0 and finite, the weight of the losses, but it is 0"),
-        ({"cover": 1.5}, "cover should lie from 0 to 1, a part of the superpixels of a box, but it is 1.5"),
+        (
+            {"strength": 0},
+            "strength should be more than 0 and finite, the weight of the losses, but it is 0",
+        ),
+        (
+            {"cover": 1.5},
+            "cover should lie from 0 to 1, a part of the superpixels of a box, but it is 1.5",
+        ),
         ({"alternations": 0}, "alternations should be at least 1, but it is 0"),
         ({"samples": 0}, "samples should be at least 1, but it is 0"),
     ],

@@ -19,7 +19,8 @@ from weakseg.training.segmenter import Segmenter
 
 SIDE = 40
 PLAIN = DenseCRF(bilateral_rgb=20.0)  # the images here are noisier than photographs
-SWEEPING = DenseCRF(bilateral_weight=100.0, bilateral_xy=200.0)  # what is of one colour is of one class
+# what is of one colour is of one class
+SWEEPING = DenseCRF(bilateral_weight=100.0, bilateral_xy=200.0)
 COLOURS = torch.tensor([[90.0, 90, 90], [200, 60, 60], [60, 60, 200]])
 
 
@@ -30,7 +31,9 @@ class Tagged(Squares):
         evidence, truth = super().sample(index)
         assert evidence.box_classes is not None
         label = int(evidence.box_classes)
-        return Evidence(evidence.id, evidence.image, tags=torch.tensor([True, label == 1, label == 2])), truth
+        return Evidence(
+            evidence.id, evidence.image, tags=torch.tensor([True, label == 1, label == 2])
+        ), truth
 
 
 def photo(number: int, label: int, place: tuple[int, int], side: int = 16) -> tuple[Tensor, Tensor]:
@@ -43,7 +46,9 @@ def photo(number: int, label: int, place: tuple[int, int], side: int = 16) -> tu
 
 def asked(evidence: Evidence) -> Prediction:
     """An encoder that sees the colours of squares of 4 pixels."""
-    return Prediction(torch.full((3, SIDE, SIDE), 1 / 3), early=F.avg_pool2d(evidence.image.float(), 4))
+    return Prediction(
+        torch.full((3, SIDE, SIDE), 1 / 3), early=F.avg_pool2d(evidence.image.float(), 4)
+    )
 
 
 def album(**shared: Tensor) -> tuple[list[Evidence], list[Tensor]]:
@@ -54,7 +59,14 @@ def album(**shared: Tensor) -> tuple[list[Evidence], list[Tensor]]:
         label, reach = 1 + number % 2, 5 if number < 12 else 12
         place = (12 + torch.randint(-reach, reach + 1, (2,), generator=random)).tolist()
         image, truth = photo(number, label, (place[0], place[1]))
-        images.append(Evidence(f"photo{number:02}", image, tags=torch.tensor([True, label == 1, label == 2]), **shared))
+        images.append(
+            Evidence(
+                f"photo{number:02}",
+                image,
+                tags=torch.tensor([True, label == 1, label == 2]),
+                **shared,
+            )
+        )
         truths.append(truth)
     return images, truths
 
@@ -63,10 +75,14 @@ def learn(strategy: Cosegmentation, images: Sequence[Evidence]) -> None:
     """As a round does it."""
     strategy.learned = None
     for _ in range(strategy.looks):
-        strategy.learned = strategy.learn([strategy.sketch(evidence, asked(evidence)) for evidence in images])
+        strategy.learned = strategy.learn(
+            [strategy.sketch(evidence, asked(evidence)) for evidence in images]
+        )
 
 
-def quality(strategy: Cosegmentation, images: Sequence[Evidence], truths: Sequence[Tensor]) -> float:
+def quality(
+    strategy: Cosegmentation, images: Sequence[Evidence], truths: Sequence[Tensor]
+) -> float:
     counts = torch.zeros(3, 3, dtype=torch.int64)
     for evidence, truth in zip(images, truths, strict=True):
         target = strategy.estimate(evidence, asked(evidence))
@@ -83,7 +99,12 @@ def test_looking_at_all_images_finds_what_is_not_in_the_middle() -> None:
     assert guessed < 0.9
     assert found > 0.97
     corner, truth = photo(99, 2, (0, 0))
-    assert quality(strategy, [Evidence("corner", corner, tags=torch.tensor([True, False, True]))], [truth]) > 0.9
+    assert (
+        quality(
+            strategy, [Evidence("corner", corner, tags=torch.tensor([True, False, True]))], [truth]
+        )
+        > 0.9
+    )
 
 
 def test_only_classes_of_the_tags_are_found_whatever_was_learned() -> None:
@@ -93,7 +114,8 @@ def test_only_classes_of_the_tags_are_found_whatever_was_learned() -> None:
     image, _ = photo(99, 2, (12, 12))
     for flags, found in (((True, True, False), {0, 1}), ((True, False, False), {0})):
         target = strategy.estimate(
-            Evidence("x", image, tags=torch.tensor(flags)), Prediction(torch.ones(3, SIDE, SIDE), early=asked(images[0]).early)
+            Evidence("x", image, tags=torch.tensor(flags)),
+            Prediction(torch.ones(3, SIDE, SIDE), early=asked(images[0]).early),
         )
         assert set(target.unique().tolist()) <= found
 
@@ -102,7 +124,11 @@ def test_a_first_guess_does_not_tell_two_subjects_apart_and_a_second_does() -> N
     images, _ = album()
     left, _ = photo(0, 1, (12, 2))
     right, _ = photo(1, 2, (12, 22))
-    both = Evidence("both", torch.cat([left[..., :20], right[..., 20:]], 2), tags=torch.tensor([True, True, True]))
+    both = Evidence(
+        "both",
+        torch.cat([left[..., :20], right[..., 20:]], 2),
+        tags=torch.tensor([True, True, True]),
+    )
     strategy = Cosegmentation(crf=PLAIN)
     assert set(strategy.estimate(both, None).unique().tolist()) == {0, IGNORE}
     learn(strategy, [*images, both])
@@ -117,8 +143,11 @@ def test_marks_are_kept_and_spread_over_their_superpixel() -> None:
     marks[10, 10], marks[30, 30], marks[20, 20] = 1, 0, 2  # the last one is a mistake; it stays one
     target = Cosegmentation(crf=PLAIN).estimate(Evidence("x", image, marks=marks), None)
     assert (target[10, 10], target[30, 30], target[20, 20]) == (1, 0, 2)
-    assert float((target == 1)[truth == 1].float().mean()) > 0.9  # the middle of the photograph is elsewhere
-    without = Cosegmentation(crf=PLAIN, superpixels=None).estimate(Evidence("x", image, marks=marks), None)
+    # the middle of the photograph is elsewhere
+    assert float((target == 1)[truth == 1].float().mean()) > 0.9
+    without = Cosegmentation(crf=PLAIN, superpixels=None).estimate(
+        Evidence("x", image, marks=marks), None
+    )
     assert (without[10, 10], without[20, 20]) == (1, 2)
 
 
@@ -127,8 +156,17 @@ def test_nothing_lies_outside_of_the_boxes() -> None:
     boxed = []
     for evidence, truth in zip(images, truths, strict=True):
         rows, columns = truth.nonzero().T
-        corners = torch.tensor([[columns.min() - 4.0, rows.min() - 4.0, columns.max() + 5.0, rows.max() + 5.0]])
-        boxed.append(Evidence(evidence.id, evidence.image, boxes=corners, box_classes=torch.tensor([int(truth.max())])))
+        corners = torch.tensor(
+            [[columns.min() - 4.0, rows.min() - 4.0, columns.max() + 5.0, rows.max() + 5.0]]
+        )
+        boxed.append(
+            Evidence(
+                evidence.id,
+                evidence.image,
+                boxes=corners,
+                box_classes=torch.tensor([int(truth.max())]),
+            )
+        )
     strategy = Cosegmentation(crf=PLAIN)
     learn(strategy, boxed)
     assert quality(strategy, boxed, truths) > 0.95
@@ -136,17 +174,30 @@ def test_nothing_lies_outside_of_the_boxes() -> None:
     target = strategy.estimate(wrong, asked(wrong))
     assert not (target != 0)[fill_boxes(wrong.boxes, wrong.box_classes, SIDE, SIDE) == 0].any()  # type: ignore[arg-type]
     grey = torch.full((3, SIDE, SIDE), 90, dtype=torch.uint8)
-    nearly = Evidence("nearly all", grey, boxes=torch.tensor([[2.0, 2.0, 40.0, 40.0]]), box_classes=torch.tensor([1]))
+    nearly = Evidence(
+        "nearly all",
+        grey,
+        boxes=torch.tensor([[2.0, 2.0, 40.0, 40.0]]),
+        box_classes=torch.tensor([1]),
+    )
     swept = Cosegmentation(share=1, crf=SWEEPING).estimate(nearly, None)
     assert swept[20, 20] == 1
     assert not swept[:2].any()
-    nothing = Evidence("nothing", wrong.image, boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64))
+    nothing = Evidence(
+        "nothing",
+        wrong.image,
+        boxes=torch.zeros(0, 4),
+        box_classes=torch.zeros(0, dtype=torch.int64),
+    )
     assert not strategy.estimate(nothing, asked(nothing)).any()
 
 
 def test_a_mask_is_its_own_target_and_teaches_the_others() -> None:
     images, truths = album()
-    masked = [evidence._replace(tags=None, marks=truth) for evidence, truth in zip(images[:4], truths[:4], strict=True)]
+    masked = [
+        evidence._replace(tags=None, marks=truth)
+        for evidence, truth in zip(images[:4], truths[:4], strict=True)
+    ]
     strategy = Cosegmentation(looks=1, crf=PLAIN)
     assert torch.equal(strategy.estimate(masked[0], None), truths[0])
     learn(strategy, masked)
@@ -154,10 +205,18 @@ def test_a_mask_is_its_own_target_and_teaches_the_others() -> None:
 
 
 def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
-    """Cells: one image of 4 with class 1, three of 4 that are background only. Class 1 counts four times, background once."""
+    """Cells: one image of 4 with class 1, three of 4 that are background only. Class 1 counts four
+    times, background once."""
     both, one = torch.tensor([True, True]), torch.tensor([True, False])
     few = {"features": torch.randn(4, 2), "shares": torch.full((4, 2), 0.5), "possible": both}
-    many = [{"features": torch.randn(4, 2), "shares": torch.tensor([[1.0, 0.0]]).expand(4, 2), "possible": one} for _ in range(3)]
+    many = [
+        {
+            "features": torch.randn(4, 2),
+            "shares": torch.tensor([[1.0, 0.0]]).expand(4, 2),
+            "possible": one,
+        }
+        for _ in range(3)
+    ]
     seen = {}
 
     def spy(features: Tensor, shares: Tensor) -> Tensor:
@@ -174,7 +233,14 @@ def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
 def test_a_class_that_no_image_shows_is_known_nevertheless() -> None:
     images, _ = album()
     strategy = Cosegmentation(looks=1, crf=PLAIN)
-    learn(strategy, [image._replace(tags=image.tags[:2]) for image in images if image.tags is not None and image.tags[1]])
+    learn(
+        strategy,
+        [
+            image._replace(tags=image.tags[:2])
+            for image in images
+            if image.tags is not None and image.tags[1]
+        ],
+    )
     assert strategy.learned is not None
     assert strategy.learned.shape == (3, 4)
     assert not strategy.estimate(images[1], asked(images[1])).any()
@@ -189,18 +255,31 @@ def test_what_is_missing_or_does_not_fit_is_named() -> None:
     with pytest.raises(ValueError, match=r"image photo00 comes without `prediction\.early`"):
         strategy.estimate(images[0], None)
     with pytest.raises(ValueError, match=r"learned should be float \[C,6\]"):
-        strategy.estimate(images[0], Prediction(torch.ones(3, SIDE, SIDE), early=torch.zeros(5, 10, 10)))
+        strategy.estimate(
+            images[0], Prediction(torch.ones(3, SIDE, SIDE), early=torch.zeros(5, 10, 10))
+        )
     with pytest.raises(ValueError, match="more than 3 classes"):
-        strategy.estimate(images[0]._replace(tags=torch.tensor([True, False, False, True])), asked(images[0]))
+        strategy.estimate(
+            images[0]._replace(tags=torch.tensor([True, False, False, True])), asked(images[0])
+        )
     with pytest.raises(ValueError, match="has nothing to learn from"):
         strategy.check(Evidence("x", images[0].image), ("background", "a", "b"))
     with pytest.raises(ValueError, match="but not background"):
-        strategy.check(images[0]._replace(tags=torch.tensor([False, True, False])), ("background", "a", "b"))
+        strategy.check(
+            images[0]._replace(tags=torch.tensor([False, True, False])), ("background", "a", "b")
+        )
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("spread", 0.0), ("looks", 0), ("long_side", 16), ("samples", 0), ("share", 0.0), ("share", 1.5)],
+    [
+        ("spread", 0.0),
+        ("looks", 0),
+        ("long_side", 16),
+        ("samples", 0),
+        ("share", 0.0),
+        ("share", 1.5),
+    ],
 )
 def test_impossible_options_are_refused(option: str, value: float) -> None:
     with pytest.raises(ValueError, match=option):

@@ -31,7 +31,9 @@ TAGS = {"tags": torch.tensor([True, False, True, True])}
 
 
 def image(name: str, **fields: Any) -> Evidence:
-    evidence = Evidence(name, torch.randint(0, 256, (3, HEIGHT, WIDTH), dtype=torch.uint8), **fields)
+    evidence = Evidence(
+        name, torch.randint(0, 256, (3, HEIGHT, WIDTH), dtype=torch.uint8), **fields
+    )
     evidence.check(CLASSES)
     return evidence
 
@@ -58,9 +60,16 @@ def scores(count: int) -> Tensor:
 
 def by_hand(logits: Tensor, labels: Tensor) -> float:
     """Mean cross-entropy of one image, pixel by pixel."""
-    places = [(row, column) for row in range(HEIGHT) for column in range(WIDTH) if labels[row, column] != IGNORE]
+    places = [
+        (row, column)
+        for row in range(HEIGHT)
+        for column in range(WIDTH)
+        if labels[row, column] != IGNORE
+    ]
     scores = logits.double().log_softmax(0)
-    return -sum(scores[int(labels[place]), place[0], place[1]].item() for place in places) / len(places)
+    return -sum(scores[int(labels[place]), place[0], place[1]].item() for place in places) / len(
+        places
+    )
 
 
 # the target
@@ -68,8 +77,12 @@ def by_hand(logits: Tensor, labels: Tensor) -> float:
 
 def test_only_boxes_are_what_the_strategies_of_boxes_make_of_them() -> None:
     evidence = image("a", **BOX)
-    assert torch.equal(Mixed(share=0.5).estimate(evidence, None), BoxesCRF(share=0.5).estimate(evidence, None))
-    assert torch.equal(Mixed(boxes="rect").estimate(evidence, None), BoxesRect().estimate(evidence, None))
+    assert torch.equal(
+        Mixed(share=0.5).estimate(evidence, None), BoxesCRF(share=0.5).estimate(evidence, None)
+    )
+    assert torch.equal(
+        Mixed(boxes="rect").estimate(evidence, None), BoxesRect().estimate(evidence, None)
+    )
     assert (Mixed().estimate(image("b", **NO_BOX, **TAGS), None) == 0).all()
 
 
@@ -97,7 +110,12 @@ def test_a_mask_is_believed_alone_and_its_rim_stays_open() -> None:
 
 def test_each_kind_is_the_mean_over_its_pixels_times_its_share_of_images_times_its_weight() -> None:
     strategy = Mixed(boxes="rect", weights=Weights(masks=2, boxes=3, marks=5, tags=7))
-    evidence = [image("mask", marks=mask()), image("box", **BOX), image("marks", marks=scribble()), image("tags", **TAGS)]
+    evidence = [
+        image("mask", marks=mask()),
+        image("box", **BOX),
+        image("marks", marks=scribble()),
+        image("tags", **TAGS),
+    ]
     logits = scores(4)
     torch.manual_seed(3)
     terms = strategy.loss(logits, batch_of(strategy, *evidence))
@@ -105,18 +123,29 @@ def test_each_kind_is_the_mean_over_its_pixels_times_its_share_of_images_times_i
     generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     guessed = em_adapt(logits.detach()[3:], TAGS["tags"][None], generator=generator)[0]
     labels = [strategy.estimate(each, None) for each in evidence[:3]] + [guessed]
-    expected = [weight * by_hand(logits[place], own) / 4 for place, (weight, own) in enumerate(zip((2, 3, 5, 7), labels, strict=True))]
+    expected = [
+        weight * by_hand(logits[place], own) / 4
+        for place, (weight, own) in enumerate(zip((2, 3, 5, 7), labels, strict=True))
+    ]
     assert list(terms) == KINDS
     assert [term.item() for term in terms.values()] == pytest.approx(expected, rel=1e-5)
 
 
 def test_images_labelled_throughout_have_the_plain_cross_entropy() -> None:
     strategy = Mixed(boxes="rect")
-    batch = batch_of(strategy, image("a", **BOX), image("b", marks=mask(0)), image("c", **NO_BOX), image("d", marks=mask(0), **TAGS))
+    batch = batch_of(
+        strategy,
+        image("a", **BOX),
+        image("b", marks=mask(0)),
+        image("c", **NO_BOX),
+        image("d", marks=mask(0), **TAGS),
+    )
     logits = scores(4)
     terms = strategy.loss(logits, batch)
     assert batch.target is not None
-    torch.testing.assert_close(torch.stack(list(terms.values())).sum(), cross_entropy(logits, batch.target))
+    torch.testing.assert_close(
+        torch.stack(list(terms.values())).sum(), cross_entropy(logits, batch.target)
+    )
     assert terms["masks"] > 0
     assert terms["boxes"] > 0
     assert terms["marks"] == terms["tags"] == 0
@@ -129,14 +158,19 @@ def test_an_image_of_several_kinds_teaches_each_on_its_own_pixels() -> None:
     terms = strategy.loss(logits, batch_of(strategy, evidence))
     filled = BoxesRect().estimate(evidence, None)
     assert terms["marks"].item() == pytest.approx(by_hand(logits[0], marks), rel=1e-5)
-    assert terms["boxes"].item() == pytest.approx(by_hand(logits[0], filled.where(marks == IGNORE, IGNORE)), rel=1e-5)
+    assert terms["boxes"].item() == pytest.approx(
+        by_hand(logits[0], filled.where(marks == IGNORE, IGNORE)), rel=1e-5
+    )
     assert terms["masks"] == terms["tags"] == 0
 
 
 @pytest.mark.parametrize("em", ["adapt", "fixed"])
-def test_tags_label_the_unmarked_pixels_and_only_these_from_the_scores_of_the_whole_image(em: str) -> None:
+def test_tags_label_the_unmarked_pixels_and_only_these_from_the_scores_of_the_whole_image(
+    em: str,
+) -> None:
     strategy, marks = Mixed(em=em, foreground=0.3, background=0.1, weights=EVEN), scribble()  # type: ignore[arg-type]
-    tags = torch.tensor([True, False, False, True])  # one class beside background: there is only one order
+    # one class beside background: there is only one order
+    tags = torch.tensor([True, False, False, True])
     logits = scores(1)
     terms = strategy.loss(logits, batch_of(strategy, image("a", marks=marks, tags=tags)))
     label = em_adapt if em == "adapt" else em_fixed
@@ -149,7 +183,9 @@ def test_tags_label_the_unmarked_pixels_and_only_these_from_the_scores_of_the_wh
 
 def test_the_network_learns_from_its_scores_as_they_are() -> None:
     strategy, logits = Mixed(weights=EVEN), scores(1)
-    (gradient,) = torch.autograd.grad(strategy.loss(logits, batch_of(strategy, image("a", **TAGS)))["tags"], logits)
+    (gradient,) = torch.autograd.grad(
+        strategy.loss(logits, batch_of(strategy, image("a", **TAGS)))["tags"], logits
+    )
     assert strategy.shown is not None
     wanted = logits.softmax(1) - F.one_hot(strategy.shown.target, CLASSES).permute(0, 3, 1, 2)
     torch.testing.assert_close(gradient, wanted / (HEIGHT * WIDTH))
@@ -171,14 +207,21 @@ def test_padding_and_the_rims_of_masks_are_labelled_by_nobody() -> None:
 
 def test_a_small_mask_in_padding_is_still_a_mask() -> None:
     strategy = Mixed()
-    small = Evidence("small", torch.zeros(3, 2, 2, dtype=torch.uint8), marks=torch.ones(2, 2, dtype=torch.uint8), **TAGS)
+    small = Evidence(
+        "small",
+        torch.zeros(3, 2, 2, dtype=torch.uint8),
+        marks=torch.ones(2, 2, dtype=torch.uint8),
+        **TAGS,
+    )
     terms = strategy.loss(scores(2), batch_of(strategy, small, image("box", **BOX)))
     assert terms["masks"] > 0
     assert terms["marks"] == terms["tags"] == 0
 
 
 @pytest.mark.parametrize(
-    "fields", [{"marks": mask()}, BOX, NO_BOX, {"marks": scribble()}, TAGS], ids=["mask", "box", "no box", "marks", "tags"]
+    "fields",
+    [{"marks": mask()}, BOX, NO_BOX, {"marks": scribble()}, TAGS],
+    ids=["mask", "box", "no box", "marks", "tags"],
 )
 def test_every_batch_has_the_same_finite_terms(fields: dict[str, Any]) -> None:
     strategy, logits = Mixed(), scores(2)
@@ -203,7 +246,10 @@ def test_a_crop_that_lost_its_tags_is_told() -> None:
     whole, lost = image("a", **TAGS), image("b", **TAGS)
     targets = [strategy.estimate(each, None) for each in (whole, lost)]
     with pytest.warns(UserWarning, match="images that have tags alone need data.crop=null"):
-        strategy.loss(logits, collate([Item(whole, targets[0]), Item(lost._replace(tags=None), targets[1])], CLASSES))
+        strategy.loss(
+            logits,
+            collate([Item(whole, targets[0]), Item(lost._replace(tags=None), targets[1])], CLASSES),
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         strategy.loss(logits, collate([Item(whole, targets[0]), Item(lost, targets[1])], CLASSES))
@@ -219,7 +265,11 @@ def test_without_targets_it_says_what_is_missing() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"marks": torch.full((HEIGHT, WIDTH), IGNORE, dtype=torch.uint8)}, {"tags": torch.zeros(CLASSES, dtype=torch.bool)}],
+    [
+        {},
+        {"marks": torch.full((HEIGHT, WIDTH), IGNORE, dtype=torch.uint8)},
+        {"tags": torch.zeros(CLASSES, dtype=torch.bool)},
+    ],
     ids=["nothing", "marks nothing", "tags name nothing"],
 )
 def test_an_image_that_can_teach_nothing_is_refused_by_name(fields: dict[str, Any]) -> None:
@@ -251,7 +301,9 @@ def test_impossible_settings_are_named_at_once(options: dict[str, Any], says: st
         Mixed(**options)
 
 
-@pytest.mark.parametrize("weights", [{"tags": -1}, {"marks": float("nan")}, {"boxes": float("inf")}])
+@pytest.mark.parametrize(
+    "weights", [{"tags": -1}, {"marks": float("nan")}, {"boxes": float("inf")}]
+)
 def test_impossible_weights_are_named(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"weights.{next(iter(weights))} should be 0 or more"):
         Weights(**weights)
@@ -281,7 +333,11 @@ class Told(Squares):
         bare = evidence._replace(boxes=None, box_classes=None)
         tags = torch.zeros(3, dtype=torch.bool)
         tags[0] = tags[evidence.box_classes] = True
-        told = {"tags": bare._replace(tags=tags), "masks": bare._replace(marks=truth), "boxes": evidence}
+        told = {
+            "tags": bare._replace(tags=tags),
+            "masks": bare._replace(marks=truth),
+            "boxes": evidence,
+        }
         return told[self.kinds[index % len(self.kinds)]], truth
 
 
@@ -297,4 +353,7 @@ def test_a_run_with_any_mixture(data: type[Told], tmp_path: Path) -> None:
     fitter = trainer(tmp_path, 3, callbacks=[Rounds(workers=0)])
     fitter.fit(segmenter, data())
     assert {f"loss/{kind}" for kind in KINDS} < set(fitter.callback_metrics)
-    assert any(not torch.equal(now, then) for now, then in zip(segmenter.network.parameters(), before, strict=True))
+    assert any(
+        not torch.equal(now, then)
+        for now, then in zip(segmenter.network.parameters(), before, strict=True)
+    )

@@ -9,15 +9,20 @@ from weakseg.evidence import IGNORE, Batch
 from weakseg.strategies.mixed import Mixed
 
 LOGITS = torch.zeros(1, 3, 4, 4, requires_grad=True)
-EMPTY = Batch(["a"], torch.zeros(1, 3, 4, 4, dtype=torch.uint8), target=torch.full((1, 4, 4), IGNORE))
+EMPTY = Batch(
+    ["a"], torch.zeros(1, 3, 4, 4, dtype=torch.uint8), target=torch.full((1, 4, 4), IGNORE)
+)
 
 
-@pytest.mark.filterwarnings(r"ignore:an image of this batch teaches nothing. a crop .* data.crop=null")
+@pytest.mark.filterwarnings(
+    r"ignore:an image of this batch teaches nothing. a crop .* data.crop=null"
+)
 def test_batch_after_batch_without_anything_to_learn_stops() -> None:
     strategy = Mixed()
     for _ in range(19):
         strategy.loss(LOGITS, EMPTY)
-    strategy.loss(LOGITS, EMPTY._replace(target=torch.zeros(1, 4, 4, dtype=torch.int64)))  # it starts to count again
+    # it starts to count again
+    strategy.loss(LOGITS, EMPTY._replace(target=torch.zeros(1, 4, 4, dtype=torch.int64)))
     for _ in range(19):
         strategy.loss(LOGITS, EMPTY)
     with pytest.raises(ValueError, match=r"the last 20 batches taught nothing: .* data.crop=null"):
@@ -30,7 +35,13 @@ def test_only_tags_of_images_that_learn_from_them_have_to_be_found() -> None:
     target = torch.stack([masked, torch.full((4, 4), IGNORE)])
     tags = torch.tensor([[True, False, True], [True, True, False]])
     strategy = Mixed()
-    batch = Batch(["a", "b"], torch.zeros(2, 3, 4, 4, dtype=torch.uint8), target=target, marks=target, tags=tags)
+    batch = Batch(
+        ["a", "b"],
+        torch.zeros(2, 3, 4, 4, dtype=torch.uint8),
+        target=target,
+        marks=target,
+        tags=tags,
+    )
     strategy.loss(torch.zeros(2, 3, 4, 4, requires_grad=True), batch)
     assert strategy.shown is not None
     assert strategy.shown.named is not None

@@ -17,7 +17,9 @@ SMALL = Superpixels(scale=1, sigma=0, smallest=1)
 
 def striped(colours: list[int], marks: dict[int, int]) -> Evidence:
     """Grey stripes of 4 columns, 6 rows high; marks are classes of pixels in the first row."""
-    image = torch.tensor(colours, dtype=torch.uint8).repeat_interleave(4).expand(3, 6, -1).contiguous()
+    image = (
+        torch.tensor(colours, dtype=torch.uint8).repeat_interleave(4).expand(3, 6, -1).contiguous()
+    )
     marked = torch.full(image.shape[1:], IGNORE, dtype=torch.uint8)
     for column, label in marks.items():
         marked[0, column] = label
@@ -31,7 +33,8 @@ def stripes(target: Tensor) -> list[int]:
 
 
 def test_by_hand_in_round_0() -> None:
-    """Stripe 2 looks like stripe 0, which is marked 1; stripe 3 like none. Its borders cost the same, so colours do not decide there."""
+    """Stripe 2 looks like stripe 0, which is marked 1; stripe 3 like none. Its borders cost the
+    same, so colours do not decide there."""
     evidence = striped([0, 100, 5, 255], {0: 1, 5: 2})
     strategy = ScribblesGraphCut(SMALL, smooth=0.1, appearance=1, colour=6**0.5, texture=100)
     target = strategy.estimate(evidence, None)
@@ -43,25 +46,37 @@ def test_by_hand_in_round_0() -> None:
 
 
 def test_without_appearance_only_borders_count() -> None:
-    """The paper: the cut goes where it is cheapest, that is once, on either side of the stripe in between."""
+    """The paper: the cut goes where it is cheapest, that is once, on either side of the stripe in
+    between."""
     evidence = striped([0, 90, 100, 255], {0: 1, 13: 2})
     target = ScribblesGraphCut(SMALL, appearance=0).estimate(evidence, None)
     assert stripes(target)[0] == 1
     assert stripes(target)[3] == 2
-    assert sum(left != right for left, right in zip(stripes(target), stripes(target)[1:], strict=False)) == 1
+    assert (
+        sum(
+            left != right for left, right in zip(stripes(target), stripes(target)[1:], strict=False)
+        )
+        == 1
+    )
 
 
-def test_the_network_is_heard_from_round_1_on_but_not_where_there_are_marks_or_of_classes_that_are_not_marked() -> None:
+def test_the_network_counts_from_round_1_on_but_not_where_there_are_marks() -> None:
     evidence = striped([0, 100, 200], {0: 1, 5: 2})
-    probs = torch.tensor([0.0, 0.1, 0.3, 0.6]).view(4, 1, 1).expand(4, 6, 12)  # class 3 leads everywhere, but nobody marked it
+    # class 3 leads everywhere, but nobody marked it
+    probs = torch.tensor([0.0, 0.1, 0.3, 0.6]).view(4, 1, 1).expand(4, 6, 12)
     assert stripes(ScribblesGraphCut(SMALL).estimate(evidence, Prediction(probs))) == [1, 2, 2]
     probs = torch.tensor([0.0, 0.3, 0.1, 0.6]).view(4, 1, 1).expand(4, 6, 12)
     assert stripes(ScribblesGraphCut(SMALL).estimate(evidence, Prediction(probs))) == [1, 2, 1]
-    assert stripes(ScribblesGraphCut(SMALL, network=0, colour=5, texture=10).estimate(evidence, Prediction(probs))) == [1, 2, 2]
+    assert stripes(
+        ScribblesGraphCut(SMALL, network=0, colour=5, texture=10).estimate(
+            evidence, Prediction(probs)
+        )
+    ) == [1, 2, 2]
 
 
 def test_the_network_counts_by_pixels() -> None:
-    """A sum, not a mean: 24 pixels that lean a little towards class 2 outweigh two borders of at most 1 each."""
+    """A sum, not a mean: 24 pixels that lean a little towards class 2 outweigh two borders of at
+    most 1 each."""
     evidence = striped([0, 100, 200, 100], {0: 1, 12: 1, 13: 2, 14: 1})
     probs = torch.tensor([0.0, 0.47, 0.53]).view(3, 1, 1).expand(3, 6, 16)
     leaning = 24 * torch.log(torch.tensor(0.53 / 0.47)).item()
@@ -135,9 +150,16 @@ def test_appearance_helps_on_the_toy_set_and_marks_are_kept() -> None:
 
 def test_no_mark_at_all_is_named() -> None:
     evidence = striped([0, 100], {})
-    for ask in (lambda: ScribblesGraphCut().check(evidence, []), lambda: ScribblesGraphCut().estimate(evidence, None)):
+    for ask in (
+        lambda: ScribblesGraphCut().check(evidence, []),
+        lambda: ScribblesGraphCut().estimate(evidence, None),
+    ):
         with pytest.raises(
-            ValueError, match=r"image stripes has no marked pixel .* mark something on it, leave it out, or, .* data\.evidence"
+            ValueError,
+            match=(
+                r"image stripes has no marked pixel .* mark something on it, leave it out, or, .* "
+                r"data\.evidence"
+            ),
         ):
             ask()
 
@@ -147,7 +169,11 @@ def test_no_mark_at_all_is_named() -> None:
     [
         ({"smooth": -1}, "smooth should be 0 or more, but it is -1"),
         ({"network": float("nan")}, "network should be 0 or more, but it is nan"),
-        ({"colour": 0}, "colour should be more than 0, or null for the median of the image's borders, but it is 0"),
+        (
+            {"colour": 0},
+            "colour should be more than 0, or null for the median of the image's borders, but it "
+            "is 0",
+        ),
     ],
 )
 def test_impossible_settings_are_named_at_once(wrong: dict[str, float], message: str) -> None:

@@ -26,18 +26,23 @@ def test_golden_case_and_its_gradient() -> None:
     (loss,) = strategy.loss(logits, a_batch(1, 5, [[1, 1, 1, 0]])).values()
     assert loss.item() == pytest.approx(0.342935, abs=1e-5)
     shown = shown_by(strategy)
-    assert shown.target.mean((2, 3))[0].tolist() == pytest.approx([0.7, 0.179159, 0.120841, 0], abs=1e-5)
+    assert shown.target.mean((2, 3))[0].tolist() == pytest.approx(
+        [0.7, 0.179159, 0.120841, 0], abs=1e-5
+    )
     (gradient,) = torch.autograd.grad(loss, logits)
     torch.testing.assert_close(gradient, (LOGITS.softmax(1) - shown.target) / 5)
     figures = {name: figure.item() for name, figure in shown.figures.items()}
-    assert figures == {"active": pytest.approx(1 / 3), "unmet": 0, "converged": 1}  # background, 1 and 2 have bounds
+    # background, 1 and 2 have bounds
+    assert figures == {"active": pytest.approx(1 / 3), "unmet": 0, "converged": 1}
 
 
 def test_bounds_that_slack_does_not_reach_are_unmet() -> None:
     strategy = TagsCCNN(foreground_lower=0.3)
     strategy.loss(LOGITS, a_batch(1, 5, [[1, 1, 1, 0]]))
     shown = shown_by(strategy)
-    assert shown.target.mean((2, 3))[0].tolist() == pytest.approx([0.697941, 0.180325, 0.121734, 0], abs=1e-5)
+    assert shown.target.mean((2, 3))[0].tolist() == pytest.approx(
+        [0.697941, 0.180325, 0.121734, 0], abs=1e-5
+    )
     assert {name: figure.item() for name, figure in shown.figures.items()} == {
         "active": pytest.approx(2 / 3),
         "unmet": pytest.approx(2 / 3),
@@ -47,17 +52,25 @@ def test_bounds_that_slack_does_not_reach_are_unmet() -> None:
 
 def test_the_numbers_reach_the_bounds() -> None:
     logits, batch = torch.randn(1, 4, 8, 8), a_batch(8, 8, [[1, 1, 1, 0]])
-    strategy = TagsCCNN(background_lower=0.6, background_upper=0.6, foreground_lower=0.2, foreground_slack=inf)
+    strategy = TagsCCNN(
+        background_lower=0.6, background_upper=0.6, foreground_lower=0.2, foreground_slack=inf
+    )
     strategy.loss(logits, batch)
-    assert shown_by(strategy).target.mean((2, 3))[0].tolist() == pytest.approx([0.6, 0.2, 0.2, 0], abs=2e-5)
+    assert shown_by(strategy).target.mean((2, 3))[0].tolist() == pytest.approx(
+        [0.6, 0.2, 0.2, 0], abs=2e-5
+    )
     certain = TagsCCNN(hardness=1000)
     certain.loss(logits, batch)
     assert shown_by(certain).target.amax(1).mean() > 0.99
 
 
 def test_the_middle_of_the_photograph() -> None:
-    """Without bounds that bind, a network that tells no places apart is believed to have said the prior."""
-    strategy, logits = TagsCCNN(background_lower=0, background_upper=1, foreground_lower=0, spread=0.7), torch.zeros(1, 3, 5, 8)
+    """Without bounds that bind, a network that tells no places apart is believed to have said the
+    prior."""
+    strategy, logits = (
+        TagsCCNN(background_lower=0, background_upper=1, foreground_lower=0, spread=0.7),
+        torch.zeros(1, 3, 5, 8),
+    )
     (loss,) = strategy.loss(logits, a_batch(5, 8, [[1, 1, 0]])).values()
     prior = centre_prior(5, 8, spread=0.7)
     torch.testing.assert_close(shown_by(strategy).target[0, :2], torch.stack([1 - prior, prior]))
@@ -83,19 +96,34 @@ def test_padding_is_not_learned_and_does_not_count() -> None:
 
 
 def test_contradictions_are_refused_before_training() -> None:
-    evidence = Evidence("a", torch.zeros(3, 4, 4, dtype=torch.uint8), tags=torch.tensor([True, True, True]))
+    evidence = Evidence(
+        "a", torch.zeros(3, 4, 4, dtype=torch.uint8), tags=torch.tensor([True, True, True])
+    )
     names = ("background", "cat", "dog")
-    with pytest.raises(ValueError, match="the classes background, cat, dog should together cover at least 110 % of the image; lower stra"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "the classes background, cat, dog should together cover at least 110 % of the image; "
+            "lower stra"
+        ),
+    ):
         TagsCCNN(foreground_lower=0.4, foreground_slack=inf).check(evidence, names)
     with pytest.raises(ValueError, match="at least 110 % of the image"):
-        TagsCCNN(foreground_lower=0.4).check(evidence, names)  # slack gives way in training, but nobody can have meant this
+        # slack gives way in training, but nobody can have meant this
+        TagsCCNN(foreground_lower=0.4).check(evidence, names)
     TagsCCNN(foreground_lower=0.3).check(evidence, names)
 
 
 def test_impossible_settings_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match=r"background_lower should be at most background_upper, but they are 0.9 and 0.7"):
+    with pytest.raises(
+        ValueError,
+        match=r"background_lower should be at most background_upper, but they are 0.9 and 0.7",
+    ):
         TagsCCNN(background_lower=0.9)
-    with pytest.raises(ValueError, match="foreground_lower should lie from 0 to 1, a share of the pixels, but it is 5"):
+    with pytest.raises(
+        ValueError,
+        match="foreground_lower should lie from 0 to 1, a share of the pixels, but it is 5",
+    ):
         TagsCCNN(foreground_lower=5)
     with pytest.raises(ValueError, match="foreground_slack should be 0 or more"):
         TagsCCNN(foreground_slack=-1)

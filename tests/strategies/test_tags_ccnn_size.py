@@ -41,14 +41,17 @@ def test_the_code_takes_small_classes_for_absent() -> None:
 
 
 def test_the_numbers_reach_the_bounds() -> None:
-    strategy = TagsCCNNSize(background_lower=0.4, background_upper=0.45, large_lower=0.5, small_upper=0.1, hardness=1)
+    strategy = TagsCCNNSize(
+        background_lower=0.4, background_upper=0.45, large_lower=0.5, small_upper=0.1, hardness=1
+    )
     logits = torch.zeros(1, 4, 20, 20)
     logits[:, 2] += 5
     assert means(strategy, logits) == pytest.approx([0.4, 0.5, 0.1, 0], abs=1e-4)
 
 
 def test_the_middle_of_the_photograph() -> None:
-    """A network that tells no places apart, and .7 for background: at hardness 1000 the other .3 lie in a circle around the middle."""
+    """A network that tells no places apart, and .7 for background: at hardness 1000 the other .3
+    lie in a circle around the middle."""
     strategy = TagsCCNNSize(background_lower=0.7, spread=0.5)
     means(strategy, torch.zeros(1, 4, 21, 21))
     assert strategy.shown is not None
@@ -56,24 +59,46 @@ def test_the_middle_of_the_photograph() -> None:
     assert labels[10, 10] > 0
     assert labels[10, 7] > 0
     assert (labels[[0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()
-    assert strategy.shown.target[0, 1:, 6:15, 6:15].sum() == pytest.approx(81, rel=1e-3)  # 441 * .3 = 132 pixels, a circle of radius 6.5
+    # 441 * .3 = 132 pixels, a circle of radius 6.5
+    assert strategy.shown.target[0, 1:, 6:15, 6:15].sum() == pytest.approx(81, rel=1e-3)
 
 
 def test_images_of_a_batch_without_sizes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"needs large, but the images b have none: .* set data.crop=null"):
-        TagsCCNNSize().loss(torch.zeros(2, 4, 3, 3), a_batch(3, 3, TAGS * 2, large=torch.cat([LARGE, ~LARGE & False])))
+    with pytest.raises(
+        ValueError, match=r"needs large, but the images b have none: .* set data.crop=null"
+    ):
+        TagsCCNNSize().loss(
+            torch.zeros(2, 4, 3, 3),
+            a_batch(3, 3, TAGS * 2, large=torch.cat([LARGE, ~LARGE & False])),
+        )
     with pytest.raises(ValueError, match="needs large, but the images a have none"):
         TagsCCNNSize().loss(torch.zeros(1, 4, 3, 3), a_batch(3, 3, TAGS))
 
 
 def test_what_cannot_be_is_refused_before_training() -> None:
-    evidence = Evidence("a", torch.zeros(3, 4, 4, dtype=torch.uint8), tags=torch.tensor(TAGS[0]).bool(), large=LARGE[0])
+    evidence = Evidence(
+        "a",
+        torch.zeros(3, 4, 4, dtype=torch.uint8),
+        tags=torch.tensor(TAGS[0]).bool(),
+        large=LARGE[0],
+    )
     TagsCCNNSize().check(evidence, NAMES)
-    with pytest.raises(ValueError, match="the classes background, cat should together cover at least 110 % of the image; lower strategy"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "the classes background, cat should together cover at least 110 % of the image; lower "
+            "strategy"
+        ),
+    ):
         TagsCCNNSize(large_lower=0.9).check(evidence, NAMES)
-    with pytest.raises(ValueError, match="no class covers more than a tenth of the image, not even background"):
+    with pytest.raises(
+        ValueError, match="no class covers more than a tenth of the image, not even background"
+    ):
         TagsCCNNSize().check(evidence._replace(large=torch.zeros(4).bool()), NAMES)
-    without = evidence._replace(tags=torch.tensor([True, False, False, False]), large=torch.tensor([True, False, False, True]))
+    without = evidence._replace(
+        tags=torch.tensor([True, False, False, False]),
+        large=torch.tensor([True, False, False, True]),
+    )
     with pytest.raises(ValueError, match=f"large names {NAMES[3]}, which tags leave out"):
         TagsCCNNSize().check(without, NAMES)
 

@@ -10,7 +10,8 @@ from tests.strategies.parts import a_batch, padded
 from weakseg.strategies.tags_em import TagsEM
 
 ROW = torch.tensor([[[[3.0, 2.0, 5.0, 4.0]], [[0.0, 0.0, 0.0, 0.0]]]])
-"""two classes at four pixels; with portions of .4 and .2 the second pixel is the one that class 1 wins"""
+"""two classes at four pixels; with portions of .4 and .2 the second pixel is the one that class 1
+wins"""
 
 
 def labels_of(strategy: TagsEM) -> Tensor:
@@ -34,7 +35,9 @@ def test_fixed_by_hand() -> None:
     logits = torch.tensor([[[[0.0, 2.0]], [[1.5, 1.5]], [[0.0, 0.0]]]])
     (loss,) = strategy.loss(logits, a_batch(1, 2, [[1, 0, 1]])).values()
     assert labels_of(strategy).tolist() == [[[2, 0]]]  # 1 1.5 2 and 3 1.5 2
-    assert loss.item() == pytest.approx((log(2 + exp(1.5)) + log(exp(2) + exp(1.5) + 1) - 2) / 2, rel=1e-6)
+    assert loss.item() == pytest.approx(
+        (log(2 + exp(1.5)) + log(exp(2) + exp(1.5) + 1) - 2) / 2, rel=1e-6
+    )
 
 
 def test_numbers_of_the_sources() -> None:
@@ -51,7 +54,8 @@ def test_numbers_of_the_sources() -> None:
 
 
 def test_the_numbers_reach_the_labels() -> None:
-    """Scores that fall with the number of the class: background wins all, until others are raised."""
+    """Scores that fall with the number of the class: background wins all, until others are
+    raised."""
     torch.manual_seed(0)
     logits = torch.randn(1, 3, 10, 10) * 0.01 - torch.arange(3).view(1, 3, 1, 1)
     shares = []
@@ -111,26 +115,35 @@ def test_labels_at_the_scores() -> None:
 
 
 def test_the_middle_of_the_photograph() -> None:
-    """A network without an opinion, and a photograph that fills the left three of four columns: a cross, corners and padding."""
+    """A network without an opinion, and a photograph that fills the left three of four columns: a
+    cross, corners and padding."""
     valid = torch.ones(1, 3, 4, dtype=torch.bool)
     valid[:, :, 3] = False
     logits = torch.zeros(1, 2, 3, 4, requires_grad=True)
     for mode in ("adapt", "fixed"):
         strategy = TagsEM(mode=mode, foreground=0, background=0, spread=0.8)  # type: ignore[arg-type]
         (loss,) = strategy.loss(logits, a_batch(3, 4, [[1, 1]], valid=valid)).values()
-        # .05 + .9 exp(-(4/9) / 1.28) = .686 beside the middle, .05 + .9 exp(-(8/9) / 1.28) = .499 in the corners
+        # .05 + .9 exp(-(4/9) / 1.28) = .686 beside the middle, .05 + .9 exp(-(8/9) / 1.28) = .499
+        # in the corners
         assert labels_of(strategy).tolist() == [[[0, 1, 0, 255], [1, 1, 1, 255], [0, 1, 0, 255]]]
-        assert loss.item() == pytest.approx(log(2))  # the network learns from its scores as they are
+        # the network learns from its scores as they are
+        assert loss.item() == pytest.approx(log(2))
 
 
 def test_impossible_settings_are_named_at_once() -> None:
     with pytest.raises(ValueError, match="mode should be adapt or fixed, but it is 'soft'"):
         TagsEM(mode="soft")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="source should be wssl_code or wssl_paper, but it is 'paper'"):
+    with pytest.raises(
+        ValueError, match="source should be wssl_code or wssl_paper, but it is 'paper'"
+    ):
         TagsEM(source="paper")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="foreground should lie from 0 to 1, a share of the pixels, but it is 5"):
+    with pytest.raises(
+        ValueError, match="foreground should lie from 0 to 1, a share of the pixels, but it is 5"
+    ):
         TagsEM(foreground=5)
-    with pytest.raises(ValueError, match="foreground should be 0 or more, a number of logits, but it is -1"):
+    with pytest.raises(
+        ValueError, match="foreground should be 0 or more, a number of logits, but it is -1"
+    ):
         TagsEM(mode="fixed", foreground=-1)
     with pytest.raises(ValueError, match="sweeps should be at least 1"):
         TagsEM(sweeps=0)

@@ -21,17 +21,37 @@ from weakseg.training.average_precision import AveragePrecision, Precision, dete
 from weakseg.training.segmenter import Segmenter
 
 CLASSES = ("background", "cat", "dog", "owl")
-SMALL = ["data.train=4", "data.val=2", "data.size=48", "data.batch_size=2", "rounds.workers=0", "trainer.enable_progress_bar=false"]
-TINY = ["network.width=0.0625", "network.proposals=10", "network.samples=8", "trainer.max_steps=2", "trainer.log_every_n_steps=1"]
+SMALL = [
+    "data.train=4",
+    "data.val=2",
+    "data.size=48",
+    "data.batch_size=2",
+    "rounds.workers=0",
+    "trainer.enable_progress_bar=false",
+]
+TINY = [
+    "network.width=0.0625",
+    "network.proposals=10",
+    "network.samples=8",
+    "trainer.max_steps=2",
+    "trainer.log_every_n_steps=1",
+]
 
 
-def objects(*columns: tuple[int, int], labels: list[int], scores: list[float] | None = None) -> Instances:
+def objects(
+    *columns: tuple[int, int], labels: list[int], scores: list[float] | None = None
+) -> Instances:
     """Rectangles 10 pixels high on an image of 10 x 100, from one column to another."""
     masks = torch.zeros(len(columns), 10, 100, dtype=torch.bool)
     for mask, (first, end) in zip(masks, columns, strict=True):
         mask[:, first:end] = True
     boxes = torch.tensor([[first, 0.0, end, 10.0] for first, end in columns]).reshape(-1, 4)
-    return Instances(boxes, torch.tensor(labels, dtype=torch.int64), masks, None if scores is None else torch.tensor(scores))
+    return Instances(
+        boxes,
+        torch.tensor(labels, dtype=torch.int64),
+        masks,
+        None if scores is None else torch.tensor(scores),
+    )
 
 
 def test_what_is_found_perfectly_has_an_average_precision_of_one() -> None:
@@ -50,7 +70,8 @@ def test_a_mask_counts_at_the_thresholds_below_its_overlap() -> None:
     truth = objects((0, 40), (60, 100), labels=[1, 2])
     precision.add(objects((0, 29), (60, 100), labels=[1, 2], scores=[0.9, 0.8]), truth)
     figures = precision.figures(CLASSES)
-    # the cat's IoU is 29/40 = .725: it counts at .5, .55, .6, .65 and .7, five of the ten thresholds
+    # the cat's IoU is 29/40 = .725: it counts at .5, .55, .6, .65 and .7, five of the ten
+    # thresholds
     assert figures["mask_ap/cat"] == pytest.approx(0.5, abs=1e-6)
     assert figures["mask_ap/dog"] == pytest.approx(1)
     assert figures["mask_ap"] == pytest.approx(0.75)
@@ -76,14 +97,19 @@ def test_without_any_true_object_nothing_is_measured() -> None:
 def test_ranks_count_as_if_they_were_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def images() -> list[tuple[Instances, Instances]]:
         found = [((0, 29), 0.9), ((10, 38), 0.7), ((50, 90), 0.8)]
-        return [(objects(place, labels=[1], scores=[score]), objects((0, 40), labels=[1])) for place, score in found]
+        return [
+            (objects(place, labels=[1], scores=[score]), objects((0, 40), labels=[1]))
+            for place, score in found
+        ]
 
     whole, first, second = Precision(), Precision(), Precision()
     for number, (found, truth) in enumerate(images()):
         whole.add(found, truth)
         (first if number else second).add(found, truth)
     wanted = whole.figures(CLASSES)
-    monkeypatch.setattr(module, "gather", lambda state: [first.metric.metric_state, second.metric.metric_state])
+    monkeypatch.setattr(
+        module, "gather", lambda state: [first.metric.metric_state, second.metric.metric_state]
+    )
     for rank in (first, second):
         assert rank.figures(CLASSES) == pytest.approx(wanted, nan_ok=True)
     assert 0 < wanted["mask_ap"] < 1
@@ -113,7 +139,10 @@ def test_the_recipe_trains_and_tells_of_objects(
         assert len(column(folder, f"loss/{term}")) == 2, term
     assert len(column(folder, "label/mask_ap")) == 1
     assert 0.3 < column(folder, "label/mask_ap")[0] < 1
-    assert all(len(column(folder, name)) == 1 for name in ("val/mask_ap", "val/mask_ap50", "val/box_ap", "val/miou"))
+    assert all(
+        len(column(folder, name)) == 1
+        for name in ("val/mask_ap", "val/mask_ap50", "val/box_ap", "val/miou")
+    )
     printed = capsys.readouterr().out
     assert "average precision (AP) of objects" in printed
     assert "target masks" in printed
@@ -143,7 +172,13 @@ def test_true_objects_are_nowhere_in_what_a_strategy_gets() -> None:
 
 def test_a_strategy_without_masks_is_told_before_anything_long_begins() -> None:
     network: Any = MaskRCNN(5, "resnet18", width=1 / 16)
-    with pytest.raises(TypeError, match=r"MaskRCNN learns from a mask for each box, but BoxesCRF makes none.*strategy=boxes_instances"):
+    with pytest.raises(
+        TypeError,
+        match=(
+            r"MaskRCNN learns from a mask for each box, but BoxesCRF makes "
+            r"none.*strategy=boxes_instances"
+        ),
+    ):
         Segmenter(network, BoxesCRF(), Toy.classes)
     Segmenter(network, BoxesInstances(), Toy.classes)
 
@@ -151,7 +186,15 @@ def test_a_strategy_without_masks_is_told_before_anything_long_begins() -> None:
 def test_other_networks_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)  # they do not need the package
     monkeypatch.chdir(tmp_path)
-    folder = main(["recipe=boxes_instances", "network=tests.small.TinyNet", "network.classes=5", *SMALL, "trainer.max_steps=1"])
+    folder = main(
+        [
+            "recipe=boxes_instances",
+            "network=tests.small.TinyNet",
+            "network.classes=5",
+            *SMALL,
+            "trainer.max_steps=1",
+        ]
+    )
     assert column(folder, "val/mask_ap") == []
     assert len(column(folder, "val/miou")) == 1
 

@@ -1,4 +1,5 @@
-"""A run that is killed anywhere and goes on ends with the same weights, bit for bit, as one that is not."""
+"""A run that is killed anywhere and goes on ends with the same weights, bit for bit, as one that is
+not."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class Killed(Exception):
 
 
 class KillAt(pl.Callback):
-    """Ends the run when a hook is called at a step; a stand-in for kill -9 that a test can survive."""
+    """Ends the run when a hook is called at a step; a stand-in for kill -9 that a test can
+    survive."""
 
     def __init__(self, hook: str, step: int) -> None:
         setattr(self, hook, self.kill)
@@ -35,7 +37,12 @@ class KillAt(pl.Callback):
 
 
 def run(
-    folder: Path, kill: KillAt | None = None, resume: bool = False, every: int = 1, workers: int = 0, **arguments: Any
+    folder: Path,
+    kill: KillAt | None = None,
+    resume: bool = False,
+    every: int = 1,
+    workers: int = 0,
+    **arguments: Any,
 ) -> tuple[list[Tensor], int]:
     pl.seed_everything(7, verbose=False)
     data = Squares(workers=workers)
@@ -44,7 +51,12 @@ def run(
     callbacks = [rounds, Checkpoints(folder / "checkpoints", every), *([kill] if kill else [])]
     fit = trainer(folder, callbacks=callbacks, plugins=[WholeFiles()], **{"steps": 10, **arguments})
     last = folder / "checkpoints" / "last.ckpt"
-    fit.fit(segmenter, datamodule=data, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+    fit.fit(
+        segmenter,
+        datamodule=data,
+        ckpt_path=last if resume and last.exists() else None,
+        weights_only=True,
+    )
     return [value.clone() for value in segmenter.state_dict().values()], fit.global_step
 
 
@@ -67,7 +79,10 @@ def test_killed_after_a_step(tmp_path: Path, step: int) -> None:
     check(tmp_path, KillAt("on_train_batch_end", step), every=2)
 
 
-@pytest.mark.parametrize("hook", ["on_validation_start", "on_validation_end", "on_train_epoch_end", "on_train_epoch_start"])
+@pytest.mark.parametrize(
+    "hook",
+    ["on_validation_start", "on_validation_end", "on_train_epoch_end", "on_train_epoch_start"],
+)
 @pytest.mark.parametrize("step", [3, 6])
 def test_killed_between_epochs(tmp_path: Path, hook: str, step: int) -> None:
     check(tmp_path, KillAt(hook, step))
@@ -87,7 +102,9 @@ VARIANTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("step", [2, 4, 5])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_killed_under_other_trainer_flags(tmp_path: Path, variant: dict[str, Any], step: int) -> None:
+def test_killed_under_other_trainer_flags(
+    tmp_path: Path, variant: dict[str, Any], step: int
+) -> None:
     check(tmp_path, KillAt("on_train_batch_start", step), **variant)
 
 
@@ -118,7 +135,9 @@ def test_chance_differs_from_step_to_step(tmp_path: Path) -> None:
     assert len(set(drawn)) == 9
 
 
-def test_lost_targets_of_a_later_round_are_an_error_if_the_network_has_moved_on(tmp_path: Path) -> None:
+def test_lost_targets_of_a_later_round_are_an_error_if_the_network_has_moved_on(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(Killed):
         run(tmp_path, KillAt("on_train_batch_start", 5))  # round 1 was made at step 3
     for file in (tmp_path / "labels").glob("*/disc_4-*"):
@@ -127,7 +146,9 @@ def test_lost_targets_of_a_later_round_are_an_error_if_the_network_has_moved_on(
         run(tmp_path, resume=True)
 
 
-def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_writing_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "last.ckpt"
     WholeFiles().save_checkpoint({"step": 1}, path)
 
@@ -143,4 +164,7 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path, monke
 
 def test_best_is_the_one_with_the_highest_score(tmp_path: Path) -> None:
     run(tmp_path)
-    assert "network.head.weight" in torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert (
+        "network.head.weight"
+        in torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    )

@@ -1,4 +1,5 @@
-"""Weights of classes in the loss: from words to the batches that a strategy gets, the same after a resume."""
+"""Weights of classes in the loss: from words to the batches that a strategy gets, the same after a
+resume."""
 
 from __future__ import annotations
 
@@ -24,8 +25,21 @@ from weakseg.utils.fingerprint import module_fingerprint
 
 CLASSES = Squares.classes
 WORDS = [
-    *("recipe=full", "network=tests.small.TinyNet", "network.classes=5", "data.train=4", "data.val=2", "data.size=32", "data.batch_size=2"),
-    *("rounds.workers=0", "trainer.max_steps=2", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"),
+    *(
+        "recipe=full",
+        "network=tests.small.TinyNet",
+        "network.classes=5",
+        "data.train=4",
+        "data.val=2",
+        "data.size=32",
+        "data.batch_size=2",
+    ),
+    *(
+        "rounds.workers=0",
+        "trainer.max_steps=2",
+        "trainer.accelerator=cpu",
+        "trainer.enable_progress_bar=false",
+    ),
 ]
 
 
@@ -44,11 +58,18 @@ class Remembers(Refine):
         return super().loss(logits, batch)
 
 
-def fit(folder: Path, weights: ClassWeights, steps: int = 6, **arguments: Any) -> tuple[Remembers, Rounds, Segmenter]:
+def fit(
+    folder: Path, weights: ClassWeights, steps: int = 6, **arguments: Any
+) -> tuple[Remembers, Rounds, Segmenter]:
     pl.seed_everything(5, verbose=False)
     strategy, rounds = Remembers(weights), Rounds("epochs", workers=0)
     segmenter = Segmenter(TinyNet(), strategy, CLASSES)
-    made = trainer(folder, steps=steps, callbacks=[rounds, Checkpoints(folder), *arguments.pop("callbacks", [])], plugins=[WholeFiles()])
+    made = trainer(
+        folder,
+        steps=steps,
+        callbacks=[rounds, Checkpoints(folder), *arguments.pop("callbacks", [])],
+        plugins=[WholeFiles()],
+    )
     made.fit(segmenter, datamodule=Squares(), weights_only=True, **arguments)
     return strategy, rounds, segmenter
 
@@ -70,7 +91,8 @@ def test_auto_follows_the_targets_of_each_round(tmp_path: Path) -> None:
     assert strategy._seen[-1] == rarity_weights(shares).tolist()
     assert strategy._seen[0] == strategy._seen[2]
     assert strategy._seen[2] != strategy._seen[3]  # the round after three steps has other targets
-    assert strategy._seen[0][0] < 1 <= max(strategy._seen[0][1:])  # background is what there is most of
+    # background is what there is most of
+    assert strategy._seen[0][0] < 1 <= max(strategy._seen[0][1:])
 
 
 class Killed(Exception):
@@ -101,11 +123,21 @@ def test_a_resumed_run_has_the_same_weights(tmp_path: Path, step: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["strategy.class_weights=auto", "strategy.class_weights.leaf=5", "strategy.class_weights={leaf: 5, fish: 0.5}"]
+    "word",
+    [
+        "strategy.class_weights=auto",
+        "strategy.class_weights.leaf=5",
+        "strategy.class_weights={leaf: 5, fish: 0.5}",
+    ],
 )
 def test_words_say_the_weights(tmp_path: Path, word: str) -> None:
-    plain, weighted = (main([*WORDS, *more, f"trainer.default_root_dir={tmp_path}"]) for more in ([], [word]))
-    states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (plain, weighted)]
+    plain, weighted = (
+        main([*WORDS, *more, f"trainer.default_root_dir={tmp_path}"]) for more in ([], [word])
+    )
+    states = [
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for run in (plain, weighted)
+    ]
     assert not torch.equal(states[0]["network.head.weight"], states[1]["network.head.weight"])
     assert "class_weights" in (weighted / "recipe.yaml").read_text()
 
@@ -115,10 +147,16 @@ def test_words_say_the_weights(tmp_path: Path, word: str) -> None:
     [
         ("strategy.class_weights=often", "auto"),
         ("strategy.class_weights.leaf=-1", "class_weights.leaf should be 0 or more"),
-        ("strategy.class_weights.lead=2", "class_weights names a class that there is not: lead is none of the classes background, leaf"),
+        (
+            "strategy.class_weights.lead=2",
+            "class_weights names a class that there is not: lead is none of the classes "
+            "background, leaf",
+        ),
     ],
 )
-def test_wrong_weights_are_refused(tmp_path: Path, word: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_weights_are_refused(
+    tmp_path: Path, word: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises((SystemExit, ValueError)) as caught:
         main([*WORDS, word, f"trainer.default_root_dir={tmp_path}"])
     assert told in capsys.readouterr().err + str(caught.value)
@@ -129,11 +167,16 @@ def test_a_network_with_losses_of_its_own_takes_no_weights() -> None:
     strategy = BoxesInstances()
     strategy._class_weights = "auto"
     network = MaskRCNN(3, "resnet18", width=1 / 16, min_size=None, proposals=20, samples=8)
-    with pytest.raises(TypeError, match="class_weights counts in the cross-entropy, but MaskRCNN has losses of its own"):
+    with pytest.raises(
+        TypeError,
+        match="class_weights counts in the cross-entropy, but MaskRCNN has losses of its own",
+    ):
         Segmenter(network, strategy, CLASSES)
 
 
 def test_weights_change_no_target() -> None:
     """So stored targets serve again."""
-    assert module_fingerprint(BoxesRect()) == module_fingerprint(BoxesRect(class_weights={"dark": 3}))
+    assert module_fingerprint(BoxesRect()) == module_fingerprint(
+        BoxesRect(class_weights={"dark": 3})
+    )
     assert Full(class_weights="auto").class_weights == "auto"

@@ -30,7 +30,8 @@ def test_an_early_stage_sees_the_whole_image_at_the_size_it_wants() -> None:
     segmenter = Segmenter(Eyed(), Early(), CLASSES)
     prediction = segmenter.predict(image)
     assert prediction.early is not None
-    assert prediction.early.shape == (3, 4, 6)  # 64 x 96: whole cells of 32 pixels, as near to 49 x 100 as it goes
+    # 64 x 96: whole cells of 32 pixels, as near to 49 x 100 as it goes
+    assert prediction.early.shape == (3, 4, 6)
     assert torch.allclose(seen[0][0, :, 0, 0], segmenter.normalise(image)[:, 0, 0])
     assert torch.allclose(seen[0][0, :, -1, -1], segmenter.normalise(image)[:, -1, -1])
     assert Segmenter(Eyed(), Refine(), CLASSES).predict(image).early is None

@@ -33,7 +33,11 @@ class Telling(Refine):
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
         target = super().estimate(evidence, prediction)
         number = int(evidence.id.removeprefix("disc/"))
-        self.show(target, number=torch.tensor(number), **({"odd": torch.tensor(2.5)} if number % 2 else {}))
+        self.show(
+            target,
+            number=torch.tensor(number),
+            **({"odd": torch.tensor(2.5)} if number % 2 else {}),
+        )
         return target
 
 
@@ -41,7 +45,9 @@ def test_what_strategies_show_of_images_is_averaged_and_logged(tmp_path: Path) -
     logger = Seen()
     data, strategy = Squares(), Telling()
     segmenter = Segmenter(TinyNet(), strategy, data.classes)
-    trainer(tmp_path, callbacks=[Rounds(when="epochs", count=2)], logger=logger).fit(segmenter, datamodule=data)
+    trainer(tmp_path, callbacks=[Rounds(when="epochs", count=2)], logger=logger).fit(
+        segmenter, datamodule=data
+    )
     assert strategy.shown is None  # or the first step would log what the last image showed
     for figures in (row for row in logger.rows if "round" in row):
         assert figures["estimate/number"] == sum(range(12)) / 12
@@ -49,11 +55,15 @@ def test_what_strategies_show_of_images_is_averaged_and_logged(tmp_path: Path) -
     assert sum("round" in row for row in logger.rows) == 2
 
 
-def test_what_was_shown_of_images_is_logged_again_where_their_targets_are_found(tmp_path: Path) -> None:
+def test_what_was_shown_of_images_is_logged_again_where_their_targets_are_found(
+    tmp_path: Path,
+) -> None:
     found = []
     for _ in range(2):
         logger, data = Seen(), Squares()
-        trainer(tmp_path, 1, callbacks=[Rounds()], logger=logger).fit(Segmenter(TinyNet(), Telling(), data.classes), datamodule=data)
+        trainer(tmp_path, 1, callbacks=[Rounds()], logger=logger).fit(
+            Segmenter(TinyNet(), Telling(), data.classes), datamodule=data
+        )
         found.append([row for row in logger.rows if "round" in row])
     assert found[0] == found[1]
     assert found[0][0]["estimate/number"] == sum(range(12)) / 12
@@ -72,6 +82,8 @@ class Keeping(Refine):
 def test_strategies_are_given_a_scratch_folder_beside_the_targets(tmp_path: Path) -> None:
     data = Squares()
     segmenter = Segmenter(TinyNet(), Keeping(), data.classes)
-    trainer(tmp_path, 1, callbacks=[Rounds(folder=tmp_path / "here")]).fit(segmenter, datamodule=data)
+    trainer(tmp_path, 1, callbacks=[Rounds(folder=tmp_path / "here")]).fit(
+        segmenter, datamodule=data
+    )
     assert len(list((tmp_path / "here" / "scratch").glob("*/*"))) == 12
     assert len(list(LabelStore(tmp_path / "here").keys())) == 12  # which are no targets

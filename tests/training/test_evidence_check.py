@@ -26,7 +26,9 @@ class Emptied(Squares):
 
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
         evidence, truth = super().sample(index)
-        none = evidence._replace(boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64), **self.fields)
+        none = evidence._replace(
+            boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64), **self.fields
+        )
         return (none if index < self.empty else evidence), truth
 
 
@@ -34,7 +36,9 @@ def test_images_without_an_object_are_background_but_not_all_of_them() -> None:
     data = Emptied(11)
     assert len(survey(data, BoxesRect(), data.classes, 0, 1)) == 12
     data = Emptied(12)
-    with pytest.raises(ValueError, match=r"none of the 12 training images has a box.*data\.evidence=masks"):
+    with pytest.raises(
+        ValueError, match=r"none of the 12 training images has a box.*data\.evidence=masks"
+    ):
         survey(data, BoxesRect(), data.classes, 0, 1)
 
 
@@ -46,7 +50,9 @@ def test_marks_tell_of_objects_too_but_tags_of_images_without_boxes_do_not() -> 
         survey(tagged, BoxesRect(), tagged.classes, 0, 1)
 
 
-def test_a_folder_without_the_kind_of_the_recipe_is_not_trained_as_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_the_kind_of_the_recipe_is_not_trained_as_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from PIL import Image
 
     monkeypatch.chdir(tmp_path)
@@ -55,10 +61,23 @@ def test_a_folder_without_the_kind_of_the_recipe_is_not_trained_as_background(tm
     for index in range(3):
         Image.new("RGB", (32, 32), (index, 90, 9)).save(f"images/{index}.png")
         shape = '{"label": "cat", "shape_type": "polygon", "points": [[4, 4], [20, 4], [20, 20]]}'
-        text = f'{{"imagePath": "../images/{index}.png", "imageWidth": 32, "imageHeight": 32, "shapes": [{shape}]}}'
+        text = (
+            f'{{"imagePath": "../images/{index}.png", "imageWidth": 32, "imageHeight": 32, '
+            f'"shapes": [{shape}]}}'
+        )
         (tmp_path / "annotations" / f"{index}.json").write_text(text)
-    words = ["data=folder", "data.root=.", "data.format=labelme", "network=tests.small.TinyNet", "network.classes=2", "rounds.workers=0"]
-    with pytest.raises(Exception, match=r"none of the 2 training images has a box.*The files hold masks: write recipe=full"):
+    words = [
+        "data=folder",
+        "data.root=.",
+        "data.format=labelme",
+        "network=tests.small.TinyNet",
+        "network.classes=2",
+        "rounds.workers=0",
+    ]
+    with pytest.raises(
+        Exception,
+        match=r"none of the 2 training images has a box.*The files hold masks: write recipe=full",
+    ):
         main(["recipe=boxes_rect", *words, "trainer.max_steps=1"])
 
 
@@ -71,11 +90,16 @@ def test_a_data_set_without_an_image_to_train_on_is_refused_before_anything_is_e
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ("image,x,y,class\n0.png,3,3,cat\n1.png,4,4,cat\n", "The files hold points: write recipe=points "),
+        (
+            "image,x,y,class\n0.png,3,3,cat\n1.png,4,4,cat\n",
+            "The files hold points: write recipe=points ",
+        ),
         ("image,class\n0.png,cat\n1.png,cat\n", "The files hold tags: write recipe=tags "),
     ],
 )
-def test_what_the_files_hold_in_place_of_what_is_wanted_is_said(table: str, says: str, tmp_path: Path) -> None:
+def test_what_the_files_hold_in_place_of_what_is_wanted_is_said(
+    table: str, says: str, tmp_path: Path
+) -> None:
     for index in range(2):
         photo(tmp_path / "images" / f"{index}.png", index)
     text(tmp_path / "table.csv", table)

@@ -51,7 +51,9 @@ def refused(words: list[str], root: Path) -> str:
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
-def test_a_flipped_bit_in_a_checkpoint_is_refused_in_one_line_that_says_what_to_do(run: Path, part: float) -> None:
+def test_a_flipped_bit_in_a_checkpoint_is_refused_in_one_line_that_says_what_to_do(
+    run: Path, part: float
+) -> None:
     file = run / "checkpoints" / "last.ckpt"
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     whole = flip(file, int(part * file.stat().st_size))
@@ -68,7 +70,8 @@ def test_a_flipped_bit_in_a_checkpoint_is_refused_in_one_line_that_says_what_to_
             WholeFiles().load_checkpoint(file)
     finally:
         file.write_bytes(whole)
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before  # nothing was touched
+    # nothing was touched
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", pickle.dumps({"a": 1})])
@@ -91,20 +94,31 @@ def test_a_checkpoint_that_only_holds_weights_is_refused(run: Path, lacking: str
     WholeFiles().save_checkpoint(content, file)
     try:
         line = refused([f"resume={run}"], run.parents[1])
-        assert line.startswith(f"resume: {file} is no checkpoint that a run can go on from: it has no {lacking}")
+        assert line.startswith(
+            f"resume: {file} is no checkpoint that a run can go on from: it has no {lacking}"
+        )
         file.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
-        assert "it has no optimizer_states (best.ckpt is of that kind" in refused([f"resume={run}"], run.parents[1])
+        assert "it has no optimizer_states (best.ckpt is of that kind" in refused(
+            [f"resume={run}"], run.parents[1]
+        )
     finally:
         file.write_bytes(whole)
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "report.html"])
-def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_touched(run: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["metrics.csv", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "report.html"]
+)
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_touched(
+    run: Path, name: str
+) -> None:
     file = run / name
     kept = file.rename(file.with_name("kept"))
     file.mkdir()
     try:
-        assert refused([f"resume={run}"], run.parents[1]) == f"resume: expected a file, but {file} is none; move it away to go on"
+        assert (
+            refused([f"resume={run}"], run.parents[1])
+            == f"resume: expected a file, but {file} is none; move it away to go on"
+        )
     finally:
         file.rmdir()
         kept.rename(file)
@@ -126,7 +140,10 @@ def test_a_run_does_not_go_on_by_another_recipe(run: Path, change: Callable[[str
     file.write_text(change(text))
     try:
         line = refused([f"resume={run}"], run.parents[1])
-        assert line.startswith(f"resume: {file} is not the recipe that this run was trained with until now; undo the change")
+        assert line.startswith(
+            f"resume: {file} is not the recipe that this run was trained with until now; undo the "
+            "change"
+        )
         file.write_text(f"# a comment of the user\n{text}")
         assert start(run.parents[1], [f"resume={run}"]) == run
     finally:
@@ -139,11 +156,19 @@ def test_lost_rows_of_the_record_are_told_of(run: Path, damage: str) -> None:
     whole = file.read_bytes()
     head, first, *_ = lines = whole.splitlines(keepends=True)
     file.unlink()
-    left = {"empty": b"", "shorter": head + first, "no head": b"".join(lines[1:]), "binary": bytes(range(256)) * 9}
+    left = {
+        "empty": b"",
+        "shorter": head + first,
+        "no head": b"".join(lines[1:]),
+        "binary": bytes(range(256)) * 9,
+    }
     if damage in left:
         file.write_bytes(left[damage])
     try:
-        with pytest.warns(UserWarning, match=rf"metrics.csv has {int(damage == 'shorter')} of the {len(lines) - 1} rows"):
+        with pytest.warns(
+            UserWarning,
+            match=rf"metrics.csv has {int(damage == 'shorter')} of the {len(lines) - 1} rows",
+        ):
             assert start(run.parents[1], [f"resume={run}"]) == run
     finally:
         file.write_bytes(whole)
@@ -165,7 +190,9 @@ def test_going_on_with_other_processes_asks_for_one_word(run: Path) -> None:
         line = refused([f"resume={run}"], run.parents[1])
         assert "trained by 2 processes and would go on with 1, so its results would differ" in line
         assert "write processes=1" in line
-        assert refused([f"resume={run}", "processes=2"], run.parents[1]).startswith("processes: expected 1,")
+        assert refused([f"resume={run}", "processes=2"], run.parents[1]).startswith(
+            "processes: expected 1,"
+        )
         assert start(run.parents[1], [f"resume={run}", "processes=1"]) == run
     finally:
         file.write_bytes(whole)
@@ -175,9 +202,18 @@ def test_going_on_with_other_processes_asks_for_one_word(run: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["resume={run}", "processes=none"], "processes: expected a whole number from 1 on, but it is 'none'"),
-        (["resume={run}", "processes=0"], "processes: expected a whole number from 1 on, but it is '0'"),
-        (["recipe=boxes", "processes=2"], "processes: belongs to resume=; a new run has as many as"),
+        (
+            ["resume={run}", "processes=none"],
+            "processes: expected a whole number from 1 on, but it is 'none'",
+        ),
+        (
+            ["resume={run}", "processes=0"],
+            "processes: expected a whole number from 1 on, but it is '0'",
+        ),
+        (
+            ["recipe=boxes", "processes=2"],
+            "processes: belongs to resume=; a new run has as many as",
+        ),
     ],
 )
 def test_a_number_of_processes_that_is_none(run: Path, words: list[str], message: str) -> None:
@@ -205,13 +241,21 @@ def hear(folder: Path, steps: int, **arguments: Any) -> tuple[list[tuple[str, in
     hooks, rounds, data = Hooks(), Rounds(when="epochs", count=5), Squares()
     keeps = ModelCheckpoint(folder, save_last=True, save_on_train_epoch_end=True)
     fit = trainer(folder, steps, callbacks=[rounds, hooks, keeps], plugins=[WholeFiles()])
-    fit.fit(Segmenter(TinyNet(), Refine(), data.classes), datamodule=data, weights_only=True, **arguments)
+    fit.fit(
+        Segmenter(TinyNet(), Refine(), data.classes),
+        datamodule=data,
+        weights_only=True,
+        **arguments,
+    )
     return hooks.heard, rounds.round
 
 
 @pytest.mark.parametrize("stops", [3, 6, 7])
-def test_callbacks_hear_once_of_each_epoch_whoever_wrote_the_checkpoint(tmp_path: Path, stops: int) -> None:
-    """With Lightning's own ModelCheckpoint, too, whose checkpoints are written while an epoch ends."""
+def test_callbacks_hear_once_of_each_epoch_whoever_wrote_the_checkpoint(
+    tmp_path: Path, stops: int
+) -> None:
+    """With Lightning's own ModelCheckpoint, too, whose checkpoints are written while an epoch
+    ends."""
     whole, _ = hear(tmp_path / "whole", 12)
     first, _ = hear(tmp_path / "stopped", stops)
     rest, _ = hear(tmp_path / "stopped", 12, ckpt_path=tmp_path / "stopped" / "last.ckpt")

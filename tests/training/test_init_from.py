@@ -1,4 +1,5 @@
-"""A new run from the weights of another: classes are matched by their names, whatever their order."""
+"""A new run from the weights of another: classes are matched by their names, whatever their
+order."""
 
 from __future__ import annotations
 
@@ -34,12 +35,18 @@ class Ordered(Squares):
 
     def sample(self, index: int) -> tuple[Evidence, torch.Tensor | None]:
         evidence, truth = super().sample(index)
-        table = match_classes(Squares.classes, self.classes) if set(self.classes) == set(Squares.classes) else None
+        table = (
+            match_classes(Squares.classes, self.classes)
+            if set(self.classes) == set(Squares.classes)
+            else None
+        )
         if table is None:
             return evidence, truth
         assert truth is not None
         assert evidence.box_classes is not None
-        return evidence._replace(box_classes=table[evidence.box_classes]), table[truth.long()].to(torch.uint8)
+        return evidence._replace(box_classes=table[evidence.box_classes]), table[truth.long()].to(
+            torch.uint8
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +55,11 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(*words: str) -> Path:
-    network = [] if any(word.startswith("network=") for word in words) else ["network=tests.small.TinyNet"]
+    network = (
+        []
+        if any(word.startswith("network=") for word in words)
+        else ["network=tests.small.TinyNet"]
+    )
     return main([*WORDS, f"data={__name__}.Ordered", "trainer.max_steps=2", *network, *words])
 
 
@@ -59,7 +70,9 @@ def again(first: Path, *words: str) -> Path:
 def scores(run: Path) -> dict[str, torch.Tensor]:
     """What a network says of an image, by the names of the classes."""
     segmenter = load_run(run)
-    return dict(zip(segmenter.classes, segmenter.predict(Squares().sample(3)[0].image).probs, strict=True))
+    return dict(
+        zip(segmenter.classes, segmenter.predict(Squares().sample(3)[0].image).probs, strict=True)
+    )
 
 
 def test_the_same_classes_in_another_order_keep_their_meaning() -> None:
@@ -77,8 +90,13 @@ def test_other_classes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         again(first, "data.order=[bright,cat]")
     assert caught.value.code == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("init_from")]
-    assert "know the classes background, bright, dark, but the data set has background, bright, cat" in line
+    (line,) = [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith("init_from")
+    ]
+    assert (
+        "know the classes background, bright, dark, but the data set has background, bright, cat"
+        in line
+    )
     assert "data.rename" in line
 
 
@@ -105,4 +123,8 @@ def test_the_resolution_of_the_training_comes_back_with_the_network() -> None:
     content["weakseg"]["long_side"] = 12
     torch.save(content, checkpoint)
     assert load_run(run).long_side == 12
-    assert load_run(run).predict(torch.zeros(3, 40, 30, dtype=torch.uint8)).probs.shape == (3, 40, 30)
+    assert load_run(run).predict(torch.zeros(3, 40, 30, dtype=torch.uint8)).probs.shape == (
+        3,
+        40,
+        30,
+    )

@@ -1,4 +1,5 @@
-"""What a strategy learns from all images together: once per round, from every image, on every rank the same, and kept."""
+"""What a strategy learns from all images together: once per round, from every image, on every rank
+the same, and kept."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from weakseg.utils.fingerprint import module_fingerprint
 
 
 class Brightness(Refine):
-    """Sketches the mean of each image, learns a multiple of their mean, and leaves out boxes in images that are darker."""
+    """Sketches the mean of each image, learns a multiple of their mean, and leaves out boxes in
+    images that are darker."""
 
     calls: ClassVar[list[str]] = []
 
@@ -34,11 +36,17 @@ class Brightness(Refine):
 
     def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
         self.calls.append("sketch" if prediction is None else "sketch with the network")
-        return {"mean": evidence.image.double().mean(), "number": torch.tensor(int(evidence.id.removeprefix("disc/")))}
+        return {
+            "mean": evidence.image.double().mean(),
+            "number": torch.tensor(int(evidence.id.removeprefix("disc/"))),
+        }
 
     def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor:
         self.calls.append("learn")
-        assert [int(sketch["number"]) for sketch in sketches] == sorted(range(len(sketches)), key=str)  # all, in order of the ids
+        # all, in order of the ids
+        assert [int(sketch["number"]) for sketch in sketches] == sorted(
+            range(len(sketches)), key=str
+        )
         return self.factor * torch.stack([sketch["mean"] for sketch in sketches]).mean()
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
@@ -54,7 +62,9 @@ def nobody_called() -> None:
 
 
 def whole_mean() -> Tensor:
-    return torch.stack([Squares().sample(index)[0].image.double().mean() for index in range(12)]).mean()
+    return torch.stack(
+        [Squares().sample(index)[0].image.double().mean() for index in range(12)]
+    ).mean()
 
 
 def files(folder: Path) -> set[str]:
@@ -62,7 +72,8 @@ def files(folder: Path) -> set[str]:
 
 
 class Twice(Brightness):
-    """Looks two times, at what an early stage sees; the second look finds what the first has learned."""
+    """Looks two times, at what an early stage sees; the second look finds what the first has
+    learned."""
 
     looks = 2
     wants_early = 64
@@ -100,7 +111,9 @@ def test_the_network_before_training_is_part_of_the_key_where_it_is_asked(tmp_pa
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         data = Squares()
-        trainer(tmp_path, 1, callbacks=[Rounds()]).fit(Segmenter(Eyed(), Twice(), data.classes), datamodule=data)
+        trainer(tmp_path, 1, callbacks=[Rounds()]).fit(
+            Segmenter(Eyed(), Twice(), data.classes), datamodule=data
+        )
     assert len(files(tmp_path)) == 24
 
 
@@ -112,7 +125,8 @@ def test_every_round_first_learns_from_all_images_and_then_estimates(tmp_path: P
     assert second == ["sketch with the network"] * 12 + ["learn"] + ["estimate"] * 12
     assert strategy.learned is not None
     assert torch.allclose(strategy.learned, whole_mean())
-    assert rounds.figures["label/miou"] < rounds.figures["evidence/miou"]  # estimate has read what was learned
+    # estimate has read what was learned
+    assert rounds.figures["label/miou"] < rounds.figures["evidence/miou"]
 
 
 def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
@@ -143,7 +157,8 @@ class Other(Squares):
 def test_what_was_learned_is_in_the_key_of_every_target(tmp_path: Path) -> None:
     run(tmp_path, Brightness(), Rounds(), steps=1)
     before = files(tmp_path)
-    run(tmp_path, Brightness(), Rounds(), Other(), steps=1)  # one image differs, so all learn something else
+    # one image differs, so all learn something else
+    run(tmp_path, Brightness(), Rounds(), Other(), steps=1)
     assert Brightness.calls[25:] == ["sketch"] * 12 + ["learn"] + ["estimate"] * 12
     assert len(files(tmp_path) - before) == 12
     run(tmp_path, Brightness(0.5), Rounds(), steps=1)
@@ -197,9 +212,21 @@ class WrongLearn(Brightness):
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
-        (FailingSketch, r"(?s)could not sketch the images for round 0 on 2 images:.*image disc/3: KeyError.*test_joint_fit.*image disc/7"),
-        (FailingLearn, r"(?s)FailingLearn could not learn from the images in round 0.*ZeroDivisionError: nothing to divide by"),
-        (WrongSketch, r"image disc/0: TypeError: sketch should return a dict of named tensors, but it returned \{'mean': 3\}"),
+        (
+            FailingSketch,
+            r"(?s)could not sketch the images for round 0 on 2 images:.*image disc/3: "
+            r"KeyError.*test_joint_fit.*image disc/7",
+        ),
+        (
+            FailingLearn,
+            r"(?s)FailingLearn could not learn from the images in round 0.*ZeroDivisionError: "
+            r"nothing to divide by",
+        ),
+        (
+            WrongSketch,
+            r"image disc/0: TypeError: sketch should return a dict of named tensors, but it "
+            r"returned \{'mean': 3\}",
+        ),
         (WrongLearn, "learn should return a tensor or None, but it returned list"),
     ],
 )
@@ -226,7 +253,10 @@ def test_nothing_learned_is_kept_as_well(tmp_path: Path) -> None:
 
 
 def test_learning_for_nobody_is_refused() -> None:
-    with pytest.raises(TypeError, match="overrides learn, which is asked before images are estimated, but not estimate"):
+    with pytest.raises(
+        TypeError,
+        match="overrides learn, which is asked before images are estimated, but not estimate",
+    ):
 
         class OnlyLoss(Strategy):
             def learn(self, sketches: Sequence[dict[str, Tensor]]) -> None:
@@ -243,7 +273,15 @@ def test_a_pool_of_workers_learns_the_same(tmp_path: Path) -> None:
         strategy = Brightness()
         run(tmp_path / name, strategy, Rounds(workers=workers), Squares(train=64), steps=1)
         assert strategy.learned is not None
-        found.append((strategy.learned, {path.name: path.read_bytes() for path in (tmp_path / name / "labels").glob("*/*.png")}))
+        found.append(
+            (
+                strategy.learned,
+                {
+                    path.name: path.read_bytes()
+                    for path in (tmp_path / name / "labels").glob("*/*.png")
+                },
+            )
+        )
     assert len(found[0][1]) == 64
     assert torch.equal(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
@@ -251,7 +289,13 @@ def test_a_pool_of_workers_learns_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    words = ["recipe=clustering", *SMALL, "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.max_steps=1"]
+    words = [
+        "recipe=clustering",
+        *SMALL,
+        "trainer.accelerator=cpu",
+        "trainer.enable_progress_bar=false",
+        "trainer.max_steps=1",
+    ]
     for name, more in (("one", ["data.batch_size=4"]), ("two", ["data.batch_size=2", *TWO])):
         process = start(tmp_path / name, *words, *more)
         output, _ = process.communicate(timeout=240)

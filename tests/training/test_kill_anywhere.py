@@ -1,4 +1,5 @@
-"""Whatever moment a kill comes at, the run that goes on leaves what an undisturbed one does, and makes its rounds where that does."""
+"""Whatever moment a kill comes at, the run that goes on leaves what an undisturbed one does, and
+makes its rounds where that does."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 class States:
-    """Keeps a copy of a folder as it is right before and after each file is written: all that a kill can leave of it."""
+    """Keeps a copy of a folder as it is right before and after each file is written: all that a
+    kill can leave of it."""
 
     def __init__(self, root: Path, copies: Path, which: Callable[[int], bool]) -> None:
         self.root, self.copies, self.which = root, copies, which
@@ -43,7 +45,9 @@ class States:
     def keep(self) -> None:
         begun = any(self.root.glob("*/*/recipe.yaml"))  # before, there is nothing to go on with
         if begun and self.which(self.count):
-            shutil.copytree(self.root, self.copies / str(self.count), ignore=shutil.ignore_patterns(".lock"))
+            shutil.copytree(
+                self.root, self.copies / str(self.count), ignore=shutil.ignore_patterns(".lock")
+            )
         self.count += 1
 
     def around(self, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,7 +72,12 @@ def watch_files(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Record, "log_metrics", states.around(Record.log_metrics))
 
 
-def check_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any], which: Callable[[int], bool]) -> int:
+def check_states(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: dict[str, Any],
+    which: Callable[[int], bool],
+) -> int:
     states = States(tmp_path / "run", tmp_path / "copies", which)
     with monkeypatch.context() as patch:
         watch_files(states, patch)
@@ -88,18 +97,21 @@ def test_every_state_that_the_disk_has_leads_to_the_same_end(
     assert check_states(tmp_path, monkeypatch, whole, lambda number: True) > 60
 
 
-# by a callback ---------------------------------------------------------------------------------------------------------------------
+# by a callback ------------------------------------------------------------------------------------
 
 
 class Killed(BaseException):
     pass
 
 
-HOOKS = [name for name in vars(pl.Callback) if name.startswith("on_") or name in ("setup", "teardown")]
+HOOKS = [
+    name for name in vars(pl.Callback) if name.startswith("on_") or name in ("setup", "teardown")
+]
 
 
 class Kill(pl.Callback):
-    """Counts every hook, and ends the run at one of them: the so-manieth, or the first of a name at a step."""
+    """Counts every hook, and ends the run at one of them: the so-manieth, or the first of a name at
+    a step."""
 
     def __init__(self, at: int | tuple[str, int]) -> None:
         self.at, self.count, self.done = at, 0, False
@@ -121,12 +133,16 @@ class KillLast(Kill, Checkpoint):
     """Behind the callbacks of weakseg, where Lightning puts those of this kind."""
 
 
-def kill_and_go_on(root: Path, kill: Kill, monkeypatch: pytest.MonkeyPatch, words: Sequence[str] = ROUNDS) -> Path:
+def kill_and_go_on(
+    root: Path, kill: Kill, monkeypatch: pytest.MonkeyPatch, words: Sequence[str] = ROUNDS
+) -> Path:
     build = weakseg.run.build_section
 
     def build_with(recipe: Any, section: str, **given: Any) -> Any:
         if "callbacks" in given:
-            given["callbacks"] = [kill, *given["callbacks"]] if type(kill) is Kill else [*given["callbacks"], kill]
+            given["callbacks"] = (
+                [kill, *given["callbacks"]] if type(kill) is Kill else [*given["callbacks"], kill]
+            )
         return build(recipe, section, **given)
 
     with monkeypatch.context() as patch:
@@ -159,8 +175,11 @@ def test_a_kill_at_a_seam_of_rounds_changes_nothing(
 
 
 @pytest.mark.parametrize("step", [4, 5, 6])
-def test_a_run_that_goes_on_logs_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Where it does not log each: after a validation, amid an epoch and at the end of one without a validation."""
+def test_a_run_that_goes_on_logs_the_same_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Where it does not log each: after a validation, amid an epoch and at the end of one without a
+    validation."""
     words = [word for word in ROUNDS if "log_every" not in word] + ["trainer.log_every_n_steps=3"]
     run = kill_and_go_on(tmp_path, Kill(("on_train_batch_end", step)), monkeypatch, words)
     rows = outcome(run)["metrics"]
@@ -170,9 +189,14 @@ def test_a_run_that_goes_on_logs_the_same_steps(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "first"), [(Kill, 0), (KillLast, 1)])
 def test_a_kill_at_every_hook_and_step_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any], kind: type[Kill], first: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: dict[str, Any],
+    kind: type[Kill],
+    first: int,
 ) -> None:
-    """At every second one by a callback before those of weakseg, at the others by one behind them."""
+    """At every second one by a callback before those of weakseg, at the others by one behind
+    them."""
     wrong, number = {}, first
     while True:
         kill = kind(number)

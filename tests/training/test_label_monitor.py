@@ -36,7 +36,10 @@ class Shows(Strategy):
         self.target, self.figures = target, figures
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        self.show(self.target.expand(len(batch.ids), *self.target.shape), **{k: torch.tensor(v) for k, v in self.figures.items()})
+        self.show(
+            self.target.expand(len(batch.ids), *self.target.shape),
+            **{k: torch.tensor(v) for k, v in self.figures.items()},
+        )
         return {"size": logits.square().mean()}
 
 
@@ -47,38 +50,75 @@ def hard(*runs: tuple[int, int]) -> Tensor:
     return torch.tensor(rows)[:, None].expand(-1, SIZE)
 
 
-def fit(folder: Path, strategy: Strategy, data: Squares | None = None, steps: int = 3, **more: Any) -> pl.Trainer:
+def fit(
+    folder: Path, strategy: Strategy, data: Squares | None = None, steps: int = 3, **more: Any
+) -> pl.Trainer:
     """Three steps are an epoch."""
     data = data or TaggedSquares()
     callbacks, ckpt_path = [Watch(), *more.get("callbacks", [])], more.get("ckpt_path")
-    made = trainer(folder, steps=steps, callbacks=callbacks, plugins=[WholeFiles()], log_every_n_steps=1, limit_val_batches=0)
-    made.fit(Segmenter(TinyNet(), strategy, data.classes), datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    made = trainer(
+        folder,
+        steps=steps,
+        callbacks=callbacks,
+        plugins=[WholeFiles()],
+        log_every_n_steps=1,
+        limit_val_batches=0,
+    )
+    made.fit(
+        Segmenter(TinyNet(), strategy, data.classes),
+        datamodule=data,
+        ckpt_path=ckpt_path,
+        weights_only=True,
+    )
     return made
 
 
 def figures(made: pl.Trainer) -> dict[str, Any]:
-    return {name.removeprefix("estimate/"): float(value) for name, value in made.logged_metrics.items() if name.startswith("estimate/")}
+    return {
+        name.removeprefix("estimate/"): float(value)
+        for name, value in made.logged_metrics.items()
+        if name.startswith("estimate/")
+    }
 
 
 def told(caught: list[warnings.WarningMessage]) -> list[str]:
-    return [str(warning.message) for warning in caught if "no pixel was estimated" in str(warning.message)]
+    return [
+        str(warning.message)
+        for warning in caught
+        if "no pixel was estimated" in str(warning.message)
+    ]
 
 
 def test_hard_targets(tmp_path: Path) -> None:
     made = fit(tmp_path, Shows(hard((0, 12), (1, 3), (2, 3), (255, 6)), active=0.25))
     assert figures(made) == pytest.approx(
-        {"share/background": 12 / 18, "share/bright": 3 / 18, "share/dark": 3 / 18, "coverage": 18 / 24, "entropy": 0, "active": 0.25}
+        {
+            "share/background": 12 / 18,
+            "share/bright": 3 / 18,
+            "share/dark": 3 / 18,
+            "coverage": 18 / 24,
+            "entropy": 0,
+            "active": 0.25,
+        }
     )
 
 
 def test_soft_targets(tmp_path: Path) -> None:
-    """A quarter of the rows undecided between two classes, a quarter without opinion, the others certain."""
+    """A quarter of the rows undecided between two classes, a quarter without opinion, the others
+    certain."""
     target = torch.zeros(3, SIZE, SIZE)
     target[0, :12] = 1
     target[:2, 12:18] = 0.5
     made = fit(tmp_path, Shows(target), Squares())
-    expected = {"share/background": 15 / 18, "share/bright": 3 / 18, "share/dark": 0, "coverage": 18 / 24}
-    assert figures(made) == pytest.approx({**expected, "entropy": 0.25 * torch.tensor(2.0).log().item()})
+    expected = {
+        "share/background": 15 / 18,
+        "share/bright": 3 / 18,
+        "share/dark": 0,
+        "coverage": 18 / 24,
+    }
+    assert figures(made) == pytest.approx(
+        {**expected, "entropy": 0.25 * torch.tensor(2.0).log().item()}
+    )
 
 
 def test_no_opinion_at_all(tmp_path: Path) -> None:
@@ -103,12 +143,16 @@ def test_a_class_that_vanished_is_named_once_an_epoch(tmp_path: Path) -> None:
         warnings.simplefilter("always")
         fit(tmp_path, Shows(hard((0, 20), (1, 4))), steps=6)
     assert [text.split(":")[0] for text in told(caught)] == [
-        f"in epoch {epoch} no pixel was estimated to be dark, although tags or boxes name it" for epoch in range(2)
+        f"in epoch {epoch} no pixel was estimated to be dark, although tags or boxes name it"
+        for epoch in range(2)
     ]
 
 
 def test_several_classes_that_vanished(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="estimated to be bright, dark, although tags or boxes name them: .* estimate/share"):
+    with pytest.warns(
+        UserWarning,
+        match="estimated to be bright, dark, although tags or boxes name them: .* estimate/share",
+    ):
         fit(tmp_path, Shows(hard((0, SIZE))))
 
 
@@ -116,7 +160,9 @@ def test_a_class_that_nobody_named_has_not_vanished(tmp_path: Path) -> None:
     class NoDark(TaggedSquares):
         def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
             evidence, truth = super().sample(index)
-            return evidence._replace(tags=torch.tensor([True, True, False]), boxes=None, box_classes=None), truth
+            return evidence._replace(
+                tags=torch.tensor([True, True, False]), boxes=None, box_classes=None
+            ), truth
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -134,7 +180,9 @@ def test_one_good_step_in_an_epoch_is_enough(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(tmp_path, Once(hard((0, 20), (1, 2), (2, 2))), steps=6)
-    assert [text.split(" although")[0] for text in told(caught)] == ["in epoch 1 no pixel was estimated to be bright, dark,"]
+    assert [text.split(" although")[0] for text in told(caught)] == [
+        "in epoch 1 no pixel was estimated to be bright, dark,"
+    ]
 
 
 class Killed(Exception):
@@ -175,7 +223,10 @@ class OnlyBright(Shows):
     """Says that nothing but bright has to be found."""
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        self.show(self.target.expand(len(batch.ids), *self.target.shape), named=torch.tensor([[False, True, False]]))
+        self.show(
+            self.target.expand(len(batch.ids), *self.target.shape),
+            named=torch.tensor([[False, True, False]]),
+        )
         return {"size": logits.square().mean()}
 
 
@@ -189,7 +240,8 @@ def test_a_strategy_may_say_what_has_to_be_found(tmp_path: Path) -> None:
 
 
 class ShowsBoth(Refine):
-    """Shows the target of an image from `estimate`, and one of its batch from `loss` unless it is silent."""
+    """Shows the target of an image from `estimate`, and one of its batch from `loss` unless it is
+    silent."""
 
     silent = False
 

@@ -1,4 +1,5 @@
-"""`weakseg.fit.main` in a program of somebody else: it leaves the process as it was, and signals to those who handled them."""
+"""`weakseg.fit.main` in a program of somebody else: it leaves the process as it was, and signals to
+those who handled them."""
 
 from __future__ import annotations
 
@@ -20,8 +21,19 @@ from weakseg.fit import main
 from weakseg.strategies.base import Strategy
 from weakseg.training.metrics_file import read_record
 
-WORDS = ["recipe=boxes_rect", *TINY, *SMALL, "trainer.accelerator=cpu", "trainer.max_steps=4", "trainer.log_every_n_steps=1"]
-ENDS: dict[str, type[BaseException]] = {"SIGINT": KeyboardInterrupt, "SIGTERM": SystemExit, "failure": RuntimeError}
+WORDS = [
+    "recipe=boxes_rect",
+    *TINY,
+    *SMALL,
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=4",
+    "trainer.log_every_n_steps=1",
+]
+ENDS: dict[str, type[BaseException]] = {
+    "SIGINT": KeyboardInterrupt,
+    "SIGTERM": SystemExit,
+    "failure": RuntimeError,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +69,21 @@ def process() -> dict[str, Any]:
         "hooks": (sys.excepthook, sys.unraisablehook, threading.excepthook),
         "warnings": (warnings.formatwarning, warnings.showwarning, list(warnings.filters)),
         "logging": logging.getLogger("pytorch_lightning").level,
-        "environment": {name: value for name, value in os.environ.items() if not name.startswith("PL_")},  # of Lightning's own seeds
+        # of Lightning's own seeds
+        "environment": {
+            name: value for name, value in os.environ.items() if not name.startswith("PL_")
+        },
         "folder": os.getcwd(),
-        "threads": {thread.name for thread in threading.enumerate() if thread.name.startswith("weakseg")},
+        "threads": {
+            thread.name for thread in threading.enumerate() if thread.name.startswith("weakseg")
+        },
     }
 
 
 @pytest.mark.parametrize("by", ["", *ENDS])
-def test_a_run_leaves_the_process_as_it_was_however_it_ends(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_leaves_the_process_as_it_was_however_it_ends(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     main(WORDS)  # what is imported for the first time may set up the process for itself
     before = process()
@@ -83,7 +102,12 @@ def test_after_a_signal_a_process_that_lives_on_can_train_again(by: str) -> None
     if by == "SIGTERM":
         assert caught.value.code == 143  # type: ignore[attr-defined]
     run = main(WORDS)
-    assert [row["step"] for row in read_record(run / "metrics.csv") if row.get("loss/total")] == ["0", "1", "2", "3"]
+    assert [row["step"] for row in read_record(run / "metrics.csv") if row.get("loss/total")] == [
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
 
 
 def test_mistyped_words_leave_the_process_as_it_was() -> None:

@@ -1,4 +1,5 @@
-"""What a validation measures: with truth or without, by the names of the classes, at the resolution of the training, or not at all."""
+"""What a validation measures: with truth or without, by the names of the classes, at the resolution
+of the training, or not at all."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class Unmeasured(Everything):
 
 
 class Levels(nn.Module):
-    """Knows Squares: bright pixels are class 1, dark ones class 2; an order of the classes may be given."""
+    """Knows Squares: bright pixels are class 1, dark ones class 2; an order of the classes may be
+    given."""
 
     def __init__(self, order: Sequence[int] = (0, 1, 2)) -> None:
         super().__init__()
@@ -57,10 +59,16 @@ class Levels(nn.Module):
         return scores[:, self.order]
 
 
-def validate(folder: Path, segmenter: Segmenter, data: WeakData, **arguments: Any) -> dict[str, float]:
+def validate(
+    folder: Path, segmenter: Segmenter, data: WeakData, **arguments: Any
+) -> dict[str, float]:
     made = trainer(folder, **arguments)
     made.validate(segmenter, datamodule=data, verbose=False)
-    return {name: float(value) for name, value in made.callback_metrics.items() if name.startswith("val/")}
+    return {
+        name: float(value)
+        for name, value in made.callback_metrics.items()
+        if name.startswith("val/")
+    }
 
 
 # without truth
@@ -69,35 +77,54 @@ def validate(folder: Path, segmenter: Segmenter, data: WeakData, **arguments: An
 @pytest.mark.parametrize(
     ("kinds", "expected", "chosen"),
     [
-        (["boxes", "marks", "tags"], {"val/box_extent_iou", "val/marks_accuracy", "val/tags_f1"}, "val/box_extent_iou"),
+        (
+            ["boxes", "marks", "tags"],
+            {"val/box_extent_iou", "val/marks_accuracy", "val/tags_f1"},
+            "val/box_extent_iou",
+        ),
         (["boxes"], {"val/box_extent_iou"}, "val/box_extent_iou"),
         (["marks", "tags"], {"val/marks_accuracy", "val/tags_f1"}, "val/marks_accuracy"),
         (["tags"], {"val/tags_f1"}, "val/tags_f1"),
         ([], set(), None),
     ],
 )
-def test_without_truth_the_evidence_measures(tmp_path: Path, kinds: list[str], expected: set[str], chosen: str | None) -> None:
+def test_without_truth_the_evidence_measures(
+    tmp_path: Path, kinds: list[str], expected: set[str], chosen: str | None
+) -> None:
     segmenter = Segmenter(Levels(), Refine(), CLASSES)
     found = validate(tmp_path, segmenter, Unmeasured(*kinds))
     assert {name for name in found if name.count("/") == 1} == expected
-    assert all(found[name] > 0.95 for name in expected)  # a network that knows all agrees with all of it
+    # a network that knows all agrees with all of it
+    assert all(found[name] > 0.95 for name in expected)
     assert (segmenter.measured is None) == (chosen is None)
-    assert segmenter.measured is None or segmenter.measured == (chosen, pytest.approx(found[chosen or ""]))
+    assert segmenter.measured is None or segmenter.measured == (
+        chosen,
+        pytest.approx(found[chosen or ""]),
+    )
     assert sorted(segmenter.scores) == (list(Unmeasured().validation) if kinds else [])
 
 
 def test_a_network_that_knows_nothing_agrees_with_nothing(tmp_path: Path) -> None:
-    found = validate(tmp_path, Segmenter(Levels(order=(2, 0, 1)), Refine(), CLASSES), Unmeasured("boxes", "marks", "tags"))
+    found = validate(
+        tmp_path,
+        Segmenter(Levels(order=(2, 0, 1)), Refine(), CLASSES),
+        Unmeasured("boxes", "marks", "tags"),
+    )
     assert all(found[name] < 0.6 for name in ("val/box_extent_iou", "val/marks_accuracy"))
 
 
 def test_figures_are_of_the_whole_data_set_and_of_each_class(tmp_path: Path) -> None:
-    """The clicks of one class are all right, those of the other all wrong, and of the background all but the pixels of noise."""
+    """The clicks of one class are all right, those of the other all wrong, and of the background
+    all but the pixels of noise."""
     order = (0, 1, 0)  # scores of dark things are those of the background, which comes first
-    found = validate(tmp_path, Segmenter(Levels(order), Refine(), CLASSES), Unmeasured("marks", "tags"))
+    found = validate(
+        tmp_path, Segmenter(Levels(order), Refine(), CLASSES), Unmeasured("marks", "tags")
+    )
     assert found["val/marks_accuracy/bright"] == 1
     assert found["val/marks_accuracy/dark"] == 0
-    assert found["val/marks_accuracy"] == pytest.approx((found["val/marks_accuracy/background"] + 1) / 3)
+    assert found["val/marks_accuracy"] == pytest.approx(
+        (found["val/marks_accuracy/background"] + 1) / 3
+    )
     assert found["val/tags_f1/bright"] == 1
     assert found["val/tags_f1/dark"] == 0
     assert "val/tags_f1/background" not in found
@@ -133,7 +160,10 @@ def test_ranks_count_as_if_they_were_one(monkeypatch: pytest.MonkeyPatch) -> Non
         whole.add(index, guess, evidence)
         parts[place > 0].add(index, guess, evidence)
     expected = whole.figures()
-    monkeypatch.setattr("weakseg.training.label_quality.gather", lambda _: [(part.counts, part.scores) for part in parts])
+    monkeypatch.setattr(
+        "weakseg.training.label_quality.gather",
+        lambda _: [(part.counts, part.scores) for part in parts],
+    )
     together = Agreement(CLASSES)
     assert together.figures() == pytest.approx(expected, nan_ok=True)
     assert together.scores == whole.scores
@@ -142,18 +172,30 @@ def test_ranks_count_as_if_they_were_one(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("classes", [CLASSES, ("background", "dark", "bright")], ids=str)
 @pytest.mark.parametrize("evidence_alone", [False, True])
-def test_a_gpu_measures_the_same(tmp_path: Path, classes: tuple[str, ...], evidence_alone: bool) -> None:
+def test_a_gpu_measures_the_same(
+    tmp_path: Path, classes: tuple[str, ...], evidence_alone: bool
+) -> None:
     segmenter = Segmenter(Levels(), Refine(), CLASSES)
     expected = validate(tmp_path, segmenter, Other(classes, evidence_alone))
-    made = pl.Trainer(default_root_dir=tmp_path, accelerator="gpu", devices=1, logger=False, enable_progress_bar=False)
+    made = pl.Trainer(
+        default_root_dir=tmp_path,
+        accelerator="gpu",
+        devices=1,
+        logger=False,
+        enable_progress_bar=False,
+    )
     made.validate(segmenter, datamodule=Other(classes, evidence_alone), verbose=False)
-    assert {name: float(made.callback_metrics[name]) for name in expected} == pytest.approx(expected, nan_ok=True)
+    assert {name: float(made.callback_metrics[name]) for name in expected} == pytest.approx(
+        expected, nan_ok=True
+    )
 
 
 # the best network
 
 
-def train(folder: Path, data: WeakData, steps: int = 9, **arguments: Any) -> tuple[pl.Trainer, Segmenter]:
+def train(
+    folder: Path, data: WeakData, steps: int = 9, **arguments: Any
+) -> tuple[pl.Trainer, Segmenter]:
     pl.seed_everything(3, verbose=False)
     segmenter = Segmenter(TinyNet(), Refine(), CLASSES)
     last, *more = [Checkpoints(folder / "checkpoints"), *arguments.pop("callbacks", [])]
@@ -183,7 +225,8 @@ def test_without_truth_there_is_a_best_network_and_it_says_by_what(tmp_path: Pat
 
 
 class Scored(nn.Module):
-    """Knows the discs as well as it is told to: its parameter is the part of the columns in which it sees anything."""
+    """Knows the discs as well as it is told to: its parameter is the part of the columns in which
+    it sees anything."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,7 +249,9 @@ class Sets(pl.Callback):
         pl_module.network.part.data.fill_(self.parts[trainer.global_step - 1])
 
 
-def run_scored(folder: Path, *parts: float, data: WeakData | None = None, **arguments: Any) -> tuple[pl.Trainer, Segmenter, WeakData]:
+def run_scored(
+    folder: Path, *parts: float, data: WeakData | None = None, **arguments: Any
+) -> tuple[pl.Trainer, Segmenter, WeakData]:
     """A step per part; a validation every three steps, and one at the end."""
     segmenter, data = Segmenter(Scored(), Refine(), CLASSES), data or Squares()
     callbacks = [Rounds(workers=0), Sets(*parts), Checkpoints(folder / "checkpoints")]
@@ -234,7 +279,10 @@ def step_of_best(folder: Path) -> tuple[int, float]:
 )
 @pytest.mark.parametrize("data", [Squares, lambda: Unmeasured("boxes")], ids=["truth", "boxes"])
 def test_best_is_the_best_of_all_validations_the_last_one_too(
-    tmp_path: Path, parts: tuple[float, ...], expected: tuple[int, float], data: Callable[[], WeakData]
+    tmp_path: Path,
+    parts: tuple[float, ...],
+    expected: tuple[int, float],
+    data: Callable[[], WeakData],
 ) -> None:
     run_scored(tmp_path, *parts, data=data())
     assert step_of_best(tmp_path) == (expected[0], pytest.approx(expected[1]))
@@ -283,23 +331,39 @@ def fit_words(folder: Path, data: type[WeakData]) -> Path:
         f"data={__name__}.{data.__name__}",
         "data.batch_size=4",
     ]
-    trainer_words = ["trainer.max_steps=4", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    trainer_words = [
+        "trainer.max_steps=4",
+        "trainer.accelerator=cpu",
+        "trainer.enable_progress_bar=false",
+    ]
     return main([*words, *trainer_words, "rounds.workers=0", f"trainer.default_root_dir={folder}"])
 
 
-def test_a_run_without_any_mask_tells_how_good_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_any_mask_tells_how_good_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = fit_words(tmp_path, BoxesAlone)
     printed, report = capsys.readouterr().out, (run / "report.html").read_text()
     assert "boxes (IoU)" in printed
-    value = float(re.findall(r"best\.ckpt: val/box_extent_iou (0\.\d+), .* after step 4", printed)[0])
+    value = float(
+        re.findall(r"best\.ckpt: val/box_extent_iou (0\.\d+), .* after step 4", printed)[0]
+    )
     assert value == pytest.approx(
-        torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["weakseg"]["validation"]["value"], abs=1e-3
+        torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["weakseg"]["validation"][
+            "value"
+        ],
+        abs=1e-3,
     )
     assert f"best.ckpt: val/box_extent_iou {value:.3f}" in report
-    assert [report.count(f'alt="{name}"') for name in ("evidence", "target", "prediction", "truth")] == [17, 17, 17, 0]  # 5 and 12 images
+    # 5 and 12 images
+    assert [
+        report.count(f'alt="{name}"') for name in ("evidence", "target", "prediction", "truth")
+    ] == [17, 17, 17, 0]
 
 
-def test_a_damaged_best_network_costs_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_best_network_costs_no_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = fit_words(tmp_path, BoxesAlone)
     path = run / "checkpoints" / "best.ckpt"
     path.write_bytes(path.read_bytes()[:-100])
@@ -309,12 +373,16 @@ def test_a_damaged_best_network_costs_no_report(tmp_path: Path, capsys: pytest.C
     assert (run / "report.html").is_file()
 
 
-def test_a_run_that_holds_nothing_out_shows_its_training_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_holds_nothing_out_shows_its_training_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = fit_words(tmp_path, NothingHeldOut)
     printed, report = capsys.readouterr().out, (run / "report.html").read_text()
     assert "nothing was measured" in printed
     assert "best.ckpt" not in printed
-    assert [report.count(f'alt="{name}"') for name in ("evidence", "target", "prediction", "truth")] == [12, 12, 12, 0]
+    assert [
+        report.count(f'alt="{name}"') for name in ("evidence", "target", "prediction", "truth")
+    ] == [12, 12, 12, 0]
 
 
 # numbers that are none
@@ -330,12 +398,23 @@ class Spoils(pl.Callback):
         pl_module.network.encoder[1].running_mean.fill_(self.value)
 
 
-@pytest.mark.parametrize("inference", [None, Inference(flip=True, validation=True), Inference(crf=DenseCRF(), validation=True)], ids=str)
-@pytest.mark.parametrize("data", [Squares, lambda **loading: Unmeasured("boxes", **loading)], ids=["truth", "boxes"])
-def test_predictions_that_are_no_numbers_stop_the_run(tmp_path: Path, inference: Inference | None, data: Callable[..., WeakData]) -> None:
+@pytest.mark.parametrize(
+    "inference",
+    [None, Inference(flip=True, validation=True), Inference(crf=DenseCRF(), validation=True)],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "data", [Squares, lambda **loading: Unmeasured("boxes", **loading)], ids=["truth", "boxes"]
+)
+def test_predictions_that_are_no_numbers_stop_the_run(
+    tmp_path: Path, inference: Inference | None, data: Callable[..., WeakData]
+) -> None:
     segmenter = Segmenter(TinyNet(), Refine(), CLASSES, inference=inference)
     made = trainer(tmp_path, callbacks=[Rounds(workers=0), Spoils(math.nan), Checkpoints(tmp_path)])
-    with pytest.raises(FloatingPointError, match=r"validation after step 3 .* not finite, on the images disc/12, .*disc/16 and 1 more"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"validation after step 3 .* not finite, on the images disc/12, .*disc/16 and 1 more",
+    ):
         made.fit(segmenter, datamodule=data(val=6))
     assert not (tmp_path / "best.ckpt").exists()
 
@@ -343,8 +422,13 @@ def test_predictions_that_are_no_numbers_stop_the_run(tmp_path: Path, inference:
 def test_nothing_is_estimated_from_what_is_no_number(tmp_path: Path) -> None:
     """A round asks the network, too, and there may be no validation before it."""
     callbacks = [Rounds("epochs", workers=0), Spoils(math.nan)]
-    with pytest.raises(EstimationError, match=r"targets of round 1 .*\n.*the prediction is not finite: .* lower optimizer\.lr"):
-        trainer(tmp_path, callbacks=callbacks, limit_val_batches=0).fit(Segmenter(TinyNet(), Refine(), CLASSES), datamodule=Squares())
+    with pytest.raises(
+        EstimationError,
+        match=r"targets of round 1 .*\n.*the prediction is not finite: .* lower optimizer\.lr",
+    ):
+        trainer(tmp_path, callbacks=callbacks, limit_val_batches=0).fit(
+            Segmenter(TinyNet(), Refine(), CLASSES), datamodule=Squares()
+        )
 
 
 def test_a_prediction_that_is_no_number_is_refused() -> None:
@@ -354,9 +438,14 @@ def test_a_prediction_that_is_no_number_is_refused() -> None:
         segmenter.predict(torch.zeros(3, 8, 8, dtype=torch.uint8))
 
 
-def test_bad_numbers_of_another_rank_stop_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_numbers_of_another_rank_stop_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     segmenter = Segmenter(Levels(), Refine(), CLASSES)
-    monkeypatch.setattr("weakseg.training.segmenter.gather", lambda value: [value, ["theirs"]] if value == [] else [value])
+    monkeypatch.setattr(
+        "weakseg.training.segmenter.gather",
+        lambda value: [value, ["theirs"]] if value == [] else [value],
+    )
     with pytest.raises(FloatingPointError, match="not finite, on the images theirs: "):
         validate(tmp_path, segmenter, Squares())
 
@@ -366,9 +455,16 @@ def test_certainty_is_no_bad_number(tmp_path: Path) -> None:
 
     class Certain(Levels):
         def forward(self, image: Tensor) -> Tensor:
-            return super().forward(image).masked_fill(torch.tensor([False, True, True])[:, None, None], -math.inf)
+            return (
+                super()
+                .forward(image)
+                .masked_fill(torch.tensor([False, True, True])[:, None, None], -math.inf)
+            )
 
-    assert validate(tmp_path, Segmenter(Certain(), Refine(), CLASSES), Squares())["val/iou/bright"] == 0
+    assert (
+        validate(tmp_path, Segmenter(Certain(), Refine(), CLASSES), Squares())["val/iou/bright"]
+        == 0
+    )
 
 
 # classes by name
@@ -390,9 +486,14 @@ class Other(Everything):
         assert evidence.box_classes is not None
         assert evidence.marks is not None
         assert evidence.tags is not None
-        known = [name in self.classes and bool(evidence.tags[number]) for number, name in enumerate(CLASSES)]
+        known = [
+            name in self.classes and bool(evidence.tags[number])
+            for number, name in enumerate(CLASSES)
+        ]
         tags = torch.zeros(len(self.classes), dtype=torch.bool)
-        tags[[self.classes.index(name) for name, there in zip(CLASSES, known, strict=True) if there]] = True
+        tags[
+            [self.classes.index(name) for name, there in zip(CLASSES, known, strict=True) if there]
+        ] = True
         numbered = table[evidence.box_classes].long()
         own = numbered > 0
         evidence = evidence._replace(
@@ -407,10 +508,16 @@ class Other(Everything):
 
 @pytest.mark.parametrize(
     ("classes", "evidence_alone"),
-    [(("background", "dark", "bright"), False), (("background", "dark", "bright"), True), (("dark", "background", "bright"), False)],
+    [
+        (("background", "dark", "bright"), False),
+        (("background", "dark", "bright"), True),
+        (("dark", "background", "bright"), False),
+    ],
     ids=str,
 )
-def test_classes_are_matched_by_their_names(tmp_path: Path, classes: tuple[str, ...], evidence_alone: bool) -> None:
+def test_classes_are_matched_by_their_names(
+    tmp_path: Path, classes: tuple[str, ...], evidence_alone: bool
+) -> None:
     segmenter = Segmenter(Levels(), Refine(), CLASSES)
     ours = validate(tmp_path, segmenter, Other(CLASSES, evidence_alone))
     assert validate(tmp_path, segmenter, Other(classes, evidence_alone)) == ours
@@ -420,21 +527,39 @@ def test_a_data_set_may_lack_classes_of_the_network(tmp_path: Path) -> None:
     """A network is not worse for what is nowhere to be seen."""
     perfect = Segmenter(Levels(), Refine(), CLASSES)
     bright = Other(("background", "bright"))
-    bright.validation = [index for index in range(len(bright)) if index % 2 == 0]  # those of bright discs
+    # those of bright discs
+    bright.validation = [index for index in range(len(bright)) if index % 2 == 0]
     found = validate(tmp_path, perfect, bright)
     assert found["val/miou"] > 0.95
     assert math.isnan(found["val/iou/dark"])
 
 
 def test_a_data_set_with_strange_classes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"cat is none of the classes background, bright, dark; give .*data\.rename"):
-        validate(tmp_path, Segmenter(Levels(), Refine(), CLASSES), Other(("background", "bright", "cat")))
+    with pytest.raises(
+        ValueError,
+        match=r"cat is none of the classes background, bright, dark; give .*data\.rename",
+    ):
+        validate(
+            tmp_path, Segmenter(Levels(), Refine(), CLASSES), Other(("background", "bright", "cat"))
+        )
 
 
-@pytest.mark.parametrize("classes", [("background", "dark", "bright"), ("background", "bright", "cat")], ids=str)
-def test_training_wants_the_same_classes_in_the_same_order(tmp_path: Path, classes: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match=r"has the classes background, bright, dark, but the data set has background, .*data\.classes"):
-        trainer(tmp_path, callbacks=[Rounds(workers=0)]).fit(Segmenter(TinyNet(), Refine(), CLASSES), datamodule=Other(classes))
+@pytest.mark.parametrize(
+    "classes", [("background", "dark", "bright"), ("background", "bright", "cat")], ids=str
+)
+def test_training_wants_the_same_classes_in_the_same_order(
+    tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"has the classes background, bright, dark, but the data set has background, "
+            r".*data\.classes"
+        ),
+    ):
+        trainer(tmp_path, callbacks=[Rounds(workers=0)]).fit(
+            Segmenter(TinyNet(), Refine(), CLASSES), datamodule=Other(classes)
+        )
 
 
 # resolution
@@ -451,13 +576,17 @@ class Shrunk(Squares):
         evidence, truth = super().sample(index)
         assert evidence.boxes is not None
         assert truth is not None
-        return evidence._replace(image=at_most(evidence.image, self.long_side), boxes=evidence.boxes / 2), truth[::2, ::2].contiguous()
+        return evidence._replace(
+            image=at_most(evidence.image, self.long_side), boxes=evidence.boxes / 2
+        ), truth[::2, ::2].contiguous()
 
 
 def trained_small(folder: Path) -> Segmenter:
     segmenter = Segmenter(TinyNet(dropout=0.0), Refine(), CLASSES)
     callbacks = [Rounds(workers=0), Checkpoints(folder)]
-    trainer(folder, steps=3, callbacks=callbacks).fit(segmenter, datamodule=Shrunk(), weights_only=True)
+    trainer(folder, steps=3, callbacks=callbacks).fit(
+        segmenter, datamodule=Shrunk(), weights_only=True
+    )
     return segmenter
 
 
@@ -469,7 +598,8 @@ def test_a_network_is_asked_at_the_resolution_that_it_was_trained_at(tmp_path: P
     own = segmenter.predict(small).probs
     answer = segmenter.predict(large).probs
     assert torch.equal(answer, F.interpolate(own[None], (50, 36), mode="bilinear")[0])
-    assert segmenter.predict(large[:, :12, :12]).probs.shape == (3, 12, 12)  # a small image is not enlarged
+    # a small image is not enlarged
+    assert segmenter.predict(large[:, :12, :12]).probs.shape == (3, 12, 12)
     segmenter.long_side = None
     assert not torch.equal(segmenter.predict(large).probs, answer)
 
@@ -483,7 +613,9 @@ def test_a_network_is_measured_at_the_resolution_that_it_was_trained_at(tmp_path
         evidence, truth = data.sample(index)
         assert truth is not None
         guess = segmenter.predict(evidence.image).probs.argmax(0)
-        counts += torch.bincount(truth.long().flatten() * 3 + guess.flatten(), minlength=9).view(3, 3)
+        counts += torch.bincount(truth.long().flatten() * 3 + guess.flatten(), minlength=9).view(
+            3, 3
+        )
     assert torch.equal(segmenter.confusion, counts)
 
 

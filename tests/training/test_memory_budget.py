@@ -1,4 +1,5 @@
-"""What a training step costs is said before it is made, to a factor of two, and too much of it ends in one line with what to change."""
+"""What a training step costs is said before it is made, to a factor of two, and too much of it ends
+in one line with what to change."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def test_measuring_changes_neither_the_network_nor_the_streams_of_chance() -> No
     assert torch.equal(torch.rand(4), expected)
     assert all(torch.equal(tensor, before[name]) for name, tensor in segmenter.state_dict().items())
     assert all(parameter.grad is None for parameter in segmenter.parameters())
-    # by hand: 8 float32 channels out of the convolution, and again out of batch norm, ReLU and dropout, are kept at the least once
+    # by hand: 8 float32 channels out of the convolution, and again out of batch norm, ReLU and
+    # dropout, are kept at the least once
     assert 3 * 8 * 4 < unit.per_pixel < 1000
     assert unit.seconds > 0
 
@@ -70,7 +72,9 @@ def test_measuring_changes_neither_the_network_nor_the_streams_of_chance() -> No
 @pytest.mark.slow
 def test_networks_that_find_objects_are_measured_too() -> None:
     recipe = load(["recipe=boxes_instances"])
-    network, strategy = (build_section(recipe, section, classes=3) for section in ("network", "strategy"))
+    network, strategy = (
+        build_section(recipe, section, classes=3) for section in ("network", "strategy")
+    )
     assert measure(Segmenter(network, strategy, ["a", "b", "c"])).per_pixel > 50
 
 
@@ -91,7 +95,9 @@ def test_a_plan_knows_crop_scale_and_size(tmp_path: Path) -> None:
         (1000, math.inf, ["data.long_side=512"]),
     ],
 )
-def test_words_are_proposed_that_fit_into_half_of_the_memory(per_pixel: float, free: float, words: list[str]) -> None:
+def test_words_are_proposed_that_fit_into_half_of_the_memory(
+    per_pixel: float, free: float, words: list[str]
+) -> None:
     unit = Unit(0, per_pixel, 1e-7, "cpu")
     better, found = proposed(PHOTOGRAPHS, unit, free)
     assert found == words
@@ -110,12 +116,28 @@ def test_words_are_proposed_for_slow_steps_and_images_with_tags_stay_whole() -> 
 
 
 def test_sizes_and_times_are_said_with_two_digits() -> None:
-    assert [in_bytes(number) for number in (5e6, 123e6, 1.26e9, 113.7e9)] == ["5 MB", "120 MB", "1.3 GB", "114 GB"]
-    assert [in_time(number) for number in (0.031, 1.24, 80, 100, 7000, 3e5)] == ["0.03 s", "1.2 s", "80 s", "1.7 min", "1.9 h", "3.5 days"]
-    assert told(PHOTOGRAPHS, Unit(0, 1000, 1e-6, "cpu")).startswith("8 images of 4000 by 3000 pixels: about 96 GB of memory and 1.6 min")
+    assert [in_bytes(number) for number in (5e6, 123e6, 1.26e9, 113.7e9)] == [
+        "5 MB",
+        "120 MB",
+        "1.3 GB",
+        "114 GB",
+    ]
+    assert [in_time(number) for number in (0.031, 1.24, 80, 100, 7000, 3e5)] == [
+        "0.03 s",
+        "1.2 s",
+        "80 s",
+        "1.7 min",
+        "1.9 h",
+        "3.5 days",
+    ]
+    assert told(PHOTOGRAPHS, Unit(0, 1000, 1e-6, "cpu")).startswith(
+        "8 images of 4000 by 3000 pixels: about 96 GB of memory and 1.6 min"
+    )
 
 
-def test_steps_that_cannot_fit_are_refused_before_training_and_others_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_that_cannot_fit_are_refused_before_training_and_others_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = photographs(tmp_path, 640, 480)
     monkeypatch.setattr(budget, "memory_of", lambda device: Memory(1 << 20, 2 << 20))
     excess = check_memory(tiny(data), data)
@@ -135,7 +157,14 @@ def test_fit_refuses_in_one_line_and_leaves_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(budget, "memory_of", lambda device: Memory(1000, 1000))
-    small = ["data.train=4", "data.val=1", "data.size=64", "data.batch_size=4", "rounds.workers=0", "trainer.max_steps=1"]
+    small = [
+        "data.train=4",
+        "data.val=1",
+        "data.size=64",
+        "data.batch_size=4",
+        "rounds.workers=0",
+        "trainer.max_steps=1",
+    ]
     with pytest.raises(SystemExit) as stop:
         main(["recipe=boxes_rect", *small, f"trainer.default_root_dir={tmp_path / 'runs'}"])
     assert stop.value.code == 2
@@ -162,7 +191,13 @@ def test_what_a_network_of_ones_own_cannot_do_is_said_and_stops_nothing() -> Non
 
 
 @pytest.mark.parametrize(
-    ("settings", "steps"), [({"max_steps": 7}, 7), ({"max_epochs": 2}, 6), ({"max_epochs": 2, "max_steps": 5}, 5), ({}, 3000)]
+    ("settings", "steps"),
+    [
+        ({"max_steps": 7}, 7),
+        ({"max_epochs": 2}, 6),
+        ({"max_epochs": 2, "max_steps": 5}, 5),
+        ({}, 3000),
+    ],
 )
 def test_all_steps_of_a_training_are_counted(settings: dict[str, int], steps: int) -> None:
     assert budget.steps_of(settings, Squares()) == (3, steps)
@@ -173,7 +208,8 @@ class Greedy(BoxesRect):
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         raise RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried 3121348608 bytes"
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+            "memory: you tried 3121348608 bytes"
         )
 
 
@@ -184,7 +220,9 @@ def test_too_little_memory_in_a_step_is_answered_with_what_to_change(tmp_path: P
             Segmenter(TinyNet(), Greedy(), data.classes), data
         )
     (note,) = caught.value.__notes__
-    assert note.startswith("each step was on 4 images of 24 by 24 pixels; try data.batch_size=2 data.crop=12")
+    assert note.startswith(
+        "each step was on 4 images of 24 by 24 pixels; try data.batch_size=2 data.crop=12"
+    )
     assert budget.ran_out(torch.OutOfMemoryError("CUDA out of memory"))
     assert not budget.ran_out(RuntimeError("shapes do not fit"))
 
@@ -199,7 +237,8 @@ from weakseg.training.segmenter import Segmenter
 
 recipe = load(["recipe=full", *sys.argv[1:]])
 names = [str(number) for number in range(6)]
-network, strategy = (build_section(recipe, section, classes=6) for section in ("network", "strategy"))
+network = build_section(recipe, "network", classes=6)
+strategy = build_section(recipe, "strategy", classes=6)
 segmenter = Segmenter(network, strategy, names)
 unit = measure(segmenter)
 resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -230,10 +269,16 @@ for side, batch in ((192, 4), (384, 3)):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="measured with Linux's own figures")
-@pytest.mark.parametrize("network", ["network.encoder=tu-regnetx_002", "network.encoder=mobilenet_v2"])
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="measured with Linux's own figures"
+)
+@pytest.mark.parametrize(
+    "network", ["network.encoder=tu-regnetx_002", "network.encoder=mobilenet_v2"]
+)
 def test_memory_is_estimated_within_a_factor_of_two(network: str) -> None:
-    done = subprocess.run([sys.executable, "-c", PEAK, network], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, network], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     ratios = [float(line) for line in done.stdout.split()]
     assert len(ratios) == 2
     assert all(0.5 < ratio < 2 for ratio in ratios), ratios

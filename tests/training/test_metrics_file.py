@@ -30,12 +30,28 @@ def test_each_row_is_on_disk_at_once_and_a_new_figure_adds_a_column(tmp_path: Pa
         ["0", "0", "", "0.5", ""],
         ["3", "", "0", "", "0.75"],
     ]
-    assert read_record(tmp_path / "metrics.csv")[1] == {"step": "3", "epoch": "", "round": "0", "loss/total": "", "label/miou": "0.75"}
+    assert read_record(tmp_path / "metrics.csv")[1] == {
+        "step": "3",
+        "epoch": "",
+        "round": "0",
+        "loss/total": "",
+        "label/miou": "0.75",
+    }
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
 
 
 def test_numbers_read_back_exactly(tmp_path: Path) -> None:
-    values = [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, float(torch.tensor(0.1)), -0.0, math.inf, -math.inf, math.nan]
+    values = [
+        0.1,
+        1 / 3,
+        5e-324,
+        1.7976931348623157e308,
+        float(torch.tensor(0.1)),
+        -0.0,
+        math.inf,
+        -math.inf,
+        math.nan,
+    ]
     record = Record(tmp_path)
     for value in values:
         record.log_metrics({"x": value}, step=1)
@@ -69,7 +85,8 @@ def test_an_existing_file_is_continued(tmp_path: Path) -> None:
 def test_a_last_row_that_was_cut_short_is_dropped(tmp_path: Path, cut: int) -> None:
     record = Record(tmp_path)
     record.log_metrics({"a": 1.0, "b": 10.0}, step=0)
-    record.log_metrics({"a": 2.0, "b": 20.0}, step=1)  # "1,,,2.0,20.0\n": eleven cuts leave a part of it
+    # "1,,,2.0,20.0\n": eleven cuts leave a part of it
+    record.log_metrics({"a": 2.0, "b": 20.0}, step=1)
     content = (tmp_path / "metrics.csv").read_bytes()
     (tmp_path / "metrics.csv").write_bytes(content[:-cut])
     assert [row["step"] for row in read_record(tmp_path / "metrics.csv")] == ["0"]
@@ -116,7 +133,10 @@ def test_a_row_with_a_cell_that_is_no_number_is_no_row(tmp_path: Path) -> None:
     Record(tmp_path).log_metrics({"a": 1.0}, step=0)
     with (tmp_path / "metrics.csv").open("ab") as file:
         file.write(b"1,,,\x00\x00\n2,,,nan\n")
-    assert [(row["step"], row["a"]) for row in read_record(tmp_path / "metrics.csv")] == [("0", "1.0"), ("2", "nan")]
+    assert [(row["step"], row["a"]) for row in read_record(tmp_path / "metrics.csv")] == [
+        ("0", "1.0"),
+        ("2", "nan"),
+    ]
 
 
 def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

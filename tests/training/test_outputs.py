@@ -47,7 +47,9 @@ def test_auxiliary_logits_have_the_same_terms_weighted() -> None:
     with torch.no_grad():
         logits = TinyNet.forward(network, segmenter.normalise(batch.image))
     parts = [torch.nn.functional.cross_entropy(logits / divisor, target) for divisor in (1, 2, 3)]
-    assert float(loss.detach()) == pytest.approx(float(parts[0] + 0.25 * (parts[1] + parts[2])), rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(
+        float(parts[0] + 0.25 * (parts[1] + parts[2])), rel=1e-5
+    )
     names = ["cross_entropy", "cross_entropy/auxiliary1", "cross_entropy/auxiliary2"]
     expected = [float(part) * weight for part, weight in zip(parts, (1, 0.25, 0.25), strict=True)]
     assert [float(logged[f"loss/{name}"]) for name in names] == pytest.approx(expected, rel=1e-5)

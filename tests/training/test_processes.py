@@ -14,8 +14,20 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["data.train=8", "data.val=5", "data.size=32", "network=tests.small.TinyNet", "network.classes=5"]
-WORDS = ["recipe=boxes", *SMALL, "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "trainer.enable_progress_bar=false"]
+SMALL = [
+    "data.train=8",
+    "data.val=5",
+    "data.size=32",
+    "network=tests.small.TinyNet",
+    "network.classes=5",
+]
+WORDS = [
+    "recipe=boxes",
+    *SMALL,
+    "trainer.accelerator=cpu",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false",
+]
 TWO = ["trainer.strategy=ddp", "trainer.devices=2"]
 
 pytestmark = pytest.mark.slow
@@ -26,7 +38,13 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "weakseg.fit", *words]
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -50,11 +68,18 @@ def targets(folder: Path) -> dict[str, bytes]:
 def figures(run: Path, prefix: str) -> dict[str, str]:
     """The last value of each figure."""
     with (run / "metrics.csv").open() as file:
-        return {name: value for row in csv.DictReader(file) for name, value in row.items() if name.startswith(prefix) and value}
+        return {
+            name: value
+            for row in csv.DictReader(file)
+            for name, value in row.items()
+            if name.startswith(prefix) and value
+        }
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    state: dict[str, torch.Tensor] = torch.load(
+        run / "checkpoints" / "last.ckpt", weights_only=True
+    )["state_dict"]
     return state
 
 
@@ -75,13 +100,21 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     assert targets(tmp_path / "one") == targets(tmp_path / "two")
     assert figures(one, "label/") == figures(two, "label/")
     assert {file.name for file in one.iterdir()} == {file.name for file in two.iterdir()}
-    assert float(figures(one, "loss/total")["loss/total"]) == pytest.approx(float(figures(two, "loss/total")["loss/total"]), rel=1e-5)
+    assert float(figures(one, "loss/total")["loss/total"]) == pytest.approx(
+        float(figures(two, "loss/total")["loss/total"]), rel=1e-5
+    )
     for name, value in weights(one).items():
         assert torch.allclose(value, weights(two)[name], atol=1e-5), name
 
 
 def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
-    words = [*WORDS, "optimizer.lr=1e-30", "optimizer.weight_decay=0", "optimizer.freeze_batchnorm=true", "trainer.max_steps=1"]
+    words = [
+        *WORDS,
+        "optimizer.lr=1e-30",
+        "optimizer.weight_decay=0",
+        "optimizer.freeze_batchnorm=true",
+        "trainer.max_steps=1",
+    ]
     one = run(tmp_path / "one", *words)
     two = run(tmp_path / "two", *words, *TWO)
     assert all(torch.equal(value, weights(two)[name]) for name, value in weights(one).items())
@@ -89,9 +122,18 @@ def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
     assert figures(one, "val/") == figures(two, "val/")
 
 
-@pytest.mark.parametrize("extra", [["data.workers=0"], ["data.workers=2"], TWO], ids=["plain", "loaders", "ddp"])
+@pytest.mark.parametrize(
+    "extra", [["data.workers=0"], ["data.workers=2"], TWO], ids=["plain", "loaders", "ddp"]
+)
 def test_kill_9_and_resume_ends_with_the_same_weights(tmp_path: Path, extra: list[str]) -> None:
-    words = [*WORDS, *extra, "data.batch_size=2", "trainer.max_steps=40", "rounds.when=epochs", "rounds.every=3"]
+    words = [
+        *WORDS,
+        *extra,
+        "data.batch_size=2",
+        "trainer.max_steps=40",
+        "rounds.when=epochs",
+        "rounds.every=3",
+    ]
     whole = run(tmp_path / "whole", *words)
     process = start(tmp_path / "killed", *words)
     wait_for_steps(tmp_path / "killed", 11)
@@ -129,7 +171,10 @@ def test_sigterm_is_no_success(tmp_path: Path) -> None:
     assert "go on with: python -m weakseg.fit resume=runs/boxes/" in output
 
 
-@pytest.mark.parametrize("word", ["recipe=boxs", "recipe=boxes stratgy.unary=wssl_paper", "recipe=boxes strategy=boxs_crf"])
+@pytest.mark.parametrize(
+    "word",
+    ["recipe=boxs", "recipe=boxes stratgy.unary=wssl_paper", "recipe=boxes strategy=boxs_crf"],
+)
 def test_a_mistyped_word_is_answered_without_torch(tmp_path: Path, word: str) -> None:
     code = f"""
 import sys
@@ -139,7 +184,9 @@ try:
 except SystemExit as stop:
     print(stop.code, "torch" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["2", "False"]
     assert "did you mean" in done.stderr
 
@@ -161,11 +208,22 @@ class Explodes(weakseg.Strategy):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "message"), [("Fails", "image toy-00003: ValueError: this one is odd"), ("Explodes", "is not finite, on the images")]
+    ("strategy", "message"),
+    [
+        ("Fails", "image toy-00003: ValueError: this one is odd"),
+        ("Explodes", "is not finite, on the images"),
+    ],
 )
 def test_what_fails_on_one_rank_ends_all_ranks(tmp_path: Path, strategy: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(FAILS_ON_ONE_RANK)
-    process = start(tmp_path, *WORDS, *TWO, "data.batch_size=2", "trainer.max_steps=50", f"strategy=mine.{strategy}")
+    process = start(
+        tmp_path,
+        *WORDS,
+        *TWO,
+        "data.batch_size=2",
+        "trainer.max_steps=50",
+        f"strategy=mine.{strategy}",
+    )
     output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert output.count(message) >= 2  # both ranks say it

@@ -36,7 +36,14 @@ def nobody_asked() -> None:
     Count.asked.clear()
 
 
-def run(folder: Path, strategy: Strategy, rounds: Rounds, data: Squares | None = None, steps: int = 9, **arguments: Any) -> Segmenter:
+def run(
+    folder: Path,
+    strategy: Strategy,
+    rounds: Rounds,
+    data: Squares | None = None,
+    steps: int = 9,
+    **arguments: Any,
+) -> Segmenter:
     pl.seed_everything(3, verbose=False)
     data = data or Squares()
     segmenter = Segmenter(TinyNet(), strategy, data.classes, AdamW(lr=0.02))
@@ -53,14 +60,17 @@ def test_once_asks_for_each_training_image_once_and_never_again(tmp_path: Path) 
 
 def test_rounds_per_epoch_use_the_network_and_stop_in_time(tmp_path: Path) -> None:
     rounds = Rounds(when="epochs")
-    run(tmp_path, Count(), rounds)  # three epochs of three steps: a round after the first and the second, none after the last
+    # three epochs of three steps: a round after the first and the second, none after the last
+    run(tmp_path, Count(), rounds)
     assert rounds.round == 2
     assert len(Count.asked) == 36
     assert [with_network for _, with_network in Count.asked] == [False] * 12 + [True] * 24
     assert "label/churn" in rounds.figures
 
 
-@pytest.mark.parametrize(("every", "count", "last"), [(1, 2, 1), (2, None, 1), (1, 1, 0), (3, None, 0)])
+@pytest.mark.parametrize(
+    ("every", "count", "last"), [(1, 2, 1), (2, None, 1), (1, 1, 0), (3, None, 0)]
+)
 def test_every_and_count(tmp_path: Path, every: int, count: int | None, last: int) -> None:
     rounds = Rounds(when="epochs", every=every, count=count)
     run(tmp_path, Count(), rounds)
@@ -71,7 +81,8 @@ def test_a_round_with_the_network_improves_on_filled_boxes(tmp_path: Path) -> No
     first, second = Rounds(), Rounds(when="epochs", every=20, count=2)
     run(tmp_path, Refine(), first, steps=63)
     run(tmp_path, Refine(), second, steps=63)
-    assert first.figures["label/miou"] == first.figures["evidence/miou"]  # the filled box is all that round 0 knows
+    # the filled box is all that round 0 knows
+    assert first.figures["label/miou"] == first.figures["evidence/miou"]
     assert second.figures["label/miou"] > first.figures["label/miou"] + 0.03
 
 
@@ -115,7 +126,11 @@ def edit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the file of a module that every estimation uses had another line."""
     read = Path.read_bytes
     monkeypatch.setattr(fingerprint, "_SOURCES", {})
-    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file) + (b"# edited" if file.name == "estimation.py" else b""))
+    monkeypatch.setattr(
+        Path,
+        "read_bytes",
+        lambda file: read(file) + (b"# edited" if file.name == "estimation.py" else b""),
+    )
 
 
 def test_edited_code_makes_new_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +149,13 @@ def test_a_run_that_goes_on_keeps_the_targets_of_its_round_when_code_was_edited_
     again = Rounds(when="epochs", every=1, count=2)
     again.load_state_dict(rounds.state_dict())
     edit_code(monkeypatch)
-    with pytest.warns(UserWarning, match="Count, or code that it uses, has changed since round 1 was made: its targets stay in use"):
+    with pytest.warns(
+        UserWarning,
+        match=(
+            "Count, or code that it uses, has changed since round 1 was made: its targets stay in "
+            "use"
+        ),
+    ):
         run(tmp_path, Count(), again)
     assert len(Count.asked) == 24
 
@@ -151,7 +172,12 @@ def test_a_damaged_target_is_computed_again(tmp_path: Path) -> None:
 
 class Soft(Refine):
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        return torch.nn.functional.one_hot(super().estimate(evidence, prediction).long(), 3).permute(2, 0, 1) * 0.5
+        return (
+            torch.nn.functional.one_hot(super().estimate(evidence, prediction).long(), 3).permute(
+                2, 0, 1
+            )
+            * 0.5
+        )
 
 
 def test_soft_targets_train(tmp_path: Path) -> None:
@@ -169,7 +195,9 @@ class Fails(Refine):
 
 
 def test_failures_name_all_images_and_keep_the_other_targets(tmp_path: Path) -> None:
-    with pytest.raises(EstimationError, match=r"(?s)on 2 images:.*disc/3: KeyError.*disc/7") as caught:
+    with pytest.raises(
+        EstimationError, match=r"(?s)on 2 images:.*disc/3: KeyError.*disc/7"
+    ) as caught:
         run(tmp_path, Fails(), Rounds())
     assert "test_rounds.py, line" in str(caught.value)
     assert sum(1 for _ in LabelStore(tmp_path / "labels").keys()) == 10  # noqa: SIM118
@@ -179,7 +207,10 @@ def test_failures_name_all_images_and_keep_the_other_targets(tmp_path: Path) -> 
     ("returned", "message"),
     [
         (torch.full((24, 24), 7, dtype=torch.uint8), "class 7, but there are 3 classes"),
-        (torch.zeros(24, 24), r"uint8 \[24,24\] or float \[3,24,24\], but it returned float32 \[24, 24\]"),
+        (
+            torch.zeros(24, 24),
+            r"uint8 \[24,24\] or float \[3,24,24\], but it returned float32 \[24, 24\]",
+        ),
         (torch.zeros(4, 4, dtype=torch.uint8), r"returned uint8 \[4, 4\]"),
         (torch.full((3, 24, 24), -1.0), "negative or non-finite"),
         (None, "returned NoneType"),
@@ -202,7 +233,9 @@ class NeedsMarks(Strategy):
 
 
 def test_missing_evidence_is_found_before_training(tmp_path: Path) -> None:
-    with pytest.raises(EstimationError, match=r"(?s)on 12 images:.*disc/0: has no marks; it has boxes"):
+    with pytest.raises(
+        EstimationError, match=r"(?s)on 12 images:.*disc/0: has no marks; it has boxes"
+    ):
         run(tmp_path, NeedsMarks(), Rounds())
 
 
@@ -238,7 +271,9 @@ class SharedId(Squares):
         (SharedId(), "more than one image: disc/0"),
     ],
 )
-def test_validation_images_are_looked_at_before_anything_long(tmp_path: Path, data: Squares, message: str) -> None:
+def test_validation_images_are_looked_at_before_anything_long(
+    tmp_path: Path, data: Squares, message: str
+) -> None:
     with pytest.raises((EstimationError, ValueError), match=rf"(?s){message}"):
         run(tmp_path, Refine(), Rounds(), data)
     assert not (tmp_path / "labels").exists()
@@ -247,7 +282,9 @@ def test_validation_images_are_looked_at_before_anything_long(tmp_path: Path, da
 def test_validation_beyond_the_data_set(tmp_path: Path) -> None:
     data = Squares()
     data.validation = [99]
-    with pytest.raises(ValueError, match="validation names image 99, but Squares has the images 0 to 16"):
+    with pytest.raises(
+        ValueError, match="validation names image 99, but Squares has the images 0 to 16"
+    ):
         run(tmp_path, Refine(), Rounds(), data)
 
 
@@ -283,18 +320,25 @@ def test_restarted_network_begins_each_round_with_the_initial_weights(tmp_path: 
 
     class Watch(pl.Callback):
         def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-            seen.append((pl_module.network.head.weight.clone(), trainer.optimizers[0].param_groups[0]["lr"]))  # type: ignore[union-attr]
+            seen.append(
+                (pl_module.network.head.weight.clone(), trainer.optimizers[0].param_groups[0]["lr"])
+            )  # type: ignore[union-attr]
 
     pl.seed_everything(3, verbose=False)
     data = Squares()
     segmenter = Segmenter(TinyNet(), Refine(), data.classes)
-    trainer(tmp_path, callbacks=[Rounds(when="epochs", restart_network=True), Watch()]).fit(segmenter, datamodule=data)
+    trainer(tmp_path, callbacks=[Rounds(when="epochs", restart_network=True), Watch()]).fit(
+        segmenter, datamodule=data
+    )
     (first, rate), *later = seen
     assert len(later) == 2
     assert all(torch.equal(weight, first) and lr == rate for weight, lr in later)
 
 
-@pytest.mark.parametrize("wrong", [{"count": 2}, {"when": "epochs", "every": 0}, {"when": "epochs", "count": 0}, {"workers": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"count": 2}, {"when": "epochs", "every": 0}, {"when": "epochs", "count": 0}, {"workers": -1}],
+)
 def test_nonsense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="count"):
         Rounds(**wrong)
@@ -304,6 +348,9 @@ def test_nonsense_is_refused(wrong: dict[str, Any]) -> None:
 def test_a_pool_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
     for name, workers in (("none", 0), ("two", 2)):
         run(tmp_path / name, Refine(), Rounds(workers=workers), Squares(train=64), steps=1)
-    files = [{path.name: path.read_bytes() for path in (tmp_path / name / "labels").glob("*/*")} for name in ("none", "two")]
+    files = [
+        {path.name: path.read_bytes() for path in (tmp_path / name / "labels").glob("*/*")}
+        for name in ("none", "two")
+    ]
     assert len(files[0]) == 64
     assert files[0] == files[1]

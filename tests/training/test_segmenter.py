@@ -22,7 +22,9 @@ from weakseg.training.segmenter import Segmenter
 CLASSES = ("background", "bright", "dark")
 
 
-def fit(folder: Path, segmenter: Segmenter, data: Squares | None = None, **arguments: Any) -> pl.Trainer:
+def fit(
+    folder: Path, segmenter: Segmenter, data: Squares | None = None, **arguments: Any
+) -> pl.Trainer:
     made = trainer(folder, callbacks=[Rounds()], **arguments)
     made.fit(segmenter, datamodule=data or Squares())
     return made
@@ -41,9 +43,12 @@ class Coarse(nn.Module):
 
 @pytest.mark.parametrize(("height", "width"), [(8, 16), (7, 13), (1, 1)])
 def test_coarse_logits_are_enlarged_by_the_stride_and_cut(height: int, width: int) -> None:
-    logits = Segmenter(Coarse(), Refine(), CLASSES)(torch.zeros(2, 3, height, width, dtype=torch.uint8))
+    logits = Segmenter(Coarse(), Refine(), CLASSES)(
+        torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    )
     assert logits.shape == (2, 3, height, width)
-    for column in range(width):  # a cell's value stands at its centre, 1.5 + 4 i; linear between, constant outside
+    # a cell's value stands at its centre, 1.5 + 4 i; linear between, constant outside
+    for column in range(width):
         wanted = min(max((column - 1.5) / 4, 0), -(-width // 4) - 1)
         assert logits[0, 0, 0, column] == pytest.approx(wanted, abs=1e-6)
 
@@ -56,8 +61,12 @@ def test_images_are_normalised_as_imagenet_networks_expect() -> None:
             seen.append(image)
             return image
 
-    Segmenter(Look(), Refine(), CLASSES)(torch.tensor([255, 0, 124], dtype=torch.uint8).view(1, 3, 1, 1))
-    assert seen[0].flatten().tolist() == pytest.approx([(1 - 0.485) / 0.229, -0.456 / 0.224, (124 / 255 - 0.406) / 0.225], rel=1e-5)
+    Segmenter(Look(), Refine(), CLASSES)(
+        torch.tensor([255, 0, 124], dtype=torch.uint8).view(1, 3, 1, 1)
+    )
+    assert seen[0].flatten().tolist() == pytest.approx(
+        [(1 - 0.485) / 0.229, -0.456 / 0.224, (124 / 255 - 0.406) / 0.225], rel=1e-5
+    )
 
 
 def test_training_learns_and_figures_are_those_of_one_confusion_matrix(tmp_path: Path) -> None:
@@ -74,7 +83,10 @@ def test_training_learns_and_figures_are_those_of_one_confusion_matrix(tmp_path:
         for row in range(3):
             for column in range(3):
                 counts[row, column] += int(((truth == row) & (guess == column)).sum())
-    ious = [float(counts[i, i] / (counts[i].sum() + counts[:, i].sum() - counts[i, i])) for i in range(3)]
+    ious = [
+        float(counts[i, i] / (counts[i].sum() + counts[:, i].sum() - counts[i, i]))
+        for i in range(3)
+    ]
     assert float(made.callback_metrics["val/miou"]) == pytest.approx(sum(ious) / 3, abs=1e-6)
     assert float(made.callback_metrics["val/iou/dark"]) == pytest.approx(ious[2], abs=1e-6)
     assert sum(ious) / 3 > 0.5
@@ -86,13 +98,16 @@ def test_frozen_batch_norm_stays_frozen(tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in network.encoder[1].state_dict().items()}
     weight = network.head.weight.clone()
     fit(tmp_path, Segmenter(network, Refine(), CLASSES, SGD(lr=0.1, freeze_batchnorm=True)))
-    assert all(torch.equal(value, before[name]) for name, value in network.encoder[1].state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in network.encoder[1].state_dict().items()
+    )
     assert not torch.equal(network.head.weight, weight)
 
 
 def test_frozen_batch_norm_is_that_of_the_body(tmp_path: Path) -> None:
     network = TinyNet()
-    network.head = torch.nn.Sequential(torch.nn.BatchNorm2d(8), network.head)  # comes with no statistics: frozen, it would do nothing
+    # comes with no statistics: frozen, it would do nothing
+    network.head = torch.nn.Sequential(torch.nn.BatchNorm2d(8), network.head)
     fit(tmp_path, Segmenter(network, Refine(), CLASSES, SGD(lr=0.1, freeze_batchnorm=True)))
     assert not network.encoder[1].running_mean.any()
     assert network.head[0].running_mean.any()
@@ -148,14 +163,21 @@ class Explodes(Strategy):
         return {"bad": logits.mean() * float(self.what)}
 
 
-@pytest.mark.parametrize(("what", "named"), [("nan", "the loss"), ("inf", "the loss"), ("a gradient", "a gradient")])
+@pytest.mark.parametrize(
+    ("what", "named"), [("nan", "the loss"), ("inf", "the loss"), ("a gradient", "a gradient")]
+)
 def test_numbers_that_are_not_finite_stop_the_run(tmp_path: Path, what: str, named: str) -> None:
-    with pytest.raises(FloatingPointError, match=rf"{named} of step \d .*disc/5.*gradient_clip_val"):
+    with pytest.raises(
+        FloatingPointError, match=rf"{named} of step \d .*disc/5.*gradient_clip_val"
+    ):
         fit(tmp_path, Segmenter(TinyNet(), Explodes(what), CLASSES))
 
 
 def test_a_network_of_other_classes_is_refused_before_anything_else(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"TinyNet returns 5 classes, but the data set has 3: background, bright, dark"):
+    with pytest.raises(
+        ValueError,
+        match=r"TinyNet returns 5 classes, but the data set has 3: background, bright, dark",
+    ):
         fit(tmp_path, Segmenter(TinyNet(5), Refine(), CLASSES))
     assert not (tmp_path / "labels").exists()
 
@@ -176,7 +198,9 @@ class LikeTorchvision(nn.Module):
 
 
 def test_networks_of_torchvision_may_return_their_dictionary() -> None:
-    assert Segmenter(LikeTorchvision(), Refine(), CLASSES)(torch.zeros(1, 3, 4, 4, dtype=torch.uint8)).shape == (1, 3, 4, 4)
+    assert Segmenter(LikeTorchvision(), Refine(), CLASSES)(
+        torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    ).shape == (1, 3, 4, 4)
 
 
 class Returns(Strategy):
@@ -206,7 +230,10 @@ class Returns(Strategy):
     ],
 )
 def test_a_loss_that_is_none_is_explained(tmp_path: Path, what: str, message: str) -> None:
-    with pytest.raises(TypeError, match=rf"the loss of Returns should return a dict of named scalar tensors.*{message}"):
+    with pytest.raises(
+        TypeError,
+        match=rf"the loss of Returns should return a dict of named scalar tensors.*{message}",
+    ):
         fit(tmp_path, Segmenter(TinyNet(), Returns(what), CLASSES))
 
 
@@ -227,11 +254,22 @@ OWN_NAMES = [name for name in vars(Strategy) if not name.startswith("__")]
 @pytest.mark.parametrize("name", OWN_NAMES)
 def test_a_name_that_strategy_uses_itself_is_refused_in_a_line(name: str) -> None:
     is_value = not (callable(getattr(Strategy, name)) or isinstance(vars(Strategy)[name], property))
-    wrong = (lambda self: 1) if is_value or name in ("estimates", "learns", "scratch", "shown") else 5
-    with pytest.raises(TypeError, match=rf"strategy Mine: {name} is a \w+( method)? of Strategy, but here it is .*; call yours otherwise"):
+    wrong = (
+        (lambda self: 1) if is_value or name in ("estimates", "learns", "scratch", "shown") else 5
+    )
+    with pytest.raises(
+        TypeError,
+        match=(
+            rf"strategy Mine: {name} is a \w+( method)? of Strategy, but here it is .*; call "
+            r"yours otherwise"
+        ),
+    ):
         type("Mine", (Refine,), {name: wrong})
     if not is_value:
-        with pytest.raises(TypeError, match=rf"strategy Refine sets self\.{name}, but {name} is a .*; call yours otherwise"):
+        with pytest.raises(
+            TypeError,
+            match=rf"strategy Refine sets self\.{name}, but {name} is a .*; call yours otherwise",
+        ):
             setattr(Refine(), name, 5)
 
 
@@ -290,7 +328,9 @@ class Unequal(Squares):
         evidence, truth = super().sample(index)
         assert truth is not None
         if index % 3 == 0:
-            return evidence._replace(image=evidence.image[:, 2:], boxes=None, box_classes=None), truth[2:] if index % 2 else None
+            return evidence._replace(
+                image=evidence.image[:, 2:], boxes=None, box_classes=None
+            ), truth[2:] if index % 2 else None
         return evidence, truth
 
 
@@ -299,7 +339,9 @@ def test_validation_takes_images_of_any_size_and_some_without_truth(tmp_path: Pa
     segmenter = Segmenter(TinyNet(), Refine(), CLASSES)
     trainer(tmp_path).validate(segmenter, datamodule=data, verbose=False)
     truths = [data.sample(index)[1] for index in data.validation]
-    assert int(segmenter.confusion.sum()) == sum(truth.numel() for truth in truths if truth is not None)
+    assert int(segmenter.confusion.sum()) == sum(
+        truth.numel() for truth in truths if truth is not None
+    )
     assert len(segmenter.scores) == 5
 
 
@@ -311,7 +353,12 @@ def test_head_multiplier_needs_a_body() -> None:
 def test_checkpoints_of_other_classes_are_refused() -> None:
     checkpoint: dict[str, Any] = {}
     Segmenter(TinyNet(), Refine(), CLASSES).on_save_checkpoint(checkpoint)
-    with pytest.raises(ValueError, match="knows the classes background, bright, dark, but the data set has background, cat, dog"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "knows the classes background, bright, dark, but the data set has background, cat, dog"
+        ),
+    ):
         Segmenter(TinyNet(), Refine(), ("background", "cat", "dog")).on_load_checkpoint(checkpoint)
 
 
@@ -331,7 +378,10 @@ def test_checkpoints_of_other_classes_are_refused() -> None:
     ids=str,
 )
 def test_what_is_no_image_is_refused_and_called_what_it_is(image: Any, came: str) -> None:
-    says = f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; torchvision.io.read_image"
+    says = (
+        f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; "
+        "torchvision.io.read_image"
+    )
     with pytest.raises(ValueError, match=re.escape(says)):
         Segmenter(TinyNet(), Refine(), CLASSES).predict(image)
 

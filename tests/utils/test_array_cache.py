@@ -62,12 +62,17 @@ def test_the_file_of_another_key_is_made_again(tmp_path: Path) -> None:
     assert made.times == 2
 
 
-@pytest.mark.parametrize("change", [{"numbers": np.zeros(5, dtype=np.int32)}, {"numbers": np.arange(5)}, {}])
+@pytest.mark.parametrize(
+    "change", [{"numbers": np.zeros(5, dtype=np.int32)}, {"numbers": np.arange(5)}, {}]
+)
 def test_a_whole_file_with_other_arrays_is_made_again(tmp_path: Path, change: Arrays) -> None:
     made = Made()
     remembered(tmp_path, "key", made)
     with np.load(tmp_path / "key.npz") as stored:
         arrays = dict(stored) | change
-    np.savez(tmp_path / "key.npz", **(arrays if change else {"numbers": arrays["numbers"], "none": arrays["none"]}))
+    np.savez(
+        tmp_path / "key.npz",
+        **(arrays if change else {"numbers": arrays["numbers"], "none": arrays["none"]}),
+    )
     remembered(tmp_path, "key", made)
     assert made.times == 2

@@ -37,7 +37,9 @@ def test_a_sealed_file_is_read_by_torch_and_by_any_program_for_zip(tmp_path: Pat
 def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path) -> None:
     whole = sealed(tmp_path / "a.ckpt")
     for place in range(len(whole)):
-        (tmp_path / "a.ckpt").write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        (tmp_path / "a.ckpt").write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        )
         with pytest.raises(DamagedFile, match=r"a\.ckpt is damaged"):
             check_seal(tmp_path / "a.ckpt")
 
@@ -68,7 +70,9 @@ def _write_and_wait(folder: Path, ready: object, go: object) -> None:
 
 
 @pytest.mark.parametrize("killed", [True, False])
-def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path: Path, killed: bool) -> None:
+def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(
+    tmp_path: Path, killed: bool
+) -> None:
     context = multiprocessing.get_context("fork")
     ready, go = context.Event(), context.Event()
     (tmp_path / "deep").mkdir()
@@ -83,10 +87,14 @@ def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path
     if not killed:
         go.set()
     process.join(30)
-    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ([] if killed else ["file"])
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == (
+        [] if killed else ["file"]
+    )
 
 
-def test_a_part_that_is_taken_away_too_early_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_is_taken_away_too_early_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     removed = []
     sync = os.fsync
 
@@ -103,7 +111,9 @@ def test_a_part_that_is_taken_away_too_early_is_written_again(tmp_path: Path, mo
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
-def test_a_disk_that_gets_full_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_gets_full_is_told_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

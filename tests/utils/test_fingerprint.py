@@ -17,7 +17,13 @@ import weakseg.strategies
 import weakseg.utils.fingerprint as fingerprints
 from tests.test_architecture import ROOT, graph, package
 from weakseg.strategies import NAMES
-from weakseg.utils.fingerprint import _reached, code_fingerprint, edited_code, fingerprint, module_fingerprint
+from weakseg.utils.fingerprint import (
+    _reached,
+    code_fingerprint,
+    edited_code,
+    fingerprint,
+    module_fingerprint,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +82,13 @@ def test_order_of_dictionaries_and_strides_do_not_matter() -> None:
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     square = torch.arange(6).view(2, 3)
     assert fingerprint(square.t()) == fingerprint(square.t().contiguous())
-    for part in (square[:1, 2:], square[:, 1], square[:0], square[1, 1], torch.ones(1, 5)[:, 4:].long()):
+    for part in (
+        square[:1, 2:],
+        square[:, 1],
+        square[:0],
+        square[1, 1],
+        torch.ones(1, 5)[:, 4:].long(),
+    ):
         assert fingerprint(part) == fingerprint(part.clone(memory_format=torch.contiguous_format))
 
 
@@ -137,8 +149,17 @@ def write(folder: Path, **texts: str) -> None:
 
 
 MINE = {
-    "mine": "from torch import nn\nimport os, beside as b\nfrom weakseg.functional.boxes import fill_boxes\nclass Mine(nn.Module):\n"
-    "    def forward(self):\n        from pack.inner import (\n            one,\n        )\n        return one\n",
+    "mine": (
+        "from torch import nn\n"
+        "import os, beside as b\n"
+        "from weakseg.functional.boxes import fill_boxes\n"
+        "class Mine(nn.Module):\n"
+        "    def forward(self):\n"
+        "        from pack.inner import (\n"
+        "            one,\n"
+        "        )\n"
+        "        return one\n"
+    ),
     "beside": "x = 1\n",
     "pack____init__": "",
     "pack__inner": "from . import deep\nfrom .deep import two\none = 1\n",
@@ -148,7 +169,14 @@ MINE = {
 
 
 @pytest.mark.parametrize(
-    ("edited", "counts"), [("mine", True), ("beside", True), ("pack__inner", True), ("pack__deep", True), ("stranger", False)]
+    ("edited", "counts"),
+    [
+        ("mine", True),
+        ("beside", True),
+        ("pack__inner", True),
+        ("pack__deep", True),
+        ("stranger", False),
+    ],
 )
 def test_an_edit_of_a_users_file_counts_where_the_class_imports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str, counts: bool
@@ -161,7 +189,11 @@ def test_an_edit_of_a_users_file_counts_where_the_class_imports_it(
             write(folder, **{edited: MINE[edited] + "# another line\n"})
         with monkeypatch.context() as patch:
             patch.syspath_prepend(folder)
-            for name in [name for name in sys.modules if name.partition(".")[0] in ("mine", "beside", "pack", "stranger")]:
+            for name in [
+                name
+                for name in sys.modules
+                if name.partition(".")[0] in ("mine", "beside", "pack", "stranger")
+            ]:
                 patch.delitem(sys.modules, name)
             prints.append(module_fingerprint(importlib.import_module("mine").Mine()))
             del sys.modules["mine"], sys.modules["beside"]
@@ -188,21 +220,30 @@ def test_the_key_of_a_strategy_covers_every_module_that_it_imports(strategy: str
     assert len(imported) > 5
     reached = set(_reached([home]))
     assert imported <= reached
-    more = reached - imported - {"weakseg.utils.late_imports"}  # which packages hand their names on with
+    # which packages hand their names on with
+    more = reached - imported - {"weakseg.utils.late_imports"}
     assert all(any(name.startswith(f"{package}.") for name in imported) for package in more)
 
 
-def test_an_edit_of_weakseg_counts_for_the_strategies_that_use_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    crf, full = (module_fingerprint(getattr(weakseg.strategies, name)()) for name in ("BoxesCRF", "Full"))
+def test_an_edit_of_weakseg_counts_for_the_strategies_that_use_it_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crf, full = (
+        module_fingerprint(getattr(weakseg.strategies, name)()) for name in ("BoxesCRF", "Full")
+    )
     edit = ROOT / "weakseg" / "functional" / "crf" / "dense.py"
     read = Path.read_bytes
     monkeypatch.setattr(fingerprints, "_SOURCES", {})
-    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file) + (b"# edited" if file == edit else b""))
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda file: read(file) + (b"# edited" if file == edit else b"")
+    )
     assert module_fingerprint(weakseg.strategies.BoxesCRF()) != crf
     assert module_fingerprint(weakseg.strategies.Full()) == full
 
 
-def test_code_that_is_edited_while_it_runs_is_told_from_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_is_edited_while_it_runs_is_told_from_what_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, running="x = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("running")
@@ -218,19 +259,26 @@ def test_code_that_is_edited_while_it_runs_is_told_from_what_runs(tmp_path: Path
 
 
 def test_the_code_of_all_strategies_is_read_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    homes = [importlib.import_module(dotted.rpartition(".")[0]).__name__ for dotted in NAMES.values()]
+    homes = [
+        importlib.import_module(dotted.rpartition(".")[0]).__name__ for dotted in NAMES.values()
+    ]
     monkeypatch.setattr(fingerprints, "_SOURCES", {})
     start = time.process_time()
     code_fingerprint(*homes, "weakseg.training.segmenter", "weakseg.training.estimation")
     assert time.process_time() - start < 5  # it takes a fiftieth of a second
 
 
-def test_editing_the_source_of_a_users_class_changes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_editing_the_source_of_a_users_class_changes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     prints = []
     for number in (1, 2):
         (tmp_path / "edited_net.py").write_text(
-            f"from torch import nn\nclass Edited(nn.Module):\n    def forward(self):\n        return {number}{number * ' '}\n"
+            "from torch import nn\n"
+            "class Edited(nn.Module):\n"
+            "    def forward(self):\n"
+            f"        return {number}{number * ' '}\n"
         )
         importlib.invalidate_caches()
         module = importlib.import_module("edited_net")

@@ -27,7 +27,10 @@ def test_a_far_miss_is_told_all_names() -> None:
 
 
 def test_names_of_strategies_are_known_without_torch() -> None:
-    code = "import sys; from weakseg.strategies import NAMES; assert 'boxes_crf' in NAMES; assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from weakseg.strategies import NAMES; assert 'boxes_crf' in NAMES; assert "
+        "'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

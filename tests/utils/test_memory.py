@@ -8,7 +8,12 @@ import torch
 from weakseg.utils import memory
 
 CPU = torch.device("cpu")
-MEMINFO = "MemTotal:       16000000 kB\nMemFree:          100000 kB\nMemAvailable:    2000000 kB\nHugePages_Total:       0\n"
+MEMINFO = (
+    "MemTotal:       16000000 kB\n"
+    "MemFree:          100000 kB\n"
+    "MemAvailable:    2000000 kB\n"
+    "HugePages_Total:       0\n"
+)
 
 
 @pytest.fixture
@@ -42,7 +47,11 @@ def test_a_container_with_less_than_the_machine(machine: Path) -> None:
 
 def test_a_container_of_the_older_kind(machine: Path) -> None:
     (machine / "memory").mkdir()
-    for name, text in (("limit_in_bytes", "1000"), ("usage_in_bytes", "900"), ("stat", "total_inactive_file 30\n")):
+    for name, text in (
+        ("limit_in_bytes", "1000"),
+        ("usage_in_bytes", "900"),
+        ("stat", "total_inactive_file 30\n"),
+    ):
         (machine / "memory" / f"memory.{name}").write_text(text)
     assert memory.free(CPU) == 130
 
@@ -58,7 +67,9 @@ def test_a_container_without_a_limit(machine: Path) -> None:
     assert memory.free(CPU) is None
 
 
-@pytest.mark.parametrize("text", ["", "MemTotal: 16000000 kB\n", "MemAvailable: many kB\n", "no colon\n"])
+@pytest.mark.parametrize(
+    "text", ["", "MemTotal: 16000000 kB\n", "MemAvailable: many kB\n", "no colon\n"]
+)
 def test_files_that_say_something_else(machine: Path, text: str) -> None:
     (machine / "meminfo").write_text(text)
     contain(machine, "", 0)
@@ -70,7 +81,9 @@ def test_other_devices_are_not_asked(machine: Path) -> None:
     assert memory.free(torch.device("meta")) is None
 
 
-@pytest.mark.skipif(not memory._MACHINE.exists(), reason="only Linux says how much memory is available")
+@pytest.mark.skipif(
+    not memory._MACHINE.exists(), reason="only Linux says how much memory is available"
+)
 def test_this_machine_has_some() -> None:
     free = memory.free(CPU)
     assert free is not None

@@ -22,7 +22,9 @@ def slow_at_first(count: int) -> Iterator[int]:
 def test_the_time_left_is_not_that_of_the_first_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(track(slow_at_first(12), 200, "estimating")) == list(range(12))
     bar = capsys.readouterr().err
-    left = [60 * int(minutes) + int(seconds) for minutes, seconds in re.findall(r"<(\d+):(\d+)", bar)]
+    left = [
+        60 * int(minutes) + int(seconds) for minutes, seconds in re.findall(r"<(\d+):(\d+)", bar)
+    ]
     assert left
     assert max(left) < 30  # at the speed of the first one, 100 seconds
     assert "estimating, the first takes longer:   0%" in bar
@@ -36,7 +38,9 @@ def test_all_are_counted_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1/1" in capsys.readouterr().err
 
 
-def test_another_rank_shows_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_rank_shows_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(progress, "rank", lambda: 1)
     assert list(track("abc", 3, "looking")) == ["a", "b", "c"]
     assert list(track("", 0, "looking")) == []

@@ -48,15 +48,23 @@ PLACES = {
     "computes": "while True: sum(range(1000))",
     "destructor": "class Slow:\n        def __del__(self): time.sleep(0.2)\n    while True: Slow()",
     "bare except": "while True:\n        try: time.sleep(20)\n        except BaseException: pass",
-    "beside a thread that goes on": "threading.Thread(target=time.sleep, args=(20,)).start(); time.sleep(20)",
-    "never comes back": "import ctypes; ctypes.CDLL(None).sem_wait(ctypes.create_string_buffer(32))",
+    "beside a thread that goes on": (
+        "threading.Thread(target=time.sleep, args=(20,)).start(); time.sleep(20)"
+    ),
+    "never comes back": (
+        "import ctypes; ctypes.CDLL(None).sem_wait(ctypes.create_string_buffer(32))"
+    ),
     "patient": "stop.patient = True; time.sleep(20)",
 }
 
 
 def start(work: str, before: str = "") -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", START.format(work=work, before=before)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", START.format(work=work, before=before)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -79,7 +87,10 @@ def test_a_signal_ends_a_process_wherever_it_is(place: str, signum: signal.Signa
 
 
 def test_whoever_asks_again_does_not_want_to_wait() -> None:
-    process = start("time.sleep(60)", before="stop.patient = True; stopping.PATIENCE = stopping.AGAIN = stopping.LIMIT = 60")
+    process = start(
+        "time.sleep(60)",
+        before="stop.patient = True; stopping.PATIENCE = stopping.AGAIN = stopping.LIMIT = 60",
+    )
     process.terminate()
     time.sleep(1)
     process.terminate()
@@ -89,14 +100,23 @@ def test_whoever_asks_again_does_not_want_to_wait() -> None:
 
 
 def test_what_is_ignored_stays_so() -> None:
-    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nfrom weakseg.utils import signals; signals.current().install()\n"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from weakseg.utils import signals; signals.current().install()\n"
+    )
     code += "signal.raise_signal(signal.SIGINT); print('still here')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "still here\n"
 
 
 def test_forks_do_not_tell_their_parent_of_their_signals() -> None:
-    fork = "child = os.fork()\n    if child == 0: time.sleep(20)\n    time.sleep(0.2); os.kill(child, 2); os.kill(child, 15)"
+    fork = (
+        "child = os.fork()\n"
+        "    if child == 0: time.sleep(20)\n"
+        "    time.sleep(0.2); os.kill(child, 2); os.kill(child, 15)"
+    )
     process = start(f"{fork}\n    print(os.waitpid(child, 0)[1], stop.signum, flush=True)")
     printed, _ = process.communicate(timeout=20)
     assert printed == f"{int(signal.SIGTERM)} 0\n"  # the child is ended by the second alone
@@ -125,14 +145,24 @@ def run(folder: Path, hook: str = "", step: int = -1, **arguments: Any) -> dict[
     last = folder / "checkpoints" / "last.ckpt"
     callbacks = [Rounds(when="epochs"), checkpoints, CleanStop(stopping, checkpoints)]
     callbacks += [SignalAt(hook, step, stopping)] if hook else []
-    settings = {"log_every_n_steps": 1, "plugins": [WholeFiles()], "logger": record, "steps": 10, **arguments}
+    settings = {
+        "log_every_n_steps": 1,
+        "plugins": [WholeFiles()],
+        "logger": record,
+        "steps": 10,
+        **arguments,
+    }
     fit = trainer(folder, callbacks=callbacks, **settings)
-    fit.fit(segmenter, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    fit.fit(
+        segmenter, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True
+    )
     return {name: value.clone() for name, value in segmenter.state_dict().items()}
 
 
 def steps(folder: Path) -> list[int]:
-    return [int(row["step"]) for row in read_record(folder / "metrics.csv") if row.get("loss/total")]
+    return [
+        int(row["step"]) for row in read_record(folder / "metrics.csv") if row.get("loss/total")
+    ]
 
 
 HOOKS = [
@@ -146,15 +176,19 @@ HOOKS = [
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_training_ends_with_a_checkpoint_from_which_it_goes_on_as_if_nothing_had_happened(hook: str, tmp_path: Path) -> None:
+def test_training_ends_with_a_checkpoint_from_which_it_goes_on_as_if_nothing_had_happened(
+    hook: str, tmp_path: Path
+) -> None:
     whole = run(tmp_path / "whole")
-    ended = [step for step in (0, 4, 5, 9) if is_stopped(tmp_path / str(step), hook, step)]  # 5: the last of an epoch
+    # 5: the last of an epoch
+    ended = [step for step in (0, 4, 5, 9) if is_stopped(tmp_path / str(step), hook, step)]
     assert ended
     for step in ended:
         folder = tmp_path / str(step)
         saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
         assert step <= saved <= step + 3
-        assert steps(folder) == list(range(saved))  # each step that is in the checkpoint is in the record
+        # each step that is in the checkpoint is in the record
+        assert steps(folder) == list(range(saved))
         resumed = run(folder)
         assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
         assert steps(folder) == list(range(10))

@@ -1,4 +1,5 @@
-"""What a name in a recipe means, a class of ours or one from any module of the user's, and the object that is made of it."""
+"""What a name in a recipe means, a class of ours or one from any module of the user's, and the
+object that is made of it."""
 
 from __future__ import annotations
 
@@ -17,31 +18,52 @@ from weakseg.config.schema import Constructor, make, validate
 from weakseg.config.values import RecipeError, meant, nearest, one_line, shown
 
 
-def build(node: Mapping[str, Any], where: str, home: str, *, base: type | None = None, **given: Any) -> Any:
+def build(
+    node: Mapping[str, Any], where: str, home: str, *, base: type | None = None, **given: Any
+) -> Any:
     """The object that a node such as {"name": "fcn8s", "classes": 5} describes.
 
     Arguments:
-        node: `name`, bare for one in the home's NAMES or dotted for any other, and arguments of that class or function.
+        node: `name`, bare for one in the home's NAMES or dotted for any other, and arguments of
+            that class or function.
         where: the key of the node in the recipe, for error messages.
         home: the package whose NAMES are known.
         base: what a class of the user's has to be.
-        given: arguments that the program supplies, if there are such and the node does not have them.
+        given: arguments that the program supplies, if there are such and the node does not have
+            them.
     """
     constructor = lookup(node.get("name"), where, home, base)
-    return construct(constructor, {key: value for key, value in node.items() if key != "name"}, where, base, given)
+    return construct(
+        constructor,
+        {key: value for key, value in node.items() if key != "name"},
+        where,
+        base,
+        given,
+    )
 
 
 def validated(
-    constructor: Constructor, node: Mapping[str, Any], where: str, given: Collection[str], fixed: Collection[str] = ()
+    constructor: Constructor,
+    node: Mapping[str, Any],
+    where: str,
+    given: Collection[str],
+    fixed: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The node's values as the constructor's types; each line of a RecipeError begins with the whole key."""
+    """The node's values as the constructor's types; each line of a RecipeError begins with the
+    whole key."""
     try:
         return validate(constructor, node, given, fixed)
     except RecipeError as error:
         raise RecipeError([f"{where}.{line}" for line in error.errors]) from None
 
 
-def construct(constructor: Constructor, node: Mapping[str, Any], where: str, base: type | None, given: Mapping[str, Any]) -> Any:
+def construct(
+    constructor: Constructor,
+    node: Mapping[str, Any],
+    where: str,
+    base: type | None,
+    given: Mapping[str, Any],
+) -> Any:
     """The object of a class or function; what is wrong with it is raised as one RecipeError."""
     values = validated(constructor, node, where, given)
     try:
@@ -49,29 +71,42 @@ def construct(constructor: Constructor, node: Mapping[str, Any], where: str, bas
     except RecipeError:
         raise
     except Exception as error:
-        # what a constructor refuses, and a package that is not there, is the recipe's mistake; anything else is a mistake in the code
-        if isinstance(error, (ValueError, OSError, ImportError)) or type(error).__name__ == "MisconfigurationException":
+        # what a constructor refuses, and a package that is not there, is the recipe's mistake;
+        # anything else is a mistake in the code
+        if (
+            isinstance(error, (ValueError, OSError, ImportError))
+            or type(error).__name__ == "MisconfigurationException"
+        ):
             raise RecipeError([f"{where}: {one_line(error)}"]) from error
         raise
     if base is not None and not isinstance(made, base):
-        raise RecipeError([f"{where}.name: expected a {base.__qualname__}, but {constructor.__qualname__} makes a {type(made).__name__}"])
+        raise RecipeError(
+            [
+                f"{where}.name: expected a {base.__qualname__}, but {constructor.__qualname__} "
+                f"makes a {type(made).__name__}"
+            ]
+        )
     return made
 
 
 def lookup(name: Any, where: str, home: str, base: type | None = None) -> Constructor:
-    """The class or function of a name: bare ones from the home package's list, dotted ones from any module of the user's."""
+    """The class or function of a name: bare ones from the home package's list, dotted ones from any
+    module of the user's."""
     names: dict[str, str] = importlib.import_module(home).NAMES
     errors = wrong_name(name, names)
     if errors:
         raise RecipeError([f"{where}.name: {errors}"])
     found = imported(names.get(name, name), f"{where}.name")
     if name not in names and base and isinstance(found, type) and not issubclass(found, base):
-        raise RecipeError([f"{where}.name: {name} is not a subclass of {base.__module__}.{base.__qualname__}"])
+        raise RecipeError(
+            [f"{where}.name: {name} is not a subclass of {base.__module__}.{base.__qualname__}"]
+        )
     return found
 
 
 def wrong_name(name: Any, names: Mapping[str, str]) -> str:
-    """What is wrong with the `name:` of a section, as far as that can be known without an import; nothing for a right one."""
+    """What is wrong with the `name:` of a section, as far as that can be known without an import;
+    nothing for a right one."""
     known = ", ".join(names)
     if name is None:
         return f"missing; there are {known}"
@@ -86,7 +121,8 @@ def wrong_name(name: Any, names: Mapping[str, str]) -> str:
 
 
 def imported(dotted: str, key: str) -> Constructor:
-    """What a dotted name means, with the current folder as a place for modules; a RecipeError says why there is nothing."""
+    """What a dotted name means, with the current folder as a place for modules; a RecipeError says
+    why there is nothing."""
     module, _, attribute = dotted.rpartition(".")
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())
@@ -96,26 +132,41 @@ def imported(dotted: str, key: str) -> Constructor:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise RecipeError([_broken(module, key, error)]) from error
-        raise RecipeError([f"{key}: there is no module {error.name}{_near_module(error.name)}"]) from None
+        raise RecipeError(
+            [f"{key}: there is no module {error.name}{_near_module(error.name)}"]
+        ) from None
     except (Exception, SystemExit) as error:
         raise RecipeError([_broken(module, key, error)]) from error
     if found is None:
         classes = [name for name, value in vars(holder).items() if isinstance(value, type)]
-        raise RecipeError([f"{key}: the module {module} has no {attribute}{meant(attribute, classes)}"])
+        raise RecipeError(
+            [f"{key}: the module {module} has no {attribute}{meant(attribute, classes)}"]
+        )
     if not callable(found):
-        raise RecipeError([f"{key}: {dotted} is neither a class nor a function, but {shown(found)[:60]}"])
+        raise RecipeError(
+            [f"{key}: {dotted} is neither a class nor a function, but {shown(found)[:60]}"]
+        )
     return typing.cast(Constructor, found)
 
 
 def _broken(module: str, key: str, error: BaseException) -> str:
     frame = _where(traceback.extract_tb(error.__traceback__))
-    at = "" if isinstance(error, SyntaxError) else f" ({os.path.basename(frame.filename)} line {frame.lineno})"
+    at = (
+        ""
+        if isinstance(error, SyntaxError)
+        else f" ({os.path.basename(frame.filename)} line {frame.lineno})"
+    )
     return f"{key}: importing {module} failed with {type(error).__name__}: {one_line(error)}{at}"
 
 
 def _where(frames: Sequence[traceback.FrameSummary]) -> traceback.FrameSummary:
-    """The last line of the user's own code, which may have called a library that raised, or hooked into what it called."""
-    libraries = ("<", __file__, *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+    """The last line of the user's own code, which may have called a library that raised, or hooked
+    into what it called."""
+    libraries = (
+        "<",
+        __file__,
+        *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")},
+    )
     own = [frame for frame in frames if not frame.filename.startswith(libraries)]
     return [*frames, *own][-1]
 

@@ -1,4 +1,5 @@
-"""What a constructor may be given: a pydantic model made from its signature. There is no second list of options."""
+"""What a constructor may be given: a pydantic model made from its signature. There is no second
+list of options."""
 
 from __future__ import annotations
 
@@ -10,7 +11,19 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from weakseg.config.values import NONE, QUOTE, RecipeError, choices, describe, meant, members, nearest, one_line, read, shown
+from weakseg.config.values import (
+    NONE,
+    QUOTE,
+    RecipeError,
+    choices,
+    describe,
+    meant,
+    members,
+    nearest,
+    one_line,
+    read,
+    shown,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -29,7 +42,8 @@ class Argument(NamedTuple):
 
 @functools.cache
 def arguments(constructor: Constructor) -> dict[str, Argument]:
-    """Every keyword that a class or function takes; where a class hands **keywords on to its parent, also the parent's."""
+    """Every keyword that a class or function takes; where a class hands **keywords on to its
+    parent, also the parent's."""
     if not inspect.isclass(constructor):
         return _signature(constructor)[0]
     found: dict[str, Argument] = {}
@@ -45,7 +59,11 @@ def arguments(constructor: Constructor) -> dict[str, Argument]:
 def _signature(function: Constructor, owner: Any = None) -> tuple[dict[str, Argument], bool]:
     """The keywords of one function, and whether it takes others by **."""
     parameters = list(inspect.signature(function).parameters.values())[0 if owner is None else 1 :]
-    factories = {field.name: field.default_factory for field in dataclasses.fields(owner)} if dataclasses.is_dataclass(owner) else {}
+    factories = (
+        {field.name: field.default_factory for field in dataclasses.fields(owner)}
+        if dataclasses.is_dataclass(owner)
+        else {}
+    )
     found = {}
     for item in parameters:
         if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY):
@@ -57,7 +75,8 @@ def _signature(function: Constructor, owner: Any = None) -> tuple[dict[str, Argu
 
 
 def _resolved(annotation: Any, names: dict[str, Any]) -> Any:
-    """The type that an annotation means; any value where there is none, or none that can be looked up."""
+    """The type that an annotation means; any value where there is none, or none that can be looked
+    up."""
     if annotation is REQUIRED:
         return Any
     try:
@@ -69,9 +88,14 @@ def _resolved(annotation: Any, names: dict[str, Any]) -> Any:
 
 
 def nested(hint: Any) -> Any:
-    """The dataclass whose fields are keys below this argument, as for `crf: DenseCRF` or `crf: DenseCRF | None`; or None."""
+    """The dataclass whose fields are keys below this argument, as for `crf: DenseCRF` or `crf:
+    DenseCRF | None`; or None."""
     kinds = [kind for kind in members(hint) if kind is not NONE]
-    return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) and dataclasses.is_dataclass(kinds[0]) else None
+    return (
+        kinds[0]
+        if len(kinds) == 1 and isinstance(kinds[0], type) and dataclasses.is_dataclass(kinds[0])
+        else None
+    )
 
 
 def keys(constructor: Constructor) -> list[str]:
@@ -84,22 +108,37 @@ def keys(constructor: Constructor) -> list[str]:
 
 
 def unknown(key: str, names: Sequence[str]) -> str:
-    """What to say of a key that is none of these names; a name deeper down is meant when its last part is the key."""
+    """What to say of a key that is none of these names; a name deeper down is meant when its last
+    part is the key."""
     deeper = [name for name in names if name.rpartition(".")[2] == key]
     tops = [name for name in names if "." not in name]
     if key in names:
-        return f"dots are for the command line; in a file write {key.rpartition('.')[2]} below {key.rpartition('.')[0]}"
+        return (
+            f"dots are for the command line; in a file write {key.rpartition('.')[2]} below "
+            f"{key.rpartition('.')[0]}"
+        )
     if deeper:
         return f"no such key; did you mean {deeper[0]}?"
     if len(tops) > 20:
-        return "no such key" + (meant(key, tops) or f"; leave it out, and --show lists all {len(tops)}")
-    return "no such key" + (nearest(key, tops, "the keys are") if tops else "; there are no keys here")
+        return "no such key" + (
+            meant(key, tops) or f"; leave it out, and --show lists all {len(tops)}"
+        )
+    return "no such key" + (
+        nearest(key, tops, "the keys are") if tops else "; there are no keys here"
+    )
 
 
-def validate(constructor: Constructor, node: Mapping[str, Any], given: Collection[str] = (), fixed: Collection[str] = ()) -> dict[str, Any]:
-    """The node's values as the types of the constructor's arguments, those of dataclasses still as plain keys.
+def validate(
+    constructor: Constructor,
+    node: Mapping[str, Any],
+    given: Collection[str] = (),
+    fixed: Collection[str] = (),
+) -> dict[str, Any]:
+    """The node's values as the types of the constructor's arguments, those of dataclasses still as
+    plain keys.
 
-    The program supplies `given`, which the node may set, and `fixed`, which it may not. A RecipeError has one line per mistake.
+    The program supplies `given`, which the node may set, and `fixed`, which it may not. A
+    RecipeError has one line per mistake.
     """
     from pydantic import ValidationError
 
@@ -127,13 +166,18 @@ def _model(constructor: Constructor, optional: frozenset[str]) -> type[BaseModel
         except Exception:  # a type that pydantic cannot check: the constructor has to
             kind = Any
         required = argument.default is REQUIRED and name not in optional
-        fields[f"field_{index}"] = (kind, Field(... if required else None, alias=name))  # pydantic keeps names such as copy to itself
+        # pydantic keeps names such as copy to itself
+        fields[f"field_{index}"] = (kind, Field(... if required else None, alias=name))
     return create_model(getattr(constructor, "__name__", "arguments"), __config__=config, **fields)
 
 
 def _plain(made: BaseModel) -> dict[str, Any]:
     fields = type(made).model_fields
-    return {str(fields[name].alias): getattr(made, name) for name in fields if name in made.model_fields_set}
+    return {
+        str(fields[name].alias): getattr(made, name)
+        for name in fields
+        if name in made.model_fields_set
+    }
 
 
 def _typed(argument: Argument) -> Any:
@@ -163,7 +207,9 @@ def _typed(argument: Argument) -> Any:
 
     if section is None:
         return Annotated[hint, WrapValidator(check)]
-    model: Any = _model(section, frozenset(arguments(section) if isinstance(argument.default, section) else ()))
+    model: Any = _model(
+        section, frozenset(arguments(section) if isinstance(argument.default, section) else ())
+    )
     return Annotated[model | None if NONE in members(hint) else model, WrapValidator(check_section)]
 
 
@@ -184,7 +230,10 @@ def _mismatch(hint: Any, value: Any, error: ValidationError) -> str:
     text = f"expected {describe(hint)}, but it is {shown(value)}"
     if isinstance(value, str):
         return text + meant(value, [str(choice) for choice in choices(hint)])
-    quote = any(item["type"] == "string_type" and not isinstance(item["input"], (list, dict)) for item in items)
+    quote = any(
+        item["type"] == "string_type" and not isinstance(item["input"], (list, dict))
+        for item in items
+    )
     return text + (f"; {QUOTE}" if quote and value is not None else "")
 
 
@@ -204,30 +253,51 @@ def _explain(error: ValidationError, constructor: Constructor, fixed: Collection
             message = one_line(item["ctx"]["error"])
         else:
             below = keys(nested(arguments(owner)[name].hint))[:1]
-            message = f"expected keys below it{''.join(f', such as {first}' for first in below)}, but it is {shown(item['input'])}"
+            message = (
+                f"expected keys below it{''.join(f', such as {first}' for first in below)}, but "
+                f"it is {shown(item['input'])}"
+            )
         lines.append(f"{key}: {message}")
     return lines
 
 
-def make(constructor: Constructor, values: Mapping[str, Any], default: Any = None, **given: Any) -> Any:
-    """The object, with its dataclasses, from validated values; a dataclass that is the default keeps its other fields."""
+def make(
+    constructor: Constructor, values: Mapping[str, Any], default: Any = None, **given: Any
+) -> Any:
+    """The object, with its dataclasses, from validated values; a dataclass that is the default
+    keeps its other fields."""
     known = arguments(constructor)
     keeps = dataclasses.is_dataclass(constructor) and isinstance(default, constructor)
     built = dict(values)
     for name, value in values.items():
-        section, fallback = nested(known[name].hint), getattr(default, name) if keeps else known[name].default
+        section, fallback = (
+            nested(known[name].hint),
+            getattr(default, name) if keeps else known[name].default,
+        )
         if section and isinstance(value, dict):
             built[name] = make(section, value, fallback)
     if keeps:
         return dataclasses.replace(default, **built)
-    return constructor(**built, **{name: value for name, value in given.items() if name in known and name not in built})
+    return constructor(
+        **built,
+        **{name: value for name, value in given.items() if name in known and name not in built},
+    )
 
 
-def filled(constructor: Constructor, values: Mapping[str, Any], default: Any = None, leave: Collection[str] = ()) -> dict[str, Any]:
-    """The values with the defaults of all other arguments, but for those in `leave`, which the program supplies."""
+def filled(
+    constructor: Constructor,
+    values: Mapping[str, Any],
+    default: Any = None,
+    leave: Collection[str] = (),
+) -> dict[str, Any]:
+    """The values with the defaults of all other arguments, but for those in `leave`, which the
+    program supplies."""
     everything = {}
     for name, (hint, own) in arguments(constructor).items():
-        fallback, below = getattr(default, name, own) if dataclasses.is_dataclass(default) else own, nested(hint)
+        fallback, below = (
+            getattr(default, name, own) if dataclasses.is_dataclass(default) else own,
+            nested(hint),
+        )
         if below and isinstance(values.get(name), dict):
             everything[name] = filled(below, values[name], fallback)
         elif name in values or (fallback is not REQUIRED and name not in leave):

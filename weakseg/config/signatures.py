@@ -1,4 +1,5 @@
-"""What a class or function may be given, read from its source and not imported: torch takes seconds, the answer to a mistyped key not."""
+"""What a class or function may be given, read from its source and not imported: torch takes
+seconds, the answer to a mistyped key not."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ TYPES: dict[str, Any] = {
     "typing.Optional": Optional,
     "typing.Union": Union,
     "pathlib.Path": Path,
-    **{f"collections.abc.{kind.__name__}": kind for kind in (Collection, Iterable, Mapping, Sequence)},
+    **{
+        f"collections.abc.{kind.__name__}": kind
+        for kind in (Collection, Iterable, Mapping, Sequence)
+    },
 }
 WITHOUT_KEYWORDS = ("object", "abc.ABC", "torch.nn.Module")
 KEEP_SIGNATURES = ("_defaults_from_env_vars",)  # decorators; Lightning's own
@@ -39,13 +43,16 @@ Arguments = dict[str, Argument]
 
 
 def sketched(dotted: str) -> Constructor | None:
-    """A stand-in that may be given what the class or function may be given; None where its source does not tell.
+    """A stand-in that may be given what the class or function may be given; None where its source
+    does not tell.
 
-    It has the same keywords. A type or a default that cannot be told from the source is any value, so the stand-in refuses less.
+    It has the same keywords. A type or a default that cannot be told from the source is any value,
+    so the stand-in refuses less.
     """
     try:
         found = _arguments(dotted)
-    except (OSError, SyntaxError, ValueError, RecursionError):  # the import will say what is wrong with that file
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        # the import will say what is wrong with that file
         return None
     if found is None:
         return None
@@ -55,7 +62,10 @@ def sketched(dotted: str) -> Constructor | None:
 
     stand_in.__name__ = stand_in.__qualname__ = dotted.rpartition(".")[2]
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(name, keyword, default=default, annotation=hint) for name, (hint, default) in found.items()]
+    parameters = [
+        inspect.Parameter(name, keyword, default=default, annotation=hint)
+        for name, (hint, default) in found.items()
+    ]
     stand_in.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return stand_in
 
@@ -78,17 +88,24 @@ def _of_class(node: ast.ClassDef, module: str) -> Arguments | None:
     if node.decorator_list:
         return None
     own: Arguments = {}
-    inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
+    inits = [
+        item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"
+    ]
     for init in inits[-1:]:
         own = _keywords(init.args, module, leave=1)
         if _changed(init) or not init.args.kwarg:
             return None if _changed(init) else own
     above = _above(node, module)
-    return None if above is None else own | {name: argument for name, argument in above.items() if name not in own}
+    return (
+        None
+        if above is None
+        else own | {name: argument for name, argument in above.items() if name not in own}
+    )
 
 
 def _above(node: ast.ClassDef, module: str) -> Arguments | None:
-    """The keywords of the parent. With several parents the order in which they are called is not told here."""
+    """The keywords of the parent. With several parents the order in which they are called is not
+    told here."""
     if len(node.bases) > 1:
         return None
     for base in node.bases:
@@ -120,14 +137,20 @@ def _fields(node: ast.ClassDef, module: str) -> Arguments | None:
     if found is None:
         return None
     for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_field(item):
+        if (
+            isinstance(item, ast.AnnAssign)
+            and isinstance(item.target, ast.Name)
+            and _is_field(item)
+        ):
             found[item.target.id] = _argument(item.annotation, _default_of(item.value), module)
     return found
 
 
 def _is_field(item: ast.AnnAssign) -> bool:
     kind = item.annotation.value if isinstance(item.annotation, ast.Subscript) else item.annotation
-    set_later = any(word.arg == "init" and _literal(word.value) is False for word in _field_words(item.value))
+    set_later = any(
+        word.arg == "init" and _literal(word.value) is False for word in _field_words(item.value)
+    )
     return not set_later and _last(kind) not in ("ClassVar", "KW_ONLY")
 
 
@@ -135,7 +158,9 @@ def _default_of(value: ast.expr | None) -> ast.expr | None:
     """The default behind field(default=...); what a factory makes is not told."""
     if not (isinstance(value, ast.Call) and _last(value.func) == "field"):
         return value
-    given = [word.value for word in _field_words(value) if word.arg in ("default", "default_factory")]
+    given = [
+        word.value for word in _field_words(value) if word.arg in ("default", "default_factory")
+    ]
     return given[0] if given else None
 
 
@@ -176,7 +201,9 @@ def _type(node: ast.expr, module: str) -> Any:
     if isinstance(node, ast.Subscript):
         outer = _type(node.value, module)
         inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        parts = [ast.literal_eval(part) if outer is Literal else _type(part, module) for part in inner]
+        parts = [
+            ast.literal_eval(part) if outer is Literal else _type(part, module) for part in inner
+        ]
         return outer[parts[0] if len(parts) == 1 else tuple(parts)]
     name = _dotted(node)
     if name is None:
@@ -201,7 +228,10 @@ def _stand_in(node: ast.ClassDef, module: str) -> Any:
     found = _fields(node, module)
     if found is None:
         raise LookupError
-    fields = [(name, hint, dataclasses.field(default_factory=_always(default))) for name, (hint, default) in found.items()]
+    fields = [
+        (name, hint, dataclasses.field(default_factory=_always(default)))
+        for name, (hint, default) in found.items()
+    ]
     return dataclasses.make_dataclass(node.name, fields, kw_only=True)
 
 
@@ -210,7 +240,7 @@ def _always(default: Any) -> Callable[[], Any]:
     return lambda: value
 
 
-# names ------------------------------------------------------------------------------------------------------------------------------
+# names --------------------------------------------------------------------------------------------
 
 
 def _dotted(node: ast.expr) -> str | None:
@@ -242,9 +272,14 @@ def _imported(node: ast.stmt, module: str) -> dict[str, str]:
     """The names that an import gives to a module, and what they are called elsewhere."""
     if isinstance(node, ast.Import):
         tops = {alias.name.partition(".")[0] for alias in node.names if not alias.asname}
-        return {top: top for top in tops} | {alias.asname: alias.name for alias in node.names if alias.asname}
+        return {top: top for top in tops} | {
+            alias.asname: alias.name for alias in node.names if alias.asname
+        }
     if isinstance(node, ast.ImportFrom):
-        return {alias.asname or alias.name: f"{_origin(node, module)}.{alias.name}" for alias in node.names}
+        return {
+            alias.asname or alias.name: f"{_origin(node, module)}.{alias.name}"
+            for alias in node.names
+        }
     return {}
 
 
@@ -295,8 +330,16 @@ def _file(module: str) -> Path | None:
     """The file of a module, found without importing its parents."""
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top) if top else None
-    places = (Path(folder, *rest) for folder in spec.submodule_search_locations or []) if spec else ()
-    files = [file for place in places for file in (place.parent / f"{place.name}.py", place / "__init__.py")]
+    places = (
+        (Path(folder, *rest) for folder in spec.submodule_search_locations or []) if spec else ()
+    )
+    files = [
+        file
+        for place in places
+        for file in (place.parent / f"{place.name}.py", place / "__init__.py")
+    ]
     if spec is None or spec.origin is None:
         return None
-    return next((file for file in [*files, *([] if rest else [Path(spec.origin)])] if file.is_file()), None)
+    return next(
+        (file for file in [*files, *([] if rest else [Path(spec.origin)])] if file.is_file()), None
+    )

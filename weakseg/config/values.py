@@ -44,7 +44,8 @@ class RecipeError(ValueError):
 
 
 class Text(str):
-    """A value as a person typed it: the type of the argument it is meant for decides what it becomes."""
+    """A value as a person typed it: the type of the argument it is meant for decides what it
+    becomes."""
 
 
 def meant(word: str, names: Iterable[str]) -> str:
@@ -68,13 +69,17 @@ def one_line(error: BaseException | str) -> str:
 
 
 def printable(line: str) -> str:
-    """A line that fits a screen, whatever was typed: control characters as in Python, and nothing out of the middle of a very long one.
+    """A line that fits a screen, whatever was typed: control characters as in Python, and nothing
+    out of the middle of a very long one.
 
     >>> printable("recipe: there is no " + chr(27) + "[2J")
     'recipe: there is no \\\\x1b[2J'
     """
     short = line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in short)
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in short
+    )
 
 
 def shown(value: object) -> str:
@@ -95,7 +100,12 @@ def members(hint: Any) -> tuple[Any, ...]:
 
 def choices(hint: Any) -> list[Any]:
     """The values of the literals that a type admits."""
-    return [value for kind in members(hint) if typing.get_origin(kind) is Literal for value in typing.get_args(kind)]
+    return [
+        value
+        for kind in members(hint)
+        if typing.get_origin(kind) is Literal
+        for value in typing.get_args(kind)
+    ]
 
 
 def describe(hint: Any) -> str:
@@ -130,27 +140,50 @@ def _described(kind: Any) -> str:
 def _is(kind: Any, family: type) -> bool:
     """Whether a type such as list[int] is of a family such as Sequence."""
     origin = typing.get_origin(kind) or kind
-    return isinstance(origin, type) and (issubclass(origin, family) or (origin is Iterable and family is Collection))
+    return isinstance(origin, type) and (
+        issubclass(origin, family) or (origin is Iterable and family is Collection)
+    )
 
 
 def read(hint: Any, value: Any) -> Any:
-    """The value with every text in it turned into what the type asks for; what does not fit stays as it is.
+    """The value with every text in it turned into what the type asks for; what does not fit stays
+    as it is.
 
-    >>> read(float, Text("1e-3")), read(str, Text("2008_000008")), read(list[int] | None, Text("6,12,18"))
+    >>> (
+    ...     read(float, Text("1e-3")),
+    ...     read(str, Text("2008_000008")),
+    ...     read(list[int] | None, Text("6,12,18")),
+    ... )
     (0.001, '2008_000008', [6, 12, 18])
     """
     kinds = members(hint)
-    if isinstance(value, Text) or (isinstance(value, str) and str not in kinds and Any not in kinds):
+    if isinstance(value, Text) or (
+        isinstance(value, str) and str not in kinds and Any not in kinds
+    ):
         value = _from_text(hint, kinds, value)
-    if isinstance(value, bool) and not any(kind in (bool, Any) for kind in kinds) and value not in choices(hint):
+    if (
+        isinstance(value, bool)
+        and not any(kind in (bool, Any) for kind in kinds)
+        and value not in choices(hint)
+    ):
         quote = f"; {QUOTE}" if str in kinds else ""
-        raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}{quote}")  # True would pass for the number 1
+        # True would pass for the number 1
+        raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}{quote}")
     if isinstance(value, Mapping):
-        key, entry = next((typing.get_args(kind) for kind in kinds if _is(kind, Mapping) and typing.get_args(kind)), (Any, Any))
+        key, entry = next(
+            (
+                typing.get_args(kind)
+                for kind in kinds
+                if _is(kind, Mapping) and typing.get_args(kind)
+            ),
+            (Any, Any),
+        )
         return {read(key, k): read(entry, v) for k, v in value.items()}
     if isinstance(value, list):
         inner = next((typing.get_args(kind) for kind in kinds if _lists(kind)), ()) or (Any,)
-        entries = inner if len(inner) == len(value) and ... not in inner else (inner[0],) * len(value)
+        entries = (
+            inner if len(inner) == len(value) and ... not in inner else (inner[0],) * len(value)
+        )
         return [read(entry, item) for entry, item in zip(entries, value, strict=True)]
     return value
 
@@ -168,7 +201,9 @@ def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
         return None
     if low in BOOLS and (bool in kinds or untyped):
         return BOOLS[low]
-    if (text[:1] == "[" and any(map(_lists, kinds))) or (text[:1] == "{" and any(kind is Any or _is(kind, Mapping) for kind in kinds)):
+    if (text[:1] == "[" and any(map(_lists, kinds))) or (
+        text[:1] == "{" and any(kind is Any or _is(kind, Mapping) for kind in kinds)
+    ):
         return _from_brackets(text)
     number = _number(text, int in kinds or untyped, float in kinds or untyped)
     if number is not None:
@@ -177,17 +212,21 @@ def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
         return str(text)
     entries = [entry.strip() for entry in text.removesuffix(",").split(",")]
     if "" in entries:
-        raise ValueError(f"{shown(text)} has an empty entry; write a list as a,b,c or, with nothing in it, as []")
+        raise ValueError(
+            f"{shown(text)} has an empty entry; write a list as a,b,c or, with nothing in it, as []"
+        )
     return [Text(entry) for entry in entries]
 
 
 def _number(text: str, whole: bool, real: bool) -> int | float | None:
     if not (whole or real) or not NUMBER.fullmatch(text):
         return None
-    if whole and text.lstrip("+-").isdecimal() and len(text) < 400:  # Python refuses to read longer ones
+    # Python refuses to read longer ones
+    if whole and text.lstrip("+-").isdecimal() and len(text) < 400:
         return int(text)
     value = float(text)
-    return value if real else int(value) if value.is_integer() else None  # 1e4 is a whole number too
+    # 1e4 is a whole number too
+    return value if real else int(value) if value.is_integer() else None
 
 
 def _from_brackets(text: str) -> Any:
@@ -211,7 +250,12 @@ class _Shallow(Composer):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         if self.depth > DEEPEST:
-            raise ComposerError(None, None, f"nested more than {DEEPEST} levels deep", parent.start_mark if parent else None)
+            raise ComposerError(
+                None,
+                None,
+                f"nested more than {DEEPEST} levels deep",
+                parent.start_mark if parent else None,
+            )
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -227,10 +271,13 @@ class _Brackets(_Shallow, yaml.BaseLoader):
 
 
 class _Loader(_Shallow, yaml.SafeLoader):
-    """safe_load, with keys as written (`on:` is no boolean) and 1e-3 a number, as everybody means it."""
+    """safe_load, with keys as written (`on:` is no boolean) and 1e-3 a number, as everybody means
+    it."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        return {Text(key.value): self.construct_object(value, deep=True) for key, value in node.value}
+        return {
+            Text(key.value): self.construct_object(value, deep=True) for key, value in node.value
+        }
 
 
 class _Dumper(yaml.SafeDumper):
@@ -241,42 +288,70 @@ _EXPONENT = re.compile(r"[-+]?(?:\d+|\.\d+)[eE][-+]?\d+$|[-+]?\d+\.\d*[eE]\d+$")
 for _side in (_Loader, _Dumper):
     _side.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 _Dumper.add_representer(
-    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, None if text.splitlines() in ([], [text]) else '"')
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, None if text.splitlines() in ([], [text]) else '"'
+    ),
 )
 
 
 def read_yaml(content: bytes, file: str) -> tuple[dict[str, Any], Lines]:
-    """A YAML mapping and the line of each of its keys; a RecipeError names the file and the lines of all that is wrong."""
+    """A YAML mapping and the line of each of its keys; a RecipeError names the file and the lines
+    of all that is wrong."""
     try:
         loader = _Loader(content.decode("utf-8-sig"))
         root = loader.get_single_node()
         if root is None:
-            raise RecipeError([f"{file}: the file is empty; a recipe names at least a strategy, a network and data"])
+            raise RecipeError(
+                [
+                    f"{file}: the file is empty; a recipe names at least a strategy, a network "
+                    "and data"
+                ]
+            )
         lines: Lines = {}
         errors: list[str] = []
         _walk(root, (), file, lines, errors, set())
         data = None if errors else loader.construct_document(root)
     except UnicodeDecodeError as error:
-        raise RecipeError([f"{file}: byte {error.start} is not UTF-8 text; save the file as UTF-8"]) from None
+        raise RecipeError(
+            [f"{file}: byte {error.start} is not UTF-8 text; save the file as UTF-8"]
+        ) from None
     except yaml.MarkedYAMLError as error:
         at = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise RecipeError([f"{file}{at}: {one_line(error.problem or error.context or '')}"]) from None
+        raise RecipeError(
+            [f"{file}{at}: {one_line(error.problem or error.context or '')}"]
+        ) from None
     except RecipeError:
         raise
-    except Exception as error:  # a control character, a date that no calendar has, or a tag such as !!int, whose reader may fail in any way
+    except Exception as error:
+        # a control character, a date that no calendar has, or a tag such as !!int, whose reader may
+        # fail in any way
         raise RecipeError([f"{file}: {one_line(error) or 'it cannot be read'}"]) from None
     if not errors and not isinstance(data, dict):
-        errors = [f"{file} line 1: expected sections such as `strategy:`, but it is {shown(data)[:40]}"]
+        errors = [
+            f"{file} line 1: expected sections such as `strategy:`, but it is {shown(data)[:40]}"
+        ]
     if errors:
         raise RecipeError(errors)
     return data or {}, lines
 
 
-def _walk(node: yaml.Node, path: tuple[str, ...], file: str, lines: Lines, errors: list[str], seen: set[int]) -> None:
-    """Notes the line of every key, and everything that plain YAML without references does not have."""
+def _walk(
+    node: yaml.Node,
+    path: tuple[str, ...],
+    file: str,
+    lines: Lines,
+    errors: list[str],
+    seen: set[int],
+) -> None:
+    """Notes the line of every key, and everything that plain YAML without references does not
+    have."""
     if id(node) in seen:
         at = f"{file} line {node.start_mark.line + 1}"
-        errors.append(f"{at}: this value is used again by a reference (&name, *name), which recipes do not have; write it out")
+        errors.append(
+            f"{at}: this value is used again by a reference (&name, *name), which recipes do not "
+            "have; write it out"
+        )
         return
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
@@ -285,7 +360,10 @@ def _walk(node: yaml.Node, path: tuple[str, ...], file: str, lines: Lines, error
             if not isinstance(key, yaml.ScalarNode):
                 errors.append(f"{file} line {at}: a key must be text")
             elif place in lines:
-                errors.append(f"{file} line {at}: {'.'.join(place)} is given in line {lines[place]} already; keep one")
+                errors.append(
+                    f"{file} line {at}: {'.'.join(place)} is given in line {lines[place]} "
+                    "already; keep one"
+                )
             lines.setdefault(place, at)
             _walk(value, place, file, lines, errors, seen)
     elif isinstance(node, yaml.SequenceNode):
@@ -294,9 +372,14 @@ def _walk(node: yaml.Node, path: tuple[str, ...], file: str, lines: Lines, error
 
 
 def plain(value: Any) -> Any:
-    """The value as lists, dicts, text and numbers, which YAML can hold; what has no such form stays as it is."""
+    """The value as lists, dicts, text and numbers, which YAML can hold; what has no such form stays
+    as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        return {
+            field.name: plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.init
+        }
     if isinstance(value, Mapping):
         return {plain(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -314,5 +397,12 @@ def written(value: object) -> str:
     >>> written(["2008_000008", "yes", 0.001, None])
     "['2008_000008', 'yes', 0.001, null]"
     """
-    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
+    text = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        width=float("inf"),
+        allow_unicode=True,
+        sort_keys=False,
+    )
     return text.removesuffix("\n").removesuffix("\n...")

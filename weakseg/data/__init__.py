@@ -1,4 +1,5 @@
-"""The data sets, by the name a recipe gives them. Any other subclass of `WeakData` works by its dotted name."""
+"""The data sets, by the name a recipe gives them. Any other subclass of `WeakData` works by its
+dotted name."""
 
 from typing import TYPE_CHECKING
 
@@ -21,4 +22,6 @@ NAMES = {
     "cityscapes": "weakseg.data.files.cityscapes.Cityscapes",
 }
 
-__getattr__ = lazily(__name__, [*NAMES.values(), "weakseg.data.base.WeakData", "weakseg.data.label_store.LabelStore"])
+__getattr__ = lazily(
+    __name__, [*NAMES.values(), "weakseg.data.base.WeakData", "weakseg.data.label_store.LabelStore"]
+)

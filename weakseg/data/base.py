@@ -1,4 +1,5 @@
-"""WeakData, the class to subclass for a new data set: images with evidence, and perhaps the truth to measure with."""
+"""WeakData, the class to subclass for a new data set: images with evidence, and perhaps the truth
+to measure with."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from weakseg.functional.instances import paint_masks
 class Shares:
     """Which part of the images of an epoch has masks, boxes, marks or tags, from 0 to 1.
 
-    null leaves a kind as it comes: kinds without a number share what is left. With no number at all, every epoch has every image once.
+    null leaves a kind as it comes: kinds without a number share what is left. With no number at
+    all, every epoch has every image once.
     """
 
     masks: float | None = None
@@ -34,10 +36,15 @@ class Shares:
     def __post_init__(self) -> None:
         for kind, share in self.asked.items():
             if not 0 <= share <= 1:
-                raise ValueError(f"shares.{kind} should lie from 0 to 1, a part of the images of an epoch, or be null, but it is {share}")
+                raise ValueError(
+                    f"shares.{kind} should lie from 0 to 1, a part of the images of an epoch, or "
+                    f"be null, but it is {share}"
+                )
         if sum(self.asked.values()) > 1 + 1e-9:
             numbers = ", ".join(f"{kind} {share:g}" for kind, share in self.asked.items())
-            raise ValueError(f"shares should sum to at most 1, the whole epoch, but they are {numbers}")
+            raise ValueError(
+                f"shares should sum to at most 1, the whole epoch, but they are {numbers}"
+            )
 
     @property
     def asked(self) -> dict[str, float]:
@@ -49,7 +56,8 @@ AS_THEY_COME = Shares()
 
 
 class WeakData(LightningDataModule):
-    """Images with evidence. A subclass says how many there are, which is the i-th, and which ones are only measured on.
+    """Images with evidence. A subclass says how many there are, which is the i-th, and which ones
+    are only measured on.
 
     Arguments:
         batch_size: images per step and process.
@@ -57,9 +65,11 @@ class WeakData(LightningDataModule):
         crop: side in pixels of the square that is cut out of an image; null for whole images.
         scale: smallest and largest factor by which an image is resized at random.
         flip: whether half of the images are mirrored.
-        colour: how far brightness, contrast and saturation change at random, each by a factor from 1 - colour to 1 + colour.
-        shares: which part of each epoch's images has masks, boxes, marks or tags; null for as they come. An image counts as the first of
-            these that it has. Epochs keep their length: images of a large share come several times, those of a small one not each time.
+        colour: how far brightness, contrast and saturation change at random, each by a factor from
+            1 - colour to 1 + colour.
+        shares: which part of each epoch's images has masks, boxes, marks or tags; null for as they
+            come. An image counts as the first of these that it has. Epochs keep their length:
+            images of a large share come several times, those of a small one not each time.
     """
 
     classes: tuple[str, ...] = ()
@@ -79,7 +89,10 @@ class WeakData(LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1 or workers < 0:
-            raise ValueError(f"batch_size should be at least 1 and workers at least 0, but they are {batch_size} and {workers}")
+            raise ValueError(
+                "batch_size should be at least 1 and workers at least 0, but they are "
+                f"{batch_size} and {workers}"
+            )
         self.batch_size, self.workers, self.shares = batch_size, workers, shares
         self.augmentation = Augmentation(crop, scale, flip, colour)
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
@@ -90,11 +103,16 @@ class WeakData(LightningDataModule):
         raise TypeError(f"{type(self).__name__} must say how many images it has: def __len__(self)")
 
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
-        """The evidence of an image, and its truth (uint8 [H,W], 255 = not counted) or None. The same every time."""
-        raise TypeError(f"{type(self).__name__} must give its images: def sample(self, index) -> (Evidence, truth or None)")
+        """The evidence of an image, and its truth (uint8 [H,W], 255 = not counted) or None. The
+        same every time."""
+        raise TypeError(
+            f"{type(self).__name__} must give its images: def sample(self, index) -> (Evidence, "
+            "truth or None)"
+        )
 
     def true_instances(self, index: int) -> Instances | None:
-        """The true objects of an image, one by one, to measure networks such as Mask R-CNN with; None if they are not known."""
+        """The true objects of an image, one by one, to measure networks such as Mask R-CNN with;
+        None if they are not known."""
         return None
 
     @cached_property
@@ -102,16 +120,21 @@ class WeakData(LightningDataModule):
         """Indices of the images that are trained on."""
         held_out = set(self.validation)
         if beyond := sorted(held_out - set(range(len(self)))):
-            raise ValueError(f"validation names image {beyond[0]}, but {type(self).__name__} has the images 0 to {len(self) - 1}")
+            raise ValueError(
+                f"validation names image {beyond[0]}, but {type(self).__name__} has the images 0 "
+                f"to {len(self) - 1}"
+            )
         return [index for index in range(len(self)) if index not in held_out]
 
     def kind(self, index: int) -> str:
-        """The most telling annotation of an image: masks, boxes, marks, tags or nothing. Override it if you know without reading files."""
+        """The most telling annotation of an image: masks, boxes, marks, tags or nothing. Override
+        it if you know without reading files."""
         return next(iter(self.sample(index)[0].annotations), "nothing")
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The places in `training` of the images that have a share of each epoch; nothing if all come as they are."""
+        """The places in `training` of the images that have a share of each epoch; nothing if all
+        come as they are."""
         if not self.shares.asked:
             return []
         places: dict[str, list[int]] = {}
@@ -120,11 +143,13 @@ class WeakData(LightningDataModule):
         return make_groups(places, self.shares.asked)
 
     def use_targets(self, store: LabelStore, keys: Mapping[str, str]) -> None:
-        """From the next epoch on, train with these stored targets: a content key for the id of each training image."""
+        """From the next epoch on, train with these stored targets: a content key for the id of each
+        training image."""
         self._targets = (store, dict(keys))
 
     def target(self, evidence: Evidence) -> Tensor | None:
-        """The target in use for a training image, as its strategy made it; None if there is none."""
+        """The target in use for a training image, as its strategy made it; None if there is
+        none."""
         if self._targets is None:
             return None
         store, keys = self._targets
@@ -132,28 +157,39 @@ class WeakData(LightningDataModule):
         if target.shape[-2:] != evidence.image.shape[-2:]:
             size, own = list(target.shape[-2:]), list(evidence.image.shape[-2:])
             path = store.path(evidence.id, keys[evidence.id])
-            raise DamagedTarget(f"the target {path}.* is of size {size}, but image {evidence.id} is {own}; delete it and resume the run")
+            raise DamagedTarget(
+                f"the target {path}.* is of size {size}, but image {evidence.id} is {own}; delete "
+                "it and resume the run"
+            )
         return target
 
     def training_item(self, time: int, index: int) -> Item:
-        """The augmented image with its target, as seed, index and how often it has come before decide it. Without the truth."""
+        """The augmented image with its target, as seed, index and how often it has come before
+        decide it. Without the truth."""
         evidence, _ = self.sample(self.training[index])
         target = self.target(evidence)
         if target is not None and target.dtype == torch.bool:
             evidence = evidence._replace(box_masks=target)
-            target = paint_masks(target, torch.zeros(0) if evidence.box_classes is None else evidence.box_classes)
+            target = paint_masks(
+                target, torch.zeros(0) if evidence.box_classes is None else evidence.box_classes
+            )
         return self.augmentation(evidence, target, keyed_generator(self.seed, time, index))
 
     def train_dataloader(self) -> TrainLoader[Batch]:
         """This rank's training batches."""
         gather = partial(collate, classes=len(self.classes))
         items, count, trainer = _TrainingItems(self), len(self.training), self._its_trainer()
-        return TrainLoader(items, count, self.batch_size, self.workers, self.seed, gather, trainer, self.groups)
+        return TrainLoader(
+            items, count, self.batch_size, self.workers, self.seed, gather, trainer, self.groups
+        )
 
     def val_dataloader(self) -> OrderedLoader[list[Example]]:
         """This rank's validation images, whole and at their own resolution."""
         trainer = self._its_trainer()
-        mine = [self.validation[place] for place in range(trainer.global_rank, len(self.validation), trainer.world_size)]
+        mine = [
+            self.validation[place]
+            for place in range(trainer.global_rank, len(self.validation), trainer.world_size)
+        ]
         return OrderedLoader(_Examples(self), mine, self.batch_size, self.workers, list)
 
     def predict_dataloader(self) -> OrderedLoader[list[Example]]:
@@ -162,7 +198,9 @@ class WeakData(LightningDataModule):
 
     def _its_trainer(self) -> Any:
         if self.trainer is None:
-            raise ValueError("the data set belongs to no trainer yet: hand it to Trainer.fit(segmenter, data)")
+            raise ValueError(
+                "the data set belongs to no trainer yet: hand it to Trainer.fit(segmenter, data)"
+            )
         return self.trainer
 
     def __getstate__(self) -> dict[str, Any]:  # loader processes need the images, not the trainer
@@ -170,7 +208,8 @@ class WeakData(LightningDataModule):
 
 
 def make_groups(places: Mapping[str, Sequence[int]], shares: Mapping[str, float]) -> list[Group]:
-    """Groups that give every kind its share of an epoch, and what is left to the images of all other kinds.
+    """Groups that give every kind its share of an epoch, and what is left to the images of all
+    other kinds.
 
     >>> make_groups({"masks": [3], "boxes": [0, 1, 2]}, {"masks": 0.5})
     [Group(images=[3], number=2), Group(images=[0, 1, 2], number=2)]
@@ -178,22 +217,32 @@ def make_groups(places: Mapping[str, Sequence[int]], shares: Mapping[str, float]
     there = ", ".join(f"{len(own)} with {kind}" for kind, own in places.items()) or "none"
     for kind, share in shares.items():
         if share and kind not in places:
-            raise ValueError(f"shares.{kind} is {share:g}, but no training image is one with {kind}; there are {there}")
+            raise ValueError(
+                f"shares.{kind} is {share:g}, but no training image is one with {kind}; there are "
+                f"{there}"
+            )
     others = sorted(place for kind, own in places.items() if kind not in shares for place in own)
     left = max(0.0, 1 - sum(shares.values()))
     if left > 1e-9 and not others:
-        raise ValueError(f"shares sum to {1 - left:g}, but no training image is of another kind ({there}); leave one out: it gets the rest")
+        raise ValueError(
+            f"shares sum to {1 - left:g}, but no training image is of another kind ({there}); "
+            "leave one out: it gets the rest"
+        )
     kinds = [(kind, places[kind], share) for kind, share in shares.items() if share]
     kinds += [("other kinds", others, left)] if left > 1e-9 else []
     numbers = _apportion(sum(map(len, places.values())), [share for _, _, share in kinds])
     for (kind, _, share), number in zip(kinds, numbers, strict=True):
         if number == 0:
-            raise ValueError(f"a share of {share:g} for {kind} is less than one image of an epoch; there are {there}")
+            raise ValueError(
+                f"a share of {share:g} for {kind} is less than one image of an epoch; there are "
+                f"{there}"
+            )
     return [Group(own, number) for (_, own, _), number in zip(kinds, numbers, strict=True)]
 
 
 def _apportion(count: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers in these shares that sum to the count: rounded down, and the largest rests rounded up."""
+    """Whole numbers in these shares that sum to the count: rounded down, and the largest rests
+    rounded up."""
     exact = [round(share * count, 6) for share in shares]
     rests = sorted(range(len(shares)), key=lambda place: int(exact[place]) - exact[place])
     up = set(rests[: count - sum(map(int, exact))])

@@ -15,7 +15,8 @@ from weakseg.evidence import IGNORE, Evidence
 
 Others = Literal["error", "background", "ignore"]
 BACKGROUND = "background"
-VOID = frozenset(["ignored"])  # what Datumaro calls the rim of objects in PASCAL VOC, which counts as nothing
+# what Datumaro calls the rim of objects in PASCAL VOC, which counts as nothing
+VOID = frozenset(["ignored"])
 
 
 class Naming(NamedTuple):
@@ -23,7 +24,8 @@ class Naming(NamedTuple):
 
     classes: tuple[str, ...]
     others: Others = "error"
-    """objects of another class: an error; or left out, and their pixels are background or ignored (255)"""
+    """objects of another class: an error; or left out, and their pixels are background or ignored
+    (255)"""
     rename: Mapping[str, str | None] = {}  # never written to
     """names in files, and what they are called here; None: left out, their pixels are background"""
 
@@ -33,10 +35,13 @@ class Naming(NamedTuple):
             return annotation
         names = [self.rename.get(shape.name, shape.name) for shape in annotation.shapes]
         pairs = zip(annotation.shapes, names, strict=True)
-        return annotation._replace(shapes=[shape._replace(name=name) for shape, name in pairs if name is not None])
+        return annotation._replace(
+            shapes=[shape._replace(name=name) for shape, name in pairs if name is not None]
+        )
 
     def wide(self, annotation: Annotation) -> tuple[str, ...]:
-        """The classes, and behind them those of the annotation that are none, where that is no error."""
+        """The classes, and behind them those of the annotation that are none, where that is no
+        error."""
         strange = {shape.name for shape in annotation.shapes} - set(self.classes)
         return (*self.classes, *sorted(strange & VOID if self.others == "error" else strange))
 
@@ -45,7 +50,9 @@ class Naming(NamedTuple):
         count = len(self.classes)
         if evidence.boxes is not None and evidence.box_classes is not None:
             ours = evidence.box_classes < count
-            evidence = evidence._replace(boxes=evidence.boxes[ours], box_classes=evidence.box_classes[ours])
+            evidence = evidence._replace(
+                boxes=evidence.boxes[ours], box_classes=evidence.box_classes[ours]
+            )
         if evidence.marks is not None:
             marks = evidence.marks
             for label, name in enumerate(wide):
@@ -61,7 +68,8 @@ class Naming(NamedTuple):
         return 0 if self.others == "background" else IGNORE
 
     def labels(self, values: Tensor, names: Sequence[str | None], place: Place) -> Tensor:
-        """A mask whose values mean these names, as a mask of the classes; 255, and what has None as its name, becomes 255."""
+        """A mask whose values mean these names, as a mask of the classes; 255, and what has None as
+        its name, becomes 255."""
         table, wrong = np.full(256, IGNORE, np.uint8), set(range(len(names), IGNORE))
         for value, name in enumerate(names):
             if name is not None and (label := self._label(name)) is not None:
@@ -69,11 +77,17 @@ class Naming(NamedTuple):
             elif name is not None:
                 wrong.add(value)
         mask = values.numpy()
-        if strange := wrong.intersection(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()):
+        if strange := wrong.intersection(
+            np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
+        ):
             value = min(strange)
             name = names[value] if value < len(names) else None
             came = str(value) if name is None else f"{value}, {name}; {nearest(name, self.classes)}"
-            expected = f"the number of a class, 0 to {len(names) - 1}, or 255" if name is None else "one of a class of the data set, or 255"
+            expected = (
+                f"the number of a class, 0 to {len(names) - 1}, or 255"
+                if name is None
+                else "one of a class of the data set, or 255"
+            )
             raise FormatError(place, "every value of the mask", expected, came)
         return torch.from_numpy(table.take(mask))
 
@@ -94,13 +108,21 @@ def with_background(names: Sequence[str]) -> tuple[str, ...]:
     """
     classes = tuple(names) if names and names[0] == BACKGROUND else (BACKGROUND, *names)
     if twice := [name for place, name in enumerate(classes) if name in classes[:place]]:
-        raise ValueError(f"classes should each have a name of their own, but {twice[0]} comes twice, or is not the first")
+        raise ValueError(
+            f"classes should each have a name of their own, but {twice[0]} comes twice, or is not "
+            "the first"
+        )
     if not 2 <= len(classes) <= IGNORE:
-        raise ValueError(f"classes should be from 1 to {IGNORE - 1} names beside the background, but they are {len(classes) - 1}")
+        raise ValueError(
+            f"classes should be from 1 to {IGNORE - 1} names beside the background, but they are "
+            f"{len(classes) - 1}"
+        )
     return classes
 
 
 def check_others(others: str) -> None:
     """A ValueError if this is no rule for other classes."""
     if others not in get_args(Others):
-        raise ValueError(f"others should be one of {', '.join(get_args(Others))}, but it is {others}")
+        raise ValueError(
+            f"others should be one of {', '.join(get_args(Others))}, but it is {others}"
+        )

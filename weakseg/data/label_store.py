@@ -37,10 +37,11 @@ class Stored(NamedTuple):
 
 
 class LabelStore:
-    """Targets in a folder. Hard ones are indexed PNG that any viewer opens; soft ones keep only the classes that are not zero.
-    Masks of boxes have a bit per pixel.
+    """Targets in a folder. Hard ones are indexed PNG that any viewer opens; soft ones keep only the
+    classes that are not zero. Masks of boxes have a bit per pixel.
 
-    A file's name holds the image's id and the content key, so several runs may share one folder, at the same time. Its digest binds it to
+    A file's name holds the image's id and the content key, so several runs may share one folder, at
+    the same time. Its digest binds it to
     both: the file of another image in its place is a damaged one.
     """
 
@@ -48,19 +49,29 @@ class LabelStore:
         self.folder = Path(folder)
 
     def path(self, id: str, key: str) -> Path:
-        """Where the target of an image is, without its ending. The id is only a help for the eye: the key decides."""
+        """Where the target of an image is, without its ending. The id is only a help for the eye:
+        the key decides."""
         return self.folder / key[:2] / f"{re.sub(r'[^A-Za-z0-9_-]', '_', id)[:64]}-{key}"
 
-    def write(self, id: str, key: str, target: Tensor, figures: Mapping[str, float] | None = None) -> None:
+    def write(
+        self, id: str, key: str, target: Tensor, figures: Mapping[str, float] | None = None
+    ) -> None:
         """Store a target: uint8 [H,W], float [C,H,W], or bool [N,H,W]; and figures about it."""
         name = _Name(id, key, json.dumps(dict(figures or {})))
         if target.ndim == 2:
             data, suffix = _encode_hard(target, name), ".png"
         else:
-            data, suffix = _encode_masks(target, name) if target.dtype == torch.bool else _encode_soft(target, name), ".npz"
+            data, suffix = (
+                _encode_masks(target, name)
+                if target.dtype == torch.bool
+                else _encode_soft(target, name),
+                ".npz",
+            )
         for place in self._places(id, key):
             if place.is_dir():
-                raise IsADirectoryError(f"{place} is a folder, where a target should be; move it away")
+                raise IsADirectoryError(
+                    f"{place} is a folder, where a target should be; move it away"
+                )
             if place.suffix != suffix:
                 place.unlink(missing_ok=True)  # it would be read in place of this one
         place = self.path(id, key)
@@ -72,13 +83,17 @@ class LabelStore:
         return self.load(id, key).target
 
     def load(self, id: str, key: str) -> Stored:
-        """The target of an image with its figures; DamagedTarget if it is missing or not what was written."""
+        """The target of an image with its figures; DamagedTarget if it is missing or not what was
+        written."""
         for file in self._places(id, key):
             if os.path.lexists(file):
                 try:
                     return _decode(file, id, key)
                 except Exception as error:  # whatever a decoder says of damaged bytes
-                    raise DamagedTarget(f"the target {file} is damaged ({error}); delete it to have it computed again") from error
+                    raise DamagedTarget(
+                        f"the target {file} is damaged ({error}); delete it to have it computed "
+                        "again"
+                    ) from error
         raise DamagedTarget(f"there is no target for image {id} in {self.folder} (key {key})")
 
     def _places(self, id: str, key: str) -> list[Path]:
@@ -106,7 +121,9 @@ class LabelStore:
         return len(gone)
 
     def _files(self) -> list[Path]:
-        return sorted(file for file in self.folder.glob("??/*-*") if file.suffix in (".png", ".npz"))
+        return sorted(
+            file for file in self.folder.glob("??/*-*") if file.suffix in (".png", ".npz")
+        )
 
 
 class _Name(NamedTuple):
@@ -145,8 +162,15 @@ def _encode_masks(target: Tensor, name: _Name) -> bytes:
     return _encode_planes(np.packbits(target.cpu().numpy()), name, list(target.shape), None)
 
 
-def _encode_planes(values: np.ndarray, name: _Name, shape: list[int], classes: list[int] | None) -> bytes:
-    head = {"shape": shape, "classes": classes, "figures": name.figures, "digest": _digest(values, name, shape, classes)}
+def _encode_planes(
+    values: np.ndarray, name: _Name, shape: list[int], classes: list[int] | None
+) -> bytes:
+    head = {
+        "shape": shape,
+        "classes": classes,
+        "figures": name.figures,
+        "digest": _digest(values, name, shape, classes),
+    }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, head=np.array(json.dumps(head)), values=values)
     return buffer.getvalue()
@@ -156,7 +180,9 @@ def _decode(file: Path, id: str, key: str) -> Stored:
     if not file.is_file():
         raise ValueError("it is no file")  # to read from a pipe would be to wait for ever
     data = file.read_bytes()
-    target, figures = _decode_hard(data, id, key) if file.suffix == ".png" else _decode_planes(data, id, key)
+    target, figures = (
+        _decode_hard(data, id, key) if file.suffix == ".png" else _decode_planes(data, id, key)
+    )
     return Stored(target, json.loads(figures))
 
 
@@ -166,7 +192,9 @@ def _decode_hard(data: bytes, id: str, key: str) -> tuple[Tensor, str]:
     assert isinstance(image, PngImageFile)
     figures = image.text[_FIGURES]
     if image.text[_DIGEST] != _digest(array, _Name(id, key, figures)):
-        raise ValueError("its digest does not match its pixels, or it is the target of another image")
+        raise ValueError(
+            "its digest does not match its pixels, or it is the target of another image"
+        )
     return torch.from_numpy(array), figures
 
 
@@ -175,7 +203,9 @@ def _decode_planes(data: bytes, id: str, key: str) -> tuple[Tensor, str]:
         head, values = json.loads(str(file["head"])), file["values"]
     shape, classes, figures = head["shape"], head["classes"], head["figures"]
     if head["digest"] != _digest(values, _Name(id, key, figures), shape, classes):
-        raise ValueError("its digest does not match its values, or it is the target of another image")
+        raise ValueError(
+            "its digest does not match its values, or it is the target of another image"
+        )
     if classes is None:
         bits = np.unpackbits(values, count=math.prod(shape)).astype(bool)
         return torch.from_numpy(bits.reshape(shape)), figures

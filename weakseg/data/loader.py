@@ -1,6 +1,8 @@
-"""Loaders whose order depends on seed and epoch alone, so that a run can be stopped and continued at any batch.
+"""Loaders whose order depends on seed and epoch alone, so that a run can be stopped and continued
+at any batch.
 
-They are no `torch.utils.data.DataLoader`, so that Lightning leaves them alone: its distributed sampler would show some images twice.
+They are no `torch.utils.data.DataLoader`, so that Lightning leaves them alone: its distributed
+sampler would show some images twice.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ class Group(NamedTuple):
 
 
 class TrainLoader(Generic[T]):
-    """One rank's batches of `(time, index)` items. Where to continue is read from the trainer, so there is no state to lose.
+    """One rank's batches of `(time, index)` items. Where to continue is read from the trainer, so
+    there is no state to lose.
 
-    The time is how often the image has come before. As every epoch has every image once, that is the epoch; with groups it is not.
+    The time is how often the image has come before. As every epoch has every image once, that is
+    the epoch; with groups it is not.
     """
 
     def __init__(
@@ -44,7 +48,10 @@ class TrainLoader(Generic[T]):
         groups: Sequence[Group] = (),
     ) -> None:
         if count == 0:
-            raise ValueError("there is no image to train on: every image is a validation image, or the data set is empty")
+            raise ValueError(
+                "there is no image to train on: every image is a validation image, or the data "
+                "set is empty"
+            )
         self.items, self.count, self.batch_size, self.workers = items, count, batch_size, workers
         self.seed, self.collate, self.trainer, self.groups = seed, collate, trainer, groups
 
@@ -52,7 +59,8 @@ class TrainLoader(Generic[T]):
         return max(1, self.count // (self.batch_size * self.trainer.world_size))
 
     def batches(self, epoch: int) -> list[list[tuple[int, int]]]:
-        """The `(time, index)` pairs of this rank: ranks share one order, and each takes its part of every joint batch."""
+        """The `(time, index)` pairs of this rank: ranks share one order, and each takes its part of
+        every joint batch."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
         if self.groups:
             order = grouped(self.groups, self.seed, epoch)
@@ -65,12 +73,16 @@ class TrainLoader(Generic[T]):
         return [order[start : start + self.batch_size] for start in starts]
 
     def __iter__(self) -> Iterator[T]:
-        # A generator runs from the first `next` on. By then the trainer knows the epoch, and the batch that comes next in it.
+        # A generator runs from the first `next` on. By then the trainer knows the epoch, and the
+        # batch that comes next in it.
         done = self.trainer.fit_loop.batch_idx + 1
-        yield from _load(self.items, self.batches(self.trainer.current_epoch)[done:], self.workers, self.collate)
+        yield from _load(
+            self.items, self.batches(self.trainer.current_epoch)[done:], self.workers, self.collate
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: that it exists tells Lightning that this loader can continue in the middle of an epoch."""
+        """Nothing: that it exists tells Lightning that this loader can continue in the middle of an
+        epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -81,10 +93,18 @@ class OrderedLoader(Generic[T]):
     """One rank's share of a fixed list, in order, each item exactly once over all ranks."""
 
     def __init__(
-        self, items: Dataset[Any], indices: Sequence[int], batch_size: int, workers: int, collate: Callable[[list[Any]], T]
+        self,
+        items: Dataset[Any],
+        indices: Sequence[int],
+        batch_size: int,
+        workers: int,
+        collate: Callable[[list[Any]], T],
     ) -> None:
         self.items, self.workers, self.collate = items, workers, collate
-        self.batches = [list(indices[start : start + batch_size]) for start in range(0, len(indices), batch_size)]
+        self.batches = [
+            list(indices[start : start + batch_size])
+            for start in range(0, len(indices), batch_size)
+        ]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -93,7 +113,9 @@ class OrderedLoader(Generic[T]):
         return iter(_load(self.items, self.batches, self.workers, self.collate))
 
 
-def _load(items: Dataset[Any], batches: list[Any], workers: int, collate: Callable[[list[Any]], T]) -> DataLoader[Any]:
+def _load(
+    items: Dataset[Any], batches: list[Any], workers: int, collate: Callable[[list[Any]], T]
+) -> DataLoader[Any]:
     return DataLoader(
         items,
         batch_sampler=batches,
@@ -104,11 +126,14 @@ def _load(items: Dataset[Any], batches: list[Any], workers: int, collate: Callab
     )
 
 
-LAST_BATCHES = 4.0  # seconds that a worker goes on after SIGTERM, while its parent trains on to a step that can be resumed
+# seconds that a worker goes on after SIGTERM, while its parent trains on to a step that can be
+# resumed
+LAST_BATCHES = 4.0
 
 
 def _start_worker(number: int) -> None:
-    """A loader process: its parent ends it, also when a terminal or a scheduler sends a signal to all processes."""
+    """A loader process: its parent ends it, also when a terminal or a scheduler sends a signal to
+    all processes."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "setitimer"):
@@ -116,24 +141,31 @@ def _start_worker(number: int) -> None:
 
 
 def grouped(groups: Sequence[Group], seed: int, epoch: int) -> list[tuple[int, int]]:
-    """The `(time, index)` pairs of an epoch with its number of images of each group, in an order that only seed and epoch decide.
+    """The `(time, index)` pairs of an epoch with its number of images of each group, in an order
+    that only seed and epoch decide.
 
-    A group is gone through again and again, in a new order each time, and an epoch goes on where the one before has ended. So over the
-    epochs the images of a group come equally often, and no pair comes twice.
+    A group is gone through again and again, in a new order each time, and an epoch goes on where
+    the one before has ended. So over the epochs the images of a group come equally often, and no
+    pair comes twice.
     """
     pairs = []
     for which, (images, number) in enumerate(groups):
         first, last = epoch * number, (epoch + 1) * number
         times = range(first // len(images), -(-last // len(images)))
         # four parts: no other key has as many
-        walk = [(time, images[place]) for time in times for place in shuffled(len(images), seed, time, which, 0)]
+        walk = [
+            (time, images[place])
+            for time in times
+            for place in shuffled(len(images), seed, time, which, 0)
+        ]
         skip = first % len(images)
         pairs += walk[skip : skip + number]
     return [pairs[place] for place in shuffled(len(pairs), seed, epoch)]
 
 
 def shuffled(count: int, *key: int) -> list[int]:
-    """The numbers below `count` in an order that only a few integers decide, such as seed and epoch."""
+    """The numbers below `count` in an order that only a few integers decide, such as seed and
+    epoch."""
     order: list[int] = torch.randperm(count, generator=keyed_generator(*key)).tolist()
     return order
 

@@ -1,4 +1,5 @@
-"""Joint augmentation: image, target, boxes and marks go through the same scale, crop and flip; colours change in the image alone."""
+"""Joint augmentation: image, target, boxes and marks go through the same scale, crop and flip;
+colours change in the image alone."""
 
 from __future__ import annotations
 
@@ -10,11 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import adjust_brightness, adjust_contrast, adjust_saturation, resize
+from torchvision.transforms.v2.functional import (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_saturation,
+    resize,
+)
 
 from weakseg.evidence import IGNORE, Batch, Evidence
 
-VISIBLE = 0.1  # a box of which a crop shows less than this share is dropped: its object may not be seen at all
+# a box of which a crop shows less than this share is dropped: its object may not be seen at all
+VISIBLE = 0.1
 
 
 class Item(NamedTuple):
@@ -37,25 +44,39 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if self.crop is not None and self.crop < 1:
-            raise ValueError(f"crop should be a number of pixels, at least 1, or null for whole images, but it is {self.crop}")
+            raise ValueError(
+                "crop should be a number of pixels, at least 1, or null for whole images, but it "
+                f"is {self.crop}"
+            )
         if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale should be two factors, smallest first, both above 0, but it is {self.scale}")
+            raise ValueError(
+                f"scale should be two factors, smallest first, both above 0, but it is {self.scale}"
+            )
         if not 0 <= self.colour < 1:
-            raise ValueError(f"colour should be at least 0 and less than 1, but it is {self.colour}")
+            raise ValueError(
+                f"colour should be at least 0 and less than 1, but it is {self.colour}"
+            )
 
-    def __call__(self, evidence: Evidence, target: Tensor | None, generator: torch.Generator) -> Item:
+    def __call__(
+        self, evidence: Evidence, target: Tensor | None, generator: torch.Generator
+    ) -> Item:
         """The image, its target and its evidence as one draw of the generator changes them."""
         draw = torch.rand(4, generator=generator).tolist()
         low, high = self.scale
         item = Item(evidence, target)
         if self.colour:
-            item = Item(evidence._replace(image=_recolour(evidence.image, self.colour, generator)), target)
+            item = Item(
+                evidence._replace(image=_recolour(evidence.image, self.colour, generator)), target
+            )
         if (factor := low + (high - low) * draw[0]) != 1:
             item = _scale(item, factor)
         if self.crop is not None:
             item = _pad(item, self.crop, self.crop)
             height, width = item.evidence.image.shape[-2:]
-            top, left = int(draw[1] * (height - self.crop + 1)), int(draw[2] * (width - self.crop + 1))
+            top, left = (
+                int(draw[1] * (height - self.crop + 1)),
+                int(draw[2] * (width - self.crop + 1)),
+            )
             item = _crop(item, top, left, self.crop)
         if self.flip and draw[3] < 0.5:
             item = _flip(item)
@@ -63,9 +84,12 @@ class Augmentation:
 
 
 def _recolour(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Other light and other colours. Hue stays: to change it takes longer than everything else here together."""
+    """Other light and other colours. Hue stays: to change it takes longer than everything else here
+    together."""
     factors = (1 + strength * (2 * torch.rand(3, generator=generator) - 1)).tolist()
-    for adjust, factor in zip((adjust_brightness, adjust_contrast, adjust_saturation), factors, strict=True):
+    for adjust, factor in zip(
+        (adjust_brightness, adjust_contrast, adjust_saturation), factors, strict=True
+    ):
         image = adjust(image, factor)
     return image
 
@@ -83,7 +107,11 @@ def _scale(item: Item, factor: float) -> Item:
         masks = _resize_labels(masks.byte(), size).bool()
     marks = None if evidence.marks is None else _resize_labels(evidence.marks, size)
     if target is not None:
-        target = _resize_labels(target, size) if target.ndim == 2 else resize(target, size, antialias=True)
+        target = (
+            _resize_labels(target, size)
+            if target.ndim == 2
+            else resize(target, size, antialias=True)
+        )
     evidence = evidence._replace(image=image, marks=marks, boxes=boxes, box_masks=masks)
     return Item(_without_vanished(evidence), target)
 
@@ -105,26 +133,44 @@ def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
 def _pad(item: Item, height: int, width: int) -> Item:
     """Black pixels without opinion on the right and below, up to a size."""
     evidence, target, valid = item
-    sides = (0, max(0, width - evidence.image.shape[-1]), 0, max(0, height - evidence.image.shape[-2]))
+    sides = (
+        0,
+        max(0, width - evidence.image.shape[-1]),
+        0,
+        max(0, height - evidence.image.shape[-2]),
+    )
     if not any(sides):
         return item
     marks = None if evidence.marks is None else F.pad(evidence.marks, sides, value=IGNORE)
     if target is not None:
         target = F.pad(target, sides, value=IGNORE if target.ndim == 2 else 0)
-    valid = F.pad(torch.ones(evidence.image.shape[-2:], dtype=torch.bool) if valid is None else valid, sides)
+    valid = F.pad(
+        torch.ones(evidence.image.shape[-2:], dtype=torch.bool) if valid is None else valid, sides
+    )
     masks = None if evidence.box_masks is None else F.pad(evidence.box_masks, sides)
-    return Item(evidence._replace(image=F.pad(evidence.image, sides), marks=marks, box_masks=masks), target, valid)
+    return Item(
+        evidence._replace(image=F.pad(evidence.image, sides), marks=marks, box_masks=masks),
+        target,
+        valid,
+    )
 
 
 def _crop(item: Item, top: int, left: int, size: int) -> Item:
     evidence, target, valid = item
     window = (..., slice(top, top + size), slice(left, left + size))
     evidence = _crop_evidence(evidence, window, [left, top] * 2, size)
-    return Item(evidence, None if target is None else target[window], None if valid is None else valid[window])
+    return Item(
+        evidence,
+        None if target is None else target[window],
+        None if valid is None else valid[window],
+    )
 
 
-def _crop_evidence(evidence: Evidence, window: tuple[Any, ...], corner: list[int], size: int) -> Evidence:
-    """What is true of a part of an image. What its tags name may not be there any more, unless boxes say that it is."""
+def _crop_evidence(
+    evidence: Evidence, window: tuple[Any, ...], corner: list[int], size: int
+) -> Evidence:
+    """What is true of a part of an image. What its tags name may not be there any more, unless
+    boxes say that it is."""
     marks = None if evidence.marks is None else evidence.marks[window]
     whole = evidence.image.shape[-2:] == (size, size)
     part = evidence._replace(image=evidence.image[window], marks=marks)
@@ -134,7 +180,9 @@ def _crop_evidence(evidence: Evidence, window: tuple[Any, ...], corner: list[int
     cut = boxes.clamp(0, size)
     keep = _areas(cut) > VISIBLE * _areas(boxes)
     masks = None if evidence.box_masks is None else evidence.box_masks[window][keep]
-    part = _without_vanished(part._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep], box_masks=masks))
+    part = _without_vanished(
+        part._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep], box_masks=masks)
+    )
     if whole or evidence.tags is None:
         return part
     tags = torch.zeros_like(evidence.tags)
@@ -155,12 +203,19 @@ def _flip(item: Item) -> Item:
         boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
     marks = None if evidence.marks is None else evidence.marks.flip(-1)
     masks = None if evidence.box_masks is None else evidence.box_masks.flip(-1)
-    evidence = evidence._replace(image=evidence.image.flip(-1), marks=marks, boxes=boxes, box_masks=masks)
-    return Item(evidence, None if target is None else target.flip(-1), None if valid is None else valid.flip(-1))
+    evidence = evidence._replace(
+        image=evidence.image.flip(-1), marks=marks, boxes=boxes, box_masks=masks
+    )
+    return Item(
+        evidence,
+        None if target is None else target.flip(-1),
+        None if valid is None else valid.flip(-1),
+    )
 
 
 def collate(items: Sequence[Item], classes: int) -> Batch:
-    """A batch of augmented images; smaller ones are padded with black pixels that have no opinion."""
+    """A batch of augmented images; smaller ones are padded with black pixels that have no
+    opinion."""
     height = max(item.evidence.image.shape[-2] for item in items)
     width = max(item.evidence.image.shape[-1] for item in items)
     padded = [_pad(item, height, width) for item in items]
@@ -172,9 +227,17 @@ def collate(items: Sequence[Item], classes: int) -> Batch:
         image=torch.stack([evidence.image for evidence in many]),
         target=_stack_targets(targets, classes) if len(targets) == len(padded) else None,
         tags=_stack([evidence.tags for evidence in many], torch.zeros(classes, dtype=torch.bool)),
-        marks=_stack([evidence.marks for evidence in many], torch.full((height, width), IGNORE), torch.int64),
-        boxes=[evidence.boxes if evidence.boxes is not None else torch.zeros(0, 4) for evidence in many] if some_boxes else None,
-        box_classes=[_or_none_boxed(evidence.box_classes) for evidence in many] if some_boxes else None,
+        marks=_stack(
+            [evidence.marks for evidence in many], torch.full((height, width), IGNORE), torch.int64
+        ),
+        boxes=[
+            evidence.boxes if evidence.boxes is not None else torch.zeros(0, 4) for evidence in many
+        ]
+        if some_boxes
+        else None,
+        box_classes=[_or_none_boxed(evidence.box_classes) for evidence in many]
+        if some_boxes
+        else None,
         large=_stack([evidence.large for evidence in many], torch.zeros(classes, dtype=torch.bool)),
         valid=_stack([item.valid for item in padded], torch.ones(height, width, dtype=torch.bool)),
         box_masks=_box_masks(many, height, width),
@@ -187,7 +250,9 @@ def _or_none_boxed(box_classes: Tensor | None) -> Tensor:
 
 def _box_masks(many: list[Evidence], height: int, width: int) -> list[Tensor] | None:
     """Masks of all boxes, none for an image without boxes; None if some boxes have no masks."""
-    if not any(evidence.box_masks is not None for evidence in many) or any(_unmasked(evidence) for evidence in many):
+    if not any(evidence.box_masks is not None for evidence in many) or any(
+        _unmasked(evidence) for evidence in many
+    ):
         return None
     none = torch.zeros(0, height, width, dtype=torch.bool)
     return [none if evidence.box_masks is None else evidence.box_masks for evidence in many]
@@ -197,18 +262,28 @@ def _unmasked(evidence: Evidence) -> bool:
     return evidence.box_masks is None and evidence.boxes is not None and len(evidence.boxes) > 0
 
 
-def _stack(values: list[Tensor | None], missing: Tensor, dtype: torch.dtype | None = None) -> Tensor | None:
+def _stack(
+    values: list[Tensor | None], missing: Tensor, dtype: torch.dtype | None = None
+) -> Tensor | None:
     if all(value is None for value in values):
         return None
-    return torch.stack([(missing if value is None else value).to(dtype or missing.dtype) for value in values])
+    return torch.stack(
+        [(missing if value is None else value).to(dtype or missing.dtype) for value in values]
+    )
 
 
 def _stack_targets(targets: list[Tensor], classes: int) -> Tensor:
     if all(target.ndim == 2 for target in targets):
         return torch.stack(targets).long()
-    return torch.stack([target if target.ndim == 3 else one_hot(target, classes) for target in targets])
+    return torch.stack(
+        [target if target.ndim == 3 else one_hot(target, classes) for target in targets]
+    )
 
 
 def one_hot(target: Tensor, classes: int) -> Tensor:
     """A hard target as a soft one: full trust in its class, none where it has no opinion."""
-    return F.one_hot(target.long().clamp(max=classes), classes + 1)[..., :classes].permute(2, 0, 1).float()
+    return (
+        F.one_hot(target.long().clamp(max=classes), classes + 1)[..., :classes]
+        .permute(2, 0, 1)
+        .float()
+    )

@@ -12,7 +12,8 @@ from weakseg.evidence import Evidence
 
 
 def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> Tensor | None:
-    """The number among our classes of each of theirs, int64 [256]; None if they are the same. A ValueError names classes that we lack.
+    """The number among our classes of each of theirs, int64 [256]; None if they are the same. A
+    ValueError names classes that we lack.
 
     What is no class stays what it is, such as 255.
 
@@ -29,14 +30,18 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> Tensor | None:
 
 
 def none_of(unknown: Sequence[str], classes: Sequence[str]) -> str:
-    """What to tell a person about names that are no class, with the nearest one that is for each that has one.
+    """What to tell a person about names that are no class, with the nearest one that is for each
+    that has one.
 
     >>> none_of(["dgo", "cow"], ["background", "dog"])
     'dgo, cow are none of the classes background, dog; did you mean dog?'
     """
     near = [match for name in unknown for match in get_close_matches(name[:100], classes, n=1)]
     hint = f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
-    return f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} none of the classes {', '.join(classes)}{hint}"
+    return (
+        f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} none of the classes "
+        f"{', '.join(classes)}{hint}"
+    )
 
 
 def renumber(labels: Tensor, table: Tensor) -> Tensor:
@@ -64,12 +69,13 @@ def _placed(flags: Tensor | None, table: Tensor, classes: int) -> Tensor | None:
 
 
 def order_rows(value: Tensor, wider: Sequence[int], table: Tensor, classes: int) -> Tensor:
-    """A tensor of weights with the rows of its classes in another order: `table` says where each of them goes.
+    """A tensor of weights with the rows of its classes in another order: `table` says where each of
+    them goes.
 
     Arguments:
         value: of a network for so many classes.
-        wider: the shape of the same tensor in a network for one class more. Along the sides that differ, it has a row per class, or
-            several behind each other.
+        wider: the shape of the same tensor in a network for one class more. Along the sides that
+            differ, it has a row per class, or several behind each other.
 
     >>> order_rows(torch.tensor([0.0, 1.0, 2.0]), [4], torch.tensor([0, 2, 1]), 3)
     tensor([0., 2., 1.])
@@ -79,7 +85,10 @@ def order_rows(value: Tensor, wider: Sequence[int], table: Tensor, classes: int)
         if not each:
             continue
         if each * classes != length:
-            raise ValueError(f"a tensor {list(value.shape)} for {classes} classes would be {list(wider)} for one more: no rows per class")
+            raise ValueError(
+                f"a tensor {list(value.shape)} for {classes} classes would be {list(wider)} for "
+                "one more: no rows per class"
+            )
         rows = torch.arange(length).view(classes, each)[table[:classes].argsort()]
         value = value.index_select(side, rows.flatten())
     return value

@@ -1,10 +1,13 @@
-"""Rows of float32 as one value, for functions compiled by numba: one row holds what all labels have at one pixel.
+"""Rows of float32 as one value, for functions compiled by numba: one row holds what all labels have
+at one pixel.
 
-The compiler turns a plain loop over a few labels into one instruction per label, since it cannot know that the rows read and the row
-written do not overlap. With `load`, `store`, `+`, `*`, `exp` and `total` of whole rows it is one instruction per 8 or 16 labels. The
-processor's own instructions are chosen when the function is compiled, on the machine that runs it.
+The compiler turns a plain loop over a few labels into one instruction per label, since it cannot
+know that the rows read and the row written do not overlap. With `load`, `store`, `+`, `*`, `exp`
+and `total` of whole rows it is one instruction per 8 or 16 labels. The processor's own instructions
+are chosen when the function is compiled, on the machine that runs it.
 
-numba keeps what it compiled until the file of the compiled function changes: after a change in this file, delete `__pycache__`.
+numba keeps what it compiled until the file of the compiled function changes: after a change in this
+file, delete `__pycache__`.
 """
 
 from __future__ import annotations
@@ -34,15 +37,18 @@ OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-    # A function that is called, and not inlined, is compiled twice: by itself and, differently, as a copy within its caller. Which of
-    # both the linker takes depends on what has been loaded before, so that a process that reads the cache would round otherwise than the
-    # one that filled it. What is always inlined leaves no choice.
+    # A function that is called, and not inlined, is compiled twice: by itself and, differently, as
+    # a copy within its caller. Which of both the linker takes depends on what has been loaded
+    # before, so that a process that reads the
+    # cache would round otherwise than the one that filled it. What is always inlined leaves no
+    # choice.
     "forceinline": True,
 }
 
 
 class _Cache(FunctionCache):
-    """What numba compiled, kept on the disk until any compiled file changes. By itself it looks at the file of the function only."""
+    """What numba compiled, kept on the disk until any compiled file changes. By itself it looks at
+    the file of the function only."""
 
     def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(signature, codegen), _sources())  # type: ignore[no-untyped-call]
@@ -56,16 +62,19 @@ def _sources(folder: Path = Path(__file__).parent) -> str:
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile when first called, keep the result on the disk, and let other threads run meanwhile."""
+    """Compile when first called, keep the result on the disk, and let other threads run
+    meanwhile."""
     kernel = njit(**OPTIONS)(function)
-    # without a folder to keep it in, neither beside this file nor in the user's home, every process compiles
+    # without a folder to keep it in, neither beside this file nor in the user's home, every process
+    # compiles
     with suppress(RuntimeError):
         kernel._cache = _Cache(function)  # type: ignore[no-untyped-call]
     return kernel
 
 
 def instruction(generate: Callable[..., Any]) -> Any:
-    """A function that compiled code may call, which is replaced by what `generate` writes for the types of its arguments."""
+    """A function that compiled code may call, which is replaced by what `generate` writes for the
+    types of its arguments."""
     return intrinsic(generate)
 
 
@@ -93,7 +102,9 @@ def _each(builder: Any, part: Callable[..., Any], *rows: Any) -> Any:
     """The row whose parts are part(those of the rows)."""
     result = ir.Constant(rows[0].type, ir.Undefined)
     for i in range(rows[0].type.count):
-        result = builder.insert_value(result, part(*(builder.extract_value(row, i) for row in rows)), i)
+        result = builder.insert_value(
+            result, part(*(builder.extract_value(row, i) for row in rows)), i
+        )
     return result
 
 
@@ -103,7 +114,10 @@ def _constant(vector: ir.VectorType, value: float) -> Any:
 
 def _everywhere(builder: Any, vector: ir.VectorType, number: Any) -> Any:
     """The number in every lane."""
-    unknown, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(INT, vector.count), [0] * vector.count)
+    unknown, first = (
+        ir.Constant(vector, ir.Undefined),
+        ir.Constant(ir.VectorType(INT, vector.count), [0] * vector.count),
+    )
     return builder.shuffle_vector(builder.insert_element(unknown, number, INT(0)), unknown, first)
 
 
@@ -127,7 +141,8 @@ def lanes(numbers: int) -> int:
 
 
 def zeros(length: int, width: int) -> NDArray[np.float32]:
-    """A float32 array [length,width] whose rows begin where the lines of the processor's caches do, as far as they can."""
+    """A float32 array [length,width] whose rows begin where the lines of the processor's caches do,
+    as far as they can."""
     numbers = np.zeros(length * width + 16, np.float32)
     first = -numbers.ctypes.data // 4 % 16
     return numbers[first : first + length * width].reshape(length, width)
@@ -139,9 +154,14 @@ def _row(array: Any) -> Row:
 
 
 def _address(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    array, place = signature.args[0], context.cast(builder, arguments[1], signature.args[1], types.intp)
+    array, place = (
+        signature.args[0],
+        context.cast(builder, arguments[1], signature.args[1], types.intp),
+    )
     data = context.make_array(array)(context, builder, arguments[0]).data
-    return builder.bitcast(builder.gep(data, [place]), _parts(_row(array).lanes).element.as_pointer())
+    return builder.bitcast(
+        builder.gep(data, [place]), _parts(_row(array).lanes).element.as_pointer()
+    )
 
 
 @instruction
@@ -150,9 +170,14 @@ def load(typing: Any, array: Any, place: Any) -> Any:
     row = _row(array)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, result = _address(context, builder, signature, arguments), ir.Constant(_parts(row.lanes), ir.Undefined)
+        address, result = (
+            _address(context, builder, signature, arguments),
+            ir.Constant(_parts(row.lanes), ir.Undefined),
+        )
         for i in range(result.type.count):
-            result = builder.insert_value(result, builder.load(builder.gep(address, [INT(i)]), align=4), i)
+            result = builder.insert_value(
+                result, builder.load(builder.gep(address, [INT(i)]), align=4), i
+            )
         return result
 
     return row(array, place), generate
@@ -165,7 +190,9 @@ def store(typing: Any, array: Any, place: Any, row: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, signature, arguments)
         for i in range(arguments[2].type.count):
-            builder.store(builder.extract_value(arguments[2], i), builder.gep(address, [INT(i)]), align=4)
+            builder.store(
+                builder.extract_value(arguments[2], i), builder.gep(address, [INT(i)]), align=4
+            )
         return context.get_dummy_value()
 
     return types.void(array, place, row), generate
@@ -196,7 +223,11 @@ def _add(typing: Any, left: Any, right: Any) -> Any:
 def _scale(typing: Any, row: Any, number: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = context.cast(builder, arguments[1], signature.args[1], types.float32)
-        return _each(builder, lambda part: builder.fmul(part, _everywhere(builder, part.type, value), flags=FAST), arguments[0])
+        return _each(
+            builder,
+            lambda part: builder.fmul(part, _everywhere(builder, part.type, value), flags=FAST),
+            arguments[0],
+        )
 
     return row(row, number), generate
 
@@ -217,28 +248,45 @@ def _times(left: Any, right: Any) -> Any:
 
 
 def _exp(builder: Any, value: Any) -> Any:
-    """2 to a whole power, put together from its bits, times 2 to the power of the rest, which is a half at most, by its Taylor series."""
+    """2 to a whole power, put together from its bits, times 2 to the power of the rest, which is a
+    half at most, by its Taylor series."""
     vector, integers = value.type, ir.VectorType(INT, value.type.count)
     power = builder.fmul(value, _constant(vector, 1 / log(2)))
     whole = _call(builder, "rint", vector, power)
     rest = builder.fsub(power, whole)
     result = _constant(vector, log(2) ** 6 / factorial(6))
     for degree in range(5, -1, -1):
-        result = builder.fadd(builder.fmul(result, rest, flags=FAST), _constant(vector, log(2) ** degree / factorial(degree)), flags=FAST)
+        result = builder.fadd(
+            builder.fmul(result, rest, flags=FAST),
+            _constant(vector, log(2) ** degree / factorial(degree)),
+            flags=FAST,
+        )
     exponent = builder.add(builder.fptosi(whole, integers), _constant(integers, 127))
-    return builder.fmul(result, builder.bitcast(builder.shl(exponent, _constant(integers, 23)), vector))
+    return builder.fmul(
+        result, builder.bitcast(builder.shl(exponent, _constant(integers, 23)), vector)
+    )
 
 
 @instruction
 def exp(typing: Any, row: Any, low: Any, high: Any) -> Any:
-    """e to the power of each number, which is first brought between low and high (-87 and 88 at most)."""
+    """e to the power of each number, which is first brought between low and high (-87 and 88 at
+    most)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lowest, highest = (context.cast(builder, arguments[i], signature.args[i], types.float32) for i in (1, 2))
+        lowest, highest = (
+            context.cast(builder, arguments[i], signature.args[i], types.float32) for i in (1, 2)
+        )
 
         def part(value: Any) -> Any:
-            value = _call(builder, "maxnum", value.type, value, _everywhere(builder, value.type, lowest))
-            return _exp(builder, _call(builder, "minnum", value.type, value, _everywhere(builder, value.type, highest)))
+            value = _call(
+                builder, "maxnum", value.type, value, _everywhere(builder, value.type, lowest)
+            )
+            return _exp(
+                builder,
+                _call(
+                    builder, "minnum", value.type, value, _everywhere(builder, value.type, highest)
+                ),
+            )
 
         return _each(builder, part, arguments[0])
 

@@ -1,4 +1,5 @@
-"""How well labels agree with the truth: one confusion matrix over the whole data set, and intersection over union from it."""
+"""How well labels agree with the truth: one confusion matrix over the whole data set, and
+intersection over union from it."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ from weakseg.evidence import IGNORE
 
 
 def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Count pixels: int64 [C,C], rows are the classes of the truth, columns those of the prediction. Add up those of all images.
+    """Count pixels: int64 [C,C], rows are the classes of the truth, columns those of the
+    prediction. Add up those of all images.
 
-    Integers of any shape. Pixels whose truth is 255 are not counted. Pixels whose prediction is 255 are not counted either: a
-    network never says 255, but a target does where it has no opinion, and how many pixels that is, is told by its coverage.
+    Integers of any shape. Pixels whose truth is 255 are not counted. Pixels whose prediction is 255
+    are not counted either: a network never says 255, but a target does where it has no opinion, and
+    how many pixels that is, is told by its coverage.
 
     >>> confusion_matrix(torch.tensor([0, 1, 1, 255]), torch.tensor([0, 0, 1, 1]), classes=2)
     tensor([[1, 1],
@@ -20,8 +23,8 @@ def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
     """
     if prediction.shape != truth.shape:
         raise ValueError(
-            f"prediction and truth should have one size, but they are {list(prediction.shape)} and {list(truth.shape)}: "
-            "compare them at the image's own resolution"
+            f"prediction and truth should have one size, but they are {list(prediction.shape)} "
+            f"and {list(truth.shape)}: compare them at the image's own resolution"
         )
     counted = (prediction != IGNORE) & (truth != IGNORE)
     columns = _labels("prediction", prediction, classes)[counted]
@@ -30,7 +33,8 @@ def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
 
 
 def iou(confusion: Tensor) -> Tensor:
-    """Intersection over union of each class, float64 [C]; nan for a class in neither truth nor prediction."""
+    """Intersection over union of each class, float64 [C]; nan for a class in neither truth nor
+    prediction."""
     right = confusion.diagonal().double()
     return right / (confusion.sum(0) + confusion.sum(1) - right)
 
@@ -46,9 +50,15 @@ def mean_iou(confusion: Tensor) -> float:
 
 def _labels(name: str, values: Tensor, classes: int) -> Tensor:
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
-        raise ValueError(f"{name} should be integers, one class per pixel, but it is {values.dtype}: take the argmax of scores")
+        raise ValueError(
+            f"{name} should be integers, one class per pixel, but it is {values.dtype}: take the "
+            "argmax of scores"
+        )
     values = values.long()
     wrong = torch.unique(values[((values < 0) | (values >= classes)) & (values != IGNORE)]).tolist()
     if wrong:
-        raise ValueError(f"{name} should be classes from 0 to {classes - 1} or 255, but it has {', '.join(map(str, wrong))}")
+        raise ValueError(
+            f"{name} should be classes from 0 to {classes - 1} or 255, but it has "
+            f"{', '.join(map(str, wrong))}"
+        )
     return values

@@ -7,15 +7,20 @@ from torch import Tensor
 
 
 def paint_masks(masks: Tensor, classes: Tensor) -> Tensor:
-    """Each pixel's class, uint8 [H,W], by the smallest mask that it lies in; background (0) outside of all masks.
+    """Each pixel's class, uint8 [H,W], by the smallest mask that it lies in; background (0) outside
+    of all masks.
 
     Of two equally large masks the later in the list is on top, as with boxes.
 
-    >>> paint_masks(torch.tensor([[[True, False, False]], [[True, True, False]]]), torch.tensor([7, 5]))
+    >>> paint_masks(
+    ...     torch.tensor([[[True, False, False]], [[True, True, False]]]), torch.tensor([7, 5])
+    ... )
     tensor([[7, 5, 0]], dtype=torch.uint8)
     """
     if classes.shape != masks.shape[:1]:
-        raise ValueError(f"classes should be int64 [{len(masks)}], one per mask, but it is {list(classes.shape)}")
+        raise ValueError(
+            f"classes should be int64 [{len(masks)}], one per mask, but it is {list(classes.shape)}"
+        )
     labels = torch.zeros(masks.shape[-2:], dtype=torch.uint8, device=masks.device)
     for number in masks.flatten(1).sum(1).argsort(descending=True, stable=True).tolist():
         labels[masks[number]] = int(classes[number])
@@ -23,7 +28,8 @@ def paint_masks(masks: Tensor, classes: Tensor) -> Tensor:
 
 
 def paint_scores(masks: Tensor, scores: Tensor, classes: Tensor, count: int) -> Tensor:
-    """Probabilities float [C,H,W] of found objects: a pixel shows a class as surely as the surest of its objects there.
+    """Probabilities float [C,H,W] of found objects: a pixel shows a class as surely as the surest
+    of its objects there.
 
     Arguments:
         masks: float [N,H,W], how sure each pixel of each object is.

@@ -1,4 +1,5 @@
-"""Evidence as labels, without any estimation: what a person's boxes and marks say about each pixel."""
+"""Evidence as labels, without any estimation: what a person's boxes and marks say about each
+pixel."""
 
 from __future__ import annotations
 
@@ -11,21 +12,25 @@ from weakseg.functional.boxes import fill_boxes
 
 
 def paint_evidence(evidence: Evidence, classes: int) -> Tensor | None:
-    """What the evidence alone says: uint8 [H,W], 255 where it says nothing; None if it has neither boxes nor marks.
+    """What the evidence alone says: uint8 [H,W], 255 where it says nothing; None if it has neither
+    boxes nor marks.
 
-    Boxes are filled, the smallest on top, with background outside of them, and marks are written over them. An image whose list of
-    boxes is empty is all background.
+    Boxes are filled, the smallest on top, with background outside of them, and marks are written
+    over them. An image whose list of boxes is empty is all background.
     """
     evidence.check(classes)
     if evidence.boxes is None or evidence.box_classes is None:
         return None if evidence.marks is None else evidence.marks.clone()
     height, width = evidence.image.shape[1:]
     labels = fill_boxes(evidence.boxes, evidence.box_classes, height, width)
-    return labels if evidence.marks is None else labels.where(evidence.marks == IGNORE, evidence.marks)
+    return (
+        labels if evidence.marks is None else labels.where(evidence.marks == IGNORE, evidence.marks)
+    )
 
 
 def grow_marks(marks: Tensor, radius: float) -> Tensor:
-    """Marks uint8 [H,W] with a disc of this radius around each marked pixel: uint8 [H,W], 255 elsewhere.
+    """Marks uint8 [H,W] with a disc of this radius around each marked pixel: uint8 [H,W], 255
+    elsewhere.
 
     A pixel takes the class of the nearest mark, and of equally near ones any.
 
@@ -37,4 +42,6 @@ def grow_marks(marks: Tensor, radius: float) -> Tensor:
         return marks.clone()
     distance, nearest = distance_transform_edt(free.numpy(), return_indices=True)
     rows, columns = torch.from_numpy(nearest)
-    return marks[rows.long(), columns.long()].masked_fill(torch.from_numpy(distance) > radius, IGNORE)
+    return marks[rows.long(), columns.long()].masked_fill(
+        torch.from_numpy(distance) > radius, IGNORE
+    )

@@ -1,4 +1,5 @@
-"""Multinomial logistic regression: one linear classifier for all classes, fitted to samples whose class may be known in part."""
+"""Multinomial logistic regression: one linear classifier for all classes, fitted to samples whose
+class may be known in part."""
 
 from __future__ import annotations
 
@@ -10,19 +11,23 @@ RATE = 3e-3  # of Adam: no weight of a standardised feature grows beyond STEPS *
 
 
 def softmax_regression(features: Tensor, shares: Tensor) -> Tensor:
-    """Weights float32 [C,D+1], the last column is the bias, for features float [N,D] and the shares of the classes, float [N,C].
+    """Weights float32 [C,D+1], the last column is the bias, for features float [N,D] and the shares
+    of the classes, float [N,C].
 
-    Lowers the mean cross-entropy, in which a sample weighs as much as its shares sum to, by 200 steps of Adam on standardised features
-    and then stops. Many of these labels are wrong, and what is wrong by accident is learned last. The same input gives the same weights.
+    Lowers the mean cross-entropy, in which a sample weighs as much as its shares sum to, by 200
+    steps of Adam on standardised features and then stops. Many of these labels are wrong, and what
+    is wrong by accident is learned last. The same input gives the same weights.
 
-    >>> weights = softmax_regression(torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.eye(2).repeat_interleave(2, 0))
+    >>> weights = softmax_regression(
+    ...     torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.eye(2).repeat_interleave(2, 0)
+    ... )
     >>> (torch.tensor([[1.4, 1.0], [1.6, 1.0]]) @ weights.T).argmax(1)
     tensor([0, 1])
     """
     if features.ndim != 2 or shares.ndim != 2 or len(features) != len(shares) or not shares.any():
         raise ValueError(
-            f"features and shares should be float [N,D] and [N,C], and some share more than 0, but they are {list(features.shape)} and "
-            f"{list(shares.shape)}"
+            "features and shares should be float [N,D] and [N,C], and some share more than 0, "
+            f"but they are {list(features.shape)} and {list(shares.shape)}"
         )
     features, shares = features.float(), shares.float()
     centre, spread = features.mean(0), features.std(0, correction=0).clamp(min=1e-6)

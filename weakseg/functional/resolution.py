@@ -1,4 +1,5 @@
-"""Images at the resolution of the training, and labels at that of a network's scores, which are fewer than the pixels of the image."""
+"""Images at the resolution of the training, and labels at that of a network's scores, which are
+fewer than the pixels of the image."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def fitted(height: int, width: int, long_side: int) -> tuple[int, int]:
 
 
 def at_most(image: Tensor, long_side: int | None) -> Tensor:
-    """Images [...,3,H,W] whose longer side has at most so many pixels; smaller ones, and all of them with None, stay as they are.
+    """Images [...,3,H,W] whose longer side has at most so many pixels; smaller ones, and all of
+    them with None, stay as they are.
 
     >>> at_most(torch.zeros(3, 30, 40), 20).shape
     torch.Size([3, 15, 20])
@@ -32,7 +34,8 @@ def at_most(image: Tensor, long_side: int | None) -> Tensor:
 
 
 def stride(full: int, few: int) -> int:
-    """How many pixels a score stands for, if `few` scores cover `full` pixels: a power of two, as networks halve again and again.
+    """How many pixels a score stands for, if `few` scores cover `full` pixels: a power of two, as
+    networks halve again and again.
 
     >>> stride(100, 7)  # 7 scores of 16 pixels; the last one lies partly outside
     16
@@ -41,19 +44,28 @@ def stride(full: int, few: int) -> int:
 
 
 def shrink(labels: Tensor, height: int, width: int) -> Tensor:
-    """Labels or masks [B,H,W] as [B,height,width]: each score has the label of the pixel in the middle of what it stands for.
+    """Labels or masks [B,H,W] as [B,height,width]: each score has the label of the pixel in the
+    middle of what it stands for.
 
     >>> shrink(torch.tensor([[[1, 2, 3, 4, 5, 6]]]), 1, 3)
     tensor([[[2, 4, 6]]])
     """
-    rows, columns = (_middles(full, few, labels.device) for full, few in zip(labels.shape[-2:], (height, width), strict=True))
+    rows, columns = (
+        _middles(full, few, labels.device)
+        for full, few in zip(labels.shape[-2:], (height, width), strict=True)
+    )
     return labels[:, rows[:, None], columns]
 
 
 def averaged(values: Tensor, valid: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """The means of the valid pixels in squares of this side: float [B,K,h,w], and where there is at least one, bool [B,h,w].
+    """The means of the valid pixels in squares of this side: float [B,K,h,w], and where there is at
+    least one, bool [B,h,w].
 
-    >>> averaged(torch.tensor([[[[1.0, 3, 5, 9, 7]]]]), torch.tensor([[[True, True, True, False, False]]]), 2)
+    >>> averaged(
+    ...     torch.tensor([[[[1.0, 3, 5, 9, 7]]]]),
+    ...     torch.tensor([[[True, True, True, False, False]]]),
+    ...     2,
+    ... )
     (tensor([[[[2., 5., 0.]]]]), tensor([[[ True,  True, False]]]))
     """
     share = F.avg_pool2d(valid[:, None].to(values.dtype), side, ceil_mode=True)

@@ -1,13 +1,17 @@
-"""Labels from tags: which class each pixel shows, by the scores of a network and the list of what is in the image.
+"""Labels from tags: which class each pixel shows, by the scores of a network and the list of what
+is in the image.
 
-The E-steps of WSSL (Papandreou, Chen, Murphy, Yuille, ICCV 2015): every step, the scores of the classes that the image is said to show
-are raised by a bias, and the best class of each pixel is its label. The network then learns these labels from its own scores, without the
-bias. Nothing here has a gradient, and half-precision scores are raised in float32.
+The E-steps of WSSL (Papandreou, Chen, Murphy, Yuille, ICCV 2015): every step, the scores of the
+classes that the image is said to show are raised by a bias, and the best class of each pixel is its
+label. The network then learns these labels from its own scores, without the bias. Nothing here has
+a gradient, and half-precision scores are raised in float32.
 
-The tags of an image are a list that names background (class 0) too where there is some: with one that leaves it out, background is
-as absent as any other class. Tags hold for whole images; a crop may no longer show what they name.
+The tags of an image are a list that names background (class 0) too where there is some: with one
+that leaves it out, background is as absent as any other class. Tags hold for whole images; a crop
+may no longer show what they name.
 
-Where the paper and its released code differ, the code is the default. `em_fixed(logits, tags, *BIASES["wssl_paper"])` is the paper.
+Where the paper and its released code differ, the code is the default. `em_fixed(logits, tags,
+*BIASES["wssl_paper"])` is the paper.
 """
 
 from __future__ import annotations
@@ -31,13 +35,23 @@ PORTIONS: dict[Source, tuple[float, float]] = {"wssl_code": (0.2, 0.2), "wssl_pa
 
 
 @torch.no_grad()
-def em_fixed(logits: Tensor, tags: Tensor, foreground: float = 2, background: float = 1, valid: Tensor | None = None) -> Tensor:
-    """Labels int64 [B,H,W], by adding a fixed bias to the classes of the tags: logits float [B,C,H,W], tags bool [B,C].
+def em_fixed(
+    logits: Tensor,
+    tags: Tensor,
+    foreground: float = 2,
+    background: float = 1,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Labels int64 [B,H,W], by adding a fixed bias to the classes of the tags: logits float
+    [B,C,H,W], tags bool [B,C].
 
-    2 and 1 are the defaults of the released code, 5 and 3 are those of the paper. An absent class is not forbidden: it wins where it
-    leads by more than the bias. Where `valid`, bool [B,H,W], is False, there is no image, and the label is 255.
+    2 and 1 are the defaults of the released code, 5 and 3 are those of the paper. An absent class
+    is not forbidden: it wins where it leads by more than the bias. Where `valid`, bool [B,H,W], is
+    False, there is no image, and the label is 255.
 
-    >>> logits = torch.tensor([[[[0.0, 2.0]], [[1.5, 1.5]], [[0.0, 0.0]]]])  # three classes at two pixels
+    >>> logits = torch.tensor(
+    ...     [[[[0.0, 2.0]], [[1.5, 1.5]], [[0.0, 0.0]]]]
+    ... )  # three classes at two pixels
     >>> em_fixed(logits, torch.tensor([[True, False, True]]))
     tensor([[[2, 0]]])
     """
@@ -49,11 +63,19 @@ def em_fixed(logits: Tensor, tags: Tensor, foreground: float = 2, background: fl
 
 
 @torch.no_grad()
-def em_fixed_boxes(logits: Tensor, boxes_map: Tensor, foreground: float = 6, background: float = 5, valid: Tensor | None = None) -> Tensor:
-    """Labels int64 [B,H,W], by adding fixed biases pixel by pixel: boxes_map, integers [B,H,W], has the class of the smallest box.
+def em_fixed_boxes(
+    logits: Tensor,
+    boxes_map: Tensor,
+    foreground: float = 6,
+    background: float = 5,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Labels int64 [B,H,W], by adding fixed biases pixel by pixel: boxes_map, integers [B,H,W], has
+    the class of the smallest box.
 
-    Outside of all boxes (0) background is raised, inside of a box both its class and background, so that with the defaults, those of the
-    released code, the class leads by 1. Where the map is 255 no class is raised; where `valid` is False the label is 255.
+    Outside of all boxes (0) background is raised, inside of a box both its class and background, so
+    that with the defaults, those of the released code, the class leads by 1. Where the map is 255
+    no class is raised; where `valid` is False the label is 255.
 
     >>> em_fixed_boxes(torch.tensor([1.5, 0.0, 0.0]).view(1, 3, 1, 1), torch.tensor([[[2]]]))
     tensor([[[0]]])
@@ -80,21 +102,32 @@ def em_adapt(
     generator: torch.Generator | None = None,
     valid: Tensor | None = None,
 ) -> Tensor:
-    """Labels int64 [B,H,W], by raising the tags' classes until each has its portion of the image: logits float [B,C,H,W], tags bool [B,C].
+    """Labels int64 [B,H,W], by raising the tags' classes until each has its portion of the image:
+    logits float [B,C,H,W], tags bool [B,C].
 
-    Background is raised first, to the portion `background`, then every other class of the tags to `foreground`: in random order with a
-    generator, else in the order of their numbers. A later class may take pixels back, which more sweeps mend in part. Only classes of the
-    tags become labels, and of equal ones the lower wins. An image without tags gets the best class of its own scores.
+    Background is raised first, to the portion `background`, then every other class of the tags to
+    `foreground`: in random order with a generator, else in the order of their numbers. A later
+        class may take pixels back, which more sweeps mend in part. Only classes of the
+    tags become labels, and of equal ones the lower wins. An image without tags gets the best class
+    of its own scores.
 
-    .2 and .2 are the defaults of the released code; the paper has .4 for background. A portion of N pixels is floor(portion * N), in
-    float32 as there. Where `valid`, bool [B,H,W], is False, there is no image: such pixels do not count and their label is 255.
+    .2 and .2 are the defaults of the released code; the paper has .4 for background. A portion of N
+    pixels is floor(portion * N), in float32 as there. Where `valid`, bool [B,H,W], is False, there
+    is no image: such pixels do not count and their label is 255.
 
-    >>> em_adapt(torch.tensor([[[[3.0, 2.0, 5.0, 4.0]], [[0.0, 0.0, 0.0, 0.0]]]]), torch.tensor([[True, True]]), foreground=0.4)
+    >>> em_adapt(
+    ...     torch.tensor([[[[3.0, 2.0, 5.0, 4.0]], [[0.0, 0.0, 0.0, 0.0]]]]),
+    ...     torch.tensor([[True, True]]),
+    ...     foreground=0.4,
+    ... )
     tensor([[[0, 1, 0, 0]]])
     """
-    # an absent class is capped at the lowest one of the tags, and those are only raised: it cannot win, so it need not be looked at
+    # an absent class is capped at the lowest one of the tags, and those are only raised: it cannot
+    # win, so it need not be looked at
     raised = _raise(logits, tags, (foreground, background), sweeps, generator, valid)
-    labels = raised.classes.gather(1, raised.after.max(1).indices).view(len(logits), *logits.shape[2:])
+    labels = raised.classes.gather(1, raised.after.max(1).indices).view(
+        len(logits), *logits.shape[2:]
+    )
     return labels if valid is None else labels.masked_fill(~valid, IGNORE)
 
 
@@ -109,14 +142,20 @@ def em_adapt_scores(
     valid: Tensor | None = None,
     margin: float = 1e-5,
 ) -> Tensor:
-    """The scores behind `em_adapt`, float [B,C,H,W]: those of the tags raised, those of absent classes capped, and all of them shifted.
+    """The scores behind `em_adapt`, float [B,C,H,W]: those of the tags raised, those of absent
+    classes capped, and all of them shifted.
 
-    An absent class that scores above the lowest class of the tags is set to `margin` below it. The shift, one per image, keeps the mean
-    of the best score of the tags as it was. An image without tags keeps its scores.
+    An absent class that scores above the lowest class of the tags is set to `margin` below it. The
+    shift, one per image, keeps the mean of the best score of the tags as it was. An image without
+    tags keeps its scores.
     """
     if not margin >= 0:
-        raise ValueError(f"margin should be 0 or more, how far absent classes stay below, but it is {margin}")
-    classes, used, before, after = _raise(logits, tags, (foreground, background), sweeps, generator, valid)
+        raise ValueError(
+            f"margin should be 0 or more, how far absent classes stay below, but it is {margin}"
+        )
+    classes, used, before, after = _raise(
+        logits, tags, (foreground, background), sweeps, generator, valid
+    )
     lowest = before.masked_fill(~used[:, :, None], inf).amin(1, keepdim=True)
     scores = logits.to(after.dtype).flatten(2)
     scores = torch.where(~tags[:, :, None] & (scores > lowest), lowest - margin, scores)
@@ -138,27 +177,43 @@ class _Raised(NamedTuple):
 
 
 def _raise(
-    logits: Tensor, tags: Tensor, portions: tuple[float, float], sweeps: int, generator: torch.Generator | None, valid: Tensor | None
+    logits: Tensor,
+    tags: Tensor,
+    portions: tuple[float, float],
+    sweeps: int,
+    generator: torch.Generator | None,
+    valid: Tensor | None,
 ) -> _Raised:
-    """Raise the classes of the tags one after the other, each until it has its portion of the pixels at that moment."""
+    """Raise the classes of the tags one after the other, each until it has its portion of the
+    pixels at that moment."""
     _check(logits, tags, valid)
     _check_portions(*portions, sweeps)
     classes, used = _listed(tags)
     images = torch.arange(len(logits), device=logits.device)
-    before = logits[images[:, None], classes].flatten(2).to(_precision(logits)).masked_fill(~used[:, :, None], -inf)
+    before = (
+        logits[images[:, None], classes]
+        .flatten(2)
+        .to(_precision(logits))
+        .masked_fill(~used[:, :, None], -inf)
+    )
     after, top = before.clone(), before.amax(1)
     visited = used & tags.any(1, keepdim=True)
     for visit, slot in _visits(visited, sweeps, generator):
         own = after[images, slot]
         bias = _smallest(top - own, portions[0] if visit else portions[1], valid)
-        counts = visited[images, slot] if valid is None else visited[images, slot] & valid.flatten(1).any(1)
+        counts = (
+            visited[images, slot]
+            if valid is None
+            else visited[images, slot] & valid.flatten(1).any(1)
+        )
         after[images, slot] = own = own + torch.where(counts, bias, 0)[:, None]
         top = top.maximum(own)
     return _Raised(classes, used, before, after)
 
 
 def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
-    """Background, then the other classes of the tags by number: int64 [B,K], K as the fullest image needs, and which are used, bool [B,K].
+    """Background, then the other classes of the tags by number: int64 [B,K], K as the fullest image
+    needs, and which are used, bool [B,K].
 
     All classes are used in an image without tags.
     """
@@ -169,8 +224,11 @@ def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
     return classes, winners.gather(1, classes)
 
 
-def _visits(visited: Tensor, sweeps: int, generator: torch.Generator | None) -> Iterator[tuple[int, Tensor]]:
-    """The number of each visit in its sweep, and which class of each image has its turn, int64 [B]: background first."""
+def _visits(
+    visited: Tensor, sweeps: int, generator: torch.Generator | None
+) -> Iterator[tuple[int, Tensor]]:
+    """The number of each visit in its sweep, and which class of each image has its turn, int64 [B]:
+    background first."""
     foreground = visited[:, 1:]
     most = int(foreground.sum(1).max())
     for _ in range(sweeps):
@@ -178,25 +236,32 @@ def _visits(visited: Tensor, sweeps: int, generator: torch.Generator | None) -> 
         chance = torch.zeros(foreground.shape)
         if generator is not None:
             chance = torch.rand(foreground.shape, generator=generator, device=generator.device)
-        order = chance.to(visited.device).masked_fill(~foreground, inf).argsort(dim=1, stable=True) + 1
+        order = (
+            chance.to(visited.device).masked_fill(~foreground, inf).argsort(dim=1, stable=True) + 1
+        )
         yield from enumerate(order[:, :most].unbind(1), 1)
 
 
 def _smallest(gaps: Tensor, portion: float, valid: Tensor | None) -> Tensor:
-    """Of each row of float [B,N] the gap that this portion of the valid ones lies below: float [B]."""
+    """Of each row of float [B,N] the gap that this portion of the valid ones lies below: float
+    [B]."""
     rank = int(_rank(portion, torch.tensor(gaps.shape[1])))
     if valid is not None:
         valid = valid.flatten(1)
-        # one rank serves all rows if as many padding pixels as a row's own rank is lower are put before its gaps, the others after
+        # one rank serves all rows if as many padding pixels as a row's own rank is lower are put
+        # before its gaps, the others after
         before = (~valid).cumsum(1) <= rank - _rank(portion, valid.sum(1, keepdim=True))
         gaps = torch.where(valid, gaps, torch.where(before, -inf, inf))
     if gaps.device.type != "cpu":
-        return gaps.sort(1).values[:, rank]  # torch refuses kthvalue on a GPU when asked to be deterministic
-    return torch.from_numpy(np.partition(gaps.numpy(), rank, axis=1)[:, rank])  # kthvalue takes up to nine times as long
+        # torch refuses kthvalue on a GPU when asked to be deterministic
+        return gaps.sort(1).values[:, rank]
+    # kthvalue takes up to nine times as long
+    return torch.from_numpy(np.partition(gaps.numpy(), rank, axis=1)[:, rank])
 
 
 def _rank(portion: float, pixels: Tensor) -> Tensor:
-    """How many of so many pixels lie below the quantile: the source's product in float32, which for .29 of 100 is 29, not 28.
+    """How many of so many pixels lie below the quantile: the source's product in float32, which for
+    .29 of 100 is 29, not 28.
 
     A portion of 1 is the last pixel; the source reads past it.
     """
@@ -210,7 +275,8 @@ def _mean(values: Tensor, valid: Tensor | None) -> Tensor:
 
 
 def _best(scores: Tensor, valid: Tensor | None) -> Tensor:
-    labels = scores.max(1).indices  # the first of equal ones, as argmax, but several times as fast on a CPU
+    # the first of equal ones, as argmax, but several times as fast on a CPU
+    labels = scores.max(1).indices
     return labels if valid is None else labels.masked_fill(~valid, IGNORE)
 
 
@@ -220,37 +286,58 @@ def _precision(logits: Tensor) -> torch.dtype:
 
 def _check(logits: Tensor, tags: Tensor | None, valid: Tensor | None) -> None:
     if logits.ndim != 4 or not logits.is_floating_point() or not logits.numel():
-        raise ValueError(f"logits should be float [B,C,H,W], at least one of each, but it is {_came(logits)}")
+        raise ValueError(
+            f"logits should be float [B,C,H,W], at least one of each, but it is {_came(logits)}"
+        )
     images, classes, height, width = logits.shape
     if tags is not None and (tags.dtype != torch.bool or tags.shape != (images, classes)):
-        raise ValueError(f"tags should be bool [{images},{classes}], one row per image, background first, but it is {_came(tags)}")
+        raise ValueError(
+            f"tags should be bool [{images},{classes}], one row per image, background first, but "
+            f"it is {_came(tags)}"
+        )
     if valid is not None and (valid.dtype != torch.bool or valid.shape != (images, height, width)):
-        raise ValueError(f"valid should be bool [{images},{height},{width}], the size of the logits, but it is {_came(valid)}")
+        raise ValueError(
+            f"valid should be bool [{images},{height},{width}], the size of the logits, but it is "
+            f"{_came(valid)}"
+        )
 
 
 def _check_map(boxes_map: Tensor, logits: Tensor) -> None:
     images, classes, height, width = logits.shape
     wrong_type = boxes_map.is_floating_point() or boxes_map.dtype == torch.bool
     if wrong_type or boxes_map.shape != (images, height, width):
-        raise ValueError(f"boxes_map should be integers [{images},{height},{width}], one class per pixel, but it is {_came(boxes_map)}")
+        raise ValueError(
+            f"boxes_map should be integers [{images},{height},{width}], one class per pixel, but "
+            f"it is {_came(boxes_map)}"
+        )
     wrong = (boxes_map < 0) | (boxes_map >= classes) & (boxes_map != IGNORE)
     if bool(wrong.any()):
         found = ", ".join(map(str, torch.unique(boxes_map[wrong]).tolist()))
-        raise ValueError(f"boxes_map should be classes from 0 to {classes - 1} or 255, but it has {found}")
+        raise ValueError(
+            f"boxes_map should be classes from 0 to {classes - 1} or 255, but it has {found}"
+        )
 
 
 def _check_bias(**biases: float) -> None:
     for name, value in biases.items():
         if not 0 <= value < inf:
-            raise ValueError(f"{name} should be 0 or more, what is added to the score of a class, but it is {value}")
+            raise ValueError(
+                f"{name} should be 0 or more, what is added to the score of a class, but it is "
+                f"{value}"
+            )
 
 
 def _check_portions(foreground: float, background: float, sweeps: int) -> None:
     for name, value in (("foreground", foreground), ("background", background)):
         if not 0 <= value <= 1:
-            raise ValueError(f"{name} should lie from 0 to 1, the portion of the image that a class is to win, but it is {value}")
+            raise ValueError(
+                f"{name} should lie from 0 to 1, the portion of the image that a class is to win, "
+                f"but it is {value}"
+            )
     if sweeps < 1:
-        raise ValueError(f"sweeps should be at least 1, how often each class is raised, but it is {sweeps}")
+        raise ValueError(
+            f"sweeps should be at least 1, how often each class is raised, but it is {sweeps}"
+        )
 
 
 def _came(value: Tensor) -> str:

@@ -1,4 +1,5 @@
-"""Inference: the probabilities of one image, from several sizes, its mirror image, windows that overlap, and a dense CRF."""
+"""Inference: the probabilities of one image, from several sizes, its mirror image, windows that
+overlap, and a dense CRF."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from torchvision.transforms.v2.functional import resize
 
 from weakseg.functional.crf import DenseCRF, dense_crf
 
-_TOGETHER = 4  # windows that are one batch: enough for a GPU to be busy, few enough to be small beside a large image
+# windows that are one batch: enough for a GPU to be busy, few enough to be small beside a large
+# image
+_TOGETHER = 4
 _MOST_OVERLAP = 0.9
 
 
@@ -23,39 +26,56 @@ _MOST_OVERLAP = 0.9
 class Inference:
     """How a trained network is asked about an image. With nothing set, once, about the whole of it.
 
-    Estimation in rounds and the pictures of dashboards do not use this: there the network is asked once, whatever stands here.
+    Estimation in rounds and the pictures of dashboards do not use this: there the network is asked
+    once, whatever stands here.
 
-    >>> Inference(scales=(0.75, 1, 1.25), flip=True, window=513, crf=DenseCRF(bilateral_rgb=5)).window
+    >>> Inference(
+    ...     scales=(0.75, 1, 1.25), flip=True, window=513, crf=DenseCRF(bilateral_rgb=5)
+    ... ).window
     513
     """
 
     scales: tuple[float, ...] = (1.0,)
-    """the image is seen at each of these sizes, 1 being its own, and the probabilities are averaged"""
+    """the image is seen at each of these sizes, 1 being its own, and the probabilities are
+    averaged"""
     flip: bool = False
     """the mirror image is seen too, which takes twice as long"""
     window: int | None = None
-    """side in pixels of the largest part that the network is given at once, after scaling; null for whole images. With it, memory is
-    bounded for images of any size; take the crop of the training, or more. Rounds, dashboards and reports ask about whole images all the
-    same, and so does validation, unless `validation` says otherwise"""
+    """side in pixels of the largest part that the network is given at once, after scaling; null for
+    whole images. With it, memory is bounded for images of any size; take the crop of the training,
+    or more. Rounds, dashboards and reports ask about whole images all the same, and so does
+    validation, unless `validation` says otherwise"""
     overlap: float = 0.25
-    """the part of a window's side that its neighbour sees too, at least; there one goes over smoothly into the other"""
+    """the part of a window's side that its neighbour sees too, at least; there one goes over
+    smoothly into the other"""
     crf: DenseCRF | None = None
-    """the dense CRF that refines the probabilities at the end; null for none. It has the whole image in memory: with 21 classes, 0.7 kB
-    per pixel"""
+    """the dense CRF that refines the probabilities at the end; null for none. It has the whole
+    image in memory: with 21 classes, 0.7 kB per pixel"""
     validation: bool = False
-    """whether val/miou is measured with all of this, which costs its time at each validation; otherwise the network is asked once"""
+    """whether val/miou is measured with all of this, which costs its time at each validation;
+    otherwise the network is asked once"""
 
     def __post_init__(self) -> None:
         if not self.scales or not all(isfinite(scale) and scale > 0 for scale in self.scales):
-            raise ValueError(f"scales should be one or more numbers above 0, such as 0.75,1,1.25, but it is {list(self.scales)}")
+            raise ValueError(
+                "scales should be one or more numbers above 0, such as 0.75,1,1.25, but it is "
+                f"{list(self.scales)}"
+            )
         if self.window is not None and self.window < 1:
-            raise ValueError(f"window should be a number of pixels, at least 1, or null for whole images, but it is {self.window}")
+            raise ValueError(
+                "window should be a number of pixels, at least 1, or null for whole images, but "
+                f"it is {self.window}"
+            )
         if not 0 <= self.overlap <= _MOST_OVERLAP:
-            raise ValueError(f"overlap should be a part of a window's side, from 0 to {_MOST_OVERLAP}, but it is {self.overlap}")
+            raise ValueError(
+                f"overlap should be a part of a window's side, from 0 to {_MOST_OVERLAP}, but it "
+                f"is {self.overlap}"
+            )
 
 
 class Strip(NamedTuple):
-    """Where a window lies along one side of the image, and how much it counts at each of its pixels."""
+    """Where a window lies along one side of the image, and how much it counts at each of its
+    pixels."""
 
     place: slice
     weights: Tensor
@@ -67,27 +87,38 @@ def infer(image: Tensor, network: Callable[[Tensor], Tensor], inference: Inferen
     """Probabilities float32 [C,H,W] on the CPU of one image uint8 [3,H,W].
 
     Arguments:
-        network: logits float [B,C,h,w] of images uint8 [B,3,h,w], at their resolution, on whatever device.
+        network: logits float [B,C,h,w] of images uint8 [B,3,h,w], at their resolution, on whatever
+            device.
 
-    The image is cut into windows before it is scaled, so that only the result is ever as large as the image.
+    The image is cut into windows before it is scaled, so that only the result is ever as large as
+    the image.
     """
     total: Tensor | None = None
     share = 1 / (len(inference.scales) * (1 + inference.flip))
     for scale in inference.scales:
         for batch in _batches(_windows(image, scale, inference)):
-            probs = _ask(torch.stack([image[:, down.place, across.place] for down, across in batch]), network, scale, inference.flip)
+            probs = _ask(
+                torch.stack([image[:, down.place, across.place] for down, across in batch]),
+                network,
+                scale,
+                inference.flip,
+            )
             if total is None:
                 total = torch.zeros(probs.shape[1], *image.shape[1:])
             for each, (down, across) in zip(probs, batch, strict=True):
-                total[:, down.place, across.place] += each.cpu() * (down.weights[:, None] * across.weights * share)
+                total[:, down.place, across.place] += each.cpu() * (
+                    down.weights[:, None] * across.weights * share
+                )
     assert total is not None
-    if inference.crf is None or not bool(total.isfinite().all()):  # bad numbers are for whoever called to judge; a CRF would refuse them
+    # bad numbers are for whoever called to judge; a CRF would refuse them
+    if inference.crf is None or not bool(total.isfinite().all()):
         return total
     return dense_crf(image.cpu(), total, inference.crf)
 
 
 def strips(length: int, window: int, overlap: float) -> list[Strip]:
-    """Windows that cover a side of so many pixels, evenly spread; a window counts most in its middle.
+    """Windows that cover a side of so many pixels, evenly spread; a window counts most in its
+    middle.
 
     >>> for strip in strips(6, 4, 0.5):
     ...     print(strip.place, strip.weights)
@@ -102,14 +133,19 @@ def strips(length: int, window: int, overlap: float) -> list[Strip]:
     covered = torch.zeros(length)
     for start in starts:
         covered[start : start + window] += bell
-    return [Strip(slice(start, start + window), bell / covered[start : start + window]) for start in starts]
+    return [
+        Strip(slice(start, start + window), bell / covered[start : start + window])
+        for start in starts
+    ]
 
 
 def _windows(image: Tensor, scale: float, inference: Inference) -> Iterator[tuple[Strip, Strip]]:
     """Strips down and across of every window that, scaled, is as large as the network is to see."""
     height, width = image.shape[1:]
     side = max(height, width) if inference.window is None else max(1, int(inference.window / scale))
-    yield from product(strips(height, side, inference.overlap), strips(width, side, inference.overlap))
+    yield from product(
+        strips(height, side, inference.overlap), strips(width, side, inference.overlap)
+    )
 
 
 def _batches(windows: Iterator[tuple[Strip, Strip]]) -> Iterator[list[tuple[Strip, Strip]]]:
@@ -118,7 +154,8 @@ def _batches(windows: Iterator[tuple[Strip, Strip]]) -> Iterator[list[tuple[Stri
 
 
 def _ask(images: Tensor, network: Callable[[Tensor], Tensor], scale: float, flip: bool) -> Tensor:
-    """Probabilities float32 [B,C,h,w] of images uint8 [B,3,h,w], seen at a scale; with their mirror images, the sum of both."""
+    """Probabilities float32 [B,C,h,w] of images uint8 [B,3,h,w], seen at a scale; with their mirror
+    images, the sum of both."""
     height, width = images.shape[-2:]
     size = [max(1, round(height * scale)), max(1, round(width * scale))]
     seen = images if size == [height, width] else resize(images, size, antialias=True)

@@ -1,4 +1,5 @@
-"""The networks, by the name a recipe gives them. Any other `torch.nn.Module` works by its dotted name."""
+"""The networks, by the name a recipe gives them. Any other `torch.nn.Module` works by its dotted
+name."""
 
 from typing import TYPE_CHECKING
 

@@ -17,7 +17,8 @@ from weakseg.networks.parts.resnet import set_rates
 
 
 class _DeepLab(nn.Module):
-    """An encoder, a decoder of segmentation-models-pytorch, and one linear map from its features to logits."""
+    """An encoder, a decoder of segmentation-models-pytorch, and one linear map from its features to
+    logits."""
 
     kind: ClassVar[Callable[..., Any]]
     """the model of segmentation-models-pytorch"""
@@ -36,9 +37,20 @@ class _DeepLab(nn.Module):
         multi_grid: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
-        rates = rates or (6 * 16 // output_stride, 12 * 16 // output_stride, 18 * 16 // output_stride)
+        rates = rates or (
+            6 * 16 // output_stride,
+            12 * 16 // output_stride,
+            18 * 16 // output_stride,
+        )
         kind = type(self).kind
-        model: Any = build_model(kind, encoder, weights, classes=classes, encoder_output_stride=output_stride, decoder_atrous_rates=rates)
+        model: Any = build_model(
+            kind,
+            encoder,
+            weights,
+            classes=classes,
+            encoder_output_stride=output_stride,
+            decoder_atrous_rates=rates,
+        )
         self.encoder = model.encoder
         self.decoder = model.decoder
         self.head = model.segmentation_head[0]
@@ -48,7 +60,10 @@ class _DeepLab(nn.Module):
                 forgive_one_value(module)
         if multi_grid is not None:
             if not hasattr(self.encoder, "layer4"):
-                raise ValueError(f"multi_grid is for the last stage of a ResNet, but the encoder is {encoder}; leave it out")
+                raise ValueError(
+                    f"multi_grid is for the last stage of a ResNet, but the encoder is {encoder}; "
+                    "leave it out"
+                )
             set_rates(self.encoder.layer4, [32 // output_stride * unit for unit in multi_grid])
 
     def features(self, image: Tensor) -> Tensor:
@@ -60,7 +75,8 @@ class _DeepLab(nn.Module):
         return features[..., : -(-height // self.stride), : -(-width // self.stride)]
 
     def early(self, image: Tensor) -> Tensor:
-        """The encoder's last stage but one, where a cell knows little beyond its surroundings: float [B,D,h,w], of whole cells."""
+        """The encoder's last stage but one, where a cell knows little beyond its surroundings:
+        float [B,D,h,w], of whole cells."""
         stage: Tensor = self.encoder(image)[-2]
         return stage
 
@@ -78,14 +94,16 @@ class DeepLabV3(_DeepLab):
         weights: null, imagenet, or the path of a state dict of the encoder.
         output_stride: 8 or 16, reached by dilation.
         rates: of the pyramid; null for 6, 12, 18 at stride 16 and twice that at stride 8.
-        multi_grid: rates of the blocks in a ResNet's last stage, in units of the stage's rate; 1, 2, 4 in the paper, null for all alike.
+        multi_grid: rates of the blocks in a ResNet's last stage, in units of the stage's rate; 1,
+            2, 4 in the paper, null for all alike.
     """
 
     kind = smp.DeepLabV3
 
 
 class DeepLabV3Plus(_DeepLab):
-    """DeepLabV3 with a decoder that brings in the encoder's fine features at stride 4 (Chen et al. 2018).
+    """DeepLabV3 with a decoder that brings in the encoder's fine features at stride 4 (Chen et al.
+    2018).
 
     Arguments: as for DeepLabV3.
     """

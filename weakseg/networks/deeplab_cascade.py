@@ -13,7 +13,8 @@ from weakseg.networks.parts.resnet import depth_of, resnet_body, set_rates
 
 
 class DeepLabV3Cascade(nn.Module):
-    """Copies of a ResNet's last stage, each at twice the rate of the one before, instead of a pyramid (Chen et al. 2017, section 3.2).
+    """Copies of a ResNet's last stage, each at twice the rate of the one before, instead of a
+    pyramid (Chen et al. 2017, section 3.2).
 
     The copies start from random weights and belong to the head.
 
@@ -40,7 +41,10 @@ class DeepLabV3Cascade(nn.Module):
         if output_stride not in (8, 16):
             raise ValueError(f"output_stride should be 8 or 16, but it is {output_stride!r}")
         if copies < 1:
-            raise ValueError(f"copies should be at least 1, but it is {copies}; a ResNet without copies is no cascade")
+            raise ValueError(
+                f"copies should be at least 1, but it is {copies}; a ResNet without copies is no "
+                "cascade"
+            )
         depth, deep_stem = depth_of(encoder)
         self.encoder = resnet_body(depth, output_stride, weights, multi_grid, width, deep_stem)
         channels = self.encoder.channels[-1]
@@ -55,7 +59,8 @@ class DeepLabV3Cascade(nn.Module):
     def features(self, image: Tensor) -> Tensor:
         """What the last layer sees: float [B,D,h,w] at `stride`. Any size of image."""
         rows, columns = cells(image, self.stride)
-        last = self.encoder(padded(image, self.stride, lead=self.stride // 2))[-1]  # cells centred on the pixels that they stand for
+        # cells centred on the pixels that they stand for
+        last = self.encoder(padded(image, self.stride, lead=self.stride // 2))[-1]
         features: Tensor = self.decoder(last[..., -rows:, -columns:])
         return features
 

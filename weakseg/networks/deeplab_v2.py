@@ -16,21 +16,26 @@ from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
 
 
 class DeepLabV2(nn.Module):
-    """DeepLab v2 (Chen et al., TPAMI 2018), without its CRF: atrous spatial pyramid pooling whose branches are added up.
+    """DeepLab v2 (Chen et al., TPAMI 2018), without its CRF: atrous spatial pyramid pooling whose
+    branches are added up.
 
-    On a ResNet the branches are 3x3 convolutions from its last stage to logits. On VGG-16 each branch has its own fc6 (3x3), fc7 (both
-    1024 channels) and linear layer to logits; the sum of these is one linear layer on what all of them see, and is stored so.
+    On a ResNet the branches are 3x3 convolutions from its last stage to logits. On VGG-16 each
+    branch has its own fc6 (3x3), fc7 (both 1024 channels) and linear layer to logits; the sum of
+    these is one linear layer on what all of them see, and is stored so.
 
     Arguments:
         encoder: vgg16, or a ResNet such as resnet101.
-        weights: null, imagenet, or the path of a state dict of the encoder in torchvision. If that of vgg16 has the classifier, the fc6
-            and fc7 of every branch begin with every fourth of its weights.
+        weights: null, imagenet, or the path of a state dict of the encoder in torchvision. If that
+            of vgg16 has the classifier, the fc6 and fc7 of every branch begin with every fourth of
+            its weights.
         output_stride: 8 or 16, reached by dilation.
         rates: dilation of the branches.
-        scales: the image is seen at each of these sizes, and the largest logit counts; the paper has 1, 0.75, 0.5. In training the
-            network then returns {"out": logits, "aux": [logits of each scale]}, all of one size.
+        scales: the image is seen at each of these sizes, and the largest logit counts; the paper
+            has 1, 0.75, 0.5. In training the network then returns {"out": logits, "aux": [logits of
+            each scale]}, all of one size.
         dropout: share of fc6 and fc7 of VGG-16 that is dropped in training.
-        width: the hidden layers have so many times the usual channels; below 1 for a small network, without ready weights.
+        width: the hidden layers have so many times the usual channels; below 1 for a small network,
+            without ready weights.
     """
 
     def __init__(
@@ -49,23 +54,32 @@ class DeepLabV2(nn.Module):
             raise ValueError(f"output_stride should be 8 or 16, but it is {output_stride!r}")
         for name, values in (("rates", rates), ("scales", scales)):
             if not values or min(values) <= 0:
-                raise ValueError(f"{name} should be one or more numbers above 0, but it is {list(values)}")
+                raise ValueError(
+                    f"{name} should be one or more numbers above 0, but it is {list(values)}"
+                )
         self.stride, self.scales = output_stride, tuple(scales)
-        self.auxiliary_weight = 1.0  # in training, every scale has the same loss as the largest logits (section 4.1.2, "multi-scale")
+        # in training, every scale has the same loss as the largest logits (section 4.1.2,
+        # "multi-scale")
+        self.auxiliary_weight = 1.0
         self.encoder: nn.Module
         self.head: nn.Module
         if encoder == "vgg16":
-            vgg = VGGToFC7(width, output_stride, "3x3", kernel=3, channels=1024, rates=rates, dropout=dropout)
+            vgg = VGGToFC7(
+                width, output_stride, "3x3", kernel=3, channels=1024, rates=rates, dropout=dropout
+            )
             load_vgg(vgg, weights, width)
             self.encoder, self.head, self.lead = vgg, linear(vgg.channels[-1], classes), 0
         else:
             depth, deep_stem = depth_of(encoder)
             body = resnet_body(depth, output_stride, weights, width=width, deep_stem=deep_stem)
             self.encoder, self.head = body, _Pyramid(body.channels[-1], classes, rates)
-            self.lead = output_stride // 2  # cell i of a ResNet is centred on pixel stride * i, the first of those that it should stand for
+            # cell i of a ResNet is centred on pixel stride * i, the first of those that it should
+            # stand for
+            self.lead = output_stride // 2
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees, of the image at its own size: float [B,D,h,w] at `stride`. Any size of image."""
+        """What the last layer sees, of the image at its own size: float [B,D,h,w] at `stride`. Any
+        size of image."""
         rows, columns = cells(image, self.stride)
         last: Tensor = self.encoder(padded(image, self.stride, self.lead))[-1]
         return last[..., -rows:, -columns:]
@@ -82,7 +96,9 @@ class DeepLabV2(nn.Module):
             logits: Tensor = self.head(self.features(image))
             return logits
         height, width = image.shape[-2:]
-        resized = F.interpolate(image, (max(1, round(height * scale)), max(1, round(width * scale))), mode="bilinear")
+        resized = F.interpolate(
+            image, (max(1, round(height * scale)), max(1, round(width * scale))), mode="bilinear"
+        )
         factors = (height / resized.shape[-2], width / resized.shape[-1])
         return resample(self.head(self.features(resized)), factors, size)
 
@@ -90,7 +106,9 @@ class DeepLabV2(nn.Module):
 class _Pyramid(nn.Module):
     def __init__(self, before: int, classes: int, rates: Sequence[int]) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(linear(before, classes, kernel=3, rate=rate) for rate in rates)
+        self.branches = nn.ModuleList(
+            linear(before, classes, kernel=3, rate=rate) for rate in rates
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         total: Tensor = reduce(torch.add, [branch(features) for branch in self.branches])
@@ -98,14 +116,19 @@ class _Pyramid(nn.Module):
 
 
 def resample(logits: Tensor, factors: tuple[float, float], size: tuple[int, int]) -> Tensor:
-    """Logits on a grid whose cells are so many times smaller, with the first corner in common, bilinearly.
+    """Logits on a grid whose cells are so many times smaller, with the first corner in common,
+    bilinearly.
 
-    The last cells of two grids may cover different strips beyond the image; so the factor counts, not the sizes of the grids.
+    The last cells of two grids may cover different strips beyond the image; so the factor counts,
+    not the sizes of the grids.
 
     >>> resample(torch.tensor([[[[1.0, 5.0]]]]), factors=(1.0, 2.0), size=(1, 3))
     tensor([[[[1., 2., 4.]]]])
     """
-    beyond = [-int(-1 // factor) for factor in factors]  # cells that the last ones of the new grid may need
+    # cells that the last ones of the new grid may need
+    beyond = [-int(-1 // factor) for factor in factors]
     logits = F.pad(logits, (0, beyond[1], 0, beyond[0]), mode="replicate")
-    large: Tensor = F.interpolate(logits, scale_factor=factors, mode="bilinear", recompute_scale_factor=False)
+    large: Tensor = F.interpolate(
+        logits, scale_factor=factors, mode="bilinear", recompute_scale_factor=False
+    )
     return large[..., : size[0], : size[1]]

@@ -1,11 +1,12 @@
 """Fully convolutional networks on VGG-16: FCN-32s, FCN-16s, FCN-8s.
 
-The original puts 100 zeros around the image, convolves with fc6 without padding and cuts its output at 19, 27 or 31 pixels. fc6 then
-looks at the image around pixel 32 i + 12.5. Here fc6 is padded by 3 cells: it looks around 32 i + 15.5, the middle of the 32 pixels that
-cell i stands for. That is the same function of a moved image, but near the edges, where the original sees features of zeros.
+The original puts 100 zeros around the image, convolves with fc6 without padding and cuts its output
+at 19, 27 or 31 pixels. fc6 then looks at the image around pixel 32 i + 12.5. Here fc6 is padded by
+3 cells: it looks around 32 i + 15.5, the middle of the 32 pixels that cell i stands for. That is
+the same function of a moved image, but near the edges, where the original sees features of zeros.
 
-The original ends in a transposed convolution that is fixed to bilinear interpolation. `Segmenter` interpolates by itself, so the networks
-end before that, at stride 32, 16 or 8.
+The original ends in a transposed convolution that is fixed to bilinear interpolation. `Segmenter`
+interpolates by itself, so the networks end before that, at stride 32, 16 or 8.
 """
 
 from __future__ import annotations
@@ -21,17 +22,25 @@ from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
 
 
 class FCN32s(nn.Module):
-    """FCN-32s (Long, Shelhamer and Darrell, CVPR 2015): fc6, fc7 and scores as convolutions. Scores begin as zero.
+    """FCN-32s (Long, Shelhamer and Darrell, CVPR 2015): fc6, fc7 and scores as convolutions. Scores
+    begin as zero.
 
     Arguments:
-        weights: null, imagenet, or the path of a state dict of torchvision's vgg16, with or without its classifier.
+        weights: null, imagenet, or the path of a state dict of torchvision's vgg16, with or without
+            its classifier.
         output_stride: 32; with 16 or 8 the same network is evaluated more densely, by dilation.
         dropout: share of fc6 and fc7 that is dropped in training.
-        width: the hidden layers have so many times the usual channels; below 1 for a small network, without ready weights.
+        width: the hidden layers have so many times the usual channels; below 1 for a small network,
+            without ready weights.
     """
 
     def __init__(
-        self, classes: int, weights: Weights = None, output_stride: Literal[8, 16, 32] = 32, dropout: float = 0.5, width: float = 1.0
+        self,
+        classes: int,
+        weights: Weights = None,
+        output_stride: Literal[8, 16, 32] = 32,
+        dropout: float = 0.5,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = VGGToFC7(width, output_stride, dropout=dropout)
@@ -58,12 +67,19 @@ class _Skipping(nn.Module):
     stride: int
 
     def __init__(
-        self, classes: int, weights: Weights = None, learn_upsampling: bool = False, dropout: float = 0.5, width: float = 1.0
+        self,
+        classes: int,
+        weights: Weights = None,
+        learn_upsampling: bool = False,
+        dropout: float = 0.5,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = VGGToFC7(width, dropout=dropout)
         load_vgg(self.encoder, weights, width)
-        self.head = _Scores([self.encoder.channels[place] for place in (-1, *self.pools)], classes, learn_upsampling)
+        self.head = _Scores(
+            [self.encoder.channels[place] for place in (-1, *self.pools)], classes, learn_upsampling
+        )
 
     def features(self, image: Tensor) -> Tensor:
         """fc7: float [B,D,h,w] at stride 32. Any size of image."""
@@ -79,15 +95,19 @@ class _Skipping(nn.Module):
 
 
 class FCN16s(_Skipping):
-    """FCN-16s: to the scores of fc7, enlarged twice, those of pool4 are added (Long, Shelhamer and Darrell, CVPR 2015).
+    """FCN-16s: to the scores of fc7, enlarged twice, those of pool4 are added (Long, Shelhamer and
+    Darrell, CVPR 2015).
 
     All scores begin as zero. In the paper the weights begin as those of a trained FCN-32s.
 
     Arguments:
-        weights: null, imagenet, or the path of a state dict of torchvision's vgg16, with or without its classifier.
-        learn_upsampling: train the enlargement too, as in the paper; in the released networks it stays bilinear.
+        weights: null, imagenet, or the path of a state dict of torchvision's vgg16, with or without
+            its classifier.
+        learn_upsampling: train the enlargement too, as in the paper; in the released networks it
+            stays bilinear.
         dropout: share of fc6 and fc7 that is dropped in training.
-        width: the hidden layers have so many times the usual channels; below 1 for a small network, without ready weights.
+        width: the hidden layers have so many times the usual channels; below 1 for a small network,
+            without ready weights.
     """
 
     pools = (3,)
@@ -108,7 +128,9 @@ class _Scores(nn.Module):
     def __init__(self, channels: Sequence[int], classes: int, learn_upsampling: bool) -> None:
         super().__init__()
         self.scores = nn.ModuleList(linear(each, classes, deviation=0) for each in channels)
-        self.enlarge = nn.ModuleList(bilinear(classes).requires_grad_(learn_upsampling) for _ in channels[1:])
+        self.enlarge = nn.ModuleList(
+            bilinear(classes).requires_grad_(learn_upsampling) for _ in channels[1:]
+        )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         first, *others = (score(each) for score, each in zip(self.scores, features, strict=True))
@@ -118,7 +140,8 @@ class _Scores(nn.Module):
 
 
 def bilinear(channels: int) -> nn.ConvTranspose2d:
-    """A transposed convolution that makes maps twice as large; it begins as bilinear interpolation of each channel by itself.
+    """A transposed convolution that makes maps twice as large; it begins as bilinear interpolation
+    of each channel by itself.
 
     Outside of the map it sees zeros.
     """

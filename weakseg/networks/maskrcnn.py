@@ -32,20 +32,25 @@ LEAST = 1e-6  # probabilities below are taken for this, so that logits stay fini
 class _AsTheyAre(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision publishes no types
     """Leaves images at their size (torchvision's own _skip_resize does so in training only)."""
 
-    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+    def resize(
+        self, image: Tensor, target: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
         return image, target
 
 
 class MaskRCNN(nn.Module):
-    """Mask R-CNN with a feature pyramid (He, Gkioxari, Dollar and Girshick, ICCV 2017), as in torchvision.
+    """Mask R-CNN with a feature pyramid (He, Gkioxari, Dollar and Girshick, ICCV 2017), as in
+    torchvision.
 
-    It learns from masks of single boxes, which a strategy such as boxes_instances makes. Its logits are painted from the objects that it
-    finds, for figures and pictures of classes; they teach nothing.
+    It learns from masks of single boxes, which a strategy such as boxes_instances makes. Its logits
+    are painted from the objects that it finds, for figures and pictures of classes; they teach
+    nothing.
 
     Arguments:
         encoder: a ResNet, resnet18 to resnet101.
         weights: null, imagenet, or the path of a state dict of the encoder.
-        width: all layers have so many times the usual channels; below 1 for a small network, without ready weights.
+        width: all layers have so many times the usual channels; below 1 for a small network,
+            without ready weights.
         min_size: images are scaled until the shorter side has so many pixels ...
         max_size: ... or the longer one so many; min_size=null leaves them as they are.
         proposals: places that are looked at more closely in each image, twice as many in training.
@@ -68,7 +73,12 @@ class MaskRCNN(nn.Module):
         detections: int = 100,
     ) -> None:
         super().__init__()
-        for name, value in (("proposals", proposals), ("samples", samples), ("detections", detections), ("min_size", min_size or 1)):
+        for name, value in (
+            ("proposals", proposals),
+            ("samples", samples),
+            ("detections", detections),
+            ("min_size", min_size or 1),
+        ):
             if value < 1:
                 raise ValueError(f"{name} should be at least 1, but it is {value}")
         depth, deep_stem = depth_of(encoder)
@@ -87,7 +97,8 @@ class MaskRCNN(nn.Module):
             **_proposals(proposals),
         )
         transform = _AsTheyAre if min_size is None else GeneralizedRCNNTransform
-        self.model.transform = transform(min_size or 1, max_size, [0.0] * 3, [1.0] * 3)  # images come normalised
+        # images come normalised
+        self.model.transform = transform(min_size or 1, max_size, [0.0] * 3, [1.0] * 3)
 
     @property
     def encoder(self) -> nn.Module:
@@ -103,15 +114,18 @@ class MaskRCNN(nn.Module):
         return finest[..., : -(-height // 4), : -(-width // 4)]
 
     def losses(self, image: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The terms that train it, for normalised images [B,3,H,W] and the boxes and masks of their batch."""
+        """The terms that train it, for normalised images [B,3,H,W] and the boxes and masks of their
+        batch."""
         if batch.boxes is None or batch.box_classes is None or batch.box_masks is None:
             raise ValueError(
-                f"the images {', '.join(batch.ids)} have no mask for each box, from which Mask R-CNN learns; take a strategy that makes "
-                "them, such as boxes_instances"
+                f"the images {', '.join(batch.ids)} have no mask for each box, from which Mask "
+                "R-CNN learns; take a strategy that makes them, such as boxes_instances"
             )
         targets = [
             {"boxes": boxes.float(), "labels": labels, "masks": masks.byte()}
-            for boxes, labels, masks in zip(batch.boxes, batch.box_classes, batch.box_masks, strict=True)
+            for boxes, labels, masks in zip(
+                batch.boxes, batch.box_classes, batch.box_masks, strict=True
+            )
         ]
         found: dict[str, Tensor] = self.model(list(image), targets)
         return {name: found[theirs] for theirs, name in TERMS.items()}
@@ -119,14 +133,25 @@ class MaskRCNN(nn.Module):
     def detect(self, image: Tensor) -> list[Instances]:
         """The objects in each of the normalised images [B,3,H,W], the surest first."""
         if self.training:
-            raise RuntimeError("Mask R-CNN finds objects in eval mode only; call network.eval() first, or `losses` to train it")
+            raise RuntimeError(
+                "Mask R-CNN finds objects in eval mode only; call network.eval() first, or "
+                "`losses` to train it"
+            )
         found: list[dict[str, Tensor]] = self.model(list(image))
-        return [Instances(each["boxes"], each["labels"], each["masks"][:, 0], each["scores"]) for each in found]
+        return [
+            Instances(each["boxes"], each["labels"], each["masks"][:, 0], each["scores"])
+            for each in found
+        ]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits [B,C,H,W] of normalised images [B,3,H,W]: the logarithm of what `paint_scores` makes of the objects found."""
+        """Logits [B,C,H,W] of normalised images [B,3,H,W]: the logarithm of what `paint_scores`
+        makes of the objects found."""
         found = self.detect(image)
-        probs = [paint_scores(each.masks, each.scores, each.classes, self.classes) for each in found if each.scores is not None]
+        probs = [
+            paint_scores(each.masks, each.scores, each.classes, self.classes)
+            for each in found
+            if each.scores is not None
+        ]
         return torch.stack(probs).clamp(min=LEAST).log()
 
 

@@ -14,12 +14,15 @@ from weakseg.networks.parts.resnet import depth_of, resnet_body
 
 
 class PSPNet(nn.Module):
-    """Averages over 1, 4, 9 and 36 parts of the image, brought in beside the encoder's last features (Zhao et al., CVPR 2017).
+    """Averages over 1, 4, 9 and 36 parts of the image, brought in beside the encoder's last
+    features (Zhao et al., CVPR 2017).
 
-    In training it returns {"out": logits, "aux": logits of the third stage}; the loss of the second counts `auxiliary_weight` times.
+    In training it returns {"out": logits, "aux": logits of the third stage}; the loss of the second
+    counts `auxiliary_weight` times.
 
     Arguments:
-        encoder: resnet18, 34, 50 or 101; with an s (resnet50s) the stem is three 3x3 convolutions, as in the paper.
+        encoder: resnet18, 34, 50 or 101; with an s (resnet50s) the stem is three 3x3 convolutions,
+            as in the paper.
         weights: null, imagenet, or the path of a state dict of the encoder.
         output_stride: 8 or 16, reached by dilation.
         bins: the parts that a side is cut into.
@@ -41,13 +44,18 @@ class PSPNet(nn.Module):
     ) -> None:
         super().__init__()
         if not bins or min(bins) < 1:
-            raise ValueError(f"bins should be whole numbers from 1 on, such as 1, 2, 3, 6, but it is {bins}")
+            raise ValueError(
+                f"bins should be whole numbers from 1 on, such as 1, 2, 3, 6, but it is {bins}"
+            )
         if output_stride not in (8, 16):
             raise ValueError(f"output_stride should be 8 or 16, but it is {output_stride!r}")
         depth, deep_stem = depth_of(encoder)
         self.encoder = resnet_body(depth, output_stride, weights, width=width, deep_stem=deep_stem)
         *_, third, last = self.encoder.channels
-        self.pyramid = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(parts), conv_bn_relu(last, last // len(bins), 1)) for parts in bins)
+        self.pyramid = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(parts), conv_bn_relu(last, last // len(bins), 1))
+            for parts in bins
+        )
         context = last + len(bins) * (last // len(bins))
         self.decoder = nn.Sequential(conv_bn_relu(context, last // 4, 3), nn.Dropout2d(dropout))
         self.head = nn.Conv2d(last // 4, classes, 1)
@@ -60,7 +68,8 @@ class PSPNet(nn.Module):
         return self._context(self._stages(image)[1])
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
-        """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]; in training also the auxiliary ones."""
+        """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]; in training also the
+        auxiliary ones."""
         third, last = self._stages(image)
         logits: Tensor = self.head(self._context(last))
         if self.auxiliary is None or not self.training:
@@ -75,10 +84,17 @@ class PSPNet(nn.Module):
 
     def _context(self, last: Tensor) -> Tensor:
         # the centres of pooled parts lie where align_corners=False expects them
-        parts = [F.interpolate(pool(last), last.shape[-2:], mode="bilinear", align_corners=False) for pool in self.pyramid]
+        parts = [
+            F.interpolate(pool(last), last.shape[-2:], mode="bilinear", align_corners=False)
+            for pool in self.pyramid
+        ]
         features: Tensor = self.decoder(torch.cat([last, *parts], 1))
         return features
 
 
 def _auxiliary(channels: int, classes: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(conv_bn_relu(channels, channels // 4, 3), nn.Dropout2d(dropout), nn.Conv2d(channels // 4, classes, 1))
+    return nn.Sequential(
+        conv_bn_relu(channels, channels // 4, 3),
+        nn.Dropout2d(dropout),
+        nn.Conv2d(channels // 4, classes, 1),
+    )

@@ -12,13 +12,17 @@ from weakseg.networks.parts.vgg import STAGES, Weights, init_for_relu, load_vgg,
 
 
 class SegNet(nn.Module):
-    """SegNet on VGG-16 with batch norm (Badrinarayanan, Kendall and Cipolla, TPAMI 2017): logits at stride 1.
+    """SegNet on VGG-16 with batch norm (Badrinarayanan, Kendall and Cipolla, TPAMI 2017): logits at
+    stride 1.
 
-    The decoder mirrors the encoder. Its poolings are undone by putting each value where its maximum was, and zeros elsewhere.
+    The decoder mirrors the encoder. Its poolings are undone by putting each value where its maximum
+    was, and zeros elsewhere.
 
     Arguments:
-        weights: of the encoder: null, imagenet, or the path of a state dict of torchvision's vgg16_bn.
-        width: the hidden layers have so many times the usual channels; below 1 for a small network, without ready weights.
+        weights: of the encoder: null, imagenet, or the path of a state dict of torchvision's
+            vgg16_bn.
+        width: the hidden layers have so many times the usual channels; below 1 for a small network,
+            without ready weights.
     """
 
     stride = 1
@@ -27,7 +31,9 @@ class SegNet(nn.Module):
         super().__init__()
         self.encoder = _Encoder(width)
         load_vgg(self.encoder, weights, width, "VGG16_BN")
-        self.decoder = nn.ModuleList(_mirrored(stage, width) for stage in reversed(range(len(STAGES))))
+        self.decoder = nn.ModuleList(
+            _mirrored(stage, width) for stage in reversed(range(len(STAGES)))
+        )
         self.head = nn.Conv2d(scaled(STAGES[0][0], width), classes, 3, padding=1)
         init_for_relu(self.head)
 
@@ -69,11 +75,16 @@ class _Encoder(nn.Module):
 
 
 def _mirrored(stage: int, width: float) -> nn.Sequential:
-    """The convolutions of a stage in reverse; the first stage's last one, which would lead back to colours, is the network's head."""
+    """The convolutions of a stage in reverse; the first stage's last one, which would lead back to
+    colours, is the network's head."""
     usual = [*(STAGES[stage - 1][-1:] if stage else ()), *STAGES[stage]]
     layers: list[nn.Module] = []
     for before, after in pairwise([scaled(channels, width) for channels in reversed(usual)]):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        layers += [
+            nn.Conv2d(before, after, 3, padding=1),
+            nn.BatchNorm2d(after),
+            nn.ReLU(inplace=True),
+        ]
     mirrored = nn.Sequential(*layers)
     init_for_relu(mirrored)
     return mirrored

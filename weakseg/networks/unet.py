@@ -13,9 +13,11 @@ from weakseg.networks.parts.encoders import build_model
 
 
 class UNet(nn.Module):
-    """Up again by the stairs that the encoder went down, each with its features of that size (Ronneberger et al., MICCAI 2015).
+    """Up again by the stairs that the encoder went down, each with its features of that size
+    (Ronneberger et al., MICCAI 2015).
 
-    Convolutions are padded, so logits are as large as the image, and the encoder is any with five stages.
+    Convolutions are padded, so logits are as large as the image, and the encoder is any with five
+    stages.
 
     Arguments:
         encoder: name in segmentation-models-pytorch, or `tu-<name>` of one in timm.
@@ -34,7 +36,9 @@ class UNet(nn.Module):
         channels: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16),
     ) -> None:
         super().__init__()
-        model: Any = build_model(smp.Unet, encoder, weights, classes=classes, decoder_channels=channels)
+        model: Any = build_model(
+            smp.Unet, encoder, weights, classes=classes, decoder_channels=channels
+        )
         self.encoder = model.encoder
         self.decoder = model.decoder
         self.head = model.segmentation_head[0]
@@ -48,7 +52,8 @@ class UNet(nn.Module):
         return features[..., :height, :width]
 
     def early(self, image: Tensor) -> Tensor:
-        """The encoder's last stage but one, where a cell knows little beyond its surroundings: float [B,D,h,w], of whole cells."""
+        """The encoder's last stage but one, where a cell knows little beyond its surroundings:
+        float [B,D,h,w], of whole cells."""
         stage: Tensor = self.encoder(image)[-2]
         return stage
 

@@ -1,4 +1,5 @@
-"""How a network is trained: the optimizer, the schedule of its learning rate, and what stays frozen."""
+"""How a network is trained: the optimizer, the schedule of its learning rate, and what stays
+frozen."""
 
 from __future__ import annotations
 
@@ -20,14 +21,15 @@ class Optimizer:
 
     Arguments:
         lr: learning rate of the body.
-        head_multiplier: the head (all that is outside the network's `encoder` or `backbone`) learns this many times faster.
+        head_multiplier: the head (all that is outside the network's `encoder` or `backbone`) learns
+            this many times faster.
         weight_decay: as the optimizer understands it.
-        schedule: "poly" falls to zero as (1 - step / steps) ** power, "step" falls to `drop` of itself every `drop_every` steps,
-            "constant" stays.
+        schedule: "poly" falls to zero as (1 - step / steps) ** power, "step" falls to `drop` of
+            itself every `drop_every` steps, "constant" stays.
         power: of the poly schedule.
         drop_every, drop: of the step schedule.
-        freeze_batchnorm: batch norm of the body keeps the statistics, scales and shifts that it came with. That of the head, which came
-            with none, learns.
+        freeze_batchnorm: batch norm of the body keeps the statistics, scales and shifts that it
+            came with. That of the head, which came with none, learns.
     """
 
     lr: float = 1e-3
@@ -44,17 +46,23 @@ class Optimizer:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} should be above 0, but it is {getattr(self, name)}")
         if self.schedule not in get_args(Schedule):
-            raise ValueError(f"schedule should be one of {', '.join(get_args(Schedule))}, but it is {self.schedule!r}")
+            raise ValueError(
+                f"schedule should be one of {', '.join(get_args(Schedule))}, but it is "
+                f"{self.schedule!r}"
+            )
         if self.drop_every < 1 or not 0 < self.drop <= 1:
             raise ValueError(
-                f"drop_every should be at least 1 and drop above 0 and at most 1, but they are {self.drop_every} and {self.drop}"
+                "drop_every should be at least 1 and drop above 0 and at most 1, but they are "
+                f"{self.drop_every} and {self.drop}"
             )
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay should not be negative, but it is {self.weight_decay}")
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The torch optimizer over parameter groups."""
-        raise TypeError(f"{type(self).__name__} must say which torch optimizer it is: def build(self, groups)")
+        raise TypeError(
+            f"{type(self).__name__} must say which torch optimizer it is: def build(self, groups)"
+        )
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Parameter groups: the body at `lr`, the head at `lr * head_multiplier`."""
@@ -62,17 +70,22 @@ class Optimizer:
         inside = set() if body is None else {id(parameter) for parameter in body.parameters()}
         if body is None and self.head_multiplier != 1:
             raise ValueError(
-                f"head_multiplier is {self.head_multiplier}, but {type(network).__name__} has neither an `encoder` nor a `backbone` "
-                "that would tell its body from its head; use head_multiplier=1"
+                f"head_multiplier is {self.head_multiplier}, but {type(network).__name__} has "
+                "neither an `encoder` nor a `backbone` that would tell its body from its head; "
+                "use head_multiplier=1"
             )
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         slow = [parameter for parameter in trained if id(parameter) in inside]
         fast = [parameter for parameter in trained if id(parameter) not in inside]
-        groups = [{"params": slow, "lr": self.lr}, {"params": fast, "lr": self.lr * self.head_multiplier}]
+        groups = [
+            {"params": slow, "lr": self.lr},
+            {"params": fast, "lr": self.lr * self.head_multiplier},
+        ]
         return [group for group in groups if group["params"]]
 
     def scheduler(self, optimizer: torch.optim.Optimizer, steps: Callable[[], float]) -> LambdaLR:
-        """The schedule, one move per optimizer step; `steps`, which may be infinite, is called only once training runs."""
+        """The schedule, one move per optimizer step; `steps`, which may be infinite, is called only
+        once training runs."""
 
         def factor(step: int) -> float:
             if step == 0 or self.schedule == "constant":
@@ -93,7 +106,9 @@ class SGD(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """`torch.optim.SGD`."""
-        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+        return torch.optim.SGD(
+            groups, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +119,9 @@ class AdamW(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """`torch.optim.AdamW`."""
-        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        return torch.optim.AdamW(
+            groups, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay
+        )
 
 
 def body_of(network: nn.Module) -> nn.Module | None:
@@ -114,5 +131,10 @@ def body_of(network: nn.Module) -> nn.Module | None:
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
-    """Every batch norm layer of a network's body, or of all of it if it does not tell body from head."""
-    return [module for module in (body_of(network) or network).modules() if isinstance(module, _BatchNorm)]
+    """Every batch norm layer of a network's body, or of all of it if it does not tell body from
+    head."""
+    return [
+        module
+        for module in (body_of(network) or network).modules()
+        if isinstance(module, _BatchNorm)
+    ]

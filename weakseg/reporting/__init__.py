@@ -1,1 +1,2 @@
-"""What people look at: the report, charts, drawings, tables, the check of a data set, and dashboards."""
+"""What people look at: the report, charts, drawings, tables, the check of a data set, and
+dashboards."""

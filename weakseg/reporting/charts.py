@@ -16,28 +16,50 @@ COLOURS = 8  # series-0 ... series-7 in the style sheet
 
 
 def read_series(rows: Sequence[Mapping[str, str]], figure: str, along: str = "step") -> list[Point]:
-    """The points (x, y) of a figure, from the rows of metrics.csv that have it; nan and infinite values have no place on a curve.
+    """The points (x, y) of a figure, from the rows of metrics.csv that have it; nan and infinite
+    values have no place on a curve.
 
     >>> read_series([{"step": "3", "loss": "0.5"}, {"step": "4", "loss": ""}], "loss")
     [(3.0, 0.5)]
     """
-    points = [(float(row[along]), float(row[figure])) for row in rows if row.get(along) and row.get(figure)]
+    points = [
+        (float(row[along]), float(row[figure]))
+        for row in rows
+        if row.get(along) and row.get(figure)
+    ]
     return [point for point in points if all(map(math.isfinite, point))]
 
 
-def line_chart(series: Mapping[str, Sequence[Point]], along: str, low: float | None = None, high: float | None = None) -> str:
-    """One chart with a legend as HTML; nothing for series without points. `low` and `high` fix the ends of the y axis."""
+def line_chart(
+    series: Mapping[str, Sequence[Point]],
+    along: str,
+    low: float | None = None,
+    high: float | None = None,
+) -> str:
+    """One chart with a legend as HTML; nothing for series without points. `low` and `high` fix the
+    ends of the y axis."""
     kept = {name: thin_out(points) for name, points in series.items() if points}
     if not kept:
         return ""
     xs = [x for points in kept.values() for x, _ in points]
     ys = [y for points in kept.values() for _, y in points]
     x_ticks = [x for x in ticks(min(xs), max(xs)) if x.is_integer()]  # steps and rounds are whole
-    y_ticks = ticks(min(ys) if low is None else min(low, *ys), max(ys) if high is None else max(high, *ys))
+    y_ticks = ticks(
+        min(ys) if low is None else min(low, *ys), max(ys) if high is None else max(high, *ys)
+    )
     place = _Place(min(xs), max(xs), min(y_ticks[0], *ys), max(y_ticks[-1], *ys))
-    lines = [_line(points, index % COLOURS, name, along, place) for index, (name, points) in enumerate(kept.items())]
-    keys = [f'<span><i class="series-{index % COLOURS}"></i>{escape(name)}</span>' for index, name in enumerate(kept)]
-    picture = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{_axes(x_ticks, y_ticks, along, place)}{"".join(lines)}</svg>'
+    lines = [
+        _line(points, index % COLOURS, name, along, place)
+        for index, (name, points) in enumerate(kept.items())
+    ]
+    keys = [
+        f'<span><i class="series-{index % COLOURS}"></i>{escape(name)}</span>'
+        for index, name in enumerate(kept)
+    ]
+    picture = (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'role="img">{_axes(x_ticks, y_ticks, along, place)}{"".join(lines)}</svg>'
+    )
     return f'<div class="keys">{"".join(keys)}</div>{picture}'
 
 
@@ -49,8 +71,15 @@ def thin_out(points: Sequence[Point]) -> list[Point]:
     """
     ordered = sorted(points, key=lambda point: point[0])
     size = -(-len(ordered) // MOST_POINTS)
-    groups = [ordered[start : start + size] for start in range(0, len(ordered), size)] if size > 1 else [[point] for point in ordered]
-    return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
+    groups = (
+        [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        if size > 1
+        else [[point] for point in ordered]
+    )
+    return [
+        (sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group))
+        for group in groups
+    ]
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -107,8 +136,14 @@ def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], along: str, place:
         for y in y_ticks
     ]
     inside = [x for x in x_ticks if LEFT - 1 <= float(place.x(x)) <= right + 1]
-    columns = [f'<text x="{place.x(x)}" y="{bottom + 15}" text-anchor="middle">{_count(x)}</text>' for x in inside]
-    name = f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{escape(along)}</text>'
+    columns = [
+        f'<text x="{place.x(x)}" y="{bottom + 15}" text-anchor="middle">{_count(x)}</text>'
+        for x in inside
+    ]
+    name = (
+        f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 3}" '
+        f'text-anchor="middle">{escape(along)}</text>'
+    )
     return "".join([*rows, *columns, name])
 
 

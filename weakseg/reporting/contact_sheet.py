@@ -1,4 +1,5 @@
-"""One picture of many images with their annotations on them, to see at a glance what a list of numbers hides."""
+"""One picture of many images with their annotations on them, to see at a glance what a list of
+numbers hides."""
 
 from __future__ import annotations
 
@@ -22,14 +23,22 @@ DARK, PALE = (30, 30, 30), (235, 235, 235)
 
 
 def draw_sheet(data: WeakData, most: int = COLUMNS * ROWS) -> Image.Image:
-    """Up to `most` images, spread evenly over the data set, each with its id, and the colours of the classes below."""
-    chosen = sorted({place * len(data) // most for place in range(most)}) if len(data) > most else range(len(data))
+    """Up to `most` images, spread evenly over the data set, each with its id, and the colours of
+    the classes below."""
+    chosen = (
+        sorted({place * len(data) // most for place in range(most)})
+        if len(data) > most
+        else range(len(data))
+    )
     rows = -(-len(chosen) // COLUMNS)
     legend = _legend(data.classes)
     width = COLUMNS * (TILE + GAP) + GAP
     sheet = Image.new("RGB", (width, rows * (TILE + CAPTION + GAP) + GAP + legend.height), DARK)
     for place, index in enumerate(chosen):
-        left, top = GAP + place % COLUMNS * (TILE + GAP), GAP + place // COLUMNS * (TILE + CAPTION + GAP)
+        left, top = (
+            GAP + place % COLUMNS * (TILE + GAP),
+            GAP + place // COLUMNS * (TILE + CAPTION + GAP),
+        )
         _paste(sheet, data, index, left, top)
     sheet.paste(legend, (0, sheet.height - legend.height))
     return sheet
@@ -50,7 +59,8 @@ def _paste(sheet: Image.Image, data: WeakData, index: int, left: int, top: int) 
         tile = _fitted(draw_evidence(evidence, len(data.classes)))
         sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
         caption = f"{evidence.id}{', only measured on' * (index in data.validation)}"
-    except Exception as error:  # what cannot be drawn is reported in words; here its place stays empty
+    except Exception as error:
+        # what cannot be drawn is reported in words; here its place stays empty
         pen.rectangle((left, top, left + TILE, top + TILE), outline=(200, 60, 60), width=3)
         caption = f"number {index}: {type(error).__name__}"
     text, font = letter(_short(caption), 13)
@@ -79,7 +89,9 @@ def _legend(classes: Sequence[str]) -> Image.Image:
         left += needed
     legend = Image.new("RGB", (width, (line + 1) * 24 + GAP), DARK)
     pen = ImageDraw.Draw(legend)
-    for (x, row), (text, font), colour in zip(places, letterings, palette(len(classes)).tolist(), strict=True):
+    for (x, row), (text, font), colour in zip(
+        places, letterings, palette(len(classes)).tolist(), strict=True
+    ):
         pen.rectangle((x, row * 24 + 4, x + 14, row * 24 + 18), fill=tuple(colour), outline=PALE)
         pen.text((x + 20, row * 24 + 3), text, PALE, font)
     return legend

@@ -1,4 +1,5 @@
-"""A doctor for data sets: looks at every image and every annotation, and tells all that is wrong at once."""
+"""A doctor for data sets: looks at every image and every annotation, and tells all that is wrong at
+once."""
 
 from __future__ import annotations
 
@@ -27,8 +28,15 @@ from weakseg.data.names import nearly_same
 from weakseg.evidence import IGNORE, MASKED, Evidence
 from weakseg.utils.progress import track
 
-COLUMNS = ("boxes", "images with a box", "images with marks", "images tagged", "images in the truth")
-USABLE = "the annotation for data.evidence"  # what a file without any shape of the right kind is complained of
+COLUMNS = (
+    "boxes",
+    "images with a box",
+    "images with marks",
+    "images tagged",
+    "images in the truth",
+)
+# what a file without any shape of the right kind is complained of
+USABLE = "the annotation for data.evidence"
 FIGURES = {  # what a validation image is measured by, and where the figures stand
     "masks": "masks: val/miou",
     "boxes": "boxes: val/box_extent_iou",
@@ -50,7 +58,10 @@ class Problem(NamedTuple):
     level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        return f"{self.level}: {self.place}: {self.what} should be {self.expected}, but it is {self.found}"
+        return (
+            f"{self.level}: {self.place}: {self.what} should be {self.expected}, but it is "
+            f"{self.found}"
+        )
 
 
 class Finding(NamedTuple):
@@ -67,7 +78,8 @@ class Finding(NamedTuple):
     size: tuple[int, int] | None = None
     """width and height of the image as it is read; None if it could not be"""
     measures: str = "nothing"
-    """the most telling of what a prediction can be compared with: masks (the truth), boxes, marks, tags or nothing"""
+    """the most telling of what a prediction can be compared with: masks (the truth), boxes, marks,
+    tags or nothing"""
     partial: bool = False
     """whether the truth is unknown on more than a quarter of the image"""
 
@@ -112,17 +124,24 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
         found.problems.append(_unannotated(data))
     start, ids = time.monotonic(), Counter[str]()
     held_out = set(data.validation)
-    for index, finding in enumerate(track(_findings(data, workers), len(data), "looking at the images")):
+    for index, finding in enumerate(
+        track(_findings(data, workers), len(data), "looking at the images")
+    ):
         _add(found, finding, index in held_out)
         ids[finding.id] += 1
     found.seconds = time.monotonic() - start
     if not isinstance(data, Photos):  # which notes this itself
         twice = [id for id, count in ids.items() if count > 1]
-        found.problems += [Problem(f"image {id}", "the id", "its own", f"that of {ids[id]} images") for id in twice]
+        found.problems += [
+            Problem(f"image {id}", "the id", "its own", f"that of {ids[id]} images") for id in twice
+        ]
     else:
         found.problems += _partial(data, found)
         if unused := _unused(data, found.kinds):
-            found.problems = [problem for problem in found.problems if problem.what != USABLE] + [unused]  # once is enough
+            # once is enough
+            found.problems = [problem for problem in found.problems if problem.what != USABLE] + [
+                unused
+            ]
     if isinstance(data, Photos) and data.names_found:
         found.problems += _mistyped(found)
     found.problems += _never(found) + _unmeasured(found) + _of_several_depths(found)
@@ -130,7 +149,8 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
 
 
 def _add(found: Diagnosis, finding: Finding, held_out: bool) -> None:
-    found.problems += dict.fromkeys(finding.problems)  # a mask that is annotation and truth is read twice
+    # a mask that is annotation and truth is read twice
+    found.problems += dict.fromkeys(finding.problems)
     found.counts += finding.counts
     found.repairs += finding.repairs
     found.kinds += finding.kinds
@@ -142,11 +162,18 @@ def _add(found: Diagnosis, finding: Finding, held_out: bool) -> None:
 
 
 def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
-    """Print what was chosen, the problems, the counts of classes, what was changed on reading, what can be measured, and a sum."""
+    """Print what was chosen, the problems, the counts of classes, what was changed on reading, what
+    can be measured, and a sum."""
     for remark in found.remarks:
         console.print(remark, markup=False, highlight=False, soft_wrap=True)
     for problem in found.problems[:most]:
-        console.print(str(problem), style="red" if problem.level == "error" else "yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            str(problem),
+            style="red" if problem.level == "error" else "yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if len(found.problems) > most:
         console.print(f"... and {len(found.problems) - most} more")
     table = Table("class", *COLUMNS)
@@ -158,8 +185,9 @@ def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
     rate = found.images / max(found.seconds, 1e-9)
     warnings = len(found.problems) - found.errors
     console.print(
-        f"{_many(found.images, 'image')}, {found.measured} of them only measured on, in {found.seconds:.1f} s ({rate:.0f} per second): "
-        f"{_many(found.errors, 'error')}, {_many(warnings, 'warning')}",
+        f"{_many(found.images, 'image')}, {found.measured} of them only measured on, in "
+        f"{found.seconds:.1f} s ({rate:.0f} per second): {_many(found.errors, 'error')}, "
+        f"{_many(warnings, 'warning')}",
         highlight=False,
         soft_wrap=True,
     )
@@ -168,18 +196,29 @@ def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
 def _sizes(found: Diagnosis) -> list[str]:
     if not found.sizes:
         return []
-    low, high = (f"{width} by {height}" for width, height in (pick(found.sizes, key=math.prod) for pick in (min, max)))
-    return [f"size of the images as they are read: {low}" if low == high else f"size of the images as they are read: {low} to {high}"]
+    low, high = (
+        f"{width} by {height}"
+        for width, height in (pick(found.sizes, key=math.prod) for pick in (min, max))
+    )
+    return [
+        f"size of the images as they are read: {low}"
+        if low == high
+        else f"size of the images as they are read: {low} to {high}"
+    ]
 
 
 def _repaired(found: Diagnosis) -> list[str]:
     if not found.repairs:
         return []
-    return ["changed or left out on reading:", *(f"  {what}: {count}" for what, count in sorted(found.repairs.items()))]
+    return [
+        "changed or left out on reading:",
+        *(f"  {what}: {count}" for what, count in sorted(found.repairs.items())),
+    ]
 
 
 def _measurable(found: Diagnosis) -> list[str]:
-    """What the figures of a validation will rest on: annotations count only where no validation image has a mask."""
+    """What the figures of a validation will rest on: annotations count only where no validation
+    image has a mask."""
     by = {kind: len(ids) for kind, ids in found.held_out.items() if kind in _counting(found)}
     return [f"measured on {_many(count, 'image')} by {FIGURES[kind]}" for kind, count in by.items()]
 
@@ -205,7 +244,9 @@ class _Looks(Dataset[Finding]):
 
 def _findings(data: WeakData, workers: int) -> Iterator[Finding]:
     """In the order of the images; workers hand over words and numbers only, no pictures."""
-    loader: DataLoader[Finding] = DataLoader(_Looks(data), batch_size=8 if workers else 1, num_workers=workers, collate_fn=list)
+    loader: DataLoader[Finding] = DataLoader(
+        _Looks(data), batch_size=8 if workers else 1, num_workers=workers, collate_fn=list
+    )
     for findings in loader:
         yield from findings
 
@@ -220,7 +261,11 @@ def look(data: WeakData, index: int) -> Finding:
         evidence, truth = data.sample(index)
         id = str(evidence.id)
     except Exception as error:  # the user's own reader may raise anything
-        problems.append(Problem(f"image {id}", "reading it", "possible", f"not: {type(error).__name__}: {error}"))
+        problems.append(
+            Problem(
+                f"image {id}", "reading it", "possible", f"not: {type(error).__name__}: {error}"
+            )
+        )
     if evidence is not None:
         problems += _checked(evidence, truth, len(data.classes))
     return _finding(id, problems, evidence, truth)
@@ -231,19 +276,41 @@ def _look_at_files(data: Photos, index: int) -> Finding:
     repairs = Counter[str]()
     seen = data.look(index, errors, repairs)
     problems = [_problem(error) for error in errors]
-    kinds = Counter[str]() if seen.annotation is None else Counter[str](shape.kind for shape in seen.annotation.shapes)
+    kinds = (
+        Counter[str]()
+        if seen.annotation is None
+        else Counter[str](shape.kind for shape in seen.annotation.shapes)
+    )
     if seen.annotation is not None and not errors:
         problems += _nothing_used(seen.annotation.place, kinds, _wanted(data))
-    if seen.annotation is not None and seen.annotation.size is None and (turn := _turn(data, index)):
-        how = f"one that its camera turned (EXIF {turn}), and its annotation does not say for which way up"
-        problems.append(Problem(str(seen.entry.image), "the image", "stored upright", how, "warning"))
+    if (
+        seen.annotation is not None
+        and seen.annotation.size is None
+        and (turn := _turn(data, index))
+    ):
+        how = (
+            f"one that its camera turned (EXIF {turn}), and its annotation does not say for which "
+            "way up"
+        )
+        problems.append(
+            Problem(str(seen.entry.image), "the image", "stored upright", how, "warning")
+        )
     if seen.evidence is not None and _is_one_grey(seen.evidence.image):
-        how = "practically one grey or colour; images of 16 bits may need data.window=[darkest,brightest]"
-        problems.append(Problem(str(seen.entry.image), "the image", "one that shows something", how, "warning"))
-    return _finding(seen.entry.id, problems, seen.evidence, seen.truth)._replace(repairs=+repairs, kinds=kinds)
+        how = (
+            "practically one grey or colour; images of 16 bits may need "
+            "data.window=[darkest,brightest]"
+        )
+        problems.append(
+            Problem(str(seen.entry.image), "the image", "one that shows something", how, "warning")
+        )
+    return _finding(seen.entry.id, problems, seen.evidence, seen.truth)._replace(
+        repairs=+repairs, kinds=kinds
+    )
 
 
-def _finding(id: str, problems: list[Problem], evidence: Evidence | None, truth: Tensor | None) -> Finding:
+def _finding(
+    id: str, problems: list[Problem], evidence: Evidence | None, truth: Tensor | None
+) -> Finding:
     if evidence is None:
         return Finding(id, problems, Counter(), Counter(), Counter())
     wrong = any(problem.level == "error" for problem in problems)
@@ -255,27 +322,42 @@ def _finding(id: str, problems: list[Problem], evidence: Evidence | None, truth:
 
 
 def _wanted(data: Photos) -> Collection[str] | None:
-    """The kinds of shapes of which there should be some; None for any. Tags beside boxes are used, but are no boxes."""
+    """The kinds of shapes of which there should be some; None for any. Tags beside boxes are used,
+    but are no boxes."""
     if data.evidence is None or data.used is None:
         return data.used
     return data.kinds_of[data.evidence]
 
 
-def _nothing_used(place: Place, kinds: Counter[str], wanted: Collection[str] | None) -> list[Problem]:
-    """A warning if a file is about an image, but says nothing that evidence is made from: that is taken for background, or for no mark."""
+def _nothing_used(
+    place: Place, kinds: Counter[str], wanted: Collection[str] | None
+) -> list[Problem]:
+    """A warning if a file is about an image, but says nothing that evidence is made from: that is
+    taken for background, or for no mark."""
     if not kinds:
         return [Problem(str(place), "the annotation", "of at least one object", "empty", "warning")]
     if wanted is None or set(wanted) & set(kinds):
         return []
-    return [Problem(str(place), USABLE, f"of at least one {' or '.join(sorted(wanted))}", f"only of {_listed(kinds)}", "warning")]
+    return [
+        Problem(
+            str(place),
+            USABLE,
+            f"of at least one {' or '.join(sorted(wanted))}",
+            f"only of {_listed(kinds)}",
+            "warning",
+        )
+    ]
 
 
 def _listed(kinds: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind if count == 1 else MANY[kind]}" for kind, count in sorted(kinds.items()))
+    return ", ".join(
+        f"{count} {kind if count == 1 else MANY[kind]}" for kind, count in sorted(kinds.items())
+    )
 
 
 def _is_one_grey(image: Tensor) -> bool:
-    """Whether nearly all pixels have the same values; some thousands of them, spread evenly, are looked at."""
+    """Whether nearly all pixels have the same values; some thousands of them, spread evenly, are
+    looked at."""
     steps = [max(1, side // 128) for side in image.shape[1:]]
     values = image[:, :: steps[0], :: steps[1]].reshape(3, -1).float()
     low, high = torch.quantile(values, torch.tensor([0.01, 0.99]), dim=1)
@@ -287,7 +369,14 @@ def _checked(evidence: Evidence, truth: Tensor | None, classes: int) -> list[Pro
         evidence.check(classes)
         evidence.check_truth(truth, classes)
     except ValueError as error:
-        return [Problem(f"image {evidence.id}", "the evidence", "right", f"not: {str(error).removeprefix(f'image {evidence.id}: ')}")]
+        return [
+            Problem(
+                f"image {evidence.id}",
+                "the evidence",
+                "right",
+                f"not: {str(error).removeprefix(f'image {evidence.id}: ')}",
+            )
+        ]
     return _over_the_rim(evidence)
 
 
@@ -296,10 +385,25 @@ def _over_the_rim(evidence: Evidence) -> list[Problem]:
     if evidence.boxes is None or not len(evidence.boxes):
         return []
     height, width = evidence.image.shape[-2:]
-    over = float(torch.cat([-evidence.boxes[:, :2], evidence.boxes[:, 2:] - evidence.boxes.new_tensor([width, height])]).max())
+    over = float(
+        torch.cat(
+            [
+                -evidence.boxes[:, :2],
+                evidence.boxes[:, 2:] - evidence.boxes.new_tensor([width, height]),
+            ]
+        ).max()
+    )
     if over <= RIM:
         return []
-    return [Problem(f"image {evidence.id}", "every box", f"at most {RIM} pixels over the rim", f"up to {over:g} over it", "warning")]
+    return [
+        Problem(
+            f"image {evidence.id}",
+            "every box",
+            f"at most {RIM} pixels over the rim",
+            f"up to {over:g} over it",
+            "warning",
+        )
+    ]
 
 
 def _counts(evidence: Evidence, truth: Tensor | None) -> Counter[tuple[str, int]]:
@@ -309,16 +413,27 @@ def _counts(evidence: Evidence, truth: Tensor | None) -> Counter[tuple[str, int]
         counts.update(("boxes", label) for label in labels)
         counts.update(("images with a box", label) for label in set(labels))
     if evidence.tags is not None:
-        counts.update(("images tagged", label) for label in evidence.tags.nonzero().flatten().tolist())
-    for column, labels_of in (("images with marks", evidence.marks), ("images in the truth", truth)):
+        counts.update(
+            ("images tagged", label) for label in evidence.tags.nonzero().flatten().tolist()
+        )
+    for column, labels_of in (
+        ("images with marks", evidence.marks),
+        ("images in the truth", truth),
+    ):
         if labels_of is not None:
-            shown = torch.bincount(labels_of.flatten(), minlength=IGNORE + 1)[:IGNORE].nonzero().flatten().tolist()
+            shown = (
+                torch.bincount(labels_of.flatten(), minlength=IGNORE + 1)[:IGNORE]
+                .nonzero()
+                .flatten()
+                .tolist()
+            )
             counts.update((column, label) for label in shown)
     return counts
 
 
 def _turn(data: Photos, index: int) -> int:
-    """How the camera was held, if that swaps width and height; 0 otherwise, and where the image cannot be opened."""
+    """How the camera was held, if that swaps width and height; 0 otherwise, and where the image
+    cannot be opened."""
     try:
         with Image.open(data.entries[index].image) as image:
             turn = orientation(image)
@@ -336,11 +451,25 @@ def _unannotated(data: Folder) -> Problem:
 def _unused(data: Photos, kinds: Counter[str]) -> Problem | None:
     """An error if no file says anything of the kind that `evidence` names."""
     kinds_wanted = _wanted(data)
-    if kinds_wanted is None or data.evidence is None or data.simulated or not kinds or set(kinds_wanted) & set(kinds):
+    if (
+        kinds_wanted is None
+        or data.evidence is None
+        or data.simulated
+        or not kinds
+        or set(kinds_wanted) & set(kinds)
+    ):
         return None
     wanted = " or ".join(MANY[kind] for kind in sorted(kinds_wanted))
-    hint = "leave data.evidence out to use what is there, or make evidence from masks with data.simulated=true"
-    return Problem("the annotations", "what they hold", f"{wanted}, for data.evidence={data.evidence}", f"{_listed(kinds)} alone; {hint}")
+    hint = (
+        "leave data.evidence out to use what is there, or make evidence from masks with "
+        "data.simulated=true"
+    )
+    return Problem(
+        "the annotations",
+        "what they hold",
+        f"{wanted}, for data.evidence={data.evidence}",
+        f"{_listed(kinds)} alone; {hint}",
+    )
 
 
 def _partial(data: Photos, found: Diagnosis) -> list[Problem]:
@@ -348,9 +477,18 @@ def _partial(data: Photos, found: Diagnosis) -> list[Problem]:
     if found.partial <= len(found.sizes) // 2 or data.evidence in ("scribbles", "points"):
         return []
     told = (
-        f"not, for {found.partial} of {len(found.sizes)}: 255 on more than a quarter; for scribbles or clicks write data.evidence=scribbles"
+        f"not, for {found.partial} of {len(found.sizes)}: 255 on more than a quarter; for "
+        "scribbles or clicks write data.evidence=scribbles"
     )
-    return [Problem("the masks", "each of them", "one of nearly all pixels, as it is taken for the truth", told, "warning")]
+    return [
+        Problem(
+            "the masks",
+            "each of them",
+            "one of nearly all pixels, as it is taken for the truth",
+            told,
+            "warning",
+        )
+    ]
 
 
 def _unmeasured(found: Diagnosis) -> list[Problem]:
@@ -358,9 +496,18 @@ def _unmeasured(found: Diagnosis) -> list[Problem]:
     ids = [id for kind, own in found.held_out.items() if kind not in _counting(found) for id in own]
     if not ids:
         return []
-    told = f"not, for {len(ids)} of them, such as {', '.join(ids[:3])}: nothing is measured on these, and nothing is learned from them"
-    wanted = "one with a mask, as others are" if "masks" in found.held_out else "one with a mask or an annotation"
-    return [Problem("the data set", "every image that is only measured on", wanted, told, "warning")]
+    told = (
+        f"not, for {len(ids)} of them, such as {', '.join(ids[:3])}: nothing is measured on "
+        "these, and nothing is learned from them"
+    )
+    wanted = (
+        "one with a mask, as others are"
+        if "masks" in found.held_out
+        else "one with a mask or an annotation"
+    )
+    return [
+        Problem("the data set", "every image that is only measured on", wanted, told, "warning")
+    ]
 
 
 def _of_several_depths(found: Diagnosis) -> list[Problem]:
@@ -370,7 +517,15 @@ def _of_several_depths(found: Diagnosis) -> list[Problem]:
         return []
     bits = ", ".join(what.partition("read as ")[2] for what in depths)
     told = f"of {bits}: the same grey is read differently; give data.window=[darkest,brightest]"
-    return [Problem("the data set", "every image of 16 bits", "of as many bits as the others", told, "warning")]
+    return [
+        Problem(
+            "the data set",
+            "every image of 16 bits",
+            "of as many bits as the others",
+            told,
+            "warning",
+        )
+    ]
 
 
 def _never(found: Diagnosis) -> list[Problem]:
@@ -379,19 +534,40 @@ def _never(found: Diagnosis) -> list[Problem]:
     missing = [name for number, name in enumerate(found.classes) if number not in seen and number]
     if not missing or not seen:
         return []
-    return [Problem("the data set", "every class", "shown by some image", f"not, for {', '.join(missing)}", "warning")]
+    return [
+        Problem(
+            "the data set",
+            "every class",
+            "shown by some image",
+            f"not, for {', '.join(missing)}",
+            "warning",
+        )
+    ]
 
 
 def _mistyped(found: Diagnosis) -> list[Problem]:
-    """A warning of classes that are probably another one, mistyped in some files: much rarer than one of nearly the same name."""
-    often = [max(found.counts[column, number] for column in COLUMNS) for number in range(len(found.classes))]
+    """A warning of classes that are probably another one, mistyped in some files: much rarer than
+    one of nearly the same name."""
+    often = [
+        max(found.counts[column, number] for column in COLUMNS)
+        for number in range(len(found.classes))
+    ]
     problems = []
     for number, name in enumerate(found.classes[1:], 1):
-        others = [other for other in range(1, len(often)) if 0 < RARER * often[number] <= often[other]]
+        others = [
+            other for other in range(1, len(often)) if 0 < RARER * often[number] <= often[other]
+        ]
         if likely := [other for other in others if nearly_same(name, found.classes[other])]:
             meant, times = found.classes[likely[0]], often[likely[0]]
-            told = f"{name} (seen {often[number]}), beside {meant} (seen {times}); if they are the same, data.rename={{{name}: {meant}}}"
-            problems.append(Problem("the data set", "every class", "called the same everywhere", told, "warning"))
+            told = (
+                f"{name} (seen {often[number]}), beside {meant} (seen {times}); if they are the "
+                f"same, data.rename={{{name}: {meant}}}"
+            )
+            problems.append(
+                Problem(
+                    "the data set", "every class", "called the same everywhere", told, "warning"
+                )
+            )
     return problems
 
 

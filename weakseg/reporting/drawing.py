@@ -19,7 +19,8 @@ WHITE = 255
 
 
 class Case(NamedTuple):
-    """One image with everything there is to show of it; labels are uint8 [H,W], 255 = no opinion."""
+    """One image with everything there is to show of it; labels are uint8 [H,W], 255 = no
+    opinion."""
 
     evidence: Evidence
     target: Tensor | None = None
@@ -32,7 +33,8 @@ class Case(NamedTuple):
 
 
 def palette(classes: int) -> Tensor:
-    """Colours of the classes, uint8 [C,3]: those of PASCAL VOC, which the stored targets have too. Background is black.
+    """Colours of the classes, uint8 [C,3]: those of PASCAL VOC, which the stored targets have too.
+    Background is black.
 
     >>> palette(3).tolist()
     [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
@@ -47,7 +49,8 @@ def enlarge(picture: Tensor) -> Tensor:
 
 
 def overlay(image: Tensor, labels: Tensor, opacity: float = 0.55) -> Tensor:
-    """The image in grey with its labels as colours, outlined; in its own colours and hatched where nobody has an opinion (255).
+    """The image in grey with its labels as colours, outlined; in its own colours and hatched where
+    nobody has an opinion (255).
 
     In grey, since red through which a green meadow shines looks like the colour of another class.
     """
@@ -55,13 +58,15 @@ def overlay(image: Tensor, labels: Tensor, opacity: float = 0.55) -> Tensor:
     colours = _colours(labels)
     drawn = torch.lerp(_grey(image), colours.float(), opacity).round().to(torch.uint8)
     outlines = _outlines(labels)
-    drawn = torch.where(_beside(outlines) & (labels == 0), WHITE, drawn)  # a light casing tells the outline from what is dark
+    # a light casing tells the outline from what is dark
+    drawn = torch.where(_beside(outlines) & (labels == 0), WHITE, drawn)
     drawn = torch.where(outlines, colours, drawn)
     return torch.where(labels == IGNORE, _hatched(image), drawn)
 
 
 def draw_evidence(evidence: Evidence, classes: int) -> Tensor:
-    """The image with boxes as frames, marks thick enough to see, and one square per tag in the lower left corner."""
+    """The image with boxes as frames, marks thick enough to see, and one square per tag in the
+    lower left corner."""
     colours = palette(classes)
     drawn = enlarge(evidence.image)
     factor = drawn.shape[-1] // evidence.image.shape[-1]
@@ -73,7 +78,9 @@ def draw_evidence(evidence: Evidence, classes: int) -> Tensor:
             corners = (evidence.boxes[index] * factor).round().int().tolist()
             drawn = _draw_frame(drawn, corners, colours[int(evidence.box_classes[index])])
     if evidence.tags is not None:
-        _draw_tags(drawn, [colours[index] for index in evidence.tags.nonzero().flatten().tolist() if index])
+        _draw_tags(
+            drawn, [colours[index] for index in evidence.tags.nonzero().flatten().tolist() if index]
+        )
     return drawn
 
 
@@ -81,19 +88,25 @@ def side_by_side(case: Case, classes: int) -> Tensor:
     """Evidence, target, prediction and truth in one row; what there is not is grey."""
     evidence = draw_evidence(case.evidence, classes)
     labels = (case.target, case.prediction, case.truth)
-    panels = [torch.full_like(evidence, 128) if label is None else overlay(case.evidence.image, label) for label in labels]
+    panels = [
+        torch.full_like(evidence, 128) if label is None else overlay(case.evidence.image, label)
+        for label in labels
+    ]
     gap = torch.full_like(evidence[:, :, :6], WHITE)
     return torch.cat([evidence, *(part for panel in panels for part in (gap, panel))], dim=2)
 
 
 def png_base64(picture: Tensor, largest: int = 384) -> str:
-    """A uint8 [3,H,W] picture as base64 text of a PNG, shrunk if a side is longer than `largest`."""
+    """A uint8 [3,H,W] picture as base64 text of a PNG, shrunk if a side is longer than
+    `largest`."""
     scale = largest / max(picture.shape[-2:])
     if scale < 1:
         size = [max(1, round(side * scale)) for side in picture.shape[-2:]]
         picture = F.interpolate(picture[None].float(), size, mode="area")[0].round().to(torch.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(buffer, "PNG", optimize=True)
+    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(
+        buffer, "PNG", optimize=True
+    )
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -142,9 +155,12 @@ def _draw_marks(drawn: Tensor, evidence: Evidence, factor: int) -> Tensor:
 
 
 def _thicken(labels: Tensor, reach: int) -> Tensor:
-    """Labels grown by `reach` pixels in every direction; where two classes meet, the higher one wins."""
+    """Labels grown by `reach` pixels in every direction; where two classes meet, the higher one
+    wins."""
     shifted = torch.where(labels == IGNORE, 0, labels.int() + 1)  # 0 loses against every class
-    grown = F.max_pool2d(shifted[None, None].float(), 2 * reach + 1, stride=1, padding=reach)[0, 0].int()
+    grown = F.max_pool2d(shifted[None, None].float(), 2 * reach + 1, stride=1, padding=reach)[
+        0, 0
+    ].int()
     grown = torch.where(shifted > 0, shifted, grown)
     return torch.where(grown == 0, IGNORE, grown - 1).to(torch.uint8)
 

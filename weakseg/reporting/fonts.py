@@ -1,4 +1,5 @@
-"""Names in pictures: a font of the machine that has their letters, or else letters that everybody can read."""
+"""Names in pictures: a font of the machine that has their letters, or else letters that everybody
+can read."""
 
 from __future__ import annotations
 
@@ -15,9 +16,20 @@ from PIL import ImageFont
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 ENDINGS = (".ttf", ".otf", ".ttc")
 # parts of names of upright fonts, those with many scripts first; others are looked at after them
-LIKELY = ("NotoSansCJK-Regular", "SourceHanSans", "wqy", "DroidSansFallback", "PingFang", "msyh", "Hiragino", "ArialUnicode", "DejaVuSans.")
+LIKELY = (
+    "NotoSansCJK-Regular",
+    "SourceHanSans",
+    "wqy",
+    "DroidSansFallback",
+    "PingFang",
+    "msyh",
+    "Hiragino",
+    "ArialUnicode",
+    "DejaVuSans.",
+)
 MOST = 400  # font files that are looked into
-MISSING = "\U0010fffd"  # no font has this one, so each draws what it draws for letters that it lacks
+# no font has this one, so each draws what it draws for letters that it lacks
+MISSING = "\U0010fffd"
 
 
 class Lettering(NamedTuple):
@@ -28,10 +40,11 @@ class Lettering(NamedTuple):
 
 
 def letter(text: str, size: int, folders: Sequence[Path] | None = None) -> Lettering:
-    """The text in the font that comes with Pillow, or in one of this machine if that has more of its letters.
+    """The text in the font that comes with Pillow, or in one of this machine if that has more of
+    its letters.
 
-    Letters that none has lose their accents; without these, or in a script that no font of the machine has, they are spelled as
-    U+ and their number.
+    Letters that none has lose their accents; without these, or in a script that no font of the
+    machine has, they are spelled as U+ and their number.
 
     Arguments:
         text: of one line.
@@ -46,13 +59,22 @@ def letter(text: str, size: int, folders: Sequence[Path] | None = None) -> Lette
                 font, lacking = other, less
             if not lacking:
                 break
-    return Lettering("".join(_spelled(font, character) if character in lacking else character for character in text), font)
+    return Lettering(
+        "".join(
+            _spelled(font, character) if character in lacking else character for character in text
+        ),
+        font,
+    )
 
 
 def _lacking(font: Font, text: str) -> set[str]:
     """The letters of a text that a font draws as an empty square."""
     square = _drawn(font, MISSING)
-    return {character for character in set(text) if not character.isspace() and _drawn(font, character) == square}
+    return {
+        character
+        for character in set(text)
+        if not character.isspace() and _drawn(font, character) == square
+    }
 
 
 def _drawn(font: Font, character: str) -> bytes:
@@ -61,18 +83,25 @@ def _drawn(font: Font, character: str) -> bytes:
 
 
 def _spelled(font: Font, character: str) -> str:
-    plain = "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
+    plain = "".join(
+        part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part)
+    )
     return plain if plain and not _lacking(font, plain) else f"U+{ord(character):04X}"
 
 
 @lru_cache(maxsize=4)
 def font_files(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     """Font files in these folders and those below, likely ones first."""
-    found = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    found = sorted(
+        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in ENDINGS
+    )
 
     def rank(path: Path) -> int:
         name = path.name.replace(" ", "")
-        return next((place for place, part in enumerate(LIKELY) if part.lower() in name.lower()), len(LIKELY))
+        return next(
+            (place for place, part in enumerate(LIKELY) if part.lower() in name.lower()),
+            len(LIKELY),
+        )
 
     return tuple(sorted(found, key=rank)[:MOST])
 
@@ -87,9 +116,17 @@ def _opened(path: Path, size: int) -> Font | None:
 def _folders() -> Iterator[Path]:
     home = Path(os.path.expanduser("~"))
     if sys.platform == "win32":
-        places = [Path(os.environ.get("WINDIR", "C:/Windows")) / "Fonts", home / "AppData/Local/Microsoft/Windows/Fonts"]
+        places = [
+            Path(os.environ.get("WINDIR", "C:/Windows")) / "Fonts",
+            home / "AppData/Local/Microsoft/Windows/Fonts",
+        ]
     elif sys.platform == "darwin":
         places = [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
     else:
-        places = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), home / ".local/share/fonts", home / ".fonts"]
+        places = [
+            Path("/usr/share/fonts"),
+            Path("/usr/local/share/fonts"),
+            home / ".local/share/fonts",
+            home / ".fonts",
+        ]
     return (place for place in places if place.is_dir())

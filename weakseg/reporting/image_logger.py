@@ -1,4 +1,5 @@
-"""Dashboard, the callback that shows validation images while a run goes on, and the cases that the report shows at its end."""
+"""Dashboard, the callback that shows validation images while a run goes on, and the cases that the
+report shows at its end."""
 
 from __future__ import annotations
 
@@ -17,11 +18,17 @@ from weakseg.training.label_quality import harden
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 
-SCORES = {"val/miou": "IoU", "val/box_extent_iou": "IoU of boxes", "val/marks_accuracy": "right marks", "val/tags_f1": "F1 of tags"}
+SCORES = {
+    "val/miou": "IoU",
+    "val/box_extent_iou": "IoU of boxes",
+    "val/marks_accuracy": "right marks",
+    "val/tags_f1": "F1 of tags",
+}
 
 
 class Dashboard(Callback):
-    """After each validation, shows a few fixed images in wandb or TensorBoard: weak labels, target, prediction and truth.
+    """After each validation, shows a few fixed images in wandb or TensorBoard: weak labels, target,
+    prediction and truth.
 
     Arguments:
         images: how many, spread evenly over the validation images.
@@ -33,13 +40,23 @@ class Dashboard(Callback):
         self.images = images
         self._round = -2  # the round of these targets; -2 = none made yet
         self._targets: list[Tensor | None] = []
-        self._before: list[Prediction] = []  # at the validation before, when the network was the one that a new round asks
+        # at the validation before, when the network was the one that a new round asks
+        self._before: list[Prediction] = []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the images, from rank 0."""
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, (WandbLogger, TensorBoardLogger))]
+        loggers = [
+            logger
+            for logger in trainer.loggers
+            if isinstance(logger, (WandbLogger, TensorBoardLogger))
+        ]
         data = getattr(trainer, "datamodule", None)
-        ours = isinstance(pl_module, Segmenter) and isinstance(data, WeakData) and self.images and len(data.validation)
+        ours = (
+            isinstance(pl_module, Segmenter)
+            and isinstance(data, WeakData)
+            and self.images
+            and len(data.validation)
+        )
         if not loggers or not ours or trainer.sanity_checking or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, Segmenter)
@@ -56,12 +73,24 @@ class Dashboard(Callback):
         predictions = [segmenter.predict(evidence.image, plain=True) for evidence, _ in samples]
         if round != self._round:
             asked = self._before or predictions
-            self._targets = [make_target(segmenter, evidence, asked[place], round) for place, (evidence, _) in enumerate(samples)]
+            self._targets = [
+                make_target(segmenter, evidence, asked[place], round)
+                for place, (evidence, _) in enumerate(samples)
+            ]
             self._round = round
         self._before = predictions
         return [
-            Case(evidence, target, _likeliest(prediction), truth, segmenter.scores.get(index), score_name(segmenter))
-            for (evidence, truth), target, prediction, index in zip(samples, self._targets, predictions, indices, strict=True)
+            Case(
+                evidence,
+                target,
+                _likeliest(prediction),
+                truth,
+                segmenter.scores.get(index),
+                score_name(segmenter),
+            )
+            for (evidence, truth), target, prediction, index in zip(
+                samples, self._targets, predictions, indices, strict=True
+            )
         ]
 
 
@@ -70,22 +99,46 @@ def score_name(segmenter: Segmenter) -> str:
     return SCORES["val/miou" if segmenter.measured is None else segmenter.measured[0]]
 
 
-def make_case(segmenter: Segmenter, evidence: Evidence, truth: Tensor | None, round: int, score: float | None = None) -> Case:
-    """A validation image with what the network says of it, and the target that its evidence would get in this round."""
+def make_case(
+    segmenter: Segmenter,
+    evidence: Evidence,
+    truth: Tensor | None,
+    round: int,
+    score: float | None = None,
+) -> Case:
+    """A validation image with what the network says of it, and the target that its evidence would
+    get in this round."""
     prediction = segmenter.predict(evidence.image, plain=True)
-    return Case(evidence, make_target(segmenter, evidence, prediction, round), _likeliest(prediction), truth, score, score_name(segmenter))
+    return Case(
+        evidence,
+        make_target(segmenter, evidence, prediction, round),
+        _likeliest(prediction),
+        truth,
+        score,
+        score_name(segmenter),
+    )
 
 
-def make_target(segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int) -> Tensor | None:
-    """The target of an image in this round, hard; None if the strategy makes none, or cannot from this image's evidence."""
+def make_target(
+    segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int
+) -> Tensor | None:
+    """The target of an image in this round, hard; None if the strategy makes none, or cannot from
+    this image's evidence."""
     strategy = segmenter.strategy
     if round < 0 or any(getattr(evidence, need) is None for need in strategy.needs):
         return None
     try:
         with torch.no_grad():
-            return harden(strategy.estimate(evidence, prediction if round or strategy.wants_early else None), evidence.box_classes)
-    except Exception as error:  # no training depends on this image: a picture less is better than a run less
-        warnings.warn(f"no target to show for image {evidence.id}: {type(error).__name__}: {error}", stacklevel=2)
+            return harden(
+                strategy.estimate(evidence, prediction if round or strategy.wants_early else None),
+                evidence.box_classes,
+            )
+    except Exception as error:
+        # no training depends on this image: a picture less is better than a run less
+        warnings.warn(
+            f"no target to show for image {evidence.id}: {type(error).__name__}: {error}",
+            stacklevel=2,
+        )
         return None
     finally:
         strategy.forget_shown()  # it is of no step of the training

@@ -32,8 +32,8 @@ NONE = '<p class="none-yet">none</p>'
 TRAINING = """\
 <section>
 <h2>Training images</h2>
-<p class="why">Some of the images that the network trains on, with the targets that it trained on last.
-No mask tells how good these are: look at them.</p>
+<p class="why">Some of the images that the network trains on, with the targets that it trained on
+last. No mask tells how good these are: look at them.</p>
 {}
 {}
 </section>"""
@@ -67,7 +67,9 @@ def write_report(
         recipe: the recipe as text.
         notes: lines below the title.
     """
-    page = Template((importlib.resources.files("weakseg.reporting") / "report.html").read_text("utf-8")).substitute(
+    page = Template(
+        (importlib.resources.files("weakseg.reporting") / "report.html").read_text("utf-8")
+    ).substitute(
         title=escape(title),
         notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
         facts=_facts(figures, final),
@@ -87,7 +89,9 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
     facts = {
         "mean IoU of the network": shown(final.get("val/miou")),
         "IoU of the network's extents with the boxes": shown(final.get("val/box_extent_iou")),
-        "of the marks are right in the network, mean of the classes": _percent(final.get("val/marks_accuracy")),
+        "of the marks are right in the network, mean of the classes": _percent(
+            final.get("val/marks_accuracy")
+        ),
         "F1 of the network for the tags": shown(final.get("val/tags_f1")),
         "mask AP of the network": shown(final.get("val/mask_ap")),
         "mask AP of the targets": shown(final.get("label/mask_ap")),
@@ -98,7 +102,11 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
         "per step": _seconds(read_series(figures, "time/step")),
         "per step waiting for images": _seconds(read_series(figures, "time/wait")),
     }
-    tiles = [f"<div><b>{value}</b><span>{name}</span></div>" for name, value in facts.items() if value not in ("", "-")]
+    tiles = [
+        f"<div><b>{value}</b><span>{name}</span></div>"
+        for name, value in facts.items()
+        if value not in ("", "-")
+    ]
     return f'<div class="facts">{"".join(tiles)}</div>' if tiles else ""
 
 
@@ -120,24 +128,42 @@ def _seconds(points: Sequence[Point]) -> str:
 def _summary(final: Mapping[str, float], classes: Sequence[str]) -> str:
     rows = summary_rows(final, classes)
     tables = [(measured_on(final), [row.name for row in rows], summary_columns(rows))]
-    tables += [(AGREEMENT, *agreement_table(final, classes)), ("average precision of objects", *precision_table(final, classes))]
-    parts = [f'<p class="why">{why}</p>{_table("class", names, columns)}' for why, names, columns in tables if columns]
+    tables += [
+        (AGREEMENT, *agreement_table(final, classes)),
+        ("average precision of objects", *precision_table(final, classes)),
+    ]
+    parts = [
+        f'<p class="why">{why}</p>{_table("class", names, columns)}'
+        for why, names, columns in tables
+        if columns
+    ]
     return "".join(parts) or NONE
 
 
 def _table(corner: str, names: Sequence[str], columns: Mapping[str, Sequence[float | None]]) -> str:
     head = "".join(f"<th>{heading}</th>" for heading in columns)
     body = [
-        f"<tr><td>{escape(name)}</td>{''.join(_cell(values[index]) for values in columns.values())}</tr>"
+        "".join(
+            [
+                f"<tr><td>{escape(name)}</td>",
+                *(_cell(values[index]) for values in columns.values()),
+                "</tr>",
+            ]
+        )
         for index, name in enumerate(names)
     ]
-    return f'<div class="scroll"><table class="summary"><tr><th>{corner}</th>{head}</tr>{"".join(body)}</table></div>'
+    return (
+        '<div class="scroll"><table '
+        f'class="summary"><tr><th>{corner}</th>{head}</tr>{"".join(body)}</table></div>'
+    )
 
 
 def _cell(value: float | None) -> str:
     if value is None or math.isnan(value):
         return f"<td>{shown(value)}</td>"
-    return f'<td>{shown(value)}<span class="bar"><i style="width:{100 * value:.1f}%"></i></span></td>'
+    return (
+        f'<td>{shown(value)}<span class="bar"><i style="width:{100 * value:.1f}%"></i></span></td>'
+    )
 
 
 def _confusion(confusion: Tensor | None, classes: Sequence[str]) -> str:
@@ -149,13 +175,20 @@ def _confusion(confusion: Tensor | None, classes: Sequence[str]) -> str:
     for name, counts, row in zip(classes, confusion.tolist(), shares.tolist(), strict=True):
         cells = [
             f'<td style="--share:{share:.3f}"{" class=strong" if share > 0.5 else ""} '
-            f'title="{escape(name)} taken for {escape(other)}: {count} pixels">{100 * share:.0f}</td>'
+            f'title="{escape(name)} taken for {escape(other)}: {count} '
+            f'pixels">{100 * share:.0f}</td>'
             for other, count, share in zip(classes, counts, row, strict=True)
         ]
         rows.append(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>")
     kind = "confusion" if len(classes) <= LEGIBLE else "confusion many"
-    why = "Rows are the truth, columns what the network says; shares of the row. Pixel counts show under the pointer."
-    table = f'<table class="{kind}"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    why = (
+        "Rows are the truth, columns what the network says; shares of the row. Pixel counts show "
+        "under the pointer."
+    )
+    table = (
+        "<table "
+        f'class="{kind}"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
     return f'<p class="why">{why}</p><div class="scroll">{table}</div>'
 
 
@@ -163,23 +196,41 @@ def _curves(figures: Sequence[Mapping[str, str]]) -> str:
     terms = list(dict.fromkeys(name for row in figures for name in row if name.startswith("loss/")))
     if len(terms) == 2 and "loss/total" in terms:
         terms.remove("loss/total")  # the only term is the total
-    found = list(dict.fromkeys(name for row in figures for name in row if name.startswith("estimate/share/")))
-    watched = [f"estimate/{name}" for name in ("coverage", "entropy", "active", "unmet", "converged")]
+    found = list(
+        dict.fromkeys(name for row in figures for name in row if name.startswith("estimate/share/"))
+    )
+    watched = [
+        f"estimate/{name}" for name in ("coverage", "entropy", "active", "unmet", "converged")
+    ]
     labels = ("label/miou", "label/coverage", "label/churn", "evidence/miou")
     # without the first step, which warms up and would press all others flat
-    times = {name: [(x, 1000 * y) for x, y in read_series(figures, name)[1:]] for name in ("time/step", "time/wait")}
+    times = {
+        name: [(x, 1000 * y) for x, y in read_series(figures, name)[1:]]
+        for name in ("time/step", "time/wait")
+    }
     charts = {
         "Loss": line_chart({name: read_series(figures, name) for name in terms}, "step", low=0),
-        "Mean IoU on the validation images": line_chart({"val/miou": read_series(figures, "val/miou")}, "step", low=0, high=1),
+        "Mean IoU on the validation images": line_chart(
+            {"val/miou": read_series(figures, "val/miou")}, "step", low=0, high=1
+        ),
         "Agreement with the annotations of the validation images": line_chart(
             {name: read_series(figures, name) for name in AGREEMENTS}, "step", low=0, high=1
         ),
         "Average precision on the validation images": line_chart(
-            {name: read_series(figures, name) for name in ("val/mask_ap", "val/box_ap")}, "step", low=0, high=1
+            {name: read_series(figures, name) for name in ("val/mask_ap", "val/box_ap")},
+            "step",
+            low=0,
+            high=1,
         ),
-        "Labels of each round": line_chart({name: read_series(figures, name, "round") for name in labels}, "round", low=0, high=1),
-        "Share of each class in what is estimated": line_chart({name: read_series(figures, name) for name in found}, "step", low=0, high=1),
-        "What is estimated": line_chart({name: read_series(figures, name) for name in watched}, "step", low=0, high=1),
+        "Labels of each round": line_chart(
+            {name: read_series(figures, name, "round") for name in labels}, "round", low=0, high=1
+        ),
+        "Share of each class in what is estimated": line_chart(
+            {name: read_series(figures, name) for name in found}, "step", low=0, high=1
+        ),
+        "What is estimated": line_chart(
+            {name: read_series(figures, name) for name in watched}, "step", low=0, high=1
+        ),
         "Time in milliseconds": line_chart(times, "step", low=0),
     }
     shown_charts = [f"<div><h3>{name}</h3>{chart}</div>" for name, chart in charts.items() if chart]
@@ -208,22 +259,36 @@ def _gallery(cases: Sequence[Case], classes: Sequence[str]) -> str:
 
 def _case(case: Case, classes: Sequence[str], truth: bool) -> str:
     evidence = case.evidence
-    panels = {"target": case.target, "prediction": case.prediction} | ({"truth": case.truth} if truth else {})
+    panels = {"target": case.target, "prediction": case.prediction} | (
+        {"truth": case.truth} if truth else {}
+    )
     pictures = [_panel("evidence", draw_evidence(evidence, len(classes)), _said(evidence, classes))]
-    pictures += [_panel(name, None if labels is None else overlay(evidence.image, labels)) for name, labels in panels.items()]
-    score = "" if case.score is None or math.isnan(case.score) else f"<span class=score>{case.score_name} {case.score:.3f}</span>"
+    pictures += [
+        _panel(name, None if labels is None else overlay(evidence.image, labels))
+        for name, labels in panels.items()
+    ]
+    score = (
+        ""
+        if case.score is None or math.isnan(case.score)
+        else f"<span class=score>{case.score_name} {case.score:.3f}</span>"
+    )
     kind = "panels" if truth else "panels three"
     return (
-        f'<article class="case"><h3><span>{escape(evidence.id)}</span>{score}</h3><div class="{kind}">{"".join(pictures)}</div></article>'
+        f'<article class="case"><h3><span>{escape(evidence.id)}</span>{score}</h3><div '
+        f'class="{kind}">{"".join(pictures)}</div></article>'
     )
 
 
 def _panel(name: str, picture: Tensor | None, more: str = "") -> str:
     inside = (
-        '<div class="absent">none</div>' if picture is None else f'<img alt="{name}" src="data:image/png;base64,{png_base64(picture)}">'
+        '<div class="absent">none</div>'
+        if picture is None
+        else f'<img alt="{name}" src="data:image/png;base64,{png_base64(picture)}">'
     )
     text = f"{name}: {more}" if more else name
-    return f'<figure><figcaption title="{escape(text)}">{escape(text)}</figcaption>{inside}</figure>'
+    return (
+        f'<figure><figcaption title="{escape(text)}">{escape(text)}</figcaption>{inside}</figure>'
+    )
 
 
 def _said(evidence: Evidence, classes: Sequence[str]) -> str:
@@ -234,5 +299,12 @@ def _said(evidence: Evidence, classes: Sequence[str]) -> str:
     if evidence.marks is not None:
         said.append(f"{int((evidence.marks != IGNORE).sum())} marked pixels")
     if evidence.tags is not None:
-        said.append(", ".join(name for name, tagged in zip(classes[1:], evidence.tags.tolist()[1:], strict=True) if tagged) or "no object")
+        said.append(
+            ", ".join(
+                name
+                for name, tagged in zip(classes[1:], evidence.tags.tolist()[1:], strict=True)
+                if tagged
+            )
+            or "no object"
+        )
     return "; ".join(said) or "none"

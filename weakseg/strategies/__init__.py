@@ -1,4 +1,5 @@
-"""The strategies that come along. A new one is one file here and one line below; outside of the package it needs neither."""
+"""The strategies that come along. A new one is one file here and one line below; outside of the
+package it needs neither."""
 
 from __future__ import annotations
 

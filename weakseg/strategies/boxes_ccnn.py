@@ -1,4 +1,5 @@
-"""Boxes, and the labels nearest to the network's opinion in which every box holds enough of its class."""
+"""Boxes, and the labels nearest to the network's opinion in which every box holds enough of its
+class."""
 
 from __future__ import annotations
 
@@ -28,18 +29,23 @@ _SMALL = 64  # pixels of the longer side
 
 
 class BoxesCCNN(Strategy):
-    """In every step, find the probabilities nearest to the network's in which each box holds enough of its class; learn these.
+    """In every step, find the probabilities nearest to the network's in which each box holds enough
+    of its class; learn these.
 
-    CCNN (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly Supervised Segmentation", ICCV 2015), with
-    bounds in places instead of in the whole image: at least a part of each box is of its class, and outside of all boxes of a class there
-    is none of it. A class without a box gets nothing, so an image without boxes is background.
+    CCNN (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly
+    Supervised Segmentation", ICCV 2015), with bounds in places instead of in the whole image: at
+    least a part of each box is of its class, and outside of all boxes of a class there is none of
+    it. A class without a box gets nothing, so an image without boxes is background.
 
     inside: the least part of each box that is of its class.
-    outside: the largest part of what no box of a class covers that may be of it nevertheless; above 0 for boxes that are drawn too small.
-    slack: by how many logits a class is raised at most to fill its boxes; inf for as many as it takes.
+    outside: the largest part of what no box of a class covers that may be of it nevertheless; above
+        0 for boxes that are drawn too small.
+    slack: by how many logits a class is raised at most to fill its boxes; inf for as many as it
+        takes.
     hardness: the logits are multiplied by this; far above 1 the probabilities are next to 0 and 1.
-    resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, and
-        boxes shrink with it. That takes less time by the square of the stride, and tells less about borders.
+    resolution: where probabilities are found. image: logits are enlarged to the image first;
+        scores: at the network's own stride, and boxes shrink with it. That takes less time by the
+            square of the stride, and tells less about borders.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
@@ -65,7 +71,8 @@ class BoxesCCNN(Strategy):
             return
         height, width = evidence.image.shape[-2:]
         tags = _tags([evidence.box_classes], len(classes))[0]
-        # asked of a small picture first, as pixels take long; what is too much there may be due to how boxes are rounded
+        # asked of a small picture first, as pixels take long; what is too much there may be due to
+        # how boxes are rounded
         for scale in (min(1.0, _SMALL / max(height, width)), 1.0):
             size = ceil(height * scale), ceil(width * scale)
             bounds = self._constraints([evidence.boxes * scale], [evidence.box_classes], *size)
@@ -77,10 +84,23 @@ class BoxesCCNN(Strategy):
         """KL divergence of the network's probabilities from those that keep the bounds."""
         boxes, box_classes = boxes_of(batch, logits, self)
         constraints = self._constraints(boxes, box_classes, *logits.shape[-2:])
-        return learn_posterior(self, logits, _tags(box_classes, logits.shape[1]), constraints, valid_of(batch, logits))
+        return learn_posterior(
+            self, logits, _tags(box_classes, logits.shape[1]), constraints, valid_of(batch, logits)
+        )
 
-    def _constraints(self, boxes: list[Tensor], box_classes: list[Tensor], height: int, width: int) -> Constraints:
-        return box_constraints(boxes, box_classes, height, width, self.inside, self.outside, self.slack, hardness=self.hardness)
+    def _constraints(
+        self, boxes: list[Tensor], box_classes: list[Tensor], height: int, width: int
+    ) -> Constraints:
+        return box_constraints(
+            boxes,
+            box_classes,
+            height,
+            width,
+            self.inside,
+            self.outside,
+            self.slack,
+            hardness=self.hardness,
+        )
 
 
 def _tags(box_classes: list[Tensor], classes: int) -> Tensor:

@@ -12,42 +12,72 @@ from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_fixed_boxes
 from weakseg.strategies.base import Strategy
-from weakseg.strategies.shared.per_step import Resolution, at_scores, boxes_of, expect_finite, expect_not_negative, valid_of
+from weakseg.strategies.shared.per_step import (
+    Resolution,
+    at_scores,
+    boxes_of,
+    expect_finite,
+    expect_not_negative,
+    valid_of,
+)
 from weakseg.strategies.shared.warmup import WarmUp
 
 
 class BoxesEM(Strategy):
-    """In every step, raise background everywhere, and in a box its class a little more; the best class of each pixel is its label.
+    """In every step, raise background everywhere, and in a box its class a little more; the best
+    class of each pixel is its label.
 
-    Bbox-EM-Fixed of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional Network for
-    Semantic Image Segmentation", ICCV 2015), with the numbers of its released code. A pixel in a box is background where the network
-    prefers that by more than foreground - background; where boxes overlap the smallest one counts. The network learns from its scores as
-    they are, without what was added. An image without boxes is taken to be background.
+    Bbox-EM-Fixed of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised
+    Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015), with the
+    numbers of its released code. A pixel in a box is background where the network prefers that by
+    more than foreground - background; where boxes overlap the smallest one counts. The network
+    learns from its scores as they are, without what was added. An image without boxes is taken to
+    be background.
 
     foreground: what is added to the score of a box's class inside the box.
     background: what is added to the score of background, inside of boxes too.
-    warmup: how many batches learn the filled boxes first. A network that knows nothing has no opinion that is worth believing, and may lose
-        its classes one by one; weights from an earlier training need none.
-    resolution: where labels are made. image: scores are enlarged to the image and every pixel has a label. scores: each of the network's
-        scores has a label, as in the original, which learns at an eighth of the image; boxes shrink with it. That takes less time by
-        the square of the stride, and tells less about borders.
+    warmup: how many batches learn the filled boxes first. A network that knows nothing has no
+        opinion that is worth believing, and may lose its classes one by one; weights from an
+        earlier training need none.
+    resolution: where labels are made. image: scores are enlarged to the image and every pixel has a
+        label. scores: each of the network's scores has a label, as in the original, which learns at
+        an eighth of the image; boxes shrink with it. That takes less time by the square of the
+        stride, and tells less about borders.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
 
-    def __init__(self, foreground: float = 6.0, background: float = 5.0, warmup: int = 0, resolution: Resolution = "image") -> None:
+    def __init__(
+        self,
+        foreground: float = 6.0,
+        background: float = 5.0,
+        warmup: int = 0,
+        resolution: Resolution = "image",
+    ) -> None:
         super().__init__()
         expect_not_negative(foreground=foreground, background=background)
         expect_finite(foreground=foreground, background=background)
-        self.foreground, self.background, self.at_scores = foreground, background, at_scores(resolution)
+        self.foreground, self.background, self.at_scores = (
+            foreground,
+            background,
+            at_scores(resolution),
+        )
         self.warmup = WarmUp(warmup, "learn filled boxes")
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of the scores as they are with the labels of the raised ones, or with filled boxes during the warm-up."""
-        filled = torch.stack([fill_boxes(*image, *logits.shape[-2:]) for image in zip(*boxes_of(batch, logits, self), strict=True)])
+        """Cross-entropy of the scores as they are with the labels of the raised ones, or with
+        filled boxes during the warm-up."""
+        filled = torch.stack(
+            [
+                fill_boxes(*image, *logits.shape[-2:])
+                for image in zip(*boxes_of(batch, logits, self), strict=True)
+            ]
+        )
         valid = valid_of(batch, logits)
         if self.warmup.is_over():
-            labels = em_fixed_boxes(logits.detach(), filled, self.foreground, self.background, valid)
+            labels = em_fixed_boxes(
+                logits.detach(), filled, self.foreground, self.background, valid
+            )
         else:
             labels = filled if valid is None else filled.masked_fill(~valid, IGNORE)
         self.show(labels)

@@ -1,4 +1,5 @@
-"""A mask for the object in each box: drawn by a dense CRF in which the boxes compete, or by a person."""
+"""A mask for the object in each box: drawn by a dense CRF in which the boxes compete, or by a
+person."""
 
 from __future__ import annotations
 
@@ -17,13 +18,16 @@ Masks = Literal["crf", "drawn"]
 
 
 class BoxesInstances(BoxesCRF):
-    """Give each box a mask of its own, for networks that learn objects one by one, such as Mask R-CNN.
+    """Give each box a mask of its own, for networks that learn objects one by one, such as Mask
+    R-CNN.
 
-    The CRF is that of boxes_crf, but each box is a label of its own, so that two overlapping objects of one class are told apart by
-    their colours. Where the CRF leaves a box without a single pixel, the whole box is its mask. A network that knows no objects
-    learns the classes of the masks, the smallest on top.
+    The CRF is that of boxes_crf, but each box is a label of its own, so that two overlapping
+    objects of one class are told apart by their colours. Where the CRF leaves a box without a
+    single pixel, the whole box is its mask. A network that knows no objects learns the classes of
+    the masks, the smallest on top.
 
-    masks: whose masks are believed: those of the CRF, or those that a person drew (box_masks), the upper bound.
+    masks: whose masks are believed: those of the CRF, or those that a person drew (box_masks), the
+        upper bound.
     unary: as for boxes_crf.
     share: as for boxes_crf.
     crf: as for boxes_crf.
@@ -31,7 +35,13 @@ class BoxesInstances(BoxesCRF):
 
     makes_masks: ClassVar[bool] = True
 
-    def __init__(self, masks: Masks = "crf", unary: Unary = "wssl_code", share: float = 0.2, crf: DenseCRF = DEEPLAB_V2) -> None:
+    def __init__(
+        self,
+        masks: Masks = "crf",
+        unary: Unary = "wssl_code",
+        share: float = 0.2,
+        crf: DenseCRF = DEEPLAB_V2,
+    ) -> None:
         super().__init__(unary, share, crf)
         if masks not in get_args(Masks):
             raise ValueError(f"masks should be crf or drawn, but it is {masks!r}")
@@ -55,7 +65,9 @@ class BoxesInstances(BoxesCRF):
         probs = box_unary(evidence.boxes, numbers, count + 1, height, width, self.unary, self.share)
         likeliest = dense_crf(evidence.image, probs, self.crf).max(0).indices
         masks = likeliest == numbers[:, None, None]
-        for mask, (x1, y1, x2, y2) in zip(masks, pixel_boxes(evidence.boxes, height, width).tolist(), strict=True):
+        for mask, (x1, y1, x2, y2) in zip(
+            masks, pixel_boxes(evidence.boxes, height, width).tolist(), strict=True
+        ):
             if not mask.any():
                 mask[y1:y2, x1:x2] = True
         return masks

@@ -12,12 +12,14 @@ from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
 
 
 class BoxesRect(Strategy):
-    """Fill every box with its class and call the rest background; where boxes overlap the smallest one wins.
+    """Fill every box with its class and call the rest background; where boxes overlap the smallest
+    one wins.
 
-    Called Bbox-Rect in WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional
-    Network for Semantic Image Segmentation", ICCV 2015). The corners of the boxes are labelled wrongly, but the network averages
-    much of that away: the baseline for everything done with boxes. An image without boxes is all background. Estimates once,
-    needs no network.
+    Called Bbox-Rect in WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised
+    Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). The
+    corners of the boxes are labelled wrongly, but the network averages much of that away: the
+    baseline for everything done with boxes. An image without boxes is all background. Estimates
+    once, needs no network.
 
     class_weights: as for full.
     """

@@ -1,4 +1,5 @@
-"""Unified max-margin clustering: tags, boxes, points and scribbles as promises about superpixels, kept by one and the same method."""
+"""Unified max-margin clustering: tags, boxes, points and scribbles as promises about superpixels,
+kept by one and the same method."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.boxes import pixel_boxes
 from weakseg.functional.clustering.assignment import Group, assign_groups
-from weakseg.functional.clustering.evidence_constraints import Promises, classes_named, promises, some
+from weakseg.functional.clustering.evidence_constraints import (
+    Promises,
+    classes_named,
+    promises,
+    some,
+)
 from weakseg.functional.clustering.margin import hinge_costs, margin_scores
 from weakseg.functional.clustering.max_margin import cluster
 from weakseg.functional.regions.region_graph import Superpixels
@@ -30,21 +36,27 @@ WIDEST = 64  # directions of the features that they learn from: time grows with 
 
 
 class Clustering(Strategy):
-    """Group the superpixels of all images into classes, so that all evidence of any kind is kept: tags, boxes, points, scribbles, masks.
+    """Group the superpixels of all images into classes, so that all evidence of any kind is kept:
+    tags, boxes, points, scribbles, masks.
 
-    Unified max-margin clustering (Xu, Schwing and Urtasun, "Learning to Segment Under Various Forms of Weak Supervision", CVPR 2015).
-    Each round first fits one balanced linear classifier per class to superpixels of all images, in turns with the labels of these, which
-    are the cheapest that keep what was promised. Then every superpixel of every image gets its label in the same way. Superpixels are told
-    apart by colours, textures and place; in later rounds (`rounds.when=epochs`) by the network's features as well.
+    Unified max-margin clustering (Xu, Schwing and Urtasun, "Learning to Segment Under Various Forms
+    of Weak Supervision", CVPR 2015). Each round first fits one balanced linear classifier per class
+    to superpixels of all images, in turns with the labels of these, which are the cheapest that
+    keep what was promised. Then every superpixel of every image gets its label in the same way.
+    Superpixels are told apart by colours, textures and place; in later rounds
+    (`rounds.when=epochs`) by the network's features as well.
 
-    What evidence promises: `functional.clustering.evidence_constraints`. Each image may have any kinds of it. In the target every marked
-    pixel has its own class, and no class lies outside of its boxes. Without rounds, `estimate` clusters an image by itself.
+    What evidence promises: `functional.clustering.evidence_constraints`. Each image may have any
+    kinds of it. In the target every marked pixel has its own class, and no class lies outside of
+    its boxes. Without rounds, `estimate` clusters an image by itself.
 
     superpixels: how images are cut into pieces.
     strength: how closely classifiers follow the labels; less makes them simpler.
     alternations: how often classifiers and labels take turns, unless labels stay the same before.
-    samples: about how many superpixels of each image classifiers learn from. Of very many images (20,000 superpixels) not all are used.
-    cover: which part of the superpixels in a box has its class at least; 0 asks for one. The paper asks for one.
+    samples: about how many superpixels of each image classifiers learn from. Of very many images
+        (20,000 superpixels) not all are used.
+    cover: which part of the superpixels in a box has its class at least; 0 asks for one. The paper
+        asks for one.
     class_weights: as for full.
     """
 
@@ -62,14 +74,27 @@ class Clustering(Strategy):
         super().__init__()
         self._class_weights = expect_class_weights(class_weights)
         if not 0 < strength < float("inf"):
-            raise ValueError(f"strength should be more than 0 and finite, the weight of the losses, but it is {strength}")
+            raise ValueError(
+                "strength should be more than 0 and finite, the weight of the losses, but it is "
+                f"{strength}"
+            )
         if not (isfinite(cover) and 0 <= cover <= 1):
-            raise ValueError(f"cover should lie from 0 to 1, a part of the superpixels of a box, but it is {cover}")
+            raise ValueError(
+                "cover should lie from 0 to 1, a part of the superpixels of a box, but it is "
+                f"{cover}"
+            )
         expect_at_least(1, alternations=alternations, samples=samples)
-        self.superpixels, self.strength, self.alternations, self.samples, self.cover = superpixels, strength, alternations, samples, cover
+        self.superpixels, self.strength, self.alternations, self.samples, self.cover = (
+            superpixels,
+            strength,
+            alternations,
+            samples,
+            cover,
+        )
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
-        """Every image must have something to learn from; and tags that are all it has must name the background."""
+        """Every image must have something to learn from; and tags that are all it has must name the
+        background."""
         need_anything(evidence)
         if evidence.annotations == ("tags",):
             check_tags(evidence, classes)
@@ -77,40 +102,59 @@ class Clustering(Strategy):
     def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
         """Some superpixels, and what is promised of them."""
         segments, features = self._look(evidence.image, prediction)
-        chosen, (allowed, groups) = some(promises(evidence, segments, classes_named(evidence), self.cover), self.samples)
+        chosen, (allowed, groups) = some(
+            promises(evidence, segments, classes_named(evidence), self.cover), self.samples
+        )
         members = torch.zeros(len(groups), len(chosen), dtype=torch.bool)
         for row, group in zip(members, groups, strict=True):
             row[group.members] = True
-        numbers = torch.tensor([[group.label, group.least] for group in groups], dtype=torch.int64).view(-1, 2)
-        return {"features": features[chosen].half(), "allowed": allowed, "groups": numbers, "members": members}
+        numbers = torch.tensor(
+            [[group.label, group.least] for group in groups], dtype=torch.int64
+        ).view(-1, 2)
+        return {
+            "features": features[chosen].half(),
+            "allowed": allowed,
+            "groups": numbers,
+            "members": members,
+        }
 
     def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor:
-        """Classifiers and balance of the classes, float64 [C,D+2], from the superpixels of all images."""
+        """Classifiers and balance of the classes, float64 [C,D+2], from the superpixels of all
+        images."""
         few = sketches[:: -(-sum(len(each["features"]) for each in sketches) // MOST)]
         classes = max(each["allowed"].shape[1] for each in few)
         features = torch.cat([each["features"] for each in few]).float()
         allowed = torch.cat([_widened(each["allowed"], classes) for each in few])
         groups, start = [], 0
         for each in few:
-            for (label, least), members in zip(each["groups"].tolist(), each["members"], strict=True):
+            for (label, least), members in zip(
+                each["groups"].tolist(), each["members"], strict=True
+            ):
                 groups.append(Group(label, start + members.nonzero().flatten(), least))
             start += len(each["features"])
         return self._cluster(features, Promises(allowed, groups))[1]
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        """The cheapest labels that keep what the image's own evidence promises, with the marks written over them."""
+        """The cheapest labels that keep what the image's own evidence promises, with the marks
+        written over them."""
         need_anything(evidence)
         segments, features = self._look(evidence.image, prediction)
         learned = self.learned
-        classes = classes_named(evidence) if learned is None else max(len(learned), classes_named(evidence))
+        classes = (
+            classes_named(evidence)
+            if learned is None
+            else max(len(learned), classes_named(evidence))
+        )
         promised = promises(evidence, segments, classes, self.cover)
         if learned is None:
             labels = self._cluster(features, promised)[0]
         else:
             if learned.shape != (classes, features.shape[1] + 2):
                 raise ValueError(
-                    f"learned should be float [{classes},{features.shape[1] + 2}], from images with the same classes and the same network, "
-                    f"but it is {list(learned.shape)}; set it to None to cluster image {evidence.id} by itself"
+                    f"learned should be float [{classes},{features.shape[1] + 2}], from images "
+                    "with the same classes and the same network, but it is "
+                    f"{list(learned.shape)}; set it to None to cluster image {evidence.id} by "
+                    "itself"
                 )
             costs = hinge_costs(margin_scores(features, learned[:, :-1]), learned[:, -1])
             labels = assign_groups(costs, *promised)
@@ -121,7 +165,13 @@ class Clustering(Strategy):
     def _cluster(self, features: Tensor, promised: Promises) -> tuple[Tensor, Tensor]:
         """Labels, and what was learned of them."""
         basis = _directions(features)
-        found = cluster(features.double() @ basis, *promised, promised.allowed.shape[1], self.alternations, self.strength)
+        found = cluster(
+            features.double() @ basis,
+            *promised,
+            promised.allowed.shape[1],
+            self.alternations,
+            self.strength,
+        )
         weights = [found.weights[:, :-1] @ basis.T, found.weights[:, -1:], found.balance[:, None]]
         return found.labels, torch.cat(weights, 1)
 
@@ -130,18 +180,25 @@ class Clustering(Strategy):
 
         def make() -> dict[str, NDArray[Any]]:
             segments = self.superpixels(image)
-            return {"segments": segments.int().numpy(), "features": appearance(image, segments).numpy()}
+            return {
+                "segments": segments.int().numpy(),
+                "features": appearance(image, segments).numpy(),
+            }
 
         # the same in each round, so they are made once
         kept = remembered(self.scratch, fingerprint("appearance", 1, image, self.superpixels), make)
-        segments, features = torch.from_numpy(kept["segments"]).long(), torch.from_numpy(kept["features"])
+        segments, features = (
+            torch.from_numpy(kept["segments"]).long(),
+            torch.from_numpy(kept["features"]),
+        )
         if prediction is not None and prediction.features is not None:
             features = torch.cat([features, pooled(prediction.features, segments)], 1)
         return segments, features
 
 
 def _directions(features: Tensor) -> Tensor:
-    """The few directions in which the features lie, as far as they can be told by few: float64 [D,K], of length one and at right angles."""
+    """The few directions in which the features lie, as far as they can be told by few: float64
+    [D,K], of length one and at right angles."""
     features = features.double()
     vectors: Tensor = torch.linalg.eigh(features.T @ features).eigenvectors
     return vectors[:, -WIDEST:]
@@ -152,11 +209,14 @@ def _widened(allowed: Tensor, classes: int) -> Tensor:
 
 
 def _clean(target: Tensor, evidence: Evidence) -> Tensor:
-    """The target with what single pixels are known to be: superpixels do not end where boxes do, or marks."""
+    """The target with what single pixels are known to be: superpixels do not end where boxes do, or
+    marks."""
     if evidence.boxes is not None and evidence.box_classes is not None:
         rectangles = pixel_boxes(evidence.boxes, *target.shape).tolist()
         inside = target == 0
         for (x1, y1, x2, y2), label in zip(rectangles, evidence.box_classes.tolist(), strict=True):
             inside[y1:y2, x1:x2] |= target[y1:y2, x1:x2] == label
         target = target.where(inside, 0)
-    return target if evidence.marks is None else target.where(evidence.marks == IGNORE, evidence.marks)
+    return (
+        target if evidence.marks is None else target.where(evidence.marks == IGNORE, evidence.marks)
+    )

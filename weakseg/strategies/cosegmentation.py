@@ -1,4 +1,5 @@
-"""What a class looks like is what all its images have in common: found by looking at them together, whatever their evidence."""
+"""What a class looks like is what all its images have in common: found by looking at them together,
+whatever their evidence."""
 
 from __future__ import annotations
 
@@ -19,32 +20,42 @@ from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
 from weakseg.strategies.shared.marked import LARGE_PIECES, expect_at_least, need_anything
 from weakseg.strategies.shared.per_step import check_tags
 
-MOST = 200_000  # cells that the classifier learns from; of data sets with more, every k-th image is taken
+# cells that the classifier learns from; of data sets with more, every k-th image is taken
+MOST = 200_000
 _LEAST = 1e-3  # chance that the classifier leaves to every class
 _SURE = 0.99  # of what is marked, while the CRF looks at it
 
 
 class Cosegmentation(Strategy):
-    """Guess where things are, learn from all images what such places look like, look again, and let a dense CRF find the outlines.
+    """Guess where things are, learn from all images what such places look like, look again, and let
+    a dense CRF find the outlines.
 
-    The first guess is the middle of the photograph for tags, the middle of the box for boxes; marks are certain, and so are the
-    superpixels they lie in. A dense CRF moves it to the edges of the image. Then one linear classifier is fitted to these labels in all
-    images together: it sees an early stage of the network's encoder, which knows colours, textures and parts, but neither the place
-    nor the rest of the image. So what is wrong by accident (the middle is not the animal) does not fit, and what is common to all images
-    of a class does. Its opinion, within the classes that the image can have, goes through the CRF again, and so on.
+    The first guess is the middle of the photograph for tags, the middle of the box for boxes; marks
+    are certain, and so are the superpixels they lie in. A dense CRF moves it to the edges of the
+    image. Then one linear classifier is fitted to these labels in all images together: it sees an
+    early stage of the network's encoder, which knows colours, textures and parts, but neither the
+    place nor the rest of the image. So what is wrong by accident (the middle is not the animal)
+    does not fit, and what is common to all images of a class does. Its opinion, within the classes
+    that the image can have, goes through the CRF again, and so on.
 
-    After Joulin, Bach and Ponce ("Multi-Class Cosegmentation", CVPR 2012), who take turns between a softmax classifier and labels that
-    are smooth in each image. Theirs has hand-made features, no list of classes and random beginnings; the centre as a first guess is from
-    the literature of saliency. Estimates once; needs an encoder that has been trained on something, classification at least.
+    After Joulin, Bach and Ponce ("Multi-Class Cosegmentation", CVPR 2012), who take turns between a
+    softmax classifier and labels that are smooth in each image. Theirs has hand-made features, no
+    list of classes and random beginnings; the centre as a first guess is from the literature of
+    saliency. Estimates once; needs an encoder that has been trained on something, classification at
+    least.
 
-    An image with a mask (marks on three quarters of its pixels) has its mask for a target. With boxes, nothing is outside of them, and
-    the first guess of each box is believed beside the classifier. Marked pixels keep their class.
+    An image with a mask (marks on three quarters of its pixels) has its mask for a target. With
+    boxes, nothing is outside of them, and the first guess of each box is believed beside the
+    classifier. Marked pixels keep their class.
 
-    spread: how far from the middle of the photograph its subject reaches, a standard deviation in half sides. For tags and marks.
+    spread: how far from the middle of the photograph its subject reaches, a standard deviation in
+        half sides. For tags and marks.
     looks: how often the classifier is fitted, each time to better labels.
-    long_side: of the image while the encoder looks at it, in pixels. Larger shows finer parts and takes more time.
+    long_side: of the image while the encoder looks at it, in pixels. Larger shows finer parts and
+        takes more time.
     samples: how many cells of each image the classifier learns from.
-    superpixels: of an image with marks; a piece with marks of one class alone is of that class. null for the marks alone.
+    superpixels: of an image with marks; a piece with marks of one class alone is of that class.
+        null for the marks alone.
     share: how much of a box's area is its middle.
     crf: strengths and reaches of the CRF.
     class_weights: as for full.
@@ -66,32 +77,46 @@ class Cosegmentation(Strategy):
         expect_at_least(1, looks=looks, samples=samples)
         expect_at_least(32, long_side=long_side)
         if not 0 < share <= 1:
-            raise ValueError(f"share should be more than 0 and at most 1, the part of a box that is its middle, but it is {share}")
+            raise ValueError(
+                "share should be more than 0 and at most 1, the part of a box that is its "
+                f"middle, but it is {share}"
+            )
         centre_prior(1, 1, spread)  # refuses what is no spread now
         self.spread, self.looks, self.wants_early, self.samples = spread, looks, long_side, samples
         self.superpixels, self.share, self.crf = superpixels, share, crf
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
-        """Every image must have something to learn from; and tags that are all it has must name the background."""
+        """Every image must have something to learn from; and tags that are all it has must name the
+        background."""
         need_anything(evidence)
         if evidence.annotations == ("tags",):
             check_tags(evidence, classes)
 
     def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
-        """Some cells of the early stage, and which part of each has which class, as far as it is believed now."""
+        """Some cells of the early stage, and which part of each has which class, as far as it is
+        believed now."""
         features = _early(evidence, prediction)
         labels = self.estimate(evidence, prediction).long()
         assert prediction is not None  # _early() has seen to it
         classes = len(prediction.probs)
-        shares = F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes].movedim(-1, 0).float()
+        shares = (
+            F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes]
+            .movedim(-1, 0)
+            .float()
+        )
         cells = F.interpolate(shares[None], features.shape[-2:], mode="area")[0].flatten(1).T
         chosen = torch.linspace(0, len(cells) - 1, min(self.samples, len(cells))).long()
         possible = torch.zeros(classes, dtype=torch.bool)
         possible[_named(evidence)] = True
-        return {"features": features.flatten(1).T[chosen].half(), "shares": cells[chosen].half(), "possible": possible}
+        return {
+            "features": features.flatten(1).T[chosen].half(),
+            "shares": cells[chosen].half(),
+            "possible": possible,
+        }
 
     def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor:
-        """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all images could show it."""
+        """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all
+        images could show it."""
         few = sketches[:: -(-sum(len(each["features"]) for each in sketches) // MOST)]
         shares = torch.cat([each["shares"] for each in few]).float()
         possible = torch.stack([each["possible"] for each in few])
@@ -100,14 +125,16 @@ class Cosegmentation(Strategy):
         return softmax_regression(torch.cat([each["features"] for each in few]), shares * rarity)
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        """The likeliest class of every pixel by the classifier and the CRF; by the first guess and the CRF where nothing is learned yet."""
+        """The likeliest class of every pixel by the classifier and the CRF; by the first guess and
+        the CRF where nothing is learned yet."""
         need_anything(evidence)
         marks = evidence.marks
         if marks is not None and "masks" in evidence.annotations:
             return marks.clone()
         classes = torch.tensor(_named(evidence))
         if self.learned is None and len(classes) > 2 and marks is None and evidence.boxes is None:
-            classes = torch.tensor([0, IGNORE])  # the first guess does not tell two subjects of one photograph apart
+            # the first guess does not tell two subjects of one photograph apart
+            classes = torch.tensor([0, IGNORE])
         probs = self._guess(evidence, classes)
         if self.learned is not None:
             opinion = _opinion(self.learned, _early(evidence, prediction), classes, evidence)
@@ -115,10 +142,17 @@ class Cosegmentation(Strategy):
         inside = _inside(evidence, classes)
         probs = probs.clamp(min=_LEAST) * inside
         if marks is not None:
-            known = marks if self.superpixels is None else spread_marks(marks, self.superpixels(evidence.image))
-            certain = torch.where(known == classes[:, None, None], _SURE, (1 - _SURE) / max(1, len(classes) - 1))
+            known = (
+                marks
+                if self.superpixels is None
+                else spread_marks(marks, self.superpixels(evidence.image))
+            )
+            certain = torch.where(
+                known == classes[:, None, None], _SURE, (1 - _SURE) / max(1, len(classes) - 1)
+            )
             probs = certain.where(known != IGNORE, probs)
-        chances = dense_crf(evidence.image, probs / probs.sum(0), self.crf)  # a strong CRF moves things out of their boxes
+        # a strong CRF moves things out of their boxes
+        chances = dense_crf(evidence.image, probs / probs.sum(0), self.crf)
         likeliest = chances.masked_fill(~inside, -1).max(0).indices
         target = classes.to(torch.uint8)[likeliest]
         return target if marks is None else target.where(marks == IGNORE, marks)
@@ -128,13 +162,16 @@ class Cosegmentation(Strategy):
         height, width = evidence.image.shape[1:]
         if evidence.boxes is not None and evidence.box_classes is not None:
             places = torch.searchsorted(classes, evidence.box_classes)
-            return box_unary(evidence.boxes, places, len(classes), height, width, "wssl_code", self.share)
+            return box_unary(
+                evidence.boxes, places, len(classes), height, width, "wssl_code", self.share
+            )
         subject = centre_prior(height, width, self.spread)
         return torch.stack([1 - subject, *[subject] * (len(classes) - 1)])
 
 
 def _named(evidence: Evidence) -> list[int]:
-    """The classes that an image can have, in order: background, and those of its boxes, or else its tags, and its marks."""
+    """The classes that an image can have, in order: background, and those of its boxes, or else its
+    tags, and its marks."""
     named = {0}
     if evidence.box_classes is not None:
         named |= set(evidence.box_classes.tolist())
@@ -148,8 +185,8 @@ def _named(evidence: Evidence) -> list[int]:
 def _early(evidence: Evidence, prediction: Prediction | None) -> Tensor:
     if prediction is None or prediction.early is None:
         raise ValueError(
-            f"image {evidence.id} comes without `prediction.early`, what an early stage of an encoder sees in it: "
-            "ask weakseg.Segmenter(network, strategy, classes).predict(image)"
+            f"image {evidence.id} comes without `prediction.early`, what an early stage of an "
+            "encoder sees in it: ask weakseg.Segmenter(network, strategy, classes).predict(image)"
         )
     return prediction.early
 
@@ -158,8 +195,9 @@ def _opinion(learned: Tensor, features: Tensor, classes: Tensor, evidence: Evide
     """What the classifier thinks of an image, float [K,H,W] for these classes."""
     if learned.shape[0] <= int(classes[-1]) or learned.shape[1] != len(features) + 1:
         raise ValueError(
-            f"learned should be float [C,{len(features) + 1}] with more than {int(classes[-1])} classes, from images with the same classes "
-            f"and the same network, but it is {list(learned.shape)}; set it to None to guess image {evidence.id} by itself"
+            f"learned should be float [C,{len(features) + 1}] with more than {int(classes[-1])} "
+            "classes, from images with the same classes and the same network, but it is "
+            f"{list(learned.shape)}; set it to None to guess image {evidence.id} by itself"
         )
     chosen = learned[classes]
     scores = torch.einsum("kd,dhw->khw", chosen[:, :-1], features) + chosen[:, -1, None, None]
@@ -167,11 +205,14 @@ def _opinion(learned: Tensor, features: Tensor, classes: Tensor, evidence: Evide
 
 
 def _inside(evidence: Evidence, classes: Tensor) -> Tensor:
-    """Where each of these classes can be, bool [K,H,W]: background anywhere, others in their boxes if there are boxes."""
+    """Where each of these classes can be, bool [K,H,W]: background anywhere, others in their boxes
+    if there are boxes."""
     height, width = evidence.image.shape[1:]
     inside = torch.ones(len(classes), height, width, dtype=torch.bool)
     if evidence.boxes is not None and evidence.box_classes is not None:
         for place, label in enumerate(classes[1:].tolist(), 1):
             own = evidence.box_classes == label
-            inside[place] = fill_boxes(evidence.boxes[own], evidence.box_classes[own], height, width) == label
+            inside[place] = (
+                fill_boxes(evidence.boxes[own], evidence.box_classes[own], height, width) == label
+            )
     return inside

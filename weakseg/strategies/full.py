@@ -15,12 +15,14 @@ from weakseg.strategies.shared.marked import need_marked_pixel
 class Full(Strategy):
     """Believe the marks as they are, and nothing else.
 
-    With whole masks this is ordinary supervised training, the yardstick for every weaker kind of evidence. With points or scribbles
-    it trains on the marked pixels alone ("partial cross-entropy"), the simplest thing that works: pixels nobody marked are 255 and
-    teach nothing. Estimates once, needs no network.
+    With whole masks this is ordinary supervised training, the yardstick for every weaker kind of
+    evidence. With points or scribbles it trains on the marked pixels alone ("partial
+    cross-entropy"), the simplest thing that works: pixels nobody marked are 255 and teach nothing.
+    Estimates once, needs no network.
 
-    class_weights: how much a pixel counts in the loss, by names of classes, such as {leaf: 5}, 1 for the others; auto weighs rare classes
-        more, by the root of (median share / own share); null for all alike.
+    class_weights: how much a pixel counts in the loss, by names of classes, such as {leaf: 5}, 1
+        for the others; auto weighs rare classes more, by the root of (median share / own share);
+        null for all alike.
 
     >>> import torch
     >>> marks = torch.tensor([[1, 255]], dtype=torch.uint8)

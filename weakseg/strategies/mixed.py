@@ -35,7 +35,10 @@ class Weights:
         weights = asdict(self)
         for kind, weight in weights.items():
             if not (isfinite(weight) and weight >= 0):
-                raise ValueError(f"weights.{kind} should be 0 or more, what its loss is multiplied by, but it is {weight}")
+                raise ValueError(
+                    f"weights.{kind} should be 0 or more, what its loss is multiplied by, but it "
+                    f"is {weight}"
+                )
         if not any(weights.values()):
             raise ValueError("weights should not all be 0: nothing would be learned")
 
@@ -43,37 +46,49 @@ class Weights:
 DOUBT_TAGS = Weights()
 _IDLE = 20  # batches in a row that teach nothing: no accident
 _LOST = (
-    "a crop may show no mark, and has no tags either, since it may not show what they name: images that have tags alone need data.crop=null"
+    "a crop may show no mark, and has no tags either, since it may not show what they name: "
+    "images that have tags alone need data.crop=null"
 )
 
 
 class Mixed(Strategy):
-    """Learn from each image what its annotation says best: its mask, or its boxes, marks and tags together.
+    """Learn from each image what its annotation says best: its mask, or its boxes, marks and tags
+    together.
 
-    - An image with a mask (marks on three quarters of its pixels or more): the mask, and nothing else.
-    - With boxes: what `boxes_crf` makes of them, or filled boxes, with the marks written over it. An empty list is all background.
-    - Without: the marks. With tags too, the unmarked pixels get labels in every step, from the network's own scores: EM-Adapt or EM-Fixed
-      on the whole image. The network learns them from its scores as they are; only the labels see the raised ones.
+    - An image with a mask (marks on three quarters of its pixels or more): the mask, and nothing
+      else.
+    - With boxes: what `boxes_crf` makes of them, or filled boxes, with the marks written over it.
+      An empty list is all background.
+    - Without: the marks. With tags too, the unmarked pixels get labels in every step, from the
+      network's own scores: EM-Adapt or EM-Fixed on the whole image. The network learns them from
+      its scores as they are; only the labels see the raised ones.
 
-    So a few masks beside many boxes or tags are the semi-supervised setting of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and
-    Semi-Supervised Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). Estimates once, needs no network.
+    So a few masks beside many boxes or tags are the semi-supervised setting of WSSL (Papandreou,
+    Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional Network
+    for Semantic Image Segmentation", ICCV 2015). Estimates once, needs no network.
 
-    The loss has four terms, `masks`, `boxes`, `marks` and `tags`, all of them in every step. Each is the mean cross-entropy over its own
-    pixels in the batch, times the share of the batch's images that have such pixels, times its weight; a kind that no image of the batch
-    has is 0. So a few scribbles are not drowned by the many pixels around them. Where images are labelled throughout, and weights are 1,
-    the sum is the plain mean cross-entropy.
+    The loss has four terms, `masks`, `boxes`, `marks` and `tags`, all of them in every step. Each
+    is the mean cross-entropy over its own pixels in the batch, times the share of the batch's
+    images that have such pixels, times its weight; a kind that no image of the batch has is 0. So a
+    few scribbles are not drowned by the many pixels around them. Where images are labelled
+    throughout, and weights are 1, the sum is the plain mean cross-entropy.
 
-    Which pixels are whose is read from target and marks of the batch: in an image without a mask, only boxes give an unmarked pixel a
-    target. That holds for an empty list of boxes and for a crop without any box, too, where the boxes of the batch would tell nothing.
+    Which pixels are whose is read from target and marks of the batch: in an image without a mask,
+    only boxes give an unmarked pixel a target. That holds for an empty list of boxes and for a crop
+    without any box, too, where the boxes of the batch would tell nothing.
 
-    boxes: `crf` shrinks boxes onto the objects, as `boxes_crf` does with the same unary, share and crf; `rect` fills them.
-    em: how tags become labels; `adapt` gives each class its portion of the image, `fixed` adds a bias to its scores.
+    boxes: `crf` shrinks boxes onto the objects, as `boxes_crf` does with the same unary, share and
+        crf; `rect` fills them.
+    em: how tags become labels; `adapt` gives each class its portion of the image, `fixed` adds a
+        bias to its scores.
     source: whose numbers; those of the released code (wssl_code) or of the paper (wssl_paper).
     foreground, background: other portions (adapt) or biases (fixed); null for those of the source.
-    weights: of the four terms. Labels from tags are the worst, so they count little unless told otherwise.
+    weights: of the four terms. Labels from tags are the worst, so they count little unless told
+        otherwise.
     """
 
-    not_in_key: ClassVar[tuple[str, ...]] = ("_em", "_weights", "_idle", "_numbers")  # they change the loss, and no target
+    # they change the loss, and no target
+    not_in_key: ClassVar[tuple[str, ...]] = ("_em", "_weights", "_idle", "_numbers")
 
     def __init__(
         self,
@@ -88,28 +103,39 @@ class Mixed(Strategy):
         weights: Weights = DOUBT_TAGS,
     ) -> None:
         super().__init__()
-        for name, value, known in (("boxes", boxes, ("crf", "rect")), ("em", em, ("adapt", "fixed")), ("source", source, tuple(BIASES))):
+        for name, value, known in (
+            ("boxes", boxes, ("crf", "rect")),
+            ("em", em, ("adapt", "fixed")),
+            ("source", source, tuple(BIASES)),
+        ):
             if value not in known:
                 raise ValueError(f"{name} should be {' or '.join(known)}, but it is {value!r}")
         self.boxes = BoxesCRF(unary, share, crf) if boxes == "crf" else BoxesRect()
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
         self._em, self._weights = em, weights
         self._idle = 0  # batches in a row that taught nothing
-        self._numbers = usual[0] if foreground is None else foreground, usual[1] if background is None else background
-        self._label(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, dtype=torch.bool), None, None)  # refuses impossible numbers now
+        self._numbers = (
+            usual[0] if foreground is None else foreground,
+            usual[1] if background is None else background,
+        )
+        # refuses impossible numbers now
+        self._label(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, dtype=torch.bool), None, None)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
-        """Every image must have something to learn from; and tags that are to label it must name the background."""
+        """Every image must have something to learn from; and tags that are to label it must name
+        the background."""
         found = evidence.annotations
         if not found:
             raise ValueError(
-                f"image {evidence.id} has nothing to learn from: no marked pixel, no list of boxes and no tags; annotate it or leave it out"
+                f"image {evidence.id} has nothing to learn from: no marked pixel, no list of "
+                "boxes and no tags; annotate it or leave it out"
             )
         if "tags" in found and not {"masks", "boxes"} & set(found):
             check_tags(evidence, classes)
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        """The mask; or the target of the boxes with the marks written over it; or the marks; or no opinion."""
+        """The mask; or the target of the boxes with the marks written over it; or the marks; or no
+        opinion."""
         marks = evidence.marks
         masked = "masks" in evidence.annotations
         if masked or evidence.boxes is None:
@@ -134,10 +160,14 @@ class Mixed(Strategy):
             labels = guess.where(pixels["tags"], labels)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
         each = F.cross_entropy(exact, labels, ignore_index=IGNORE, reduction="none")
-        return {kind: getattr(self._weights, kind) * _mean_by_share(each, own) for kind, own in pixels.items()}
+        return {
+            kind: getattr(self._weights, kind) * _mean_by_share(each, own)
+            for kind, own in pixels.items()
+        }
 
     def _notice_lost_tags(self, pixels: dict[str, Tensor]) -> None:
-        """Tell of images that teach nothing in this step; stop if no image does, batch after batch."""
+        """Tell of images that teach nothing in this step; stop if no image does, batch after
+        batch."""
         teaches = torch.stack(list(pixels.values())).any(0).flatten(1).any(1)
         self._idle = 0 if bool(teaches.any()) else self._idle + 1
         if self._idle >= _IDLE:
@@ -145,14 +175,17 @@ class Mixed(Strategy):
         if not bool(teaches.all()):
             warnings.warn(f"an image of this batch teaches nothing: {_LOST}", stacklevel=2)
 
-    def _label(self, logits: Tensor, tags: Tensor, valid: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    def _label(
+        self, logits: Tensor, tags: Tensor, valid: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
         if self._em == "fixed":
             return em_fixed(logits, tags, *self._numbers, valid=valid)
         return em_adapt(logits, tags, *self._numbers, generator=generator, valid=valid)
 
 
 def pixels_of_kinds(target: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """The pixels that masks, boxes, marks and tags tell of, bool [B,H,W] each; no pixel belongs to two. Targets are hard."""
+    """The pixels that masks, boxes, marks and tags tell of, bool [B,H,W] each; no pixel belongs to
+    two. Targets are hard."""
     known = target != IGNORE
     marked = torch.zeros_like(known) if batch.marks is None else known & (batch.marks != IGNORE)
     valid = torch.ones_like(known) if batch.valid is None else batch.valid
@@ -173,6 +206,7 @@ def _count(pixels: Tensor) -> Tensor:
 
 
 def _mean_by_share(each: Tensor, own: Tensor) -> Tensor:
-    """The mean of the own pixels times the share of images that have any; 0, and no NaN, where there are none."""
+    """The mean of the own pixels times the share of images that have any; 0, and no NaN, where
+    there are none."""
     share = own.flatten(1).any(1).to(each.dtype).mean()
     return share * each.where(own, 0).sum() / own.sum().clamp(min=1)

@@ -1,4 +1,5 @@
-"""Clicks: what surely belongs to each, what the tags leave out, and a loss that lets near pixels of like colours agree."""
+"""Clicks: what surely belongs to each, what the tags leave out, and a loss that lets near pixels of
+like colours agree."""
 
 from __future__ import annotations
 
@@ -14,29 +15,43 @@ from weakseg.functional.painting import grow_marks
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
 from weakseg.strategies.base import Strategy
-from weakseg.strategies.shared.marked import LARGE_PIECES, disagreement, expect_at_least, expect_reach, expect_weight, need_marked_pixel
+from weakseg.strategies.shared.marked import (
+    LARGE_PIECES,
+    disagreement,
+    expect_at_least,
+    expect_reach,
+    expect_weight,
+    need_marked_pixel,
+)
 
 
 class Points(Strategy):
-    """Learn the superpixel that was clicked on, never a class that the tags leave out, and agree with what is near and of a similar colour.
+    """Learn the superpixel that was clicked on, never a class that the tags leave out, and agree
+    with what is near and of a similar colour.
 
-    A click is a tiny scribble, so this is `ScribblesCRF` (the dense CRF loss of Tang and others, ECCV 2018) with two things that clicks
-    need: more than one pixel, and, where an image has tags, a loss for probability that is given to classes they leave out ("What's the
-    Point", Bearman and others, ECCV 2016, has it in another form). Background is known from clicks on it; where nobody clicked on it, from
-    the tags and from other images. Estimates once, needs no network.
+    A click is a tiny scribble, so this is `ScribblesCRF` (the dense CRF loss of Tang and others,
+    ECCV 2018) with two things that clicks
+    need: more than one pixel, and, where an image has tags, a loss for probability that is given to
+        classes they leave out ("What's the
+    Point", Bearman and others, ECCV 2016, has it in another form). Background is known from clicks
+    on it; where nobody clicked on it, from the tags and from other images. Estimates once, needs no
+    network.
 
-    radius: of a disc around each click, in pixels; where two meet, the nearer click wins. 0 for the clicks alone.
-    superpixels: how the image is cut; a piece with clicks of one class alone is of that class, whatever discs reach into it. null for
-        the discs alone.
+    radius: of a disc around each click, in pixels; where two meet, the nearer click wins. 0 for the
+        clicks alone.
+    superpixels: how the image is cut; a piece with clicks of one class alone is of that class,
+        whatever discs reach into it. null for the discs alone.
     weight: of the dense CRF loss, which goes from 0 to 1.
     xy, rgb: within how many pixels, and how alike, two pixels belong together, standard deviations.
     shrink: probabilities and image are compared this many times smaller in each direction.
-    absent: weight of the loss for classes that the tags leave out; 0 to ignore tags. On the toy set, where every image has clicks on
-        background, it makes no difference at 0.1 and hurts at 1.
+    absent: weight of the loss for classes that the tags leave out; 0 to ignore tags. On the toy
+        set, where every image has clicks on background, it makes no difference at 0.1 and hurts at
+        1.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
-    not_in_key: ClassVar[tuple[str, ...]] = ("_weight", "_xy", "_rgb", "_shrink", "_absent")  # they change the loss, and no target
+    # they change the loss, and no target
+    not_in_key: ClassVar[tuple[str, ...]] = ("_weight", "_xy", "_rgb", "_shrink", "_absent")
 
     def __init__(
         self,
@@ -54,10 +69,17 @@ class Points(Strategy):
         expect_at_least(0, radius=radius)
         expect_at_least(1, shrink=shrink)
         self.superpixels, self.radius = superpixels, radius
-        self._weight, self._xy, self._rgb, self._shrink, self._absent = weight, xy, rgb, shrink, absent
+        self._weight, self._xy, self._rgb, self._shrink, self._absent = (
+            weight,
+            xy,
+            rgb,
+            shrink,
+            absent,
+        )
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
-        """Every image must have a click, and tags, if there are any, must name what was clicked on."""
+        """Every image must have a click, and tags, if there are any, must name what was clicked
+        on."""
         need_marked_pixel(evidence)
         if evidence.tags is None or not self._absent or not evidence.tags.any():
             return
@@ -66,7 +88,8 @@ class Points(Strategy):
         if wrong := torch.unique(evidence.marks[~named[evidence.marks.long()]]).tolist():
             names = ", ".join(classes[label] for label in wrong)
             raise ValueError(
-                f"image {evidence.id} has clicks on {names}, which its tags leave out; add it to the tags, or set strategy.absent=0"
+                f"image {evidence.id} has clicks on {names}, which its tags leave out; add it to "
+                "the tags, or set strategy.absent=0"
             )
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
@@ -85,5 +108,7 @@ class Points(Strategy):
         if self._absent and batch.tags is not None:
             terms["absent"] = self._absent * absent_loss(logits, batch.tags, batch.valid)
         if self._weight:
-            terms["crf"] = self._weight * disagreement(logits, batch, self._xy, self._rgb, self._shrink)
+            terms["crf"] = self._weight * disagreement(
+                logits, batch, self._xy, self._rgb, self._shrink
+            )
         return terms

@@ -1,4 +1,5 @@
-"""Scribbles or points, and a loss that lets each pixel agree with the few around it that look alike."""
+"""Scribbles or points, and a loss that lets each pixel agree with the few around it that look
+alike."""
 
 from __future__ import annotations
 
@@ -10,16 +11,26 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import GatedKernel, gated_crf_loss
 from weakseg.strategies.base import Strategy
-from weakseg.strategies.shared.marked import expect_at_least, expect_reach, expect_weight, learn_marks, need_marked_pixel, smaller
+from weakseg.strategies.shared.marked import (
+    expect_at_least,
+    expect_reach,
+    expect_weight,
+    learn_marks,
+    need_marked_pixel,
+    smaller,
+)
 from weakseg.strategies.shared.warmup import WarmUp
 
 
 class ScribblesGated(Strategy):
-    """Learn the marked pixels, and on all others agree with the neighbours within a few pixels that look alike.
+    """Learn the marked pixels, and on all others agree with the neighbours within a few pixels that
+    look alike.
 
-    The Gated CRF loss of Obukhov, Georgoulis, Dai and Van Gool ("Gated CRF Loss for Weakly Supervised Semantic Image Segmentation",
-    2019). Like `ScribblesCRF` one stage without rounds, but each pixel is compared with a small window only, on the network's small
-    scores: no lattice, so it runs on any device at the same speed. What a mark says spreads from window to window as the network learns.
+    The Gated CRF loss of Obukhov, Georgoulis, Dai and Van Gool ("Gated CRF Loss for Weakly
+    Supervised Semantic Image Segmentation", 2019). Like `ScribblesCRF` one stage without rounds,
+    but each pixel is compared with a small window only, on the network's small
+    scores: no lattice, so it runs on any device at the same speed. What a mark says spreads from
+        window to window as the network learns.
 
     weight: of the loss against the cross-entropy of the marked pixels.
     xy: within how many shrunk pixels two of them belong together, a standard deviation.
@@ -31,7 +42,15 @@ class ScribblesGated(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
 
-    def __init__(self, weight: float = 0.1, xy: float = 6.0, rgb: float = 5.8, radius: int = 5, shrink: int = 4, warmup: int = 0) -> None:
+    def __init__(
+        self,
+        weight: float = 0.1,
+        xy: float = 6.0,
+        rgb: float = 5.8,
+        radius: int = 5,
+        shrink: int = 4,
+        warmup: int = 0,
+    ) -> None:
         super().__init__()
         expect_weight(weight=weight)
         expect_reach(xy=xy, rgb=rgb)
@@ -44,10 +63,13 @@ class ScribblesGated(Strategy):
         need_marked_pixel(evidence)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The cross-entropy of the marked pixels, and from the end of the warm-up on the gated CRF loss of all."""
+        """The cross-entropy of the marked pixels, and from the end of the warm-up on the gated CRF
+        loss of all."""
         terms = learn_marks(logits, batch, self)
         if self.warmup.is_over():
             probs, colours, there = smaller(logits, batch, self.shrink)
             kernels = [GatedKernel(xy=self.xy, rgb=self.rgb)]
-            terms["gated_crf"] = self.weight * gated_crf_loss(probs, colours, kernels=kernels, radius=self.radius, valid=there)
+            terms["gated_crf"] = self.weight * gated_crf_loss(
+                probs, colours, kernels=kernels, radius=self.radius, valid=there
+            )
         return terms

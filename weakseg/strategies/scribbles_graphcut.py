@@ -1,4 +1,5 @@
-"""Scribbles that a graph cut spreads over superpixels, and that the network's own opinion corrects in later rounds."""
+"""Scribbles that a graph cut spreads over superpixels, and that the network's own opinion corrects
+in later rounds."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.regions.graphcut import graph_cut
-from weakseg.functional.regions.region_graph import Regions, Superpixels, likeness, packed, regions, unlike, unpacked, usual
+from weakseg.functional.regions.region_graph import (
+    Regions,
+    Superpixels,
+    likeness,
+    packed,
+    regions,
+    unlike,
+    unpacked,
+    usual,
+)
 from weakseg.functional.regions.superpixels import region_counts, region_sums
 from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
 from weakseg.strategies.shared.marked import need_marked_pixel
@@ -23,25 +33,31 @@ LEAST = 1e-6  # a smaller probability than this counts as this
 
 
 class ScribblesGraphCut(Strategy):
-    """Give each superpixel the class of the scribble on it, and let a graph cut spread these; later the network's opinion counts as well.
+    """Give each superpixel the class of the scribble on it, and let a graph cut spread these; later
+    the network's opinion counts as well.
 
-    ScribbleSup (Lin, Dai, Jia, He and Sun, "ScribbleSup: Scribble-Supervised Convolutional Networks for Semantic Segmentation", CVPR
-    2016).
-    Only classes that are marked on an image can win there. Round 0 knows marks and colours; in later rounds (`rounds.when=epochs`) the
-    network's probabilities, summed over each superpixel, take the place of the appearance. A superpixel with marks of several classes takes
-    the one with the most marked pixels in the cut (of equal ones the lower); how many of these there are is logged as estimate/torn. In the
-    target, every marked pixel has its own class.
+    ScribbleSup (Lin, Dai, Jia, He and Sun, "ScribbleSup: Scribble-Supervised Convolutional Networks
+    for Semantic Segmentation", CVPR 2016).
+    Only classes that are marked on an image can win there. Round 0 knows marks and colours; in
+    later rounds (`rounds.when=epochs`) the network's probabilities, summed over each superpixel,
+    take the place of the appearance. A superpixel with marks of several classes takes the one with
+    the most marked pixels in the cut (of equal ones the lower); how many of these there are is
+    logged as estimate/torn. In the target, every marked pixel has its own class.
 
-    In the paper nothing but borders tells round 0 what an unmarked superpixel shows, so a class shrinks to its scribble where a ring of
-    cheap borders lies close around it. Here superpixels also cost what their colours differ from the marked ones of each class.
+    In the paper nothing but borders tells round 0 what an unmarked superpixel shows, so a class
+    shrinks to its scribble where a ring of cheap borders lies close around it. Here superpixels
+    also cost what their colours differ from the marked ones of each class.
 
     superpixels: how the image is cut into pieces.
     smooth: what a border between two classes costs, where both sides look the same.
-    appearance: what looking unlike a class costs in round 0: the squared distance of the colour histogram to the nearest one of a
-        superpixel that is marked with the class, in units of the median over borders. 0 is the paper.
-    network: what the network's opinion counts, from round 1 on; 1 is the paper's sum over the pixels of a superpixel.
-    colour, texture: how different the histograms of two sides have to be to make a border cheap; null takes the median of the image's
-        borders. The paper has 5 and 10, with which every border costs nearly the same: its histograms can differ by no more than 2.
+    appearance: what looking unlike a class costs in round 0: the squared distance of the colour
+        histogram to the nearest one of a superpixel that is marked with the class, in units of the
+        median over borders. 0 is the paper.
+    network: what the network's opinion counts, from round 1 on; 1 is the paper's sum over the
+        pixels of a superpixel.
+    colour, texture: how different the histograms of two sides have to be to make a border cheap;
+        null takes the median of the image's borders. The paper has 5 and 10, with which every
+        border costs nearly the same: its histograms can differ by no more than 2.
     class_weights: as for full.
     """
 
@@ -64,8 +80,16 @@ class ScribblesGraphCut(Strategy):
                 raise ValueError(f"{name} should be 0 or more, but it is {value}")
         for name, reach in (("colour", colour), ("texture", texture)):
             if reach is not None and not reach > 0:
-                raise ValueError(f"{name} should be more than 0, or null for the median of the image's borders, but it is {reach}")
-        self.superpixels, self.smooth, self.appearance, self.network = superpixels, smooth, appearance, network
+                raise ValueError(
+                    f"{name} should be more than 0, or null for the median of the image's "
+                    f"borders, but it is {reach}"
+                )
+        self.superpixels, self.smooth, self.appearance, self.network = (
+            superpixels,
+            smooth,
+            appearance,
+            network,
+        )
         self.colour, self.texture = colour, texture
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
@@ -78,14 +102,18 @@ class ScribblesGraphCut(Strategy):
         assert evidence.marks is not None  # need_marked_pixel() has seen to it
         graph = self._regions(evidence.image)
         classes = torch.unique(evidence.marks[evidence.marks != IGNORE])
-        counts = region_counts(evidence.marks, graph.segments, int(classes[-1]) + 1)[:, classes.long()]
+        counts = region_counts(evidence.marks, graph.segments, int(classes[-1]) + 1)[
+            :, classes.long()
+        ]
         if prediction is None:
             unary = self.appearance * unlike(graph, counts, self.colour)
         else:
             costs = -prediction.probs[classes.long()].clamp(min=LEAST).log()
             unary = self.network * region_sums(costs, graph.segments).double()
         unary = unary.masked_fill(_forbidden(counts), torch.inf)
-        labels: Tensor = classes[graph_cut(unary, graph.edges, likeness(graph, self.colour, self.texture), self.smooth)]
+        labels: Tensor = classes[
+            graph_cut(unary, graph.edges, likeness(graph, self.colour, self.texture), self.smooth)
+        ]
         target: Tensor = labels[graph.segments].where(evidence.marks == IGNORE, evidence.marks)
         torn = ((counts > 0).sum(1) > 1).sum()
         self.show(
@@ -93,17 +121,23 @@ class ScribblesGraphCut(Strategy):
             torn=torn,
             superpixels=torch.tensor(len(counts)),
             colour=torch.tensor(usual(graph.colour) ** 0.5 if self.colour is None else self.colour),
-            texture=torch.tensor(usual(graph.texture) ** 0.5 if self.texture is None else self.texture),
+            texture=torch.tensor(
+                usual(graph.texture) ** 0.5 if self.texture is None else self.texture
+            ),
         )
         return target
 
     def _regions(self, image: Tensor) -> Regions:
         """The same in each round, so they are made once."""
         key = fingerprint("regions", 1, image, self.superpixels)
-        return unpacked(remembered(self.scratch, key, lambda: packed(regions(image, self.superpixels))))
+        return unpacked(
+            remembered(self.scratch, key, lambda: packed(regions(image, self.superpixels)))
+        )
 
 
 def _forbidden(counts: Tensor) -> Tensor:
     """Where a superpixel is marked with another class, bool [N,C], by counts of marked pixels."""
-    winner = torch.zeros_like(counts, dtype=torch.bool).scatter(1, counts.max(1, keepdim=True).indices, True)
+    winner = torch.zeros_like(counts, dtype=torch.bool).scatter(
+        1, counts.max(1, keepdim=True).indices, True
+    )
     return (counts.sum(1, keepdim=True) > 0) & ~winner

@@ -1,4 +1,5 @@
-"""Tags that teach in one go: classification through pixels, then self-training on refined scores."""
+"""Tags that teach in one go: classification through pixels, then self-training on refined
+scores."""
 
 from __future__ import annotations
 
@@ -19,27 +20,34 @@ from weakseg.strategies.shared.warmup import WarmUp
 
 
 class Tags(Strategy):
-    """Learn from pixels which classes an image shows; later also believe what the network is sure of, moved to the edges of the photo.
+    """Learn from pixels which classes an image shows; later also believe what the network is sure
+    of, moved to the edges of the photo.
 
-    The losses of Araslanov and Roth ("Single-Stage Semantic Segmentation from Image Labels", CVPR 2020). Every class but the background
-    is classified by its pooled score (`weighted_pooling` plus `size_focal`), from the first step on. After the warm-up the probabilities,
-    restricted to the tags of the image and refined by its colours (`pixel_adaptive`), are the labels where they are sure (`confident`);
-    the network learns them from its own, unrefined logits. Its best class is the segmentation, with no threshold on top.
+    The losses of Araslanov and Roth ("Single-Stage Semantic Segmentation from Image Labels", CVPR
+    2020). Every class but the background is classified by its pooled score (`weighted_pooling` plus
+    `size_focal`), from the first step on. After the warm-up the probabilities, restricted to the
+    tags of the image and refined by its colours (`pixel_adaptive`), are the labels where they are
+    sure (`confident`); the network learns them from its own, unrefined logits. Its best class is
+    the segmentation, with no threshold on top.
 
-    What this assumes: tags are complete and hold for what the network sees, so give it whole images, no crops (`data.scale` is fine). Parts
-    of an object look more alike than object and surroundings. And what always comes with a class (rails with trains) is taken for it:
+    What this assumes: tags are complete and hold for what the network sees, so give it whole
+    images, no crops (`data.scale` is fine). Parts of an object look more alike than object and
+    surroundings. And what always comes with a class (rails with trains) is taken for it:
     nothing in a list of classes says otherwise.
 
-    Differs from the paper: background is the network's own class 0 instead of a constant 1, and the score of a class is its lead over
-    background plus 1, which is the same to the classification. The network is any network; the paper's has a gate and a normalisation of
-    its own. What sure pixels teach is a weighted mean, while the paper has a weighted sum, divided by all pixels. Probabilities are
-    restricted to the tags before the refinement, not after it.
+    Differs from the paper: background is the network's own class 0 instead of a constant 1, and the
+    score of a class is its lead over background plus 1, which is the same to the classification.
+    The network is any network; the paper's has a gate and a normalisation of its own. What sure
+    pixels teach is a weighted mean, while the paper has a weighted sum, divided by all pixels.
+    Probabilities are restricted to the tags before the refinement, not after it.
 
-    warmup: how many batches teach classification alone. Too few, and errors are believed; an image has to be seen several times.
+    warmup: how many batches teach classification alone. Too few, and errors are believed; an image
+        has to be seen several times.
     foreground, background: the share of its maximum in the image at which a class is sure.
     lowest: no pixel is sure of a class below this probability.
-    shrink: classification and refinement look at images and logits this many times smaller in each direction: at 4 that takes less than
-        a third of the time at 2. Details finer than that are lost to the labels.
+    shrink: classification and refinement look at images and logits this many times smaller in each
+        direction: at 4 that takes less than a third of the time at 2. Details finer than that are
+            lost to the labels.
     iterations: of the refinement; its reach grows with each.
     """
 
@@ -58,9 +66,16 @@ class Tags(Strategy):
         for name, number, least in (("shrink", shrink, 1), ("iterations", iterations, 0)):
             if number < least:
                 raise ValueError(f"{name} should be at least {least}, but it is {number}")
-        for name, share in (("foreground", foreground), ("background", background), ("lowest", lowest)):
+        for name, share in (
+            ("foreground", foreground),
+            ("background", background),
+            ("lowest", lowest),
+        ):
             if not 0 <= share < 1:
-                raise ValueError(f"{name} should be at least 0 and less than 1, or no pixel is ever sure, but it is {share}")
+                raise ValueError(
+                    f"{name} should be at least 0 and less than 1, or no pixel is ever sure, but "
+                    f"it is {share}"
+                )
         self.warmup = WarmUp(warmup, "teach classification alone")
         self.shrink, self.iterations = shrink, iterations
         self.foreground, self.background, self.lowest = foreground, background, lowest
@@ -70,14 +85,20 @@ class Tags(Strategy):
         check_tags(evidence, classes)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The classification of the images, and from the end of the warm-up on the balanced cross-entropy with what is sure."""
+        """The classification of the images, and from the end of the warm-up on the balanced
+        cross-entropy with what is sure."""
         if batch.tags is None:
             raise ValueError(
-                f"the images {', '.join(batch.ids)} have no tags; give each the list of its classes, background included, and whole "
-                "images: a crop may not show what the tags of an image name and loses them, so set data.crop=null"
+                f"the images {', '.join(batch.ids)} have no tags; give each the list of its "
+                "classes, background included, and whole images: a crop may not show what the "
+                "tags of an image name and loses them, so set data.crop=null"
             )
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        valid = torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
+        valid = (
+            torch.ones_like(batch.image[:, 0], dtype=torch.bool)
+            if batch.valid is None
+            else batch.valid
+        )
         terms = learn_tags(logits, batch.tags, valid, self.shrink)
         if self.warmup.is_over():
             labels = self.labels(logits, batch.image, batch.tags, valid)
@@ -87,22 +108,34 @@ class Tags(Strategy):
 
     @torch.no_grad()
     def labels(self, logits: Tensor, images: Tensor, tags: Tensor, valid: Tensor) -> Tensor:
-        """What is believed now: int64 [B,H,W], 255 where the network is not sure, in the padding and in images without tags."""
+        """What is believed now: int64 [B,H,W], 255 where the network is not sure, in the padding
+        and in images without tags."""
         scores, there = averaged(logits, valid, self.shrink)
         colours, _ = averaged(images.to(logits.dtype), valid, self.shrink)
         classes, listed = _listed(tags)
         scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
-        possible = listed | ~listed.any(1, keepdim=True)  # of an image without tags anything, which nobody is going to believe
+        # of an image without tags anything, which nobody is going to believe
+        possible = listed | ~listed.any(1, keepdim=True)
         probs = scores.masked_fill(~possible[:, :, None, None], -torch.inf).softmax(1)
-        refined = pixel_adaptive(colours, probs * there[:, None], iterations=self.iterations, valid=there)
+        refined = pixel_adaptive(
+            colours, probs * there[:, None], iterations=self.iterations, valid=there
+        )
         probs = _larger(refined, self.shrink, valid.shape[1:])
-        sure = confident(probs, listed, foreground=self.foreground, background=self.background, lowest=self.lowest, valid=valid)
+        sure = confident(
+            probs,
+            listed,
+            foreground=self.foreground,
+            background=self.background,
+            lowest=self.lowest,
+            valid=valid,
+        )
         labels = classes.gather(1, sure.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(sure)
         return torch.where(sure == IGNORE, IGNORE, labels)
 
 
 def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
-    """Background, then the classes of the tags, as many as the fullest image has: int64 [B,K], and which the tags name, bool [B,K].
+    """Background, then the classes of the tags, as many as the fullest image has: int64 [B,K], and
+    which the tags name, bool [B,K].
 
     To refine all classes takes several times as long.
     """
@@ -114,6 +147,9 @@ def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _larger(probs: Tensor, shrink: int, size: torch.Size) -> Tensor:
-    """Probabilities at the size they had before, as far as there are any: those of the padding are 0."""
-    probs = F.interpolate(probs, scale_factor=float(shrink), mode="bilinear")[..., : size[0], : size[1]]
+    """Probabilities at the size they had before, as far as there are any: those of the padding are
+    0."""
+    probs = F.interpolate(probs, scale_factor=float(shrink), mode="bilinear")[
+        ..., : size[0], : size[1]
+    ]
     return probs / probs.sum(1, keepdim=True).clamp(min=torch.finfo(probs.dtype).tiny)

@@ -1,4 +1,5 @@
-"""Tags, and the labels nearest to the network's opinion in which every class of the tags has a part of the image."""
+"""Tags, and the labels nearest to the network's opinion in which every class of the tags has a part
+of the image."""
 
 from __future__ import annotations
 
@@ -31,24 +32,29 @@ from weakseg.strategies.shared.warmup import WarmUp
 
 
 class TagsCCNN(Strategy):
-    """In every step, find the probabilities nearest to the network's in which each class of the tags covers enough; learn these.
+    """In every step, find the probabilities nearest to the network's in which each class of the
+    tags covers enough; learn these.
 
-    CCNN (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly Supervised Segmentation", ICCV 2015), with
-    the numbers of its released code. A class that is not in the tags gets nothing. The network learns the probabilities themselves, not
-    their best class. Tags must name background too, and hold for what is seen: train on whole images.
+    CCNN (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly
+    Supervised Segmentation", ICCV 2015), with the numbers of its released code. A class that is not
+    in the tags gets nothing. The network learns the probabilities themselves, not their best class.
+    Tags must name background too, and hold for what is seen: train on whole images.
 
     background_lower: the least part of the image that is background.
     background_upper: the largest, in an image that shows anything else.
     foreground_lower: the least part of the image of every other class in the tags.
-    foreground_slack: by how many logits a class is raised at most to reach that; inf for as many as it takes.
+    foreground_slack: by how many logits a class is raised at most to reach that; inf for as many as
+        it takes.
     hardness: the logits are multiplied by this; far above 1 the probabilities are next to 0 and 1.
-    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
-        paper, which has more steps.
-    resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
-        the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
-    spread: how far from the middle of the photograph its subject reaches, a standard deviation in half sides: labels are made of scores to
-        which the logits of `functional.prior.centre_prior` are added, for every class but background. null is the paper, for which all
-        places are alike.
+    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns
+        roughly where things are. 0 is the paper, which has more steps.
+    resolution: where probabilities are found. image: logits are enlarged to the image first;
+        scores: at the network's own stride, as in the original. The parts are the same; scores take
+            less time by the square of the stride, and tell less about borders.
+    spread: how far from the middle of the photograph its subject reaches, a standard deviation in
+        half sides: labels are made of scores to which the logits of `functional.prior.centre_prior`
+        are added, for every class but background. null is the paper, for which all places are
+        alike.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
@@ -80,11 +86,23 @@ class TagsCCNN(Strategy):
         check_tags(evidence, classes)
         if evidence.tags is not None:
             # slack would give way to what was asked for by mistake
-            wanted = tag_constraints(evidence.tags[None], self.background_lower, self.background_upper, self.foreground_lower, inf)
-            check_bounds(wanted, evidence.tags, classes, "lower strategy.background_lower or strategy.foreground_lower")
+            wanted = tag_constraints(
+                evidence.tags[None],
+                self.background_lower,
+                self.background_upper,
+                self.foreground_lower,
+                inf,
+            )
+            check_bounds(
+                wanted,
+                evidence.tags,
+                classes,
+                "lower strategy.background_lower or strategy.foreground_lower",
+            )
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """KL divergence of the network's probabilities from those that keep the bounds; classification during the warm-up."""
+        """KL divergence of the network's probabilities from those that keep the bounds;
+        classification during the warm-up."""
         tags = said(batch, "tags", self)
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
@@ -93,4 +111,6 @@ class TagsCCNN(Strategy):
 
     def _constraints(self, tags: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper
-        return tag_constraints(tags, *background, self.foreground_lower, self.foreground_slack, self.hardness)
+        return tag_constraints(
+            tags, *background, self.foreground_lower, self.foreground_slack, self.hardness
+        )

@@ -29,25 +29,31 @@ from weakseg.strategies.shared.warmup import WarmUp
 
 
 class TagsCCNNSize(Strategy):
-    """As `TagsCCNN`, for images whose tags also say which classes are large: those cover at least a tenth, others next to nothing.
+    """As `TagsCCNN`, for images whose tags also say which classes are large: those cover at least a
+    tenth, others next to nothing.
 
-    CCNN with size constraints (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly Supervised
-    Segmentation", ICCV 2015). `large` of the evidence says which classes cover more than a tenth of the image.
+    CCNN with size constraints (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural
+    Networks for Weakly Supervised Segmentation", ICCV 2015). `large` of the evidence says which
+    classes cover more than a tenth of the image.
 
-    source: what becomes of a small class. paper: it covers at most `small_upper`. ccnn_code, as its authors released it: it gets nothing,
-        so that a class that is small in all images is never learned.
+    source: what becomes of a small class. paper: it covers at most `small_upper`. ccnn_code, as its
+        authors released it: it gets nothing, so that a class that is small in all images is never
+        learned.
     background_lower: the least part of the image that is background.
     background_upper: the largest, in an image with something large.
     large_lower: the least part of the image of a large class.
     small_upper: the largest part of a small one.
-    hardness: the logits are multiplied by this; at 1000, that of the released code, the probabilities are next to 0 and 1.
-    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
-        paper, which has more steps.
-    resolution: where probabilities are found. image: logits are enlarged to the image first; scores: at the network's own stride, as in
-        the original. The parts are the same; scores take less time by the square of the stride, and tell less about borders.
-    spread: how far from the middle of the photograph its subject reaches, a standard deviation in half sides: labels are made of scores to
-        which the logits of `functional.prior.centre_prior` are added, for every class but background. null is the paper, for which all
-        places are alike.
+    hardness: the logits are multiplied by this; at 1000, that of the released code, the
+        probabilities are next to 0 and 1.
+    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns
+        roughly where things are. 0 is the paper, which has more steps.
+    resolution: where probabilities are found. image: logits are enlarged to the image first;
+        scores: at the network's own stride, as in the original. The parts are the same; scores take
+            less time by the square of the stride, and tell less about borders.
+    spread: how far from the middle of the photograph its subject reaches, a standard deviation in
+        half sides: labels are made of scores to which the logits of `functional.prior.centre_prior`
+        are added, for every class but background. null is the paper, for which all places are
+        alike.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags", "large")
@@ -83,21 +89,44 @@ class TagsCCNNSize(Strategy):
         if evidence.tags is None or evidence.large is None:
             return
         if not evidence.large.any():
-            raise ValueError(f"large says that no class covers more than a tenth of the image, not even {classes[0]}: set large[0] = True")
-        if wrong := [name for name, big, there in zip(classes, evidence.large, evidence.tags, strict=True) if big and not there]:
-            raise ValueError(f"large names {', '.join(wrong)}, which tags leave out: add it to the tags, or take it out of large")
-        remedy = "lower strategy.background_lower or strategy.large_lower, or raise strategy.background_upper"
-        check_bounds(self._constraints(evidence.tags[None], evidence.large[None]), evidence.tags, classes, remedy)
+            raise ValueError(
+                "large says that no class covers more than a tenth of the image, not even "
+                f"{classes[0]}: set large[0] = True"
+            )
+        if wrong := [
+            name
+            for name, big, there in zip(classes, evidence.large, evidence.tags, strict=True)
+            if big and not there
+        ]:
+            raise ValueError(
+                f"large names {', '.join(wrong)}, which tags leave out: add it to the tags, or "
+                "take it out of large"
+            )
+        remedy = (
+            "lower strategy.background_lower or strategy.large_lower, or raise "
+            "strategy.background_upper"
+        )
+        check_bounds(
+            self._constraints(evidence.tags[None], evidence.large[None]),
+            evidence.tags,
+            classes,
+            remedy,
+        )
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """KL divergence of the network's probabilities from those that keep the bounds; classification during the warm-up."""
+        """KL divergence of the network's probabilities from those that keep the bounds;
+        classification during the warm-up."""
         tags = said(batch, "tags", self)
         large = said(batch, "large", self)
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
             return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
-        return learn_posterior(self, logits, tags, self._constraints(tags, large), valid, self.spread)
+        return learn_posterior(
+            self, logits, tags, self._constraints(tags, large), valid, self.spread
+        )
 
     def _constraints(self, tags: Tensor, large: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper
-        return size_constraints(tags, large, self.source, *background, self.large_lower, self.small_upper, self.hardness)
+        return size_constraints(
+            tags, large, self.source, *background, self.large_lower, self.small_upper, self.hardness
+        )

@@ -30,27 +30,35 @@ from weakseg.strategies.shared.warmup import WarmUp
 
 
 class TagsEM(Strategy):
-    """In every step, raise the scores of the classes in the tags; the best class of each pixel is its label, and the network learns it.
+    """In every step, raise the scores of the classes in the tags; the best class of each pixel is
+    its label, and the network learns it.
 
-    EM-Adapt and EM-Fixed of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional
-    Network for Semantic Image Segmentation", ICCV 2015). The network learns from its scores as they are, without what was added to make
-    labels. Tags must name background too, and hold for what is seen: train on whole images.
+    EM-Adapt and EM-Fixed of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised
+    Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). The
+    network learns from its scores as they are, without what was added to make labels. Tags must
+    name background too, and hold for what is seen: train on whole images.
 
-    mode: adapt raises each class of the tags until it has its portion of the image, and no other class gets a pixel; fixed adds the
-        same number in every image, and a class that is not in the tags still wins where it leads by more.
-    source: whose numbers foreground and background are if they are not given. The released code (wssl_code) has portions of .2 and .2,
-        and adds 2 and 1; the paper (wssl_paper) has portions of .2 and .4, and adds 5 and 3.
-    foreground: the portion of the image that each class of the tags wins (adapt), or what is added to its score (fixed).
+    mode: adapt raises each class of the tags until it has its portion of the image, and no other
+        class gets a pixel; fixed adds the same number in every image, and a class that is not in
+        the tags still wins where it leads by more.
+    source: whose numbers foreground and background are if they are not given. The released code
+        (wssl_code) has portions of .2 and .2, and adds 2 and 1; the paper (wssl_paper) has portions
+        of .2 and .4, and adds 5 and 3.
+    foreground: the portion of the image that each class of the tags wins (adapt), or what is added
+        to its score (fixed).
     background: the same for background.
-    sweeps: how often adapt raises each class. A later one may take pixels back from an earlier one, which more sweeps mend in part.
-    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns roughly where things are. 0 is the
-        paper, which has more steps.
-    resolution: where labels are made. image: scores are enlarged to the image and every pixel has a label. scores: each of the
-        network's scores has a label, as in the original, which learns at an eighth of the image. That takes less time by the square of
-        the stride, but scores are not smoothed on the way and what is thin gets few labels, so the networks differ.
-    spread: how far from the middle of the photograph its subject reaches, a standard deviation in half sides: labels are made of scores to
-        which the logits of `functional.prior.centre_prior` are added, for every class but background. null is the paper, for which all
-        places are alike.
+    sweeps: how often adapt raises each class. A later one may take pixels back from an earlier one,
+        which more sweeps mend in part.
+    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns
+        roughly where things are. 0 is the paper, which has more steps.
+    resolution: where labels are made. image: scores are enlarged to the image and every pixel has a
+        label. scores: each of the network's scores has a label, as in the original, which learns at
+        an eighth of the image. That takes less time by the square of the stride, but scores are not
+        smoothed on the way and what is thin gets few labels, so the networks differ.
+    spread: how far from the middle of the photograph its subject reaches, a standard deviation in
+        half sides: labels are made of scores to which the logits of `functional.prior.centre_prior`
+        are added, for every class but background. null is the paper, for which all places are
+        alike.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
@@ -72,7 +80,9 @@ class TagsEM(Strategy):
         if source not in BIASES:
             raise ValueError(f"source should be {' or '.join(BIASES)}, but it is {source!r}")
         if sweeps < 1:
-            raise ValueError(f"sweeps should be at least 1, how often each class is raised, but it is {sweeps}")
+            raise ValueError(
+                f"sweeps should be at least 1, how often each class is raised, but it is {sweeps}"
+            )
         usual = PORTIONS[source] if mode == "adapt" else BIASES[source]
         self.foreground = usual[0] if foreground is None else foreground
         self.background = usual[1] if background is None else background
@@ -81,20 +91,28 @@ class TagsEM(Strategy):
         expect_finite(foreground=self.foreground, background=self.background)
         self.warmup = WarmUp(warmup, "teach classification alone")
         expect_spread(spread)
-        self.mode, self.sweeps, self.spread, self.at_scores = mode, sweeps, spread, at_scores(resolution)
+        self.mode, self.sweeps, self.spread, self.at_scores = (
+            mode,
+            sweeps,
+            spread,
+            at_scores(resolution),
+        )
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background."""
         check_tags(evidence, classes)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of the scores as they are with the labels of the raised ones; classification during the warm-up."""
+        """Cross-entropy of the scores as they are with the labels of the raised ones;
+        classification during the warm-up."""
         tags, valid = said(batch, "tags", self), valid_of(batch, logits)
         if not self.warmup.is_over():
             return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
         scores = placed(logits, valid, self.spread)
         if self.mode == "adapt":
-            labels = em_adapt(scores, tags, self.foreground, self.background, self.sweeps, seeded(), valid)
+            labels = em_adapt(
+                scores, tags, self.foreground, self.background, self.sweeps, seeded(), valid
+            )
         else:
             labels = em_fixed(scores, tags, self.foreground, self.background, valid)
         self.show(labels)

@@ -1,4 +1,5 @@
-"""Checkpoints that are whole at any moment, and taken where a run can go on as if nothing had happened."""
+"""Checkpoints that are whole at any moment, and taken where a run can go on as if nothing had
+happened."""
 
 from __future__ import annotations
 
@@ -18,14 +19,19 @@ from weakseg.utils.files import check_seal, seal, write_whole
 from weakseg.utils.secrets import scrub
 
 HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
-PLACE = "weakseg-run"  # the key in a checkpoint for what a run must know to go on from it, beside what Lightning keeps
+# the key in a checkpoint for what a run must know to go on from it, beside what Lightning keeps
+PLACE = "weakseg-run"
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there: a kill leaves the one before. A damaged one is not read."""
+    """Writes a checkpoint beside its place and moves it there: a kill leaves the one before. A
+    damaged one is not read."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write all of it or nothing. Hyper-parameters, which Lightning only stores, go without what is secret."""
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write all of it or nothing. Hyper-parameters, which Lightning only stores, go without
+        what is secret."""
         shown = {name: scrub(checkpoint[name]) for name in HYPER_PARAMETERS if name in checkpoint}
         buffer = io.BytesIO()
         torch.save(checkpoint | shown, buffer)
@@ -40,19 +46,24 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class Checkpoints(Checkpoint):
-    """Keeps `last.ckpt`, from which a run continues bit for bit, and `best.ckpt`, the one with the highest val/miou.
+    """Keeps `last.ckpt`, from which a run continues bit for bit, and `best.ckpt`, the one with the
+    highest val/miou.
 
-    Without any truth to measure val/miou with, the first of val/box_extent_iou, val/marks_accuracy and val/tags_f1 that there is
-    counts. The best one says so itself: `checkpoint["weakseg"]["validation"]`. A validation after the end of the training counts too,
-    if it is of the same data set.
+    Without any truth to measure val/miou with, the first of val/box_extent_iou, val/marks_accuracy
+    and val/tags_f1 that there is counts. The best one says so itself:
+    `checkpoint["weakseg"]["validation"]`. A validation after the end of the training counts too, if
+    it is of the same data set.
 
-    last.ckpt is written between two batches: when everything that follows a batch, an epoch or a validation has been done and logged, and
-    before any callback hears of the next batch. So a run that goes on from it does nothing twice and leaves nothing out.
+    last.ckpt is written between two batches: when everything that follows a batch, an epoch or a
+    validation has been done and logged, and before any callback hears of the next batch. So a run
+    that goes on from it does nothing twice and leaves nothing out.
 
     Arguments:
         folder: where they are.
-        every: optimizer steps between two writings of last.ckpt; it is also written after every epoch and at the end.
-        recipe: a digest of the recipe that is trained, to be found in the checkpoint; None if there is none.
+        every: optimizer steps between two writings of last.ckpt; it is also written after every
+            epoch and at the end.
+        recipe: a digest of the recipe that is trained, to be found in the checkpoint; None if there
+            is none.
     """
 
     def __init__(self, folder: Path, every: int = 100, recipe: str | None = None) -> None:
@@ -61,14 +72,18 @@ class Checkpoints(Checkpoint):
         self.figure: str | None = None  # that this is of
         self._data: object = None  # that the training measures on
         self.saved_at = 0
-        self.soon = False  # whether last.ckpt is due before the next batch, as the run is about to end
+        # whether last.ckpt is due before the next batch, as the run is about to end
+        self.soon = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen before all other callbacks do; Lightning puts those of this kind behind them."""
-        if stage == "fit":  # not when the training starts: of a run that goes on after its last step, only the validation is left
+        # not when the training starts: of a run that goes on after its last step, only the
+        # validation is left
+        if stage == "fit":
             self._data = getattr(trainer, "datamodule", None)
         others: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        trainer.callbacks = [_First(self), *(other for other in others if not isinstance(other, _First))]  # type: ignore[attr-defined]
+        others = [other for other in others if not isinstance(other, _First)]
+        trainer.callbacks = [_First(self), *others]  # type: ignore[attr-defined]
 
     def between_batches(self, trainer: Trainer, batch_idx: int) -> None:
         """Write last.ckpt before this batch if it is due, but not amid accumulated gradients."""
@@ -78,9 +93,13 @@ class Checkpoints(Checkpoint):
             self._save(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out what best.ckpt has: the one of a run's last validation, after its last checkpoint, is known to itself alone."""
-        self.saved_at = trainer.global_step  # what a resumed run begins with need not be written again
-        figure, score = trainer.strategy.broadcast(_validation(self.folder / "best.ckpt", trainer.global_step))
+        """Find out what best.ckpt has: the one of a run's last validation, after its last
+        checkpoint, is known to itself alone."""
+        # what a resumed run begins with need not be written again
+        self.saved_at = trainer.global_step
+        figure, score = trainer.strategy.broadcast(
+            _validation(self.folder / "best.ckpt", trainer.global_step)
+        )
         if score > self.best:
             self.figure, self.best = figure, score
 
@@ -111,10 +130,14 @@ class Checkpoints(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
-        self.best, self.figure = state_dict["best"], state_dict.get("figure", CHOOSES[0])  # older checkpoints knew this one alone
+        # older checkpoints knew this one alone
+        self.best, self.figure = state_dict["best"], state_dict.get("figure", CHOOSES[0])
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """How many rows of metrics.csv belong to it, how many processes have made it, and by which recipe."""
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """How many rows of metrics.csv belong to it, how many processes have made it, and by which
+        recipe."""
         rows = sum(logger.rows for logger in trainer.loggers if isinstance(logger, Record))
         checkpoint[PLACE] = {"rows": rows, "processes": trainer.world_size, "recipe": self.recipe}
 
@@ -126,9 +149,12 @@ class Checkpoints(Checkpoint):
 def _validation(path: Path, steps: int) -> tuple[str | None, float]:
     """The figure and score that a checkpoint has of itself, if it was made within so many steps."""
     try:
-        known = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["weakseg"]["validation"]
+        known = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["weakseg"][
+            "validation"
+        ]
         return (known["figure"], known["value"]) if known["step"] <= steps else (None, -math.inf)
-    except Exception:  # there is none, it is damaged, or older: then the next validation writes it anew
+    except Exception:
+        # there is none, it is damaged, or older: then the next validation writes it anew
         return None, -math.inf
 
 
@@ -138,5 +164,7 @@ class _First(Callback):
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.checkpoints.between_batches(trainer, batch_idx)

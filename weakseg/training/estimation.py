@@ -1,4 +1,5 @@
-"""One estimation pass: run a strategy over many images, in this process or in a pool, and store what it returns."""
+"""One estimation pass: run a strategy over many images, in this process or in a pool, and store
+what it returns."""
 
 from __future__ import annotations
 
@@ -54,24 +55,40 @@ class Failure(NamedTuple):
 
 
 class EstimationError(RuntimeError):
-    """The strategy failed on some images; the message names them. Targets of the other images are kept."""
+    """The strategy failed on some images; the message names them. Targets of the other images are
+    kept."""
 
 
 def failure(id: str, error: Exception) -> Failure:
     """What went wrong with an image, and where."""
     where = traceback.extract_tb(error.__traceback__)[-1]
-    return Failure(id, f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}, line {where.lineno})")
+    return Failure(
+        id,
+        f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}, line "
+        f"{where.lineno})",
+    )
 
 
 def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) -> Failure | None:
-    """Estimate and store the target of one image, with the figures that the strategy shows of it."""
+    """Estimate and store the target of one image, with the figures that the strategy shows of
+    it."""
     try:
         strategy.forget_shown()
         with torch.no_grad():
             target = strategy.estimate(job.evidence, job.prediction)
-        figures = {} if strategy.shown is None else {name: float(figure) for name, figure in strategy.shown.figures.items()}
-        store.write(job.evidence.id, job.key, checked_target(target, job.evidence, classes, strategy.makes_masks), figures)
-    except Exception as error:  # the user's code may raise anything: it is reported with the image's name
+        figures = (
+            {}
+            if strategy.shown is None
+            else {name: float(figure) for name, figure in strategy.shown.figures.items()}
+        )
+        store.write(
+            job.evidence.id,
+            job.key,
+            checked_target(target, job.evidence, classes, strategy.makes_masks),
+            figures,
+        )
+    except Exception as error:
+        # the user's code may raise anything: it is reported with the image's name
         return failure(job.evidence.id, error)
     finally:
         strategy.forget_shown()
@@ -79,7 +96,8 @@ def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) 
 
 
 def mean_figures(shown: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each figure over the images of all ranks that it was shown for. All ranks must call it."""
+    """The mean of each figure over the images of all ranks that it was shown for. All ranks must
+    call it."""
     everywhere = [figures for part in gather(list(shown)) for figures in part]
     names = dict.fromkeys(name for figures in everywhere for name in figures)
     values = {name: [figures[name] for figures in everywhere if name in figures] for name in names}
@@ -89,53 +107,97 @@ def mean_figures(shown: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def checked_target(target: Tensor, evidence: Evidence, classes: int, masks: bool = False) -> Tensor:
     """The target if it is what `Strategy.estimate` promises; a ValueError otherwise."""
     height, width = evidence.image.shape[-2:]
-    return fitting_target(target, (height, width), 0 if evidence.boxes is None else len(evidence.boxes), classes, masks)
+    return fitting_target(
+        target,
+        (height, width),
+        0 if evidence.boxes is None else len(evidence.boxes),
+        classes,
+        masks,
+    )
 
 
-def fitting_target(target: Tensor, size: tuple[int, int], boxes: int, classes: int, masks: bool) -> Tensor:
-    """The target if it is one of an image of that size with so many boxes; a ValueError otherwise."""
+def fitting_target(
+    target: Tensor, size: tuple[int, int], boxes: int, classes: int, masks: bool
+) -> Tensor:
+    """The target if it is one of an image of that size with so many boxes; a ValueError
+    otherwise."""
     height, width = size
-    expected = f"bool [{boxes},{height},{width}]" if masks else f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
+    expected = (
+        f"bool [{boxes},{height},{width}]"
+        if masks
+        else f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
+    )
     if not isinstance(target, Tensor):
-        raise TypeError(f"estimate should return {expected}, but it returned {type(target).__name__}")
+        raise TypeError(
+            f"estimate should return {expected}, but it returned {type(target).__name__}"
+        )
     if masks and target.dtype == torch.bool and target.shape == (boxes, height, width):
         return target
     hard = target.dtype == torch.uint8 and target.shape == (height, width)
     soft = target.is_floating_point() and target.shape == (classes, height, width)
     if masks or not (hard or soft):
-        raise ValueError(f"estimate should return {expected}, but it returned {str(target.dtype)[6:]} {list(target.shape)}")
+        raise ValueError(
+            f"estimate should return {expected}, but it returned {str(target.dtype)[6:]} "
+            f"{list(target.shape)}"
+        )
     if hard and bool(((target >= classes) & (target != IGNORE)).any()):
         wrong = sorted(set(target[(target >= classes) & (target != IGNORE)].tolist()))
-        raise ValueError(f"estimate returned class {', '.join(map(str, wrong))}, but there are {classes} classes, 0 to {classes - 1}")
+        raise ValueError(
+            f"estimate returned class {', '.join(map(str, wrong))}, but there are {classes} "
+            f"classes, 0 to {classes - 1}"
+        )
     if soft and not bool((target.isfinite() & (target >= 0)).all()):
         raise ValueError("estimate returned a soft target with negative or non-finite values")
     return target
 
 
 def estimate_all(
-    jobs: Iterable[Job], count: int, strategy: Strategy, classes: int, store: LabelStore, workers: int
+    jobs: Iterable[Job],
+    count: int,
+    strategy: Strategy,
+    classes: int,
+    store: LabelStore,
+    workers: int,
 ) -> Iterator[Failure | None]:
-    """Estimate `count` jobs and store their targets; yields once per finished image, in any order."""
-    return for_each(partial(estimate_one, strategy, classes=classes, store=store), jobs, count, workers if can_send(strategy) else 0)
+    """Estimate `count` jobs and store their targets; yields once per finished image, in any
+    order."""
+    return for_each(
+        partial(estimate_one, strategy, classes=classes, store=store),
+        jobs,
+        count,
+        workers if can_send(strategy) else 0,
+    )
 
 
-def for_each(work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers: int) -> Iterator[R]:
-    """The work's results for `count` jobs, in any order: done in this process, or in a pool where that pays."""
+def for_each(
+    work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers: int
+) -> Iterator[R]:
+    """The work's results for `count` jobs, in any order: done in this process, or in a pool where
+    that pays."""
     workers = min(workers, count // POOL_PAYS)
     if workers < 2:
         yield from map(work, jobs)
         return
     context = _clean_start()
-    lifeline, ours = context.Pipe(duplex=False)  # workers end when this process, which alone holds the other end, is gone
-    with ours, ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(work, lifeline)) as pool:
+    # workers end when this process, which alone holds the other end, is gone
+    lifeline, ours = context.Pipe(duplex=False)
+    with (
+        ours,
+        ProcessPoolExecutor(
+            workers, context, initializer=_start_worker, initargs=(work, lifeline)
+        ) as pool,
+    ):
         try:
             yield from _in_pool(pool, jobs, waiting=2 * workers)
         except BrokenProcessPool as error:
             raise EstimationError(
-                "a worker of the estimation died: too little memory (use rounds.workers=1), or a script whose training code does not "
-                'stand under `if __name__ == "__main__":`'
+                "a worker of the estimation died: too little memory (use rounds.workers=1), or a "
+                "script whose training code does not stand under "
+                '`if __name__ == "__main__":`'
             ) from error
-        except BaseException:  # an interrupt, or whoever wants no further results: nobody waits for images that are under way
+        except BaseException:
+            # an interrupt, or whoever wants no further results: nobody waits for images that are
+            # under way
             ours.close()
             raise
         finally:
@@ -145,12 +207,15 @@ def for_each(work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers:
 def _clean_start() -> BaseContext:
     """Workers that share nothing with this process, which may hold a GPU and threads.
 
-    They are forks of a server that has loaded the libraries once, for all rounds; Windows has no such server.
+    They are forks of a server that has loaded the libraries once, for all rounds; Windows has no
+    such server.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["weakseg.utils.forkserver", "weakseg.training.estimation", *LOADED])
+    context.set_forkserver_preload(
+        ["weakseg.utils.forkserver", "weakseg.training.estimation", *LOADED]
+    )
     return context
 
 
@@ -171,10 +236,12 @@ _work: Callable[[Job], Any]
 def _start_worker(work: Callable[[Job], Any], lifeline: Connection) -> None:
     global _work
     _work = work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the parent ends this one
+    # a terminal sends it to all processes; the parent ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
     die_without(lifeline)
-    torch.set_num_threads(1)  # workers fill the cores already; spinning threads would slow all of them
+    # workers fill the cores already; spinning threads would slow all of them
+    torch.set_num_threads(1)
 
 
 def _in_worker(job: Job) -> Any:
@@ -182,13 +249,17 @@ def _in_worker(job: Job) -> Any:
 
 
 def can_send(strategy: Strategy) -> bool:
-    """Whether another process can load the strategy: not if its class was typed at a prompt or in a notebook."""
+    """Whether another process can load the strategy: not if its class was typed at a prompt or in a
+    notebook."""
     main = sys.modules["__main__"]
     return type(strategy).__module__ != "__main__" or hasattr(main, "__file__")
 
 
-def collected(results: Iterable[R | Failure], count: int, text: str, world: int, what: str) -> list[R]:
-    """This rank's results, behind a progress bar with that text; failures of all ranks are raised on all ranks, as `what`."""
+def collected(
+    results: Iterable[R | Failure], count: int, text: str, world: int, what: str
+) -> list[R]:
+    """This rank's results, behind a progress bar with that text; failures of all ranks are raised
+    on all ranks, as `what`."""
     failures: list[Failure] = []
     done: list[R] = []
     try:
@@ -200,7 +271,14 @@ def collected(results: Iterable[R | Failure], count: int, text: str, world: int,
             if len(failures) >= MANY:
                 break
     except Exception as error:  # a dead worker: the other ranks must hear of it too
-        failures.append(Failure("", str(error) if isinstance(error, EstimationError) else f"{type(error).__name__}: {error}"))
+        failures.append(
+            Failure(
+                "",
+                str(error)
+                if isinstance(error, EstimationError)
+                else f"{type(error).__name__}: {error}",
+            )
+        )
     raise_together(failures, what)
     return done
 
@@ -210,6 +288,13 @@ def raise_together(failures: list[Failure], what: str) -> None:
     everywhere = [failure for part in gather(failures) for failure in part]
     if not everywhere:
         return
-    shown = [f"image {failure.id}: {failure.reason}" if failure.id else failure.reason for failure in everywhere[:MANY]]
+    shown = [
+        f"image {failure.id}: {failure.reason}" if failure.id else failure.reason
+        for failure in everywhere[:MANY]
+    ]
     rest = [f"and {len(everywhere) - MANY} more"] if len(everywhere) > MANY else []
-    raise EstimationError("\n  ".join([f"{what} on {len(everywhere)} image{'s' * (len(everywhere) > 1)}:", *shown, *rest]))
+    raise EstimationError(
+        "\n  ".join(
+            [f"{what} on {len(everywhere)} image{'s' * (len(everywhere) > 1)}:", *shown, *rest]
+        )
+    )

@@ -1,4 +1,5 @@
-"""A look at all evidence before anything long begins: every problem of every image, found at once."""
+"""A look at all evidence before anything long begins: every problem of every image, found at
+once."""
 
 from __future__ import annotations
 
@@ -16,9 +17,19 @@ from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.processes import anywhere, gather
 from weakseg.utils.progress import track
 
-RECIPES = {"masks": "full", "boxes": "boxes", "points": "points", "scribbles": "scribbles", "tags": "tags"}  # to begin with
+# to begin with
+RECIPES = {
+    "masks": "full",
+    "boxes": "boxes",
+    "points": "points",
+    "scribbles": "scribbles",
+    "tags": "tags",
+}
 LOOKED_AT = 100  # images, to say what there is in place of what is wanted
-HINT = "data.wrong=skip leaves out single objects that cannot be right; python -m weakseg.check data=... shows all of them"
+HINT = (
+    "data.wrong=skip leaves out single objects that cannot be right; python -m weakseg.check "
+    "data=... shows all of them"
+)
 
 
 class Seen(NamedTuple):
@@ -32,14 +43,19 @@ class Seen(NamedTuple):
     """how many"""
 
 
-def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int, world: int) -> dict[int, Seen]:
-    """Check this rank's share of all images; problems of any rank are raised on all. Returns what its training images hold."""
+def survey(
+    data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int, world: int
+) -> dict[int, Seen]:
+    """Check this rank's share of all images; problems of any rank are raised on all. Returns what
+    its training images hold."""
     if not data.training:
         raise ValueError(
-            f"there is no image to train on: all {len(data)} images are only measured on; leave some out of data.val or data.val_share"
+            f"there is no image to train on: all {len(data)} images are only measured on; leave "
+            "some out of data.val or data.val_share"
         )
     mine = data.training[rank::world]
-    others = list(data.validation)[rank::world]  # nothing is estimated for these, so they need not have what the strategy needs
+    # nothing is estimated for these, so they need not have what the strategy needs
+    others = list(data.validation)[rank::world]
     held_out = set(others)
     seen: dict[int, Seen] = {}
     failures: list[Failure] = []
@@ -57,33 +73,52 @@ def survey(data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int
                 strategy.check(evidence, classes)
                 shown.append(_shows_objects(evidence))
             height, width = evidence.image.shape[-2:]
-            seen[index] = Seen(id, fingerprint(*evidence), (height, width), 0 if evidence.boxes is None else len(evidence.boxes))
-        except Exception as error:  # a reader of files may raise anything: it is reported with the image's name
+            seen[index] = Seen(
+                id,
+                fingerprint(*evidence),
+                (height, width),
+                0 if evidence.boxes is None else len(evidence.boxes),
+            )
+        except Exception as error:
+            # a reader of files may raise anything: it is reported with the image's name
             objects |= isinstance(error, FormatError) and error.place.number is not None
             reason = str(error).removeprefix(f"image {id}").lstrip(": ")
-            failures.append(Failure(id, reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"))
+            failures.append(
+                Failure(
+                    id,
+                    reason
+                    if isinstance(error, ValueError)
+                    else f"{type(error).__name__}: {reason}",
+                )
+            )
     hint = f" ({HINT})" if anywhere(objects) else ""
     raise_together(failures, f"the evidence does not fit {type(strategy).__name__}{hint}")
     _expect_objects([shows for part in gather(shown) for shows in part], data)
     counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
     if twice := [id for id, count in counts.items() if count > 1]:
-        raise ValueError(f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image needs an id of its own")
+        raise ValueError(
+            f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image "
+            "needs an id of its own"
+        )
     data.groups  # noqa: B018  # a share of images that there are none of is told now, not after long estimations
     return {index: seen[index] for index in mine}
 
 
 def _shows_objects(evidence: Evidence) -> bool:
-    """False where an image was searched for boxes and has none, and no pixel is marked: that is background, whatever its tags name."""
+    """False where an image was searched for boxes and has none, and no pixel is marked: that is
+    background, whatever its tags name."""
     marks = evidence.marks
     marked = marks is not None and bool(((marks > 0) & (marks != IGNORE)).any())
     return evidence.boxes is None or len(evidence.boxes) > 0 or marked
 
 
 def _expect_objects(shown: Sequence[bool], data: WeakData) -> None:
-    """An image without an object is background. All images without one are a mistake, such as files without the kind that is wanted."""
+    """An image without an object is background. All images without one are a mistake, such as files
+    without the kind that is wanted."""
     if shown and not any(shown):
         raise ValueError(
-            f"none of the {len(shown)} training images has a box, or a marked pixel: all would be background. {_there_is(data)}"
+            f"none of the {len(shown)} training images has a box, or a marked pixel: all would be "
+            f"background. {_there_is(data)}"
         )
 
 
@@ -96,7 +131,11 @@ def _there_is(data: WeakData) -> str:
     words = [word for word, shapes in KINDS_OF.items() if any(kinds[shape] for shape in shapes)]
     if not words:
         return (
-            "If the files hold something else, say what, such as data.evidence=masks; python -m weakseg.check data=... shows what there is"
+            "If the files hold something else, say what, such as data.evidence=masks; python -m "
+            "weakseg.check data=... shows what there is"
         )
     recipes = " or ".join(f"recipe={RECIPES[word]}" for word in words)
-    return f"The files hold {' and '.join(words)}: write {recipes} (or a recipe of yours, with data.evidence={words[0]})"
+    return (
+        f"The files hold {' and '.join(words)}: write {recipes} (or a recipe of yours, with "
+        f"data.evidence={words[0]})"
+    )

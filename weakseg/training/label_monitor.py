@@ -1,4 +1,5 @@
-"""Watch, the callback that shows what a strategy estimates inside its loss, and warns when a class is lost."""
+"""Watch, the callback that shows what a strategy estimates inside its loss, and warns when a class
+is lost."""
 
 from __future__ import annotations
 
@@ -17,9 +18,11 @@ LOST = 1e-4  # a smaller share of all estimated pixels is none
 
 
 class Watch(Callback):
-    """Logs estimate/share/<class>, of the pixels with an opinion, estimate/coverage, estimate/entropy and what else a strategy shows.
+    """Logs estimate/share/<class>, of the pixels with an opinion, estimate/coverage,
+    estimate/entropy and what else a strategy shows.
 
-    After an epoch in which tags or boxes of some image named a class, but it was estimated nowhere, a warning names it.
+    After an epoch in which tags or boxes of some image named a class, but it was estimated nowhere,
+    a warning names it.
     """
 
     def __init__(self) -> None:
@@ -37,18 +40,36 @@ class Watch(Callback):
             self._mass = torch.zeros(len(pl_module.classes))
             self._tagged = torch.zeros(len(pl_module.classes), dtype=torch.bool)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
         """Log what was estimated in this step, if this is a step that is logged."""
         if not isinstance(pl_module, Segmenter) or (shown := pl_module.strategy.shown) is None:
             return
         pl_module.strategy.forget_shown()
         mass, pixels = _mass(shown.target, len(pl_module.classes))
         self._mass = self._mass.to(mass.device) + mass
-        self._tagged = self._tagged.to(mass.device) | (_named(batch, mass) if shown.named is None else shown.named.any(0))
+        self._tagged = self._tagged.to(mass.device) | (
+            _named(batch, mass) if shown.named is None else shown.named.any(0)
+        )
         shares = mass / mass.sum().clamp(min=1e-12)
-        figures = {f"share/{name}": share for name, share in zip(pl_module.classes, shares, strict=True)}
-        figures |= {"coverage": mass.sum() / pixels, "entropy": _entropy(shown.target, mass), **shown.figures}
-        pl_module.log_dict({f"estimate/{name}": figure.float() for name, figure in figures.items()}, batch_size=len(batch.ids))
+        figures = {
+            f"share/{name}": share for name, share in zip(pl_module.classes, shares, strict=True)
+        }
+        figures |= {
+            "coverage": mass.sum() / pixels,
+            "entropy": _entropy(shown.target, mass),
+            **shown.figures,
+        }
+        pl_module.log_dict(
+            {f"estimate/{name}": figure.float() for name, figure in figures.items()},
+            batch_size=len(batch.ids),
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn of classes that no pixel of any rank was given in this epoch."""
@@ -56,15 +77,24 @@ class Watch(Callback):
             return
         parts = gather((self._mass.cpu(), self._tagged.cpu()))
         self.on_train_epoch_start(trainer, pl_module)
-        mass, tagged = torch.stack([part[0] for part in parts]).sum(0), torch.stack([part[1] for part in parts]).any(0)
+        mass, tagged = (
+            torch.stack([part[0] for part in parts]).sum(0),
+            torch.stack([part[1] for part in parts]).any(0),
+        )
         if not mass.sum() or not trainer.is_global_zero:
             return
-        lost = [name for name, own, named in zip(pl_module.classes, mass, tagged, strict=True) if named and own < LOST * mass.sum()]
+        lost = [
+            name
+            for name, own, named in zip(pl_module.classes, mass, tagged, strict=True)
+            if named and own < LOST * mass.sum()
+        ]
         if lost:
             warnings.warn(
-                f"in epoch {trainer.current_epoch} no pixel was estimated to be {', '.join(lost)}, although tags or boxes name "
-                f"{'it' if len(lost) == 1 else 'them'}: the network is losing what it cannot see; look at estimate/share, "
-                "lower optimizer.lr or ask for a larger share of each class",
+                f"in epoch {trainer.current_epoch} no pixel was estimated to be "
+                f"{', '.join(lost)}, although tags or boxes name "
+                f"{'it' if len(lost) == 1 else 'them'}: the network is losing what it cannot see; "
+                "look at estimate/share, lower optimizer.lr or ask for a larger share of each "
+                "class",
                 stacklevel=2,
             )
 
@@ -94,7 +124,8 @@ def _mass(target: Tensor, classes: int) -> tuple[Tensor, int]:
 
 
 def _entropy(target: Tensor, mass: Tensor) -> Tensor:
-    """Mean over pixels, in nats; 0 for hard targets. Only classes that have a mass are looked at."""
+    """Mean over pixels, in nats; 0 for hard targets. Only classes that have a mass are looked
+    at."""
     if target.ndim == 3:
         return torch.zeros((), device=target.device)
     total: Tensor = torch.special.entr(target[:, mass > 0]).sum()

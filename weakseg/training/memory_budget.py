@@ -1,4 +1,5 @@
-"""What a training step costs: measured on a few small images, and scaled to those of a data set, to about a factor of two."""
+"""What a training step costs: measured on a few small images, and scaled to those of a data set, to
+about a factor of two."""
 
 from __future__ import annotations
 
@@ -25,13 +26,19 @@ from weakseg.evidence import Batch
 from weakseg.training.segmenter import Segmenter, makes_losses
 
 SIDE, IMAGES = 128, 2  # of what is measured; batch norm wants more than one image
-BEYOND = 1.25  # what a step takes beside what it keeps for its backward pass; 1.04 to 1.31 on seven networks on a CPU
+# what a step takes beside what it keeps for its backward pass; 1.04 to 1.31 on seven networks on a
+# CPU
+BEYOND = 1.25
 COPIES = 3  # of the weights: gradients and, in AdamW, two moments
-SHARE = 0.5  # of the free memory that is proposed to be used: estimates may be wrong by a factor of two
+# of the free memory that is proposed to be used: estimates may be wrong by a factor of two
+SHARE = 0.5
 LONG, CROP = 512, 320  # proposed for photographs; most published figures are of about such sizes
 SLOW = 10.0  # seconds of a step, from which on smaller images are proposed
-SURELY = 2.0  # so many times what the machine has in all cannot be right, even where the estimate is twice too high
-HEAVIEST = 16 * 1024  # bytes per pixel, more than any network takes: what fits even so is not measured before training
+# so many times what the machine has in all cannot be right, even where the estimate is twice too
+# high
+SURELY = 2.0
+# bytes per pixel, more than any network takes: what fits even so is not measured before training
+HEAVIEST = 16 * 1024
 HALF = 0.6  # of float32, as weights, sums and norms stay what they are
 ENDLESS = 1000  # epochs, where a trainer is told neither epochs nor steps
 LOOKED_AT = 200  # images whose headers are read before training
@@ -107,11 +114,14 @@ def plan_of(data: WeakData, sizes: Sequence[tuple[int, int]]) -> Plan:
     augmentation = data.augmentation
     height, width = max(height for _, height in sizes), max(width for width, _ in sizes)
     whole = getattr(data, "evidence", None) == "tags"
-    return Plan(data.batch_size, height, width, augmentation.crop, augmentation.scale[1], whole=whole)
+    return Plan(
+        data.batch_size, height, width, augmentation.crop, augmentation.scale[1], whole=whole
+    )
 
 
 def sizes_of(data: WeakData, most: int = LOOKED_AT) -> list[tuple[int, int]]:
-    """Width and height of images as they are read: by the headers of files spread over the data set, or of the first image."""
+    """Width and height of images as they are read: by the headers of files spread over the data
+    set, or of the first image."""
     if not isinstance(data, Photos):
         image = data.sample(data.training[0])[0].image
         return [(image.shape[-1], image.shape[-2])]
@@ -125,9 +135,11 @@ def _shrunk(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
 
 
 def measure(segmenter: Segmenter, device: str = "cpu", share: float = 1.0) -> Unit:
-    """What a step of a network costs, from two forward and backward passes of a copy of it on two images of 128 by 128 pixels.
+    """What a step of a network costs, from two forward and backward passes of a copy of it on two
+    images of 128 by 128 pixels.
 
-    The loss is cross-entropy at the size of the images. What a strategy's own loss takes beyond that is not in it.
+    The loss is cross-entropy at the size of the images. What a strategy's own loss takes beyond
+    that is not in it.
 
     Arguments:
         segmenter: with the network; it stays as it is, and so do all streams of random numbers.
@@ -152,7 +164,8 @@ def _kept(segmenter: Segmenter, device: str) -> int:
     """Bytes of all that a forward pass keeps for the backward pass, weights apart."""
     own = {parameter.untyped_storage().data_ptr() for parameter in segmenter.parameters()}
     storages: dict[int, int] = {}
-    alive: list[Tensor] = []  # else a later tensor might lie where an earlier one was, and count only once
+    # else a later tensor might lie where an earlier one was, and count only once
+    alive: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -182,23 +195,38 @@ def _loss(segmenter: Segmenter, device: str) -> Tensor:
     inside = torch.zeros(1, SIDE, SIDE, dtype=torch.bool, device=device)
     inside[:, SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = True
     one = torch.ones(1, dtype=torch.int64, device=device)
-    batch = Batch(["a", "b"], image, boxes=[box] * IMAGES, box_classes=[one] * IMAGES, box_masks=[inside] * IMAGES)
+    batch = Batch(
+        ["a", "b"],
+        image,
+        boxes=[box] * IMAGES,
+        box_classes=[one] * IMAGES,
+        box_masks=[inside] * IMAGES,
+    )
     terms: dict[str, Tensor] = segmenter.network.losses(segmenter.normalise(image), batch)  # type: ignore[operator]
     return torch.stack(list(terms.values())).sum()
 
 
 def memory_of(device: str = "cpu") -> Memory | None:
-    """The memory of a device, as the limits of this process allow it; None where it cannot be found out."""
+    """The memory of a device, as the limits of this process allow it; None where it cannot be found
+    out."""
     if device != "cpu":
         return Memory(*torch.cuda.mem_get_info(device))
     found = [_of_machine(), _of_container(), _of_process()]
     known = [memory for memory in found if memory is not None]
-    return Memory(min(memory.free for memory in known), min(memory.total for memory in known)) if known else None
+    return (
+        Memory(min(memory.free for memory in known), min(memory.total for memory in known))
+        if known
+        else None
+    )
 
 
 def _of_machine() -> Memory | None:
     lines = _text("/proc/meminfo").splitlines()
-    entries = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines) if rest.split()}
+    entries = {
+        name: int(rest.split()[0]) * 1024
+        for name, _, rest in (line.partition(":") for line in lines)
+        if rest.split()
+    }
     if {"MemAvailable", "MemTotal"} <= entries.keys():
         swap = entries.get("SwapTotal", 0)
         return Memory(entries["MemAvailable"], entries["MemTotal"] + swap)
@@ -211,8 +239,14 @@ def _of_machine() -> Memory | None:
 
 def _of_container() -> Memory | None:
     """The limit of a container, by the files of cgroups in either version."""
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        most, now = _text(f"/sys/fs/cgroup/{limit}").strip(), _text(f"/sys/fs/cgroup/{used}").strip()
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        most, now = (
+            _text(f"/sys/fs/cgroup/{limit}").strip(),
+            _text(f"/sys/fs/cgroup/{used}").strip(),
+        )
         if most.isdecimal() and now.isdecimal():
             return Memory(max(0, int(most) - int(now)), int(most))
     return None
@@ -239,7 +273,8 @@ def _text(path: str) -> str:
 
 
 def proposed(plan: Plan, unit: Unit, free: float) -> tuple[Plan, list[str]]:
-    """A plan whose steps fit into half of that memory and are not slow, and the words that make it; none where the plan is such a one."""
+    """A plan whose steps fit into half of that memory and are not slow, and the words that make it;
+    none where the plan is such a one."""
     better = plan
     if plan.crop is None and plan.longest > LONG:
         better = better._replace(long_side=LONG)
@@ -249,7 +284,11 @@ def proposed(plan: Plan, unit: Unit, free: float) -> tuple[Plan, list[str]]:
     while unit.memory(better.pixels) > SHARE * free and better.batch_size > 1:
         better = better._replace(batch_size=better.batch_size // 2)
     keys = ("long_side", "crop", "batch_size")
-    return better, [f"data.{key}={getattr(better, key)}" for key in keys if getattr(better, key) != getattr(plan, key)]
+    return better, [
+        f"data.{key}={getattr(better, key)}"
+        for key in keys
+        if getattr(better, key) != getattr(plan, key)
+    ]
 
 
 def told(plan: Plan, unit: Unit) -> str:
@@ -260,8 +299,8 @@ def told(plan: Plan, unit: Unit) -> str:
     """
     height, width = plan.size
     return (
-        f"{_many(plan.batch_size, 'image')} of {width} by {height} pixels: about {in_bytes(unit.memory(plan.pixels))} of memory "
-        f"and {in_time(unit.time(plan.pixels))}"
+        f"{_many(plan.batch_size, 'image')} of {width} by {height} pixels: about "
+        f"{in_bytes(unit.memory(plan.pixels))} of memory and {in_time(unit.time(plan.pixels))}"
     )
 
 
@@ -289,7 +328,8 @@ def in_time(seconds: float) -> str:
 
 
 def device_of(settings: Mapping[str, Any]) -> tuple[str, float]:
-    """Where a trainer with these settings trains, and which share of the bytes of float32 its numbers take, about."""
+    """Where a trainer with these settings trains, and which share of the bytes of float32 its
+    numbers take, about."""
     wanted = settings.get("accelerator", "auto")
     gpu = wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     return "cuda" if gpu else "cpu", HALF if "16" in str(settings.get("precision") or "") else 1.0
@@ -305,8 +345,11 @@ def steps_of(settings: Mapping[str, Any], data: WeakData) -> tuple[int, int]:
     return epoch, most if epochs is None else min(most, by_epochs)
 
 
-def check_memory(segmenter: Segmenter, data: WeakData, device: str = "cpu", share: float = 1.0) -> str:
-    """Warn of a step that takes more memory than there is; what to say if it is far more than there will ever be, or "".
+def check_memory(
+    segmenter: Segmenter, data: WeakData, device: str = "cpu", share: float = 1.0
+) -> str:
+    """Warn of a step that takes more memory than there is; what to say if it is far more than there
+    will ever be, or "".
 
     Costs nothing where the images of a batch are small.
     """
@@ -322,8 +365,15 @@ def check_memory(segmenter: Segmenter, data: WeakData, device: str = "cpu", shar
         return ""
     needed = unit.memory(plan.pixels)
     better, words = proposed(plan, unit, memory.free)
-    hint = f"; {' '.join(words)} would take about {in_bytes(unit.memory(better.pixels))}" if words else ""
-    message = f"a training step on {told(plan, unit)}, but there are {in_bytes(memory.free)} free of {in_bytes(memory.total)}{hint}"
+    hint = (
+        f"; {' '.join(words)} would take about {in_bytes(unit.memory(better.pixels))}"
+        if words
+        else ""
+    )
+    message = (
+        f"a training step on {told(plan, unit)}, but there are {in_bytes(memory.free)} free of "
+        f"{in_bytes(memory.total)}{hint}"
+    )
     if needed > SURELY * memory.total:
         return message
     if needed > memory.free:
@@ -332,9 +382,14 @@ def check_memory(segmenter: Segmenter, data: WeakData, device: str = "cpu", shar
 
 
 def describe_cost(
-    segmenter: Segmenter, data: WeakData, sizes: Sequence[tuple[int, int]], recipe: str, settings: Mapping[str, Any]
+    segmenter: Segmenter,
+    data: WeakData,
+    sizes: Sequence[tuple[int, int]],
+    recipe: str,
+    settings: Mapping[str, Any],
 ) -> tuple[list[str], tuple[str, str] | None]:
-    """Lines about what a training takes; and, if a step takes more memory than is free, what was expected and what it is.
+    """Lines about what a training takes; and, if a step takes more memory than is free, what was
+    expected and what it is.
 
     Arguments:
         segmenter: with the network.
@@ -346,17 +401,27 @@ def describe_cost(
     device, share = device_of(settings)
     try:
         unit = measure(segmenter, device, share)
-    except Exception as error:  # a network of somebody's own may need anything; training will say what
-        return [f"what a training step takes could not be measured: {type(error).__name__}: {error}"], None
+    except Exception as error:
+        # a network of somebody's own may need anything; training will say what
+        return [
+            f"what a training step takes could not be measured: {type(error).__name__}: {error}"
+        ], None
     plan, memory = plan_of(data, sizes), memory_of(device)
     better, words = proposed(plan, unit, memory.free if memory else math.inf)
     epoch, steps = steps_of(settings, data)
     seconds = unit.time(plan.pixels)
-    where = "this GPU" if device == "cuda" else f"{_many(torch.get_num_threads(), 'thread')} of this machine"
+    where = (
+        "this GPU"
+        if device == "cuda"
+        else f"{_many(torch.get_num_threads(), 'thread')} of this machine"
+    )
     lines = [
-        f"a training step ({recipe}, {type(segmenter.network).__name__}) on {told(plan, unit)}, on {where}",
-        f"  an epoch of {_many(epoch, 'step')}: {in_time(seconds * epoch)}; all {_many(steps, 'step')}: {in_time(seconds * steps)}",
-        "  measured with cross-entropy on small images, to about a factor of two; validation and the making of targets come on top",
+        f"a training step ({recipe}, {type(segmenter.network).__name__}) on {told(plan, unit)}, "
+        f"on {where}",
+        f"  an epoch of {_many(epoch, 'step')}: {in_time(seconds * epoch)}; all "
+        f"{_many(steps, 'step')}: {in_time(seconds * steps)}",
+        "  measured with cross-entropy on small images, to about a factor of two; validation and "
+        "the making of targets come on top",
     ]
     hint = f"{' '.join(words)} would train on {told(better, unit)}"
     if words:
@@ -364,7 +429,10 @@ def describe_cost(
     if memory is None or unit.memory(plan.pixels) <= memory.free:
         return lines, None
     came = f"about {in_bytes(unit.memory(plan.pixels))}"
-    return lines, (f"at most the {in_bytes(memory.free)} that are free", f"{came}; {hint}" if words else came)
+    return lines, (
+        f"at most the {in_bytes(memory.free)} that are free",
+        f"{came}; {hint}" if words else came,
+    )
 
 
 def _many(number: int, word: str) -> str:
@@ -374,7 +442,9 @@ def _many(number: int, word: str) -> str:
 class OutOfMemory(Callback):
     """Says what to change when the memory was too small for a step."""
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Add a note with the words to the error."""
         data: Any = getattr(trainer, "datamodule", None)
         if not ran_out(exception) or not isinstance(data, WeakData):
@@ -386,7 +456,9 @@ def ran_out(error: BaseException) -> bool:
     """Whether an error is one of too little memory, of a GPU or of the machine."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
+    return isinstance(error, RuntimeError) and (
+        "allocate memory" in str(error) or "out of memory" in str(error)
+    )
 
 
 def hint_for(data: WeakData) -> str:
@@ -402,4 +474,7 @@ def hint_for(data: WeakData) -> str:
         words.append(f"data.crop={min(CROP, max(plan.size) // 2)}")
     if plan.longest > LONG and isinstance(data, Photos):
         words.append(f"data.long_side={CROP if plan.whole else LONG}")
-    return f"each step was on {plan.batch_size} images of {width} by {height} pixels; try {' '.join(words)}; weakseg.check estimates memory"
+    return (
+        f"each step was on {plan.batch_size} images of {width} by {height} pixels; try "
+        f"{' '.join(words)}; weakseg.check estimates memory"
+    )

@@ -1,4 +1,5 @@
-"""metrics.csv, the record of a run: every figure that was logged, on disk as soon as it is known."""
+"""metrics.csv, the record of a run: every figure that was logged, on disk as soon as it is
+known."""
 
 from __future__ import annotations
 
@@ -19,14 +20,17 @@ Figures = dict[str, str]
 
 
 def read_record(path: Path) -> list[Figures]:
-    """The rows of a metrics.csv, every figure as text and "" where a row has none; a row that a kill cut short is left out."""
+    """The rows of a metrics.csv, every figure as text and "" where a row has none; a row that a
+    kill cut short is left out."""
     return _parse(path)[1]
 
 
 class Record(Logger):
-    """Writes metrics.csv: step, epoch and round, then one column per figure; a new figure adds a column.
+    """Writes metrics.csv: step, epoch and round, then one column per figure; a new figure adds a
+    column.
 
-    An existing file is continued. Numbers are written so that they read back exactly. Only rank 0 writes.
+    An existing file is continued. Numbers are written so that they read back exactly. Only rank 0
+    writes.
 
     Arguments:
         folder: of the run.
@@ -63,7 +67,9 @@ class Record(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add a row; it is on disk when this returns."""
-        row = {name: _text(name, value) for name, value in metrics.items()} | {"step": "" if step is None else str(step)}
+        row = {name: _text(name, value) for name, value in metrics.items()} | {
+            "step": "" if step is None else str(step)
+        }
         if not set(row) <= set(self._columns):
             self._widen(row)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -74,20 +80,23 @@ class Record(Logger):
 
     @rank_zero_only
     def rewind(self, steps: int, rows: int | None = None) -> None:
-        """Forget what a run that goes on after so many steps logs again; with 0 steps nothing stays.
+        """Forget what a run that goes on after so many steps logs again; with 0 steps nothing
+        stays.
 
         Arguments:
             steps: of the checkpoint.
-            rows: that had been written when the checkpoint was; these stay. None, for older checkpoints, keeps the rows of earlier steps
-                and that of a round which was made right then.
+            rows: that had been written when the checkpoint was; these stay. None, for older
+                checkpoints, keeps the rows of earlier steps and that of a round which was made
+                right then.
         """
         columns, found = _parse(self.path)
         kept = [row for row in found if _before(row, steps)] if rows is None else found[:rows]
         kept = kept if steps else []
         if rows is not None and len(kept) < rows:
             warnings.warn(
-                f"{self.path} has {len(kept)} of the {rows} rows that the checkpoint knows of: figures of earlier steps are lost, and "
-                "curves and tables begin where the file does; the training itself needs none of them",
+                f"{self.path} has {len(kept)} of the {rows} rows that the checkpoint knows of: "
+                "figures of earlier steps are lost, and curves and tables begin where the file "
+                "does; the training itself needs none of them",
                 stacklevel=1,
             )
         if len(kept) < len(found):
@@ -98,7 +107,8 @@ class Record(Logger):
         columns, rows = _parse(self.path)
         self._columns = columns or self._columns
         self.rows = len(rows)
-        if self.path.is_file() and self.path.read_bytes() != _file(self._columns, rows).encode():  # a kill cut the last line short
+        # a kill cut the last line short
+        if self.path.is_file() and self.path.read_bytes() != _file(self._columns, rows).encode():
             self._write(self._columns, rows)
 
     def _widen(self, row: Mapping[str, str]) -> None:
@@ -129,7 +139,9 @@ def _parse(path: Path) -> tuple[list[str], list[Figures]]:
     if not lines or lines[0][: len(FIRST)] != FIRST:
         return [], []
     columns = lines[0]
-    whole_lines = [line for line in lines[1:] if len(line) == len(columns) and all(map(_is_figure, line))]
+    whole_lines = [
+        line for line in lines[1:] if len(line) == len(columns) and all(map(_is_figure, line))
+    ]
     return columns, [dict(zip(columns, line, strict=True)) for line in whole_lines]
 
 

@@ -1,4 +1,5 @@
-"""What a run does about signals and about its other ranks: end all of them together, and say which one has died or hangs."""
+"""What a run does about signals and about its other ranks: end all of them together, and say which
+one has died or hangs."""
 
 from __future__ import annotations
 
@@ -27,13 +28,15 @@ from weakseg.utils.signals import Stopping
 
 TIMEOUT = "WEAKSEG_RANK_TIMEOUT"  # seconds, in the environment
 USUAL = 1800.0  # torch's own patience with a rank
-LAUNCHER = "WEAKSEG_LAUNCHER"  # in the environment of ranks that rank 0 has launched: its process id
+# in the environment of ranks that rank 0 has launched: its process id
+LAUNCHER = "WEAKSEG_LAUNCHER"
 GLANCE = 0.3  # seconds between two looks at the launched ranks
 OWN_WORDS = 2.5  # seconds for a rank that lost another one to say so itself, and to clean up
 
 
 class StopTogether(Callback):
-    """After a signal, ends training where a run can go on: all ranks at the same step, with a checkpoint of it if there are any."""
+    """After a signal, ends training where a run can go on: all ranks at the same step, with a
+    checkpoint of it if there are any."""
 
     def __init__(self, stopping: Stopping, checkpoints: Checkpoints | None) -> None:
         self.stopping, self.checkpoints = stopping, checkpoints
@@ -52,15 +55,22 @@ class StopTogether(Callback):
         self.stopping.take_over()
         self.stopping.patient = True
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Hear of a signal on any rank; let a checkpoint be written before the next batch, if that is possible there."""
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Hear of a signal on any rank; let a checkpoint be written before the next batch, if that
+        is possible there."""
         self._signum = self._signum or highest(self.stopping.signum)
         if self._signum and self.checkpoints is not None:
             self.checkpoints.soon = True
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """End if the last step is in the checkpoint."""
-        if self._signum and (self.checkpoints is None or self.checkpoints.saved_at == trainer.global_step):
+        if self._signum and (
+            self.checkpoints is None or self.checkpoints.saved_at == trainer.global_step
+        ):
             self._end()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,7 +80,9 @@ class StopTogether(Callback):
         if self._signum:
             self._end()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Nothing waits for the end of a step any more."""
         self.stopping.patient = False
 
@@ -80,7 +92,8 @@ class StopTogether(Callback):
 
 
 class CleanStop(StopTogether, Checkpoint):
-    """Of the kind that Lightning calls after all other callbacks, and refuses without checkpoints; it belongs behind `Checkpoints`."""
+    """Of the kind that Lightning calls after all other callbacks, and refuses without checkpoints;
+    it belongs behind `Checkpoints`."""
 
 
 def advice(folder: Path) -> str:
@@ -107,7 +120,8 @@ class Companions(Callback):
         self.stopping, self.folder = stopping, folder
         self.steps = 0  # of this process, not of a run that it goes on with
         self.told = False  # whether the main thread has noticed that a rank is lost
-        self.dead: tuple[int, int] | None = None  # rank and exit code of a launched process that has failed
+        # rank and exit code of a launched process that has failed
+        self.dead: tuple[int, int] | None = None
         self._launched: Sequence[subprocess.Popen[Any]] = ()
         self._pulse: Pulse | None = None
 
@@ -115,7 +129,9 @@ class Companions(Callback):
         """Right before `fit`, in which Lightning launches the other ranks."""
         launcher: Any = trainer.strategy.launcher
         if trainer.world_size > 1 and (_is_launched() or "TORCHELASTIC_RUN_ID" in os.environ):
-            when_orphaned(int(os.environ[LAUNCHER]) if _is_launched() else os.getppid(), self._end_as_orphan)
+            when_orphaned(
+                int(os.environ[LAUNCHER]) if _is_launched() else os.getppid(), self._end_as_orphan
+            )
         elif hasattr(launcher, "procs"):
             os.environ[LAUNCHER] = str(os.getpid())
             self.stopping.launched = lambda: launcher.procs
@@ -141,7 +157,8 @@ class Companions(Callback):
         self._pulse.start()
 
     def _watch_launched(self) -> None:
-        """Right after the launch, before the ranks know each other: Lightning's own watch begins here, too."""
+        """Right after the launch, before the ranks know each other: Lightning's own watch begins
+        here, too."""
         if self._launched:
             return  # this is a later fit or validation
         self._launched = self.stopping.launched()
@@ -149,7 +166,9 @@ class Companions(Callback):
             _dismiss_observer()
             threading.Thread(target=self._watch, daemon=True, name="weakseg-companions").start()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """This rank moves."""
         self.steps += 1
         move()
@@ -159,18 +178,29 @@ class Companions(Callback):
         move()
 
     def explain(self, error: BaseException) -> BaseException:
-        """The same error, or, where it only says that a connection broke, one that says whose process has died."""
+        """The same error, or, where it only says that a connection broke, one that says whose
+        process has died."""
         if not _is_broken_connection(error):
             return error
         self.told = True
         end = time.monotonic() + OWN_WORDS - 0.5
-        while (self._launched or _is_launched()) and self.dead is None and not _is_orphan() and time.monotonic() < end:
-            time.sleep(0.1)  # the system breaks the connections of a process some moments before it says that this has ended
+        while (
+            (self._launched or _is_launched())
+            and self.dead is None
+            and not _is_orphan()
+            and time.monotonic() < end
+        ):
+            # the system breaks the connections of a process some moments before it says that this
+            # has ended
+            time.sleep(0.1)
         if self.dead is not None:
             return LostRank(_obituary(*self.dead))
         if _is_orphan():
             return LostRank(ORPHANED)
-        return LostRank("another rank has died: the connection to it broke; what it printed, or who killed it, says why")
+        return LostRank(
+            "another rank has died: the connection to it broke; what it printed, or who killed "
+            "it, says why"
+        )
 
     def relax(self) -> None:
         """Training is over: ranks may end, and none has to move."""
@@ -178,7 +208,8 @@ class Companions(Callback):
             self._pulse.over = True
 
     def part(self) -> None:
-        """The run ends by an exception, in a process that may live on: nobody has to end that because ranks are gone."""
+        """The run ends by an exception, in a process that may live on: nobody has to end that
+        because ranks are gone."""
         self.told = True
         self.relax()
 
@@ -195,7 +226,8 @@ class Companions(Callback):
     def _end_as_orphan(self) -> None:
         time.sleep(OWN_WORDS)
         self.stopping.end_now(
-            128 + self.stopping.signum if self.stopping.signum else 1, "" if self.stopping.signum else f"error: {ORPHANED}"
+            128 + self.stopping.signum if self.stopping.signum else 1,
+            "" if self.stopping.signum else f"error: {ORPHANED}",
         )
 
     def _watch(self) -> None:
@@ -221,7 +253,10 @@ def timeout() -> float:
     except ValueError:
         seconds = -1
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"the environment variable {TIMEOUT} should be seconds, such as 600, or 0 for no limit, but it is {text!r}")
+        raise ValueError(
+            f"the environment variable {TIMEOUT} should be seconds, such as 600, or 0 for no "
+            f"limit, but it is {text!r}"
+        )
     return seconds
 
 
@@ -236,7 +271,8 @@ def _is_orphan() -> bool:
 
 
 def _dismiss_observer() -> None:
-    """Lightning's own watch kills this process without a word; a version of it that is built otherwise stays."""
+    """Lightning's own watch kills this process without a word; a version of it that is built
+    otherwise stays."""
     for thread in threading.enumerate():
         if thread.name == "child-process-observer" and hasattr(thread, "_child_processes"):
             thread._child_processes = []
@@ -244,7 +280,9 @@ def _dismiss_observer() -> None:
 
 def _is_broken_connection(error: BaseException) -> bool:
     words = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "TCPStore")
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
 
 
 def _exit_code(code: int) -> int:
@@ -255,10 +293,12 @@ def _exit_code(code: int) -> int:
 def _obituary(rank: int, code: int) -> str:
     if code < 0:
         return f"rank {rank} was killed by {signal.Signals(-code).name}; all ranks end"
-    return f"rank {rank} has ended with exit code {code}, and what it printed says why; all ranks end"
+    return (
+        f"rank {rank} has ended with exit code {code}, and what it printed says why; all ranks end"
+    )
 
 
-# hanging ---------------------------------------------------------------------------------------------------------------------------
+# hanging ------------------------------------------------------------------------------------------
 
 
 class Beat(NamedTuple):
@@ -293,7 +333,8 @@ def see(before: Seen | None, beat: Beat, now: float) -> Seen:
 def judge(seen: dict[int, Seen], now: float, limit: float) -> str:
     """Which rank hangs, or nothing.
 
-    One that is not heard of hangs. Where all are heard of, but none has moved, it is the one that does not wait for others.
+    One that is not heard of hangs. Where all are heard of, but none has moved, it is the one that
+    does not wait for others.
     """
     silent = [rank for rank, one in seen.items() if now - one.beaten > limit]
     if silent:
@@ -307,24 +348,34 @@ def judge(seen: dict[int, Seen], now: float, limit: float) -> str:
 
 def _names(ranks: Sequence[int]) -> str:
     return (
-        f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))} hang{'s' * (len(ranks) == 1)}: {'has' if len(ranks) == 1 else 'have'}"
+        f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))} "
+        f"hang{'s' * (len(ranks) == 1)}: {'has' if len(ranks) == 1 else 'have'}"
     )
 
 
 def place(frame: Any) -> tuple[bool, str]:
     """Whether a thread waits for other ranks, and the innermost line of it that is not torch's."""
-    waits = f"torch{os.sep}distributed" in frame.f_code.co_filename or frame.f_code.co_name == "_engine_run_backward"
+    waits = (
+        f"torch{os.sep}distributed" in frame.f_code.co_filename
+        or frame.f_code.co_name == "_engine_run_backward"
+    )
     while frame.f_back is not None and f"{os.sep}torch{os.sep}" in frame.f_code.co_filename:
         frame = frame.f_back
-    return waits, f"{os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno}, {frame.f_code.co_name}"
+    return (
+        waits,
+        f"{os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno}, "
+        f"{frame.f_code.co_name}",
+    )
 
 
 class Pulse:
-    """Tells the other ranks every few seconds that this one lives and where it is, and ends it when one of them hangs."""
+    """Tells the other ranks every few seconds that this one lives and where it is, and ends it when
+    one of them hangs."""
 
     def __init__(self, rank: int, world: int, limit: float, stopping: Stopping) -> None:
         self.rank, self.world, self.limit, self.stopping = rank, world, limit, stopping
-        self.store: Any = distributed_c10d._get_default_store().clone()  # one of its own: a store serves one thread at a time
+        # one of its own: a store serves one thread at a time
+        self.store: Any = distributed_c10d._get_default_store().clone()
         self.seen: dict[int, Seen] = {}
         self.over = limit == 0
         self._exchanged = time.monotonic()
@@ -340,7 +391,9 @@ class Pulse:
             number += 1
             frame = sys._current_frames()[threading.main_thread().ident or 0]
             try:
-                self.store.set(f"weakseg/{self.rank}", json.dumps(Beat(number, moved(), *place(frame))))
+                self.store.set(
+                    f"weakseg/{self.rank}", json.dumps(Beat(number, moved(), *place(frame)))
+                )
                 for rank in range(self.world):
                     if self.store.check([f"weakseg/{rank}"]):
                         beat = Beat(*json.loads(self.store.get(f"weakseg/{rank}")))
@@ -351,7 +404,8 @@ class Pulse:
             time.sleep(min(5.0, self.limit / 4))
 
     def _judge(self) -> None:
-        patience = self.limit if self.rank == 0 else self.limit + 3  # rank 0 speaks for all, if it can
+        # rank 0 speaks for all, if it can
+        patience = self.limit if self.rank == 0 else self.limit + 3
         while not self.over:
             time.sleep(min(1.0, self.limit / 4))
             if time.monotonic() - self._exchanged > patience:
@@ -364,5 +418,6 @@ class Pulse:
             return
         launcher = os.environ.get(LAUNCHER, "")
         if _is_launched() and launcher == str(os.getppid()):
-            os.kill(int(launcher), signal.SIGKILL)  # rank 0 would have said so itself, and ended this process
+            # rank 0 would have said so itself, and ended this process
+            os.kill(int(launcher), signal.SIGKILL)
         self.stopping.end_now(1, f"error: {sentence} ({TIMEOUT})")

@@ -1,4 +1,5 @@
-"""Rounds, the one callback that alternates: estimate targets for all images, train on them, estimate again."""
+"""Rounds, the one callback that alternates: estimate targets for all images, train on them,
+estimate again."""
 
 from __future__ import annotations
 
@@ -22,7 +23,14 @@ from weakseg.training.label_quality import LabelQuality
 from weakseg.training.segmenter import Segmenter, see_early
 from weakseg.utils.array_cache import Arrays, remembered
 from weakseg.utils.files import remove_leftovers
-from weakseg.utils.fingerprint import code_fingerprint, edited_code, fingerprint, homes, is_own, module_fingerprint
+from weakseg.utils.fingerprint import (
+    code_fingerprint,
+    edited_code,
+    fingerprint,
+    homes,
+    is_own,
+    module_fingerprint,
+)
 from weakseg.utils.processes import anywhere, gather, share_buffers
 from weakseg.utils.progress import track
 
@@ -31,12 +39,16 @@ class Rounds(Callback):
     """Estimates the targets that training uses, once or every few epochs.
 
     Arguments:
-        when: "once" estimates before training only; "epochs" again after every few epochs, with what the network has learned.
+        when: "once" estimates before training only; "epochs" again after every few epochs, with
+            what the network has learned.
         every: epochs from one round to the next.
         count: rounds in all, the first one included; null for as many as the epochs allow.
-        restart_network: whether each later round starts from the initial weights and a new optimizer.
-        workers: processes that estimate, per rank; null for the cores per rank, 0 for none beside this one.
-        folder: of the label store, which several runs may share; null for `labels` in the trainer's default_root_dir.
+        restart_network: whether each later round starts from the initial weights and a new
+            optimizer.
+        workers: processes that estimate, per rank; null for the cores per rank, 0 for none beside
+            this one.
+        folder: of the label store, which several runs may share; null for `labels` in the trainer's
+            default_root_dir.
     """
 
     def __init__(
@@ -49,15 +61,26 @@ class Rounds(Callback):
         folder: Path | None = None,
     ) -> None:
         if when == "once" and count not in (None, 1):
-            raise ValueError(f"when=once makes one round, but count is {count}; for more rounds use when=epochs")
+            raise ValueError(
+                f"when=once makes one round, but count is {count}; for more rounds use when=epochs"
+            )
         if every < 1 or (count is not None and count < 1) or (workers is not None and workers < 0):
-            raise ValueError(f"every and count should be at least 1 and workers at least 0, but they are {every}, {count} and {workers}")
-        self.every, self.restart_network, self.workers, self.folder = every, restart_network, workers, folder
+            raise ValueError(
+                "every and count should be at least 1 and workers at least 0, but they are "
+                f"{every}, {count} and {workers}"
+            )
+        self.every, self.restart_network, self.workers, self.folder = (
+            every,
+            restart_network,
+            workers,
+            folder,
+        )
         self.count = 1 if when == "once" else count
         self.round = -1  # the round whose targets are in use; -1 = none yet
         self.asked = ""  # fingerprint of the network that this round asked; "" if it asked none
         self.figures: dict[str, float] = {}  # quality of the targets in use
-        self.learned: torch.Tensor | None = None  # by the strategy in this round, from all images together
+        # by the strategy in this round, from all images together
+        self.learned: torch.Tensor | None = None
         self.maker = ""  # fingerprint of the strategy and its code when it made this round
         self._seen: dict[int, Seen] = {}  # this rank's images
         self._keys: dict[str, str] = {}  # targets in use, of all ranks
@@ -66,20 +89,28 @@ class Rounds(Callback):
     # when
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Keep the initial weights, which a resumed run has only before its checkpoint is loaded."""
+        """Keep the initial weights, which a resumed run has only before its checkpoint is
+        loaded."""
         segmenter, _ = _ours(trainer, pl_module)
         if self.restart_network:
-            self._initial = {name: value.clone() for name, value in segmenter.network.state_dict().items()}
+            self._initial = {
+                name: value.clone() for name, value in segmenter.network.state_dict().items()
+            }
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at all evidence, then make round 0; or, in a resumed run, find the targets of its round again."""
+        """Look at all evidence, then make round 0; or, in a resumed run, find the targets of its
+        round again."""
         segmenter, data = _ours(trainer, pl_module)
-        self._seen = survey(data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size)
+        self._seen = survey(
+            data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size
+        )
         if not segmenter.strategy.estimates():
             return
         if trainer.is_global_zero:
             remove_leftovers(self._store(trainer).folder)
-        self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(trainer, segmenter, data)
+        self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(
+            trainer, segmenter, data
+        )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A network that starts again in later rounds has a schedule per round."""
@@ -90,7 +121,11 @@ class Rounds(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the next round if it is due and training goes on after it."""
         segmenter, data = _ours(trainer, pl_module)
-        due = segmenter.strategy.estimates() and not self._was_last() and (trainer.current_epoch + 1) % self.every == 0
+        due = (
+            segmenter.strategy.estimates()
+            and not self._was_last()
+            and (trainer.current_epoch + 1) % self.every == 0
+        )
         if not due or _training_ends(trainer):
             return
         self._advance(trainer, segmenter, data)
@@ -111,11 +146,21 @@ class Rounds(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"round": self.round, "asked": self.asked, "figures": self.figures, "learned": self.learned, "maker": self.maker}
+        return {
+            "round": self.round,
+            "asked": self.asked,
+            "figures": self.figures,
+            "learned": self.learned,
+            "maker": self.maker,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
-        self.round, self.asked, self.figures = state_dict["round"], state_dict["asked"], state_dict["figures"]
+        self.round, self.asked, self.figures = (
+            state_dict["round"],
+            state_dict["asked"],
+            state_dict["figures"],
+        )
         self.learned = state_dict.get("learned")  # older checkpoints have none, and no maker
         self.maker = state_dict.get("maker", "")
 
@@ -133,22 +178,33 @@ class Rounds(Callback):
         self._estimate(trainer, segmenter, data, store, keys, self._lost(store, keys, segmenter))
         quality = LabelQuality(segmenter.classes)
         shown = []
-        for index in track(keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size):
+        for index in track(
+            keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size
+        ):
             evidence, truth = data.sample(index)
             old = store.read(evidence.id, before[evidence.id]) if before else None
             stored = store.load(evidence.id, keys[index])
             quality.add(stored.target, old, evidence, truth)
             shown.append(stored.figures)
         self.figures = quality.figures() | mean_figures(shown)
-        if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:  # another loss may do without targets
+        # another loss may do without targets
+        if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:
             name = type(segmenter.strategy).__name__
-            raise ValueError(f"the targets of round {self.round} have no opinion on any pixel (all 255): {name} would teach nothing")
+            raise ValueError(
+                f"the targets of round {self.round} have no opinion on any pixel (all 255): "
+                f"{name} would teach nothing"
+            )
         self._use(data, store, keys)
         segmenter.weigh(self.figures)
         for logger in trainer.loggers:
-            logger.log_metrics({**self.figures, "round": self.round, "epoch": trainer.current_epoch}, trainer.global_step)
+            logger.log_metrics(
+                {**self.figures, "round": self.round, "epoch": trainer.current_epoch},
+                trainer.global_step,
+            )
 
-    def _learn(self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore) -> None:
+    def _learn(
+        self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore
+    ) -> None:
         """Let the strategy learn from all images before any is estimated, if it wants to."""
         strategy = segmenter.strategy
         if not strategy.learns():
@@ -156,21 +212,32 @@ class Rounds(Callback):
         strategy.learned = None  # what the last round learned is not what it learns from
         strategy.use_scratch(_scratch(store, strategy))
         for _ in range(strategy.looks):
-            keys = self._make_keys(segmenter, _maker(segmenter))  # all that each image's sketch depends on
+            # all that each image's sketch depends on
+            keys = self._make_keys(segmenter, _maker(segmenter))
             jobs = self._jobs(segmenter, data, list(keys), keys)
             named = {self._seen[index].id: key for index, key in keys.items()}
-            strategy.learned = learn_together(strategy, jobs, named, self._workers(trainer, strategy), self.round, trainer.world_size)
+            strategy.learned = learn_together(
+                strategy,
+                jobs,
+                named,
+                self._workers(trainer, strategy),
+                self.round,
+                trainer.world_size,
+            )
         self.learned = strategy.learned
 
     def _find_again(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
-        """The targets of a resumed run's round; lost ones are computed again if the network that made them is still there."""
+        """The targets of a resumed run's round; lost ones are computed again if the network that
+        made them is still there."""
         if segmenter.strategy.learns():
             segmenter.strategy.learned = self.learned
         now = _maker(segmenter)
         if self.maker not in ("", now) and trainer.is_global_zero:
             warnings.warn(
-                f"{type(segmenter.strategy).__name__}, or code that it uses, has changed since round {self.round} was made: its targets "
-                "stay in use, as resume= goes on with the same run; later rounds use the new code, and a new run does from the beginning",
+                f"{type(segmenter.strategy).__name__}, or code that it uses, has changed since "
+                f"round {self.round} was made: its targets stay in use, as resume= goes on with "
+                "the same run; later rounds use the new code, and a new run does from the "
+                "beginning",
                 stacklevel=2,
             )
         store, keys = self._store(trainer), self._make_keys(segmenter, self.maker or now)
@@ -178,8 +245,9 @@ class Rounds(Callback):
         if anywhere(bool(lost)):
             if self.asked not in ("", _network(segmenter)):
                 raise FileNotFoundError(
-                    f"{sum(gather(len(lost)))} targets of round {self.round} are missing in {store.folder}, damaged, or of another version "
-                    "of weakseg, and the network that made them has trained on since; start a new run from its weights with "
+                    f"{sum(gather(len(lost)))} targets of round {self.round} are missing in "
+                    f"{store.folder}, damaged, or of another version of weakseg, and the network "
+                    "that made them has trained on since; start a new run from its weights with "
                     "init_from=<checkpoint>"
                 )
             if self.maker != now:  # all of them by the new code, as a part would be a mixture
@@ -202,35 +270,53 @@ class Rounds(Callback):
         return lost
 
     def _estimate(
-        self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore, keys: dict[int, str], missing: Sequence[int]
+        self,
+        trainer: Trainer,
+        segmenter: Segmenter,
+        data: WeakData,
+        store: LabelStore,
+        keys: dict[int, str],
+        missing: Sequence[int],
     ) -> None:
         """Store the targets that are missing."""
         segmenter.strategy.use_scratch(_scratch(store, segmenter.strategy))
         jobs = self._jobs(segmenter, data, missing, keys)
         results = estimate_all(
-            jobs, len(missing), segmenter.strategy, len(segmenter.classes), store, self._workers(trainer, segmenter.strategy)
+            jobs,
+            len(missing),
+            segmenter.strategy,
+            len(segmenter.classes),
+            store,
+            self._workers(trainer, segmenter.strategy),
         )
         text = f"round {self.round}: estimating targets"
-        what = f"{type(segmenter.strategy).__name__} could not estimate the targets of round {self.round}"
+        what = (
+            f"{type(segmenter.strategy).__name__} could not estimate the targets of round "
+            f"{self.round}"
+        )
         collected(results, len(missing), text, trainer.world_size, what)
 
     def _workers(self, trainer: Trainer, strategy: Strategy) -> int:
         workers = _cores(trainer) if self.workers is None else self.workers
         if workers > 1 and (names := edited_code(*homes(type(strategy)), *_ESTIMATING)):
             warnings.warn(
-                f"{', '.join(names)} has been edited since this run began: its rounds go on with the code as it was, in one process",
+                f"{', '.join(names)} has been edited since this run began: its rounds go on with "
+                "the code as it was, in one process",
                 stacklevel=2,
             )
             return 0
         return workers
 
-    def _jobs(self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]) -> Iterator[Job]:
+    def _jobs(
+        self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]
+    ) -> Iterator[Job]:
         for index in indices:
             evidence, _ = data.sample(index)
             yield Job(evidence, self._ask(segmenter, evidence.image), keys[index])
 
     def _ask(self, segmenter: Segmenter, image: torch.Tensor) -> Prediction | None:
-        """What the network thinks; in round 0 what its encoder sees, for strategies that want that, which is kept from look to look."""
+        """What the network thinks; in round 0 what its encoder sees, for strategies that want that,
+        which is kept from look to look."""
         if not self.asked or self.round:
             return segmenter.predict(image, plain=True) if self.asked else None
 
@@ -239,15 +325,22 @@ class Rounds(Callback):
 
         key = fingerprint("early", self.asked, segmenter.strategy.wants_early, image)
         early = torch.from_numpy(remembered(segmenter.strategy.scratch, key, make)["early"]).float()
-        return Prediction(torch.full((len(segmenter.classes), *image.shape[1:]), 1 / len(segmenter.classes)), early=early)
+        return Prediction(
+            torch.full((len(segmenter.classes), *image.shape[1:]), 1 / len(segmenter.classes)),
+            early=early,
+        )
 
     def _make_keys(self, segmenter: Segmenter, maker: str) -> dict[int, str]:
         """A content key for each of this rank's images: whatever may change its target is in it."""
-        return {index: fingerprint(FORMAT, maker, segmenter.classes, self.asked, seen.fingerprint) for index, seen in self._seen.items()}
+        return {
+            index: fingerprint(FORMAT, maker, segmenter.classes, self.asked, seen.fingerprint)
+            for index, seen in self._seen.items()
+        }
 
     def _use(self, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
         named = {self._seen[index].id: key for index, key in keys.items()}
-        self._keys = {id: key for part in gather(named) for id, key in part.items()}  # returns when all ranks are done
+        # returns when all ranks are done
+        self._keys = {id: key for part in gather(named) for id, key in part.items()}
         data.use_targets(store, self._keys)
 
     def _store(self, trainer: Trainer) -> LabelStore:
@@ -258,37 +351,52 @@ def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakDat
     data = getattr(trainer, "datamodule", None)
     if not isinstance(module, Segmenter) or not isinstance(data, WeakData):
         raise TypeError(
-            "Rounds works with Trainer.fit(weakseg.Segmenter(...), <a subclass of weakseg.WeakData>), but it came with "
-            f"{type(module).__name__} and {type(data).__name__}; docs/how-to/your-own-data.md wraps another data module in ten lines"
+            "Rounds works with Trainer.fit(weakseg.Segmenter(...), <a subclass of "
+            f"weakseg.WeakData>), but it came with {type(module).__name__} and "
+            f"{type(data).__name__}; docs/how-to/your-own-data.md wraps another data module in "
+            "ten lines"
         )
     return module, data
 
 
 def _network(segmenter: Segmenter) -> str:
     """What the network would say of an image: its weights, and the code that is run to find out."""
-    own = [home for home in homes(*dict.fromkeys(map(type, segmenter.network.modules()))) if is_own(home)]
-    return fingerprint(segmenter.network.state_dict(), code_fingerprint("weakseg.training.segmenter", *own))
+    own = [
+        home
+        for home in homes(*dict.fromkeys(map(type, segmenter.network.modules())))
+        if is_own(home)
+    ]
+    return fingerprint(
+        segmenter.network.state_dict(), code_fingerprint("weakseg.training.segmenter", *own)
+    )
 
 
 def _maker(segmenter: Segmenter) -> str:
-    """What the strategy would estimate, as far as it is not the evidence or the network that decide: its options and its code."""
+    """What the strategy would estimate, as far as it is not the evidence or the network that
+    decide: its options and its code."""
     return module_fingerprint(segmenter.strategy, segmenter.strategy.version, *_ESTIMATING)
 
 
 def _scratch(store: LabelStore, strategy: Strategy) -> Path:
-    """A folder for what the code that is run now has found out; other code may find out something else."""
+    """A folder for what the code that is run now has found out; other code may find out something
+    else."""
     return store.folder / "scratch" / code_fingerprint(*homes(type(strategy)), *_ESTIMATING)[:12]
 
 
-_ESTIMATING = ("weakseg.training.estimation", "weakseg.training.joint_fit")  # code that calls the strategy, whatever it imports
+# code that calls the strategy, whatever it imports
+_ESTIMATING = ("weakseg.training.estimation", "weakseg.training.joint_fit")
 
 
 def _training_ends(trainer: Trainer) -> bool:
-    last_epoch = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= int(trainer.max_epochs or 0)
+    last_epoch = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= int(
+        trainer.max_epochs or 0
+    )
     return trainer.should_stop or last_epoch or trainer.global_step >= trainer.max_steps != -1
 
 
 def _cores(trainer: Trainer) -> int:
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     ranks_here = max(1, trainer.world_size // max(1, trainer.num_nodes))
     return max(1, available // ranks_here)

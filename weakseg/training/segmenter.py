@@ -1,4 +1,5 @@
-"""Segmenter, the one LightningModule: a network, a strategy that says what trains it, and the figures of both."""
+"""Segmenter, the one LightningModule: a network, a strategy that says what trains it, and the
+figures of both."""
 
 from __future__ import annotations
 
@@ -32,17 +33,22 @@ from weakseg.utils.processes import anywhere, gather, rank, share_buffers
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PLAIN = Inference()
-DIVERGED = "weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, or set trainer.gradient_clip_val"
+DIVERGED = (
+    "weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, or "
+    "set trainer.gradient_clip_val"
+)
 NAMED = 5  # images that a message names
 CELL = 32  # pixels per cell of the coarsest stage that encoders have
 
 
 @final
 class Segmenter(LightningModule):
-    """Trains a network with a strategy. Never subclassed: a method is a strategy, a network is a network.
+    """Trains a network with a strategy. Never subclassed: a method is a strategy, a network is a
+    network.
 
     Arguments:
-        network: maps normalised images [B,3,H,W] to logits [B,C,h,w]; their size is what `network.stride` says, or any.
+        network: maps normalised images [B,3,H,W] to logits [B,C,h,w]; their size is what
+            `network.stride` says, or any.
         strategy: what the evidence teaches.
         classes: names of the classes; class 0 is the background.
         optimizer: `SGD` or `AdamW` of `weakseg.optimizers`.
@@ -64,36 +70,52 @@ class Segmenter(LightningModule):
         _check_parts(network, strategy, classes)
         self.network, self.strategy, self.classes = network, strategy, tuple(classes)
         self.optimizer, self.inference = optimizer or AdamW(), inference or PLAIN
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer(
+            "mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255, persistent=False
+        )
+        self.register_buffer(
+            "std", torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255, persistent=False
+        )
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
-        self.span: tuple[int, float] | None = None  # the steps that the schedule stretches over; None = the whole run
-        self.long_side: int | None = None  # of the images that it was trained on, at most; larger ones are shrunk to this, None = never
+        # the steps that the schedule stretches over; None = the whole run
+        self.span: tuple[int, float] | None = None
+        # of the images that it was trained on, at most; larger ones are shrunk to this, None =
+        # never
+        self.long_side: int | None = None
         self.confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-        self.agreement = Agreement(self.classes)  # with the annotations of validation images that have no truth
-        self.scores: dict[int, float] = {}  # of each validation image by its index, after a validation
-        self.measured: tuple[str, float] | None = None  # the figure by which the best network is chosen, after a validation
+        # with the annotations of validation images that have no truth
+        self.agreement = Agreement(self.classes)
+        # of each validation image by its index, after a validation
+        self.scores: dict[int, float] = {}
+        # the figure by which the best network is chosen, after a validation
+        self.measured: tuple[str, float] | None = None
         self.validated_at = -1
-        self._table: Tensor | None = None  # the numbers here of the classes of the data set that is measured on; None = the same
+        # the numbers here of the classes of the data set that is measured on; None = the same
+        self._table: Tensor | None = None
         self._bad_images: list[str] = []  # whose predictions are no numbers in this validation
         self._suspects: list[str] = []  # images since the last optimizer step
         self._bad_loss = False
-        self.class_weights: Tensor | None = None  # of the pixels of each class in the loss; None = all alike
+        # of the pixels of each class in the loss; None = all alike
+        self.class_weights: Tensor | None = None
         self.weigh({})
         if self.optimizer.freeze_batchnorm:
             for norm in batch_norms(network):
                 norm.requires_grad_(False)
 
     def weigh(self, figures: Mapping[str, float]) -> None:
-        """Set the weights of the classes as the strategy has them; `auto` from their shares in the targets, label/share/<class>."""
+        """Set the weights of the classes as the strategy has them; `auto` from their shares in the
+        targets, label/share/<class>."""
         wanted = self.strategy.class_weights
         if isinstance(wanted, Mapping):
             self.class_weights = torch.tensor([float(wanted.get(name, 1)) for name in self.classes])
         elif wanted == "auto":
-            self.class_weights = rarity_weights(torch.tensor([figures.get(f"label/share/{name}", 0.0) for name in self.classes]))
+            self.class_weights = rarity_weights(
+                torch.tensor([figures.get(f"label/share/{name}", 0.0) for name in self.classes])
+            )
 
     def train(self, mode: bool = True) -> Segmenter:
-        """As in torch, but frozen batch norm stays frozen: Lightning calls this before every epoch."""
+        """As in torch, but frozen batch norm stays frozen: Lightning calls this before every
+        epoch."""
         super().train(mode)
         if self.optimizer.freeze_batchnorm:
             for norm in batch_norms(self.network):
@@ -116,17 +138,21 @@ class Segmenter(LightningModule):
 
     @torch.no_grad()
     def predict(self, image: Tensor, plain: bool = False) -> Prediction:
-        """What the network thinks of one uint8 image [3,H,W]: on the CPU, at the image's own resolution.
+        """What the network thinks of one uint8 image [3,H,W]: on the CPU, at the image's own
+        resolution.
 
         Arguments:
-            plain: whether to ask it once, whatever `inference` says, as strategies do. Features, for those that want them, are
-                of the whole image, and left out where `inference` has windows.
+            plain: whether to ask it once, whatever `inference` says, as strategies do. Features,
+                for those that want them, are of the whole image, and left out where `inference` has
+                windows.
 
-        An image with a longer side than those of the training is shrunk to their `long_side` first. A FloatingPointError says that the
-        network has diverged, so that nothing is estimated, drawn or stored from what is no number.
+        An image with a longer side than those of the training is shrunk to their `long_side` first.
+        A FloatingPointError says that the network has diverged, so that nothing is estimated, drawn
+        or stored from what is no number.
         """
         prediction = self._predict(image, plain)
-        if not math.isfinite(prediction.probs.sum()):  # needs no second array of the size of the first, as isfinite() of each does
+        # needs no second array of the size of the first, as isfinite() of each does
+        if not math.isfinite(prediction.probs.sum()):
             raise FloatingPointError(f"the prediction is not finite: {DIVERGED}")
         return prediction
 
@@ -137,8 +163,11 @@ class Segmenter(LightningModule):
         seen = at_most(image, self.long_side)
         features = None
         if self.strategy.wants_features and (plain or self.inference.window is None):
-            features = self.network.features(self.normalise(seen[None].to(self.device)))[0].float().cpu()  # type: ignore[operator]
-        probs = infer(seen, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference)
+            images = self.normalise(seen[None].to(self.device))
+            features = self.network.features(images)[0].float().cpu()  # type: ignore[operator]
+        probs = infer(
+            seen, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference
+        )
         early = see_early(self, seen) if self.strategy.wants_early else None
         self.train(training)
         return Prediction(_resized(probs[None], image)[0], features, early)
@@ -162,22 +191,25 @@ class Segmenter(LightningModule):
         self.train(training)
 
     def _match(self, stage: str, theirs: Sequence[str]) -> None:
-        """Match the classes of a data set by their names: to train on it they must be the same, to be measured on it they must be known."""
+        """Match the classes of a data set by their names: to train on it they must be the same, to
+        be measured on it they must be known."""
         if stage == "fit" and tuple(theirs) != self.classes:
             raise ValueError(
-                f"the segmenter has the classes {', '.join(self.classes)}, but the data set has {', '.join(theirs)}; "
-                "give it classes=data.classes, in the same order"
+                f"the segmenter has the classes {', '.join(self.classes)}, but the data set has "
+                f"{', '.join(theirs)}; give it classes=data.classes, in the same order"
             )
         try:
             self._table = match_classes(theirs, self.classes) if stage != "predict" else None
         except ValueError as error:
             raise ValueError(
-                f"the network cannot be measured on this data set: {error}; give classes the names that the network knows "
-                "(data.rename), or leave others out (data.others=ignore)"
+                f"the network cannot be measured on this data set: {error}; give classes the "
+                "names that the network knows (data.rename), or leave others out "
+                "(data.others=ignore)"
             ) from None
 
     def ours(self, evidence: Evidence, truth: Tensor | None) -> tuple[Evidence, Tensor | None]:
-        """Evidence and truth of the data set that is measured on, with the numbers that classes have here."""
+        """Evidence and truth of the data set that is measured on, with the numbers that classes
+        have here."""
         if self._table is None:
             return evidence, truth
         renumbered = renumber_evidence(evidence, self._table, len(self.classes))
@@ -185,32 +217,47 @@ class Segmenter(LightningModule):
 
     def our_objects(self, objects: Instances) -> Instances:
         """The same for objects."""
-        return objects if self._table is None else objects._replace(classes=renumber(objects.classes, self._table))
+        return (
+            objects
+            if self._table is None
+            else objects._replace(classes=renumber(objects.classes, self._table))
+        )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Chance depends on seed, rank, epoch and batch alone, so that a resumed run sees what an undisturbed one sees."""
+        """Chance depends on seed, rank, epoch and batch alone, so that a resumed run sees what an
+        undisturbed one sees."""
         seed = hash((self.seed, self.global_rank, self.current_epoch, batch_idx)) % 2**32
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed)
-        # after a resume Lightning may count one step too many here, and would log other steps than an undisturbed run does
+        # after a resume Lightning may count one step too many here, and would log other steps than
+        # an undisturbed run does
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the strategy's terms."""
-        batch = batch if self.class_weights is None else batch._replace(class_weights=self.class_weights.to(self.device))
-        self.strategy.forget_shown()  # whoever called `estimate` since the last step, such as a dashboard, left what is not of this one
+        batch = (
+            batch
+            if self.class_weights is None
+            else batch._replace(class_weights=self.class_weights.to(self.device))
+        )
+        # whoever called `estimate` since the last step, such as a dashboard, left what is not of
+        # this one
+        self.strategy.forget_shown()
         if makes_losses(self.network):
             terms: dict[str, Tensor] = self.network.losses(self.normalise(batch.image), batch)  # type: ignore[operator]
         else:
             main, *auxiliary = self._outputs(batch.image)
-            terms = self._helping_terms(auxiliary, batch)  # first, so that what the strategy shows is of the main ones
+            # first, so that what the strategy shows is of the main ones
+            terms = self._helping_terms(auxiliary, batch)
             terms = self._terms(main, batch) | terms
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         self._suspects += batch.ids
         self._bad_loss |= not bool(torch.isfinite(loss))
         figures = {f"loss/{name}": term.detach().float() for name, term in terms.items()}
-        self.log_dict({**figures, "loss/total": loss.detach()}, batch_size=len(batch.ids), sync_dist=True)
+        self.log_dict(
+            {**figures, "loss/total": loss.detach()}, batch_size=len(batch.ids), sync_dist=True
+        )
         self._log_place(self.global_step)
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
         return loss
@@ -226,57 +273,101 @@ class Segmenter(LightningModule):
         self.strategy.eval()  # one that counts its steps shall not count these
         each = [self._terms(logits, batch) for logits in auxiliary]
         self.strategy.train(training)
-        return {f"{name}/auxiliary{number}": weight * term for number, more in enumerate(each, 1) for name, term in more.items()}
+        return {
+            f"{name}/auxiliary{number}": weight * term
+            for number, more in enumerate(each, 1)
+            for name, term in more.items()
+        }
 
     def _log_place(self, step: int) -> None:
-        """Say where the figures of a row belong: Lightning's own count of steps is one off after a resume."""
-        self.log_dict({"step": float(step), "epoch": float(self.current_epoch)}, sync_dist=not self.trainer.training)
+        """Say where the figures of a row belong: Lightning's own count of steps is one off after a
+        resume."""
+        self.log_dict(
+            {"step": float(step), "epoch": float(self.current_epoch)},
+            sync_dist=not self.trainer.training,
+        )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Stop on all ranks together when the loss or a gradient of any is not finite, and name the images."""
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None  # a scaler skips infinite gradients by itself
+        """Stop on all ranks together when the loss or a gradient of any is not finite, and name the
+        images."""
+        # a scaler skips infinite gradients by itself
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         bad = self._bad_loss or (not scaled and not finite_gradients(self.network))
         if anywhere(bad):
-            raise FloatingPointError(_blame("the loss" if self._bad_loss else "a gradient", self._suspects, bad, self.global_step))
+            raise FloatingPointError(
+                _blame(
+                    "the loss" if self._bad_loss else "a gradient",
+                    self._suspects,
+                    bad,
+                    self.global_step,
+                )
+            )
         self._suspects, self._bad_loss = [], False
 
     def configure_optimizers(self) -> Any:
         """The optimizer with body and head, and its schedule, which moves once per step."""
         optimizer = self.optimizer.build(self.optimizer.groups(self.network))
         scheduler = self.optimizer.scheduler(optimizer, self._schedule_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def on_train_start(self) -> None:
         """Say that a schedule has no end where only the clock ends the training."""
         if rank() == 0 and self.optimizer.schedule == "poly" and math.isinf(self._schedule_steps()):
             warnings.warn(
-                f"the learning rate stays at {self.optimizer.lr:g}: schedule=poly falls to zero until the last step, but only the clock "
-                "ends this run (trainer.max_time); give trainer.max_steps, too, or say optimizer.schedule=constant",
+                f"the learning rate stays at {self.optimizer.lr:g}: schedule=poly falls to zero "
+                "until the last step, but only the clock ends this run (trainer.max_time); give "
+                "trainer.max_steps, too, or say optimizer.schedule=constant",
                 stacklevel=1,
             )
 
     def _schedule_steps(self) -> float:
-        """How many steps the schedule stretches over; infinitely many where the clock ends the training."""
-        return self.trainer.estimated_stepping_batches if self.span is None else self.span[1] - self.span[0]
+        """How many steps the schedule stretches over; infinitely many where the clock ends the
+        training."""
+        return (
+            self.trainer.estimated_stepping_batches
+            if self.span is None
+            else self.span[1] - self.span[0]
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Beside the weights: the steps of the schedule, which classes the weights know, at which resolution and how well."""
-        known: dict[str, Any] = {"span": self.span, "classes": list(self.classes), "long_side": self.long_side}
+        """Beside the weights: the steps of the schedule, which classes the weights know, at which
+        resolution and how well."""
+        known: dict[str, Any] = {
+            "span": self.span,
+            "classes": list(self.classes),
+            "long_side": self.long_side,
+        }
         if self.measured is not None and self.validated_at == self.global_step:
-            known["validation"] = {"figure": self.measured[0], "value": self.measured[1], "step": self.validated_at}
-        checkpoint["weakseg"] = known | {"validated_at": self.validated_at, "confusion": self.confusion.cpu(), "scores": dict(self.scores)}
+            known["validation"] = {
+                "figure": self.measured[0],
+                "value": self.measured[1],
+                "step": self.validated_at,
+            }
+        checkpoint["weakseg"] = known | {
+            "validated_at": self.validated_at,
+            "confusion": self.confusion.cpu(),
+            "scores": dict(self.scores),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The counterpart of `on_save_checkpoint`."""
         state = checkpoint["weakseg"]
         if tuple(state["classes"]) != self.classes:
             raise ValueError(
-                f"the checkpoint knows the classes {', '.join(state['classes'])}, but the data set has {', '.join(self.classes)}"
+                f"the checkpoint knows the classes {', '.join(state['classes'])}, but the data "
+                f"set has {', '.join(self.classes)}"
             )
         self.span = None if state["span"] is None else (state["span"][0], state["span"][1])
         self.long_side = state.get("long_side", self.long_side)  # older checkpoints do not say
         if "confusion" in state:  # older checkpoints have none
-            self.validated_at, self.confusion, self.scores = state["validated_at"], state["confusion"], state["scores"]
+            self.validated_at, self.confusion, self.scores = (
+                state["validated_at"],
+                state["confusion"],
+                state["scores"],
+            )
         if "loops" in checkpoint:
             go_on_between_batches(checkpoint["loops"]["fit_loop"])
 
@@ -291,9 +382,12 @@ class Segmenter(LightningModule):
         self._bad_images = []
 
     def validation_step(self, examples: list[Example], batch_idx: int) -> None:
-        """Count pixels of truth and prediction, at the images' own resolution; without truth, how well predictions agree with evidence."""
+        """Count pixels of truth and prediction, at the images' own resolution; without truth, how
+        well predictions agree with evidence."""
         for same in _same_size(examples):
-            for example, (sureness, guess) in zip(same, self._guesses([example.evidence.image for example in same]), strict=True):
+            for example, (sureness, guess) in zip(
+                same, self._guesses([example.evidence.image for example in same]), strict=True
+            ):
                 if not bool(sureness.isfinite().all()):
                     self._bad_images.append(example.evidence.id)
                     continue
@@ -306,18 +400,21 @@ class Segmenter(LightningModule):
                     self.scores[example.number] = mean_iou(counts)
 
     def _guesses(self, images: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """For images of one size the likeliest class of every pixel, behind the score that it has: [H,W] each, on the CPU."""
+        """For images of one size the likeliest class of every pixel, behind the score that it has:
+        [H,W] each, on the CPU."""
         if self.inference.validation:
             found = [self._predict(image, plain=False).probs.max(0) for image in images]
             return [(probs, classes) for probs, classes in found]
         stacked = torch.stack(images)
         seen = at_most(stacked, self.long_side)
-        scores = self(seen) if seen is stacked else _resized(self(seen).float().softmax(1), stacked)  # as in `predict`
+        # as in `predict`
+        scores = self(seen) if seen is stacked else _resized(self(seen).float().softmax(1), stacked)
         likeliest, classes = scores.max(1)
         return list(zip(likeliest.cpu(), classes.cpu(), strict=True))
 
     def on_validation_epoch_end(self) -> None:
-        """val/miou and val/iou/<class> from one confusion matrix over all images of all ranks; without any truth, the agreement."""
+        """val/miou and val/iou/<class> from one confusion matrix over all images of all ranks;
+        without any truth, the agreement."""
         self._stop_at_bad_images()
         parts = gather((self.confusion, self.scores))
         self.confusion = torch.stack([confusion for confusion, _ in parts]).sum(0)
@@ -325,21 +422,28 @@ class Segmenter(LightningModule):
         self.validated_at = self.global_step
         self._log_place(max(0, self.global_step - 1))  # beside the last step before it
         if self.confusion.any():
-            figures = {f"iou/{name}": float(value) for name, value in zip(self.classes, iou(self.confusion), strict=True)}
+            figures = {
+                f"iou/{name}": float(value)
+                for name, value in zip(self.classes, iou(self.confusion), strict=True)
+            }
             figures["miou"] = mean_iou(self.confusion)
         else:
             figures = self.agreement.figures()
         self._log_figures({f"val/{name}": value for name, value in figures.items()})
 
     def _log_figures(self, figures: dict[str, float]) -> None:
-        """Log the figures of a validation. They are the same on every rank already; `sync_dist` keeps Lightning from warning."""
+        """Log the figures of a validation. They are the same on every rank already; `sync_dist`
+        keeps Lightning from warning."""
         chosen = next((name for name in CHOOSES if name in figures), None)
         self.measured = None
         if chosen is not None and not self.trainer.sanity_checking:
-            self.measured = chosen, torch.tensor(figures[chosen]).item()  # in single precision, as it is logged
+            # in single precision, as it is logged
+            self.measured = chosen, torch.tensor(figures[chosen]).item()
         if chosen is not None and not self.confusion.any():
             self.scores = self.agreement.scores[chosen.removeprefix("val/")]
-        self.log_dict({name: value for name, value in figures.items() if name != chosen}, sync_dist=True)
+        self.log_dict(
+            {name: value for name, value in figures.items() if name != chosen}, sync_dist=True
+        )
         if chosen is not None:
             self.log(chosen, figures[chosen], prog_bar=True, sync_dist=True)
 
@@ -350,29 +454,45 @@ class Segmenter(LightningModule):
             return
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         raise FloatingPointError(
-            f"the validation after step {self.global_step} found predictions that are not finite, on the images "
-            f"{', '.join(bad[:NAMED])}{more}: {DIVERGED}"
+            f"the validation after step {self.global_step} found predictions that are not finite, "
+            f"on the images {', '.join(bad[:NAMED])}{more}: {DIVERGED}"
         )
 
 
 @torch.no_grad()
 def see_early(segmenter: Segmenter, image: Tensor) -> Tensor:
-    """What an early stage of the encoder sees in an image at the long side that the strategy wants: float [D,h,w] on the CPU.
+    """What an early stage of the encoder sees in an image at the long side that the strategy wants:
+    float [D,h,w] on the CPU.
 
     Both sides are whole cells of the coarsest stage, so that the cells cover the image.
     """
     longest = max(image.shape[1:])
-    size = [max(1, round(side * segmenter.strategy.wants_early / longest / CELL)) * CELL for side in image.shape[1:]]
-    scaled = F.interpolate(image[None].to(segmenter.device, segmenter.mean.dtype), size, mode="bilinear", antialias=True)
+    size = [
+        max(1, round(side * segmenter.strategy.wants_early / longest / CELL)) * CELL
+        for side in image.shape[1:]
+    ]
+    scaled = F.interpolate(
+        image[None].to(segmenter.device, segmenter.mean.dtype),
+        size,
+        mode="bilinear",
+        antialias=True,
+    )
     with evaluating(segmenter.network):
         early: Tensor = segmenter.network.early(segmenter.normalise(scaled))  # type: ignore[operator]
     return early[0].float().cpu()
 
 
 def _on_cpu(example: Example) -> tuple[Evidence, Tensor | None]:
-    """Evidence and truth where predictions are counted: Lightning has brought all of it to the network's device."""
-    moved: dict[str, Any] = {name: value.cpu() for name, value in example.evidence._asdict().items() if isinstance(value, Tensor)}
-    return example.evidence._replace(**moved), None if example.truth is None else example.truth.cpu()
+    """Evidence and truth where predictions are counted: Lightning has brought all of it to the
+    network's device."""
+    moved: dict[str, Any] = {
+        name: value.cpu()
+        for name, value in example.evidence._asdict().items()
+        if isinstance(value, Tensor)
+    }
+    return example.evidence._replace(
+        **moved
+    ), None if example.truth is None else example.truth.cpu()
 
 
 def _resized(scores: Tensor, image: Tensor) -> Tensor:
@@ -382,10 +502,12 @@ def _resized(scores: Tensor, image: Tensor) -> Tensor:
 
 
 def go_on_between_batches(loop: dict[str, Any]) -> None:
-    """Change the state of Lightning's loops in a checkpoint so that a run which goes on from it does nothing twice.
+    """Change the state of Lightning's loops in a checkpoint so that a run which goes on from it
+    does nothing twice.
 
-    Lightning takes a batch that had only been announced for one that has been seen. And it ends an epoch again if the checkpoint was
-    written by the last callback that heard of its end: with `max_steps` all callbacks would hear of it twice, and a round be made twice.
+    Lightning takes a batch that had only been announced for one that has been seen. And it ends an
+    epoch again if the checkpoint was written by the last callback that heard of its end: with
+    `max_steps` all callbacks would hear of it twice, and a round be made twice.
     """
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     for counts in (batches["total"], batches["current"]):
@@ -397,10 +519,17 @@ def go_on_between_batches(loop: dict[str, Any]) -> None:
         for counts in (epochs["total"], epochs["current"]):
             counts["completed"] = counts["processed"]
         optimizer = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
-        begun = [batches, loop["epoch_loop.scheduler_progress"], optimizer["step"], optimizer["zero_grad"]]
+        begun = [
+            batches,
+            loop["epoch_loop.scheduler_progress"],
+            optimizer["step"],
+            optimizer["zero_grad"],
+        ]
         for counts in (progress["current"] for progress in begun):
             counts.update(dict.fromkeys(counts, 0))
-        loop["epoch_loop.val_loop.batch_progress"]["total"] = dict.fromkeys(loop["epoch_loop.val_loop.batch_progress"]["total"], 0)
+        loop["epoch_loop.val_loop.batch_progress"]["total"] = dict.fromkeys(
+            loop["epoch_loop.val_loop.batch_progress"]["total"], 0
+        )
         batches["is_last_batch"] = False
 
 
@@ -413,44 +542,75 @@ def _same_size(examples: list[Example]) -> list[list[Example]]:
 
 def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str]) -> None:
     if not isinstance(strategy, Strategy):
-        raise TypeError(f"strategy should be a weakseg.Strategy, but it is {type(strategy).__name__}")
+        raise TypeError(
+            f"strategy should be a weakseg.Strategy, but it is {type(strategy).__name__}"
+        )
     if not hasattr(strategy, "_modules"):
-        raise TypeError(f"the constructor of {type(strategy).__name__} must begin with super().__init__()")
+        raise TypeError(
+            f"the constructor of {type(strategy).__name__} must begin with super().__init__()"
+        )
     if isinstance(classes, str) or len(classes) < 2:
-        raise ValueError(f"classes should be at least two names, the background first, but it is {classes!r}; set it in your WeakData")
+        raise ValueError(
+            f"classes should be at least two names, the background first, but it is {classes!r}; "
+            "set it in your WeakData"
+        )
     if makes_losses(network) and not strategy.makes_masks:
         raise TypeError(
-            f"{type(network).__name__} learns from a mask for each box, but {type(strategy).__name__} makes none; take a strategy that "
-            "does, such as strategy=boxes_instances"
+            f"{type(network).__name__} learns from a mask for each box, but "
+            f"{type(strategy).__name__} makes none; take a strategy that does, such as "
+            "strategy=boxes_instances"
         )
     if makes_losses(network) and strategy.class_weights is not None:
-        raise TypeError(f"class_weights counts in the cross-entropy, but {type(network).__name__} has losses of its own; leave it out")
-    if isinstance(strategy.class_weights, Mapping) and (unknown := [name for name in strategy.class_weights if name not in classes]):
-        raise ValueError(f"class_weights names a class that there is not: {none_of(unknown, classes)}")
+        raise TypeError(
+            f"class_weights counts in the cross-entropy, but {type(network).__name__} has losses "
+            "of its own; leave it out"
+        )
+    if isinstance(strategy.class_weights, Mapping) and (
+        unknown := [name for name in strategy.class_weights if name not in classes]
+    ):
+        raise ValueError(
+            f"class_weights names a class that there is not: {none_of(unknown, classes)}"
+        )
     if strategy.wants_early and not hasattr(network, "early"):
         raise TypeError(
-            f"{type(strategy).__name__} looks at images with an early stage of the network's encoder, but {type(network).__name__} has no "
-            "method `early`; take a network that does, such as network=deeplabv3plus"
+            f"{type(strategy).__name__} looks at images with an early stage of the network's "
+            f"encoder, but {type(network).__name__} has no method `early`; take a network that "
+            "does, such as network=deeplabv3plus"
         )
     if strategy.wants_features and not hasattr(network, "features"):
-        raise TypeError(f"{type(strategy).__name__} wants features, but {type(network).__name__} has no method `features`")
+        raise TypeError(
+            f"{type(strategy).__name__} wants features, but {type(network).__name__} has no "
+            "method `features`"
+        )
 
 
 def _expect_image(image: object) -> None:
-    """A ValueError for what networks cannot be given, from a program that was not checked by types."""
-    if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] == 3:
+    """A ValueError for what networks cannot be given, from a program that was not checked by
+    types."""
+    if (
+        isinstance(image, Tensor)
+        and image.dtype == torch.uint8
+        and image.ndim == 3
+        and image.shape[0] == 3
+    ):
         return
-    hint = "torchvision.io.read_image(path, 'RGB') reads one, and pil_to_tensor or torch.from_numpy(array).permute(2, 0, 1) makes one"
+    hint = (
+        "torchvision.io.read_image(path, 'RGB') reads one, and pil_to_tensor or "
+        "torch.from_numpy(array).permute(2, 0, 1) makes one"
+    )
     came = type(image).__name__
     if isinstance(image, Tensor):
         came = f"{str(image.dtype).removeprefix('torch.')} {list(image.shape)}"
     elif isinstance(image, np.ndarray):
         came = f"a numpy array, {image.dtype} {list(image.shape)}"
-    raise ValueError(f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; {hint}")
+    raise ValueError(
+        f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; {hint}"
+    )
 
 
 def makes_losses(network: nn.Module) -> bool:
-    """Whether the network finds objects one by one and so compares them with the boxes and masks of a batch by itself: Mask R-CNN."""
+    """Whether the network finds objects one by one and so compares them with the boxes and masks of
+    a batch by itself: Mask R-CNN."""
     return inspect.ismethod(getattr(network, "losses", None))
 
 

@@ -1,1 +1,2 @@
-"""What any program needs: whole files, content keys, processes, signals, progress bars. Imports nothing of weakseg."""
+"""What any program needs: whole files, content keys, processes, signals, progress bars. Imports
+nothing of weakseg."""

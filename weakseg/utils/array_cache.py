@@ -1,4 +1,5 @@
-"""Arrays on disk that take long to make and can be made again: kept from round to round and shared by processes."""
+"""Arrays on disk that take long to make and can be made again: kept from round to round and shared
+by processes."""
 
 from __future__ import annotations
 
@@ -20,16 +21,19 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def remembered(folder: Path | None, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """What `make` made for this key before, or what it makes now; without a folder always the latter.
+    """What `make` made for this key before, or what it makes now; without a folder always the
+    latter.
 
-    The key is a fingerprint of everything that the arrays depend on. A file that is damaged or missing is made again.
+    The key is a fingerprint of everything that the arrays depend on. A file that is damaged or
+    missing is made again.
     """
     found = recalled(folder, key)
     return keep(folder, key, make()) if found is None else found
 
 
 def recalled(folder: Path | None, key: str) -> Arrays | None:
-    """What was kept for this key; None if there is nothing, or only a damaged file or that of another key."""
+    """What was kept for this key; None if there is nothing, or only a damaged file or that of
+    another key."""
     if folder is None:
         return None
     try:
@@ -47,11 +51,13 @@ def keep(folder: Path | None, key: str, arrays: Arrays) -> Arrays:
         folder.mkdir(parents=True, exist_ok=True)
         file = io.BytesIO()
         named: dict[str, Any] = {**arrays, DIGEST: np.array(_digest(key, arrays))}
-        np.savez_compressed(file, **named)  # NumPy 2.0 would keep allow_pickle= as one more array; `recalled` refuses what was pickled
+        # NumPy 2.0 would keep allow_pickle= as one more array; `recalled` refuses what was pickled
+        np.savez_compressed(file, **named)
         write_whole(folder / f"{key}.npz", file.getvalue())
     return arrays
 
 
 def _digest(key: str, arrays: Arrays) -> str:
-    """Binds the arrays to their key: a file in the place of another one would make wrong targets under right keys."""
+    """Binds the arrays to their key: a file in the place of another one would make wrong targets
+    under right keys."""
     return fingerprint(key, {name: np.ascontiguousarray(array) for name, array in arrays.items()})

@@ -1,4 +1,5 @@
-"""Files that are written whole or not at all and know whether they are damaged, and folders that one process holds."""
+"""Files that are written whole or not at all and know whether they are damaged, and folders that
+one process holds."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ class DamagedFile(ValueError):
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees all of it or what was there before.
+    """Write a file so that a reader, or a kill at any moment, sees all of it or what was there
+    before.
 
     Arguments:
         path: of the file.
@@ -43,11 +45,13 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
 
 @contextmanager
 def names(path: Path) -> Iterator[None]:
-    """Have an error say which file could not be written: of a disk that gets full amid it, the system does not."""
+    """Have an error say which file could not be written: of a disk that gets full amid it, the
+    system does not."""
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:  # without a number, the message would be lost to the name
+        # without a number, the message would be lost to the name
+        if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
 
@@ -69,7 +73,8 @@ def _wrote(path: Path, data: bytes, mode: int) -> bool:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Delete the parts, in a folder and below it, that `write_whole` of killed processes has left; returns how many.
+    """Delete the parts, in a folder and below it, that `write_whole` of killed processes has left;
+    returns how many.
 
     A part that is being written is held by its process, so several runs may share the folder.
     """
@@ -88,18 +93,21 @@ def _removed(part: Path) -> bool:
 
 
 def _hold(file: IO[Any]) -> bool:
-    """Whether this process now holds a file or folder, until it closes it; a kill lets go of it, too."""
+    """Whether this process now holds a file or folder, until it closes it; a kill lets go of it,
+    too."""
     if fcntl is None:
         return True
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: forked loader processes would hold on to that
+        # not flock: forked loader processes would hold on to that
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
 
 
 def seal(file: io.BytesIO) -> None:
-    """Add to a zip file, such as torch writes, a digest of all its bytes. It is the zip's comment, so any program reads the file."""
+    """Add to a zip file, such as torch writes, a digest of all its bytes. It is the zip's comment,
+    so any program reads the file."""
     content = file.getbuffer()[:-2]  # all but the length of the comment
     mark = _MARK + hashlib.blake2b(content, digest_size=32).hexdigest().encode()
     content.release()
@@ -108,13 +116,16 @@ def seal(file: io.BytesIO) -> None:
 
 
 def check_seal(path: Path) -> None:
-    """DamagedFile if a sealed file is not what was written. Of zip files without a seal the checksums of their entries are compared."""
+    """DamagedFile if a sealed file is not what was written. Of zip files without a seal the
+    checksums of their entries are compared."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _END_SIZE - _SEAL_SIZE))
         tail = file.read()
         end, mark = tail[:-_SEAL_SIZE], tail[-_SEAL_SIZE:]
         if mark.startswith(_MARK) or end.startswith(_END):  # one of the two may be what is damaged
-            if end[-2:] != _SEAL_SIZE.to_bytes(2, "little") or mark != _MARK + _digest(file, path.stat().st_size - _SEAL_SIZE - 2):
+            if end[-2:] != _SEAL_SIZE.to_bytes(2, "little") or mark != _MARK + _digest(
+                file, path.stat().st_size - _SEAL_SIZE - 2
+            ):
                 raise DamagedFile(f"{path} is damaged: its digest does not match its content")
         elif zipfile.is_zipfile(file):
             _check_entries(path, file)
@@ -136,7 +147,8 @@ def _check_entries(path: Path, file: BinaryIO) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             wrong = archive.testzip()
-    # a flipped bit in a header may also name a compression that there is none of (NotImplementedError) or a password (RuntimeError)
+    # a flipped bit in a header may also name a compression that there is none of
+    # (NotImplementedError) or a password (RuntimeError)
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
     if wrong is not None:
@@ -144,7 +156,8 @@ def _check_entries(path: Path, file: BinaryIO) -> None:
 
 
 def voc_palette() -> list[list[int]]:
-    """The 256 colours that PASCAL VOC gives to indices: the bits of the index, spread over red, green and blue.
+    """The 256 colours that PASCAL VOC gives to indices: the bits of the index, spread over red,
+    green and blue.
 
     >>> voc_palette()[:3]
     [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
@@ -159,11 +172,14 @@ def voc_palette() -> list[list[int]]:
 
 @contextmanager
 def only_user(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; a ValueError if another process holds it. A kill lets go of it."""
+    """Hold a folder for this process; a ValueError if another process holds it. A kill lets go of
+    it."""
     try:
         lock = (folder / ".lock").open("w")
     except OSError as error:
-        raise ValueError(f"the folder {folder} cannot be written to: {error.strerror}; a run needs one that can") from error
+        raise ValueError(
+            f"the folder {folder} cannot be written to: {error.strerror}; a run needs one that can"
+        ) from error
     with lock as file:
         if not _hold(file):
             raise ValueError(f"another process is working in {folder}; wait for it or stop it")

@@ -1,4 +1,5 @@
-"""One short text for any plain value: equal values give equal text, and a change of value or of type changes it."""
+"""One short text for any plain value: equal values give equal text, and a change of value or of
+type changes it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,11 @@ from torch import nn
 def fingerprint(*values: Any) -> str:
     """32 hexadecimal digits for plain values, tensors, arrays, dataclasses and containers of them.
 
-    >>> fingerprint(1) == fingerprint(1), fingerprint(1) == fingerprint(1.0), fingerprint("ab", "c") == fingerprint("a", "bc")
+    >>> (
+    ...     fingerprint(1) == fingerprint(1),
+    ...     fingerprint(1) == fingerprint(1.0),
+    ...     fingerprint("ab", "c") == fingerprint("a", "bc"),
+    ... )
     (True, False, False)
     """
     digest = hashlib.blake2b(digest_size=16)
@@ -32,9 +37,11 @@ def fingerprint(*values: Any) -> str:
 
 
 def module_fingerprint(module: nn.Module, version: int = 1, *code: str) -> str:
-    """What a module computes: class, version and source code; attributes, weights, buffers and children.
+    """What a module computes: class, version and source code; attributes, weights, buffers and
+    children.
 
-    Caches and counters do not count where a class names them in `not_in_key`, a tuple of names; those in a child as `child.name`.
+    Caches and counters do not count where a class names them in `not_in_key`, a tuple of names;
+    those in a child as `child.name`.
 
     Arguments:
         code: modules by their names whose code is used, too.
@@ -50,25 +57,41 @@ def _parts(module: nn.Module, left_out: frozenset[str]) -> list[Any]:
     left_out = left_out.union(*(vars(base).get("not_in_key", ()) for base in cls.__mro__))
     attributes = {name: value for name, value in vars(module).items() if name not in _TORCHS}
     tensors = dict([*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)])
-    held = {name: value for name, value in {**attributes, **tensors}.items() if name not in left_out}
-    children = [(name, _parts(child, _below(name, left_out))) for name, child in module.named_children() if name not in left_out]
+    held = {
+        name: value for name, value in {**attributes, **tensors}.items() if name not in left_out
+    }
+    children = [
+        (name, _parts(child, _below(name, left_out)))
+        for name, child in module.named_children()
+        if name not in left_out
+    ]
     try:
         return [cls.__module__, cls.__qualname__, fingerprint(held), children]
     except TypeError as error:
-        raise TypeError(f"{cls.__module__}.{cls.__qualname__} has an attribute of which nothing can be told: {error}") from None
+        raise TypeError(
+            f"{cls.__module__}.{cls.__qualname__} has an attribute of which nothing can be told: "
+            f"{error}"
+        ) from None
 
 
-_TORCHS = frozenset({*vars(nn.Module()), "_compiled_call_impl"})  # what every module has or may have
+# what every module has or may have
+_TORCHS = frozenset({*vars(nn.Module()), "_compiled_call_impl"})
 
 
 def _below(name: str, left_out: frozenset[str]) -> frozenset[str]:
-    return frozenset(path.removeprefix(f"{name}.") for path in left_out if path.startswith(f"{name}."))
+    return frozenset(
+        path.removeprefix(f"{name}.") for path in left_out if path.startswith(f"{name}.")
+    )
 
 
 def homes(*classes: type) -> list[str]:
     """The modules that define classes and their bases, without torch and Python."""
     bases = [base for cls in classes for base in cls.__mro__]
-    return [home for home in dict.fromkeys(base.__module__ for base in bases) if home.split(".")[0] not in _NOT_OURS]
+    return [
+        home
+        for home in dict.fromkeys(base.__module__ for base in bases)
+        if home.split(".")[0] not in _NOT_OURS
+    ]
 
 
 _NOT_OURS = ("torch", "builtins", "abc", "typing", "pytorch_lightning")
@@ -80,18 +103,26 @@ def is_own(home: str) -> bool:
 
 
 def code_fingerprint(*modules: str) -> str:
-    """The text of modules, given by their names, and of all that they import from weakseg and from the user's own folder.
+    """The text of modules, given by their names, and of all that they import from weakseg and from
+    the user's own folder.
 
-    So an edit of any function that they may call changes it. A file is read once, until its module is loaded again: what runs is the code
-    as it was then.
+    So an edit of any function that they may call changes it. A file is read once, until its module
+    is loaded again: what runs is the code as it was then.
     """
-    return fingerprint(sorted((name, source.text) for name, (_, source) in _reached(modules).items()))
+    return fingerprint(
+        sorted((name, source.text) for name, (_, source) in _reached(modules).items())
+    )
 
 
 def edited_code(*modules: str) -> list[str]:
-    """The modules, among these and those that they import, whose files have changed since: a new process would run other code."""
+    """The modules, among these and those that they import, whose files have changed since: a new
+    process would run other code."""
     reached = _reached(modules).items()
-    return sorted(name for name, (file, source) in reached if file and (not file.is_file() or file.read_bytes() != source.text))
+    return sorted(
+        name
+        for name, (file, source) in reached
+        if file and (not file.is_file() or file.read_bytes() != source.text)
+    )
 
 
 def _reached(modules: Sequence[str]) -> dict[str, tuple[Path | None, Source]]:
@@ -116,15 +147,19 @@ _SOURCES: dict[tuple[str, Path | None], tuple[object, Source]] = {}
 
 
 def _source(name: str, file: Path | None) -> Source:
-    loaded = getattr(sys.modules.get(name), "__spec__", None)  # another one after each time that a module is loaded
+    # another one after each time that a module is loaded
+    loaded = getattr(sys.modules.get(name), "__spec__", None)
     if (name, file) not in _SOURCES or _SOURCES[name, file][0] is not loaded:
         _SOURCES[name, file] = (loaded, _read(name, file))
     return _SOURCES[name, file][1]
 
 
 def _read(name: str, file: Path | None) -> Source:
-    if file is None:  # typed in a notebook, whose classes have a source, or at a prompt, where nothing has
-        return Source("".join(map(_class_text, vars(sys.modules.get(name, object)).values())).encode(), [])
+    # typed in a notebook, whose classes have a source, or at a prompt, where nothing has
+    if file is None:
+        return Source(
+            "".join(map(_class_text, vars(sys.modules.get(name, object)).values())).encode(), []
+        )
     text = file.read_bytes()
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     root = file.parents[name.count(".") + (file.name == "__init__.py")]
@@ -135,20 +170,31 @@ def _read(name: str, file: Path | None) -> Source:
 
 def _class_text(value: Any) -> str:
     try:
-        return inspect.getsource(value) if isinstance(value, type) and value.__module__ == "__main__" else ""
+        return (
+            inspect.getsource(value)
+            if isinstance(value, type) and value.__module__ == "__main__"
+            else ""
+        )
     except (OSError, TypeError):
         return ""
 
 
-_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n;#]*)|import[ \t]+([\w., \t]+))", re.MULTILINE)
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n;#]*)|import[ \t]+([\w., \t]+))",
+    re.MULTILINE,
+)
 
 
-# what is imported for types alone is never run; packages that import late would otherwise stand for all that they offer
-_FOR_TYPES = re.compile(r"^if (?:typing\.)?TYPE_CHECKING:\n(?:[ \t]+[^\n]*\n|[ \t]*\n)+", re.MULTILINE)
+# what is imported for types alone is never run; packages that import late would otherwise stand for
+# all that they offer
+_FOR_TYPES = re.compile(
+    r"^if (?:typing\.)?TYPE_CHECKING:\n(?:[ \t]+[^\n]*\n|[ \t]*\n)+", re.MULTILINE
+)
 
 
 def _imported(text: str, package: str) -> Iterator[str]:
-    """What may be names of modules in the import statements of a text that are run, wherever they stand."""
+    """What may be names of modules in the import statements of a text that are run, wherever they
+    stand."""
     for source, names, plain in _IMPORT.findall(_FOR_TYPES.sub("", text)):
         yield from (each.split()[0] for each in plain.split(",") if each.split())
         base = _absolute(source, package)
@@ -168,14 +214,20 @@ def _absolute(source: str, package: str) -> str:
 
 
 def _lazy_home(base: str, name: str) -> Iterator[str]:
-    """The module of a class or function that a package of weakseg offers, as `from weakseg import Strategy` does."""
+    """The module of a class or function that a package of weakseg offers, as `from weakseg import
+    Strategy` does."""
     if _is_weakseg(base) and base in sys.modules and hasattr(sys.modules[base], "__path__"):
-        home = getattr(vars(sys.modules[base]).get(name) or getattr(sys.modules[base], name, None), "__module__", None)
+        home = getattr(
+            vars(sys.modules[base]).get(name) or getattr(sys.modules[base], name, None),
+            "__module__",
+            None,
+        )
         yield from [home] if isinstance(home, str) else []
 
 
 def _near(name: str, root: Path, importer: str, file: Path) -> Path | None:
-    """The file of a module of weakseg, of the importer's package or beside it in the user's folder; None for anything else."""
+    """The file of a module of weakseg, of the importer's package or beside it in the user's folder;
+    None for anything else."""
     if _is_weakseg(name):
         return _found(_WEAKSEG, name)
     if name.partition(".")[0] == importer.partition(".")[0] or not _installed(file):
@@ -186,15 +238,27 @@ def _near(name: str, root: Path, importer: str, file: Path) -> Path | None:
 @cache
 def _found(root: Path, name: str) -> Path | None:
     path = root.joinpath(*name.split("."))
-    return next((place for place in (path.with_name(f"{path.name}.py"), path / "__init__.py") if place.is_file()), None)
+    return next(
+        (
+            place
+            for place in (path.with_name(f"{path.name}.py"), path / "__init__.py")
+            if place.is_file()
+        ),
+        None,
+    )
 
 
 def _loaded(name: str) -> Path | None:
-    """The source file of a module of weakseg, or of one that has been imported; None if it has none."""
+    """The source file of a module of weakseg, or of one that has been imported; None if it has
+    none."""
     if _is_weakseg(name):
         return _found(_WEAKSEG, name)
     place = getattr(sys.modules.get(name), "__file__", None)
-    return Path(place) if place is not None and place.endswith(".py") and Path(place).is_file() else None
+    return (
+        Path(place)
+        if place is not None and place.endswith(".py") and Path(place).is_file()
+        else None
+    )
 
 
 def _is_weakseg(name: str) -> bool:
@@ -202,7 +266,11 @@ def _is_weakseg(name: str) -> bool:
 
 
 def _installed(file: Path | None) -> bool:
-    return file is None or bool({"site-packages", "dist-packages"} & set(file.parts)) or _STANDARD in file.parents
+    return (
+        file is None
+        or bool({"site-packages", "dist-packages"} & set(file.parts))
+        or _STANDARD in file.parents
+    )
 
 
 _STANDARD = Path(inspect.__file__).parent
@@ -214,7 +282,8 @@ def _pieces(value: Any) -> Iterator[bytes]:
     if value is None or kind in (bool, int, float, complex, str):
         yield f"{kind.__name__}:{value!r}".encode()
     elif isinstance(value, torch.Tensor):
-        flat = torch.empty(value.numel(), dtype=value.dtype).copy_(value.detach().reshape(-1))  # without the strides of a slice
+        # without the strides of a slice
+        flat = torch.empty(value.numel(), dtype=value.dtype).copy_(value.detach().reshape(-1))
         yield f"tensor:{value.dtype}:{tuple(value.shape)}".encode()
         yield flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
     elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
@@ -240,13 +309,16 @@ def _container_pieces(value: Any) -> Iterator[bytes]:
         yield f"dataclass:{type(value).__qualname__}".encode()
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        value = sorted(((fingerprint(key), item) for key, item in value.items()), key=lambda pair: pair[0])
+        value = sorted(
+            ((fingerprint(key), item) for key, item in value.items()), key=lambda pair: pair[0]
+        )
     elif isinstance(value, (set, frozenset)):
         value = sorted(fingerprint(item) for item in value)
     elif not isinstance(value, (list, tuple)):
         raise TypeError(
-            f"{type(value).__module__}.{type(value).__qualname__} cannot be part of a fingerprint: keep plain values, tensors, "
-            "arrays and dataclasses in attributes, and name caches that hold anything else in `not_in_key` of their class"
+            f"{type(value).__module__}.{type(value).__qualname__} cannot be part of a "
+            "fingerprint: keep plain values, tensors, arrays and dataclasses in attributes, and "
+            "name caches that hold anything else in `not_in_key` of their class"
         )
     yield f"{type(value).__name__}:{len(value)}".encode()
     for item in value:

@@ -1,4 +1,5 @@
-"""Loaded first by the server whose forks estimate targets: it and they end with the process they work for, and by that alone."""
+"""Loaded first by the server whose forks estimate targets: it and they end with the process they
+work for, and by that alone."""
 
 import signal
 import sys
@@ -12,6 +13,7 @@ def begin() -> None:
     die_with_parent()
 
 
-# nobody calls a function in the server: all that it does is to import. Whoever else imports this file must go on to hear of Ctrl+C
+# nobody calls a function in the server: all that it does is to import. Whoever else imports this
+# file must go on to hear of Ctrl+C
 if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
     begin()

@@ -1,4 +1,5 @@
-"""Names that a package offers without importing the modules behind them: a mistyped name is answered before torch is loaded."""
+"""Names that a package offers without importing the modules behind them: a mistyped name is
+answered before torch is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 
 
 def lazily(package: str, targets: Iterable[str]) -> Callable[[str], Any]:
-    """A module's `__getattr__` that imports a target such as weakseg.strategies.full.Full when its last part is first asked for.
+    """A module's `__getattr__` that imports a target such as weakseg.strategies.full.Full when its
+    last part is first asked for.
 
     >>> from_fractions = lazily("house", ["fractions.Fraction"])
     >>> from_fractions("Fraction")(1, 2)

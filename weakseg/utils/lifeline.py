@@ -16,13 +16,15 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def die_with_parent() -> None:
-    """Let the kernel end this process when its parent ends, even by kill -9. Linux knows how; on other systems this does nothing."""
+    """Let the kernel end this process when its parent ends, even by kill -9. Linux knows how; on
+    other systems this does nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def die_without(lifeline: Connection) -> None:
-    """End this process when the other end of a pipe, which one process alone holds, is closed: by that process, or by its death."""
+    """End this process when the other end of a pipe, which one process alone holds, is closed: by
+    that process, or by its death."""
 
     def wait() -> None:
         lifeline.poll(None)

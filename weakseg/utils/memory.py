@@ -1,4 +1,5 @@
-"""How much memory is left, so that work that cannot fit is refused before the machine kills the process."""
+"""How much memory is left, so that work that cannot fit is refused before the machine kills the
+process."""
 
 from __future__ import annotations
 
@@ -33,12 +34,17 @@ def _of_the_machine() -> int | None:
 
 
 def _of_the_container() -> int | None:
-    """What the limit of a container leaves, for both kinds of control groups; files in memory can be dropped, so they count as free."""
+    """What the limit of a container leaves, for both kinds of control groups; files in memory can
+    be dropped, so they count as free."""
     for name, limit, taken, files in _CONTROLLERS:
         try:
             folder = _GROUPS / name
             held = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            return int((folder / limit).read_text()) - int((folder / taken).read_text()) + int(held.get(files, 0))
+            return (
+                int((folder / limit).read_text())
+                - int((folder / taken).read_text())
+                + int(held.get(files, 0))
+            )
         except (OSError, ValueError):  # not this kind, or no limit
             continue
     return None

@@ -18,7 +18,8 @@ def rank() -> int:
 
 
 def gather(value: T) -> list[T]:
-    """The value of every rank, in order of rank, on every rank. All ranks must call it; with one process it is `[value]`."""
+    """The value of every rank, in order of rank, on every rank. All ranks must call it; with one
+    process it is `[value]`."""
     if not (dist.is_available() and dist.is_initialized()):
         return [value]
     values: list[T | None] = [None] * dist.get_world_size()
@@ -35,14 +36,19 @@ def highest(number: int) -> int:
     """The highest of the numbers of all ranks, which all must call it."""
     if not (dist.is_available() and dist.is_initialized()):
         return number
-    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    device = (
+        torch.device("cuda", torch.cuda.current_device())
+        if dist.get_backend() == "nccl"
+        else torch.device("cpu")
+    )
     shared = torch.tensor(number, device=device)
     dist.all_reduce(shared, dist.ReduceOp.MAX)
     return int(shared)
 
 
 def share_buffers(module: nn.Module) -> None:
-    """Give every rank the buffers of rank 0: batch norm counts on each rank by itself, so that their statistics drift apart."""
+    """Give every rank the buffers of rank 0: batch norm counts on each rank by itself, so that
+    their statistics drift apart."""
     if dist.is_available() and dist.is_initialized():
         for buffer in module.buffers():
             dist.broadcast(buffer, src=0)

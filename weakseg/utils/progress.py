@@ -1,4 +1,5 @@
-"""A progress bar for long work outside the training loop: how many of how many, how fast, how long still."""
+"""A progress bar for long work outside the training loop: how many of how many, how fast, how long
+still."""
 
 from __future__ import annotations
 
@@ -26,10 +27,13 @@ def moved() -> int:
 
 
 def track(items: Iterable[T], count: int, text: str, world: int = 1) -> Iterator[T]:
-    """The items, with a bar on rank 0 that speaks for all `world` ranks, each of which does as much."""
+    """The items, with a bar on rank 0 that speaks for all `world` ranks, each of which does as
+    much."""
     silent = count == 0 or rank() != 0
     first_text = f"{text}, the first takes longer"
-    with tqdm(total=count * world, desc=first_text, unit=" images", disable=silent, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=count * world, desc=first_text, unit=" images", disable=silent, dynamic_ncols=True
+    ) as bar:
         for number, item in enumerate(items):
             yield item
             move()
@@ -40,7 +44,8 @@ def track(items: Iterable[T], count: int, text: str, world: int = 1) -> Iterator
 
 
 def _first_is_done(bar: Any, text: str, done: int) -> None:
-    """Speed and time left go by the later images: at the first one code is compiled, on a new machine, and processes start."""
+    """Speed and time left go by the later images: at the first one code is compiled, on a new
+    machine, and processes start."""
     start = bar.start_t
     bar.reset()
     bar.start_t = start

@@ -1,4 +1,5 @@
-"""Keys, tokens and passwords taken out of whatever is shown or stored outside of a run's own recipe."""
+"""Keys, tokens and passwords taken out of whatever is shown or stored outside of a run's own
+recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 import yaml
 
 MASK = "***"
-SHORTEST = 4  # characters of a secret that is looked for in a text: shorter ones would blot out half of it
+# characters of a secret that is looked for in a text: shorter ones would blot out half of it
+SHORTEST = 4
 _SECRET = (
     r"(?:(?:api|access|account|private|secret|shared|auth)[_-]?)*(?:keys?|tokens?|secrets?|passwords?|passwd|passphrase|pwd|credentials?|signature|"
     r"sig|sas|pat|pats|auth|authorization|bearer|cookies?|jwt|otp)"
@@ -17,14 +19,17 @@ _SECRET = (
 _SECRET_NAME = re.compile(rf"(?:^|.*[^a-z]){_SECRET}(?:$|[^a-z].*)")
 # up to the last @: a password may hold one; a path that was made of a URL has a single slash
 _USER_IN_URL = re.compile(r"((?<![a-z0-9+.-])[a-z0-9][a-z0-9+.-]+://?)[^/\s?#]*@", re.IGNORECASE)
-_SECRET_IN_URL = re.compile(rf"([?&;](?:[^=&;\s]*[^a-z=&;\s])?{_SECRET}=)[^&;\s'\"]+", re.IGNORECASE)
+_SECRET_IN_URL = re.compile(
+    rf"([?&;](?:[^=&;\s]*[^a-z=&;\s])?{_SECRET}=)[^&;\s'\"]+", re.IGNORECASE
+)
 # a pair in a text, such as {passwd: X}, "token": "X", AccountKey=X, --password X or [password, X]
 _NAME_IN_TEXT = re.compile(
     r"(?<![\w-])(?P<flag>--?[A-Za-z][\w-]*)[\"',]*\s+|"
     r"(?<![\w-])-*(?P<name>\w[\w-]*)[\"']?\s*[:=]\s*|"
     r"(?<![\w\])])[\[(][\"']?(?P<first>\w[\w-]*)[\"']?,\s*(?=[^\s,\[\](){}]+[\])])"
 )
-_VALUE_IN_TEXT = re.compile(r"\"[^\"]*\"|'[^']*'|[^\s,;&}\]\"']+")  # the quote that opens the value is the one that closes it
+# the quote that opens the value is the one that closes it
+_VALUE_IN_TEXT = re.compile(r"\"[^\"]*\"|'[^']*'|[^\s,;&}\]\"']+")
 _ERROR = re.compile(r"[A-Za-z]+(?:Error|Exception|Warning)")  # KeyError: is no name of a secret
 _FLAG = re.compile(r"--?[A-Za-z][\w-]*")
 # what services give out begins with their own letters, so it is known without a name
@@ -35,7 +40,8 @@ _KNOWN = re.compile(
 
 
 def scrub(value: Any, name: str = "") -> Any:
-    """The same value with every secret masked: what has a name such as api_key or password, and what a URL says of its user.
+    """The same value with every secret masked: what has a name such as api_key or password, and
+    what a URL says of its user.
 
     >>> scrub({"api_key": "abc", "root": "https://me:pw@host/x?token=abc", "keypoints": 5})
     {'api_key': '***', 'root': 'https://***@host/x?token=***', 'keypoints': 5}
@@ -45,7 +51,10 @@ def scrub(value: Any, name: str = "") -> Any:
     if value is not None and not isinstance(value, bool) and _is_secret(name):
         return MASK
     if isinstance(value, (list, tuple)):
-        return [MASK if hidden else scrub(entry) for entry, hidden in zip(value, _after_names(value), strict=True)]
+        return [
+            MASK if hidden else scrub(entry)
+            for entry, hidden in zip(value, _after_names(value), strict=True)
+        ]
     return scrub_text(value) if isinstance(value, str) else value
 
 
@@ -68,14 +77,16 @@ def scrub_words(words: Sequence[str]) -> list[str]:
 
 
 def scrub_text(text: str, config: Any = None) -> str:
-    """A text with every secret masked: users in URLs, values behind a name such as password, and the secrets of a recipe, if given.
+    """A text with every secret masked: users in URLs, values behind a name such as password, and
+    the secrets of a recipe, if given.
 
     >>> scrub_text("no {user: me, passwd: abc} for https://me:abc@host/x?token=abc")
     'no {user: me, passwd: ***} for https://***@host/x?token=***'
     >>> scrub_text("cannot log in with hunter2", {"data": {"password": "hunter2"}})
     'cannot log in with ***'
     """
-    text = _KNOWN.sub(MASK, _scrub_known(text, config))  # first, while "bearer" still stands before what it bears
+    # first, while "bearer" still stands before what it bears
+    text = _KNOWN.sub(MASK, _scrub_known(text, config))
     text = _scrub_urls(text)
     for start, end in reversed(list(_values(text))):
         text = text[:start] + MASK + text[end:]
@@ -83,7 +94,8 @@ def scrub_text(text: str, config: Any = None) -> str:
 
 
 def scrub_message(text: str, config: Any = None) -> str:
-    """A sentence of weakseg about an option, less the secrets that it may quote; what it says of `data.token` itself stays.
+    """A sentence of weakseg about an option, less the secrets that it may quote; what it says of
+    `data.token` itself stays.
 
     >>> scrub_message("init_from: expected a file, but s3:/me:pw@host/x?token=abc is none")
     'init_from: expected a file, but s3:/***@host/x?token=*** is none'
@@ -93,7 +105,9 @@ def scrub_message(text: str, config: Any = None) -> str:
 
 def scrub_yaml(text: str) -> str:
     """YAML that says the same, less its comments, with every secret masked."""
-    return yaml.safe_dump(scrub(yaml.safe_load(text)), sort_keys=False, allow_unicode=True, width=200)
+    return yaml.safe_dump(
+        scrub(yaml.safe_load(text)), sort_keys=False, allow_unicode=True, width=200
+    )
 
 
 def _secrets(config: Any, name: str = "") -> Iterator[str]:
@@ -144,17 +158,22 @@ def _values(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _after_names(values: Sequence[Any]) -> list[bool]:
-    """Which entries of a list belong to a secret name before them: ["--password", "X"], and ["password", "X"] if that is all of it."""
+    """Which entries of a list belong to a secret name before them: ["--password", "X"], and
+    ["password", "X"] if that is all of it."""
     pair = len(values) == 2 and isinstance(values[0], str) and _is_secret(values[0])
     return [
-        isinstance(entry, str | int | float) and isinstance(before, str) and (pair or _is_secret_flag(before))
+        isinstance(entry, str | int | float)
+        and isinstance(before, str)
+        and (pair or _is_secret_flag(before))
         for before, entry in zip([None, *values], values, strict=False)
     ]
 
 
 def _is_secret_flag(word: str) -> bool:
     """Whether the next word of a command is a secret: -p is what many programs call a password."""
-    return _FLAG.fullmatch(word) is not None and (word in ("-p", "-P") or _is_secret(word.lstrip("-")))
+    return _FLAG.fullmatch(word) is not None and (
+        word in ("-p", "-P") or _is_secret(word.lstrip("-"))
+    )
 
 
 def _is_secret(name: str) -> bool:

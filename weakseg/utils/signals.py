@@ -1,8 +1,11 @@
-"""Ending a run that gets SIGINT or SIGTERM: at any moment, cleanly where that is possible, within ten seconds in any case.
+"""Ending a run that gets SIGINT or SIGTERM: at any moment, cleanly where that is possible, within
+ten seconds in any case.
 
-An exception that a signal handler raises can get lost: in a destructor, in a fork, in a bare `except`. And Python runs no handler at all
-while the main thread waits for another process inside of a library. So there is a second thread that hears of every signal at once. It
-delivers it again where it was lost, passes it on to the processes that this one has launched, and ends the process when time is up.
+An exception that a signal handler raises can get lost: in a destructor, in a fork, in a bare
+`except`. And Python runs no handler at all while the main thread waits for another process inside
+of a library. So there is a second thread that hears of every signal at once. It delivers it again
+where it was lost, passes it on to the processes that this one has launched, and ends the process
+when time is up.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-TOGETHER = 1.0  # seconds within which further signals are the same wish: a terminal and a scheduler may both send one
+# seconds within which further signals are the same wish: a terminal and a scheduler may both send
+# one
+TOGETHER = 1.0
 PATIENCE = 3.0  # seconds that training may go on, to a step from which it can be resumed
 AGAIN = 5.0  # seconds after which the exception must have got lost
 LIMIT = 8.0  # seconds after which the process ends wherever it is
@@ -42,13 +47,15 @@ class Stopping:
         self.patient = False  # training is under way and will look for the signal itself
         self.advice = ""  # printed before a process ends without cleaning up
         self.farewell = False  # whether somebody has said that the run was stopped
-        self.launched: Callable[[], Sequence[subprocess.Popen[Any]]] = list  # processes that have to hear of a signal, too
+        # processes that have to hear of a signal, too
+        self.launched: Callable[[], Sequence[subprocess.Popen[Any]]] = list
         self._at = 0.0
         self._raised = self._lost = self._pressed = False
         self._own = 0  # signals that the watching thread has sent itself and not yet heard of
 
     def install(self) -> None:
-        """Listen to signals from now on, in this process but not in its forks. One that is ignored, as under nohup, stays so."""
+        """Listen to signals from now on, in this process but not in its forks. One that is ignored,
+        as under nohup, stays so."""
         self.installed = True
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
@@ -64,16 +71,20 @@ class Stopping:
 
         sys.unraisablehook = notice
         os.register_at_fork(after_in_child=self._forget)
-        threading.Thread(target=self._watch, args=(reader,), daemon=True, name="weakseg-stopping").start()
+        threading.Thread(
+            target=self._watch, args=(reader,), daemon=True, name="weakseg-stopping"
+        ).start()
 
     def take_over(self) -> None:
-        """Handle the signals here, whoever has done so since; but only if that was ever asked for."""
+        """Handle the signals here, whoever has done so since; but only if that was ever asked
+        for."""
         for signum in SIGNALS if self.installed else ():
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)
 
     def deafen(self) -> None:
-        """Ignore further signals: the process is about to end, and Python takes its handlers away before it does."""
+        """Ignore further signals: the process is about to end, and Python takes its handlers away
+        before it does."""
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
 
@@ -86,7 +97,14 @@ class Stopping:
     def end_now(self, code: int, message: str = "") -> None:
         """End this process without any cleaning up; what it has launched ends with it."""
         with contextlib.suppress(OSError):
-            os.write(2, "".join(f"{line}\n" for line in ("", message, self.advice) if line or message or self.advice).encode())
+            os.write(
+                2,
+                "".join(
+                    f"{line}\n"
+                    for line in ("", message, self.advice)
+                    if line or message or self.advice
+                ).encode(),
+            )
         for process in self.launched():
             process.kill()
         os._exit(code)
@@ -129,7 +147,8 @@ class Stopping:
         if self._own:
             self._own -= 1
         elif self.signum and time.monotonic() - self._at > TOGETHER:
-            self.end_now(128 + self.signum)  # asked for a second time: whoever did so does not want to wait
+            # asked for a second time: whoever did so does not want to wait
+            self.end_now(128 + self.signum)
         else:
             self._note(signum)
 
@@ -160,12 +179,14 @@ def current() -> Stopping:
 
 
 def of_a_run() -> Stopping:
-    """What a run listens to: this process, if it is the command's; in a program of somebody else, which lives on, a signal is not ours."""
+    """What a run listens to: this process, if it is the command's; in a program of somebody else,
+    which lives on, a signal is not ours."""
     return _current if _current.installed else Stopping()
 
 
 def end_within(seconds: float, code: int) -> None:
-    """End this process when it has not ended by itself after some time, as when a library waits for a rank that has gone."""
+    """End this process when it has not ended by itself after some time, as when a library waits for
+    a rank that has gone."""
 
     def wait() -> None:
         time.sleep(seconds)

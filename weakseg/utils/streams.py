@@ -1,4 +1,5 @@
-"""Standard streams that cost no run: one that is closed, or full, loses what is printed and nothing else."""
+"""Standard streams that cost no run: one that is closed, or full, loses what is printed and nothing
+else."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any, TextIO
 
 
 class Forgiving:
-    """A text stream that goes silent when it cannot be written to any more. All else is the stream's own."""
+    """A text stream that goes silent when it cannot be written to any more. All else is the
+    stream's own."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -40,15 +42,18 @@ class Forgiving:
 
 
 def forgive() -> None:
-    """Make the standard streams of this process forgiving, and open those that were closed at its start.
+    """Make the standard streams of this process forgiving, and open those that were closed at its
+    start.
 
-    A number from 0 to 2 that is free would be given to the next file that is opened, and then what is meant for people lands in it.
+    A number from 0 to 2 that is free would be given to the next file that is opened, and then what
+    is meant for people lands in it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # the lowest free number
+            # the lowest free number
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process
         setattr(sys, name, Forgiving(stream))

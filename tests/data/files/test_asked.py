@@ -14,7 +14,10 @@ def test_a_stream_depends_on_the_name_and_the_number() -> None:
 def test_what_cannot_be_asked_for() -> None:
     check_asked("tags")
     check_asked(None, none=True)
-    with pytest.raises(ValueError, match="evidence should be one of masks, boxes, points, scribbles, tags, but it is lines"):
+    with pytest.raises(
+        ValueError,
+        match="evidence should be one of masks, boxes, points, scribbles, tags, but it is lines",
+    ):
         check_asked("lines")
     with pytest.raises(ValueError, match="or null, but it is lines"):
         check_asked("lines", none=True)

@@ -23,7 +23,9 @@ def root(tmp_path: Path) -> Path:
         name = f"{city}_000000_000019"
         photo(tmp_path / "leftImg8bit" / part / city / f"{name}_leftImg8bit.png")
         indexed(tmp_path / "gtFine" / part / city / f"{name}_gtFine_labelIds.png", labels)
-        Image.fromarray(numbers.astype(np.uint16)).save(tmp_path / "gtFine" / part / city / f"{name}_gtFine_instanceIds.png")
+        Image.fromarray(numbers.astype(np.uint16)).save(
+            tmp_path / "gtFine" / part / city / f"{name}_gtFine_instanceIds.png"
+        )
     return tmp_path
 
 
@@ -31,7 +33,10 @@ def test_the_nineteen_classes(root: Path) -> None:
     data = Cityscapes(root)
     assert len(data.classes) == 20
     assert data.classes[:3] == ("background", "road", "sidewalk")
-    assert [entry.id for entry in data.entries] == ["train/ulm/ulm_000000_000019", "val/lindau/lindau_000000_000019"]
+    assert [entry.id for entry in data.entries] == [
+        "train/ulm/ulm_000000_000019",
+        "val/lindau/lindau_000000_000019",
+    ]
     evidence, truth = data.sample(0)
     evidence.check(20)
     assert (truth[0, 0], truth[9, 0], truth[5, 2]) == (255, 1, 14)

@@ -20,7 +20,11 @@ def root(tmp_path: Path) -> Path:
 def test_all_classes_in_the_order_of_the_files(root: Path) -> None:
     data = Coco(root)
     assert data.classes == ("background", "dog", "giraffe", "airplane")
-    assert [entry.id for entry in data.entries] == ["train2017/000.jpg", "train2017/001.jpg", "val2017/000.jpg"]
+    assert [entry.id for entry in data.entries] == [
+        "train2017/000.jpg",
+        "train2017/001.jpg",
+        "val2017/000.jpg",
+    ]
     assert list(data.validation) == [2]
     evidence, truth = data.sample(0)
     evidence.check(4)
@@ -39,14 +43,24 @@ def test_classes_of_voc(root: Path, others: str, value: int) -> None:
     assert (truth[2, 3], truth[1, 10], truth[9, 0]) == (2, value, 0)
     assert torch.equal(evidence.marks, truth)
     assert (data.sample(1)[1] == 1).sum() == 16
-    assert len(Coco(root, classes=["aeroplane", "dog"], voc_names=True, others=others).sample(0)[0].boxes) == 1
+    assert (
+        len(
+            Coco(root, classes=["aeroplane", "dog"], voc_names=True, others=others)
+            .sample(0)[0]
+            .boxes
+        )
+        == 1
+    )
 
 
 def test_a_renamed_and_a_left_out_class(root: Path) -> None:
     data = Coco(root, rename={"giraffe": None, "dog": "animal"})
     assert data.classes == ("background", "animal", "airplane")
     assert data.sample(0)[1][1, 10] == 0
-    with pytest.raises(FormatError, match=r"object 2: the class should be one of the data set's, but it is 'giraffe'"):
+    with pytest.raises(
+        FormatError,
+        match=r"object 2: the class should be one of the data set's, but it is 'giraffe'",
+    ):
         Coco(root, classes=["dog"]).sample(0)
 
 
@@ -61,7 +75,9 @@ def test_simulated_from_the_outlines(root: Path, kind: str) -> None:
 
 
 def test_a_missing_file_and_a_missing_image(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"there should be a file .*instances_train.json, but there is none"):
+    with pytest.raises(
+        ValueError, match=r"there should be a file .*instances_train.json, but there is none"
+    ):
         Coco(root, train="train")
     (root / "train2017" / "001.jpg").unlink()
     data = Coco(root)
@@ -69,7 +85,9 @@ def test_a_missing_file_and_a_missing_image(root: Path) -> None:
     assert len(data) == 2
 
 
-@pytest.mark.parametrize("content", ["", "{", "[" * 200_000, '{"images": [{"id": "\\ud800"}]}', "[]", '{"images": 5}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[" * 200_000, '{"images": [{"id": "\\ud800"}]}', "[]", '{"images": 5}']
+)
 def test_a_damaged_file_is_named_in_one_line(root: Path, content: str) -> None:
     for part in ("train2017", "val2017"):
         text(root / "annotations" / f"instances_{part}.json", content)
@@ -77,13 +95,17 @@ def test_a_damaged_file_is_named_in_one_line(root: Path, content: str) -> None:
         Coco(root)
     assert "\n" not in str(caught.value)
     assert "254" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"there is no image in the data set; .*instances_train2017.json"):
+    with pytest.raises(
+        ValueError, match=r"there is no image in the data set; .*instances_train2017.json"
+    ):
         Coco(root, classes=["dog"])
 
 
 def test_files_without_any_object_ask_for_the_classes(root: Path) -> None:
     coco(root, "train2017", [])
-    with pytest.raises(ValueError, match=r"no object of any class is in the files: name them with data.classes"):
+    with pytest.raises(
+        ValueError, match=r"no object of any class is in the files: name them with data.classes"
+    ):
         Coco(root, val=None)
 
 

@@ -28,7 +28,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def write(root: Path, format: str) -> dict[str, Any]:
-    """The box 2 1 8 7 around a dog (a cat in 1.jpg), in the way of a format; returns the options that it needs."""
+    """The box 2 1 8 7 around a dog (a cat in 1.jpg), in the way of a format; returns the options
+    that it needs."""
     place = root / "annotations"
     for number, image in enumerate(NAMES):
         name, stem = "cat" if number == 1 else "dog", str(number)
@@ -38,19 +39,31 @@ def write(root: Path, format: str) -> dict[str, Any]:
             text(place / f"{stem}.txt", f"{int(name == 'dog')} {5 / 12} 0.4 0.5 0.6\n")
         elif format == "labelme":
             shape = {"label": name, "points": [[2, 1], [8, 7]], "shape_type": "rectangle"}
-            content = {"imagePath": image, "shapes": [shape], "imageWidth": WIDTH, "imageHeight": HEIGHT}
+            content = {
+                "imagePath": image,
+                "shapes": [shape],
+                "imageWidth": WIDTH,
+                "imageHeight": HEIGHT,
+            }
             text(place / f"{stem}.json", json.dumps(content))
         elif format == "mask_png":
             indexed(place / f"{stem}.png", square(1 if name == "cat" else 2))
     names = list(enumerate(["cat" if number == 1 else "dog" for number in range(5)]))
     if format == "coco":
-        objects = [outlined(number, 1 if name == "cat" else 2, 2, 1, 6, 6) | {"id": number} for number, name in names]
+        objects = [
+            outlined(number, 1 if name == "cat" else 2, 2, 1, 6, 6) | {"id": number}
+            for number, name in names
+        ]
         listed = [{"id": number, "file_name": image} for number, image in enumerate(NAMES)]
         categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
-        text(place / "all.json", json.dumps({"images": listed, "annotations": objects, "categories": categories}))
+        text(
+            place / "all.json",
+            json.dumps({"images": listed, "annotations": objects, "categories": categories}),
+        )
     elif format == "cvat":
         boxes = [
-            f'<image name="{n}.jpg" width="12" height="10"><box label="{name}" xtl="2" ytl="1" xbr="8" ybr="7"/></image>'
+            f'<image name="{n}.jpg" width="12" height="10"><box label="{name}" xtl="2" ytl="1" '
+            'xbr="8" ybr="7"/></image>'
             for n, name in names
         ]
         text(place / "all.xml", f"<annotations>{''.join(boxes)}</annotations>")
@@ -59,7 +72,9 @@ def write(root: Path, format: str) -> dict[str, Any]:
             {
                 "id": str(n),
                 "image": {"path": f"{n}.jpg"},
-                "annotations": [{"type": "bbox", "label_id": int(name == "dog"), "bbox": [2, 1, 6, 6]}],
+                "annotations": [
+                    {"type": "bbox", "label_id": int(name == "dog"), "bbox": [2, 1, 6, 6]}
+                ],
             }
             for n, name in names
         ]
@@ -68,16 +83,36 @@ def write(root: Path, format: str) -> dict[str, Any]:
     elif format == "label_studio":
         tasks = []
         for n, name in names:
-            value = {"x": 100 / 6, "y": 10, "width": 50, "height": 60, "rotation": 0, "rectanglelabels": [name]}
-            result = {"type": "rectanglelabels", "original_width": WIDTH, "original_height": HEIGHT, "value": value}
-            tasks.append({"data": {"image": f"/data/upload/1/{n}.jpg"}, "annotations": [{"result": [result]}]})
+            value = {
+                "x": 100 / 6,
+                "y": 10,
+                "width": 50,
+                "height": 60,
+                "rotation": 0,
+                "rectanglelabels": [name],
+            }
+            result = {
+                "type": "rectanglelabels",
+                "original_width": WIDTH,
+                "original_height": HEIGHT,
+                "value": value,
+            }
+            tasks.append(
+                {
+                    "data": {"image": f"/data/upload/1/{n}.jpg"},
+                    "annotations": [{"result": [result]}],
+                }
+            )
         text(place / "all.json", json.dumps(tasks))
     elif format == "csv":
         text(place / "all.csv", "image,class\n" + "".join(f"{n}.jpg,{name}\n" for n, name in names))
     return {"classes": ["cat", "dog"]} if format in ("yolo", "mask_png") else {}
 
 
-@pytest.mark.parametrize("format", ["voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"])
+@pytest.mark.parametrize(
+    "format",
+    ["voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"],
+)
 def test_every_format_says_the_same(root: Path, format: str) -> None:
     data = Folder(root, format, val_share=0.4, **write(root, format))
     assert data.problems == []
@@ -109,7 +144,15 @@ def test_whole_outlines_are_the_truth(root: Path) -> None:
     assert evidence.boxes.tolist() == BOX
     assert sorted(truth.unique().tolist()) == [0, 2]
     assert (truth == 2).sum() == 36
-    simulated = Folder(root, "coco", whole=True, evidence="points", simulated=True, val_share=0, **write(root, "coco")).sample(0)[0]
+    simulated = Folder(
+        root,
+        "coco",
+        whole=True,
+        evidence="points",
+        simulated=True,
+        val_share=0,
+        **write(root, "coco"),
+    ).sample(0)[0]
     assert sorted(simulated.marks.unique().tolist()) == [0, 2, 255]
 
 
@@ -130,10 +173,13 @@ def test_lists_decide_and_what_they_name_wrongly_is_noted(root: Path) -> None:
     assert [entry.id for entry in data.entries] == ["1.jpg", "3.jpg", "0.jpg"]
     assert list(data.validation) == [2]
     assert [str(problem).partition("mine.txt, ")[2] for problem in data.problems] == [
-        "line 4: every line should be the name of an image that is there, but it is '9.jpg'; did you mean 4.jpg?",
+        "line 4: every line should be the name of an image that is there, but it is '9.jpg'; did "
+        "you mean 4.jpg?",
         "line 5: every line should be another image, but it is '1.jpg again'",
     ]
-    with pytest.raises(ValueError, match=r"2 problems in the files; python -m weakseg.check data=\.\.\. shows all"):
+    with pytest.raises(
+        ValueError, match=r"2 problems in the files; python -m weakseg.check data=\.\.\. shows all"
+    ):
         data.setup("fit")
     assert len(Folder(root, "voc_xml", val="val.txt").training) == 4
     assert len(Folder(root, "voc_xml", train="val.txt").validation) == 0
@@ -168,16 +214,27 @@ def test_masks_that_are_scribbles_are_marks_and_no_truth(root: Path, evidence: A
     assert truth is None
     for number in range(5):
         indexed(root / "masks" / f"{number}.png", square(2))
-    sample, truth = Folder(root, "mask_png", classes=["cat", "dog"], evidence=evidence, masks="masks").sample(0)
+    sample, truth = Folder(
+        root, "mask_png", classes=["cat", "dog"], evidence=evidence, masks="masks"
+    ).sample(0)
     assert sample.annotations == ("marks",)
     assert truth is not None
     assert (truth.numpy() == square(2)).all()
-    simulated = Folder(root, "mask_png", classes=["cat", "dog"], evidence=evidence, annotations="masks", simulated=True)
+    simulated = Folder(
+        root,
+        "mask_png",
+        classes=["cat", "dog"],
+        evidence=evidence,
+        annotations="masks",
+        simulated=True,
+    )
     assert simulated.sample(0)[0].annotations[0] == "marks"
     assert simulated.sample(0)[1] is not None
 
 
-def test_an_image_in_both_lists_is_one_problem_among_others_and_is_not_trained_on(root: Path) -> None:
+def test_an_image_in_both_lists_is_one_problem_among_others_and_is_not_trained_on(
+    root: Path,
+) -> None:
     write(root, "voc_xml")
     text(root / "train.txt", "1.jpg\n2.jpg\nno.jpg\n")
     text(root / "val.txt", "0.jpg\n2.jpg\n")
@@ -185,8 +242,8 @@ def test_an_image_in_both_lists_is_one_problem_among_others_and_is_not_trained_o
     told = [str(problem) for problem in data.problems]
     assert len(told) == 2
     assert (
-        "the lists train.txt and val.txt: every image should be in one of the two, but it is in both, for 1 of them, such as 2.jpg"
-        in told[1]
+        "the lists train.txt and val.txt: every image should be in one of the two, but it is in "
+        "both, for 1 of them, such as 2.jpg" in told[1]
     )
     assert [data.entries[index].id for index in data.training] == ["1.jpg"]
     assert [data.entries[index].id for index in data.validation] == ["0.jpg", "2.jpg"]
@@ -227,17 +284,26 @@ def test_names_can_change_and_classes_be_left_out(root: Path) -> None:
     assert data.sample(0)[0].box_classes.tolist() == [1]
     some = Folder(root, "voc_xml", classes=["cat"], others="ignore", val_share=0)
     assert [len(some.sample(index)[0].boxes) for index in (0, 1)] == [0, 1]
-    with pytest.raises(FormatError, match=r"0.xml.*the class should be one of the data set's, but it is 'dog'; the classes are"):
+    with pytest.raises(
+        FormatError,
+        match=r"0.xml.*the class should be one of the data set's, but it is 'dog'; the classes are",
+    ):
         Folder(root, "voc_xml", classes=["cat"], val_share=0).sample(0)
 
 
 def test_images_are_found_below_and_by_their_bare_name(root: Path) -> None:
     photo(root / "images" / "more" / "a.jpg")
-    text(root / "annotations" / "t.csv", "image,class\nexport/a.jpg,cat\nmore/a.jpg,dog\nbb.jpg,cat\n../../x.jpg,cat\n0.jpg,cat\n")
+    text(
+        root / "annotations" / "t.csv",
+        "image,class\nexport/a.jpg,cat\nmore/a.jpg,dog\nbb.jpg,cat\n../../x.jpg,cat\n0.jpg,cat\n",
+    )
     data = Folder(root, "csv", val_share=0)
     assert [entry.id for entry in data.entries] == ["0.jpg", "more/a.jpg"]
     told = "\n".join(map(str, data.problems))
-    assert "'more/a.jpg': the image should be one that no other entry is about, but it is one that comes twice" in told
+    assert (
+        "'more/a.jpg': the image should be one that no other entry is about, but it is one that "
+        "comes twice" in told
+    )
     assert "'bb.jpg': the image should be in" in told
     assert "the name should be that of a file inside of the folder" in told
 
@@ -245,13 +311,16 @@ def test_images_are_found_below_and_by_their_bare_name(root: Path) -> None:
 def test_files_without_an_image_and_files_that_cannot_be_read_are_noted(root: Path) -> None:
     write(root, "voc_xml")
     text(root / "annotations" / "x.xml", voc_xml("cat", (1, 1, 2, 2)))
-    assert "x.xml: the image should be called x, like the file, but it is missing" in str(Folder(root, "voc_xml").problems[0])
+    assert "x.xml: the image should be called x, like the file, but it is missing" in str(
+        Folder(root, "voc_xml").problems[0]
+    )
     write(root, "coco")
     text(root / "annotations" / "b.json", "{")
     assert "b.json: the file should be JSON" in str(Folder(root, "coco").problems[0])
     for file in (root / "annotations").glob("*.json"):
         text(file, "{")
-    with pytest.raises(ValueError, match=r"json: the file should be JSON"):  # and not that there is no class
+    # and not that there is no class
+    with pytest.raises(ValueError, match=r"json: the file should be JSON"):
         Folder(root, "coco")
 
 
@@ -286,7 +355,8 @@ def ids(data: Folder, indices: Any) -> list[str]:
 
 
 def ultralytics(root: Path, yaml: str) -> Path:
-    """Images 0 to 3 in images/train, 4 and 5 in images/val, 6 in images/test, with a dog in each."""
+    """Images 0 to 3 in images/train, 4 and 5 in images/val, 6 in images/test, with a dog in
+    each."""
     for number, part in enumerate(["train"] * 4 + ["val"] * 2 + ["test"]):
         photo(root / "images" / part / f"{number}.jpg", number)
         text(root / "labels" / part / f"{number}.txt", f"1 {5 / 12} 0.4 0.5 0.6\n")
@@ -301,7 +371,11 @@ TRAINED, MEASURED = [f"train/{number}.jpg" for number in range(4)], ["val/4.jpg"
     "yaml",
     [
         "names: [cat, dog]",
-        "path: ../datasets/pets\ntrain: images/train\nval: images/val\ntest: images/test\nnames: {0: cat, 1: dog}",
+        "path: ../datasets/pets\n"
+        "train: images/train\n"
+        "val: images/val\n"
+        "test: images/test\n"
+        "names: {0: cat, 1: dog}",
         "train: ./images/train/\nval: [images/val]\nnames: [cat, dog]",
         "train: train.txt\nval: lists/val.txt\nnames: [cat, dog]",
         "train: no.txt\nval: ../../etc/passwd.txt\nnames: [cat, dog]",
@@ -325,7 +399,14 @@ def test_the_layout_of_roboflow(tmp_path: Path) -> None:
         photo(tmp_path / part / "images" / f"{number}.jpg", number)
         text(tmp_path / part / "labels" / f"{number}.txt", f"0 {5 / 12} 0.4 0.5 0.6\n")
     text(tmp_path / "README.roboflow.txt", "pets - v1\n")
-    text(tmp_path / "data.yaml", "train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnc: 1\nnames: ['yes']\n")
+    text(
+        tmp_path / "data.yaml",
+        "train: ../train/images\n"
+        "val: ../valid/images\n"
+        "test: ../test/images\n"
+        "nc: 1\n"
+        "names: ['yes']\n",
+    )
     data = Folder(tmp_path, "yolo")
     assert data.classes == ("background", "yes")
     assert data.problems == []
@@ -337,25 +418,38 @@ def test_the_layout_of_roboflow_without_folders_of_images(format: Any, tmp_path:
     for part in ("train", "valid", "test"):
         photo(tmp_path / part / f"{part}.jpg")
         listed = [{"id": 0, "file_name": f"{part}.jpg"}]
-        top = {"images": listed, "annotations": [outlined(0, 1, 2, 1, 6, 6)], "categories": [{"id": 1, "name": "cat"}]}
+        top = {
+            "images": listed,
+            "annotations": [outlined(0, 1, 2, 1, 6, 6)],
+            "categories": [{"id": 1, "name": "cat"}],
+        }
         text(tmp_path / part / "_annotations.coco.json", json.dumps(top))
         text(tmp_path / part / f"{part}.xml", voc_xml("cat", (3, 2, 8, 7)))
     data = Folder(tmp_path, format)
     assert data.problems == []
-    assert (ids(data, data.training), ids(data, data.validation)) == (["train/train.jpg"], ["valid/valid.jpg"])
+    assert (ids(data, data.training), ids(data, data.validation)) == (
+        ["train/train.jpg"],
+        ["valid/valid.jpg"],
+    )
 
 
 def test_words_for_held_out_images_win_over_the_split_of_the_set(tmp_path: Path) -> None:
     root = ultralytics(tmp_path, "names: [cat, dog]")
     text(root / "mine.txt", "train/0.jpg\ntest/6.jpg\n")
-    for words, held_out in (({"val": "mine.txt"}, ["train/0.jpg", "test/6.jpg"]), ({"val_share": 0}, []), ({"train": "mine.txt"}, [])):
+    for words, held_out in (
+        ({"val": "mine.txt"}, ["train/0.jpg", "test/6.jpg"]),
+        ({"val_share": 0}, []),
+        ({"train": "mine.txt"}, []),
+    ):
         data = Folder(root, "yolo", **words)
         assert ids(data, data.validation) == held_out
         assert data.remarks == []
     assert len(Folder(root, "yolo", val_share=0.5).validation) == 4
 
 
-def test_a_set_without_images_to_measure_on_holds_out_some_of_those_to_train_on(tmp_path: Path) -> None:
+def test_a_set_without_images_to_measure_on_holds_out_some_of_those_to_train_on(
+    tmp_path: Path,
+) -> None:
     root = ultralytics(tmp_path, "names: [cat, dog]")
     shutil.rmtree(root / "images" / "val")
     shutil.rmtree(root / "labels" / "val")
@@ -383,7 +477,9 @@ def test_the_same_images_for_both_parts_are_no_split(tmp_path: Path) -> None:
     assert (len(data.training), len(data.validation), data.remarks) == (4, 1, [])
 
 
-def test_a_split_is_said_when_a_run_begins_and_by_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_split_is_said_when_a_run_begins_and_by_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = Folder(ultralytics(tmp_path, "names: [cat, dog]"), "yolo")
     data.setup("fit")
     assert "own split is used" in capsys.readouterr().err
@@ -417,7 +513,9 @@ def test_images_of_newer_kinds_are_there(root: Path) -> None:
     write(root, "voc_xml")
     for name in NAMES:
         (root / "images" / name).unlink()
-    for number, suffix in enumerate([".jp2", ".j2k", ".webp", ".tif", ".avif" if "AVIF" in PHOTOS else ".png"]):
+    for number, suffix in enumerate(
+        [".jp2", ".j2k", ".webp", ".tif", ".avif" if "AVIF" in PHOTOS else ".png"]
+    ):
         photo(root / "images" / f"{number}{suffix}", number)
     data = Folder(root, "voc_xml", val_share=0)
     assert [data.sample(index)[0].image.shape for index in range(5)] == [(3, HEIGHT, WIDTH)] * 5
@@ -425,18 +523,39 @@ def test_images_of_newer_kinds_are_there(root: Path) -> None:
 
 NOTHING = "<annotation/>"
 WHY = {
-    "no file": ({}, "there should be .xml files in .*annotations for format=voc_xml, but there are none at all; is it another format"),
-    "another format": ({"a.txt": "", "b.txt": ""}, "there should be .xml files in .*, but there are 2 .txt; is it another format"),
-    "names of none": ({"x.xml": voc_xml("dog", (3, 2, 8, 7))}, "x.xml: the image should be called x, like the file, but it is missing"),
-    "no object": ({"0.xml": NOTHING, "1.xml": NOTHING}, r"no object of any class is in .*annotations \(2 files\): name the classes"),
+    "no file": (
+        {},
+        "there should be .xml files in .*annotations for format=voc_xml, but there are none at "
+        "all; is it another format",
+    ),
+    "another format": (
+        {"a.txt": "", "b.txt": ""},
+        "there should be .xml files in .*, but there are 2 .txt; is it another format",
+    ),
+    "names of none": (
+        {"x.xml": voc_xml("dog", (3, 2, 8, 7))},
+        "x.xml: the image should be called x, like the file, but it is missing",
+    ),
+    "no object": (
+        {"0.xml": NOTHING, "1.xml": NOTHING},
+        r"no object of any class is in .*annotations \(2 files\): name the classes",
+    ),
     "damaged": ({"0.xml": "<annotation>"}, "0.xml: the file should be XML, but it is not"),
-    "damaged and empty": ({"0.xml": "<annotation>", "1.xml": NOTHING}, "0.xml: the file should be XML, but it is not"),
-    "wrong objects": ({"0.xml": voc_xml("", (8, 2, 3, 7))}, "0.xml, image '0', object 1: the field 'name' should be text"),
+    "damaged and empty": (
+        {"0.xml": "<annotation>", "1.xml": NOTHING},
+        "0.xml: the file should be XML, but it is not",
+    ),
+    "wrong objects": (
+        {"0.xml": voc_xml("", (8, 2, 3, 7))},
+        "0.xml, image '0', object 1: the field 'name' should be text",
+    ),
 }
 
 
 @pytest.mark.parametrize(("files", "message"), WHY.values(), ids=WHY)
-def test_why_there_is_no_class_has_a_reason_of_its_own(root: Path, files: dict[str, str], message: str) -> None:
+def test_why_there_is_no_class_has_a_reason_of_its_own(
+    root: Path, files: dict[str, str], message: str
+) -> None:
     (root / "annotations").mkdir()
     for name, content in files.items():
         text(root / "annotations" / name, content)
@@ -450,16 +569,31 @@ def test_why_there_is_no_class_where_no_image_is_read_or_annotated(root: Path) -
     for name in NAMES:
         (root / "images" / name).rename(root / "images" / f"{name}.heic")
     (root / "annotations").mkdir()
-    with pytest.raises(ValueError, match=r"there should be images in .*images, but there are none of a kind that is read"):
+    with pytest.raises(
+        ValueError,
+        match=r"there should be images in .*images, but there are none of a kind that is read",
+    ):
         Folder(root, "voc_xml")
     photo(root / "images" / "0.jpg")
-    text(root / "annotations" / "a.json", json.dumps([{"data": {"image": "0.jpg"}, "annotations": []}]))
-    with pytest.raises(ValueError, match=r"no image is annotated: .*1 image is left out: 1 not annotated"):
+    text(
+        root / "annotations" / "a.json",
+        json.dumps([{"data": {"image": "0.jpg"}, "annotations": []}]),
+    )
+    with pytest.raises(
+        ValueError, match=r"no image is annotated: .*1 image is left out: 1 not annotated"
+    ):
         Folder(root, "label_studio")
 
 
 def test_a_label_map_for_masks_of_values(root: Path) -> None:
-    text(root / "labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\nignored:9,9,9::\ncat:1,1,1::\na:b:7,7,7::\n")
+    text(
+        root / "labelmap.txt",
+        "# label:color_rgb:parts:actions\n"
+        "background:0,0,0::\n"
+        "ignored:9,9,9::\n"
+        "cat:1,1,1::\n"
+        "a:b:7,7,7::\n",
+    )
     (root / "SegmentationClass").mkdir()
     for number in range(5):
         values = np.where(square(1) == 1, number % 4, 0).astype(np.uint8)
@@ -477,7 +611,11 @@ def test_a_label_map_for_masks_of_values(root: Path) -> None:
         ("cat", "line 1: a line should be name:red,green,blue:parts:actions, but it is 'cat'"),
         ("cat:1,2::", "red,green,blue should be 3 finite numbers"),
         ("cat:1,2,256::", "red,green,blue should be numbers from 0 to 255, but it is '1,2,256'"),
-        ("cat:1,2,3::\ndog:1,2,3::", r"line 2: the colour should be of one class, but it is \(1, 2, 3\), which another one has too"),
+        (
+            "cat:1,2,3::\ndog:1,2,3::",
+            r"line 2: the colour should be of one class, but it is \(1, 2, 3\), which another one "
+            r"has too",
+        ),
         ("# nothing", "the file should be a list of 1 to 255 classes"),
     ],
 )
@@ -489,15 +627,31 @@ def test_a_label_map_that_is_wrong(root: Path, content: str, message: str) -> No
 
 
 def test_where_images_and_annotations_are_looked_for_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"there should be images in .*, in images, JPEGImages, .*; name their folder with data.images"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"there should be images in .*, in images, JPEGImages, .*; name their folder with "
+            r"data.images"
+        ),
+    ):
         Folder(tmp_path, "coco")
     photo(tmp_path / "images" / "a.jpg")
     with pytest.raises(
-        ValueError, match=r"there should be .txt files of annotations in .*, labels, or beside the images, but there are none"
+        ValueError,
+        match=(
+            r"there should be .txt files of annotations in .*, labels, or beside the images, but "
+            r"there are none"
+        ),
     ):
         Folder(tmp_path, "yolo")
     text(tmp_path / "a.xml", "")
-    with pytest.raises(ValueError, match=r"annotations should be a folder, with a .xml file for each image, but .*a.xml is a file"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"annotations should be a folder, with a .xml file for each image, but .*a.xml is a "
+            r"file"
+        ),
+    ):
         Folder(tmp_path, "voc_xml", annotations="a.xml")
 
 
@@ -507,7 +661,10 @@ def test_two_versions_of_a_coco_file_are_not_joined(root: Path) -> None:
     top["annotations"][0]["bbox"] = [3, 1, 6, 6]
     text(root / "annotations" / "new.json", json.dumps(top))
     (problem,) = Folder(root, "coco").problems
-    told = "new.json, image '0.jpg': the image should be one that no other entry is about, but it is one that comes twice, in"
+    told = (
+        "new.json, image '0.jpg': the image should be one that no other entry is about, but it is "
+        "one that comes twice, in"
+    )
     assert told in str(problem)
     assert "all.json too: name one of the files with data.annotations" in str(problem)
     assert Folder(root, "coco", annotations="annotations/new.json").problems == []
@@ -537,11 +694,19 @@ def test_a_folder_that_a_key_names_is_never_passed_over(key: str, tmp_path: Path
         Folder(tmp_path, "voc_xml", **{key: "typo"})
 
 
-def test_masks_that_are_called_otherwise_than_the_images_are_not_passed_over(tmp_path: Path) -> None:
+def test_masks_that_are_called_otherwise_than_the_images_are_not_passed_over(
+    tmp_path: Path,
+) -> None:
     photo(tmp_path / "images" / "a.jpg")
     text(tmp_path / "annotations" / "a.xml", voc_xml("dog", (3, 2, 8, 7)))
     indexed(tmp_path / "masks" / "a_mask.png", square(1))
-    with pytest.raises(ValueError, match=r"masks should be called like the images, such as a\.png, but none in .*; there is a_mask\.png"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"masks should be called like the images, such as a\.png, but none in .*; there is "
+            r"a_mask\.png"
+        ),
+    ):
         Folder(tmp_path, "voc_xml", masks="masks")
     indexed(tmp_path / "masks" / "a.png", square(1))
     assert Folder(tmp_path, "voc_xml", masks="masks", val_share=0).sample(0)[1] is not None
@@ -563,6 +728,7 @@ def test_a_folder_may_be_measured_on_as_a_whole_and_else_says_of_how_many_images
     assert measured(1, "validate") == (5, "")
     assert measured(None, "validate") == (
         1,
-        "measured on 1 of the 5 images, the others are to train on; Folder(val_share=1) measures on all\n",
+        "measured on 1 of the 5 images, the others are to train on; Folder(val_share=1) measures "
+        "on all\n",
     )
     assert measured(None, "fit", "validate") == (1, "")  # the end of a run is no news

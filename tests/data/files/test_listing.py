@@ -23,10 +23,16 @@ def test_images_by_path_and_by_bare_name(tmp_path: Path) -> None:
     assert pictures.find("C:\\photos\\c d.jpg", HERE) == "sub/c d.jpg"
     assert pictures.find("a.png", HERE) == "a.png"
     with pytest.raises(
-        FormatError, match=r"notes.json: the image should be one of a name that only one image has, but it is a.png, which 2 have"
+        FormatError,
+        match=(
+            r"notes.json: the image should be one of a name that only one image has, but it is "
+            r"a.png, which 2 have"
+        ),
     ):
         pictures.find("x/a.png", HERE)
-    with pytest.raises(FormatError, match=r"the image should be in .*, but it is missing; did you mean c d.jpg\?"):
+    with pytest.raises(
+        FormatError, match=r"the image should be in .*, but it is missing; did you mean c d.jpg\?"
+    ):
         pictures.find("cd.jpg", HERE)
     for name in ("../a.png", "/a.png"):
         with pytest.raises(FormatError, match="inside of the folder"):
@@ -65,18 +71,26 @@ def test_accents_are_the_same_however_a_computer_writes_them(tmp_path: Path) -> 
 
 def test_an_image_of_a_kind_that_is_not_read_is_not_called_missing(tmp_path: Path) -> None:
     text(tmp_path / "a.heic", "")
-    with pytest.raises(FormatError, match=r"it is a file of a kind that is not read \(.heic\); save it as PNG or JPEG"):
+    with pytest.raises(
+        FormatError,
+        match=r"it is a file of a kind that is not read \(.heic\); save it as PNG or JPEG",
+    ):
         Pictures(tmp_path).find("a.heic", HERE)
 
 
 def test_every_suffix_of_the_kinds_of_image_that_are_read_is_known() -> None:
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in PHOTOS}
     assert suffixes <= PICTURES
-    assert PICTURES - suffixes <= {".avif", ".avifs", ".pfm"}  # which old versions of Pillow do not read
+    # which old versions of Pillow do not read
+    assert PICTURES - suffixes <= {".avif", ".avifs", ".pfm"}
 
 
 def test_lists(tmp_path: Path) -> None:
-    assert read_names(text(tmp_path / "train.txt", "a b.jpg\n\n  c.jpg\r\n")) == ["a b.jpg", "", "c.jpg"]
+    assert read_names(text(tmp_path / "train.txt", "a b.jpg\n\n  c.jpg\r\n")) == [
+        "a b.jpg",
+        "",
+        "c.jpg",
+    ]
     with pytest.raises(ValueError, match=r"there is no list .*trn.txt; did you mean train.txt\?"):
         read_names(tmp_path / "trn.txt")
     with pytest.raises(ValueError, match=r"there is no list in .*nowhere"):
@@ -88,12 +102,27 @@ def test_names_of_a_list_in_its_order(tmp_path: Path) -> None:
         photo(tmp_path / f"{name}.png")
     pictures = Pictures(tmp_path)
     problems: list[FormatError] = []
-    assert positions(["c.png", "", "xyz", "a.png", "c"], pictures, "l.txt", problems) == ["c.png", "a.png"]
-    assert [(problem.place.number, problem.came) for problem in problems] == [(3, "'xyz'"), (5, "'c.png again'")]
+    assert positions(["c.png", "", "xyz", "a.png", "c"], pictures, "l.txt", problems) == [
+        "c.png",
+        "a.png",
+    ]
+    assert [(problem.place.number, problem.came) for problem in problems] == [
+        (3, "'xyz'"),
+        (5, "'c.png again'"),
+    ]
 
 
 @pytest.mark.parametrize(
-    "line", ["img00", "img00.jpg", "img00 1", '"img00.jpg"', "images/img00.jpg", "./images/img00", "data/images/img00.jpg"]
+    "line",
+    [
+        "img00",
+        "img00.jpg",
+        "img00 1",
+        '"img00.jpg"',
+        "images/img00.jpg",
+        "./images/img00",
+        "data/images/img00.jpg",
+    ],
 )
 def test_a_list_that_is_named_is_read_like_one_that_is_found(line: str, tmp_path: Path) -> None:
     for number in range(2):

@@ -1,4 +1,5 @@
-"""Files that real tools wrote (`real/make.py` says how) are read as they come, with nothing said but their format."""
+"""Files that real tools wrote (`real/make.py` says how) are read as they come, with nothing said
+but their format."""
 
 import shutil
 from pathlib import Path
@@ -69,8 +70,12 @@ def check(evidence: Evidence) -> None:
     assert shown or number_of(evidence.id) in (2, 3)  # which somebody may have searched in vain
 
 
-@pytest.mark.parametrize(("place", "format", "split"), SETS, ids=[name for name, *_ in SETS], indirect=["place"])
-def test_it_is_read_as_it_comes(place: Path, format: Any, split: tuple[list[int], list[int]] | None) -> None:
+@pytest.mark.parametrize(
+    ("place", "format", "split"), SETS, ids=[name for name, *_ in SETS], indirect=["place"]
+)
+def test_it_is_read_as_it_comes(
+    place: Path, format: Any, split: tuple[list[int], list[int]] | None
+) -> None:
     data = Folder(place, format)
     assert data.classes == ("background", "cat", "dog")
     assert data.problems == []
@@ -82,7 +87,9 @@ def test_it_is_read_as_it_comes(place: Path, format: Any, split: tuple[list[int]
         assert (trained, [number_of(data.entries[index].id) for index in data.validation]) == split
         assert len(data.remarks) == 1
         assert "own split" in data.remarks[0]
-        assert "3 images to train on, 2 to measure on, 1 of its test part left out" in data.remarks[0]
+        assert (
+            "3 images to train on, 2 to measure on, 1 of its test part left out" in data.remarks[0]
+        )
 
 
 @pytest.mark.parametrize("place", ["datumaro_coco"], indirect=True)
@@ -112,7 +119,10 @@ def test_masks_in_colours_are_those_of_the_label_map(place: Path) -> None:
     assert torch.equal(evidence.marks, AREA.where(AREA == 1, 0))
     assert torch.equal(truth, evidence.marks)
     some = Folder(place, "mask_png", classes=["dog"], others="ignore")
-    assert [sorted(some.sample(index)[1].unique().tolist()) for index in (0, 1)] == [[0, 255], [0, 1]]
+    assert [sorted(some.sample(index)[1].unique().tolist()) for index in (0, 1)] == [
+        [0, 255],
+        [0, 1],
+    ]
 
 
 @pytest.mark.parametrize("place", ["label_studio_json"], indirect=True)
@@ -120,4 +130,6 @@ def test_skipped_and_unannotated_tasks_are_left_out_and_counted(place: Path) -> 
     data = Folder(place, "label_studio", val_share=0)
     assert [entry.id for entry in data.entries] == ["img_0.png", "img_3.png"]
     assert data.unannotated == ["img_1.png", "img_2.png"]
-    assert data.remarks == [f"{place / 'result.json'}: 2 images are left out: 1 not annotated, 1 skipped"]
+    assert data.remarks == [
+        f"{place / 'result.json'}: 2 images are left out: 1 not annotated, 1 skipped"
+    ]

@@ -1,4 +1,5 @@
-"""The cut of PASCAL VOC with animals: masks, boxes and clicks that people made agree with each other when each is read right.
+"""The cut of PASCAL VOC with animals: masks, boxes and clicks that people made agree with each
+other when each is read right.
 
 Set WEAKSEG_DATA to the folder that holds VOCdevkit, or a folder with VOCdevkit in it.
 """
@@ -21,7 +22,10 @@ MANY = range(0, 309, 7)
 
 pytestmark = [
     pytest.mark.data,
-    pytest.mark.skipif(ROOT is None, reason="no real photographs: WEAKSEG_DATA should name the folder that VOCdevkit is in"),
+    pytest.mark.skipif(
+        ROOT is None,
+        reason="no real photographs: WEAKSEG_DATA should name the folder that VOCdevkit is in",
+    ),
 ]
 
 
@@ -36,8 +40,9 @@ def test_the_lists_have_as_many_images_as_they_should() -> None:
 
 
 def test_drawn_boxes_lie_close_around_the_masks() -> None:
-    """Of images with one box, box and mask were drawn apart. The rim of 255 around an object is in the box and not in the mask, so the box
-    is a little larger, and as much on one side as on the other."""
+    """Of images with one box, box and mask were drawn apart. The rim of 255 around an object is in
+    the box and not in the mask, so the box is a little larger, and as much on one side as on the
+    other."""
     data, off = animals(), []
     for index in MANY:
         evidence, truth = data.sample(index)
@@ -68,7 +73,9 @@ def test_boxes_and_masks_name_the_same_classes() -> None:
         evidence, truth = data.sample(index)
         assert max(evidence.image.shape) <= 256
         assert evidence.image.shape[1:] == truth.shape
-        assert set(evidence.box_classes.tolist()) == set(evidence.tags.nonzero().flatten().tolist()) - {0}
+        assert set(evidence.box_classes.tolist()) == set(
+            evidence.tags.nonzero().flatten().tolist()
+        ) - {0}
 
 
 def test_nothing_is_wrong_with_it() -> None:

@@ -10,7 +10,14 @@ def test_image_boxes_marks_and_truth_shrink_together() -> None:
     truth = torch.zeros(40, 80, dtype=torch.uint8)
     truth[:, 40:] = 2
     boxes = torch.tensor([[40.0, 0, 80, 20]])
-    evidence = Evidence("a", image, boxes=boxes, box_classes=torch.tensor([2]), marks=truth.clone(), tags=torch.ones(3, dtype=torch.bool))
+    evidence = Evidence(
+        "a",
+        image,
+        boxes=boxes,
+        box_classes=torch.tensor([2]),
+        marks=truth.clone(),
+        tags=torch.ones(3, dtype=torch.bool),
+    )
     small, small_truth = shrink(evidence, truth, 20)
     small.check(3)
     assert small.image.shape == (3, 10, 20)

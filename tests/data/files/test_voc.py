@@ -24,7 +24,12 @@ def checked(data: VOC, index: int = 0) -> tuple:
 def test_lists_ids_and_classes(root: Path) -> None:
     for place in (root, root / "VOCdevkit", root / "VOCdevkit" / "VOC2012", str(root)):
         data = VOC(place)
-        assert [entry.id for entry in data.entries] == ["2007_000001", "2007_000002", "2007_000003", "2007_000004"]
+        assert [entry.id for entry in data.entries] == [
+            "2007_000001",
+            "2007_000002",
+            "2007_000003",
+            "2007_000004",
+        ]
         assert (data.training, list(data.validation)) == ([0, 1], [2, 3])
     assert len(data.classes) == 21
     assert (data.classes[0], data.classes[8], data.classes[15]) == ("background", "cat", "person")
@@ -65,21 +70,29 @@ def test_scribbles_go_through_the_middles_of_pixels(root: Path) -> None:
     text(folder / "2007_000001.xml", f"<annotation>{size}{strokes}</annotation>")
     evidence, _ = checked(VOC(root, evidence="scribbles"))
     rows, columns = np.nonzero(evidence.marks.numpy() == 8)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 4, 2, 7)  # three pixels wide, with round ends
+    # three pixels wide, with round ends
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 4, 2, 7)
     assert (evidence.marks[2:5, 3:7] == 8).all()
     assert (evidence.marks[8:] == 0).all()
-    with pytest.raises(FormatError, match=r"2007_000002.xml: the file should be there, but it is missing"):
+    with pytest.raises(
+        FormatError, match=r"2007_000002.xml: the file should be there, but it is missing"
+    ):
         VOC(root, evidence="scribbles").sample(1)
 
 
 def test_without_scribbles_it_says_what_is_expected(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"no scribbles in .*Scribbles: expected the XML files of ScribbleSup.*simulated=true"):
+    with pytest.raises(
+        ValueError,
+        match=r"no scribbles in .*Scribbles: expected the XML files of ScribbleSup.*simulated=true",
+    ):
         VOC(root, evidence="scribbles")
     evidence, truth = checked(VOC(root, evidence="scribbles", simulated=True, annotation_seed=3))
     marked = evidence.marks != 255
     assert 0 < marked.float().mean() < 0.7
     assert torch.equal(evidence.marks[marked], truth[marked])
-    again, _ = VOC(root, evidence="scribbles", simulated=True, annotation_seed=3, train="train_pets", val=None).sample(0)
+    again, _ = VOC(
+        root, evidence="scribbles", simulated=True, annotation_seed=3, train="train_pets", val=None
+    ).sample(0)
     assert torch.equal(evidence.marks, again.marks)
 
 
@@ -110,7 +123,13 @@ def test_other_classes_by_rule(root: Path, others: str, value: int) -> None:
 
 def test_other_classes_are_an_error_otherwise(root: Path) -> None:
     data = VOC(root, classes_used=["dog", "cat"])
-    with pytest.raises(FormatError, match=r"2007_000003.*every value of the mask should be one of a class .* but it is 15, person"):
+    with pytest.raises(
+        FormatError,
+        match=(
+            r"2007_000003.*every value of the mask should be one of a class .* but it is 15, "
+            r"person"
+        ),
+    ):
         data.sample(2)
     problems: list[FormatError] = []
     data.look(2, problems)
@@ -128,14 +147,21 @@ def test_masks_of_sbd_count_where_voc_has_none(root: Path) -> None:
 
 
 def test_a_mask_of_another_size(root: Path) -> None:
-    indexed(root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000001.png", np.zeros((9, 12)))
-    with pytest.raises(FormatError, match="the size of the mask should be that of the image, 12 by 10, but it is 12 by 9"):
+    indexed(
+        root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000001.png", np.zeros((9, 12))
+    )
+    with pytest.raises(
+        FormatError,
+        match="the size of the mask should be that of the image, 12 by 10, but it is 12 by 9",
+    ):
         VOC(root).sample(0)
 
 
 def test_a_missing_mask_is_named_where_it_is_the_evidence(root: Path) -> None:
     (root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000001.png").unlink()
-    with pytest.raises(FormatError, match=r"2007_000001.png: the image should be there, but it is missing"):
+    with pytest.raises(
+        FormatError, match=r"2007_000001.png: the image should be there, but it is missing"
+    ):
         VOC(root, evidence="masks").sample(0)
     evidence, truth = VOC(root).sample(0)
     assert truth is None
@@ -146,11 +172,17 @@ def test_a_missing_mask_is_named_where_it_is_the_evidence(root: Path) -> None:
     ("options", "message"),
     [
         ({"train": "trian"}, r"there is no list .*trian.txt; did you mean train.txt\?"),
-        ({"train": "val", "mask_share": 0.5}, "mask_share=0.5 asks for masks of 1 training images, but 0 of them have one"),
+        (
+            {"train": "val", "mask_share": 0.5},
+            "mask_share=0.5 asks for masks of 1 training images, but 0 of them have one",
+        ),
         ({"classes_used": ["cat", "dgo"]}, r"'dgo' is none; did you mean dog\?"),
         ({"classes_used": ["cat", "cat"]}, "cat comes twice"),
         ({"evidence": "box"}, "evidence should be one of masks, boxes, .* but it is box"),
-        ({"evidence": "points", "points": ["clicks.json"]}, r"there are no clicks in .*clicks.json: expected the JSON file"),
+        (
+            {"evidence": "points", "points": ["clicks.json"]},
+            r"there are no clicks in .*clicks.json: expected the JSON file",
+        ),
         ({"others": "drop"}, "others should be one of error, background, ignore, but it is drop"),
         ({"long_side": 0}, "long_side should be a number of pixels, at least 1"),
     ],

@@ -26,8 +26,11 @@ def test_there_is_one_for_each_kind_of_annotation() -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.filterwarnings("ignore:with images of")  # far too small for the dilation of this network
-def test_it_trains_and_is_measured_with_the_crf(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# far too small for the dilation of this network
+@pytest.mark.filterwarnings("ignore:with images of")
+def test_it_trains_and_is_measured_with_the_crf(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     voc(tmp_path)
     words = [*SMALL, "data.root=VOCdevkit", "data.train=train"]
@@ -44,4 +47,7 @@ def test_its_schedule_is_the_papers(name: str) -> None:
     sections = load([f"recipe={name}", "data.root=VOCdevkit"]).sections
     epochs, last = 10582 // 8, sections["trainer"]["max_steps"]
     assert last == (3 * 45 * epochs if name == "voc_scribbles" else 6000)
-    assert "aims at" in (Path(__file__).parents[3] / "recipes" / f"{name}.yaml").read_text().partition("\n")[0]
+    assert (
+        "aims at"
+        in (Path(__file__).parents[3] / "recipes" / f"{name}.yaml").read_text().partition("\n")[0]
+    )

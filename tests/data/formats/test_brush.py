@@ -6,18 +6,58 @@ from weakseg.data.formats.brush import unpack_brush
 
 
 def bytes_of(bits: str) -> np.ndarray:
-    return np.array([int(bits[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8)], np.uint8)
+    return np.array(
+        [int(bits[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8)], np.uint8
+    )
 
 
-HEADER = "00111" + "0010" + "0011" + "0111" + "1111"  # bytes of 8 bits; lengths of 3, 4, 8 or 16 bits
+# bytes of 8 bits; lengths of 3, 4, 8 or 16 bits
+HEADER = "00111" + "0010" + "0011" + "0111" + "1111"
 
 
 def test_the_beginning_of_a_real_export() -> None:
-    """An image of 3332 by 2527, nothing painted: the first bytes are from a file that Label Studio exported."""
-    beginning = [2, 1, 233, 240, 57, 27, 255, 255, 255, 0, 255, 255, 224, 31, 255, 252, 3, 255, 255, 128, 127, 255, 240, 15, 255, 254, 1]
+    """An image of 3332 by 2527, nothing painted: the first bytes are from a file that Label Studio
+    exported."""
+    beginning = [
+        2,
+        1,
+        233,
+        240,
+        57,
+        27,
+        255,
+        255,
+        255,
+        0,
+        255,
+        255,
+        224,
+        31,
+        255,
+        252,
+        3,
+        255,
+        255,
+        128,
+        127,
+        255,
+        240,
+        15,
+        255,
+        254,
+        1,
+    ]
     total = 3332 * 2527 * 4
     packets, rest = divmod(total, 65536)
-    bits = f"{total:032b}" + HEADER + ("1" + "11" + "1" * 16 + "0" * 8) * packets + "1" + "11" + f"{rest - 1:016b}" + "0" * 8
+    bits = (
+        f"{total:032b}"
+        + HEADER
+        + ("1" + "11" + "1" * 16 + "0" * 8) * packets
+        + "1"
+        + "11"
+        + f"{rest - 1:016b}"
+        + "0" * 8
+    )
     stream = bytes_of(bits)
     assert stream[: len(beginning)].tolist() == beginning
     runs = unpack_brush(stream, 3332, 2527)
@@ -25,9 +65,14 @@ def test_the_beginning_of_a_real_export() -> None:
 
 
 def test_a_stream_by_hand() -> None:
-    """Three pixels: clear, painted (in black), painted by a third (in white). Four bytes repeated, and twice four as they are."""
+    """Three pixels: clear, painted (in black), painted by a third (in white). Four bytes repeated,
+    and twice four as they are."""
     black, white = "0" * 24 + f"{255:08b}", "1" * 24 + f"{80:08b}"
-    packets = ["1" + "00" + "011" + "00000000", "0" + "01" + "0011" + black, "0" + "10" + "00000011" + white]
+    packets = [
+        "1" + "00" + "011" + "00000000",
+        "0" + "01" + "0011" + black,
+        "0" + "10" + "00000011" + white,
+    ]
     runs = unpack_brush(bytes_of(f"{12:032b}" + HEADER + "".join(packets)), 3, 1)
     assert runs.unpack().tolist() == [[False, True, False]]
 
@@ -37,7 +82,11 @@ def test_random_masks_come_back() -> None:
     for share in (0.0, 0.05, 0.5, 1.0):
         for _ in range(5):
             inside = rng.random(rng.integers(1, 40, 2)) < share
-            paint = np.where(inside, rng.choice([128, 200, 255], inside.shape), rng.choice([0, 127], inside.shape)).astype(np.uint8)
+            paint = np.where(
+                inside,
+                rng.choice([128, 200, 255], inside.shape),
+                rng.choice([0, 127], inside.shape),
+            ).astype(np.uint8)
             runs = unpack_brush(np.array(brush(paint), np.uint8), paint.shape[1], paint.shape[0])
             np.testing.assert_array_equal(runs.unpack(), inside)
 

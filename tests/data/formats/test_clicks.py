@@ -9,7 +9,11 @@ from weakseg.data.formats.clicks import read
 
 
 def test_clicks_by_image(tmp_path: Path) -> None:
-    path = save(tmp_path, "p.json", {"a": [{"x": 1.5, "y": 2, "cls": 2, "rank": 1}, {"x": 0, "y": 0.25, "cls": 0}], "b": []})
+    path = save(
+        tmp_path,
+        "p.json",
+        {"a": [{"x": 1.5, "y": 2, "cls": 2, "rank": 1}, {"x": 0, "y": 0.25, "cls": 0}], "b": []},
+    )
     first, second = read(path, CLASSES)
     assert (first.image, second.image, second.shapes) == ("a", "b", [])
     assert [(shape.name, shape.kind, shape.parts[0].tolist()) for shape in first.shapes] == [

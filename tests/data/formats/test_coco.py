@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from tests.data.formats.writing import assert_same, coco, coco_object, save
-from weakseg.data.formats.base import Annotation, FormatError, Place, Shape, box, mask, point, polygon
+from weakseg.data.formats.base import (
+    Annotation,
+    FormatError,
+    Place,
+    Shape,
+    box,
+    mask,
+    point,
+    polygon,
+)
 from weakseg.data.formats.coco import joined, read
 from weakseg.data.formats.runs import pack, to_coco_string
 
@@ -49,7 +58,10 @@ EXAMPLE = {
             "id": 1768,
             "image_id": 397133,
             "category_id": 1,
-            "segmentation": [[388.66, 69.92, 498.07, 69.92, 498.07, 347.54], [400, 10, 410, 10, 410, 20, 400, 20]],
+            "segmentation": [
+                [388.66, 69.92, 498.07, 69.92, 498.07, 347.54],
+                [400, 10, 410, 10, 410, 20, 400, 20],
+            ],
             "area": 18234.62,
             "bbox": [388.66, 69.92, 109.41, 277.62],
             "iscrowd": 0,
@@ -57,7 +69,15 @@ EXAMPLE = {
             "num_keypoints": 2,
         }
     ],
-    "categories": [{"supercategory": "person", "id": 1, "name": "person", "keypoints": ["nose", "left_eye", "tail"], "skeleton": [[1, 2]]}],
+    "categories": [
+        {
+            "supercategory": "person",
+            "id": 1,
+            "name": "person",
+            "keypoints": ["nose", "left_eye", "tail"],
+            "skeleton": [[1, 2]],
+        }
+    ],
 }
 
 
@@ -65,7 +85,10 @@ def test_the_documented_form(tmp_path: Path) -> None:
     first, second = read(save(tmp_path, "instances.json", EXAMPLE))
     assert (first.image, first.size) == ("000000397133.jpg", (640, 427))
     assert (second.image, second.size, second.shapes) == ("000000037777.jpg", (352, 230), [])
-    rings = [np.array([[388.66, 69.92], [498.07, 69.92], [498.07, 347.54]]), np.array([[400.0, 10], [410, 10], [410, 20], [400, 20]])]
+    rings = [
+        np.array([[388.66, 69.92], [498.07, 69.92], [498.07, 347.54]]),
+        np.array([[400.0, 10], [410, 10], [410, 20], [400, 20]]),
+    ]
     expected = [
         box("person", HERE, 388.66, 69.92, 498.07, 347.54),
         polygon("person", HERE, rings),
@@ -84,13 +107,21 @@ def test_round_trip(tmp_path: Path) -> None:
         runs = pack(rng.random((12, 10)) < 0.3, by_columns=True)
         counts = runs.counts.tolist() if number % 2 else to_coco_string(runs.counts)
         objects.append(coco_object(number, bbox=[x, y, w, h], segmentation=[ring.ravel().tolist()]))
-        objects.append(coco_object(number, id=100 + number, segmentation={"size": [12, 10], "counts": counts}))
-        shapes += [box("dog", HERE, x, y, x + w, y + h), polygon("dog", HERE, [ring]), mask("dog", HERE, runs)]
+        objects.append(
+            coco_object(number, id=100 + number, segmentation={"size": [12, 10], "counts": counts})
+        )
+        shapes += [
+            box("dog", HERE, x, y, x + w, y + h),
+            polygon("dog", HERE, [ring]),
+            mask("dog", HERE, runs),
+        ]
     assert_same(read(save(tmp_path, "a.json", coco(objects)))[0].shapes, shapes)
 
 
 def test_key_points_that_nobody_labelled_are_none(tmp_path: Path) -> None:
-    annotation = read(save(tmp_path, "a.json", coco([coco_object(1, keypoints=[0, 0, 0] * 3, bbox=[1, 1, 2, 2])])))[0]
+    annotation = read(
+        save(tmp_path, "a.json", coco([coco_object(1, keypoints=[0, 0, 0] * 3, bbox=[1, 1, 2, 2])]))
+    )[0]
     assert [shape.kind for shape in annotation.shapes] == ["box"]
 
 
@@ -101,21 +132,42 @@ def test_an_object_with_nothing_but_a_class_is_a_tag(tmp_path: Path) -> None:
 
 WRONG = {
     "flat box": ({"bbox": [1, 2, 0, 4]}, "a box should be wider and higher than 0"),
-    "NaN": ({"bbox": [1, float("nan"), 3, 4]}, r"4 finite numbers from .*, but it is \[1, nan, 3, 4\]"),
+    "NaN": (
+        {"bbox": [1, float("nan"), 3, 4]},
+        r"4 finite numbers from .*, but it is \[1, nan, 3, 4\]",
+    ),
     "infinity": ({"segmentation": [[1, 2, 3, float("inf"), 5, 6]]}, "a list of finite numbers"),
-    "NaN as an id": ({"category_id": float("nan")}, "the field 'category_id' should be a whole number or text, but it is nan"),
-    "NaN as text": ({"bbox": [1, 2, "nan", 4]}, "bbox, x y width height, should be 4 finite numbers"),
+    "NaN as an id": (
+        {"category_id": float("nan")},
+        "the field 'category_id' should be a whole number or text, but it is nan",
+    ),
+    "NaN as text": (
+        {"bbox": [1, 2, "nan", 4]},
+        "bbox, x y width height, should be 4 finite numbers",
+    ),
     "three numbers": ({"bbox": [1, 2, 3]}, "should be 4 finite numbers"),
     "truth value": ({"bbox": [1, 2, 3, True]}, "should be 4 finite numbers"),
     "huge": ({"bbox": [1, 2, 10**400, 4]}, "should be 4 finite numbers"),
-    "odd polygon": ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "x and y in turn, an even number of numbers, but it is 7 numbers"),
-    "two points": ({"segmentation": [[1, 2, 3, 4]]}, "a polygon should be made of 3 points or more, but it is one of 2"),
-    "text": ({"segmentation": "polygon"}, "segmentation should be polygons or runs, but it is 'polygon'"),
+    "odd polygon": (
+        {"segmentation": [[1, 2, 3, 4, 5, 6, 7]]},
+        "x and y in turn, an even number of numbers, but it is 7 numbers",
+    ),
+    "two points": (
+        {"segmentation": [[1, 2, 3, 4]]},
+        "a polygon should be made of 3 points or more, but it is one of 2",
+    ),
+    "text": (
+        {"segmentation": "polygon"},
+        "segmentation should be polygons or runs, but it is 'polygon'",
+    ),
     "short runs": (
         {"segmentation": {"size": [2, 3], "counts": [1, 2]}},
         "a mask should be runs of 6 pixels together, .*, but it is 2 runs of 3",
     ),
-    "fractions": ({"segmentation": {"size": [2, 3], "counts": [1.5, 4.5]}}, "counts, runs of pixels, should be whole numbers"),
+    "fractions": (
+        {"segmentation": {"size": [2, 3], "counts": [1.5, 4.5]}},
+        "counts, runs of pixels, should be whole numbers",
+    ),
     "damaged string": (
         {"segmentation": {"size": [2, 3], "counts": "0 6"}},
         "counts should be a compressed mask, but it is not: it has a character",
@@ -124,17 +176,35 @@ WRONG = {
         {"segmentation": {"size": [60000, 60000], "counts": [60000 * 1000]}},
         "a mask should be at least one pixel .* but it is 60000 by 60000",
     ),
-    "no size": ({"segmentation": {"counts": [6]}}, "the size of a mask, height and width, should be 2 finite numbers"),
-    "pairs": ({"keypoints": [1, 2, 2, 4]}, "keypoints should be x, y and visibility in turn, but it is 4 numbers"),
-    "unknown category": ({"category_id": 99}, "the field 'category_id' should be one of the 3 ids that the file defines, but it is 99"),
+    "no size": (
+        {"segmentation": {"counts": [6]}},
+        "the size of a mask, height and width, should be 2 finite numbers",
+    ),
+    "pairs": (
+        {"keypoints": [1, 2, 2, 4]},
+        "keypoints should be x, y and visibility in turn, but it is 4 numbers",
+    ),
+    "unknown category": (
+        {"category_id": 99},
+        "the field 'category_id' should be one of the 3 ids that the file defines, but it is 99",
+    ),
     "unknown image": ({"image_id": 8}, "the field 'image_id' should be one of the 1 ids"),
-    "no image": ({"image_id": None}, "the field 'image_id' should be a whole number or text, but it is None"),
+    "no image": (
+        {"image_id": None},
+        "the field 'image_id' should be a whole number or text, but it is None",
+    ),
 }
 
 
 @pytest.mark.parametrize(("fields", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_named_and_the_rest_can_be_kept(fields: dict[str, object], message: str, tmp_path: Path) -> None:
-    objects = [coco_object(1, bbox=[1, 1, 2, 2]), coco_object(2, **fields), coco_object(3, bbox=[1, 1, 2, 2])]
+def test_what_is_wrong_is_named_and_the_rest_can_be_kept(
+    fields: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    objects = [
+        coco_object(1, bbox=[1, 1, 2, 2]),
+        coco_object(2, **fields),
+        coco_object(3, bbox=[1, 1, 2, 2]),
+    ]
     path = save(tmp_path, "a.json", coco(objects))
     with pytest.raises(FormatError, match=rf"a.json(, image 'a.jpg')?, object 2: .*{message}"):
         read(path)
@@ -146,13 +216,19 @@ def test_what_is_wrong_is_named_and_the_rest_can_be_kept(fields: dict[str, objec
 def test_a_number_too_large_for_any_computer(tmp_path: Path) -> None:
     path = save(tmp_path, "a.json", coco([coco_object(1, bbox=[1, 2, 3, 4])]))
     path.write_text(path.read_text().replace("[1, 2, 3, 4]", "[1, 2, 1e999, 4]"))
-    with pytest.raises(FormatError, match=r"object 1: bbox.* 4 finite numbers .* but it is \[1, 2, inf, 4\]"):
+    with pytest.raises(
+        FormatError, match=r"object 1: bbox.* 4 finite numbers .* but it is \[1, 2, inf, 4\]"
+    ):
         read(path)
 
 
 def test_a_broken_polygon_leaves_the_box(tmp_path: Path) -> None:
     problems: list[FormatError] = []
-    path = save(tmp_path, "a.json", coco([coco_object(1, bbox=[1, 1, 2, 2], segmentation=[[1, 2]], keypoints=[3, 4, 2])]))
+    path = save(
+        tmp_path,
+        "a.json",
+        coco([coco_object(1, bbox=[1, 1, 2, 2], segmentation=[[1, 2]], keypoints=[3, 4, 2])]),
+    )
     assert [shape.kind for shape in read(path, problems)[0].shapes] == ["box", "point"]
     assert len(problems) == 1
 
@@ -160,7 +236,10 @@ def test_a_broken_polygon_leaves_the_box(tmp_path: Path) -> None:
 def test_the_same_id_twice(tmp_path: Path) -> None:
     top = coco([])
     path = save(tmp_path, "a.json", {**top, "images": top["images"] * 2})
-    with pytest.raises(FormatError, match="the id of an image should be its own, but it is 7, which another image has too"):
+    with pytest.raises(
+        FormatError,
+        match="the id of an image should be its own, but it is 7, which another image has too",
+    ):
         read(path)
     problems: list[FormatError] = []
     assert len(read(path, problems)) == len(problems) == 1
@@ -170,7 +249,14 @@ def test_the_same_id_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "top", [[], {}, {"images": 5, "annotations": [], "categories": []}, "x", {"images": [], "annotations": {}, "categories": []}]
+    "top",
+    [
+        [],
+        {},
+        {"images": 5, "annotations": [], "categories": []},
+        "x",
+        {"images": [], "annotations": {}, "categories": []},
+    ],
 )
 def test_a_file_of_something_else(top: object, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"an entry should be|the field '.*' should be a list"):
@@ -178,7 +264,10 @@ def test_a_file_of_something_else(top: object, tmp_path: Path) -> None:
 
 
 def test_ids_of_annotations_may_repeat_or_be_missing(tmp_path: Path) -> None:
-    objects = [coco_object(number, bbox=[1, 1, 2, 2]) | {"id": id} for number, id in enumerate((7, 8, 7), 1)]
+    objects = [
+        coco_object(number, bbox=[1, 1, 2, 2]) | {"id": id}
+        for number, id in enumerate((7, 8, 7), 1)
+    ]
     assert len(read(save(tmp_path, "a.json", coco(objects)))[0].shapes) == 3
     for entry in objects:
         del entry["id"]
@@ -186,8 +275,15 @@ def test_ids_of_annotations_may_repeat_or_be_missing(tmp_path: Path) -> None:
 
 
 def test_captions_and_panoptic_segments_are_passed_over(tmp_path: Path) -> None:
-    top = coco([{"id": 1, "image_id": 7, "caption": "a dog"}, {"image_id": 7, "segments_info": [], "file_name": "a.png"}])
-    assert [(image.shapes, image.absent) for image in read(save(tmp_path, "a.json", top))] == [([], "not annotated")]
+    top = coco(
+        [
+            {"id": 1, "image_id": 7, "caption": "a dog"},
+            {"image_id": 7, "segments_info": [], "file_name": "a.png"},
+        ]
+    )
+    assert [(image.shapes, image.absent) for image in read(save(tmp_path, "a.json", top))] == [
+        ([], "not annotated")
+    ]
     del top["categories"]  # as in the captions of COCO
     assert read(save(tmp_path, "a.json", top))[0].absent == "not annotated"
     del top["annotations"]  # as in its lists of images
@@ -196,16 +292,30 @@ def test_captions_and_panoptic_segments_are_passed_over(tmp_path: Path) -> None:
 
 def test_an_image_that_nobody_annotated_is_not_one_without_objects(tmp_path: Path) -> None:
     assert read(save(tmp_path, "a.json", coco([])))[0].absent is None
-    assert read(save(tmp_path, "a.json", coco([], width=None, height=None)))[0].absent == "not annotated"  # as Label Studio has it
+    # as Label Studio has it
+    assert (
+        read(save(tmp_path, "a.json", coco([], width=None, height=None)))[0].absent
+        == "not annotated"
+    )
     drawn = coco([coco_object(1, bbox=[1, 1, 2, 2])], width=None, height=None)
     assert read(save(tmp_path, "a.json", drawn))[0].absent is None
 
 
-def test_two_files_about_an_image_are_joined_unless_they_contradict_each_other(tmp_path: Path) -> None:
+def test_two_files_about_an_image_are_joined_unless_they_contradict_each_other(
+    tmp_path: Path,
+) -> None:
     def image(*objects: dict[str, object]) -> Annotation:
-        return read(save(tmp_path, "a.json", coco([coco_object(number, **one) for number, one in enumerate(objects)])))[0]
+        return read(
+            save(
+                tmp_path,
+                "a.json",
+                coco([coco_object(number, **one) for number, one in enumerate(objects)]),
+            )
+        )[0]
 
-    instances = image({"bbox": [1, 1, 2, 2], "segmentation": [[1, 1, 3, 1, 3, 3]]}, {"bbox": [5, 5, 2, 2]})
+    instances = image(
+        {"bbox": [1, 1, 2, 2], "segmentation": [[1, 1, 3, 1, 3, 3]]}, {"bbox": [5, 5, 2, 2]}
+    )
     both = joined(instances, image({"bbox": [1.0, 1, 2, 2.001], "keypoints": [2, 2, 2]}))
     assert [shape.kind for shape in both.shapes] == ["box", "polygon", "box", "point"]
     assert joined(instances, image({"bbox": [1, 1, 2, 3]})) is None
@@ -215,6 +325,13 @@ def test_two_files_about_an_image_are_joined_unless_they_contradict_each_other(t
 def test_the_box_of_an_area_of_background_is_none(tmp_path: Path) -> None:
     """As in VOC that Datumaro has turned into COCO."""
     area = {"size": [2, 3], "counts": [1, 5]}
-    top = coco([coco_object(1, bbox=[1, 1, 2, 2], segmentation=area, category_id=5), coco_object(2, bbox=[1, 1, 2, 2])])
+    top = coco(
+        [
+            coco_object(1, bbox=[1, 1, 2, 2], segmentation=area, category_id=5),
+            coco_object(2, bbox=[1, 1, 2, 2]),
+        ]
+    )
     top["categories"].append({"id": 5, "name": "background"})
-    assert [(shape.name, shape.kind) for shape in read(save(tmp_path, "a.json", top))[0].shapes] == [("background", "mask"), ("dog", "box")]
+    assert [
+        (shape.name, shape.kind) for shape in read(save(tmp_path, "a.json", top))[0].shapes
+    ] == [("background", "mask"), ("dog", "box")]

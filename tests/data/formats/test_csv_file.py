@@ -11,7 +11,14 @@ HERE = Place("drawn")
 
 
 def test_tags(tmp_path: Path) -> None:
-    text = '\ufeffimage,class\na.jpg,dog\n"b, the second.jpg","traffic light"\na.jpg,cat\n\nempty.jpg,\n'
+    text = (
+        "\ufeffimage,class\n"
+        "a.jpg,dog\n"
+        '"b, the second.jpg","traffic light"\n'
+        "a.jpg,cat\n"
+        "\n"
+        "empty.jpg,\n"
+    )
     first, second, empty = read(save(tmp_path, "a.csv", text))
     assert (first.image, first.size) == ("a.jpg", None)
     assert_same(first.shapes, [Shape("dog", "tag", HERE), Shape("cat", "tag", HERE)])
@@ -36,11 +43,26 @@ def test_points_come_back(tmp_path: Path) -> None:
     [
         ("", "the first line should be image,class or image,x,y,class, but it is ''"),
         ("a.jpg,dog\n", "the first line should be"),
-        ("image,class\na.jpg,dog\na.jpg,dog,5\n", "line 3: a line should be image,class, but it is 'a.jpg,dog,5'"),
-        ("image,class\na.jpg,dog\n,dog\n", "line 3: a line should be one that begins with the name of an image"),
-        ("image,x,y,class\na.jpg,1,2,dog\na.jpg,1,nan,dog\n", "image 'a.jpg', line 3: x and y should be a list of finite numbers"),
-        ("image,class\na.jpg,dog\n" + '"' + "x" * 200_000 + '"\n', "line 3: a line should be fields with commas between"),
-        ('image,class\na.jpg,dog\n"b.jpg"c,dog\n', "line 3: a line should be fields with commas between"),
+        (
+            "image,class\na.jpg,dog\na.jpg,dog,5\n",
+            "line 3: a line should be image,class, but it is 'a.jpg,dog,5'",
+        ),
+        (
+            "image,class\na.jpg,dog\n,dog\n",
+            "line 3: a line should be one that begins with the name of an image",
+        ),
+        (
+            "image,x,y,class\na.jpg,1,2,dog\na.jpg,1,nan,dog\n",
+            "image 'a.jpg', line 3: x and y should be a list of finite numbers",
+        ),
+        (
+            "image,class\na.jpg,dog\n" + '"' + "x" * 200_000 + '"\n',
+            "line 3: a line should be fields with commas between",
+        ),
+        (
+            'image,class\na.jpg,dog\n"b.jpg"c,dog\n',
+            "line 3: a line should be fields with commas between",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str, tmp_path: Path) -> None:
@@ -50,6 +72,9 @@ def test_what_is_wrong_is_named(text: str, message: str, tmp_path: Path) -> None
 
 def test_a_broken_line_leaves_the_others(tmp_path: Path) -> None:
     problems: list[FormatError] = []
-    images = read(save(tmp_path, "a.csv", "image,x,y,class\na.jpg,1,2,dog\na.jpg,x,2,dog\nb.jpg,1,2,cat\n"), problems)
+    images = read(
+        save(tmp_path, "a.csv", "image,x,y,class\na.jpg,1,2,dog\na.jpg,x,2,dog\nb.jpg,1,2,cat\n"),
+        problems,
+    )
     assert [len(image.shapes) for image in images] == [1, 1]
     assert [problem.place.number for problem in problems] == [3]

@@ -15,7 +15,10 @@ EXAMPLE = {
     "info": {},
     "categories": {
         "label": {
-            "labels": [{"name": f"cat{number}", "parent": "", "attributes": ["x", "y"]} for number in range(5)],
+            "labels": [
+                {"name": f"cat{number}", "parent": "", "attributes": ["x", "y"]}
+                for number in range(5)
+            ],
             "attributes": ["score"],
         },
         "mask": {"colormap": [{"label_id": 0, "r": 0, "g": 0, "b": 0}]},
@@ -26,7 +29,13 @@ EXAMPLE = {
             "id": "100",
             "annotations": [
                 {"id": 1, "type": "caption", "attributes": {}, "group": 0, "caption": "hello"},
-                {"id": 3, "type": "label", "attributes": {"x": 1, "y": "2"}, "group": 0, "label_id": 2},
+                {
+                    "id": 3,
+                    "type": "label",
+                    "attributes": {"x": 1, "y": "2"},
+                    "group": 0,
+                    "label_id": 2,
+                },
                 {
                     "id": 4,
                     "type": "bbox",
@@ -36,13 +45,40 @@ EXAMPLE = {
                     "z_order": 1,
                     "bbox": [1.0, 2.0, 3.0, 4.0],
                 },
-                {"id": 5, "type": "points", "group": 0, "label_id": 0, "points": [1.0, 2.0, 2.0, 0.0], "z_order": 4, "visibility": [2, 1]},
-                {"id": 5, "type": "mask", "group": 0, "label_id": 3, "rle": {"counts": "06", "size": [2, 3]}, "z_order": 2},
+                {
+                    "id": 5,
+                    "type": "points",
+                    "group": 0,
+                    "label_id": 0,
+                    "points": [1.0, 2.0, 2.0, 0.0],
+                    "z_order": 4,
+                    "visibility": [2, 1],
+                },
+                {
+                    "id": 5,
+                    "type": "mask",
+                    "group": 0,
+                    "label_id": 3,
+                    "rle": {"counts": "06", "size": [2, 3]},
+                    "z_order": 2,
+                },
             ],
             "image": {"path": "100.jpg", "size": [10, 6]},
         },
         {"id": "42", "annotations": [], "image": {"path": ""}, "media": {"path": ""}},
-        {"id": "21", "annotations": [{"id": 0, "type": "polyline", "group": 0, "label_id": 2, "points": [1, 2, 3, 4], "z_order": 0}]},
+        {
+            "id": "21",
+            "annotations": [
+                {
+                    "id": 0,
+                    "type": "polyline",
+                    "group": 0,
+                    "label_id": 2,
+                    "points": [1, 2, 3, 4],
+                    "z_order": 0,
+                }
+            ],
+        },
     ],
 }
 
@@ -63,12 +99,16 @@ def test_the_form_of_its_own_tests(tmp_path: Path) -> None:
 
 
 def test_newer_files_say_media(tmp_path: Path) -> None:
-    item = read(save(tmp_path, "a.json", datumaro(image={}, media={"path": "b/c.png", "size": [7, 9]})))[0]
+    item = read(
+        save(tmp_path, "a.json", datumaro(image={}, media={"path": "b/c.png", "size": [7, 9]}))
+    )[0]
     assert (item.image, item.size) == ("b/c.png", (9, 7))
 
 
 def test_ellipses_are_given_by_their_box(tmp_path: Path) -> None:
-    shape = read(save(tmp_path, "a.json", datumaro({"type": "ellipse", "points": [10, 20, 50, 40]})))[0].shapes[0]
+    shape = read(
+        save(tmp_path, "a.json", datumaro({"type": "ellipse", "points": [10, 20, 50, 40]}))
+    )[0].shapes[0]
     np.testing.assert_allclose(shape.parts[0].min(0), [10, 20], atol=0.1)
     np.testing.assert_allclose(shape.parts[0].max(0), [50, 40], atol=0.1)
 
@@ -80,7 +120,9 @@ def test_round_trip(tmp_path: Path) -> None:
         points = rng.uniform(0, 99, (rng.integers(3, 9), 2))
         runs = pack(rng.random((12, 10)) < 0.3, by_columns=True)
         entries.append({"type": "polygon", "points": points.ravel().tolist(), "z_order": number})
-        entries.append({"type": "mask", "rle": {"size": [12, 10], "counts": to_coco_string(runs.counts)}})
+        entries.append(
+            {"type": "mask", "rle": {"size": [12, 10], "counts": to_coco_string(runs.counts)}}
+        )
         shapes += [polygon("dog", HERE, [points], number), mask("dog", HERE, runs)]
     assert_same(read(save(tmp_path, "a.json", datumaro(*entries)))[0].shapes, shapes)
 
@@ -89,12 +131,21 @@ def test_round_trip(tmp_path: Path) -> None:
     ("entry", "message"),
     [
         ({"type": "cuboid_3d"}, "the type should be label, bbox, .*, but it is 'cuboid_3d'"),
-        ({"type": "label", "label_id": None}, "the field 'label_id' should be a whole number, but it is None"),
-        ({"type": "label", "label_id": 4}, "label_id should be the number of a label, 0 to 3, but it is 4"),
+        (
+            {"type": "label", "label_id": None},
+            "the field 'label_id' should be a whole number, but it is None",
+        ),
+        (
+            {"type": "label", "label_id": 4},
+            "label_id should be the number of a label, 0 to 3, but it is 4",
+        ),
         ({"type": "label", "label_id": -1}, "label_id should be the number of a label"),
         ({"type": "bbox", "bbox": [1, 2, -3, 4]}, "a box should be wider and higher than 0"),
         ({"type": "bbox"}, "bbox, x y width height, should be 4 finite numbers .*, but it is None"),
-        ({"type": "points", "points": [1, 2], "visibility": [2, 2]}, "visibility, one number per point, should be 1 finite numbers"),
+        (
+            {"type": "points", "points": [1, 2], "visibility": [2, 2]},
+            "visibility, one number per point, should be 1 finite numbers",
+        ),
         ({"type": "mask", "rle": [1]}, "the field 'rle' should be an object with named fields"),
         ({}, "the field 'type' should be text, but it is missing"),
     ],

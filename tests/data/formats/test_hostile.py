@@ -1,4 +1,5 @@
-"""Files in which anything may stand anywhere: a reader gives an annotation or a FormatError, never another error."""
+"""Files in which anything may stand anywhere: a reader gives an annotation or a FormatError, never
+another error."""
 
 import copy
 import json
@@ -48,9 +49,17 @@ ODD = [
     [1, 2, 3, 4],
     "x" * 5000,
 ]
-BRUSH = label_studio({"type": "brushlabels", "value": {"rle": brush(np.eye(120, 100, dtype=np.uint8)), "brushlabels": ["dog"]}})
+BRUSH = label_studio(
+    {
+        "type": "brushlabels",
+        "value": {"rle": brush(np.eye(120, 100, dtype=np.uint8)), "brushlabels": ["dog"]},
+    }
+)
 RUNS = coco(
-    [coco_object(1, segmentation={"size": [2, 3], "counts": [1, 2, 3]}), coco_object(2, segmentation={"size": [2, 3], "counts": "06"})]
+    [
+        coco_object(1, segmentation={"size": [2, 3], "counts": [1, 2, 3]}),
+        coco_object(2, segmentation={"size": [2, 3], "counts": "06"}),
+    ]
 )
 LABELME = labelme(
     {"shape_type": "circle", "points": [[50, 60], [53, 64]]},
@@ -79,7 +88,13 @@ TEXTS: dict[str, tuple[str, Callable[..., Any]]] = {
 def places(node: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     if way:
         yield way
-    items = node.items() if isinstance(node, dict) else enumerate(node[:9]) if isinstance(node, list) else ()
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node[:9])
+        if isinstance(node, list)
+        else ()
+    )
     for key, value in items:
         yield from places(value, (*way, key))
 
@@ -105,7 +120,9 @@ def try_to_read(read: Callable[..., Any], path: Path) -> None:
             if width * height < 10**6:
                 classes = ["background", *sorted({shape.name for shape in annotation.shapes})]
                 try:
-                    evidence = to_evidence(annotation, torch.zeros(3, height, width, dtype=torch.uint8), classes)
+                    evidence = to_evidence(
+                        annotation, torch.zeros(3, height, width, dtype=torch.uint8), classes
+                    )
                 except FormatError:
                     continue
                 evidence.check(len(classes))
@@ -116,7 +133,9 @@ def test_anything_anywhere_in_json(content: Any, read: Callable[..., Any], tmp_p
     ways = list(places(content))
     path = tmp_path / "a.json"
     for _ in range(ROUNDS):
-        path.write_text(json.dumps(spoiled(content, ways[RNG.integers(len(ways))], ODD[RNG.integers(len(ODD))])))
+        path.write_text(
+            json.dumps(spoiled(content, ways[RNG.integers(len(ways))], ODD[RNG.integers(len(ODD))]))
+        )
         try_to_read(read, path)
 
 

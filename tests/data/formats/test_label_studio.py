@@ -10,7 +10,14 @@ from weakseg.data.formats.label_studio import image_name, read
 from weakseg.data.formats.runs import pack
 
 HERE = Place("drawn")
-BOX = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0, "rotation": 0, "rectanglelabels": ["dog"]}
+BOX = {
+    "x": 10.0,
+    "y": 20.0,
+    "width": 30.0,
+    "height": 40.0,
+    "rotation": 0,
+    "rectanglelabels": ["dog"],
+}
 
 # in the form of the export "JSON", after the documentation of Label Studio
 EXAMPLE = [
@@ -20,7 +27,15 @@ EXAMPLE = [
             {
                 "id": 9,
                 "was_cancelled": True,
-                "result": [{"type": "choices", "value": {"choices": ["cat"]}, "id": "x", "from_name": "c", "to_name": "i"}],
+                "result": [
+                    {
+                        "type": "choices",
+                        "value": {"choices": ["cat"]},
+                        "id": "x",
+                        "from_name": "c",
+                        "to_name": "i",
+                    }
+                ],
             },
             {
                 "id": 1001,
@@ -36,9 +51,22 @@ EXAMPLE = [
                         "original_width": 600,
                         "original_height": 403,
                         "image_rotation": 0,
-                        "value": {"x": 50.4, "y": 12.3, "width": 19.2, "height": 26.1, "rotation": 0, "rectanglelabels": ["Airplane"]},
+                        "value": {
+                            "x": 50.4,
+                            "y": 12.3,
+                            "width": 19.2,
+                            "height": 26.1,
+                            "rotation": 0,
+                            "rectanglelabels": ["Airplane"],
+                        },
                     },
-                    {"id": "q1", "from_name": "note", "to_name": "image", "type": "textarea", "value": {"text": ["blurred"]}},
+                    {
+                        "id": "q1",
+                        "from_name": "note",
+                        "to_name": "image",
+                        "type": "textarea",
+                        "value": {"text": ["blurred"]},
+                    },
                 ],
             },
         ],
@@ -46,12 +74,19 @@ EXAMPLE = [
         "data": {"image": "/data/upload/1/8d3bf1a2-plane.jpg"},
         "predictions": [{"result": [{"type": "choices", "value": {"choices": ["never"]}}]}],
     },
-    {"id": 2, "annotations": [], "data": {"image": "https://example.com/images/b%20c.png?width=200"}, "predictions": []},
+    {
+        "id": 2,
+        "annotations": [],
+        "data": {"image": "https://example.com/images/b%20c.png?width=200"},
+        "predictions": [],
+    },
 ]
 
 
 def studio(folder: Path, kind: str, value: dict[str, Any], **about: Any) -> list[Shape]:
-    return read(save(folder, "a.json", label_studio({"type": kind, "value": value, **about})))[0].shapes
+    return read(save(folder, "a.json", label_studio({"type": kind, "value": value, **about})))[
+        0
+    ].shapes
 
 
 def test_the_documented_form(tmp_path: Path) -> None:
@@ -64,30 +99,56 @@ def test_the_documented_form(tmp_path: Path) -> None:
 
 def test_the_truth_of_several_people_counts(tmp_path: Path) -> None:
     task = label_studio()[0]
-    people = [{"result": [{"type": "choices", "value": {"choices": [name]}}], "ground_truth": name == "cat"} for name in ("dog", "cat")]
+    people = [
+        {
+            "result": [{"type": "choices", "value": {"choices": [name]}}],
+            "ground_truth": name == "cat",
+        }
+        for name in ("dog", "cat")
+    ]
     shapes = read(save(tmp_path, "a.json", [{**task, "annotations": people}]))[0].shapes
     assert_same(shapes, [Shape("cat", "tag", HERE)])
 
 
 def test_the_field_of_the_image_may_have_any_name(tmp_path: Path) -> None:
     task = label_studio()[0]
-    data = [{"photo": "b.jpg", "number": 5}, {"photo": "b.jpg", "image": "c.jpg"}, {"photo": "b.jpg", "other": "c.jpg"}]
+    data = [
+        {"photo": "b.jpg", "number": 5},
+        {"photo": "b.jpg", "image": "c.jpg"},
+        {"photo": "b.jpg", "other": "c.jpg"},
+    ]
     problems: list[FormatError] = []
     images = read(save(tmp_path, "a.json", [{**task, "data": one} for one in data]), problems)
     assert [one.image for one in images] == ["b.jpg", "c.jpg"]
-    assert [str(problem).partition(": ")[2] for problem in problems] == ["the field 'image' should be text, but it is missing"]
+    assert [str(problem).partition(": ")[2] for problem in problems] == [
+        "the field 'image' should be text, but it is missing"
+    ]
 
 
 def test_a_skipped_task_is_not_an_image_searched_in_vain(tmp_path: Path) -> None:
     task = label_studio()[0]
-    skipped, found_nothing = {"result": [], "was_cancelled": True}, {"result": [], "was_cancelled": False}
-    tasks = [{**task, "annotations": people} for people in ([skipped, skipped], [], [skipped, found_nothing])]
-    assert [one.absent for one in read(save(tmp_path, "a.json", tasks))] == ["skipped", "not annotated", None]
+    skipped, found_nothing = (
+        {"result": [], "was_cancelled": True},
+        {"result": [], "was_cancelled": False},
+    )
+    tasks = [
+        {**task, "annotations": people}
+        for people in ([skipped, skipped], [], [skipped, found_nothing])
+    ]
+    assert [one.absent for one in read(save(tmp_path, "a.json", tasks))] == [
+        "skipped",
+        "not annotated",
+        None,
+    ]
 
 
 def test_a_box_is_turned_around_its_first_corner(tmp_path: Path) -> None:
-    # 100 by 120 pixels: from 10 24 on, 30 wide and 48 high; a quarter clockwise lays it to the left of its corner
-    assert_same(studio(tmp_path, "rectanglelabels", {**BOX, "rotation": 90}), [box("dog", HERE, -38, 24, 10, 54)])
+    # 100 by 120 pixels: from 10 24 on, 30 wide and 48 high; a quarter clockwise lays it to the left
+    # of its corner
+    assert_same(
+        studio(tmp_path, "rectanglelabels", {**BOX, "rotation": 90}),
+        [box("dog", HERE, -38, 24, 10, 54)],
+    )
     half = 2**-0.5
     expected = box("dog", HERE, 10 - 48 * half, 24, 10 + 30 * half, 24 + 78 * half)
     assert_same(studio(tmp_path, "rectanglelabels", {**BOX, "rotation": 45}), [expected])
@@ -95,7 +156,10 @@ def test_a_box_is_turned_around_its_first_corner(tmp_path: Path) -> None:
 
 def test_ellipses(tmp_path: Path) -> None:
     value = {"x": 50, "y": 50, "radiusX": 20, "radiusY": 5, "ellipselabels": ["dog"]}
-    straight, turned = (studio(tmp_path, "ellipselabels", {**value, "rotation": angle})[0].parts[0] for angle in (0, 90))
+    straight, turned = (
+        studio(tmp_path, "ellipselabels", {**value, "rotation": angle})[0].parts[0]
+        for angle in (0, 90)
+    )
     np.testing.assert_allclose(np.ptp(straight, 0), [40, 12], atol=0.1)
     np.testing.assert_allclose(np.ptp(turned, 0), [12, 40], atol=0.1)
 
@@ -103,7 +167,10 @@ def test_ellipses(tmp_path: Path) -> None:
 def test_labels_apart_from_the_geometry(tmp_path: Path) -> None:
     """With separate tools and labels, the same region is there twice: bare, and with its labels."""
     bare = {key: value for key, value in BOX.items() if key != "rectanglelabels"}
-    results = [{"type": "rectangle", "value": bare}, {"type": "labels", "value": {**bare, "labels": ["dog", "cat"]}}]
+    results = [
+        {"type": "rectangle", "value": bare},
+        {"type": "labels", "value": {**bare, "labels": ["dog", "cat"]}},
+    ]
     shapes = read(save(tmp_path, "a.json", label_studio(*results)))[0].shapes
     assert_same(shapes, [box("dog", HERE, 10, 24, 40, 72), box("cat", HERE, 10, 24, 40, 72)])
 
@@ -115,14 +182,33 @@ def test_round_trip(tmp_path: Path) -> None:
     for _ in range(20):
         points = rng.uniform(0, 100, (rng.integers(3, 9), 2))
         results.append(
-            {"type": "polygonlabels", "value": {"points": (points / size * 100).tolist(), "closed": True, "polygonlabels": ["cat"]}}
+            {
+                "type": "polygonlabels",
+                "value": {
+                    "points": (points / size * 100).tolist(),
+                    "closed": True,
+                    "polygonlabels": ["cat"],
+                },
+            }
         )
         x, y = points[0] / size * 100
-        results.append({"type": "keypointlabels", "value": {"x": x, "y": y, "width": 0.5, "keypointlabels": ["dog"]}})
+        results.append(
+            {
+                "type": "keypointlabels",
+                "value": {"x": x, "y": y, "width": 0.5, "keypointlabels": ["dog"]},
+            }
+        )
         shapes += [polygon("cat", HERE, [points]), point("dog", HERE, points[:1])]
     painted = rng.random((120, 100)) < 0.1
     results.append(
-        {"type": "brushlabels", "value": {"format": "rle", "rle": brush(painted.astype(np.uint8) * 255), "brushlabels": ["dog"]}}
+        {
+            "type": "brushlabels",
+            "value": {
+                "format": "rle",
+                "rle": brush(painted.astype(np.uint8) * 255),
+                "brushlabels": ["dog"],
+            },
+        }
     )
     shapes.append(mask("dog", HERE, pack(painted)))
     assert_same(read(save(tmp_path, "a.json", label_studio(*results)))[0].shapes, shapes)
@@ -131,19 +217,34 @@ def test_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ({"value": BOX, "image_rotation": 90}, "image_rotation should be 0, for an image that was not turned, but it is 90"),
-        ({"value": BOX, "original_width": None, "original_height": None}, "a result should be one with original_width and original_height"),
+        (
+            {"value": BOX, "image_rotation": 90},
+            "image_rotation should be 0, for an image that was not turned, but it is 90",
+        ),
+        (
+            {"value": BOX, "original_width": None, "original_height": None},
+            "a result should be one with original_width and original_height",
+        ),
         ({"value": {**BOX, "width": 0}}, "a box should be wider and higher than 0"),
         ({"value": {**BOX, "x": None}}, "x, y should be a list of finite numbers"),
-        ({"value": {"x": 1, "y": 2}}, "a result of type 'rectanglelabels' should be one with labels or choices"),
+        (
+            {"value": {"x": 1, "y": 2}},
+            "a result of type 'rectanglelabels' should be one with labels or choices",
+        ),
         ({"value": {**BOX, "rectanglelabels": [5]}}, "should be one with labels or choices"),
         (
             {"value": {"rle": [0, 0, 0, 1], "brushlabels": ["dog"]}},
             "rle should be a mask painted on this image, but it is not: it has 1 bytes",
         ),
-        ({"value": {"rle": [0, 256], "brushlabels": ["dog"]}}, "rle should be a list of bytes from 0 to 255"),
+        (
+            {"value": {"rle": [0, 256], "brushlabels": ["dog"]}},
+            "rle should be a list of bytes from 0 to 255",
+        ),
         ({"value": {"rle": [], "brushlabels": ["dog"]}}, "it has bits that are cut off"),
-        ({"value": {"points": [[1, 2]], "polygonlabels": ["dog"]}}, "a polygon should be made of 3 points or more"),
+        (
+            {"value": {"points": [[1, 2]], "polygonlabels": ["dog"]}},
+            "a polygon should be made of 3 points or more",
+        ),
         (
             {"value": BOX, "original_width": 10**6, "original_height": 10**6},
             "the size of the image should be two numbers above 0, of at most",
@@ -152,9 +253,21 @@ def test_round_trip(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named(result: dict[str, Any], message: str, tmp_path: Path) -> None:
-    path = save(tmp_path, "a.json", label_studio({"type": "choices", "value": {"choices": ["dog"]}}, {"type": "rectanglelabels", **result}))
-    if "original_width" in result and result["original_width"] is None:  # the size of an earlier result would do
-        path = save(tmp_path, "a.json", label_studio({"type": "rating", "value": {}}, {"type": "rectanglelabels", **result}))
+    path = save(
+        tmp_path,
+        "a.json",
+        label_studio(
+            {"type": "choices", "value": {"choices": ["dog"]}},
+            {"type": "rectanglelabels", **result},
+        ),
+    )
+    # the size of an earlier result would do
+    if "original_width" in result and result["original_width"] is None:
+        path = save(
+            tmp_path,
+            "a.json",
+            label_studio({"type": "rating", "value": {}}, {"type": "rectanglelabels", **result}),
+        )
     with pytest.raises(FormatError, match=f"a.json, image 'a.jpg', object 2: .*{message}"):
         read(path)
     problems: list[FormatError] = []
@@ -163,7 +276,10 @@ def test_what_is_wrong_is_named(result: dict[str, Any], message: str, tmp_path: 
 
 @pytest.mark.parametrize("top", [{}, [{"image": "a.jpg", "label": []}], 5])
 def test_other_exports_are_told_apart(top: object, tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match='the file should be an export as "JSON", a list of tasks with annotations'):
+    with pytest.raises(
+        FormatError,
+        match='the file should be an export as "JSON", a list of tasks with annotations',
+    ):
         read(save(tmp_path, "a.json", top))
 
 

@@ -50,7 +50,9 @@ def test_every_form(tmp_path: Path) -> None:
 
 
 def test_a_circle_is_its_middle_and_a_place_on_its_rim(tmp_path: Path) -> None:
-    shape = read(save(tmp_path, "a.json", labelme({"shape_type": "circle", "points": [[50, 60], [53, 64]]}))).shapes[0]
+    shape = read(
+        save(tmp_path, "a.json", labelme({"shape_type": "circle", "points": [[50, 60], [53, 64]]}))
+    ).shapes[0]
     assert shape.kind == "polygon"
     distances = np.linalg.norm(shape.parts[0] - [50, 60], axis=1)
     np.testing.assert_allclose(distances, 5)
@@ -69,35 +71,76 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_paths_of_windows_and_files_without_size(tmp_path: Path) -> None:
-    path = save(tmp_path, "a.json", labelme(imagePath="..\\images\\a.jpg", imageWidth=None, imageHeight=None))
+    path = save(
+        tmp_path,
+        "a.json",
+        labelme(imagePath="..\\images\\a.jpg", imageWidth=None, imageHeight=None),
+    )
     annotation = read(path)
     assert (annotation.image, annotation.size, annotation.shapes) == ("../images/a.jpg", None, [])
 
 
 def test_old_files_without_a_form_hold_polygons(tmp_path: Path) -> None:
-    assert read(save(tmp_path, "a.json", labelme({"points": [[1, 2], [3, 4], [5, 6]]}))).shapes[0].kind == "polygon"
+    assert (
+        read(save(tmp_path, "a.json", labelme({"points": [[1, 2], [3, 4], [5, 6]]}))).shapes[0].kind
+        == "polygon"
+    )
 
 
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ({"shape_type": "cube", "points": [[1, 2]]}, "shape_type should be rectangle, polygon, .*, but it is 'cube'"),
-        ({"shape_type": "rectangle", "points": [[1, 2]]}, "a rectangle should be made of 2 or 4 points, but it is one of 1"),
-        ({"shape_type": "rectangle", "points": [[1, 2], [1, 5]]}, "a box should be wider and higher than 0"),
-        ({"shape_type": "circle", "points": [[1, 2], [1, 2]]}, "an ellipse should be wider and higher than 0"),
+        (
+            {"shape_type": "cube", "points": [[1, 2]]},
+            "shape_type should be rectangle, polygon, .*, but it is 'cube'",
+        ),
+        (
+            {"shape_type": "rectangle", "points": [[1, 2]]},
+            "a rectangle should be made of 2 or 4 points, but it is one of 1",
+        ),
+        (
+            {"shape_type": "rectangle", "points": [[1, 2], [1, 5]]},
+            "a box should be wider and higher than 0",
+        ),
+        (
+            {"shape_type": "circle", "points": [[1, 2], [1, 2]]},
+            "an ellipse should be wider and higher than 0",
+        ),
         ({"shape_type": "polygon", "points": [[1, 2], [3]]}, "a point should be 2 finite numbers"),
-        ({"shape_type": "polygon", "points": []}, "a polygon should be made of 3 points or more, but it is one of 0"),
+        (
+            {"shape_type": "polygon", "points": []},
+            "a polygon should be made of 3 points or more, but it is one of 0",
+        ),
         ({"shape_type": "line", "points": [[1, 2]]}, "a line should be made of 2 points or more"),
-        ({"shape_type": "point", "points": [], "label": "x"}, "a point should be a pair of numbers or more"),
-        ({"shape_type": "mask", "points": [[1, 2], [3, 4]]}, "the field 'mask' should be a PNG as base64, but it is None"),
-        ({"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": "Zm9v"}, "the field 'mask' should be a PNG as base64, but it is not"),
-        ({"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": "\0"}, "the field 'mask' should be a PNG as base64, but it is not"),
+        (
+            {"shape_type": "point", "points": [], "label": "x"},
+            "a point should be a pair of numbers or more",
+        ),
+        (
+            {"shape_type": "mask", "points": [[1, 2], [3, 4]]},
+            "the field 'mask' should be a PNG as base64, but it is None",
+        ),
+        (
+            {"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": "Zm9v"},
+            "the field 'mask' should be a PNG as base64, but it is not",
+        ),
+        (
+            {"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": "\0"},
+            "the field 'mask' should be a PNG as base64, but it is not",
+        ),
         (
             {"shape_type": "mask", "points": [[1, 2], [3, 4]], "mask": png([[1]])},
-            "a mask should be as large as from its first to its last point, 3 by 3, but it is 1 by 1",
+            "a mask should be as large as from its first to its last point, 3 by 3, but it is 1 "
+            "by 1",
         ),
-        ({"shape_type": "mask", "points": [[3, 2], [1, 4]], "mask": png([[1]])}, "a mask should be at least one pixel wide"),
-        ({"shape_type": "mask", "points": [[0, 0], [9e5, 9e5]], "mask": png([[1]])}, "a mask should be .* of at most 89000000 pixels"),
+        (
+            {"shape_type": "mask", "points": [[3, 2], [1, 4]], "mask": png([[1]])},
+            "a mask should be at least one pixel wide",
+        ),
+        (
+            {"shape_type": "mask", "points": [[0, 0], [9e5, 9e5]], "mask": png([[1]])},
+            "a mask should be .* of at most 89000000 pixels",
+        ),
         ({"points": [[1, 2]], "label": 5}, "the field 'label' should be text, but it is 5"),
         ({"shape_type": "point"}, "the field 'points' should be a list, but it is missing"),
     ],

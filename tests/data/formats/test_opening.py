@@ -16,7 +16,9 @@ def test_names_inside(tmp_path: Path) -> None:
     assert inside(tmp_path, "..b/c") == (tmp_path / "..b" / "c").resolve()
 
 
-@pytest.mark.parametrize("name", ["../b.jpg", "a/../../b.jpg", "/etc/passwd", "link/b.jpg", "link", "nul\0.jpg"])
+@pytest.mark.parametrize(
+    "name", ["../b.jpg", "a/../../b.jpg", "/etc/passwd", "link/b.jpg", "link", "nul\0.jpg"]
+)
 def test_names_that_lead_out(name: str, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -51,7 +53,10 @@ def test_large_files_are_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     with path.open("wb") as file:
         file.truncate(2**40)  # holes: a thousand gigabytes that take no place
-    with pytest.raises(FormatError, match=f"the file should be at most 1000 bytes long, but it is {2**40} bytes long"):
+    with pytest.raises(
+        FormatError,
+        match=f"the file should be at most 1000 bytes long, but it is {2**40} bytes long",
+    ):
         read_json(path, most_bytes=1000)
     with pytest.raises(FormatError, match="at most"):
         read_bytes(path)
@@ -59,7 +64,11 @@ def test_large_files_are_refused_unread(tmp_path: Path) -> None:
 
 def test_what_is_no_ordinary_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path, came in ((tmp_path / "pipe", "no ordinary file"), (tmp_path, "no ordinary file"), (tmp_path / "b", "missing")):
+    for path, came in (
+        (tmp_path / "pipe", "no ordinary file"),
+        (tmp_path, "no ordinary file"),
+        (tmp_path / "b", "missing"),
+    ):
         with pytest.raises(FormatError, match=f"the file should be there, but it is {came}"):
             read_bytes(path)
 
@@ -73,7 +82,9 @@ def test_text(tmp_path: Path) -> None:
         read_text(path)
 
 
-@pytest.mark.parametrize("text", ["[1", "", "[" * 200_000, "[" + "9" * 5000 + "]", r'{"a": ["\ud800"]}'])
+@pytest.mark.parametrize(
+    "text", ["[1", "", "[" * 200_000, "[" + "9" * 5000 + "]", r'{"a": ["\ud800"]}']
+)
 def test_json_that_is_none(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(text)
@@ -94,7 +105,9 @@ def test_xml_with_entities_or_a_document_type(text: str, tmp_path: Path) -> None
         read_xml(path, "annotation")
 
 
-@pytest.mark.parametrize("text", ["", "<annotation>", "<a>\0</a>", '<?xml version="1.0" encoding="none"?><annotation/>'])
+@pytest.mark.parametrize(
+    "text", ["", "<annotation>", "<a>\0</a>", '<?xml version="1.0" encoding="none"?><annotation/>']
+)
 def test_xml_that_is_none(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     path.write_text(text)
@@ -105,7 +118,9 @@ def test_xml_that_is_none(text: str, tmp_path: Path) -> None:
 def test_xml_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     path.write_text("<svg/>")
-    with pytest.raises(FormatError, match="the outermost element should be <annotation>, but it is 'svg'"):
+    with pytest.raises(
+        FormatError, match="the outermost element should be <annotation>, but it is 'svg'"
+    ):
         read_xml(path, "annotation")
 
 

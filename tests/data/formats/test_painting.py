@@ -26,8 +26,18 @@ def test_whole_pixels() -> None:
 
 
 def test_the_middle_of_a_pixel_decides() -> None:
-    assert painted([[0.6, 0], [2.4, 0], [2.4, 1], [0.6, 1]]) == [".#....", "......", "......", "......"]
-    assert painted([[0.4, 0], [2.6, 0], [2.6, 1], [0.4, 1]]) == ["###...", "......", "......", "......"]
+    assert painted([[0.6, 0], [2.4, 0], [2.4, 1], [0.6, 1]]) == [
+        ".#....",
+        "......",
+        "......",
+        "......",
+    ]
+    assert painted([[0.4, 0], [2.6, 0], [2.6, 1], [0.4, 1]]) == [
+        "###...",
+        "......",
+        "......",
+        "......",
+    ]
     assert painted([[1.6, 1.6], [2.4, 1.6], [2.4, 2.4]]) == ["......"] * 4
 
 
@@ -45,7 +55,12 @@ def test_a_triangle_and_a_ring_with_a_notch() -> None:
 
 
 def test_rings_are_added_up_and_a_ring_around_itself_twice_has_a_hole() -> None:
-    assert painted([[0, 0], [3, 0], [3, 2], [0, 2]], [[2, 1], [5, 1], [5, 3], [2, 3]]) == ["###...", "#####.", "..###.", "......"]
+    assert painted([[0, 0], [3, 0], [3, 2], [0, 2]], [[2, 1], [5, 1], [5, 3], [2, 3]]) == [
+        "###...",
+        "#####.",
+        "..###.",
+        "......",
+    ]
     twice = [[0, 0], [6, 0], [6, 4], [0, 4], [0, 0], [2, 1], [4, 1], [4, 3], [2, 3], [2, 1]]
     assert painted(twice) == ["######", "##..##", "##..##", "######"]
 
@@ -79,7 +94,9 @@ def test_a_polygon_of_very_many_corners_takes_little_memory() -> None:
     assert most < 30e6
 
 
-def test_edges_counted_in_groups_are_those_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edges_counted_in_groups_are_those_counted_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ring = np.random.default_rng(0).uniform(0, 64, (300, 2))
     together = fill([ring], 64, 64)
     monkeypatch.setattr(painting, "AT_ONCE", 50)
@@ -99,7 +116,9 @@ def test_a_thousand_rings_take_no_longer_than_what_they_cover() -> None:
     assert (patch.covered == expected[patch.rows, patch.columns]).all()
 
 
-@pytest.mark.parametrize(("thickness", "expected"), [(1, ["......", "######", "......"]), (3, ["######"] * 3)])
+@pytest.mark.parametrize(
+    ("thickness", "expected"), [(1, ["......", "######", "......"]), (3, ["######"] * 3)]
+)
 def test_a_straight_line(thickness: float, expected: list[str]) -> None:
     assert shown(stroke(np.array([[0, 1.5], [6, 1.5]]), 6, 3, thickness), 6, 3) == expected
 
@@ -107,7 +126,12 @@ def test_a_straight_line(thickness: float, expected: list[str]) -> None:
 def test_a_line_with_a_bend_and_one_that_is_a_dot() -> None:
     bend = np.array([[0.5, 0.5], [3.5, 0.5], [3.5, 2.5]])
     assert shown(stroke(bend, 6, 4, 1), 6, 4) == ["####..", "...#..", "...#..", "......"]
-    assert shown(stroke(np.array([[2.5, 1.5], [2.5, 1.5]]), 6, 4, 1), 6, 4) == ["......", "..#...", "......", "......"]
+    assert shown(stroke(np.array([[2.5, 1.5], [2.5, 1.5]]), 6, 4, 1), 6, 4) == [
+        "......",
+        "..#...",
+        "......",
+        "......",
+    ]
 
 
 def test_lines_against_the_distance_of_every_middle() -> None:
@@ -120,12 +144,29 @@ def test_lines_against_the_distance_of_every_middle() -> None:
         along = np.linspace(0, 1, 1001)[:, None]
         dense = np.concatenate([start + along * (end - start) for start, end in pairwise(line)])
         y, x = np.mgrid[:20, :20] + 0.5
-        distance = np.sqrt((x[..., None] - dense[:, 0]) ** 2 + (y[..., None] - dense[:, 1]) ** 2).min(-1)
+        distance = np.sqrt(
+            (x[..., None] - dense[:, 0]) ** 2 + (y[..., None] - dense[:, 1]) ** 2
+        ).min(-1)
         sure = np.abs(distance - thickness / 2) > 0.01
         np.testing.assert_array_equal(mine[sure], (distance < thickness / 2)[sure])
 
 
 def test_dots() -> None:
-    assert shown(dots(np.array([[2.9, 1.0]]), 6, 4, 0), 6, 4) == ["......", "..#...", "......", "......"]
-    assert shown(dots(np.array([[2.9, 1.0]]), 6, 4, 1), 6, 4) == ["..#...", ".###..", "..#...", "......"]
-    assert shown(dots(np.array([[0.0, 0.0], [6.0, 4.0]]), 6, 4, 1), 6, 4) == ["##....", "#.....", ".....#", "....##"]
+    assert shown(dots(np.array([[2.9, 1.0]]), 6, 4, 0), 6, 4) == [
+        "......",
+        "..#...",
+        "......",
+        "......",
+    ]
+    assert shown(dots(np.array([[2.9, 1.0]]), 6, 4, 1), 6, 4) == [
+        "..#...",
+        ".###..",
+        "..#...",
+        "......",
+    ]
+    assert shown(dots(np.array([[0.0, 0.0], [6.0, 4.0]]), 6, 4, 1), 6, 4) == [
+        "##....",
+        "#.....",
+        ".....#",
+        "....##",
+    ]

@@ -23,7 +23,10 @@ def corner() -> np.ndarray:
 # what pycocotools 2.0 makes of these masks
 GOLDEN = {
     "disc": (disc(), "Q41`06L2N2O000O20N10001N2N4Jf6"),
-    "chequers": (chequers(), "0550000000000000000050K" + "000000000000000050K" * 4 + "00000000000000000"),
+    "chequers": (
+        chequers(),
+        "0550000000000000000050K" + "000000000000000050K" * 4 + "00000000000000000",
+    ),
     "corner of a photo": (corner(), "daY];`g2X600000000000000000lL"),
     "everything": (np.ones((2, 3), bool), "06"),
     "nothing": (np.zeros((2, 3), bool), "6"),
@@ -39,7 +42,8 @@ def test_compressed_masks_are_those_of_pycocotools(mask: np.ndarray, text: str) 
 
 
 def test_a_string_by_hand() -> None:
-    # 5 -> "5"; 40 = 8 + 1*32 -> "X1"; 2 -> "2"; 7 - 40 = -33 = 31 - 2*32 -> "oN"; 100 - 2 = 98 = 2 + 3*32 -> "R3"
+    # 5 -> "5"; 40 = 8 + 1*32 -> "X1"; 2 -> "2"; 7 - 40 = -33 = 31 - 2*32 -> "oN"; 100 - 2 = 98 = 2
+    # + 3*32 -> "R3"
     assert from_coco_string("5X12oNR3").tolist() == [5, 40, 2, 7, 100]
     assert to_coco_string(np.array([5, 40, 2, 7, 100])) == "5X12oNR3"
     assert from_coco_string("").tolist() == []
@@ -55,7 +59,9 @@ def test_random_masks_come_back() -> None:
                 assert complaint(runs) is None
                 assert (runs.left, runs.top, runs.height, runs.width) == (3, 4, *mask.shape)
                 np.testing.assert_array_equal(runs.unpack(), mask)
-                np.testing.assert_array_equal(from_coco_string(to_coco_string(runs.counts)), runs.counts)
+                np.testing.assert_array_equal(
+                    from_coco_string(to_coco_string(runs.counts)), runs.counts
+                )
 
 
 def test_random_lengths_come_back() -> None:
@@ -71,6 +77,8 @@ def test_what_is_no_string_of_lengths(text: str) -> None:
         from_coco_string(text)
 
 
-@pytest.mark.parametrize("counts", [[7], [2, 3], [6, 1], [-1, 7], [2**62, 2**62, 2**62, 2**62, 6], [0] * 20 + [6], []])
+@pytest.mark.parametrize(
+    "counts", [[7], [2, 3], [6, 1], [-1, 7], [2**62, 2**62, 2**62, 2**62, 6], [0] * 20 + [6], []]
+)
 def test_lengths_that_do_not_fill_the_mask(counts: list[int]) -> None:
     assert complaint(Runs(np.array(counts, np.int64), 0, 0, 3, 2))

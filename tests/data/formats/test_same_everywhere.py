@@ -1,4 +1,5 @@
-"""One and the same thing in every format is the same evidence: nobody counts from another end, or one pixel further."""
+"""One and the same thing in every format is the same evidence: nobody counts from another end, or
+one pixel further."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,9 @@ def coco_of(folder: Path, **fields: object) -> Annotation:
 
 
 def labelme_of(folder: Path, form: str, points: object) -> Annotation:
-    return labelme_reader.read(save(folder, "a.json", labelme({"shape_type": form, "points": points})))
+    return labelme_reader.read(
+        save(folder, "a.json", labelme({"shape_type": form, "points": points}))
+    )
 
 
 def cvat_of(folder: Path, element: str) -> Annotation:
@@ -59,7 +62,9 @@ def datumaro_of(folder: Path, **fields: object) -> Annotation:
 
 
 def studio_of(folder: Path, kind: str, **value: object) -> Annotation:
-    return label_studio_reader.read(save(folder, "a.json", label_studio({"type": kind, "value": {**value, kind: ["dog"]}})))[0]
+    return label_studio_reader.read(
+        save(folder, "a.json", label_studio({"type": kind, "value": {**value, kind: ["dog"]}}))
+    )[0]
 
 
 def yolo_of(folder: Path, line: str) -> Annotation:
@@ -84,25 +89,41 @@ BOXES: dict[str, Reader] = {
     "yolo": lambda folder: yolo_of(folder, "2 0.35 0.5 0.1 0.166666666667"),
     "labelme": lambda folder: labelme_of(folder, "rectangle", [[40.0, 70.0], [30.0, 50.0]]),
     "cvat": lambda folder: cvat_of(
-        folder, '<box label="dog" occluded="0" xtl="30.00" ytl="50.00" xbr="40.00" ybr="70.00" z_order="0"></box>'
+        folder,
+        '<box label="dog" occluded="0" xtl="30.00" ytl="50.00" xbr="40.00" ybr="70.00" '
+        'z_order="0"></box>',
     ),
     "datumaro": lambda folder: datumaro_of(folder, type="bbox", bbox=[30.0, 50.0, 10.0, 20.0]),
     "label studio": lambda folder: studio_of(folder, "rectanglelabels", **PER_CENT, rotation=0),
 }
 AREAS: dict[str, Reader] = {
     "coco polygon": lambda folder: coco_of(folder, segmentation=[FLAT]),
-    "coco runs": lambda folder: coco_of(folder, segmentation={"size": [HEIGHT, WIDTH], "counts": [3650, *[20, 100] * 9, 20, 7250]}),
-    "coco string": lambda folder: coco_of(folder, segmentation={"size": [HEIGHT, WIDTH], "counts": "Rb3d0T300000000000000000^o6"}),
-    "yolo polygon": lambda folder: yolo_of(folder, "2 " + " ".join(f"{x / WIDTH} {y / HEIGHT:.9f}" for x, y in CORNERS)),
+    "coco runs": lambda folder: coco_of(
+        folder, segmentation={"size": [HEIGHT, WIDTH], "counts": [3650, *[20, 100] * 9, 20, 7250]}
+    ),
+    "coco string": lambda folder: coco_of(
+        folder, segmentation={"size": [HEIGHT, WIDTH], "counts": "Rb3d0T300000000000000000^o6"}
+    ),
+    "yolo polygon": lambda folder: yolo_of(
+        folder, "2 " + " ".join(f"{x / WIDTH} {y / HEIGHT:.9f}" for x, y in CORNERS)
+    ),
     "labelme polygon": lambda folder: labelme_of(folder, "polygon", CORNERS),
-    "cvat polygon": lambda folder: cvat_of(folder, '<polygon label="dog" points="30.0,50.0;40.0,50.0;40.0,70.0;30.0,70.0"></polygon>'),
-    "cvat mask": lambda folder: cvat_of(folder, '<mask label="dog" rle="0, 200" left="30" top="50" width="10" height="20"></mask>'),
+    "cvat polygon": lambda folder: cvat_of(
+        folder, '<polygon label="dog" points="30.0,50.0;40.0,50.0;40.0,70.0;30.0,70.0"></polygon>'
+    ),
+    "cvat mask": lambda folder: cvat_of(
+        folder, '<mask label="dog" rle="0, 200" left="30" top="50" width="10" height="20"></mask>'
+    ),
     "datumaro polygon": lambda folder: datumaro_of(folder, type="polygon", points=FLAT),
     "datumaro mask": lambda folder: datumaro_of(
         folder, type="mask", rle={"size": [HEIGHT, WIDTH], "counts": "Rb3d0T300000000000000000^o6"}
     ),
-    "label studio polygon": lambda folder: studio_of(folder, "polygonlabels", points=[[x, y / 1.2] for x, y in CORNERS], closed=True),
-    "label studio brush": lambda folder: studio_of(folder, "brushlabels", format="rle", rle=brush(np.where(DOG, 255, 0).astype(np.uint8))),
+    "label studio polygon": lambda folder: studio_of(
+        folder, "polygonlabels", points=[[x, y / 1.2] for x, y in CORNERS], closed=True
+    ),
+    "label studio brush": lambda folder: studio_of(
+        folder, "brushlabels", format="rle", rle=brush(np.where(DOG, 255, 0).astype(np.uint8))
+    ),
     "mask": mask_of,
 }
 # a click into column 33 of row 55
@@ -110,8 +131,12 @@ CLICKS: dict[str, Reader] = {
     "coco": lambda folder: coco_of(folder, keypoints=[33, 55, 2, 0, 0, 0], num_keypoints=1),
     "labelme": lambda folder: labelme_of(folder, "point", [[33.4, 55.9]]),
     "cvat": lambda folder: cvat_of(folder, '<points label="dog" points="33.40,55.90"></points>'),
-    "datumaro": lambda folder: datumaro_of(folder, type="points", points=[33.4, 55.9, 1, 1], visibility=[2, 0]),
-    "label studio": lambda folder: studio_of(folder, "keypointlabels", x=33.4, y=55.9 / 1.2, width=0.2),
+    "datumaro": lambda folder: datumaro_of(
+        folder, type="points", points=[33.4, 55.9, 1, 1], visibility=[2, 0]
+    ),
+    "label studio": lambda folder: studio_of(
+        folder, "keypointlabels", x=33.4, y=55.9 / 1.2, width=0.2
+    ),
     "csv": lambda folder: csv_of(folder, "image,x,y,class\na.jpg,33,55,dog\n"),
 }
 TAGS: dict[str, Reader] = {
@@ -135,7 +160,9 @@ def evidence_of(annotation: Annotation) -> Evidence:
 def test_a_box(read: Reader, tmp_path: Path) -> None:
     evidence = evidence_of(read(tmp_path))
     assert evidence.kinds == ("boxes",)
-    torch.testing.assert_close(evidence.boxes, torch.tensor([[30.0, 50, 40, 70]]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        evidence.boxes, torch.tensor([[30.0, 50, 40, 70]]), rtol=0, atol=1e-4
+    )
     assert evidence.box_classes.tolist() == [2]
 
 

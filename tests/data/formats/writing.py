@@ -1,4 +1,5 @@
-"""Writers for round trips, each after the documentation of its tool; readers must give back what was drawn."""
+"""Writers for round trips, each after the documentation of its tool; readers must give back what
+was drawn."""
 
 from __future__ import annotations
 
@@ -24,8 +25,18 @@ def save(folder: Path, name: str, content: object) -> Path:
 
 def coco(annotations: list[Any], **image: Any) -> dict[str, Any]:
     entry = {"id": 7, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT, **image}
-    categories = [{"id": 10 * number, "name": name, "supercategory": "thing"} for number, name in enumerate(CLASSES) if number]
-    return {"info": {}, "licenses": [], "images": [entry], "categories": categories, "annotations": annotations}
+    categories = [
+        {"id": 10 * number, "name": name, "supercategory": "thing"}
+        for number, name in enumerate(CLASSES)
+        if number
+    ]
+    return {
+        "info": {},
+        "licenses": [],
+        "images": [entry],
+        "categories": categories,
+        "annotations": annotations,
+    }
 
 
 def coco_object(number: int, **fields: Any) -> dict[str, Any]:
@@ -33,8 +44,17 @@ def coco_object(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def labelme(*shapes: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    whole = [{"label": "dog", "group_id": None, "description": "", "flags": {}, "mask": None, **shape} for shape in shapes]
-    top = {"version": "5.5.0", "flags": {}, "shapes": whole, "imagePath": "a.jpg", "imageData": None}
+    whole = [
+        {"label": "dog", "group_id": None, "description": "", "flags": {}, "mask": None, **shape}
+        for shape in shapes
+    ]
+    top = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": whole,
+        "imagePath": "a.jpg",
+        "imageData": None,
+    }
     return {**top, "imageHeight": HEIGHT, "imageWidth": WIDTH, **fields}
 
 
@@ -52,9 +72,21 @@ def cvat(content: str, width: int = WIDTH, height: int = HEIGHT) -> str:
 
 def datumaro(*annotations: dict[str, Any], **item: Any) -> dict[str, Any]:
     labels = [{"name": name, "parent": "", "attributes": []} for name in CLASSES]
-    whole = [{"id": 0, "attributes": {}, "group": 0, "label_id": 2, "z_order": 0, **one} for one in annotations]
-    entry = {"id": "a", "annotations": whole, "image": {"path": "a.jpg", "size": [HEIGHT, WIDTH]}, **item}
-    return {"info": {}, "categories": {"label": {"labels": labels, "attributes": []}}, "items": [entry]}
+    whole = [
+        {"id": 0, "attributes": {}, "group": 0, "label_id": 2, "z_order": 0, **one}
+        for one in annotations
+    ]
+    entry = {
+        "id": "a",
+        "annotations": whole,
+        "image": {"path": "a.jpg", "size": [HEIGHT, WIDTH]},
+        **item,
+    }
+    return {
+        "info": {},
+        "categories": {"label": {"labels": labels, "attributes": []}},
+        "items": [entry],
+    }
 
 
 def label_studio(*results: dict[str, Any], **task: Any) -> list[dict[str, Any]]:
@@ -67,15 +99,32 @@ def label_studio(*results: dict[str, Any], **task: Any) -> list[dict[str, Any]]:
         "origin": "manual",
     }
     whole = [{"id": f"r{number}", **about, **result} for number, result in enumerate(results)]
-    annotation = {"id": 1, "completed_by": 1, "was_cancelled": False, "ground_truth": False, "result": whole}
-    return [{"id": 5, "data": {"image": "a.jpg"}, "annotations": [annotation], "predictions": [], **task}]
+    annotation = {
+        "id": 1,
+        "completed_by": 1,
+        "was_cancelled": False,
+        "ground_truth": False,
+        "result": whole,
+    }
+    return [
+        {
+            "id": 5,
+            "data": {"image": "a.jpg"},
+            "annotations": [annotation],
+            "predictions": [],
+            **task,
+        }
+    ]
 
 
-def voc(*objects: str, size: str = f"<width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth>") -> str:
+def voc(
+    *objects: str, size: str = f"<width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth>"
+) -> str:
     return f"""<annotation>
 	<folder>VOC2012</folder>
 	<filename>a.jpg</filename>
-	<source><database>The VOC2007 Database</database><annotation>PASCAL VOC2007</annotation><image>flickr</image></source>
+	<source><database>The VOC2007 Database</database>
+		<annotation>PASCAL VOC2007</annotation><image>flickr</image></source>
 	<size>{size}</size>
 	<segmented>1</segmented>
 	{"".join(objects)}
@@ -83,13 +132,17 @@ def voc(*objects: str, size: str = f"<width>{WIDTH}</width><height>{HEIGHT}</hei
 """
 
 
-def voc_object(x1: object, y1: object, x2: object, y2: object, name: str = "dog", more: str = "") -> str:
+def voc_object(
+    x1: object, y1: object, x2: object, y2: object, name: str = "dog", more: str = ""
+) -> str:
     edges = f"<bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox>"
-    return f"<object><name>{name}</name><pose>Left</pose><truncated>0</truncated><difficult>0</difficult>{edges}{more}</object>"
+    flags = "<pose>Left</pose><truncated>0</truncated><difficult>0</difficult>"
+    return f"<object><name>{name}</name>{flags}{edges}{more}</object>"
 
 
 def brush(mask: NDArray[np.uint8]) -> list[int]:
-    """Bytes of a mask [height,width] of paint from 0 to 255, as Label Studio packs them: repeated bytes and others in packets of bits."""
+    """Bytes of a mask [height,width] of paint from 0 to 255, as Label Studio packs them: repeated
+    bytes and others in packets of bits."""
     values = np.repeat(mask.ravel(), 4)
     bits = [f"{len(values):032b}", "00111", "0010", "0011", "0111", "1111"]
     sizes = (3, 4, 8, 16)
@@ -111,12 +164,16 @@ def brush(mask: NDArray[np.uint8]) -> list[int]:
     return [int(stream[at : at + 8], 2) for at in range(0, len(stream), 8)]
 
 
-def drawn(*shapes: Shape, image: str = "a.jpg", size: tuple[int, int] | None = (WIDTH, HEIGHT)) -> Annotation:
+def drawn(
+    *shapes: Shape, image: str = "a.jpg", size: tuple[int, int] | None = (WIDTH, HEIGHT)
+) -> Annotation:
     return Annotation(image, list(shapes), size, Place("drawn", image))
 
 
 def assert_same(found: list[Shape], expected: list[Shape], within: float = 1e-9) -> None:
-    assert [(shape.name, shape.kind, shape.layer) for shape in found] == [(shape.name, shape.kind, shape.layer) for shape in expected]
+    assert [(shape.name, shape.kind, shape.layer) for shape in found] == [
+        (shape.name, shape.kind, shape.layer) for shape in expected
+    ]
     for mine, other in zip(found, expected, strict=True):
         assert len(mine.parts) == len(other.parts)
         for a, b in zip(mine.parts, other.parts, strict=True):

@@ -8,7 +8,15 @@ import torch
 
 from weakseg.config.recipe import build_section, load
 from weakseg.data.simulate.annotator import CAREFUL, Annotator
-from weakseg.data.simulate.derive import boxes_of, large_of, loosen_boxes, objects_of, points_of, scribbles_of, tags_of
+from weakseg.data.simulate.derive import (
+    boxes_of,
+    large_of,
+    loosen_boxes,
+    objects_of,
+    points_of,
+    scribbles_of,
+    tags_of,
+)
 from weakseg.data.toy.dataset import Toy
 from weakseg.data.toy.drawing import draw_scene
 from weakseg.evidence import Evidence
@@ -43,8 +51,11 @@ def disc(radius=40, size=101):
 
 
 def within(hits, trials, probability):
-    """Whether a count is one that a coin of this probability gives, within four standard deviations."""
-    return abs(hits - trials * probability) <= 4 * math.sqrt(trials * probability * (1 - probability))
+    """Whether a count is one that a coin of this probability gives, within four standard
+    deviations."""
+    return abs(hits - trials * probability) <= 4 * math.sqrt(
+        trials * probability * (1 - probability)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,7 +67,9 @@ def test_the_toy_set_gives_the_same_bits_as_ever(kind):
         for field in FIELDS:
             value = getattr(evidence, field)
             if value is not None:
-                digest.update(f"{field} {value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes())
+                digest.update(
+                    f"{field} {value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes()
+                )
     assert digest.hexdigest()[:16] == GOLDEN[kind]
 
 
@@ -69,7 +82,10 @@ def test_somebody_careful_gives_what_the_mask_shows(scenes, kind):
         expected = {
             "masks": {"marks": truth},
             "boxes": {"tags": tags, "boxes": boxes, "box_classes": labels, "large": large},
-            "points": {"tags": tags, "marks": points_of(truth, instances, np.random.default_rng(seed))},
+            "points": {
+                "tags": tags,
+                "marks": points_of(truth, instances, np.random.default_rng(seed)),
+            },
             "scribbles": {"tags": tags, "marks": scribbles_of(truth, np.random.default_rng(seed))},
             "tags": {"tags": tags, "large": large},
         }[kind]
@@ -91,11 +107,24 @@ def test_whatever_a_careless_person_gives_is_evidence(scenes, kind):
 
 
 def test_faults_of_one_kind_change_no_other_kind(scenes):
-    faults = {"scribbles": {"scribble_width": 1}, "points": {"point_count": 2}, "boxes": {"box_loose": 0.1}, "tags": {"tag_missing": 0.9}}
+    faults = {
+        "scribbles": {"scribble_width": 1},
+        "points": {"point_count": 2},
+        "boxes": {"box_loose": 0.1},
+        "tags": {"tag_missing": 0.9},
+    }
     for kind, own in faults.items():
-        others = {name: value for other, fault in faults.items() if other != kind for name, value in fault.items()}
+        others = {
+            name: value
+            for other, fault in faults.items()
+            if other != kind
+            for name, value in fault.items()
+        }
         for scene in scenes[:2]:
-            plain, same = annotated(CAREFUL, kind, scene), annotated(Annotator(**others), kind, scene)
+            plain, same = (
+                annotated(CAREFUL, kind, scene),
+                annotated(Annotator(**others), kind, scene),
+            )
             assert all(torch.equal(plain[field], same[field]) for field in plain)
         changed = annotated(Annotator(**own), kind, scenes[0])
         plain = annotated(CAREFUL, kind, scenes[0])
@@ -109,7 +138,12 @@ def test_clicks_are_in_the_middle_or_anywhere():
     truth = disc()
     places = {
         spread: np.concatenate(
-            [torch.nonzero(points_of(truth, truth, np.random.default_rng(seed), 0, 1, spread) == 1).numpy() for seed in range(60)]
+            [
+                torch.nonzero(
+                    points_of(truth, truth, np.random.default_rng(seed), 0, 1, spread) == 1
+                ).numpy()
+                for seed in range(60)
+            ]
         )
         for spread in (0.0, 0.5, 0.8, 1.0)
     }
@@ -118,15 +152,21 @@ def test_clicks_are_in_the_middle_or_anywhere():
     assert far[0.5].max() <= 38.5  # three pixels deep
     assert far[0.8].max() <= 40.5
     assert far[1.0].max() > 38.5
-    assert abs(np.mean(far[1.0]) - 40 * 2 / 3) < 4 * 40 / math.sqrt(18 * 60)  # uniform over a disc: two thirds of the radius
+    # uniform over a disc: two thirds of the radius
+    assert abs(np.mean(far[1.0]) - 40 * 2 / 3) < 4 * 40 / math.sqrt(18 * 60)
 
 
 def test_more_clicks_are_added_to_the_first(scenes):
     for scene in scenes[:3]:
         instances = torch.from_numpy(scene.instances)
-        one, three, bare = (annotated(annotator, "points", scene)["marks"] for annotator in (CAREFUL, *map(_clicks, ((3, 4), (1, 0)))))
+        one, three, bare = (
+            annotated(annotator, "points", scene)["marks"]
+            for annotator in (CAREFUL, *map(_clicks, ((3, 4), (1, 0))))
+        )
         assert torch.equal(three[one != 255], one[one != 255])
-        assert torch.bincount(instances[three != 255].long())[1:].tolist() == [3] * len(scene.classes)
+        assert torch.bincount(instances[three != 255].long())[1:].tolist() == [3] * len(
+            scene.classes
+        )
         assert torch.bincount(instances[three != 255].long())[0] == 4
         assert torch.equal(bare, torch.where(one == 0, 255, one))
 
@@ -147,18 +187,24 @@ def test_edges_are_off_by_normally_distributed_shares_of_the_side():
         assert abs(edge.mean()) < 4 * 0.05 / math.sqrt(500)
         assert abs(edge.std() - 0.05) < 4 * 0.05 / math.sqrt(1000)
         assert within(int((edge.abs() > 0.05).sum()), 500, 0.3173)
-    assert abs(np.corrcoef(off.T.numpy())[np.triu_indices(4, 1)]).max() < 4 / math.sqrt(500)  # each for itself
+    # each for itself
+    assert abs(np.corrcoef(off.T.numpy())[np.triu_indices(4, 1)]).max() < 4 / math.sqrt(500)
     assert torch.equal(loose, loose.round())
 
 
 def test_edges_move_further_the_same_way():
     boxes = torch.tensor([[400.0, 300, 600, 700], [100, 100, 300, 200]])
-    some, more = (loosen_boxes(boxes, 2000, 2000, loose, np.random.default_rng(1)) - boxes for loose in (0.05, 0.1))
+    some, more = (
+        loosen_boxes(boxes, 2000, 2000, loose, np.random.default_rng(1)) - boxes
+        for loose in (0.05, 0.1)
+    )
     assert (more - 2 * some).abs().max() <= 1.5
 
 
 def test_a_loose_box_keeps_a_pixel_and_stays_inside():
-    boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 40, 30], [39, 29, 40, 30], [10, 10, 12, 30]]).repeat(100, 1)
+    boxes = torch.tensor(
+        [[0.0, 0, 1, 1], [0, 0, 40, 30], [39, 29, 40, 30], [10, 10, 12, 30]]
+    ).repeat(100, 1)
     x1, y1, x2, y2 = loosen_boxes(boxes, 30, 40, 1.0, np.random.default_rng(0)).unbind(1)
     assert (x2 - x1).min() == (y2 - y1).min() == 1
     assert x1.min() == y1.min() == 0
@@ -190,18 +236,26 @@ def test_a_box_that_is_there_is_as_without_missing_ones(scenes):
     whole = annotated(Annotator(box_loose=0.1), "boxes", scenes[0])
     some = annotated(Annotator(box_loose=0.1, box_missing=0.5), "boxes", scenes[0])
     assert 0 < len(some["boxes"]) < len(whole["boxes"])
-    assert {tuple(box) for box in some["boxes"].tolist()} < {tuple(box) for box in whole["boxes"].tolist()}
+    assert {tuple(box) for box in some["boxes"].tolist()} < {
+        tuple(box) for box in whole["boxes"].tolist()
+    }
 
 
 # tags
 
 
 def test_tags_are_missing_and_wrong_as_often_as_asked():
-    truth = torch.arange(10, dtype=torch.uint8).repeat_interleave(10).reshape(10, 10)  # 10 of 20 classes, each on a tenth
+    # 10 of 20 classes, each on a tenth
+    truth = torch.arange(10, dtype=torch.uint8).repeat_interleave(10).reshape(10, 10)
     there = tags_of(truth, 20)
     named = {
         noise: torch.stack(
-            [Annotator(tag_missing=noise, tag_wrong=noise / 2).annotate("tags", truth, None, (), 20, rng)["tags"] for rng in _streams(200)]
+            [
+                Annotator(tag_missing=noise, tag_wrong=noise / 2).annotate(
+                    "tags", truth, None, (), 20, rng
+                )["tags"]
+                for rng in _streams(200)
+            ]
         )
         for noise in (0.0, 0.1, 0.4, 1.0)
     }
@@ -221,7 +275,9 @@ def _streams(count):
 
 def test_a_class_that_is_not_named_is_not_named_large_and_the_background_is_always_named():
     truth = torch.ones(10, 10, dtype=torch.uint8)
-    given = Annotator(tag_missing=1.0, tag_wrong=1.0).annotate("tags", truth, None, (), 3, np.random.default_rng(0))
+    given = Annotator(tag_missing=1.0, tag_wrong=1.0).annotate(
+        "tags", truth, None, (), 3, np.random.default_rng(0)
+    )
     assert given["tags"].tolist() == [True, False, True]
     assert given["large"].tolist() == [False, False, False]
 
@@ -239,7 +295,9 @@ def test_connected_regions_are_the_objects_of_a_mask_without_any():
     given = Annotator(smallest=5).annotate("boxes", truth, None, (), 3, np.random.default_rng(0))
     assert given["box_classes"].tolist() == [1, 2, 2]
     assert given["boxes"].tolist() == [[8, 2, 10, 3], [1, 1, 5, 5], [8, 8, 11, 11]]
-    clicks = Annotator(smallest=5, point_background=0).annotate("points", truth, None, (), 3, np.random.default_rng(0))["marks"]
+    clicks = Annotator(smallest=5, point_background=0).annotate(
+        "points", truth, None, (), 3, np.random.default_rng(0)
+    )["marks"]
     assert sorted(clicks[clicks != 255].tolist()) == [1, 2, 2]
 
 
@@ -264,28 +322,59 @@ def test_a_mask_without_objects_has_none():
 
 
 def test_a_word_on_the_command_line_changes_one_field():
-    data = build_section(load(["recipe=boxes", "data.evidence=scribbles", "data.annotator.scribble_length=0.3"]), "data")
+    data = build_section(
+        load(["recipe=boxes", "data.evidence=scribbles", "data.annotator.scribble_length=0.3"]),
+        "data",
+    )
     assert data.annotator == Annotator(scribble_length=0.3)
-    assert (data.sample(0)[0].marks != 255).sum() < (Toy(evidence="scribbles").sample(0)[0].marks != 255).sum()
+    assert (data.sample(0)[0].marks != 255).sum() < (
+        Toy(evidence="scribbles").sample(0)[0].marks != 255
+    ).sum()
 
 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"scribble_length": 0}, "scribble_length of the annotator should be a share of the region's long way, more than 0 and at most 1"),
+        (
+            {"scribble_length": 0},
+            "scribble_length of the annotator should be a share of the region's long way, more "
+            "than 0 and at most 1",
+        ),
         ({"scribble_length": 1.5}, "at most 1, but it is 1.5"),
-        ({"scribble_width": 0}, "scribble_width of the annotator should be a whole number, 1 or more, but it is 0"),
+        (
+            {"scribble_width": 0},
+            "scribble_width of the annotator should be a whole number, 1 or more, but it is 0",
+        ),
         ({"scribble_width": 2.5}, "scribble_width of the annotator should be a whole number"),
-        ({"scribble_jitter": -0.1}, "scribble_jitter of the annotator should be from 0 to 1, but it is -0.1"),
-        ({"scribble_background": "no"}, "scribble_background of the annotator should be true or false, but it is 'no'"),
+        (
+            {"scribble_jitter": -0.1},
+            "scribble_jitter of the annotator should be from 0 to 1, but it is -0.1",
+        ),
+        (
+            {"scribble_background": "no"},
+            "scribble_background of the annotator should be true or false, but it is 'no'",
+        ),
         ({"smallest": 0}, "smallest of the annotator should be a whole number, 1 or more"),
         ({"point_count": 0}, "point_count of the annotator should be a whole number, 1 or more"),
-        ({"point_background": -1}, "point_background of the annotator should be a whole number, 0 or more"),
+        (
+            {"point_background": -1},
+            "point_background of the annotator should be a whole number, 0 or more",
+        ),
         ({"point_spread": 2}, "point_spread of the annotator should be from 0 to 1"),
-        ({"box_loose": float("nan")}, "box_loose of the annotator should be a share of the box's side, from 0 to 1, but it is nan"),
-        ({"box_missing": True}, "box_missing of the annotator should be a probability, from 0 to 1, but it is True"),
+        (
+            {"box_loose": float("nan")},
+            "box_loose of the annotator should be a share of the box's side, from 0 to 1, but it "
+            "is nan",
+        ),
+        (
+            {"box_missing": True},
+            "box_missing of the annotator should be a probability, from 0 to 1, but it is True",
+        ),
         ({"tag_missing": -1}, "tag_missing of the annotator should be a probability"),
-        ({"tag_wrong": "0.1"}, "tag_wrong of the annotator should be a probability, from 0 to 1, but it is '0.1'"),
+        (
+            {"tag_wrong": "0.1"},
+            "tag_wrong of the annotator should be a probability, from 0 to 1, but it is '0.1'",
+        ),
     ],
 )
 def test_fields_that_cannot_be(fields, says):
@@ -294,5 +383,7 @@ def test_fields_that_cannot_be(fields, says):
 
 
 def test_a_kind_that_there_is_not(scenes):
-    with pytest.raises(ValueError, match="one of masks, boxes, points, scribbles, tags, instances, but it is 'box'"):
+    with pytest.raises(
+        ValueError, match="one of masks, boxes, points, scribbles, tags, instances, but it is 'box'"
+    ):
         annotated(CAREFUL, "box", scenes[0])

@@ -14,7 +14,8 @@ def scene():
 
 @pytest.fixture
 def unknown(scene):
-    """The same scene with an unknown stripe across it and an unknown corner, in truth and instances."""
+    """The same scene with an unknown stripe across it and an unknown corner, in truth and
+    instances."""
     truth, instances = torch.tensor(scene.truth), torch.tensor(scene.instances)
     for mask in (truth, instances):
         mask[40:60] = 255
@@ -25,7 +26,8 @@ def unknown(scene):
 def test_tags_and_large_by_hand():
     truth = torch.tensor([[0, 0, 0, 0, 0, 0, 0], [2, 255, 255, 255, 3, 3, 255]], dtype=torch.uint8)
     assert tags_of(truth, 5).tolist() == [True, False, True, True, False]
-    assert large_of(truth, 5).tolist() == [True, False, False, True, False]  # 7, 1 and 2 of 14 pixels
+    # 7, 1 and 2 of 14 pixels
+    assert large_of(truth, 5).tolist() == [True, False, False, True, False]
     assert tags_of(truth, 5).dtype == large_of(truth, 5).dtype == torch.bool
 
 
@@ -59,7 +61,8 @@ def test_boxes_are_tight(scene):
     for number, (x1, y1, x2, y2) in enumerate(boxes.int().tolist(), 1):
         inside = instances[y1:y2, x1:x2] == number
         assert inside.sum() == (instances == number).sum()  # nothing is left out ...
-        for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):  # ... and nothing can be cut off
+        # ... and nothing can be cut off
+        for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):
             assert edge.any()
 
 
@@ -155,6 +158,8 @@ def test_unknown_pixels_of_the_truth_are_not_clicked_even_if_an_object_lies_ther
 @pytest.mark.parametrize("derive", [points_of, lambda truth, _, rng: scribbles_of(truth, rng)])
 def test_the_seed_decides(scene, derive):
     truth, instances = torch.from_numpy(scene.truth), torch.from_numpy(scene.instances)
-    first, same, other = (derive(truth, instances, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, same, other = (
+        derive(truth, instances, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
     assert torch.equal(first, same)
     assert not torch.equal(first, other)

@@ -18,7 +18,9 @@ def scenes():
 
 def scribbled(annotator, scene):
     truth, instances = torch.from_numpy(scene.truth), torch.from_numpy(scene.instances)
-    return annotator.annotate("scribbles", truth, instances, scene.classes, 5, np.random.default_rng(0))["marks"]
+    return annotator.annotate(
+        "scribbles", truth, instances, scene.classes, 5, np.random.default_rng(0)
+    )["marks"]
 
 
 def disc(radius=40, size=101):
@@ -29,11 +31,18 @@ def disc(radius=40, size=101):
 
 
 def lengths_of(jitter=0.0):
-    """Pixels of thin scribbles through bands of 100 pixels, for each length asked: [lengths, seeds]."""
+    """Pixels of thin scribbles through bands of 100 pixels, for each length asked: [lengths,
+    seeds]."""
     band = torch.full((9, 100), 255, dtype=torch.uint8)
     band[2:7] = 1
     return np.array(
-        [[scribbles_of(band, np.random.default_rng(seed), 1, 50, length, jitter).ne(255).sum() for seed in range(20)] for length in LENGTHS]
+        [
+            [
+                scribbles_of(band, np.random.default_rng(seed), 1, 50, length, jitter).ne(255).sum()
+                for seed in range(20)
+            ]
+            for length in LENGTHS
+        ]
     )
 
 
@@ -46,7 +55,10 @@ def test_the_mean_length_of_scribbles_is_the_share_asked_for():
 
 def test_a_shorter_scribble_is_a_part_of_a_longer_one(scenes):
     for scene, jitter in itertools.product(scenes[:3], (0.0, 0.5)):
-        drawn = [scribbled(Annotator(scribble_length=length, scribble_jitter=jitter), scene) != 255 for length in LENGTHS]
+        drawn = [
+            scribbled(Annotator(scribble_length=length, scribble_jitter=jitter), scene) != 255
+            for length in LENGTHS
+        ]
         for shorter, longer in itertools.pairwise(drawn):
             assert not (shorter & ~longer).any()
             assert shorter.sum() < longer.sum()
@@ -55,14 +67,19 @@ def test_a_shorter_scribble_is_a_part_of_a_longer_one(scenes):
 def test_the_width_of_scribbles_is_that_of_the_pen():
     marks = scribbles_of(disc(), np.random.default_rng(0), width=9, background=False)
     core = marks.eq(1).float()[None, None]
-    inner = torch.nn.functional.avg_pool2d(core, 7, 1).max()  # a square of 7 fits into a round pen of 9 ...
+    # a square of 7 fits into a round pen of 9 ...
+    inner = torch.nn.functional.avg_pool2d(core, 7, 1).max()
     assert inner > 0.99
-    assert torch.nn.functional.avg_pool2d(core, 13, 1).max() < 0.99  # ... and nothing wider into its stroke
+    # ... and nothing wider into its stroke
+    assert torch.nn.functional.avg_pool2d(core, 13, 1).max() < 0.99
 
 
 def test_scribbles_swing_further_with_jitter_and_stay_in_their_region(scenes):
     truth = disc()
-    plain, little, much = (scribbles_of(truth, np.random.default_rng(3), 1, 50, 0.75, jitter).eq(1) for jitter in (0.0, 0.3, 1.0))
+    plain, little, much = (
+        scribbles_of(truth, np.random.default_rng(3), 1, 50, 0.75, jitter).eq(1)
+        for jitter in (0.0, 0.3, 1.0)
+    )
     off = [float(np.mean(_distances(plain, jittered))) for jittered in (little, much)]
     assert 0.3 < off[0] < off[1]
     for scene, jitter in itertools.product(scenes, (0.3, 1.0)):

@@ -60,7 +60,9 @@ def test_true_objects_are_the_drawn_ones():
     scene = draw_scene(np.random.default_rng([3, 2]), 48)
     assert objects.classes.tolist() == list(scene.classes)
     assert objects.scores is None
-    for number, (mask, label, box) in enumerate(zip(objects.masks, objects.classes, objects.boxes, strict=True), 1):
+    for number, (mask, label, box) in enumerate(
+        zip(objects.masks, objects.classes, objects.boxes, strict=True), 1
+    ):
         assert np.array_equal(mask.numpy(), scene.instances == number)
         assert (truth[mask] == label).all()
         x1, y1, x2, y2 = box.int().tolist()
@@ -95,7 +97,10 @@ def test_ids_and_split():
 
 @pytest.mark.parametrize("evidence", ["boxes", "tags"])
 def test_a_part_of_the_training_images_has_masks_and_the_others_are_as_before(evidence):
-    plain, some = small(train=20, evidence=evidence), small(train=20, evidence=evidence, mask_share=0.25)
+    plain, some = (
+        small(train=20, evidence=evidence),
+        small(train=20, evidence=evidence, mask_share=0.25),
+    )
     assert len(some.masked) == 5
     for index in range(len(plain)):
         (before, _), (now, truth) = plain.sample(index), some.sample(index)
@@ -121,7 +126,11 @@ def test_no_global_generator_is_touched():
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
     for kind in ("points", "scribbles", "boxes"):
         small(evidence=kind).sample(1)
-    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == states
+    assert (
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        torch.get_rng_state().tolist(),
+    ) == states
 
 
 def test_drawn_images_are_remembered_but_only_so_many(monkeypatch):
@@ -153,9 +162,15 @@ def test_pickles_small_and_goes_on_as_before():
         ({"val": -1}, "val of the toy set should be at least 0, but it is -1"),
         ({"size": 8}, "size of the toy set should be at least 32, but it is 8"),
         ({"drawing_seed": -1}, "drawing_seed of the toy set should be at least 0, but it is -1"),
-        ({"mask_share": 1.5}, "mask_share should lie from 0 to 1, a part of the training images, but it is 1.5"),
+        (
+            {"mask_share": 1.5},
+            "mask_share should lie from 0 to 1, a part of the training images, but it is 1.5",
+        ),
         ({"mask_share": float("nan")}, "mask_share should lie from 0 to 1"),
-        ({"evidence": "box"}, "one of masks, boxes, points, scribbles, tags, instances, but it is box"),
+        (
+            {"evidence": "box"},
+            "one of masks, boxes, points, scribbles, tags, instances, but it is box",
+        ),
     ],
 )
 def test_options_that_cannot_be(options, says):

@@ -33,7 +33,8 @@ def test_shapes_and_types(size):
 
 def test_the_truth_is_the_class_of_the_object_that_is_seen(scenes):
     for scene in scenes:
-        assert set(np.unique(scene.instances)) - {0} == set(range(1, len(scene.classes) + 1))  # nobody is wholly hidden
+        # nobody is wholly hidden
+        assert set(np.unique(scene.instances)) - {0} == set(range(1, len(scene.classes) + 1))
         for row, column in np.ndindex(scene.truth.shape):
             number = scene.instances[row, column]
             assert scene.truth[row, column] == (scene.classes[number - 1] if number else 0)
@@ -51,7 +52,9 @@ def test_wheels_have_holes_through_which_the_ground_is_seen(scenes):
     wheels = [scene for scene in scenes if scene.classes == (2,)]
     assert wheels
     for scene in wheels:
-        solid = ndimage.binary_fill_holes(np.pad(scene.truth == 2, 1, constant_values=False))[1:-1, 1:-1]
+        solid = ndimage.binary_fill_holes(np.pad(scene.truth == 2, 1, constant_values=False))[
+            1:-1, 1:-1
+        ]
         assert (solid & (scene.truth == 0)).sum() > 0.2 * (scene.truth == 2).sum()
 
 

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.clustering.assignment import Group, assign_groups
-from weakseg.functional.clustering.evidence_constraints import Promises, classes_named, promises, some, together
+from weakseg.functional.clustering.evidence_constraints import (
+    Promises,
+    classes_named,
+    promises,
+    some,
+    together,
+)
 
 COLUMNS = torch.arange(6).expand(4, 6).contiguous()
 """six superpixels, a column of 4 pixels each"""
@@ -45,8 +51,11 @@ def test_tags_forbid_what_they_do_not_name_and_ask_for_one_of_each() -> None:
 
 
 def test_boxes_say_where_a_class_may_be_and_that_it_is_there() -> None:
-    boxes = torch.tensor([[1.0, 0.0, 4.0, 4.0], [3.0, 0.0, 6.0, 2.0]])  # the second covers half of each of its columns
-    allowed, groups = promises(image(boxes=boxes, box_classes=torch.tensor([2, 1])), COLUMNS, 3, cover=0.5)
+    # the second covers half of each of its columns
+    boxes = torch.tensor([[1.0, 0.0, 4.0, 4.0], [3.0, 0.0, 6.0, 2.0]])
+    allowed, groups = promises(
+        image(boxes=boxes, box_classes=torch.tensor([2, 1])), COLUMNS, 3, cover=0.5
+    )
     assert choices(allowed) == [[0], [0, 2], [0, 2], [0, 1, 2], [0, 1], [0, 1]]
     assert told(groups) == [(2, [1, 2, 3], 2), (1, [3, 4, 5], 2)]
 
@@ -61,15 +70,30 @@ def test_a_small_box_belongs_to_the_superpixel_with_the_largest_part_in_it() -> 
 def test_no_boxes_are_background_and_tags_add_to_boxes_that_a_class_is_there() -> None:
     nothing = {"boxes": torch.zeros(0, 4), "box_classes": torch.zeros(0, dtype=torch.int64)}
     assert choices(promises(image(**nothing), COLUMNS, 3).allowed) == [[0]] * 6
-    box = {"boxes": torch.tensor([[0.0, 0.0, 6.0, 4.0]]), "box_classes": torch.tensor([1]), "tags": tags(1, 1, 1)}
+    box = {
+        "boxes": torch.tensor([[0.0, 0.0, 6.0, 4.0]]),
+        "box_classes": torch.tensor([1]),
+        "tags": tags(1, 1, 1),
+    }
     _, groups = promises(image(**box), COLUMNS, 3, cover=0.1)
-    assert told(groups) == [(1, list(range(6)), 1), (0, list(range(6)), 1)]  # there is no place for class 2, so it is dropped
+    # there is no place for class 2, so it is dropped
+    assert told(groups) == [(1, list(range(6)), 1), (0, list(range(6)), 1)]
 
 
 def test_marks_fix_their_superpixels_and_alone_they_say_which_classes_there_are() -> None:
     marks = marked(r0c1=2, r1c1=2, r2c1=1, r0c4=3, r1c4=1)
-    assert choices(promises(image(marks=marks), COLUMNS, 4).allowed) == [[0, 1, 2, 3], [2], [0, 1, 2, 3], [0, 1, 2, 3], [1], [0, 1, 2, 3]]
-    assert choices(promises(image(marks=marks, tags=tags(0, 1, 1, 0)), COLUMNS, 4).allowed)[:2] == [[1, 2], [2]]
+    assert choices(promises(image(marks=marks), COLUMNS, 4).allowed) == [
+        [0, 1, 2, 3],
+        [2],
+        [0, 1, 2, 3],
+        [0, 1, 2, 3],
+        [1],
+        [0, 1, 2, 3],
+    ]
+    assert choices(promises(image(marks=marks, tags=tags(0, 1, 1, 0)), COLUMNS, 4).allowed)[:2] == [
+        [1, 2],
+        [2],
+    ]
     box = {"boxes": torch.tensor([[1.0, 0.0, 3.0, 4.0]]), "box_classes": torch.tensor([2])}
     allowed, groups = promises(image(marks=marked(r0c2=0), **box), COLUMNS, 4)
     assert choices(allowed) == [[0], [0, 2], [0], [0], [0], [0]]
@@ -81,8 +105,12 @@ def test_of_promises_that_contradict_each_other_the_later_ones_are_dropped() -> 
     evidence = Evidence("small", torch.zeros(3, 1, 2, dtype=torch.uint8), tags=tags(1, 1, 1))
     assert told(promises(evidence, two, 3).groups) == [(0, [0, 1], 1), (1, [0, 1], 1)]
     members = torch.arange(4)
-    groups = [Group(1, members, 3), Group(2, members, 2), Group(0, members, 1)]  # the second can be kept as one, the third not at all
-    assert told(together(torch.ones(4, 3, dtype=torch.bool), groups)) == [(1, [0, 1, 2, 3], 3), (2, [0, 1, 2, 3], 1)]
+    # the second can be kept as one, the third not at all
+    groups = [Group(1, members, 3), Group(2, members, 2), Group(0, members, 1)]
+    assert told(together(torch.ones(4, 3, dtype=torch.bool), groups)) == [
+        (1, [0, 1, 2, 3], 3),
+        (2, [0, 1, 2, 3], 1),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -90,15 +118,31 @@ def test_random_promises_can_be_kept_and_are_kept(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     left = torch.rand(3, 2, generator=generator) * torch.tensor([5.0, 3.0])
     boxes = torch.cat([left, left + 0.2 + 4 * torch.rand(3, 2, generator=generator)], 1)
-    marks = torch.where(torch.rand(4, 6, generator=generator) < 0.15, torch.randint(0, 4, (4, 6), generator=generator), IGNORE)
+    marks = torch.where(
+        torch.rand(4, 6, generator=generator) < 0.15,
+        torch.randint(0, 4, (4, 6), generator=generator),
+        IGNORE,
+    )
     classes = torch.randint(1, 4, (3,), generator=generator)
-    evidence = image(boxes=boxes, box_classes=classes, marks=marks.to(torch.uint8), tags=tags(1, 1, 1, 1))
-    for allowed, groups in (promises(evidence, COLUMNS, 4, 0.6), some(promises(evidence, COLUMNS, 4, 0.6), 4)[1]):
+    evidence = image(
+        boxes=boxes, box_classes=classes, marks=marks.to(torch.uint8), tags=tags(1, 1, 1, 1)
+    )
+    for allowed, groups in (
+        promises(evidence, COLUMNS, 4, 0.6),
+        some(promises(evidence, COLUMNS, 4, 0.6), 4)[1],
+    ):
         labels = assign_groups(torch.rand(allowed.shape, generator=generator), allowed, groups)
         assert allowed[torch.arange(len(labels)), labels].all()
         assert all((labels[members] == label).sum() >= least for label, members, least in groups)
-        ways = itertools.product(*choices(allowed))  # by trying all labels: no dropped tag could have been kept beside the others
-        assert any(all(sum(way[i] == label for i in members) >= least for label, members, least in told(groups)) for way in ways)
+        # by trying all labels: no dropped tag could have been kept beside the others
+        ways = itertools.product(*choices(allowed))
+        assert any(
+            all(
+                sum(way[i] == label for i in members) >= least
+                for label, members, least in told(groups)
+            )
+            for way in ways
+        )
 
 
 def test_some_take_even_parts_of_the_certain_and_the_free_and_one_of_every_group() -> None:
@@ -113,11 +157,15 @@ def test_some_take_even_parts_of_the_certain_and_the_free_and_one_of_every_group
     everything, same = some(whole, 30)
     assert everything.tolist() == list(range(30))
     assert told(same.groups) == told(whole.groups)
-    assert some(Promises(allowed[:20], []), 6)[0].tolist()[-1] >= 15  # without free ones, certain ones fill all seats
+    # without free ones, certain ones fill all seats
+    assert some(Promises(allowed[:20], []), 6)[0].tolist()[-1] >= 15
 
 
 def test_classes_named() -> None:
     assert classes_named(image()) == 1
     assert classes_named(image(tags=tags(1, 0, 0, 0))) == 4
     assert classes_named(image(marks=marked(r0c0=5))) == 6
-    assert classes_named(image(boxes=torch.ones(1, 4), box_classes=torch.tensor([7]), marks=marked())) == 8
+    assert (
+        classes_named(image(boxes=torch.ones(1, 4), box_classes=torch.tensor([7]), marks=marked()))
+        == 8
+    )

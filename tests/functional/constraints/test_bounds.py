@@ -19,7 +19,14 @@ from weakseg.functional.constraints.bounds import (
     together,
 )
 
-TAGS = torch.tensor([[True, True, False, True], [True, False, False, False], [False, True, True, False], [False] * 4])
+TAGS = torch.tensor(
+    [
+        [True, True, False, True],
+        [True, False, False, False],
+        [False, True, True, False],
+        [False] * 4,
+    ]
+)
 
 
 def listed(values: Tensor) -> list[Any]:
@@ -29,11 +36,19 @@ def listed(values: Tensor) -> list[Any]:
 class TestTags:
     def test_the_numbers_of_the_paper(self) -> None:
         bounds = tag_constraints(TAGS)
-        assert bounds.lower.tolist() == listed(torch.tensor([[0.3, 0.05, 0, 0.05], [0.3, 0, 0, 0], [0, 0.05, 0.05, 0], [0, 0, 0, 0]]))
-        assert bounds.upper.tolist() == listed(torch.tensor([[0.7, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]]))
+        assert bounds.lower.tolist() == listed(
+            torch.tensor([[0.3, 0.05, 0, 0.05], [0.3, 0, 0, 0], [0, 0.05, 0.05, 0], [0, 0, 0, 0]])
+        )
+        assert bounds.upper.tolist() == listed(
+            torch.tensor([[0.7, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]])
+        )
         assert bounds.slack_lower.tolist() == [[inf, 2, 2, 2]] * 4
         assert bounds.slack_upper.tolist() == [[inf] * 4] * 4
-        assert (bounds.label.tolist(), bounds.region, bounds.hardness) == ([[0, 1, 2, 3]] * 4, None, 1)
+        assert (bounds.label.tolist(), bounds.region, bounds.hardness) == (
+            [[0, 1, 2, 3]] * 4,
+            None,
+            1,
+        )
 
     def test_own_numbers(self) -> None:
         bounds = tag_constraints(TAGS[:1], 0.1, 0.9, 0.2, 5.0, 3.0)
@@ -43,21 +58,33 @@ class TestTags:
 
 
 class TestSizes:
-    large = torch.tensor([[True, True, True, False], [True] * 4, [True, False, False, True], [True] * 4])
+    large = torch.tensor(
+        [[True, True, True, False], [True] * 4, [True, False, False, True], [True] * 4]
+    )
 
     def test_paper(self) -> None:
         bounds = size_constraints(TAGS, self.large)
-        assert bounds.lower.tolist() == listed(torch.tensor([[0.2, 0.1, 0, 0], [0.2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]))
-        assert bounds.upper.tolist() == listed(torch.tensor([[0.7, 1, 1, 0.01], [1, 1, 1, 1], [1, 0.01, 0.01, 1], [1, 1, 1, 1]]))
+        assert bounds.lower.tolist() == listed(
+            torch.tensor([[0.2, 0.1, 0, 0], [0.2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+        )
+        assert bounds.upper.tolist() == listed(
+            torch.tensor([[0.7, 1, 1, 0.01], [1, 1, 1, 1], [1, 0.01, 0.01, 1], [1, 1, 1, 1]])
+        )
         assert bounds.slack_lower.tolist() == bounds.slack_upper.tolist() == [[inf] * 4] * 4
         assert bounds.hardness == 1000
 
     def test_released_code_takes_small_classes_off_the_tags(self) -> None:
         bounds = size_constraints(TAGS, self.large, source="ccnn_code")
-        assert bounds.lower.tolist() == listed(torch.tensor([[0.2, 0.1, 0, 0], [0.2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]))
-        assert bounds.upper.tolist() == listed(torch.tensor([[0.7, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]]))
+        assert bounds.lower.tolist() == listed(
+            torch.tensor([[0.2, 0.1, 0, 0], [0.2, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+        )
+        assert bounds.upper.tolist() == listed(
+            torch.tensor([[0.7, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]])
+        )
 
-    def test_background_is_never_small_and_is_unbounded_where_only_small_classes_are_left(self) -> None:
+    def test_background_is_never_small_and_is_unbounded_where_only_small_classes_are_left(
+        self,
+    ) -> None:
         tags, large = torch.tensor([[True, True]]), torch.tensor([[False, False]])
         assert size_constraints(tags, large, source="ccnn_code").upper.tolist() == [[1, 0]]
         assert size_constraints(tags, large).upper.tolist() == listed(torch.tensor([[1, 0.01]]))
@@ -68,14 +95,20 @@ class TestBoxes:
     classes = (torch.tensor([4, 2, 4]), torch.zeros(0, dtype=torch.int64))
 
     def test_regions_written_out(self) -> None:
-        bounds = box_constraints(self.boxes, self.classes, height=2, width=4, inside=0.3, outside=0.1, slack_inside=5.0)
+        bounds = box_constraints(
+            self.boxes, self.classes, height=2, width=4, inside=0.3, outside=0.1, slack_inside=5.0
+        )
         assert bounds.region is not None
-        pictures = ["".join("#" if pixel else "." for pixel in mask.flatten().tolist()) for mask in bounds.region[0]]
+        pictures = [
+            "".join("#" if pixel else "." for pixel in mask.flatten().tolist())
+            for mask in bounds.region[0]
+        ]
         assert pictures[:3] == ["##......", ".##..##.", "......#."]
         assert pictures[3:5] == ["..####.#", "#..##..#"]
         assert bounds.label[0].tolist() == [4, 2, 4] * 2
         assert bounds.lower[0].tolist() == [pytest.approx(0.3)] * 3 + [0] * 3
-        assert bounds.upper[0].tolist() == [1, 1, 1, pytest.approx(0.1), pytest.approx(0.1), 1]  # class 4 is said once
+        # class 4 is said once
+        assert bounds.upper[0].tolist() == [1, 1, 1, pytest.approx(0.1), pytest.approx(0.1), 1]
         assert bounds.slack_lower[0].tolist() == [5] * 6
         assert bounds.slack_upper[0].tolist() == [inf] * 6
 
@@ -88,7 +121,10 @@ class TestBoxes:
 
 class TestTogether:
     def test_bounds_about_images_and_about_regions(self) -> None:
-        tags, boxes = tag_constraints(TAGS[:1]), box_constraints([torch.tensor([[0.0, 0, 1, 1]])], [torch.tensor([3])], 1, 2)
+        tags, boxes = (
+            tag_constraints(TAGS[:1]),
+            box_constraints([torch.tensor([[0.0, 0, 1, 1]])], [torch.tensor([3])], 1, 2),
+        )
         for first, second in ((tags, boxes), (boxes, tags)):
             both = together(first, second)
             assert both.region is not None
@@ -101,7 +137,9 @@ class TestTogether:
 
     def test_what_does_not_fit_is_named(self) -> None:
         bounds = tag_constraints(TAGS)
-        with pytest.raises(ValueError, match=r"one hardness to be combined, but they have \[1.0, 5.0\]"):
+        with pytest.raises(
+            ValueError, match=r"one hardness to be combined, but they have \[1.0, 5.0\]"
+        ):
             together(bounds, replace(bounds, hardness=5.0))
         with pytest.raises(ValueError, match="for the same images"):
             together(bounds, tag_constraints(TAGS[:1]))
@@ -115,41 +153,83 @@ class TestContradiction:
     @pytest.mark.parametrize(
         ("lower", "upper", "tags", "sentence"),
         [
-            ([0.5, 0.3, 0.3], [1, 1, 1], [1, 1, 1], "the classes 0, 1, 2 should together cover at least 110 % of the image"),
+            (
+                [0.5, 0.3, 0.3],
+                [1, 1, 1],
+                [1, 1, 1],
+                "the classes 0, 1, 2 should together cover at least 110 % of the image",
+            ),
             ([0.5, 0.3, 0.2], [1, 1, 1], [1, 1, 1], None),
-            ([0, 0.4, 0], [1, 0.3, 1], [1, 1, 1], "class 1 should cover at least 40 % and at most 30 % of the image"),
+            (
+                [0, 0.4, 0],
+                [1, 0.3, 1],
+                [1, 1, 1],
+                "class 1 should cover at least 40 % and at most 30 % of the image",
+            ),
             ([0, 0.4, 0], [1, 0.4, 1], [1, 1, 1], None),
-            ([0, 0.4, 0], [1, 1, 1], [1, 0, 1], "class 1 is not among the tags, but should cover a part of the image"),
-            ([0.5, 0.3, 0.3], [1, 1, 1], [0, 0, 0], None),  # without tags nothing is said of the image
+            (
+                [0, 0.4, 0],
+                [1, 1, 1],
+                [1, 0, 1],
+                "class 1 is not among the tags, but should cover a part of the image",
+            ),
+            # without tags nothing is said of the image
+            ([0.5, 0.3, 0.3], [1, 1, 1], [0, 0, 0], None),
             (
                 [0, 0, 0],
                 [0.2, 0.3, 1],
                 [1, 1, 0],
-                "no classes but 0, 1 are there, and together they may cover at most 50 % of the image",
+                "no classes but 0, 1 are there, and together they may cover at most 50 % of the "
+                "image",
             ),
             ([0, 0, 0], [0.2, 0.3, 1], [1, 1, 1], None),
-            ([0, 1.2, 0], [1, 1, 1], [1, 1, 1], "class 1 should cover at least 120 % and at most 100 % of the image"),
+            (
+                [0, 1.2, 0],
+                [1, 1, 1],
+                [1, 1, 1],
+                "class 1 should cover at least 120 % and at most 100 % of the image",
+            ),
         ],
     )
-    def test_whole_images(self, lower: list[float], upper: list[float], tags: list[int], sentence: str | None) -> None:
+    def test_whole_images(
+        self, lower: list[float], upper: list[float], tags: list[int], sentence: str | None
+    ) -> None:
         bounds = class_constraints(torch.tensor([lower]).float(), torch.tensor([upper]).float())
         assert contradiction(bounds, torch.tensor(tags).bool()) == sentence
 
     def test_finite_slack_gives_way(self) -> None:
-        bounds = class_constraints(torch.tensor([[0.9, 0.9]]), torch.tensor([[0.1, 0.1]]), slack_lower=9.0, slack_upper=9.0)
+        bounds = class_constraints(
+            torch.tensor([[0.9, 0.9]]), torch.tensor([[0.1, 0.1]]), slack_lower=9.0, slack_upper=9.0
+        )
         assert contradiction(bounds, torch.tensor([True, True])) is None
 
     def test_regions(self) -> None:
         box = torch.tensor([[0.0, 0, 2, 2]])  # half of the image
         crowded = box_constraints([torch.cat([box, box])], [torch.tensor([1, 2])], 2, 4, inside=0.6)
-        assert contradiction(crowded, self.everything) == "the classes 1, 2 should together cover at least 120 % of a region of 4 pixels"
-        narrow = together(
-            box_constraints([box], [torch.tensor([1])], 2, 4, inside=0.6), class_constraints(upper=torch.tensor([[1, 0.2, 1]]))
+        assert (
+            contradiction(crowded, self.everything)
+            == "the classes 1, 2 should together cover at least 120 % of a region of 4 pixels"
         )
-        assert contradiction(narrow, self.everything) == "class 1 should cover at least 30 % and at most 20 % of the image"
-        wide = together(box_constraints([box], [torch.tensor([1])], 2, 4), class_constraints(lower=torch.tensor([[0, 0.6, 0]])))
-        assert contradiction(wide, self.everything) == "class 1 should cover at least 60 % and at most 50 % of the image"
-        fits = together(box_constraints([box], [torch.tensor([1])], 2, 4), class_constraints(lower=torch.tensor([[0, 0.5, 0]])))
+        narrow = together(
+            box_constraints([box], [torch.tensor([1])], 2, 4, inside=0.6),
+            class_constraints(upper=torch.tensor([[1, 0.2, 1]])),
+        )
+        assert (
+            contradiction(narrow, self.everything)
+            == "class 1 should cover at least 30 % and at most 20 % of the image"
+        )
+        wide = together(
+            box_constraints([box], [torch.tensor([1])], 2, 4),
+            class_constraints(lower=torch.tensor([[0, 0.6, 0]])),
+        )
+        assert (
+            contradiction(wide, self.everything)
+            == "class 1 should cover at least 60 % and at most 50 % of the image"
+        )
+        fits = together(
+            box_constraints([box], [torch.tensor([1])], 2, 4),
+            class_constraints(lower=torch.tensor([[0, 0.5, 0]])),
+        )
         assert contradiction(fits, self.everything) is None
 
     def test_looks_at_the_image_asked_for(self) -> None:
@@ -158,14 +238,22 @@ class TestContradiction:
         assert contradiction(bounds, self.everything[:2], image=1) is not None
 
     @pytest.mark.parametrize("source", ["paper", "ccnn_code"])
-    def test_what_evidence_says_contradicts_itself_only_where_nothing_is_left(self, source: SizeSource) -> None:
+    def test_what_evidence_says_contradicts_itself_only_where_nothing_is_left(
+        self, source: SizeSource
+    ) -> None:
         small = size_constraints(TAGS, torch.zeros_like(TAGS), source)
         for image, tags in enumerate(TAGS):
             assert contradiction(tag_constraints(TAGS), tags, image) is None
-            assert contradiction(size_constraints(TAGS, torch.ones_like(TAGS), source), tags, image) is None
+            assert (
+                contradiction(size_constraints(TAGS, torch.ones_like(TAGS), source), tags, image)
+                is None
+            )
             assert (contradiction(small, tags, image) is None) == (image != 2)
         most = 2 if source == "paper" else 0
-        expected = f"no classes but 1, 2 are there, and together they may cover at most {most} % of the image"
+        expected = (
+            f"no classes but 1, 2 are there, and together they may cover at most {most} % of the "
+            "image"
+        )
         assert contradiction(small, TAGS[2], 2) == expected  # small objects and no background
 
 
@@ -178,11 +266,27 @@ GOOD: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("label", torch.zeros(2, 3), r"label should be int64 \[B,R\].*, but it is float32 \[2, 3\]"),
-        ("label", torch.zeros(2, 0, dtype=torch.int64), r"at least one bound per image, but it is int64 \[2, 0\]"),
-        ("lower", torch.zeros(2, 4), r"lower should be float \[2, 3\], as label is, but it is float32 \[2, 4\]"),
+        (
+            "label",
+            torch.zeros(2, 3),
+            r"label should be int64 \[B,R\].*, but it is float32 \[2, 3\]",
+        ),
+        (
+            "label",
+            torch.zeros(2, 0, dtype=torch.int64),
+            r"at least one bound per image, but it is int64 \[2, 0\]",
+        ),
+        (
+            "lower",
+            torch.zeros(2, 4),
+            r"lower should be float \[2, 3\], as label is, but it is float32 \[2, 4\]",
+        ),
         ("slack_upper", torch.zeros(2, 3).int(), r"slack_upper should be float \[2, 3\].*int32"),
-        ("region", torch.zeros(2, 3, 4, 5), r"region should be bool \[2,3,H,W\], a mask per bound, or None, but it is float32"),
+        (
+            "region",
+            torch.zeros(2, 3, 4, 5),
+            r"region should be bool \[2,3,H,W\], a mask per bound, or None, but it is float32",
+        ),
         ("hardness", 0.0, "hardness should be more than 0 and finite .*, but it is 0.0"),
         ("hardness", inf, "but it is inf"),
     ],
@@ -194,13 +298,20 @@ def test_impossible_constraints_are_named(field: str, value: Any, message: str) 
 
 
 def test_impossible_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match=r"tags should be bool \[B,C\], whether each image shows each class, but it is int64"):
+    with pytest.raises(
+        ValueError,
+        match=r"tags should be bool \[B,C\], whether each image shows each class, but it is int64",
+    ):
         tag_constraints(TAGS.long())
-    with pytest.raises(ValueError, match=r"large should be bool \[4, 4\], as tags is, but it is bool \[4, 3\]"):
+    with pytest.raises(
+        ValueError, match=r"large should be bool \[4, 4\], as tags is, but it is bool \[4, 3\]"
+    ):
         size_constraints(TAGS, TAGS[:, :3])
     with pytest.raises(ValueError, match="source should be paper or ccnn_code, but it is 'code'"):
         size_constraints(TAGS, TAGS, source="code")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"lower or upper should be float \[B,C\], .*, but neither was given"):
+    with pytest.raises(
+        ValueError, match=r"lower or upper should be float \[B,C\], .*, but neither was given"
+    ):
         class_constraints()
     with pytest.raises(ValueError, match=r"but it is float32 \[3\]"):
         class_constraints(torch.zeros(3))

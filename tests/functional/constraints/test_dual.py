@@ -24,7 +24,8 @@ from weakseg.functional.constraints.posterior import Posterior, constrained_post
 
 
 def random_problem(seed: int, hardness: float = 1.0) -> tuple[Tensor, Tensor, Constraints]:
-    """One image of at most 25 pixels with up to six bounds on random regions; about every seventh cannot be met."""
+    """One image of at most 25 pixels with up to six bounds on random regions; about every seventh
+    cannot be met."""
     random = np.random.default_rng(seed)
     classes, bounds = random.integers(2, 6), random.integers(1, 7)
     height, width = random.integers(1, 6, 2)
@@ -40,15 +41,25 @@ def random_problem(seed: int, hardness: float = 1.0) -> tuple[Tensor, Tensor, Co
     return torch.tensor(logits)[None], torch.tensor(tags)[None], Constraints(*rows, hardness)  # type: ignore[misc, arg-type]
 
 
-def one_sided(tags: Tensor, constraints: Constraints, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The bounds of one image written as A p >= b, which is what the paper does: A [J,C,N], b [J], and the caps on multipliers [J]."""
+def one_sided(
+    tags: Tensor, constraints: Constraints, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The bounds of one image written as A p >= b, which is what the paper does: A [J,C,N], b [J],
+    and the caps on multipliers [J]."""
     classes, pixels = shape
     rows: list[tuple[np.ndarray, float, float]] = []
     for index in range(constraints.label.shape[1]):
-        region = np.ones(pixels) if constraints.region is None else constraints.region[0, index].flatten().double().numpy()
+        region = (
+            np.ones(pixels)
+            if constraints.region is None
+            else constraints.region[0, index].flatten().double().numpy()
+        )
         if not region.any():
             continue
-        lower, upper, up, down = (getattr(constraints, name)[0, index].item() for name in ("lower", "upper", "slack_lower", "slack_upper"))
+        lower, upper, up, down = (
+            getattr(constraints, name)[0, index].item()
+            for name in ("lower", "upper", "slack_lower", "slack_upper")
+        )
         row = np.zeros((classes, pixels))
         row[constraints.label[0, index]] = region
         rows += [(row, lower * region.sum(), up)] if lower > 0 else []
@@ -74,7 +85,12 @@ def by_scipy(logits: Tensor, tags: Tensor, constraints: Constraints) -> np.ndarr
         return value, np.tensordot(matrix, labels(multipliers), 2) - bound
 
     options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}
-    solver = {"jac": True, "bounds": [(0, c) for c in cap], "method": "L-BFGS-B", "options": options}
+    solver = {
+        "jac": True,
+        "bounds": [(0, c) for c in cap],
+        "method": "L-BFGS-B",
+        "options": options,
+    }
     multipliers = minimize(objective, np.zeros(len(bound)), **solver).x if len(bound) else bound
     found = np.zeros((logits.shape[1], scores.shape[1]))
     found[tags[0].numpy()] = labels(multipliers)
@@ -86,14 +102,16 @@ class TestAgainstScipy:
     def test_dual(self, seed: int) -> None:
         logits, tags, constraints = random_problem(seed)
         found = constrained_posterior(logits, tags, constraints, tolerance=1e-9)
-        assert found.converged.item() == (contradiction(constraints, tags[0]) is None)  # so far the simple check finds them all
+        # so far the simple check finds them all
+        assert found.converged.item() == (contradiction(constraints, tags[0]) is None)
         if found.converged:
             expected = by_scipy(logits, tags, constraints)
             assert found.probs[0].flatten(1).numpy() == pytest.approx(expected, abs=2e-5)
 
     @pytest.mark.parametrize("seed", range(8))
     def test_primal(self, seed: int) -> None:
-        """Without any multipliers: the KL divergence itself is minimised over all labels that keep the bounds."""
+        """Without any multipliers: the KL divergence itself is minimised over all labels that keep
+        the bounds."""
         random = torch.Generator().manual_seed(seed)
         logits = torch.randn(1, 3, 2, 2, generator=random, dtype=torch.float64) * 2
         region = torch.rand(1, 2, 2, 2, generator=random) < 0.6
@@ -101,7 +119,9 @@ class TestAgainstScipy:
         everything = torch.full((1, 2), inf, dtype=torch.float64)
         lower, upper = torch.tensor([[0.2, 0.0]]).double(), torch.tensor([[1.0, 0.4]]).double()
         rows = Constraints(torch.tensor([[1, 2]]), lower, upper, everything, everything, region)
-        both = together(rows, class_constraints(lower=torch.tensor([[0.3, 0, 0]], dtype=torch.float64)))
+        both = together(
+            rows, class_constraints(lower=torch.tensor([[0.3, 0, 0]], dtype=torch.float64))
+        )
         tags = torch.ones(1, 3, dtype=torch.bool)
         found = constrained_posterior(logits, tags, both, tolerance=1e-10)
         matrix, bound, _ = one_sided(tags, both, (3, 4))
@@ -122,7 +142,8 @@ class TestAgainstScipy:
 
     @pytest.mark.parametrize("seed", range(12))
     def test_hardness_of_a_thousand(self, seed: int) -> None:
-        """Where the dual has edges L-BFGS-B itself stops early, so the conditions of optimality decide."""
+        """Where the dual has edges L-BFGS-B itself stops early, so the conditions of optimality
+        decide."""
         logits, tags, constraints = random_problem(seed, 1000.0)
         found = constrained_posterior(logits, tags, constraints, tolerance=1e-7)
         if contradiction(constraints, tags[0]) is None:
@@ -130,7 +151,9 @@ class TestAgainstScipy:
             optimality(logits, tags, constraints, found, 1e-6)
 
 
-def optimality(logits: Tensor, tags: Tensor, constraints: Constraints, found: Posterior, near: float) -> None:
+def optimality(
+    logits: Tensor, tags: Tensor, constraints: Constraints, found: Posterior, near: float
+) -> None:
     """The conditions of Karush, Kuhn and Tucker, written out pixel by pixel and bound by bound."""
     probs = found.probs[0].flatten(1)
     pixels = probs.shape[1]
@@ -138,9 +161,14 @@ def optimality(logits: Tensor, tags: Tensor, constraints: Constraints, found: Po
     raised = logits[0].flatten(1).clone()
     for index, multiplier in enumerate(found.multipliers[0].tolist()):
         label, lower, upper, up, down = (
-            getattr(constraints, name)[0, index].item() for name in ("label", "lower", "upper", "slack_lower", "slack_upper")
+            getattr(constraints, name)[0, index].item()
+            for name in ("label", "lower", "upper", "slack_lower", "slack_upper")
         )
-        region = torch.ones(pixels).bool() if constraints.region is None else constraints.region[0, index].flatten()
+        region = (
+            torch.ones(pixels).bool()
+            if constraints.region is None
+            else constraints.region[0, index].flatten()
+        )
         if not region.any():
             assert multiplier == 0
             continue
@@ -152,7 +180,9 @@ def optimality(logits: Tensor, tags: Tensor, constraints: Constraints, found: Po
         assert multiplier <= 0 or mean <= lower + near
         assert multiplier >= 0 or mean >= upper - near
     raised[~tags[0]] = -inf
-    assert probs.numpy() == pytest.approx((constraints.hardness * raised).softmax(0).numpy(), abs=1e-9)
+    assert probs.numpy() == pytest.approx(
+        (constraints.hardness * raised).softmax(0).numpy(), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("seed", range(40, 70))
@@ -168,17 +198,37 @@ def test_the_conditions_of_optimality_hold(seed: int) -> None:
 def test_a_batch_is_its_images_one_by_one(hardness: float) -> None:
     torch.manual_seed(0)
     logits = torch.randn(5, 6, 7, 8) * torch.tensor([0.1, 1.0, 3.0, 10.0, 1.0])[:, None, None, None]
-    tags = torch.tensor([[1, 1, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0], [0] * 6]).bool()
-    boxes = [torch.tensor([[0.0, 0, 5, 4], [3, 3, 8, 7]]), torch.zeros(0, 4), torch.tensor([[2.0, 2, 4, 4]]), *[torch.zeros(0, 4)] * 2]
-    labels = [torch.tensor([1, 5]), torch.zeros(0).long(), torch.tensor([3]), *[torch.zeros(0).long()] * 2]
-    constraints = together(tag_constraints(tags, hardness=hardness), box_constraints(boxes, labels, 7, 8, outside=0.05, hardness=hardness))
+    tags = torch.tensor(
+        [[1, 1, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0], [0] * 6]
+    ).bool()
+    boxes = [
+        torch.tensor([[0.0, 0, 5, 4], [3, 3, 8, 7]]),
+        torch.zeros(0, 4),
+        torch.tensor([[2.0, 2, 4, 4]]),
+        *[torch.zeros(0, 4)] * 2,
+    ]
+    labels = [
+        torch.tensor([1, 5]),
+        torch.zeros(0).long(),
+        torch.tensor([3]),
+        *[torch.zeros(0).long()] * 2,
+    ]
+    constraints = together(
+        tag_constraints(tags, hardness=hardness),
+        box_constraints(boxes, labels, 7, 8, outside=0.05, hardness=hardness),
+    )
     valid = torch.rand(5, 7, 8) < 0.9
     batch = constrained_posterior(logits, tags, constraints, valid)
     assert batch.converged.all()
     for image in range(5):
         one = slice(image, image + 1)
-        rows = {name: getattr(constraints, name)[one] for name in ("label", "lower", "upper", "slack_lower", "slack_upper", "region")}
-        alone = constrained_posterior(logits[one], tags[one], replace(constraints, **rows), valid[one])
+        rows = {
+            name: getattr(constraints, name)[one]
+            for name in ("label", "lower", "upper", "slack_lower", "slack_upper", "region")
+        }
+        alone = constrained_posterior(
+            logits[one], tags[one], replace(constraints, **rows), valid[one]
+        )
         assert alone.steps.item() == batch.steps[image].item()
         torch.testing.assert_close(alone.probs, batch.probs[one], rtol=0, atol=1e-6)
         torch.testing.assert_close(alone.multipliers, batch.multipliers[one], rtol=1e-4, atol=1e-4)
@@ -186,16 +236,24 @@ def test_a_batch_is_its_images_one_by_one(hardness: float) -> None:
 
 
 def test_no_step_raises_the_dual(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every point that a step starts from is at most as high as the one before; full Newton steps would overshoot here."""
+    """Every point that a step starts from is at most as high as the one before; full Newton steps
+    would overshoot here."""
     values: list[float] = []
     advance = newton.advance
     monkeypatch.setattr(
-        newton, "advance", lambda bounds, state, tolerance: (values.append(state.value.item()), advance(bounds, state, tolerance))[1]
+        newton,
+        "advance",
+        lambda bounds, state, tolerance: (
+            values.append(state.value.item()),
+            advance(bounds, state, tolerance),
+        )[1],
     )
     torch.manual_seed(1)
     logits, tags = torch.randn(1, 4, 20, 20) * 8, torch.ones(1, 4).bool()
     logits[:, 0] += 30
-    found = constrained_posterior(logits, tags, tag_constraints(tags, foreground_slack=inf, hardness=100.0))
+    found = constrained_posterior(
+        logits, tags, tag_constraints(tags, foreground_slack=inf, hardness=100.0)
+    )
     assert found.converged.item()
     assert len(values) > 5
     assert np.diff(values).max() < 1e-9
@@ -203,14 +261,26 @@ def test_no_step_raises_the_dual(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def many_pixels(hardness: float) -> tuple[Tensor, Tensor, Constraints, Tensor]:
-    """Smooth scores of 4 images at 90 x 100 pixels, some of them padding, with bounds of all kinds."""
+    """Smooth scores of 4 images at 90 x 100 pixels, some of them padding, with bounds of all
+    kinds."""
     torch.manual_seed(0)
-    logits = torch.nn.functional.interpolate(torch.randn(4, 6, 7, 7) * 4, (90, 100), mode="bilinear")
-    tags = torch.tensor([[1, 1, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 0]]).bool()
-    boxes = [torch.tensor([[0.0, 0, 50, 40], [30, 30, 80, 70]]), torch.zeros(0, 4), torch.tensor([[2.0, 2, 60, 50]]), torch.zeros(0, 4)]
+    logits = torch.nn.functional.interpolate(
+        torch.randn(4, 6, 7, 7) * 4, (90, 100), mode="bilinear"
+    )
+    tags = torch.tensor(
+        [[1, 1, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 0]]
+    ).bool()
+    boxes = [
+        torch.tensor([[0.0, 0, 50, 40], [30, 30, 80, 70]]),
+        torch.zeros(0, 4),
+        torch.tensor([[2.0, 2, 60, 50]]),
+        torch.zeros(0, 4),
+    ]
     labels = [torch.tensor([1, 5]), torch.zeros(0).long(), torch.tensor([3]), torch.zeros(0).long()]
     whole = tag_constraints(tags, foreground_slack=inf, foreground_lower=0.1, hardness=hardness)
-    constraints = together(whole, box_constraints(boxes, labels, 90, 100, inside=0.7, outside=0.05, hardness=hardness))
+    constraints = together(
+        whole, box_constraints(boxes, labels, 90, 100, inside=0.7, outside=0.05, hardness=hardness)
+    )
     valid = torch.ones(4, 90, 100).bool()
     valid[1, 60:] = valid[2, :, 80:] = False
     return logits, tags, constraints, valid
@@ -218,10 +288,14 @@ def many_pixels(hardness: float) -> tuple[Tensor, Tensor, Constraints, Tensor]:
 
 @pytest.mark.parametrize("hardness", [1.0, 1000.0])
 @pytest.mark.parametrize("kind", ["boxes", "whole images"])
-def test_many_pixels_in_single_precision_from_a_coarse_beginning(hardness: float, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pixels_in_single_precision_from_a_coarse_beginning(
+    hardness: float, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     logits, tags, constraints, valid = many_pixels(hardness)
     if kind == "whole images":
-        constraints = tag_constraints(tags, foreground_slack=inf, foreground_lower=0.1, hardness=hardness)
+        constraints = tag_constraints(
+            tags, foreground_slack=inf, foreground_lower=0.1, hardness=hardness
+        )
     quick = constrained_posterior(logits, tags, constraints, valid)
     monkeypatch.setattr(dual, "_MANY", 10**9)
     slow = constrained_posterior(logits.double(), tags, constraints, valid, tolerance=1e-7)
@@ -230,15 +304,24 @@ def test_many_pixels_in_single_precision_from_a_coarse_beginning(hardness: float
     assert slow.steps.max() > 0
     # at hardness 1000 the few pixels at the border between two classes are as good on either side
     assert (quick.probs - slow.probs).abs().mean().item() < 2e-4 * (hardness > 1) + 1e-5
-    torch.testing.assert_close(quick.probs.mean((2, 3)), slow.probs.mean((2, 3)).float(), rtol=0, atol=3e-5)
+    torch.testing.assert_close(
+        quick.probs.mean((2, 3)), slow.probs.mean((2, 3)).float(), rtol=0, atol=3e-5
+    )
 
 
-def test_a_coarse_beginning_saves_most_of_the_steps_on_all_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In all; at hardness 1000, where the dual has edges, it is up to rounding whether a few are saved."""
+def test_a_coarse_beginning_saves_most_of_the_steps_on_all_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In all; at hardness 1000, where the dual has edges, it is up to rounding whether a few are
+    saved."""
     problems = [many_pixels(hardness) for hardness in (1.0, 10.0, 30.0, 100.0)]
     quick = sum(constrained_posterior(*problem).steps.sum().item() for problem in problems)
     monkeypatch.setattr(dual, "_MANY", 10**9)
-    assert 0 < quick < 0.6 * sum(constrained_posterior(*problem).steps.sum().item() for problem in problems)
+    assert (
+        0
+        < quick
+        < 0.6 * sum(constrained_posterior(*problem).steps.sum().item() for problem in problems)
+    )
 
 
 def test_bounds_about_the_whole_image_are_the_same_as_regions_of_everything() -> None:

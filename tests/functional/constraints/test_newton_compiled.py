@@ -50,8 +50,14 @@ def test_a_step_that_goes_up_is_taken_back_and_one_that_goes_down_is_kept() -> N
     one = np.ones((1, 1))
     bounds = Bounds(one * 0.5, one * inf, one * -inf, one * inf, one, np.full(1, 10.0))
     state = newton.begin(np.zeros((1, 1)))
-    newton.judge(bounds, state, np.array([20.0]), np.array([[1.0]]), np.full((1, 1, 1), 0.9), 1.0, 1e-14)
-    assert (state.value.item(), state.means.item(), state.curvature.item()) == (2, 0.1, pytest.approx(0.09))
+    newton.judge(
+        bounds, state, np.array([20.0]), np.array([[1.0]]), np.full((1, 1, 1), 0.9), 1.0, 1e-14
+    )
+    assert (state.value.item(), state.means.item(), state.curvature.item()) == (
+        2,
+        0.1,
+        pytest.approx(0.09),
+    )
     assert newton.advance(bounds, state, 1e-5)
     step, reach = state.trial.item(), state.reach.item()
     assert step == pytest.approx(0.4 / (0.09 + 0.4 / reach))
@@ -62,6 +68,10 @@ def test_a_step_that_goes_up_is_taken_back_and_one_that_goes_down_is_kept() -> N
     assert 0 < state.trial.item() < step
     low = np.array([10 * (1.5 + state.trial.item() * 0.5)])
     newton.judge(bounds, state, low, np.array([[5.0]]), np.full((1, 1, 1), 0.9), 1.0, 1e-14)
-    assert (state.best.item(), state.value.item(), state.reach.item()) == (state.trial.item(), pytest.approx(1.5), reach)
+    assert (state.best.item(), state.value.item(), state.reach.item()) == (
+        state.trial.item(),
+        pytest.approx(1.5),
+        reach,
+    )
     assert not newton.advance(bounds, state, 1e-5)
     assert state.steps.item() == 2

@@ -14,7 +14,9 @@ from weakseg.functional.constraints.bounds import (
 )
 from weakseg.functional.constraints.posterior import constrained_posterior, kl_to_posterior
 
-FIVE_PIXELS = torch.tensor([[4, 0, 1, 0], [5, 1, 0, 0], [3, 0, 0, 2], [6, 0, 1, 0], [4, 2, 0, 0]], dtype=torch.float64)
+FIVE_PIXELS = torch.tensor(
+    [[4, 0, 1, 0], [5, 1, 0, 0], [3, 0, 0, 2], [6, 0, 1, 0], [4, 2, 0, 0]], dtype=torch.float64
+)
 LOGITS = FIVE_PIXELS.T.reshape(1, 4, 1, 5)
 TAGS = torch.tensor([[True, True, True, False]])
 
@@ -23,18 +25,28 @@ class TestGoldenCases:
     def test_tags(self) -> None:
         found = constrained_posterior(LOGITS, TAGS, tag_constraints(TAGS), tolerance=1e-9)
         assert found.multipliers[0].tolist() == pytest.approx([-1.988635, 0, 0, 0], abs=1e-6)
-        assert found.probs.mean((2, 3))[0].tolist() == pytest.approx([0.7, 0.179159, 0.120841, 0], abs=1e-6)
-        assert found.probs[0, :, 0, 0].tolist() == pytest.approx([0.667767, 0.089351, 0.242882, 0], abs=1e-6)
+        assert found.probs.mean((2, 3))[0].tolist() == pytest.approx(
+            [0.7, 0.179159, 0.120841, 0], abs=1e-6
+        )
+        assert found.probs[0, :, 0, 0].tolist() == pytest.approx(
+            [0.667767, 0.089351, 0.242882, 0], abs=1e-6
+        )
         assert found.probs[0, 3].abs().max() == 0
         assert kl_to_posterior(LOGITS, found.probs).item() == pytest.approx(0.342935, abs=1e-6)
         assert found.converged.tolist() == [True]
         assert found.violations.max() < 1e-9
 
     def test_slack_that_does_not_suffice(self) -> None:
-        found = constrained_posterior(LOGITS, TAGS, tag_constraints(TAGS, foreground_lower=0.3), tolerance=1e-9)
+        found = constrained_posterior(
+            LOGITS, TAGS, tag_constraints(TAGS, foreground_lower=0.3), tolerance=1e-9
+        )
         assert found.multipliers.tolist() == [[0, 2, 2, 0]]
-        assert found.probs.mean((2, 3))[0].tolist() == pytest.approx([0.697941, 0.180325, 0.121734, 0], abs=1e-6)
-        assert found.violations[0].tolist() == pytest.approx([0, 0.3 - 0.180325, 0.3 - 0.121734, 0], abs=1e-6)
+        assert found.probs.mean((2, 3))[0].tolist() == pytest.approx(
+            [0.697941, 0.180325, 0.121734, 0], abs=1e-6
+        )
+        assert found.violations[0].tolist() == pytest.approx(
+            [0, 0.3 - 0.180325, 0.3 - 0.121734, 0], abs=1e-6
+        )
         assert found.converged.tolist() == [True]  # unmet by design
 
 
@@ -45,7 +57,8 @@ class TestWhatCannotBe:
         bounds = class_constraints(lower=torch.tensor([[0.0, 0.7, 0.6]]), hardness=hardness)
         found = constrained_posterior(torch.randn(1, 3, 9, 9), torch.ones(1, 3).bool(), bounds)
         assert found.converged.tolist() == [False]
-        assert found.violations.sum().item() == pytest.approx(0.3, abs=1e-3)  # no more is missed than has to be
+        # no more is missed than has to be
+        assert found.violations.sum().item() == pytest.approx(0.3, abs=1e-3)
         assert found.probs.isfinite().all()
         assert found.multipliers.isfinite().all()
 
@@ -58,14 +71,18 @@ class TestWhatCannotBe:
     def test_an_absent_class_that_should_be_there(self) -> None:
         for slack, converged in ((inf, False), (2.0, True)):
             bounds = class_constraints(torch.tensor([[0.0, 0.5, 0.0]]), slack_lower=slack)
-            found = constrained_posterior(torch.zeros(1, 3, 4, 4), torch.tensor([[True, False, True]]), bounds)
+            found = constrained_posterior(
+                torch.zeros(1, 3, 4, 4), torch.tensor([[True, False, True]]), bounds
+            )
             assert found.converged.tolist() == [converged]
             assert found.violations.tolist() == [[0, 0.5, 0]]
             assert found.probs[0, :, 0, 0].tolist() == [0.5, 0, 0.5]
 
     def test_a_pixel_keeps_its_classes_if_all_of_them_are_forbidden(self) -> None:
         bounds = class_constraints(upper=torch.zeros(1, 2))
-        found = constrained_posterior(torch.tensor([0.0, 1.0]).view(1, 2, 1, 1), torch.ones(1, 2).bool(), bounds)
+        found = constrained_posterior(
+            torch.tensor([0.0, 1.0]).view(1, 2, 1, 1), torch.ones(1, 2).bool(), bounds
+        )
         assert found.converged.tolist() == [False]
         assert found.probs.sum().item() == pytest.approx(1)
 
@@ -91,16 +108,26 @@ class TestExtremes:
         tags = torch.tensor([[True, False, False, False]])
         found = constrained_posterior(LOGITS, tags, tag_constraints(tags))
         assert found.probs[0, 0].tolist() == [[1] * 5]
-        assert (found.probs[0, 1:].abs().max().item(), found.steps.item(), found.converged.item()) == (0, 0, True)
+        assert (
+            found.probs[0, 1:].abs().max().item(),
+            found.steps.item(),
+            found.converged.item(),
+        ) == (0, 0, True)
 
     def test_one_class_that_is_not_background(self) -> None:
         tags = torch.tensor([[False, False, True, False]])
-        assert constrained_posterior(LOGITS, tags, tag_constraints(tags)).probs[0, 2].tolist() == [[1] * 5]
+        assert constrained_posterior(LOGITS, tags, tag_constraints(tags)).probs[0, 2].tolist() == [
+            [1] * 5
+        ]
 
     def test_every_class(self) -> None:
         torch.manual_seed(0)
         tags = torch.ones(1, 21).bool()
-        found = constrained_posterior(torch.randn(1, 21, 9, 9), tags, tag_constraints(tags, foreground_slack=inf, foreground_lower=0.03))
+        found = constrained_posterior(
+            torch.randn(1, 21, 9, 9),
+            tags,
+            tag_constraints(tags, foreground_slack=inf, foreground_lower=0.03),
+        )
         assert found.converged.item()
         means = found.probs.mean((2, 3))[0]
         assert means[0] >= 0.3 - 1e-5
@@ -111,7 +138,11 @@ class TestExtremes:
         bounds = class_constraints(torch.tensor([[0.9, 0.9, 0.0, 0.0]]), hardness=7.0)
         found = constrained_posterior(LOGITS, tags, bounds)
         torch.testing.assert_close(found.probs, LOGITS.softmax(1))
-        assert (found.converged.item(), found.violations.max().item(), found.multipliers.abs().max().item()) == (True, 0, 0)
+        assert (
+            found.converged.item(),
+            found.violations.max().item(),
+            found.multipliers.abs().max().item(),
+        ) == (True, 0, 0)
 
     def test_one_pixel(self) -> None:
         """Then the mean is the pixel: background is cut to .7, and the rest is shared as before."""
@@ -119,11 +150,15 @@ class TestExtremes:
         tags = torch.ones(1, 3).bool()
         found = constrained_posterior(logits, tags, tag_constraints(tags), tolerance=1e-7)
         share = np.e / (1 + np.e)
-        assert found.probs.flatten().tolist() == pytest.approx([0.7, 0.3 * share, 0.3 * (1 - share)], abs=1e-6)
+        assert found.probs.flatten().tolist() == pytest.approx(
+            [0.7, 0.3 * share, 0.3 * (1 - share)], abs=1e-6
+        )
 
     def test_constant_logits(self) -> None:
         tags = torch.ones(1, 3).bool()
-        found = constrained_posterior(torch.zeros(1, 3, 6, 6), tags, class_constraints(torch.tensor([[0.2, 0.5, 0.1]])))
+        found = constrained_posterior(
+            torch.zeros(1, 3, 6, 6), tags, class_constraints(torch.tensor([[0.2, 0.5, 0.1]]))
+        )
         assert found.probs.mean((2, 3))[0].tolist() == pytest.approx([0.25, 0.5, 0.25], abs=2e-5)
 
     @pytest.mark.parametrize("hardness", [1.0, 1000.0])
@@ -133,11 +168,18 @@ class TestExtremes:
         logits[0] *= 1e4
         logits[1] += torch.tensor([1e4, -1e4, 0])[:, None, None]
         tags = torch.ones(2, 3).bool()
-        found = constrained_posterior(logits, tags, tag_constraints(tags, foreground_slack=inf, hardness=hardness))
+        found = constrained_posterior(
+            logits, tags, tag_constraints(tags, foreground_slack=inf, hardness=hardness)
+        )
         assert found.probs.isfinite().all()
-        assert found.converged.all() or hardness == 1000  # which at such logits may take more steps than are allowed
+        # which at such logits may take more steps than are allowed
+        assert found.converged.all() or hardness == 1000
         means = found.probs.mean((2, 3))
-        missed = (torch.tensor([0.3, 0.05, 0.05]) - means).maximum(means - torch.tensor([0.7, 1, 1])).clamp(min=0)
+        missed = (
+            (torch.tensor([0.3, 0.05, 0.05]) - means)
+            .maximum(means - torch.tensor([0.7, 1, 1]))
+            .clamp(min=0)
+        )
         torch.testing.assert_close(found.violations, missed, rtol=0, atol=1e-6)
         # where it has not converged, rounding decides which bounds happen to be met
         assert (missed.amax(1)[found.converged] < 2e-5).all()
@@ -154,12 +196,16 @@ class TestExtremes:
         assert soft.probs[0, 1].min() > 0
 
     def test_a_lower_bound_of_one(self) -> None:
-        found = constrained_posterior(LOGITS, TAGS, class_constraints(torch.tensor([[0.0, 1.0, 0.0, 0.0]])))
+        found = constrained_posterior(
+            LOGITS, TAGS, class_constraints(torch.tensor([[0.0, 1.0, 0.0, 0.0]]))
+        )
         assert found.converged.item()
         assert found.probs[0, 1].mean().item() == pytest.approx(1, abs=2e-5)
 
     def test_nothing_but_padding(self) -> None:
-        found = constrained_posterior(LOGITS, TAGS, tag_constraints(TAGS), torch.zeros(1, 1, 5).bool())
+        found = constrained_posterior(
+            LOGITS, TAGS, tag_constraints(TAGS), torch.zeros(1, 1, 5).bool()
+        )
         torch.testing.assert_close(found.probs, LOGITS.softmax(1))
         assert found.converged.item()
 
@@ -180,11 +226,16 @@ def test_padding_counts_for_nothing_and_keeps_its_softmax() -> None:
 def test_boxes_hold_their_class() -> None:
     torch.manual_seed(0)
     logits, tags = torch.randn(1, 4, 8, 8), torch.ones(1, 4).bool()
-    bounds = box_constraints([torch.tensor([[1.0, 1, 4, 5], [4, 4, 8, 8]])], [torch.tensor([1, 3])], 8, 8, inside=0.8)
+    bounds = box_constraints(
+        [torch.tensor([[1.0, 1, 4, 5], [4, 4, 8, 8]])], [torch.tensor([1, 3])], 8, 8, inside=0.8
+    )
     probs = constrained_posterior(logits, tags, bounds).probs[0]
     assert bounds.region is not None
     first, second = bounds.region[0, :2]
-    assert (probs[1][first].mean() >= 0.8 - 1e-5, probs[3][second].mean() >= 0.8 - 1e-5) == (True, True)
+    assert (probs[1][first].mean() >= 0.8 - 1e-5, probs[3][second].mean() >= 0.8 - 1e-5) == (
+        True,
+        True,
+    )
     assert (probs[1][~first].max().item(), probs[3][~second].max().item()) == (0, 0)
     assert probs.sum(0).flatten().tolist() == pytest.approx([1] * 64)
 
@@ -193,7 +244,9 @@ def test_small_classes_are_gone_with_the_released_code() -> None:
     torch.manual_seed(0)
     tags, large = torch.ones(1, 4).bool(), torch.tensor([[True, True, False, True]])
     logits = torch.randn(1, 4, 11, 11)
-    means = constrained_posterior(logits, tags, size_constraints(tags, large, source="ccnn_code")).probs.mean((2, 3))[0]
+    means = constrained_posterior(
+        logits, tags, size_constraints(tags, large, source="ccnn_code")
+    ).probs.mean((2, 3))[0]
     assert means[2] == 0
     assert means[[1, 3]].min() >= 0.1 - 1e-5
     means = constrained_posterior(logits, tags, size_constraints(tags, large)).probs.mean((2, 3))[0]
@@ -203,7 +256,8 @@ def test_small_classes_are_gone_with_the_released_code() -> None:
 class TestTypes:
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
     def test_half_precision_is_raised_and_double_stays(self, dtype: torch.dtype) -> None:
-        found = constrained_posterior(LOGITS.to(dtype), TAGS, tag_constraints(TAGS))  # these logits are exact in all of them
+        # these logits are exact in all of them
+        found = constrained_posterior(LOGITS.to(dtype), TAGS, tag_constraints(TAGS))
         expected = torch.float64 if dtype == torch.float64 else torch.float32
         assert {found.probs.dtype, found.multipliers.dtype, found.violations.dtype} == {expected}
         assert found.multipliers[0, 0].item() == pytest.approx(-1.988635, abs=1e-4)
@@ -214,16 +268,29 @@ class TestTypes:
 
     def test_what_does_not_fit_is_named(self) -> None:
         bounds = tag_constraints(TAGS)
-        with pytest.raises(ValueError, match=r"logits should be float \[B,C,H,W\] .*, but it is float64 \[4, 1, 5\]"):
+        with pytest.raises(
+            ValueError,
+            match=r"logits should be float \[B,C,H,W\] .*, but it is float64 \[4, 1, 5\]",
+        ):
             constrained_posterior(LOGITS[0], TAGS, bounds)
-        with pytest.raises(ValueError, match=r"tags should be bool \[1,4\], .*, but it is bool \[1, 3\]"):
+        with pytest.raises(
+            ValueError, match=r"tags should be bool \[1,4\], .*, but it is bool \[1, 3\]"
+        ):
             constrained_posterior(LOGITS, TAGS[:, :3], bounds)
-        with pytest.raises(ValueError, match=r"valid should be bool \[1,1,5\], .*, but it is float32 \[1, 1, 5\]"):
+        with pytest.raises(
+            ValueError, match=r"valid should be bool \[1,1,5\], .*, but it is float32 \[1, 1, 5\]"
+        ):
             constrained_posterior(LOGITS, TAGS, bounds, torch.ones(1, 1, 5))
-        with pytest.raises(ValueError, match=r"constraints should be for 1 images, .*, but it is for 2"):
+        with pytest.raises(
+            ValueError, match=r"constraints should be for 1 images, .*, but it is for 2"
+        ):
             constrained_posterior(LOGITS, TAGS, tag_constraints(TAGS.expand(2, -1)))
-        with pytest.raises(ValueError, match=r"the regions of constraints should be 1x5, .*, but they are 3x3"):
-            constrained_posterior(LOGITS, TAGS, box_constraints([torch.zeros(0, 4)], [torch.zeros(0).long()], 3, 3))
+        with pytest.raises(
+            ValueError, match=r"the regions of constraints should be 1x5, .*, but they are 3x3"
+        ):
+            constrained_posterior(
+                LOGITS, TAGS, box_constraints([torch.zeros(0, 4)], [torch.zeros(0).long()], 3, 3)
+            )
         with pytest.raises(ValueError, match=r"label of constraints should name classes 0 to 2"):
             constrained_posterior(LOGITS[:, :3], TAGS[:, :3], bounds)
 
@@ -244,12 +311,16 @@ class TestLoss:
         target[0, :, 0, 0] = torch.tensor([0, 1, 0])
         valid = torch.tensor([[[True, True], [False, True]]]).expand(2, 2, 2)
         logits = torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda logits: kl_to_posterior(logits, target, valid), [logits])
+        assert torch.autograd.gradcheck(
+            lambda logits: kl_to_posterior(logits, target, valid), [logits]
+        )
 
     def test_agrees_with_torch(self) -> None:
         torch.manual_seed(0)
         logits, target = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5).softmax(1)
-        expected = torch.nn.functional.kl_div(logits.log_softmax(1), target, reduction="none").sum(1)
+        expected = torch.nn.functional.kl_div(logits.log_softmax(1), target, reduction="none").sum(
+            1
+        )
         torch.testing.assert_close(kl_to_posterior(logits, target), expected.mean())
 
     def test_nothing_valid_is_zero_with_zero_gradient(self) -> None:

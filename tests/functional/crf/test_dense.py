@@ -22,11 +22,16 @@ def by_brute_force(image: Tensor, probs: Tensor, crf: DenseCRF) -> Tensor:
     _, height, width = image.shape
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place, colour = torch.stack([x, y], -1).flatten(0, 1).double(), image.flatten(1).T.double()
-    features = [place / crf.smooth_xy, torch.cat([place / crf.bilateral_xy, colour / crf.bilateral_rgb], 1)]
+    features = [
+        place / crf.smooth_xy,
+        torch.cat([place / crf.bilateral_xy, colour / crf.bilateral_rgb], 1),
+    ]
     ones = torch.ones(height * width, 1, dtype=torch.float64)
     kernels = [normalize(exactly(feature), ones, crf.normalization) for feature in features]
     unary = -probs.double().log().flatten(1).T
-    return mean_field(unary, kernels, [crf.smooth_weight, crf.bilateral_weight], crf.iterations).T.reshape(probs.shape)
+    return mean_field(
+        unary, kernels, [crf.smooth_weight, crf.bilateral_weight], crf.iterations
+    ).T.reshape(probs.shape)
 
 
 def exactly(features: Tensor) -> Callable[[Tensor], Tensor]:
@@ -38,20 +43,27 @@ class TestAgainstBruteForce:
     @pytest.mark.parametrize("normalization", ["symmetric", "after"])
     @pytest.mark.parametrize("crf", [DEEPLAB_V2, OTHER_REACHES], ids=["deeplab", "wide"])
     def test_the_lattices_own_error(self, crf: DenseCRF, normalization: Normalization) -> None:
-        """Ten iterations amplify it where labels are close: up to 4 % of the labels were seen to differ; the CRF changes 13 to 44 %."""
+        """Ten iterations amplify it where labels are close: up to 4 % of the labels were seen to
+        differ; the CRF changes 13 to 44 %."""
         crf = replace(crf, normalization=normalization)
         image, probs = photo()[:, 20:44, 50:82], beliefs(3, 24, 32)
         ours, exact = dense_crf(image, probs, crf), by_brute_force(image, probs, crf)
         assert (ours - exact).abs().mean() < 0.03  # .02 was seen
         assert (ours.argmax(0) == exact.argmax(0)).float().mean() > 0.94
         one = replace(crf, iterations=1)
-        assert (dense_crf(image, probs, one) - by_brute_force(image, probs, one)).abs().mean() < 0.015  # .009 was seen
+        # .009 was seen
+        assert (
+            dense_crf(image, probs, one) - by_brute_force(image, probs, one)
+        ).abs().mean() < 0.015
 
 
 class TestDenseCRF:
     @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 3)])
     def test_tiny_images(self, size: tuple[int, int]) -> None:
-        image, probs = torch.randint(0, 256, (3, *size), dtype=torch.uint8), torch.rand(3, *size).softmax(0)
+        image, probs = (
+            torch.randint(0, 256, (3, *size), dtype=torch.uint8),
+            torch.rand(3, *size).softmax(0),
+        )
         refined = dense_crf(image, probs)
         assert refined.shape == probs.shape
         torch.testing.assert_close(refined.sum(0), torch.ones(size))
@@ -110,7 +122,9 @@ class TestDenseCRF:
 
     def test_without_pulls_nothing_changes(self) -> None:
         image, probs = photo(20, 30), beliefs(3, 20, 30)
-        torch.testing.assert_close(dense_crf(image, probs, DenseCRF(smooth_weight=0, bilateral_weight=0)), probs)
+        torch.testing.assert_close(
+            dense_crf(image, probs, DenseCRF(smooth_weight=0, bilateral_weight=0)), probs
+        )
 
     def test_precision_inside_is_that_of_probs_and_at_least_single(self) -> None:
         image, probs = photo(20, 30), beliefs(3, 20, 30)
@@ -122,12 +136,16 @@ class TestDenseCRF:
 
     def test_layout_in_memory_does_not_matter(self) -> None:
         image, probs = photo(21, 33), beliefs(3, 21, 33)
-        turned, across = image.permute(1, 2, 0).contiguous().permute(2, 0, 1), probs.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+        turned, across = (
+            image.permute(1, 2, 0).contiguous().permute(2, 0, 1),
+            probs.permute(2, 0, 1).contiguous().permute(1, 2, 0),
+        )
         assert not turned.is_contiguous()
         assert not across.is_contiguous()
         assert torch.equal(dense_crf(turned, across), dense_crf(image, probs))
         assert torch.equal(
-            dense_crf(image.flip(2).flip(2), probs[:, ::2][:, [0]].expand(3, 21, 33)), dense_crf(image, probs[:, :1].repeat(1, 21, 1))
+            dense_crf(image.flip(2).flip(2), probs[:, ::2][:, [0]].expand(3, 21, 33)),
+            dense_crf(image, probs[:, :1].repeat(1, 21, 1)),
         )
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -181,16 +199,26 @@ class TestLists:
         image, probs = photo(20, 30), beliefs(3, 20, 30)
         only = torch.zeros(3, 20, 30)
         only[1] = 1
-        first, exact, one, last = dense_crf([image, image.flip(1), image, image.flip(2)], [probs, probs.double(), only, probs.half()])
+        first, exact, one, last = dense_crf(
+            [image, image.flip(1), image, image.flip(2)],
+            [probs, probs.double(), only, probs.half()],
+        )
         assert torch.equal(first, dense_crf(image, probs))
         torch.testing.assert_close(exact, dense_crf(image.flip(1), probs.double()))
         assert torch.equal(one, only)
         assert torch.equal(last, dense_crf(image.flip(2), probs.half()))
 
-    @pytest.mark.parametrize("crf", [DenseCRF(), DenseCRF(smooth_weight=100)], ids=["compiled", "too strong for that"])
+    @pytest.mark.parametrize(
+        "crf", [DenseCRF(), DenseCRF(smooth_weight=100)], ids=["compiled", "too strong for that"]
+    )
     def test_different_numbers_of_labels(self, crf: DenseCRF) -> None:
-        images, probs = [photo(20, 30), photo(17, 9), photo(9, 8)], [beliefs(2, 20, 30), beliefs(3, 17, 9), beliefs(3, 9, 8)]
-        for image, belief, refined in zip(images, probs, dense_crf(images, probs, crf), strict=True):
+        images, probs = (
+            [photo(20, 30), photo(17, 9), photo(9, 8)],
+            [beliefs(2, 20, 30), beliefs(3, 17, 9), beliefs(3, 9, 8)],
+        )
+        for image, belief, refined in zip(
+            images, probs, dense_crf(images, probs, crf), strict=True
+        ):
             torch.testing.assert_close(refined, dense_crf(image, belief, crf), rtol=0, atol=1e-4)
 
     def test_of_nothing(self) -> None:
@@ -200,13 +228,41 @@ class TestLists:
     @pytest.mark.parametrize(
         ("image", "probs", "said"),
         [
-            ([photo(4, 5)], [], "image and probs should be lists of the same length, but have 1 and 0 tensors"),
-            ([photo(4, 5)] * 2, [beliefs(2, 4, 5)] * 3, "image and probs should be lists of the same length, but have 2 and 3 tensors"),
-            (photo(4, 5), [beliefs(2, 4, 5)], "two torch.Tensor or two lists of them, but they are Tensor and list"),
-            ([photo(4, 5)] * 2, beliefs(2, 4, 5), "two torch.Tensor or two lists of them, but they are list and Tensor"),
-            (photo(4, 5).numpy(), beliefs(2, 4, 5), "two torch.Tensor or two lists of them, but they are ndarray and Tensor"),
-            ([photo(4, 5).numpy()], [beliefs(2, 4, 5)], "image and probs should be lists of torch.Tensor, but there is a ndarray in them"),
-            (photo(4, 5), None, "two torch.Tensor or two lists of them, but they are Tensor and NoneType"),
+            (
+                [photo(4, 5)],
+                [],
+                "image and probs should be lists of the same length, but have 1 and 0 tensors",
+            ),
+            (
+                [photo(4, 5)] * 2,
+                [beliefs(2, 4, 5)] * 3,
+                "image and probs should be lists of the same length, but have 2 and 3 tensors",
+            ),
+            (
+                photo(4, 5),
+                [beliefs(2, 4, 5)],
+                "two torch.Tensor or two lists of them, but they are Tensor and list",
+            ),
+            (
+                [photo(4, 5)] * 2,
+                beliefs(2, 4, 5),
+                "two torch.Tensor or two lists of them, but they are list and Tensor",
+            ),
+            (
+                photo(4, 5).numpy(),
+                beliefs(2, 4, 5),
+                "two torch.Tensor or two lists of them, but they are ndarray and Tensor",
+            ),
+            (
+                [photo(4, 5).numpy()],
+                [beliefs(2, 4, 5)],
+                "image and probs should be lists of torch.Tensor, but there is a ndarray in them",
+            ),
+            (
+                photo(4, 5),
+                None,
+                "two torch.Tensor or two lists of them, but they are Tensor and NoneType",
+            ),
         ],
     )
     def test_that_do_not_belong_together(self, image: Any, probs: Any, said: str) -> None:
@@ -223,42 +279,91 @@ class TestWrongInput:
     probs = torch.full((2, 4, 5), 0.5)
 
     @pytest.mark.parametrize(
-        "image", [torch.rand(3, 4, 5), torch.zeros(4, 5, 3, dtype=torch.uint8), torch.zeros(3, 0, 5, dtype=torch.uint8)]
+        "image",
+        [
+            torch.rand(3, 4, 5),
+            torch.zeros(4, 5, 3, dtype=torch.uint8),
+            torch.zeros(3, 0, 5, dtype=torch.uint8),
+        ],
     )
     def test_image(self, image: Tensor) -> None:
-        with pytest.raises(ValueError, match=r"image should be uint8 \[3,H,W\], but it is .*\]: give the colours as they are in the file"):
+        with pytest.raises(
+            ValueError,
+            match=(
+                r"image should be uint8 \[3,H,W\], but it is .*\]: give the colours as they are "
+                r"in the file"
+            ),
+        ):
             dense_crf(image, self.probs)
 
-    @pytest.mark.parametrize("probs", [torch.rand(2, 5, 4), torch.rand(4, 5), torch.ones(2, 4, 5, dtype=torch.int64), torch.rand(0, 4, 5)])
+    @pytest.mark.parametrize(
+        "probs",
+        [
+            torch.rand(2, 5, 4),
+            torch.rand(4, 5),
+            torch.ones(2, 4, 5, dtype=torch.int64),
+            torch.rand(0, 4, 5),
+        ],
+    )
     def test_size_and_type_of_probs(self, probs: Tensor) -> None:
-        with pytest.raises(ValueError, match=r"probs should be float \[C,4,5\], the size of the image, but it is .*\]: give one"):
+        with pytest.raises(
+            ValueError,
+            match=(
+                r"probs should be float \[C,4,5\], the size of the image, but it is .*\]: give one"
+            ),
+        ):
             dense_crf(self.image, probs)
 
     @pytest.mark.parametrize("value", [nan, -0.1, inf])
     def test_values_of_probs(self, value: float) -> None:
         probs = self.probs.clone()
         probs[0, 1, 2] = value
-        with pytest.raises(ValueError, match=r"probs should be numbers from 0 to 1, but they go from .*: give the softmax"):
+        with pytest.raises(
+            ValueError,
+            match=r"probs should be numbers from 0 to 1, but they go from .*: give the softmax",
+        ):
             dense_crf(self.image, probs)
 
     def test_sum_of_probs(self) -> None:
-        with pytest.raises(ValueError, match=r"probs should sum to 1 over the classes of each pixel, but are off by up to 0.5: divide"):
+        with pytest.raises(
+            ValueError,
+            match=(
+                r"probs should sum to 1 over the classes of each pixel, but are off by up to 0.5: "
+                r"divide"
+            ),
+        ):
             dense_crf(self.image, self.probs * 1.5)
 
     def test_different_devices(self) -> None:
-        with pytest.raises(ValueError, match="image and probs should be on the same device, but they are on meta and cpu: move one"):
+        with pytest.raises(
+            ValueError,
+            match=(
+                "image and probs should be on the same device, but they are on meta and cpu: move "
+                "one"
+            ),
+        ):
             dense_crf(self.image.to("meta"), self.probs)
 
     @pytest.mark.parametrize(("images", "together"), [(1, ""), (2, ", 2 images at once")])
-    def test_more_than_memory_allows(self, images: int, together: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_more_than_memory_allows(
+        self, images: int, together: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(memory, "free", lambda device: 5_000)
         monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-        many = [torch.zeros(3, 4, 5, dtype=torch.uint8)] * images, [torch.full((3, 4, 5), 1 / 3)] * images
-        said = rf"probs of 3 possible labels at 5 x 4 pixels take about 0.0 GB{together}, but 0.0 GB are free: set the prob"
+        many = (
+            [torch.zeros(3, 4, 5, dtype=torch.uint8)] * images,
+            [torch.full((3, 4, 5), 1 / 3)] * images,
+        )
+        said = (
+            rf"probs of 3 possible labels at 5 x 4 pixels take about 0.0 GB{together}, but 0.0 GB "
+            r"are free: set the prob"
+        )
         with pytest.raises(MemoryError, match=said):
             dense_crf(*many)
 
-    def test_labels_that_are_impossible_take_no_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_labels_that_are_impossible_take_no_memory(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(memory, "free", lambda device: 5_200)  # enough for three labels
         probs = torch.zeros(50, 4, 5)
         probs[[0, 20, 49]] = 1 / 3
@@ -279,15 +384,23 @@ class TestWrongInput:
     ],
 )
 def test_impossible_settings_are_named(field: str, value: Any, expected: str) -> None:
-    with pytest.raises(ValueError, match=rf"{field} of the dense CRF should be {expected}.*, but it is {value!r}"):
+    with pytest.raises(
+        ValueError, match=rf"{field} of the dense CRF should be {expected}.*, but it is {value!r}"
+    ):
         DenseCRF(**{field: value})
 
 
 def test_impossible_normalization_is_named() -> None:
-    with pytest.raises(ValueError, match="normalization of the dense CRF should be symmetric or after, but it is 'before'"):
+    with pytest.raises(
+        ValueError,
+        match="normalization of the dense CRF should be symmetric or after, but it is 'before'",
+    ):
         DenseCRF(normalization="before")  # type: ignore[arg-type]
 
 
 def test_impossible_backend_is_named() -> None:
-    with pytest.raises(ValueError, match="backend of the dense CRF should be weakseg or pydensecrf, but it is 'c\\+\\+'"):
+    with pytest.raises(
+        ValueError,
+        match="backend of the dense CRF should be weakseg or pydensecrf, but it is 'c\\+\\+'",
+    ):
         DenseCRF(backend="c++")  # type: ignore[arg-type]

@@ -19,7 +19,9 @@ class TestFeatures:
     def test_by_hand(self, dtype: torch.dtype) -> None:
         found = features(self.image, Kernel(1, 2, 5), dtype)
         x, y = [0, 0.5, 1, 1.5] * 2, [0] * 4 + [0.5] * 4
-        red, green, blue = ([2 * value for value in range(first, first + 8)] for first in (0, 8, 16))
+        red, green, blue = (
+            [2 * value for value in range(first, first + 8)] for first in (0, 8, 16)
+        )
         assert found.dtype == dtype
         assert found.tolist() == [x, y, red, green, blue]
 
@@ -36,7 +38,12 @@ class TestContent:
         assert not turned.is_contiguous()
         part = torch.zeros(3, 9, 9, dtype=torch.uint8)
         part[:, 2:7, 1:8] = self.image
-        assert content(turned) == content(part[:, 2:7, 1:8]) == content(self.image.clone()) == content(self.image)
+        assert (
+            content(turned)
+            == content(part[:, 2:7, 1:8])
+            == content(self.image.clone())
+            == content(self.image)
+        )
 
     def test_differs_where_one_pixel_differs(self) -> None:
         seen = {content(self.image)}
@@ -47,7 +54,17 @@ class TestContent:
         assert len(seen) == self.image.numel() + 1
 
     def test_differs_where_pixels_change_places(self) -> None:
-        assert len({content(self.image), content(self.image.flip(1)), content(self.image.flip(2)), content(self.image.flip(0))}) == 4
+        assert (
+            len(
+                {
+                    content(self.image),
+                    content(self.image.flip(1)),
+                    content(self.image.flip(2)),
+                    content(self.image.flip(0)),
+                }
+            )
+            == 4
+        )
 
 
 def kilobytes(number: int) -> Callable[[], tuple[Tensor]]:
@@ -89,7 +106,15 @@ class TestRecent:
     @pytest.mark.parametrize(("limit", "kept"), [(2400, True), (2399, False)])
     def test_arrays_deep_inside_count(self, limit: int, kept: bool) -> None:
         recent = Recent(limit)
-        deep = recent.get("deep", lambda: ((1, (np.zeros(200), torch.zeros(100))), "name", None, np.zeros(100, np.float32)))
+        deep = recent.get(
+            "deep",
+            lambda: (
+                (1, (np.zeros(200), torch.zeros(100))),
+                "name",
+                None,
+                np.zeros(100, np.float32),
+            ),
+        )
         assert (recent.get("deep", lambda: ()) is deep) == kept
 
     def test_nothing_made_is_remembered_too(self) -> None:
@@ -117,7 +142,15 @@ class TestRecent:
         def work(seed: int) -> bool:
             start.wait()
             keys = np.random.default_rng(seed).integers(0, 12, 400).tolist()
-            return all((recent.get(key, lambda key=key: (torch.full((1000,), key, dtype=torch.uint8),))[0] == key).all() for key in keys)
+            return all(
+                (
+                    recent.get(key, lambda key=key: (torch.full((1000,), key, dtype=torch.uint8),))[
+                        0
+                    ]
+                    == key
+                ).all()
+                for key in keys
+            )
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(work, range(8)))

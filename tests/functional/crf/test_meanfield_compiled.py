@@ -27,13 +27,25 @@ SMOOTH, BILATERAL = Kernel(3, 1, None), Kernel(4, 67, 3)
 WIDE = (Kernel(3, 3, None), Kernel(10, 80, 13))
 
 
-def refine(image: Tensor, probs: Tensor, kernels: tuple[Kernel, ...], how: Normalization = "symmetric", iterations: int = 10) -> Tensor:
+def refine(
+    image: Tensor,
+    probs: Tensor,
+    kernels: tuple[Kernel, ...],
+    how: Normalization = "symmetric",
+    iterations: int = 10,
+) -> Tensor:
     found = compiled.refine(image, probs, kernels, how == "symmetric", iterations)
     assert found is not None
     return found
 
 
-def expect_same(image: Tensor, probs: Tensor, kernels: tuple[Kernel, ...], how: Normalization = "symmetric", iterations: int = 10) -> None:
+def expect_same(
+    image: Tensor,
+    probs: Tensor,
+    kernels: tuple[Kernel, ...],
+    how: Normalization = "symmetric",
+    iterations: int = 10,
+) -> None:
     """As in tensors of double precision."""
     found = refine(image, probs, kernels, how, iterations)
     (expected,) = meanfield.refine([image], [probs.double()], kernels, how, iterations)
@@ -48,7 +60,9 @@ def test_any_number_of_labels(labels: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["symmetric", "after"])
-@pytest.mark.parametrize("kernels", [(SMOOTH,), (BILATERAL,), WIDE], ids=["smooth", "bilateral", "wide"])
+@pytest.mark.parametrize(
+    "kernels", [(SMOOTH,), (BILATERAL,), WIDE], ids=["smooth", "bilateral", "wide"]
+)
 def test_kernels_and_normalisations(kernels: tuple[Kernel, ...], how: Normalization) -> None:
     expect_same(photo(43, 51), beliefs(3, 43, 51), kernels, how)
 
@@ -66,15 +80,20 @@ def test_sizes(size: tuple[int, int]) -> None:
 def test_in_tensors_of_single_precision() -> None:
     image, probs = photo(43, 51), beliefs(3, 43, 51)
     (expected,) = meanfield.refine([image], [probs], (SMOOTH, BILATERAL), "symmetric", 10)
-    torch.testing.assert_close(refine(image, probs, (SMOOTH, BILATERAL)), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        refine(image, probs, (SMOOTH, BILATERAL)), expected, rtol=0, atol=1e-4
+    )
 
 
 def test_sure_beliefs_of_many_labels() -> None:
-    """Probabilities of 0 and 1, whose energies go as far as energies go, under the strongest pulls that are compiled."""
+    """Probabilities of 0 and 1, whose energies go as far as energies go, under the strongest pulls
+    that are compiled."""
     image, labels = photo(40, 40), beliefs(7, 40, 40).argmax(0)
     probs = torch.nn.functional.one_hot(labels, 7).permute(2, 0, 1).float()
     found = refine(image, probs, (Kernel(30, 3, None), Kernel(30, 40, 10)))
-    (expected,) = meanfield.refine([image], [probs.double()], (Kernel(30, 3, None), Kernel(30, 40, 10)), "symmetric", 10)
+    (expected,) = meanfield.refine(
+        [image], [probs.double()], (Kernel(30, 3, None), Kernel(30, 40, 10)), "symmetric", 10
+    )
     assert (found - expected).abs().mean() < 1e-5
     assert (found.argmax(0) == expected.argmax(0)).float().mean() > 0.999
 
@@ -101,12 +120,16 @@ def test_more_labels_than_are_compiled_may_be_there_if_few_are_possible() -> Non
     image, probs = photo(16, 20), torch.zeros(1000, 16, 20)
     probs[[5, 500, 999]] = beliefs(3, 16, 20)
     refined = refine(image, probs, (SMOOTH, BILATERAL))
-    assert torch.equal(refined[[5, 500, 999]], refine(image, probs[[5, 500, 999]], (SMOOTH, BILATERAL)))
+    assert torch.equal(
+        refined[[5, 500, 999]], refine(image, probs[[5, 500, 999]], (SMOOTH, BILATERAL))
+    )
     assert int((refined.flatten(1).amax(1) > 0).sum()) == 3
 
 
 def test_logarithm() -> None:
-    numbers = np.concatenate([np.geomspace(1e-20, 1, 20_000), np.linspace(0.4, 1, 20_000), [0.5, 0.70710677, 1]]).astype(np.float32)
+    numbers = np.concatenate(
+        [np.geomspace(1e-20, 1, 20_000), np.linspace(0.4, 1, 20_000), [0.5, 0.70710677, 1]]
+    ).astype(np.float32)
     energy = np.zeros((len(numbers), 4), np.float32)
     compiled._energies(numbers[None], np.zeros(1, np.int32), energy)
     expected = np.log(numbers.astype(np.float64))
@@ -120,7 +143,9 @@ def test_energies_of_what_is_impossible_and_of_other_labels() -> None:
     energy = np.full((3, 4), 7, np.float32)
     compiled._energies(probs, np.array([2, 0], np.int32), energy)
     least = np.log(1e-20)
-    np.testing.assert_allclose(energy[:, :2], [[np.log(0.25), np.log(0.5)], [0, least], [least, least]], rtol=1e-6)
+    np.testing.assert_allclose(
+        energy[:, :2], [[np.log(0.25), np.log(0.5)], [0, least], [least, least]], rtol=1e-6
+    )
     assert (energy[:, 2:] == 7).all()
 
 
@@ -143,7 +168,11 @@ class TestRecentlyMade:
         image, probs = photo(14, 18), beliefs(3, 14, 18)
         first = dense_crf(image, probs)
         assert torch.equal(dense_crf(image.clone(), probs), first)
-        dense_crf(image, beliefs(5, 14, 18), DenseCRF(smooth_weight=1, bilateral_weight=9, iterations=2, normalization="after"))
+        dense_crf(
+            image,
+            beliefs(5, 14, 18),
+            DenseCRF(smooth_weight=1, bilateral_weight=9, iterations=2, normalization="after"),
+        )
         assert made == [14 * 18] * 2  # one per kernel
 
     def test_another_image_of_the_same_size(self, made: list[int]) -> None:
@@ -160,7 +189,12 @@ class TestRecentlyMade:
 
     def test_other_reaches(self, made: list[int]) -> None:
         image, probs = photo(14, 18), beliefs(3, 14, 18)
-        for crf in (DenseCRF(), DenseCRF(smooth_xy=2), DenseCRF(bilateral_xy=50), DenseCRF(bilateral_rgb=5)):
+        for crf in (
+            DenseCRF(),
+            DenseCRF(smooth_xy=2),
+            DenseCRF(bilateral_xy=50),
+            DenseCRF(bilateral_rgb=5),
+        ):
             dense_crf(image, probs, crf)
         assert len(made) == 2 + 3
 
@@ -178,7 +212,9 @@ def _in_the_child(image: Tensor, probs: Tensor, answers: Any) -> None:
     answers.put((dense_crf(image, probs).numpy(), dense_crf(image, probs.double()).numpy()))
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system"
+)
 def test_in_a_process_forked_after_use() -> None:
     """As the workers of a data loader are, which like this test have one thread each."""
     image, probs = photo(14, 18), beliefs(3, 14, 18)
@@ -196,7 +232,10 @@ def test_in_a_process_forked_after_use() -> None:
 
 
 def test_several_threads_of_the_user() -> None:
-    images, probs = [photo(14 + i, 18) for i in range(4)], [beliefs(2 + i, 14 + i, 18) for i in range(4)]
+    images, probs = (
+        [photo(14 + i, 18) for i in range(4)],
+        [beliefs(2 + i, 14 + i, 18) for i in range(4)],
+    )
     expected = [dense_crf(*both) for both in zip(images, probs, strict=True)]
     with ThreadPoolExecutor(4) as pool:
         for i, refined in enumerate(pool.map(dense_crf, images * 8, probs * 8)):
@@ -205,15 +244,21 @@ def test_several_threads_of_the_user() -> None:
 
 @pytest.mark.slow
 def test_works_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """Neither beside the code, where a file has the name that the folder needs, nor in a home: nothing compiled is kept."""
+    """Neither beside the code, where a file has the name that the folder needs, nor in a home:
+    nothing compiled is kept."""
     folder = tmp_path / "weakseg"
-    shutil.copytree(Path(weakseg.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(weakseg.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__")
+    )
     for package in (folder / "functional", folder / "functional" / "crf"):
         (package / "__pycache__").write_text("no folder")
-    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "IPYTHONDIR"), os.devnull + "/home")
+    nowhere = dict.fromkeys(
+        ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "IPYTHONDIR"), os.devnull + "/home"
+    )
     program = (
-        "import torch; from weakseg.functional.crf import permutohedral_compiled as lattice; from weakseg.functional.crf import dense_crf;"
-        "print(lattice.__file__, dense_crf(torch.zeros(3, 4, 5, dtype=torch.uint8), torch.full((2, 4, 5), 0.5)).sum().item())"
+        "import torch; from weakseg.functional.crf import permutohedral_compiled as lattice; from "
+        "weakseg.functional.crf import dense_crf;print(lattice.__file__, dense_crf(torch.zeros(3, "
+        "4, 5, dtype=torch.uint8), torch.full((2, 4, 5), 0.5)).sum().item())"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program],

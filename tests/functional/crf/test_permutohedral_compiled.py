@@ -46,7 +46,9 @@ def in_tensors(points: Floats) -> permutohedral.Lattice:
 def test_filters_as_the_one_in_tensors(points: Floats, both_ways: bool) -> None:
     values = torch.randn(points.shape[1], 3)
     expected = in_tensors(points).filter(values, both_ways)
-    np.testing.assert_allclose(made(points).filter(values.numpy(), both_ways), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        made(points).filter(values.numpy(), both_ways), expected, rtol=1e-4, atol=1e-4
+    )
     assert (expected - values).abs().max() > 0.3  # not much of nothing
 
 
@@ -57,7 +59,9 @@ def test_any_number_of_columns_each_by_itself(columns: int) -> None:
     assert together.shape == values.shape
     assert (values == before).all()
     for column in {0, columns // 2, columns - 1}:
-        np.testing.assert_allclose(together[:, [column]], found.filter(values[:, [column]]), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            together[:, [column]], found.filter(values[:, [column]]), rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("dimensions", [2, 5])
@@ -79,7 +83,8 @@ def test_vertices_are_those_of_the_lattice_in_tensors(points: Floats) -> None:
 
 
 def translation(found: Lattice, other: permutohedral.Lattice) -> dict[int, int] | None:
-    """From the numbers of one lattice's vertices to those of the other's; None if they are not one to one."""
+    """From the numbers of one lattice's vertices to those of the other's; None if they are not one
+    to one."""
     pairs = set(zip(found.corners.ravel().tolist(), other.corners.ravel().tolist(), strict=True))
     numbers = dict(pairs)
     return numbers if len(numbers) == len(pairs) == len(set(numbers.values())) else None
@@ -98,20 +103,29 @@ def test_chains_link_the_neighbours_that_the_lattice_in_tensors_finds(points: Fl
         seen = [vertex for vertex in chain.tolist() if vertex]
         assert len(seen) == len(set(seen))
         pairs = {
-            (numbers[one], numbers[after]) for one, after in zip(chain[:-1].tolist(), chain[1:].tolist(), strict=True) if one and after
+            (numbers[one], numbers[after])
+            for one, after in zip(chain[:-1].tolist(), chain[1:].tolist(), strict=True)
+            if one and after
         }
-        assert pairs == {(vertex, after) for vertex, (_, _, after) in enumerate(neighbours[:count]) if after < count}
+        assert pairs == {
+            (vertex, after)
+            for vertex, (_, _, after) in enumerate(neighbours[:count])
+            if after < count
+        }
         assert {numbers[vertex] for vertex in seen} == {vertex for pair in pairs for vertex in pair}
         linked += len(pairs)
     assert linked > count / 2
 
 
 def test_the_table_grows() -> None:
-    """Points far from each other in no order have corners of their own: many more than fit into the first table."""
+    """Points far from each other in no order have corners of their own: many more than fit into the
+    first table."""
     points = scattered(5, 6000, spread=20.0)
     found, values = made(points), torch.randn(6000, 2)
     assert found.size > 3 * 2**13
-    np.testing.assert_allclose(found.filter(values.numpy()), in_tensors(points).filter(values), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found.filter(values.numpy()), in_tensors(points).filter(values), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_keys_that_meet_in_the_table_are_told_apart() -> None:
@@ -124,7 +138,9 @@ def test_keys_that_meet_in_the_table_are_told_apart() -> None:
     table, shift = compiled._table(keys, 10)
     assert sorted(table[table >= 0].tolist()) == list(range(2, 514))
     assert table[1023] == 2
-    assert [table[compiled._find(key, keys, table, shift)] for key in keys[2:]] == list(range(2, 514))
+    assert [table[compiled._find(key, keys, table, shift)] for key in keys[2:]] == list(
+        range(2, 514)
+    )
     assert all(table[compiled._find(key, keys, table, shift)] < 0 for key in others)
 
 
@@ -133,14 +149,25 @@ def test_any_number_of_points(points: int) -> None:
     """They are taken by 128; what is left over must not spoil the rest."""
     place = scattered(3, points)
     values = torch.randn(points, 2)
-    np.testing.assert_allclose(made(place).filter(values.numpy()), in_tensors(place).filter(values), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        made(place).filter(values.numpy()), in_tensors(place).filter(values), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_points_on_the_lattice_itself() -> None:
     """Where all corners but one have a weight of zero, or coordinates are equal."""
-    for place in (np.zeros((5, 3), np.float32), np.zeros((2, 200), np.float32), np.arange(40, dtype=np.float32).reshape(2, 20)):
+    for place in (
+        np.zeros((5, 3), np.float32),
+        np.zeros((2, 200), np.float32),
+        np.arange(40, dtype=np.float32).reshape(2, 20),
+    ):
         values = torch.randn(place.shape[1], 2)
-        np.testing.assert_allclose(made(place).filter(values.numpy()), in_tensors(place).filter(values), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            made(place).filter(values.numpy()),
+            in_tensors(place).filter(values),
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
 @pytest.mark.parametrize(("width", "fits"), [(100, True), (1e7, False)])
@@ -151,23 +178,33 @@ def test_none_where_points_lie_too_far_apart(width: float, fits: bool) -> None:
     assert (found is not None) == fits
     if found:
         values = torch.randn(40, 2)
-        np.testing.assert_allclose(found.filter(values.numpy()), in_tensors(points).filter(values), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(
+            found.filter(values.numpy()), in_tensors(points).filter(values), rtol=1e-3, atol=1e-3
+        )
 
 
 def test_keys_stay_within_their_digits() -> None:
-    """No two vertices, nor their neighbours, may share a key: every coordinate stays within the span it was given."""
+    """No two vertices, nor their neighbours, may share a key: every coordinate stays within the
+    span it was given."""
     for points in POINTS.values():
         size = len(points) + 1
         scale = [np.sqrt(2 / 3) * size / np.sqrt((i + 1) * (i + 2)) for i in range(len(points))]
         elevated = permutohedral._elevate(torch.from_numpy(points).double()).numpy()
         spans = compiled._spans(points, scale)
-        reached = np.ptp(elevated, axis=1)[:-1] + 4 * size  # a corner is at most D away on either side, and its neighbour D further
+        # a corner is at most D away on either side, and its neighbour D further
+        reached = np.ptp(elevated, axis=1)[:-1] + 4 * size
         assert (np.array(spans) >= reached).all()
 
 
 def test_blur_by_hand() -> None:
-    """Three points in a row at distances of one vertex: each gets half of its neighbours, and nothing comes from nowhere."""
-    found = Lattice(np.zeros((0, 2), np.int32), np.zeros((0, 2), np.float32), 8, (np.array([0, 2, 3, 4, 0, 5, 6, 0], np.int32),))
+    """Three points in a row at distances of one vertex: each gets half of its neighbours, and
+    nothing comes from nowhere."""
+    found = Lattice(
+        np.zeros((0, 2), np.int32),
+        np.zeros((0, 2), np.float32),
+        8,
+        (np.array([0, 2, 3, 4, 0, 5, 6, 0], np.int32),),
+    )
     vertices = zeros(8, 4)
     vertices[2:, 0] = [1, 10, 100, 1000, 10000, 7]
     found.blur(vertices)

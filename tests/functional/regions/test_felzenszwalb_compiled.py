@@ -36,8 +36,12 @@ def in_python(image: Floats, scale: float, smallest: int) -> Labels:
         for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
             for x in range(width):
                 if y + down < height and 0 <= x + across < width:
-                    cost = np.square(image[:, y + down, x + across] - image[:, y, x], dtype=np.float64).sum()
-                    edges.append((float(cost) ** 0.5, y * width + x, (y + down) * width + x + across))
+                    cost = np.square(
+                        image[:, y + down, x + across] - image[:, y, x], dtype=np.float64
+                    ).sum()
+                    edges.append(
+                        (float(cost) ** 0.5, y * width + x, (y + down) * width + x + across)
+                    )
     edges.sort(key=lambda edge: edge[0])  # equal ones stay as they are
     region = {pixel: [pixel] for pixel in range(height * width)}
     inside = dict.fromkeys(range(height * width), 0.0)
@@ -57,7 +61,9 @@ def in_python(image: Floats, scale: float, smallest: int) -> Labels:
         if a is not b and min(len(a), len(b)) < smallest:
             join(one, other)
     numbers: dict[int, int] = {}
-    return np.array([numbers.setdefault(id(region[pixel]), len(numbers)) for pixel in range(height * width)]).reshape(height, width)
+    return np.array(
+        [numbers.setdefault(id(region[pixel]), len(numbers)) for pixel in range(height * width)]
+    ).reshape(height, width)
 
 
 @pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea"])
@@ -69,7 +75,10 @@ def test_photos_as_by_skimage(name: str) -> None:
     np.testing.assert_array_equal(compiled.regions(smooth(image, 0.8), 50.0, 50), expected)
 
 
-@pytest.mark.parametrize(("scale", "sigma", "smallest"), [(75.0, 0.5, 30), (20.0, 0.8, 1), (200.0, 0.8, 20), (150.0, 1.5, 30)])
+@pytest.mark.parametrize(
+    ("scale", "sigma", "smallest"),
+    [(75.0, 0.5, 30), (20.0, 0.8, 1), (200.0, 0.8, 20), (150.0, 1.5, 30)],
+)
 def test_any_options_as_by_skimage(scale: float, sigma: float, smallest: int) -> None:
     image = photo().numpy()
     expected = by_skimage(image, scale, sigma, smallest, channel_axis=0)
@@ -85,12 +94,21 @@ def test_noise_as_by_skimage(height: int, width: int, scale: float, smallest: in
     np.testing.assert_array_equal(compiled.regions(smooth(image, 0.8), scale, smallest), expected)
 
 
-@pytest.mark.parametrize(("scale", "smallest"), [(1.0, 1), (40.0, 1), (90.0, 4), (500.0, 1), (2000.0, 30)])
-@pytest.mark.parametrize("image", [noise(19, 23), few_colours(21, 18), photo(24, 31).numpy()], ids=["noise", "few colours", "photo"])
+@pytest.mark.parametrize(
+    ("scale", "smallest"), [(1.0, 1), (40.0, 1), (90.0, 4), (500.0, 1), (2000.0, 30)]
+)
+@pytest.mark.parametrize(
+    "image",
+    [noise(19, 23), few_colours(21, 18), photo(24, 31).numpy()],
+    ids=["noise", "few colours", "photo"],
+)
 def test_as_in_python(image: NDArray[np.uint8], scale: float, smallest: int) -> None:
-    """Equal costs, too, which come in the order of rows and directions. The squares of whole numbers are exact on both sides."""
+    """Equal costs, too, which come in the order of rows and directions. The squares of whole
+    numbers are exact on both sides."""
     as_it_is = image.astype(np.float32)
-    np.testing.assert_array_equal(compiled.regions(as_it_is, scale, smallest), in_python(as_it_is, scale, smallest))
+    np.testing.assert_array_equal(
+        compiled.regions(as_it_is, scale, smallest), in_python(as_it_is, scale, smallest)
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -117,8 +135,12 @@ def test_every_pair_of_pixels_that_touch_is_one_edge(height: int, width: int) ->
 
 def test_sorting_keeps_the_order_of_equal_costs() -> None:
     generator = np.random.default_rng(0)
-    costs = np.concatenate([generator.random(3000), generator.choice([0.0, 1e-30, 1e-9, 0.5, 1.9999999], 3000)]).astype(np.float32)
-    edges = costs.view(np.uint32).astype(np.uint64) << np.uint64(32) | np.arange(6000, dtype=np.uint64)
+    costs = np.concatenate(
+        [generator.random(3000), generator.choice([0.0, 1e-30, 1e-9, 0.5, 1.9999999], 3000)]
+    ).astype(np.float32)
+    edges = costs.view(np.uint32).astype(np.uint64) << np.uint64(32) | np.arange(
+        6000, dtype=np.uint64
+    )
     expected = np.argsort(costs, kind="stable")
     assert (compiled._sorted(edges.copy()) % 2**32).tolist() == expected.tolist()
 
@@ -128,4 +150,6 @@ def test_the_greatest_differences_can_be_sorted() -> None:
     image = np.zeros((3, 1, 6), np.float32)
     image[:, 0] = [0, 0, 255, 255, 255, 250]
     assert compiled.regions(image, 30.0, 1).tolist() == [[0, 0, 1, 1, 1, 1]]
-    assert (compiled._edges(image * compiled._UNIT) >> np.uint64(32)).max() < 2 ** (compiled._DIGIT * compiled._DIGITS)
+    assert (compiled._edges(image * compiled._UNIT) >> np.uint64(32)).max() < 2 ** (
+        compiled._DIGIT * compiled._DIGITS
+    )

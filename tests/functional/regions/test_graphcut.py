@@ -22,11 +22,16 @@ def problem(nodes: int, classes: int, strength: float, seed: int, degree: float 
     rng = np.random.default_rng(seed)
     pairs = np.array(list(combinations(range(nodes), 2)))
     edges = rng.permutation(rng.permutation(pairs)[: int(degree * nodes / 2)], axis=1)
-    return torch.tensor(rng.random((nodes, classes))), torch.tensor(edges), torch.tensor(strength * rng.random(len(edges)))
+    return (
+        torch.tensor(rng.random((nodes, classes))),
+        torch.tensor(edges),
+        torch.tensor(strength * rng.random(len(edges))),
+    )
 
 
 def whole(nodes: int, classes: int, seed: int, forbidden: float = 0.0) -> Problem:
-    """The same in whole numbers, which flow without rounding; weights are even, so that halves are whole too."""
+    """The same in whole numbers, which flow without rounding; weights are even, so that halves are
+    whole too."""
     unary, edges, weights = problem(nodes, classes, 50, seed)
     unary = (unary * 100).round()
     unary[torch.rand_like(unary) < forbidden] = inf
@@ -41,20 +46,30 @@ def lowest(unary: Tensor, edges: Tensor, weights: Tensor) -> float:
     for node, costs in enumerate(unary.numpy()):
         energies += np.expand_dims(costs, [axis for axis in range(nodes) if axis != node])
     for (a, b), weight in zip(edges.tolist(), weights.tolist(), strict=True):
-        energies += np.expand_dims(weight * (1 - np.eye(classes)), [axis for axis in range(nodes) if axis not in (a, b)])
+        energies += np.expand_dims(
+            weight * (1 - np.eye(classes)), [axis for axis in range(nodes) if axis not in (a, b)]
+        )
     return float(energies.min())
 
 
-def energies(labels: NDArray[np.int64], unary: Tensor, edges: Tensor, weights: Tensor) -> NDArray[np.float64]:
+def energies(
+    labels: NDArray[np.int64], unary: Tensor, edges: Tensor, weights: Tensor
+) -> NDArray[np.float64]:
     """Of many labellings [M,N]."""
     a, b = edges.numpy().T
-    return unary.numpy()[np.arange(len(unary)), labels].sum(1) + (weights.numpy() * (labels[:, a] != labels[:, b])).sum(1)
+    return unary.numpy()[np.arange(len(unary)), labels].sum(1) + (
+        weights.numpy() * (labels[:, a] != labels[:, b])
+    ).sum(1)
 
 
-def minimum_cut(capacities: dict[tuple[int, int], float], nodes: int) -> tuple[int, NDArray[np.bool_]]:
+def minimum_cut(
+    capacities: dict[tuple[int, int], float], nodes: int
+) -> tuple[int, NDArray[np.bool_]]:
     """By SciPy, from node N to node N + 1: the flow, and who is on the side of node N."""
     ends = np.array(list(capacities), np.int32).reshape(-1, 2)
-    matrix = csr_array((np.array(list(capacities.values()), np.int32), tuple(ends.T)), shape=(nodes + 2, nodes + 2))
+    matrix = csr_array(
+        (np.array(list(capacities.values()), np.int32), tuple(ends.T)), shape=(nodes + 2, nodes + 2)
+    )
     found, side = maximum_flow(matrix, nodes, nodes + 1), np.zeros(nodes + 2, bool)
     rest = (matrix - found.flow).tocsr()
     rest.eliminate_zeros()
@@ -63,19 +78,34 @@ def minimum_cut(capacities: dict[tuple[int, int], float], nodes: int) -> tuple[i
 
 
 def expanded_by_scipy(unary: Tensor, edges: Tensor, weights: Tensor) -> NDArray[np.int64]:
-    """Expansion moves by SciPy on whole numbers, with one arc for ends of different labels and a large number for infinity."""
+    """Expansion moves by SciPy on whole numbers, with one arc for ends of different labels and a
+    large number for infinity."""
     costs = np.minimum(unary.numpy(), FORBIDDEN).astype(int)
     labels, refused, turn = costs.argmin(1), 0, 0
     while refused < costs.shape[1]:
         label = turn % costs.shape[1]
-        moved = np.where(takers(costs, list(zip(*edges.T.tolist(), weights.int().tolist(), strict=True)), labels, label), label, labels)
+        moved = np.where(
+            takers(
+                costs,
+                list(zip(*edges.T.tolist(), weights.int().tolist(), strict=True)),
+                labels,
+                label,
+            ),
+            label,
+            labels,
+        )
         before, after = energies(np.stack([labels, moved]), torch.tensor(costs), edges, weights)
         labels, refused = (moved, 0) if after < before else (labels, refused)
         refused, turn = refused + 1, turn + 1
     return labels
 
 
-def takers(costs: NDArray[np.int64], edges: list[tuple[int, int, int]], labels: NDArray[np.int64], label: int) -> NDArray[np.bool_]:
+def takers(
+    costs: NDArray[np.int64],
+    edges: list[tuple[int, int, int]],
+    labels: NDArray[np.int64],
+    label: int,
+) -> NDArray[np.bool_]:
     """Who takes the label in the best move."""
     nodes, capacities = len(labels), dict[tuple[int, int], float]()
     loss = costs[:, label] - costs[np.arange(nodes), labels]
@@ -94,13 +124,23 @@ def test_against_all_labellings() -> None:
     """Never more than twice the lowest energy, and nearly always the lowest itself."""
     shapes = [(12, 2), (7, 4), (9, 3), (6, 4), (8, 3)]
     problems = [
-        problem(*shapes[seed % 5], strength=[0.2, 0.5, 1.0, 2.0][seed % 4], seed=seed, degree=2 + seed % 3) for seed in range(300)
+        problem(
+            *shapes[seed % 5],
+            strength=[0.2, 0.5, 1.0, 2.0][seed % 4],
+            seed=seed,
+            degree=2 + seed % 3,
+        )
+        for seed in range(300)
     ] + [problem(8, 4, 1, 300), problem(10, 3, 1, 301)]
-    ratios = np.array([potts_energy(graph_cut(*given), *given) / lowest(*given) for given in problems])
+    ratios = np.array(
+        [potts_energy(graph_cut(*given), *given) / lowest(*given) for given in problems]
+    )
     assert ratios.min() > 1 - 1e-9
     assert ratios.max() <= 2
     assert (ratios < 1 + 1e-9).mean() >= 0.95
-    alone = np.array([potts_energy(given[0].argmin(1), *given) / lowest(*given) for given in problems[:40]])
+    alone = np.array(
+        [potts_energy(given[0].argmin(1), *given) / lowest(*given) for given in problems[:40]]
+    )
     assert (alone < 1 + 1e-9).mean() < 0.3  # it was not for nothing
 
 
@@ -134,12 +174,20 @@ def test_two_labels_are_as_good_as_scipys_flow(seed: int) -> None:
         flows[a, b] = flows[b, a] = weight
     expected = minimum_cut(flows, nodes)[0]
     for start in (None, torch.arange(nodes) % 2):
-        assert potts_energy(graph_cut(unary, edges, weights, start=start), unary, edges, weights) == expected
+        assert (
+            potts_energy(graph_cut(unary, edges, weights, start=start), unary, edges, weights)
+            == expected
+        )
 
 
 def grid(height: int, width: int) -> Tensor:
     number = torch.arange(height * width).view(height, width)
-    return torch.cat([torch.stack([number[:, :-1], number[:, 1:]], -1).view(-1, 2), torch.stack([number[:-1], number[1:]], -1).view(-1, 2)])
+    return torch.cat(
+        [
+            torch.stack([number[:, :-1], number[:, 1:]], -1).view(-1, 2),
+            torch.stack([number[:-1], number[1:]], -1).view(-1, 2),
+        ]
+    )
 
 
 def test_a_noisy_picture_is_cleaned() -> None:
@@ -153,13 +201,19 @@ def test_a_noisy_picture_is_cleaned() -> None:
 
 def test_a_grid_as_by_scipy() -> None:
     edges = grid(12, 11)
-    given = (torch.rand(132, 4) * 100).round().double(), edges, 2.0 * torch.randint(20, (len(edges),)).double()
+    given = (
+        (torch.rand(132, 4) * 100).round().double(),
+        edges,
+        2.0 * torch.randint(20, (len(edges),)).double(),
+    )
     np.testing.assert_array_equal(graph_cut(*given).numpy(), expanded_by_scipy(*given))
 
 
 def test_parts_that_no_edge_joins_do_not_matter_to_each_other() -> None:
     one, other = problem(60, 5, 1, 0), problem(40, 5, 0.5, 1)
-    together = [torch.cat(pair) for pair in zip(one, (other[0], other[1] + 60, other[2]), strict=True)]
+    together = [
+        torch.cat(pair) for pair in zip(one, (other[0], other[1] + 60, other[2]), strict=True)
+    ]
     assert torch.equal(graph_cut(*together), torch.cat([graph_cut(*one), graph_cut(*other)]))
 
 
@@ -176,10 +230,14 @@ def test_huge_weights_beside_small_ones() -> None:
     pairs = torch.arange(18).view(9, 2)
     halves = torch.rand(9, 1, 1, dtype=torch.float64)
     doubled = torch.cat([unary[:, None] * halves, unary[:, None] * (1 - halves)], 1).view(18, 3)
-    labels = graph_cut(doubled, torch.cat([2 * edges + 1, pairs]), torch.cat([weights, torch.full((9,), 1e6)]))
+    labels = graph_cut(
+        doubled, torch.cat([2 * edges + 1, pairs]), torch.cat([weights, torch.full((9,), 1e6)])
+    )
     assert torch.equal(labels[::2], labels[1::2])
     assert torch.equal(labels[::2], graph_cut(unary, edges, weights))
-    assert potts_energy(labels[::2], unary, edges, weights) == pytest.approx(lowest(unary, edges, weights), rel=1e-12)
+    assert potts_energy(labels[::2], unary, edges, weights) == pytest.approx(
+        lowest(unary, edges, weights), rel=1e-12
+    )
     assert len(labels.unique()) > 1
 
 
@@ -188,15 +246,29 @@ def test_of_equal_labels_a_node_keeps_its_own() -> None:
     assert graph_cut(unary, edges, weights).tolist() == [0] * 20
     assert graph_cut(unary, edges, weights, start=torch.full((20,), 2)).tolist() == [2] * 20
     first = torch.tensor([0, 1])
-    assert torch.equal(graph_cut(torch.tensor([[0.0, 1], [1, 0]]), torch.tensor([[0, 1]]), torch.ones(1), start=first), first)
+    assert torch.equal(
+        graph_cut(
+            torch.tensor([[0.0, 1], [1, 0]]), torch.tensor([[0, 1]]), torch.ones(1), start=first
+        ),
+        first,
+    )
 
 
 @pytest.mark.parametrize("own", [0, 1])
 def test_what_rounding_makes_up_is_no_reason_to_move(own: int) -> None:
-    """Neighbours of label 1 weigh .1 and .2, the one of label 0 .3, and the former are more by 3e-17."""
+    """Neighbours of label 1 weigh .1 and .2, the one of label 0 .3, and the former are more by
+    3e-17."""
     unary = torch.tensor([[0, 0], [inf, 0], [inf, 0], [0, inf]])
-    edges, weights = torch.tensor([[0, 1], [0, 2], [0, 3]]), torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    assert graph_cut(unary, edges, weights, start=torch.tensor([own, 1, 1, 0])).tolist() == [own, 1, 1, 0]
+    edges, weights = (
+        torch.tensor([[0, 1], [0, 2], [0, 3]]),
+        torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64),
+    )
+    assert graph_cut(unary, edges, weights, start=torch.tensor([own, 1, 1, 0])).tolist() == [
+        own,
+        1,
+        1,
+        0,
+    ]
 
 
 def test_forbidden_labels_are_forbidden_whatever_edges_weigh() -> None:
@@ -230,17 +302,28 @@ def test_never_worse_than_its_start() -> None:
 def test_edges_given_twice_add_up_and_loops_cost_nothing() -> None:
     unary, edges, weights = problem(40, 3, 1, 6)
     loops = torch.arange(40)[:, None].expand(40, 2)
-    more = torch.cat([edges, edges.flip(1), loops]), torch.cat([weights * 0.25, weights * 0.75, torch.full((40,), 100.0)])
+    more = (
+        torch.cat([edges, edges.flip(1), loops]),
+        torch.cat([weights * 0.25, weights * 0.75, torch.full((40,), 100.0)]),
+    )
     labels = graph_cut(unary, edges, weights)
     assert torch.equal(graph_cut(unary, *more), labels)
-    assert potts_energy(labels, unary, *more) == pytest.approx(potts_energy(labels, unary, edges, weights), rel=1e-12)
+    assert potts_energy(labels, unary, *more) == pytest.approx(
+        potts_energy(labels, unary, edges, weights), rel=1e-12
+    )
 
 
 def test_energy_by_hand() -> None:
     unary = torch.tensor([[1.0, 2], [4, 8], [16, inf]])
-    edges, weights = torch.tensor([[0, 1], [2, 1], [0, 2], [1, 1]]), torch.tensor([32.0, 64, 128, 256])
+    edges, weights = (
+        torch.tensor([[0, 1], [2, 1], [0, 2], [1, 1]]),
+        torch.tensor([32.0, 64, 128, 256]),
+    )
     assert potts_energy(torch.tensor([0, 1, 0]), unary, edges, weights) == 1 + 8 + 16 + 32 + 64
-    assert potts_energy(torch.tensor([1, 0, 0]), unary, edges, weights, smooth=0.5) == 2 + 4 + 16 + 16 + 64
+    assert (
+        potts_energy(torch.tensor([1, 0, 0]), unary, edges, weights, smooth=0.5)
+        == 2 + 4 + 16 + 16 + 64
+    )
     assert potts_energy(torch.tensor([0, 0, 1]), unary, edges, weights) == inf
 
 
@@ -250,7 +333,10 @@ def test_small_cases() -> None:
         nothing = graph_cut(torch.zeros(0, classes), no_edges, no_weights)
         assert (nothing.shape, nothing.dtype) == ((0,), torch.int64)
         assert potts_energy(nothing, torch.zeros(0, classes), no_edges, no_weights) == 0
-    assert graph_cut(torch.rand(4, 1), torch.tensor([[0, 1], [2, 3]]), torch.ones(2)).tolist() == [0] * 4
+    assert (
+        graph_cut(torch.rand(4, 1), torch.tensor([[0, 1], [2, 3]]), torch.ones(2)).tolist()
+        == [0] * 4
+    )
     assert graph_cut(torch.tensor([[3.0, 1, 2]]), no_edges, no_weights).tolist() == [1]
 
 
@@ -258,8 +344,21 @@ def test_any_layout_and_precision() -> None:
     unary, edges, weights = problem(40, 4, 1, 7)
     unary, weights = unary.float(), weights.float()
     expected = graph_cut(unary.double(), edges, weights.double())
-    assert torch.equal(graph_cut(unary.requires_grad_(), edges.T.contiguous().T, weights.repeat_interleave(2)[::2]), expected)
-    assert torch.equal(graph_cut(unary.detach().T.contiguous().T, edges, weights, start=expected.repeat_interleave(2)[::2]), expected)
+    assert torch.equal(
+        graph_cut(
+            unary.requires_grad_(), edges.T.contiguous().T, weights.repeat_interleave(2)[::2]
+        ),
+        expected,
+    )
+    assert torch.equal(
+        graph_cut(
+            unary.detach().T.contiguous().T,
+            edges,
+            weights,
+            start=expected.repeat_interleave(2)[::2],
+        ),
+        expected,
+    )
 
 
 EDGES, WEIGHTS, UNARY = torch.tensor([[0, 1], [1, 2]]), torch.ones(2), torch.zeros(3, 2)
@@ -268,25 +367,50 @@ EDGES, WEIGHTS, UNARY = torch.tensor([[0, 1], [1, 2]]), torch.ones(2), torch.zer
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"unary": torch.zeros(3)}, r"unary should be float32 or float64 \[N,C\] on the CPU, but it is float32 \[3\] on cpu"),
+        (
+            {"unary": torch.zeros(3)},
+            r"unary should be float32 or float64 \[N,C\] on the CPU, but it is float32 \[3\] on "
+            r"cpu",
+        ),
         ({"unary": torch.zeros(3, 2, device="meta")}, r"unary .* on meta"),
         ({"unary": torch.tensor([[0, 0], [0, nan], [0, 0]])}, r"label 1 of node 1 costs nan"),
         ({"unary": torch.tensor([[0, 0], [0, 0], [-inf, 0]])}, r"label 0 of node 2 costs -inf"),
-        ({"unary": torch.tensor([[0, 0], [inf, inf], [0, inf]])}, r"all costs of node 1 are infinite"),
+        (
+            {"unary": torch.tensor([[0, 0], [inf, inf], [0, inf]])},
+            r"all costs of node 1 are infinite",
+        ),
         ({"unary": torch.zeros(3, 0)}, r"all costs of node 0 are infinite"),
         ({"unary": torch.full((3, 2), 1e308, dtype=torch.float64)}, r"finite sum"),
-        ({"edges": torch.zeros(2, 3).long()}, r"edges should be int64 \[E,2\] on the CPU, but it is int64 \[2, 3\]"),
+        (
+            {"edges": torch.zeros(2, 3).long()},
+            r"edges should be int64 \[E,2\] on the CPU, but it is int64 \[2, 3\]",
+        ),
         ({"edges": torch.zeros(2, 2)}, r"edges .* float32"),
-        ({"edges": torch.tensor([[0, 1], [1, 3]])}, r"edges should join nodes 0 to 2, but edge 1 is \[1, 3\]"),
+        (
+            {"edges": torch.tensor([[0, 1], [1, 3]])},
+            r"edges should join nodes 0 to 2, but edge 1 is \[1, 3\]",
+        ),
         ({"edges": torch.tensor([[-1, 1], [1, 2]])}, r"edge 0 is \[-1, 1\]"),
-        ({"weights": torch.ones(3)}, r"weights should be float32 or float64 \[2\] on the CPU, but it is float32 \[3\]"),
-        ({"weights": torch.tensor([1, -0.5])}, r"weights should be finite and at least 0, but edge 1 has -0.5"),
+        (
+            {"weights": torch.ones(3)},
+            r"weights should be float32 or float64 \[2\] on the CPU, but it is float32 \[3\]",
+        ),
+        (
+            {"weights": torch.tensor([1, -0.5])},
+            r"weights should be finite and at least 0, but edge 1 has -0.5",
+        ),
         ({"weights": torch.tensor([nan, 1])}, r"edge 0 has nan"),
         ({"smooth": -1.0}, r"smooth should be a finite number from 0 upwards, but it is -1.0"),
         ({"smooth": nan}, r"smooth .* nan"),
-        ({"start": torch.zeros(2).long()}, r"start should be int64 \[3\] on the CPU, but it is int64 \[2\]"),
+        (
+            {"start": torch.zeros(2).long()},
+            r"start should be int64 \[3\] on the CPU, but it is int64 \[2\]",
+        ),
         ({"start": torch.tensor([0, 2, 0])}, r"start should lie from 0 to 1, but node 1 has 2"),
-        ({"unary": torch.tensor([[0, 0], [0, 0], [0, inf]]), "start": torch.tensor([0, 0, 1])}, r"label 1 at node 2 has an infinite cost"),
+        (
+            {"unary": torch.tensor([[0, 0], [0, 0], [0, inf]]), "start": torch.tensor([0, 0, 1])},
+            r"label 1 at node 2 has an infinite cost",
+        ),
     ],
 )
 def test_what_makes_no_sense(wrong: dict[str, Tensor], message: str) -> None:

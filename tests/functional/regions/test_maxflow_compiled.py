@@ -12,7 +12,8 @@ Floats = NDArray[np.float64]
 
 
 def network(nodes: int, edges: int, seed: int, low: float = 0.0) -> tuple[Graph, Flow]:
-    """A random graph whose arcs carry from 10^low to 1, differently each way, and nodes of which a third gives and a third can receive."""
+    """A random graph whose arcs carry from 10^low to 1, differently each way, and nodes of which a
+    third gives and a third can receive."""
     rng = np.random.default_rng(seed)
     ends = rng.integers(0, nodes, (edges, 2))
     arcs = graph(ends, np.ones(edges), nodes)
@@ -47,7 +48,9 @@ def test_cut_is_the_best_of_all_sets(low: float) -> None:
         expected = losses(arcs, space.room, space.gain, sets)
         room, gain = space.room.copy(), space.gain.copy()
         found = in_reach(space, cut(arcs, space))
-        assert losses(arcs, room, gain, found[None])[0] <= expected.min() + 1e-14 * np.abs(gain).sum()
+        assert (
+            losses(arcs, room, gain, found[None])[0] <= expected.min() + 1e-14 * np.abs(gain).sum()
+        )
         sizes.add(int(found.sum()))
     assert len(sizes) > 4
 
@@ -56,12 +59,17 @@ def test_cut_is_the_best_of_all_sets(low: float) -> None:
 def test_as_much_flows_as_in_scipy(seed: int) -> None:
     nodes = 400
     arcs, space = network(nodes, 900, seed)
-    space.room[:], space.gain[:] = np.random.default_rng(seed).integers(0, 50, len(space.room)), np.rint(60 * space.gain)
+    space.room[:], space.gain[:] = (
+        np.random.default_rng(seed).integers(0, 50, len(space.room)),
+        np.rint(60 * space.gain),
+    )
     gives, takes = np.maximum(space.gain, 0), np.maximum(-space.gain, 0)
     rows = np.concatenate([tails(arcs), np.full(nodes, nodes), np.arange(nodes)])
     columns = np.concatenate([arcs.head, np.arange(nodes), np.full(nodes, nodes + 1)])
     numbers = np.concatenate([space.room, gives, takes]).astype(np.int32)
-    expected = maximum_flow(csr_array((numbers, (rows, columns)), shape=(nodes + 2, nodes + 2)), nodes, nodes + 1).flow_value
+    expected = maximum_flow(
+        csr_array((numbers, (rows, columns)), shape=(nodes + 2, nodes + 2)), nodes, nodes + 1
+    ).flow_value
     total = space.room.sum()
     cut(arcs, space)
     assert 0 < expected == gives.sum() - space.gain[space.gain > 0].sum()
@@ -72,7 +80,8 @@ def test_as_much_flows_as_in_scipy(seed: int) -> None:
 
 @pytest.mark.parametrize("low", [-3.0, -16.0, -300.0])
 def test_ends_whatever_is_rounded(low: float) -> None:
-    """Nothing leaves those in reach any more, though numbers are so different that most sums change nothing."""
+    """Nothing leaves those in reach any more, though numbers are so different that most sums change
+    nothing."""
     for seed in range(10):
         arcs, space = network(300, 1200, seed, low)
         reached = in_reach(space, cut(arcs, space))
@@ -82,7 +91,8 @@ def test_ends_whatever_is_rounded(low: float) -> None:
 
 
 def test_a_long_way() -> None:
-    """Along a chain of 5000 nodes, the first of which has 3 to give to the last, through one arc that carries 2."""
+    """Along a chain of 5000 nodes, the first of which has 3 to give to the last, through one arc
+    that carries 2."""
     chain = np.stack([np.arange(4999), np.arange(1, 5000)], 1)
     arcs = graph(chain, np.where(np.arange(4999) == 3210, 2.0, 9.0), 5000)
     space = flow(arcs)

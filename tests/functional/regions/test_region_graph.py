@@ -5,12 +5,26 @@ from math import exp, inf
 import pytest
 import torch
 
-from weakseg.functional.regions.region_graph import Regions, Superpixels, likeness, packed, regions, unlike, unpacked, usual
+from weakseg.functional.regions.region_graph import (
+    Regions,
+    Superpixels,
+    likeness,
+    packed,
+    regions,
+    unlike,
+    unpacked,
+    usual,
+)
 
 
 def striped(colours: list[int], width: int = 4) -> torch.Tensor:
     """Grey stripes, uint8 [3,6,W]."""
-    return torch.tensor(colours, dtype=torch.uint8).repeat_interleave(width).expand(3, 6, -1).contiguous()
+    return (
+        torch.tensor(colours, dtype=torch.uint8)
+        .repeat_interleave(width)
+        .expand(3, 6, -1)
+        .contiguous()
+    )
 
 
 STRIPES = Superpixels(scale=1, sigma=0, smallest=1)
@@ -20,21 +34,29 @@ def test_the_graph_of_three_stripes() -> None:
     graph = regions(striped([0, 100, 255]), STRIPES)
     assert graph.segments[0].tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert graph.edges.tolist() == [[0, 1], [1, 2]]
-    assert graph.colour.tolist() == [6, 6]  # in each of three channels, one bin less by 1 and another one more by 1
+    # in each of three channels, one bin less by 1 and another one more by 1
+    assert graph.colour.tolist() == [6, 6]
     assert graph.histograms.shape == (3, 75)
 
 
 def test_likeness_by_hand() -> None:
     graph = Regions(
-        *(torch.zeros(0) for _ in range(3)), colour=torch.tensor([0.0, 1.0, 2.0, 4.0]), texture=torch.tensor([0.0, 0.0, 0.0, 3.0])
+        *(torch.zeros(0) for _ in range(3)),
+        colour=torch.tensor([0.0, 1.0, 2.0, 4.0]),
+        texture=torch.tensor([0.0, 0.0, 0.0, 3.0]),
     )
-    torch.testing.assert_close(likeness(graph, colour=2.0, texture=inf), torch.tensor([1, exp(-0.25), exp(-0.5), exp(-1)]))
-    by_median = torch.tensor([1, exp(-0.5), exp(-1), exp(-2 - 1)])  # of the borders that differ: 2 and 3
+    torch.testing.assert_close(
+        likeness(graph, colour=2.0, texture=inf), torch.tensor([1, exp(-0.25), exp(-0.5), exp(-1)])
+    )
+    # of the borders that differ: 2 and 3
+    by_median = torch.tensor([1, exp(-0.5), exp(-1), exp(-2 - 1)])
     torch.testing.assert_close(likeness(graph), by_median)
 
 
 def test_an_image_of_one_colour_has_no_borders_that_differ() -> None:
-    graph = regions(torch.full((3, 9, 9), 7, dtype=torch.uint8), Superpixels(method="slic", count=4))
+    graph = regions(
+        torch.full((3, 9, 9), 7, dtype=torch.uint8), Superpixels(method="slic", count=4)
+    )
     assert len(graph.edges)
     assert (likeness(graph) == 1).all()
     assert (unlike(graph, torch.ones(len(graph.histograms), 2, dtype=torch.int64)) == 0).all()
@@ -51,19 +73,25 @@ def test_unlike_is_the_distance_to_the_most_alike_marked_one() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 9), (30, 17)])
 @pytest.mark.parametrize("method", ["felzenszwalb", "slic"])
 def test_any_size_and_back_from_arrays(size: tuple[int, int], method: str) -> None:
-    graph = regions(torch.randint(0, 256, (3, *size), dtype=torch.uint8), Superpixels(method=method, smallest=1))  # type: ignore[arg-type]
+    graph = regions(
+        torch.randint(0, 256, (3, *size), dtype=torch.uint8), Superpixels(method=method, smallest=1)
+    )  # type: ignore[arg-type]
     assert graph.segments.shape == size
     again = unpacked(packed(graph))
     for one, other in zip(graph, again, strict=True):
         assert one.dtype == other.dtype
-        torch.testing.assert_close(one, other, atol=5e-4, rtol=1e-3)  # histograms are kept in half precision
+        # histograms are kept in half precision
+        torch.testing.assert_close(one, other, atol=5e-4, rtol=1e-3)
     assert torch.equal(graph.segments, again.segments)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"method": "watershed"}, "superpixels.method should be felzenszwalb or slic, but it is 'watershed'"),
+        (
+            {"method": "watershed"},
+            "superpixels.method should be felzenszwalb or slic, but it is 'watershed'",
+        ),
         ({"scale": 0}, "superpixels.scale should be more than 0, but it is 0"),
         ({"sigma": -1}, "superpixels.sigma should be at least 0, but it is -1"),
         ({"scale": inf}, "superpixels.scale"),

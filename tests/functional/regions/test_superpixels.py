@@ -43,8 +43,14 @@ def scattered(height: int = 13, width: int = 17, regions: int = 6) -> Tensor:
 class TestBothMakers:
     @pytest.mark.parametrize(("height", "width"), SIZES)
     @pytest.mark.parametrize("colour", [0, 255, None])
-    def test_any_size_of_image(self, make: Callable[[Tensor], Tensor], height: int, width: int, colour: int | None) -> None:
-        image = noise(height, width) if colour is None else torch.full((3, height, width), colour, dtype=torch.uint8)
+    def test_any_size_of_image(
+        self, make: Callable[[Tensor], Tensor], height: int, width: int, colour: int | None
+    ) -> None:
+        image = (
+            noise(height, width)
+            if colour is None
+            else torch.full((3, height, width), colour, dtype=torch.uint8)
+        )
         before = image.clone()
         segments = make(image)
         assert segments.dtype == torch.int64
@@ -55,7 +61,9 @@ class TestBothMakers:
     def test_regions_of_a_photo_hang_together(self, make: Callable[[Tensor], Tensor]) -> None:
         """Those of Felzenszwalb by corners, too."""
         segments = make(photo()).numpy()
-        touching = np.ones((3, 3)) if make is felzenszwalb else ndimage.generate_binary_structure(2, 1)
+        touching = (
+            np.ones((3, 3)) if make is felzenszwalb else ndimage.generate_binary_structure(2, 1)
+        )
         assert segments.max() > 50
         for region in range(segments.max() + 1):
             assert ndimage.label(segments == region, touching)[1] == 1
@@ -64,9 +72,18 @@ class TestBothMakers:
         image = photo(40, 50)
         assert torch.equal(make(image.permute(1, 2, 0).contiguous().permute(2, 0, 1)), make(image))
 
-    @pytest.mark.parametrize("image", [torch.zeros(3, 4, 5), torch.zeros(4, 5, dtype=torch.uint8), torch.zeros(3, 0, 5, dtype=torch.uint8)])
+    @pytest.mark.parametrize(
+        "image",
+        [
+            torch.zeros(3, 4, 5),
+            torch.zeros(4, 5, dtype=torch.uint8),
+            torch.zeros(3, 0, 5, dtype=torch.uint8),
+        ],
+    )
     def test_no_image(self, make: Callable[[Tensor], Tensor], image: Tensor) -> None:
-        with pytest.raises(ValueError, match=r"image should be uint8 \[3,H,W\] with at least one pixel, but it is"):
+        with pytest.raises(
+            ValueError, match=r"image should be uint8 \[3,H,W\] with at least one pixel, but it is"
+        ):
             make(image)
 
 
@@ -77,7 +94,8 @@ class TestFelzenszwalb:
         np.testing.assert_array_equal(felzenszwalb(photo(), *options), expected)
 
     def test_two_by_two_by_hand(self) -> None:
-        """In roots of three, colours differ by 10 from left to right, by 1 from top to bottom, and by 9 and 11 from corner to corner."""
+        """In roots of three, colours differ by 10 from left to right, by 1 from top to bottom, and
+        by 9 and 11 from corner to corner."""
         image = torch.tensor([[100, 110], [101, 111]], dtype=torch.uint8).expand(3, 2, 2)
         assert felzenszwalb(image, scale=1, sigma=0, smallest=1).tolist() == [[0, 1], [2, 3]]
         assert felzenszwalb(image, scale=10, sigma=0, smallest=1).tolist() == [[0, 1], [0, 1]]
@@ -89,19 +107,26 @@ class TestFelzenszwalb:
     def test_none_is_smaller_than_allowed(self) -> None:
         assert torch.bincount(felzenszwalb(photo(), smallest=40).flatten()).min() >= 40
 
-    @pytest.mark.parametrize(("scale", "sigma"), [(0, 0.5), (-1, 0.5), (float("nan"), 0.5), (9, -1), (9, float("nan"))])
+    @pytest.mark.parametrize(
+        ("scale", "sigma"), [(0, 0.5), (-1, 0.5), (float("nan"), 0.5), (9, -1), (9, float("nan"))]
+    )
     def test_impossible_options(self, scale: float, sigma: float) -> None:
-        with pytest.raises(ValueError, match="scale should be more than 0 and sigma at least 0, but they are"):
+        with pytest.raises(
+            ValueError, match="scale should be more than 0 and sigma at least 0, but they are"
+        ):
             felzenszwalb(photo(), scale, sigma)
 
 
 class TestSlic:
     def test_is_that_of_skimage(self) -> None:
-        """Of the picture that a person sees, in channels last and from 0 to 1; the numbers of regions are others."""
+        """Of the picture that a person sees, in channels last and from 0 to 1; the numbers of
+        regions are others."""
         pixels = photo().permute(1, 2, 0).double().numpy() / 255
         expected = torch.from_numpy(slic_of_skimage(pixels, 100, 20.0, start_label=0))
         found = slic(photo(), 100, 20.0)
-        agreed = region_counts(expected, found, int(expected.max()) + 1).amax(1).sum() / found.numel()
+        agreed = (
+            region_counts(expected, found, int(expected.max()) + 1).amax(1).sum() / found.numel()
+        )
         assert found.max() == expected.max()
         assert agreed > 0.99
 
@@ -110,7 +135,9 @@ class TestSlic:
 
     @pytest.mark.parametrize(("count", "compactness"), [(0, 10), (5, 0), (5, float("nan"))])
     def test_impossible_options(self, count: int, compactness: float) -> None:
-        with pytest.raises(ValueError, match="count should be at least 1 and compactness more than 0, but they are"):
+        with pytest.raises(
+            ValueError, match="count should be at least 1 and compactness more than 0, but they are"
+        ):
             slic(photo(), count, compactness)
 
 
@@ -131,7 +158,12 @@ class TestNeighbours:
         assert found.tolist() == [list(pair) for pair in sorted(expected)]
 
     def test_corners_are_no_borders(self) -> None:
-        assert neighbours(torch.tensor([[0, 1], [2, 3]])).tolist() == [[0, 1], [0, 2], [1, 3], [2, 3]]
+        assert neighbours(torch.tensor([[0, 1], [2, 3]])).tolist() == [
+            [0, 1],
+            [0, 2],
+            [1, 3],
+            [2, 3],
+        ]
 
 
 class TestColourHistograms:
@@ -151,7 +183,10 @@ class TestColourHistograms:
         assert found.sum(1).tolist() == pytest.approx([3, 0, 3])
 
     def test_one_size(self) -> None:
-        with pytest.raises(ValueError, match=r"image and segments should have one size, but they are \[3, 2, 2\] and \[2, 3\]"):
+        with pytest.raises(
+            ValueError,
+            match=r"image and segments should have one size, but they are \[3, 2, 2\] and \[2, 3\]",
+        ):
             colour_histograms(noise(2, 2), torch.zeros(2, 3, dtype=torch.int64))
 
 
@@ -163,7 +198,10 @@ class TestGradientHistograms:
         found = gradient_histograms(image, segments, bins, steepest)
         assert found.dtype == torch.float32
         grey = np.pad(image.numpy().sum(0, dtype=np.float64), 1, mode="edge")
-        across, along = (grey[1:-1, 2:] - grey[1:-1, :-2]) / 6, (grey[2:, 1:-1] - grey[:-2, 1:-1]) / 6
+        across, along = (
+            (grey[1:-1, 2:] - grey[1:-1, :-2]) / 6,
+            (grey[2:, 1:-1] - grey[:-2, 1:-1]) / 6,
+        )
         for region, row in enumerate(found.view(6, 2, bins)):
             for steps, block in zip((across, along), row, strict=True):
                 clipped = steps[(segments == region).numpy()].clip(-steepest, steepest)
@@ -178,7 +216,9 @@ class TestGradientHistograms:
 
     def test_to_the_right_comes_first(self) -> None:
         image = (torch.arange(5) * 20).byte().expand(3, 4, 5)
-        found = gradient_histograms(image, torch.zeros(4, 5, dtype=torch.int64), bins=3, steepest=33)
+        found = gradient_histograms(
+            image, torch.zeros(4, 5, dtype=torch.int64), bins=3, steepest=33
+        )
         assert found[0].tolist() == pytest.approx(
             [0, 0.4, 0.6, 0, 1, 0]
         )  # at the border the change is halved: 10 levels, where 11 begin the last bin
@@ -187,7 +227,9 @@ class TestGradientHistograms:
 class TestRegionSums:
     def test_in_a_loop(self) -> None:
         values, segments = torch.randn(5, 13, 17), scattered()
-        expected = torch.stack([values[:, segments == region].double().sum(1) for region in range(6)])
+        expected = torch.stack(
+            [values[:, segments == region].double().sum(1) for region in range(6)]
+        )
         found = region_sums(values, segments)
         assert found.dtype == torch.float64
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
@@ -195,10 +237,16 @@ class TestRegionSums:
     def test_many_small_ones_are_not_lost_beside_a_great_one(self) -> None:
         values = torch.ones(1, 300, 300)
         values[0, 0, 0] = 2.0**25
-        assert region_sums(values, torch.zeros(300, 300, dtype=torch.int64)).item() == 2**25 + 300 * 300 - 1
+        assert (
+            region_sums(values, torch.zeros(300, 300, dtype=torch.int64)).item()
+            == 2**25 + 300 * 300 - 1
+        )
 
     def test_one_size(self) -> None:
-        with pytest.raises(ValueError, match=r"values and segments should have one size, but they are \[2, 6\] and \[3, 4\]"):
+        with pytest.raises(
+            ValueError,
+            match=r"values and segments should have one size, but they are \[2, 6\] and \[3, 4\]",
+        ):
             region_sums(torch.zeros(2, 2, 6)[0], torch.zeros(3, 4, dtype=torch.int64))
 
 
@@ -207,27 +255,41 @@ class TestRegionCounts:
     def test_in_a_loop(self, dtype: torch.dtype) -> None:
         segments = scattered()
         marks = torch.tensor([0, 1, 3, 255])[torch.randint(0, 4, (13, 17))].to(dtype)
-        expected = [[int((marks[segments == region] == label).sum()) for label in range(4)] for region in range(6)]
+        expected = [
+            [int((marks[segments == region] == label).sum()) for label in range(4)]
+            for region in range(6)
+        ]
         found = region_counts(marks, segments, 4)
         assert found.dtype == torch.int64
         assert found.tolist() == expected
 
     def test_nothing_marked(self) -> None:
-        assert region_counts(torch.full((2, 3), 255), torch.zeros(2, 3, dtype=torch.int64), 2).tolist() == [[0, 0]]
+        assert region_counts(
+            torch.full((2, 3), 255), torch.zeros(2, 3, dtype=torch.int64), 2
+        ).tolist() == [[0, 0]]
 
     def test_many_regions_do_not_overflow(self) -> None:
         """Numbers of regions times classes are far more than marks of 8 bits hold."""
         segments = torch.arange(40 * 50).view(40, 50)
-        assert region_counts(torch.full((40, 50), 20, dtype=torch.uint8), segments, 21)[:, 20].sum() == 2000
+        assert (
+            region_counts(torch.full((40, 50), 20, dtype=torch.uint8), segments, 21)[:, 20].sum()
+            == 2000
+        )
 
     def test_a_class_that_is_none(self) -> None:
-        with pytest.raises(ValueError, match="marks should be classes from 0 to 1 or 255, but they go from 0 to 2"):
+        with pytest.raises(
+            ValueError, match="marks should be classes from 0 to 1 or 255, but they go from 0 to 2"
+        ):
             region_counts(torch.tensor([[0, 2]]), torch.zeros(1, 2, dtype=torch.int64), 2)
 
 
-@pytest.mark.parametrize("segments", [torch.zeros(2, 2), torch.zeros(4, dtype=torch.int64), torch.tensor([[-1, 0]])])
+@pytest.mark.parametrize(
+    "segments", [torch.zeros(2, 2), torch.zeros(4, dtype=torch.int64), torch.tensor([[-1, 0]])]
+)
 def test_no_segments(segments: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"segments should be int64 \[H,W\], numbers of regions from 0, but it is"):
+    with pytest.raises(
+        ValueError, match=r"segments should be int64 \[H,W\], numbers of regions from 0, but it is"
+    ):
         neighbours(segments)
 
 
@@ -239,12 +301,14 @@ def test_appearance_is_roots_of_histograms_and_the_middle() -> None:
     found = appearance(image, segments, colours=2, gradients=4)
     assert found.shape == (2, 6 + 8 + 2)
     assert torch.allclose(found[1, :6], torch.tensor([1 / 12, 11 / 12, 1, 0, 1, 0]).sqrt())
-    assert torch.allclose(found[:, :14].square().sum(1), torch.full((2,), 5.0))  # five histograms of length one
+    # five histograms of length one
+    assert torch.allclose(found[:, :14].square().sum(1), torch.full((2,), 5.0))
     assert torch.allclose(found[:, -2:], torch.tensor([[-0.25, 0], [0.25, 0]]), atol=1e-6)
 
 
 def test_pooled_against_enlarged_features() -> None:
-    """The mean over pixels of the features enlarged to the image, cell by cell; sizes that do not divide each other."""
+    """The mean over pixels of the features enlarged to the image, cell by cell; sizes that do not
+    divide each other."""
     features, segments = torch.randn(5, 3, 4), torch.randint(0, 6, (10, 9))
     rows, columns = torch.arange(10) * 3 // 10, torch.arange(9) * 4 // 9
     large = features[:, rows][:, :, columns]

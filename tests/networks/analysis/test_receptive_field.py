@@ -11,7 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weakseg.networks import PSPNet
-from weakseg.networks.analysis.receptive_field import Effect, _effect, effective_field, receptive_field, table
+from weakseg.networks.analysis.receptive_field import (
+    Effect,
+    _effect,
+    effective_field,
+    receptive_field,
+    table,
+)
 from weakseg.networks.parts.resnet import resnet_body
 
 
@@ -47,7 +53,9 @@ def test_vgg16_as_in_the_textbooks() -> None:
 
 @pytest.mark.parametrize(("depth", "field"), [(18, 435), (34, 899), (50, 427), (101, 971)])
 @pytest.mark.parametrize("output_stride", [8, 32])
-def test_dilation_keeps_the_field_and_refines_the_stride(depth: int, field: int, output_stride: Literal[8, 32]) -> None:
+def test_dilation_keeps_the_field_and_refines_the_stride(
+    depth: int, field: int, output_stride: Literal[8, 32]
+) -> None:
     last = receptive_field(Last(resnet_body(depth, output_stride, width=0.02)), 64)[-1]
     assert (last.field, last.jump) == (field, output_stride)
     assert last.name.startswith("body.layer4.")
@@ -72,11 +80,30 @@ class Branches(nn.Module):
 
 
 SEQUENCES: dict[str, tuple[Callable[[], nn.Module], float]] = {
-    "dilated": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2), nn.Conv2d(4, 4, 3, dilation=5)), 1 + 4 + 10),
-    "strided": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 4, stride=3), nn.Conv2d(4, 4, 3)), 3 + 3 * 2 + 2 * 6),
-    "pooled": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(2), nn.Conv2d(4, 4, 3, stride=2), nn.AvgPool2d(3, 1)), 3 + 1 + 4 + 8),
-    "even": (lambda: nn.Sequential(nn.Conv2d(3, 4, 2), nn.Conv2d(4, 4, 6, stride=2), nn.Conv2d(4, 4, 1)), 2 + 5),
-    "transposed": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.ConvTranspose2d(4, 4, 8, stride=4)), 3 + 4),
+    "dilated": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2), nn.Conv2d(4, 4, 3, dilation=5)),
+        1 + 4 + 10,
+    ),
+    "strided": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 4, stride=3), nn.Conv2d(4, 4, 3)
+        ),
+        3 + 3 * 2 + 2 * 6,
+    ),
+    "pooled": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.AvgPool2d(2), nn.Conv2d(4, 4, 3, stride=2), nn.AvgPool2d(3, 1)
+        ),
+        3 + 1 + 4 + 8,
+    ),
+    "even": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 2), nn.Conv2d(4, 4, 6, stride=2), nn.Conv2d(4, 4, 1)),
+        2 + 5,
+    ),
+    "transposed": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.ConvTranspose2d(4, 4, 8, stride=4)),
+        3 + 4,
+    ),
     "branches": (Branches, 3 + 4),
 }
 
@@ -95,7 +122,12 @@ def test_gradients_reach_as_far_as_arithmetic_says(name: str) -> None:
 
 def test_gradients_stay_within_the_bound_where_maps_are_enlarged() -> None:
     enlarge = nn.Upsample(scale_factor=4, mode="bilinear")
-    network = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4, padding=2), nn.Conv2d(4, 4, 3, padding=1), enlarge, nn.Conv2d(4, 4, 3, padding=1))
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 5, stride=4, padding=2),
+        nn.Conv2d(4, 4, 3, padding=1),
+        enlarge,
+        nn.Conv2d(4, 4, 3, padding=1),
+    )
     fields = [layer.field for layer in receptive_field(network, 64)]
     assert fields == [5, 13, 17, 19]
     assert 13 <= effective_field(network, 64).rows <= 19
@@ -103,7 +135,11 @@ def test_gradients_stay_within_the_bound_where_maps_are_enlarged() -> None:
 
 
 def test_pooling_over_the_image_sees_it_all() -> None:
-    layers = {layer.name: layer.field for layer in receptive_field(PSPNet(2, "resnet18", width=0.05), 64) if layer.name}
+    layers = {
+        layer.name: layer.field
+        for layer in receptive_field(PSPNet(2, "resnet18", width=0.05), 64)
+        if layer.name
+    }
     assert layers["encoder.layer4.1.conv2"] == 435
     assert layers["pyramid.0.0"] == layers["head"] == float("inf")
     assert layers["pyramid.1.0"] == 435 + 3 * 8  # halves of a map of eight rows
@@ -127,7 +163,9 @@ def test_the_network_stays_as_it_was() -> None:
     effective_field(network, 16)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert [module.training for module in network.modules()] == [True, True, True, False]
-    assert all(not module._forward_hooks and not module._forward_pre_hooks for module in network.modules())
+    assert all(
+        not module._forward_hooks and not module._forward_pre_hooks for module in network.modules()
+    )
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
@@ -141,12 +179,15 @@ def test_where_the_energy_lies() -> None:
 
 
 def test_the_effective_field_of_many_layers_is_small() -> None:
-    deep = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *(nn.Conv2d(4, 4, 3, padding=1) for _ in range(14)))
+    deep = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), *(nn.Conv2d(4, 4, 3, padding=1) for _ in range(14))
+    )
     for parameter in deep.parameters():
         nn.init.ones_(parameter)
     effect = effective_field(deep, 64)
     assert effect.rows == receptive_field(deep, 64)[-1].field == 31
-    # uniform kernels tend to a bell with a variance of 2/3 per layer; its square has half of that; both axes: 95 % within 2.24 spreads
+    # uniform kernels tend to a bell with a variance of 2/3 per layer; its square has half of that;
+    # both axes: 95 % within 2.24 spreads
     assert abs(effect.side - 2 * 2.24 * (15 / 3) ** 0.5) < 2
 
 

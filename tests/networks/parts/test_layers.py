@@ -4,12 +4,21 @@ import pytest
 import torch
 from torch import nn
 
-from weakseg.networks.parts.layers import BatchNormOfSeveral, conv_bn_relu, enlarge, evaluating, forgive_one_value, run_sizes
+from weakseg.networks.parts.layers import (
+    BatchNormOfSeveral,
+    conv_bn_relu,
+    enlarge,
+    evaluating,
+    forgive_one_value,
+    run_sizes,
+)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (16, 16), (17, 31), (3, 200), (1, 33)])
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
-def test_a_coarse_map_comes_to_the_size_of_any_finer_one(size: tuple[int, int], factor: int) -> None:
+def test_a_coarse_map_comes_to_the_size_of_any_finer_one(
+    size: tuple[int, int], factor: int
+) -> None:
     fine = torch.zeros(1, 2, *size)
     coarse = torch.randn(1, 3, -(-size[0] // factor), -(-size[1] // factor))
     assert enlarge(coarse, fine).shape == (1, 3, *size)
@@ -20,7 +29,9 @@ def test_a_cell_stays_on_its_pixel(factor: int) -> None:
     rows, columns = torch.meshgrid(torch.arange(5.0), torch.arange(7.0), indexing="ij")
     ramp = (3 * rows + columns)[None, None] * factor
     enlarged = enlarge(ramp, torch.zeros(1, 1, 5 * factor, 7 * factor))[0, 0]
-    fine_rows, fine_columns = torch.meshgrid(torch.arange(5.0 * factor), torch.arange(7.0 * factor), indexing="ij")
+    fine_rows, fine_columns = torch.meshgrid(
+        torch.arange(5.0 * factor), torch.arange(7.0 * factor), indexing="ij"
+    )
     expected = 3 * fine_rows.clamp(max=4 * factor) + fine_columns.clamp(max=6 * factor)
     torch.testing.assert_close(enlarged, expected)
 
@@ -32,13 +43,20 @@ def test_one_value_per_channel_is_normed_by_the_running_statistics() -> None:
     assert isinstance(norm, BatchNormOfSeveral)
     norm.running_mean = torch.arange(4.0)
     value = torch.randn(1, 4, 1, 1)
-    assert torch.allclose(norm(value), (value - torch.arange(4.0).view(1, 4, 1, 1)) / (1 + norm.eps) ** 0.5)
+    assert torch.allclose(
+        norm(value), (value - torch.arange(4.0).view(1, 4, 1, 1)) / (1 + norm.eps) ** 0.5
+    )
     assert norm.running_mean.equal(torch.arange(4.0))
-    assert torch.allclose(norm(torch.randn(8, 4, 1, 1)).mean((0, 2, 3)), torch.zeros(4), atol=1e-6)  # of several, as ever
+    # of several, as ever
+    assert torch.allclose(norm(torch.randn(8, 4, 1, 1)).mean((0, 2, 3)), torch.zeros(4), atol=1e-6)
 
 
 def test_a_convolution_keeps_the_size() -> None:
-    assert conv_bn_relu(3, 5, 3)(torch.randn(1, 3, 7, 4)).shape == conv_bn_relu(3, 5, 1)(torch.randn(1, 3, 7, 4)).shape == (1, 5, 7, 4)
+    assert (
+        conv_bn_relu(3, 5, 3)(torch.randn(1, 3, 7, 4)).shape
+        == conv_bn_relu(3, 5, 1)(torch.randn(1, 3, 7, 4)).shape
+        == (1, 5, 7, 4)
+    )
 
 
 def test_modes_come_back_after_evaluating() -> None:

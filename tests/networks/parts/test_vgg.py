@@ -1,4 +1,5 @@
-"""VGG-16: against torchvision's, against itself evaluated densely, and all that is built on it at odd sizes, in training and mirrored."""
+"""VGG-16: against torchvision's, against itself evaluated densely, and all that is built on it at
+odd sizes, in training and mirrored."""
 
 from __future__ import annotations
 
@@ -43,18 +44,35 @@ def made(member: str) -> Any:
 
 
 def narrow(batch_norm: bool = False) -> nn.Module:
-    """torchvision's VGG-16 with a sixteenth of the channels and ten classes; it scores images of 224 x 224."""
+    """torchvision's VGG-16 with a sixteenth of the channels and ten classes; it scores images of
+    224 x 224."""
     torch.manual_seed(0)
     network = nn.Module()
-    network.features = make_layers([layer if isinstance(layer, str) else layer // 16 for layer in cfgs["D"]], batch_norm)
-    hidden = [nn.Linear(32 * 49, 256), nn.ReLU(), nn.Dropout(), nn.Linear(256, 256), nn.ReLU(), nn.Dropout()]
+    network.features = make_layers(
+        [layer if isinstance(layer, str) else layer // 16 for layer in cfgs["D"]], batch_norm
+    )
+    hidden = [
+        nn.Linear(32 * 49, 256),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(256, 256),
+        nn.ReLU(),
+        nn.Dropout(),
+    ]
     network.classifier = nn.Sequential(*hidden, nn.Linear(256, 10))
     return network.eval()
 
 
 def saved(network: nn.Module, folder: Path, without: str = "-") -> Path:
     path = folder / "weights.pth"
-    torch.save({name: value for name, value in network.state_dict().items() if not name.startswith(without)}, path)
+    torch.save(
+        {
+            name: value
+            for name, value in network.state_dict().items()
+            if not name.startswith(without)
+        },
+        path,
+    )
     return path
 
 
@@ -77,7 +95,8 @@ def test_scores_of_an_image_are_those_of_the_classifier(tmp_path: Path) -> None:
     image = torch.randn(2, 3, 224, 224)
     expected = classifier.classifier(classifier.features(image).flatten(1))  # type: ignore[operator]
     assert expected.std(0).min() > 0
-    torch.testing.assert_close(network(image)[..., 3, 3], expected)  # the middle cell sees the 7 x 7 cells of the classifier
+    # the middle cell sees the 7 x 7 cells of the classifier
+    torch.testing.assert_close(network(image)[..., 3, 3], expected)
 
 
 @pytest.mark.slow
@@ -92,12 +111,22 @@ def test_scores_of_an_image_are_those_of_the_whole_classifier(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "kind", [DeepLabV1, DilatedContext, FCN8s, lambda *given, **more: DeepLabV2(*given[:1], "vgg16", given[1], **more)]
+    "kind",
+    [
+        DeepLabV1,
+        DilatedContext,
+        FCN8s,
+        lambda *given, **more: DeepLabV2(*given[:1], "vgg16", given[1], **more),
+    ],
 )
 @pytest.mark.parametrize("classifier", [True, False])
-def test_weights_of_torchvision_load(kind: Callable[..., Any], classifier: bool, tmp_path: Path) -> None:
+def test_weights_of_torchvision_load(
+    kind: Callable[..., Any], classifier: bool, tmp_path: Path
+) -> None:
     source = narrow()
-    encoder = kind(3, saved(source, tmp_path, "-" if classifier else "classifier."), width=THIN).encoder
+    encoder = kind(
+        3, saved(source, tmp_path, "-" if classifier else "classifier."), width=THIN
+    ).encoder
     for name, value in source.get_submodule("features").state_dict().items():
         assert torch.equal(encoder.get_submodule("features").state_dict()[name], value)
     weight = source.get_parameter("classifier.3.weight")
@@ -129,7 +158,9 @@ def test_wrong_arguments_are_said(arguments: dict[str, Any], message: str) -> No
 
 
 def test_weights_of_another_width_are_said(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"features.0.weight is \[4, 3, 3, 3\], expected \[2, 3, 3, 3\]"):
+    with pytest.raises(
+        ValueError, match=r"features.0.weight is \[4, 3, 3, 3\], expected \[2, 3, 3, 3\]"
+    ):
         FCN32s(2, saved(narrow(), tmp_path), width=1 / 32)
 
 
@@ -138,11 +169,18 @@ def test_a_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError("no route")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refused)
-    with torch.device("meta"), pytest.raises(ValueError, match=r"VGG16_BN could not be fetched \(OSError: no route\); .*weights=null"):
+    with (
+        torch.device("meta"),
+        pytest.raises(
+            ValueError, match=r"VGG16_BN could not be fetched \(OSError: no route\); .*weights=null"
+        ),
+    ):
         SegNet(2, "imagenet")
 
 
-@pytest.mark.parametrize(("kernel", "taps"), [(3, [0, 3, 6]), (4, [0, 2, 4, 6]), (7, [0, 1, 2, 3, 4, 5, 6])])
+@pytest.mark.parametrize(
+    ("kernel", "taps"), [(3, [0, 3, 6]), (4, [0, 2, 4, 6]), (7, [0, 1, 2, 3, 4, 5, 6])]
+)
 def test_a_smaller_fc6_takes_spread_taps(kernel: int, taps: list[int]) -> None:
     state = narrow().state_dict()
     made = convert_classifier(state, kernel, 64)
@@ -181,12 +219,16 @@ def test_the_dilated_network_is_the_strided_one_on_shifted_images() -> None:
     image = torch.randn(1, 3, 32, 1024)
     found = dense(image)[-1]
     for shift in range(4):
-        expected = strided(image[..., 8 * shift : 992 + 8 * shift])[-1][..., 7:24]  # where its 404 pixels are within the image
+        # where its 404 pixels are within the image
+        expected = strided(image[..., 8 * shift : 992 + 8 * shift])[-1][..., 7:24]
         assert expected.std() > 0
         torch.testing.assert_close(found[..., 1:2, 29 + shift : 29 + shift + 4 * 17 : 4], expected)
 
 
-@pytest.mark.parametrize(("pools", "sizes"), [("3x3", [32, 16, 8, 8, 8]), ("early", [32, 16, 8, 8, 8]), ("2x2", [32, 16, 8, 7, 7])])
+@pytest.mark.parametrize(
+    ("pools", "sizes"),
+    [("3x3", [32, 16, 8, 8, 8]), ("early", [32, 16, 8, 8, 8]), ("2x2", [32, 16, 8, 7, 7])],
+)
 def test_sizes_of_the_features(pools: Any, sizes: list[int]) -> None:
     body = VGG(THIN, 8, pools)
     found = body(torch.zeros(1, 3, 64, 64))
@@ -196,7 +238,9 @@ def test_sizes_of_the_features(pools: Any, sizes: list[int]) -> None:
 
 @pytest.mark.parametrize("member", FAMILY)
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (31, 32), (33, 65)])
-def test_any_size_in_training_and_logits_at_the_stated_stride(member: str, size: tuple[int, int]) -> None:
+def test_any_size_in_training_and_logits_at_the_stated_stride(
+    member: str, size: tuple[int, int]
+) -> None:
     network = made(member).train()
     image = torch.randn(1, 3, *size)
     rows, columns = (-(-side // network.stride) for side in size)
@@ -222,15 +266,24 @@ def test_training_reaches_every_layer(member: str, precision: torch.dtype) -> No
         large = F.interpolate(logits.float(), target.shape[-2:], mode="bilinear")
         optimizer.zero_grad()
         F.cross_entropy(large, target).backward()
-        assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.requires_grad)
+        assert all(
+            parameter.grad.isfinite().all()
+            for parameter in network.parameters()
+            if parameter.requires_grad
+        )
         optimizer.step()
-    moved = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
+    moved = {
+        name for name, value in network.named_parameters() if not torch.equal(value, before[name])
+    }
     frozen = {name for name, value in network.named_parameters() if not value.requires_grad}
     assert set(before) - moved == frozen
     assert bool(frozen) == (member == "fcn8s")
 
 
-@pytest.mark.parametrize("member", [pytest.param(member, marks=[pytest.mark.slow] * (member != "fcn8s")) for member in FAMILY])
+@pytest.mark.parametrize(
+    "member",
+    [pytest.param(member, marks=[pytest.mark.slow] * (member != "fcn8s")) for member in FAMILY],
+)
 def test_export(member: str) -> None:
     network = made(member).eval()
     network.head.requires_grad_(False)
@@ -247,9 +300,18 @@ def test_the_head_learns_at_its_own_rate(member: str) -> None:
     network = made(member)
     body, head = SGD(lr=0.1, head_multiplier=10).groups(network)
     assert head["lr"] == pytest.approx(10 * body["lr"])
-    outside = [*network.head.parameters(), *(getattr(network, "decoder", nn.Identity()).parameters())]
-    outside += [*getattr(network, "scales", nn.Identity()).parameters()] if member == "deeplabv1 msc" else []
-    assert {id(parameter) for parameter in head["params"]} == {id(parameter) for parameter in outside if parameter.requires_grad}
+    outside = [
+        *network.head.parameters(),
+        *(getattr(network, "decoder", nn.Identity()).parameters()),
+    ]
+    outside += (
+        [*getattr(network, "scales", nn.Identity()).parameters()]
+        if member == "deeplabv1 msc"
+        else []
+    )
+    assert {id(parameter) for parameter in head["params"]} == {
+        id(parameter) for parameter in outside if parameter.requires_grad
+    }
 
 
 def mirrored(network: Any) -> Any:
@@ -263,11 +325,14 @@ def mirrored(network: Any) -> Any:
     return network.double().eval()
 
 
-@pytest.mark.parametrize("member", ["dilated_context", "fcn32s", "fcn32s dense", "fcn16s", "fcn8s", "segnet"])
+@pytest.mark.parametrize(
+    "member", ["dilated_context", "fcn32s", "fcn32s dense", "fcn16s", "fcn8s", "segnet"]
+)
 def test_logits_lie_over_the_pixels_that_they_are_about(member: str) -> None:
     network = mirrored(made(member))
     for place, module in enumerate(network.encoder.features):
-        if isinstance(module, nn.ReLU):  # where all four are zero the maximum is the first, which has no mirror image
+        # where all four are zero the maximum is the first, which has no mirror image
+        if isinstance(module, nn.ReLU):
             network.encoder.features[place] = nn.LeakyReLU()
     image = torch.randn(1, 3, 64, 96, dtype=torch.float64)
     logits, expected = network(image.flip(-1)), network(image).flip(-1)
@@ -275,10 +340,16 @@ def test_logits_lie_over_the_pixels_that_they_are_about(member: str) -> None:
     torch.testing.assert_close(logits, expected)
 
 
-@pytest.mark.parametrize("member", ["deeplabv1", "deeplabv1 4x4", "deeplabv1 msc", "deeplabv2", "deeplabv2 resnet"])
+@pytest.mark.parametrize(
+    "member", ["deeplabv1", "deeplabv1 4x4", "deeplabv1 msc", "deeplabv2", "deeplabv2 resnet"]
+)
 def test_logits_lie_half_a_pixel_beside(member: str) -> None:
     network = mirrored(made(member))
-    image = torch.randn(1, 3, 8, 1201, dtype=torch.float64)  # cell i around pixel 8 i + 4, so the mirror is a pixel
-    logits, expected = network(image.flip(-1))[..., 65:85], network(image)[..., :150].flip(-1)[..., 65:85]
+    # cell i around pixel 8 i + 4, so the mirror is a pixel
+    image = torch.randn(1, 3, 8, 1201, dtype=torch.float64)
+    logits, expected = (
+        network(image.flip(-1))[..., 65:85],
+        network(image)[..., :150].flip(-1)[..., 65:85],
+    )
     assert logits.std() > 0
     torch.testing.assert_close(logits, expected)

@@ -15,7 +15,12 @@ def test_figures_and_pictures_arrive(tmp_path: Path) -> None:
     (logger,) = TensorBoard().build(tmp_path, {"seed": 0})
     logger.log_metrics({"val/miou": 0.5}, step=7)
     image = torch.full((3, 30, 40), 9, dtype=torch.uint8)
-    log_pictures(logger, 7, [Case(Evidence("a/1", image), prediction=torch.zeros(30, 40, dtype=torch.uint8))], ("background", "cat"))
+    log_pictures(
+        logger,
+        7,
+        [Case(Evidence("a/1", image), prediction=torch.zeros(30, 40, dtype=torch.uint8))],
+        ("background", "cat"),
+    )
     logger.finalize("success")
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("val/miou")] == [(7, 0.5)]

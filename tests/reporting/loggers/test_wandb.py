@@ -66,13 +66,18 @@ def silent_host() -> Iterator[str]:
 
 
 def everything(folder: Path) -> bytes:
-    """The content of all files, that of wandb's own log without the headers that may split a text in two."""
+    """The content of all files, that of wandb's own log without the headers that may split a text
+    in two."""
     files = [file for file in folder.rglob("*") if file.is_file()]
-    return b"".join(payload(file.read_bytes()) if file.suffix == ".wandb" else file.read_bytes() for file in files)
+    return b"".join(
+        payload(file.read_bytes()) if file.suffix == ".wandb" else file.read_bytes()
+        for file in files
+    )
 
 
 def payload(log: bytes) -> bytes:
-    """LevelDB's log format: blocks of 32 KiB of chunks, each behind a checksum (4 bytes), its length (2) and a kind (1)."""
+    """LevelDB's log format: blocks of 32 KiB of chunks, each behind a checksum (4 bytes), its
+    length (2) and a kind (1)."""
     parts, place = [], 7  # wandb's own header
     while place < len(log):
         left = 32768 - place % 32768
@@ -88,26 +93,43 @@ def disc() -> Case:
     truth = ((rows - 10) ** 2 + (columns - 15) ** 2 < 36).to(torch.uint8)
     target = torch.where(columns > 20, torch.tensor(IGNORE, dtype=torch.uint8), truth)
     image = torch.full((3, 20, 30), 90, dtype=torch.uint8)
-    evidence = Evidence("disc/1", image, boxes=torch.tensor([[9.0, 4.0, 21.0, 17.0]]), box_classes=torch.tensor([1]))
+    evidence = Evidence(
+        "disc/1", image, boxes=torch.tensor([[9.0, 4.0, 21.0, 17.0]]), box_classes=torch.tensor([1])
+    )
     return Case(evidence, target=target, prediction=1 - truth, truth=truth, score=0.25)
 
 
-def test_an_offline_run_keeps_figures_and_mask_layers_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_offline_run_keeps_figures_and_mask_layers_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["fit", "data.password=hunter2"])
     folder = tmp_path / "boxes" / "20260102-030405-ab12"
     folder.mkdir(parents=True)
-    (logger,) = Wandb(mode="offline").build(folder, {"data": {"api_key": "hunter2", "root": "https://me:hunter2@host/x"}})
+    (logger,) = Wandb(mode="offline").build(
+        folder, {"data": {"api_key": "hunter2", "root": "https://me:hunter2@host/x"}}
+    )
     logger.log_metrics({"val/miou": 0.5}, step=3)
     logger.log_hyperparams({"token": "hunter2", "crop": 64})
     log_pictures(logger, 3, [disc()], ("background", "disc"))
-    wandb.teardown()  # as at the end of a program: waits until its helper process has written everything
+    # as at the end of a program: waits until its helper process has written everything
+    wandb.teardown()
 
     content = everything(folder)
     assert sys.argv[1] == "data.password=hunter2"
     assert b"hunter2" not in content
-    for text in (b"val/miou", b"data.password=***", b"trainer/global_step", b"no opinion", b"disc/1: IoU 0.250", b"20260102-030405-ab12"):
+    for text in (
+        b"val/miou",
+        b"data.password=***",
+        b"trainer/global_step",
+        b"no opinion",
+        b"disc/1: IoU 0.250",
+        b"20260102-030405-ab12",
+    ):
         assert text in content
-    written = {str(np.array(Image.open(file)).tolist()) for file in folder.rglob("media/images/mask/**/*.png")}
+    written = {
+        str(np.array(Image.open(file)).tolist())
+        for file in folder.rglob("media/images/mask/**/*.png")
+    }
     case = disc()
     layers = [case.target, case.prediction, case.truth, paint_evidence(case.evidence, 2)]
     assert written == {str(layer.tolist()) for layer in layers}
@@ -164,7 +186,9 @@ def test_project_and_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Wandb(project="other").project == "other"
 
 
-def test_a_key_is_found_where_wandb_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_found_where_wandb_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not has_key(HOST)
     netrc = tmp_path / "home" / ".netrc"
     for text, found in (
@@ -193,7 +217,10 @@ def test_refusing_is_answering_and_silence_is_not(refusing_host: str, silent_hos
 
 @pytest.mark.slow
 def test_a_refused_key_becomes_an_offline_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing_host: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refusing_host: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", refusing_host)
@@ -209,14 +236,27 @@ def test_a_refused_key_becomes_an_offline_run(
 
 @pytest.mark.slow
 def test_a_terminal_is_never_asked(tmp_path: Path, silent_host: str) -> None:
-    code = "from pathlib import Path; from weakseg.reporting.loggers import Wandb; Wandb().build(Path('run'), {})"
+    code = (
+        "from pathlib import Path; from weakseg.reporting.loggers import Wandb; "
+        "Wandb().build(Path('run'), {})"
+    )
     for more in ({}, {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": silent_host}):
         main, terminal = pty.openpty()
         root = str(Path(__file__).parents[3])
         done = subprocess.run(
-            [sys.executable, "-c", "from pathlib import Path; Path('run').mkdir(exist_ok=True)\n" + code],
+            [
+                sys.executable,
+                "-c",
+                "from pathlib import Path; Path('run').mkdir(exist_ok=True)\n" + code,
+            ],
             cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "PYTHONPATH": root, "OMP_NUM_THREADS": "1", **more},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path / "home"),
+                "PYTHONPATH": root,
+                "OMP_NUM_THREADS": "1",
+                **more,
+            },
             stdin=terminal,
             stdout=terminal,
             stderr=subprocess.PIPE,

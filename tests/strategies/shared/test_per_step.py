@@ -22,7 +22,13 @@ ON_TAGS = [TagsEM, TagsCCNN, TagsCCNNSize]
 @pytest.mark.parametrize("kind", ON_TAGS)
 def test_images_of_a_batch_without_tags_are_named(kind: type[Strategy]) -> None:
     large = torch.ones(3, 3).bool()
-    with pytest.raises(ValueError, match=rf"{kind.__name__} needs tags, but the images a, c have none: a crop .* set data.crop=null"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            rf"{kind.__name__} needs tags, but the images a, c have none: a crop .* set "
+            r"data.crop=null"
+        ),
+    ):
         kind().loss(LOGITS, a_batch(4, 4, [[0, 0, 0], [1, 1, 0], [0, 0, 0]], large=large))
     with pytest.raises(ValueError, match="the images a, b, c have none"):
         kind().loss(LOGITS, a_batch(4, 4, [[1, 1, 0]] * 3, large=large)._replace(tags=None))
@@ -30,7 +36,9 @@ def test_images_of_a_batch_without_tags_are_named(kind: type[Strategy]) -> None:
 
 @pytest.mark.parametrize("kind", [BoxesEM, BoxesCCNN])
 def test_a_batch_without_boxes_is_told(kind: type[Strategy]) -> None:
-    with pytest.raises(ValueError, match=rf"{kind.__name__} needs boxes, but the images a, b, c have none"):
+    with pytest.raises(
+        ValueError, match=rf"{kind.__name__} needs boxes, but the images a, b, c have none"
+    ):
         kind().loss(LOGITS, a_batch(4, 4, [[1, 1, 0]] * 3))
 
 
@@ -38,25 +46,47 @@ def test_a_batch_without_boxes_is_told(kind: type[Strategy]) -> None:
 def test_tags_without_background_are_refused_before_training(kind: type[Strategy]) -> None:
     image, large = torch.zeros(3, 4, 4, dtype=torch.uint8), torch.tensor([True, False, False])
     with pytest.raises(ValueError, match=r"tags name cat, dog, but not background \(class 0\)"):
-        kind().check(Evidence("a", image, tags=torch.tensor([False, True, True]), large=large), NAMES)
+        kind().check(
+            Evidence("a", image, tags=torch.tensor([False, True, True]), large=large), NAMES
+        )
     kind().check(Evidence("a", image, tags=torch.tensor([True, False, True]), large=large), NAMES)
 
 
 def test_tags_that_name_nothing() -> None:
     with pytest.raises(ValueError, match="tags name nothing, but not background"):
-        check_tags(Evidence("a", torch.zeros(3, 1, 1, dtype=torch.uint8), tags=torch.zeros(3).bool()), NAMES)
+        check_tags(
+            Evidence("a", torch.zeros(3, 1, 1, dtype=torch.uint8), tags=torch.zeros(3).bool()),
+            NAMES,
+        )
 
 
 @pytest.mark.parametrize(
     ("lower", "upper", "tags", "sentence"),
     [
-        ([0.5, 0.3, 0.3], [1.0, 1.0, 1.0], [1, 1, 1], "the classes background, cat, dog should together cover at least 110 %"),
+        (
+            [0.5, 0.3, 0.3],
+            [1.0, 1.0, 1.0],
+            [1, 1, 1],
+            "the classes background, cat, dog should together cover at least 110 %",
+        ),
         ([0.0, 0.0, 0.3], [1.0, 1.0, 1.0], [1, 1, 0], "class dog is not among the tags"),
-        ([0.0, 0.0, 0.3], [1.0, 1.0, 0.2], [1, 1, 1], "class dog should cover at least 30 % and at most 20 %"),
-        ([0.0, 0.0, 0.0], [0.2, 0.1, 1.0], [1, 1, 0], "no classes but background, cat are there, and together they may cover at most 30 %"),
+        (
+            [0.0, 0.0, 0.3],
+            [1.0, 1.0, 0.2],
+            [1, 1, 1],
+            "class dog should cover at least 30 % and at most 20 %",
+        ),
+        (
+            [0.0, 0.0, 0.0],
+            [0.2, 0.1, 1.0],
+            [1, 1, 0],
+            "no classes but background, cat are there, and together they may cover at most 30 %",
+        ),
     ],
 )
-def test_contradictions_name_the_classes(lower: list[float], upper: list[float], tags: list[int], sentence: str) -> None:
+def test_contradictions_name_the_classes(
+    lower: list[float], upper: list[float], tags: list[int], sentence: str
+) -> None:
     bounds = class_constraints(torch.tensor([lower]), torch.tensor([upper]))
     with pytest.raises(ValueError, match=f"^{sentence}.*; ask for less$"):
         check_bounds(bounds, torch.tensor(tags).bool(), NAMES, "ask for less")
@@ -64,8 +94,13 @@ def test_contradictions_name_the_classes(lower: list[float], upper: list[float],
 
 @pytest.mark.parametrize("kind", [*ON_TAGS, BoxesEM, BoxesCCNN])
 def test_resolution_says_what_the_loss_is_given(kind: type[Strategy]) -> None:
-    assert [kind().at_scores, *(kind(resolution=word).at_scores for word in ("image", "scores"))] == [False, False, True]  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="resolution should be image or scores, but it is 'pixels'"):
+    assert [
+        kind().at_scores,
+        *(kind(resolution=word).at_scores for word in ("image", "scores")),
+    ] == [False, False, True]  # type: ignore[call-arg]
+    with pytest.raises(
+        ValueError, match="resolution should be image or scores, but it is 'pixels'"
+    ):
         kind(resolution="pixels")  # type: ignore[call-arg]
 
 

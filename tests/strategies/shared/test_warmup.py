@@ -32,7 +32,9 @@ def test_a_resumed_one_goes_on() -> None:
 
 
 def test_a_negative_number_is_named() -> None:
-    with pytest.raises(ValueError, match="warmup should be at least 0, how many batches wait, but it is -3"):
+    with pytest.raises(
+        ValueError, match="warmup should be at least 0, how many batches wait, but it is -3"
+    ):
         WarmUp(-3, "wait")
 
 
@@ -53,10 +55,14 @@ def test_tags_teach_classification_first(kind: type[TagsEM | TagsCCNN | TagsCCNN
     strategy = kind(warmup=1)
     logits, valid = torch.randn(1, 3, 8, 8).bfloat16(), torch.ones(1, 8, 8, dtype=torch.bool)
     valid[:, 6:] = False
-    batch = a_batch(8, 8, [[1, 1, 0]], valid=valid)._replace(large=torch.tensor([[True, True, False]]))
+    batch = a_batch(8, 8, [[1, 1, 0]], valid=valid)._replace(
+        large=torch.tensor([[True, True, False]])
+    )
     first, later = strategy.loss(logits, batch), strategy.loss(logits, batch)
     assert batch.tags is not None
-    torch.testing.assert_close(first, {"classification": classification(*averaged(logits.float(), valid, 4), batch.tags)})
+    torch.testing.assert_close(
+        first, {"classification": classification(*averaged(logits.float(), valid, 4), batch.tags)}
+    )
     (term,) = later
     assert term in ("cross_entropy", "kl")
 
@@ -65,4 +71,6 @@ def test_labels_at_the_networks_own_stride_are_preceded_by_classification_there(
     logits, batch = torch.randn(1, 3, 4, 4), a_batch(16, 16, [[1, 1, 0]])
     assert batch.tags is not None
     found = TagsEM(warmup=1, resolution="scores").loss(logits, batch)["classification"]
-    torch.testing.assert_close(found, classification(logits, torch.ones(1, 4, 4, dtype=torch.bool), batch.tags))
+    torch.testing.assert_close(
+        found, classification(logits, torch.ones(1, 4, 4, dtype=torch.bool), batch.tags)
+    )

@@ -51,14 +51,16 @@ NAMES = {number: name for name, number in LABELS.items()}
 
 
 class Cityscapes(Photos):
-    """Cityscapes. Its evidence is made from the masks, as a person would have given it; boxes go around countable objects.
+    """Cityscapes. Its evidence is made from the masks, as a person would have given it; boxes go
+    around countable objects.
 
-    No pixel is background when all 19 classes are used, and what is not measured (void) is 255. With classes such as [person,car] and
-    others=background, it is all that is neither.
+    No pixel is background when all 19 classes are used, and what is not measured (void) is 255.
+    With classes such as [person,car] and others=background, it is all that is neither.
 
     Arguments:
         root: the folder with leftImg8bit and gtFine.
-        evidence: masks, boxes (with tags and large), points (with tags), scribbles (with tags), or tags (with large).
+        evidence: masks, boxes (with tags and large), points (with tags), scribbles (with tags), or
+            tags (with large).
         train: the part that is trained on: train, or one or more cities of it as train/ulm.
         val: the part that is only measured on; null for none.
         classes_used: names of the classes; null for all 19. Of other classes, see `others`.
@@ -77,7 +79,10 @@ class Cityscapes(Photos):
         check_asked(evidence)
         used = list(LABELS) if classes_used is None else classes_used
         if wrong := [name for name in used if name not in LABELS]:
-            raise ValueError(f"classes_used should name classes of Cityscapes, but {wrong[0]!r} is none; {nearest(wrong[0], list(LABELS))}")
+            raise ValueError(
+                f"classes_used should name classes of Cityscapes, but {wrong[0]!r} is none; "
+                f"{nearest(wrong[0], list(LABELS))}"
+            )
         self.root, self.evidence, self.simulated = expect_folder("root", Path(root)), evidence, True
         self.mask_names = [NAMES.get(number) for number in range(VALUES)]
         parts = [[] if name is None else self._entries(name) for name in (train, val)]
@@ -88,11 +93,14 @@ class Cityscapes(Photos):
         entries = []
         for name, path in pictures.names.items():
             id = f"{part}/{name}".removesuffix("_leftImg8bit.png")
-            entries.append(Entry(id, path, None, self.root / "gtFine" / f"{id}_gtFine_labelIds.png"))
+            entries.append(
+                Entry(id, path, None, self.root / "gtFine" / f"{id}_gtFine_labelIds.png")
+            )
         return entries
 
     def objects(self, entry: Entry, truth: Tensor) -> tuple[Tensor | None, Sequence[int]]:
-        """Countable objects by their numbers in instanceIds; for points, also every region of a class that is not counted."""
+        """Countable objects by their numbers in instanceIds; for points, also every region of a
+        class that is not counted."""
         assert entry.mask is not None
         path = entry.mask.with_name(entry.mask.name.replace("_labelIds", "_instanceIds"))
         numbers = shrink_labels(_read_numbers(path), (truth.shape[0], truth.shape[1]))
@@ -116,4 +124,6 @@ def _read_numbers(path: Path) -> Tensor:
         with Image.open(path, formats=["PNG"]) as image:
             return torch.from_numpy(np.array(image).astype(np.int32))
     except Exception as error:  # a decoder may fail on foreign bytes in any way
-        raise FormatError(Place(str(path)), "the image", "whole", f"damaged or cut off: {error}") from None
+        raise FormatError(
+            Place(str(path)), "the image", "whole", f"damaged or cut off: {error}"
+        ) from None

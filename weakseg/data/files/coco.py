@@ -1,4 +1,5 @@
-"""COCO, and data sets in its layout: images in a folder, and one instances file for training and one for measuring."""
+"""COCO, and data sets in its layout: images in a folder, and one instances file for training and
+one for measuring."""
 
 from __future__ import annotations
 
@@ -26,15 +27,19 @@ VOC_RENAMES: dict[str, str | None] = {
 
 
 class Coco(Photos):
-    """COCO. Its polygons and masks outline every object of its classes, so that the rest is background: that is the truth.
+    """COCO. Its polygons and masks outline every object of its classes, so that the rest is
+    background: that is the truth.
 
     Arguments:
         root: the folder with the images and `annotations`.
         evidence: masks, boxes (with tags), points (key points), or tags.
-        train: the images that are trained on: folder of the root, and annotations/instances_<train>.json.
+        train: the images that are trained on: folder of the root, and
+            annotations/instances_<train>.json.
         val: the same for those that are only measured on; null for none.
-        classes: names of the classes, background apart; null for all of the files, in their order. Of other classes, see `others`.
-        voc_names: whether classes that VOC has too are called as there, such as aeroplane for airplane.
+        classes: names of the classes, background apart; null for all of the files, in their order.
+            Of other classes, see `others`.
+        voc_names: whether classes that VOC has too are called as there, such as aeroplane for
+            airplane.
         rename: what further classes are called here; null leaves one out.
     """
 
@@ -57,7 +62,10 @@ class Coco(Photos):
         parts = [[] if name is None else self._entries(name) for name in (train, val)]
         names = [name for name in self.found if name != BACKGROUND] if classes is None else classes
         if not names:
-            told = "; ".join(map(str, self.problems[:TOLD])) or "no object of any class is in the files: name them with data.classes"
+            told = (
+                "; ".join(map(str, self.problems[:TOLD]))
+                or "no object of any class is in the files: name them with data.classes"
+            )
             raise ValueError(told)
         self.take(Naming(with_background(names), self.others, self.renames), *parts)
 
@@ -65,21 +73,35 @@ class Coco(Photos):
         file = self.root / "annotations" / f"instances_{name}.json"
         if not file.is_file():
             raise ValueError(f"there should be a file {file}, but there is none")
-        pictures, wanted = Pictures(self.root / name), {*KINDS_OF["masks"], *KINDS_OF[self.evidence or "masks"]}
+        pictures, wanted = (
+            Pictures(self.root / name),
+            {*KINDS_OF["masks"], *KINDS_OF[self.evidence or "masks"]},
+        )
         entries: list[Entry] = []
         annotations, absent = [], 0
         with noting(self.problems):
             annotations = read(file, self.problems)
         for annotation in annotations:
-            names = dict.fromkeys(self.renames.get(shape.name, shape.name) for shape in annotation.shapes if shape.name not in VOID)
+            names = dict.fromkeys(
+                self.renames.get(shape.name, shape.name)
+                for shape in annotation.shapes
+                if shape.name not in VOID
+            )
             self.found |= {name: None for name in names if name is not None}
             if annotation.absent is not None:
                 absent += 1
                 continue
             with noting(self.problems):
                 image = pictures.find(annotation.image, annotation.place)
-                annotation = annotation._replace(shapes=[shape for shape in annotation.shapes if shape.kind in wanted])
-                entries.append(Entry(f"{name}/{image}", pictures.names[image], partial(held, annotation)))
+                annotation = annotation._replace(
+                    shapes=[shape for shape in annotation.shapes if shape.kind in wanted]
+                )
+                entries.append(
+                    Entry(f"{name}/{image}", pictures.names[image], partial(held, annotation))
+                )
         if absent:
-            self.remarks.append(f"{file}: {absent} image{'s are' if absent > 1 else ' is'} left out, since nobody has annotated them")
+            self.remarks.append(
+                f"{file}: {absent} image{'s are' if absent > 1 else ' is'} left out, since nobody "
+                "has annotated them"
+            )
         return entries

@@ -9,17 +9,47 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
-from weakseg.data.files.layout import annotation_files, expect_folder, find_annotations, find_pictures, own_split, stems_of
+from weakseg.data.files.layout import (
+    annotation_files,
+    expect_folder,
+    find_annotations,
+    find_pictures,
+    own_split,
+    stems_of,
+)
 from weakseg.data.files.listing import part_of_path, part_of_stem, positions, read_names, share_of
 from weakseg.data.files.photos import KINDS_OF, TOLD, Entry, Photos, Reader, held
-from weakseg.data.formats import coco, csv_file, cvat, datumaro, label_studio, labelmap, labelme, mask_png, voc_xml, yolo
-from weakseg.data.formats.base import KINDS, Absent, Annotation, FormatError, Kind, Part, Place, Shape, noting
+from weakseg.data.formats import (
+    coco,
+    csv_file,
+    cvat,
+    datumaro,
+    label_studio,
+    labelmap,
+    labelme,
+    mask_png,
+    voc_xml,
+    yolo,
+)
+from weakseg.data.formats.base import (
+    KINDS,
+    Absent,
+    Annotation,
+    FormatError,
+    Kind,
+    Part,
+    Place,
+    Shape,
+    noting,
+)
 from weakseg.data.formats.images import Colour, image_size
 from weakseg.data.formats.labelmap import LabelMap
 from weakseg.data.formats.yolo import Header
 from weakseg.data.simulate.annotator import Asked, check_asked
 
-Format = Literal["voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"]
+Format = Literal[
+    "voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"
+]
 ManyReader = Callable[[Path, list[FormatError] | None], list[Annotation]]
 # formats with many images in a file, and those with a file of this ending for each image
 MANY: dict[str, tuple[ManyReader, str]] = {
@@ -32,35 +62,47 @@ MANY: dict[str, tuple[ManyReader, str]] = {
 ENDINGS = {"voc_xml": ".xml", "yolo": ".txt", "labelme": ".json", "mask_png": ".png"}
 MARKS = ("points", "scribbles")  # evidence that files of mask_png may hold instead of whole masks
 YOLO_NAMES = ("data.yaml", "data.yml", "classes.txt", "obj.names")
-NOT_ABOUT_IMAGES = frozenset([*YOLO_NAMES, "train.txt", "val.txt", "valid.txt", "test.txt", "labelmap.txt"])
+NOT_ABOUT_IMAGES = frozenset(
+    [*YOLO_NAMES, "train.txt", "val.txt", "valid.txt", "test.txt", "labelmap.txt"]
+)
 VAL_SHARE = 0.2
 PARTS_IN_ORDER: tuple[Part, Part, Part] = ("train", "val", "test")
 
 
 class Folder(Photos):
-    """Images and annotation files in a folder. Images that no file speaks of are left out, unless they are only measured on.
+    """Images and annotation files in a folder. Images that no file speaks of are left out, unless
+    they are only measured on.
 
     Arguments:
         root: the folder.
-        format: of the annotation files: voc_xml, coco, yolo, labelme, cvat, datumaro, label_studio, mask_png or csv.
-        classes: names of the classes, background apart, in the order of their numbers; null for those that the files name, in
-            alphabetical order. mask_png needs them, with the class of value 1 first, unless a labelmap.txt names them.
-        images: folder of the images, from the root on; null for where tools put them: images, JPEGImages, train and valid, or the root.
-        annotations: from the root on, an annotation file, or a folder of them; null for where tools put them: annotations, Annotations,
-            labels, SegmentationClass, a file in the root, or beside the images. For formats with one file per image, they are called
-            like the images.
-        masks: folder of masks, called like the images, whose values are the numbers of the classes: the truth. null for none. With a
-            labelmap.txt in the root, their colours, or values, are those of the classes there.
-        whole: whether polygons and masks in the annotation files outline all that there is. Then what is outside of them is background,
-            and they are the truth.
-        evidence: masks, boxes, points, scribbles (lines) or tags, the rest of the files is not used; null for all that they hold. In files
-            of mask_png, points and scribbles are the pixels that are not 255.
-        train: file with the names of the images that are trained on, one per line; null for those that are in no other list.
-        val: file with the names of those that are only measured on; null for a part of the images, always the same.
-        val_share: which part, from 0 to 1, if there is no file: of the images that have a mask, if any has one, else of all; the latter are
-            measured by what is annotated. 1 leaves none of these to train on. null for the data set's own split into train, val and test,
-            or 0.2 where it has none.
-        rename: what classes in the files are called here, such as {airplane: aeroplane}; null leaves one out.
+        format: of the annotation files: voc_xml, coco, yolo, labelme, cvat, datumaro, label_studio,
+            mask_png or csv.
+        classes: names of the classes, background apart, in the order of their numbers; null for
+            those that the files name, in alphabetical order. mask_png needs them, with the class of
+            value 1 first, unless a labelmap.txt names them.
+        images: folder of the images, from the root on; null for where tools put them: images,
+            JPEGImages, train and valid, or the root.
+        annotations: from the root on, an annotation file, or a folder of them; null for where tools
+            put them: annotations, Annotations, labels, SegmentationClass, a file in the root, or
+            beside the images. For formats with one file per image, they are called like the images.
+        masks: folder of masks, called like the images, whose values are the numbers of the classes:
+            the truth. null for none. With a labelmap.txt in the root, their colours, or values, are
+            those of the classes there.
+        whole: whether polygons and masks in the annotation files outline all that there is. Then
+            what is outside of them is background, and they are the truth.
+        evidence: masks, boxes, points, scribbles (lines) or tags, the rest of the files is not
+            used; null for all that they hold. In files of mask_png, points and scribbles are the
+            pixels that are not 255.
+        train: file with the names of the images that are trained on, one per line; null for those
+            that are in no other list.
+        val: file with the names of those that are only measured on; null for a part of the images,
+            always the same.
+        val_share: which part, from 0 to 1, if there is no file: of the images that have a mask, if
+            any has one, else of all; the latter are measured by what is annotated. 1 leaves none of
+            these to train on. null for the data set's own split into train, val and test, or 0.2
+            where it has none.
+        rename: what classes in the files are called here, such as {airplane: aeroplane}; null
+            leaves one out.
         line_width: of lines, in pixels.
         point_radius: of the discs around points, in pixels; 0 marks one pixel.
     """
@@ -92,18 +134,26 @@ class Folder(Photos):
         self.pictures = find_pictures(self.root, images)
         self.files = find_annotations(self.root, self.pictures, annotations, ending, many)
         self.masks = None if masks is None else self._named_masks(self.root / masks)
-        if format == "mask_png" and evidence in MARKS:  # the files hold what was drawn, and say nothing elsewhere
+        # the files hold what was drawn, and say nothing elsewhere
+        if format == "mask_png" and evidence in MARKS:
             self.kinds_of = {**KINDS_OF, evidence: ("mask",)}
-        if format == "mask_png" and self.masks is None and (self.simulated or evidence not in MARKS):
+        if (
+            format == "mask_png"
+            and self.masks is None
+            and (self.simulated or evidence not in MARKS)
+        ):
             self.masks = self.files
         self.rename = rename or {}
         label_map = self._label_map()
         if classes is None and label_map is not None and format == "mask_png":
             classes = [name for name in label_map.names if name is not None and name != BACKGROUND]
         self.header = _header(self.root, self.files, format, classes)
-        self.names: Sequence[str | None] = self.header.names if label_map is None else label_map.names
+        self.names: Sequence[str | None] = (
+            self.header.names if label_map is None else label_map.names
+        )
         self.declared: dict[str, Part] = {}
-        """the part of the data set's own split that an image belongs to, where annotation files say so"""
+        """the part of the data set's own split that an image belongs to, where annotation files say
+        so"""
         readers = self._many(MANY[format][0], ending) if many else self._single(ending)
         self.unannotated = [name for name in self.pictures.names if name not in readers]
         """images that no annotation file speaks of, or that nobody has annotated yet"""
@@ -121,24 +171,46 @@ class Folder(Photos):
         self.take(naming, trained, measured, lists=f"{self.root}, the lists {train} and {val}")
 
     def _named_masks(self, folder: Path) -> Path:
-        """The folder that the user named; without a mask of any image, all would silently be measured by what is annotated."""
+        """The folder that the user named; without a mask of any image, all would silently be
+        measured by what is annotated."""
         expect_folder("masks", folder)
         wanted = [f"{name.rpartition('.')[0]}.png" for name in self.pictures.names]
         if wanted and not any((folder / name).is_file() for name in wanted):
-            there = next((path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()), "none at all")
-            raise ValueError(f"masks should be called like the images, such as {wanted[0]}, but none in {folder} is; there is {there}")
+            there = next(
+                (
+                    path.relative_to(folder).as_posix()
+                    for path in sorted(folder.rglob("*"))
+                    if path.is_file()
+                ),
+                "none at all",
+            )
+            raise ValueError(
+                f"masks should be called like the images, such as {wanted[0]}, but none in "
+                f"{folder} is; there is {there}"
+            )
         return folder
 
     def _label_map(self) -> LabelMap | None:
         """What colours and values of masks mean, where a file beside them says so."""
-        folders = [folder for folder in (self.masks, self.files if self.format == "mask_png" else None) if folder is not None]
+        folders = [
+            folder
+            for folder in (self.masks, self.files if self.format == "mask_png" else None)
+            if folder is not None
+        ]
         places = [place for folder in folders for place in (self.root, folder, folder.parent)]
-        path = next((place / "labelmap.txt" for place in places if (place / "labelmap.txt").is_file()), None)
+        path = next(
+            (place / "labelmap.txt" for place in places if (place / "labelmap.txt").is_file()), None
+        )
         if path is None:
             return None
         found = labelmap.read(path)
         if not set(found.names) - {None, BACKGROUND}:
-            raise FormatError(Place(str(path)), "the file", "a list of one class or more beside the background", "one of none")
+            raise FormatError(
+                Place(str(path)),
+                "the file",
+                "a list of one class or more beside the background",
+                "one of none",
+            )
         self.colours = found.colours
         return found
 
@@ -157,7 +229,9 @@ class Folder(Photos):
                     if annotation.absent is not None:
                         absent[name] = annotation.absent
                         continue
-                    found[name] = self._joined(found[name], annotation) if name in found else annotation
+                    found[name] = (
+                        self._joined(found[name], annotation) if name in found else annotation
+                    )
                     if own is not None:
                         self.declared[name] = own
         self._remark_absent({name: reason for name, reason in absent.items() if name not in found})
@@ -168,18 +242,33 @@ class Folder(Photos):
         elsewhere = earlier.place.file != annotation.place.file
         if self.format == "coco" and elsewhere and (both := coco.joined(earlier, annotation)):
             return both
-        hint = f", in {earlier.place.file} too: name one of the files with data.annotations" if elsewhere else ""
-        raise FormatError(annotation.place, "the image", "one that no other entry is about", f"one that comes twice{hint}")
+        hint = (
+            f", in {earlier.place.file} too: name one of the files with data.annotations"
+            if elsewhere
+            else ""
+        )
+        raise FormatError(
+            annotation.place,
+            "the image",
+            "one that no other entry is about",
+            f"one that comes twice{hint}",
+        )
 
     def _remark_absent(self, absent: Mapping[str, Absent]) -> None:
         if not absent:
             return
         counts = Counter(absent.values())
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-        self.remarks.append(f"{self.files}: {len(absent)} image{'s are' if len(absent) > 1 else ' is'} left out: {told}")
+        self.remarks.append(
+            f"{self.files}: {len(absent)} image{'s are' if len(absent) > 1 else ' is'} left out: "
+            f"{told}"
+        )
 
     def _single(self, ending: str) -> dict[str, Reader]:
-        files = {path.relative_to(self.files).as_posix().removesuffix(ending): path for path in annotation_files(self.files, ending)}
+        files = {
+            path.relative_to(self.files).as_posix().removesuffix(ending): path
+            for path in annotation_files(self.files, ending)
+        }
         paths: dict[str, Path] = {}
         for name in self.pictures.names:
             stem = next((stem for stem in stems_of(name) if stem in files), None)
@@ -189,18 +278,40 @@ class Folder(Photos):
             if len(same := self.pictures.uploaded(stem)) == 1 and same[0] not in paths:
                 paths[same[0]] = path
             elif self._is_about_an_image(path, paths.values()):
-                self.problems.append(FormatError(Place(str(path)), "the image", f"called {stem}, like the file", "missing"))
-        return {name: self._reader(name, paths[name]) for name in self.pictures.names if name in paths}
+                self.problems.append(
+                    FormatError(
+                        Place(str(path)), "the image", f"called {stem}, like the file", "missing"
+                    )
+                )
+        return {
+            name: self._reader(name, paths[name]) for name in self.pictures.names if name in paths
+        }
 
     def _is_about_an_image(self, path: Path, others: Collection[Path]) -> bool:
-        """Whether a file that has no image should have one: not those of other uses, which are mostly in the root."""
-        above = self.files == self.root and path.parent == self.root and not any(other.parent == self.root for other in others)
+        """Whether a file that has no image should have one: not those of other uses, which are
+        mostly in the root."""
+        above = (
+            self.files == self.root
+            and path.parent == self.root
+            and not any(other.parent == self.root for other in others)
+        )
         return path.name not in NOT_ABOUT_IMAGES and not above
 
     def _reader(self, name: str, path: Path) -> Reader:
-        return partial(_read_one, self.format, path, name, self.pictures.names[name], self.names, self.header.key_points, self.colours)
+        return partial(
+            _read_one,
+            self.format,
+            path,
+            name,
+            self.pictures.names[name],
+            self.names,
+            self.header.key_points,
+            self.colours,
+        )
 
-    def _found(self, readers: dict[str, Reader]) -> tuple[list[str], tuple[Kind, ...], list[FormatError]]:
+    def _found(
+        self, readers: dict[str, Reader]
+    ) -> tuple[list[str], tuple[Kind, ...], list[FormatError]]:
         """Classes and kinds of annotation that the files hold, and what is wrong in them."""
         if self.format == "mask_png":
             return [], ("mask",), []
@@ -211,35 +322,68 @@ class Folder(Photos):
                 shapes = read(problems).shapes
             names |= {self.rename.get(shape.name, shape.name) or BACKGROUND for shape in shapes}
             kinds |= {shape.kind for shape in shapes}
-        return sorted(names - {BACKGROUND} - VOID), tuple(kind for kind in KINDS if kind in kinds), problems
+        return (
+            sorted(names - {BACKGROUND} - VOID),
+            tuple(kind for kind in KINDS if kind in kinds),
+            problems,
+        )
 
-    def _why_nothing(self, readers: dict[str, Reader], ending: str, problems: list[FormatError]) -> str:
+    def _why_nothing(
+        self, readers: dict[str, Reader], ending: str, problems: list[FormatError]
+    ) -> str:
         """Why no class, or no image, is left, which can have many reasons."""
         if problems:
             more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
             return "; ".join(map(str, problems[:TOLD])) + more
         if not self.pictures.names:
-            return f"there should be images in {self.pictures.folder}, but there are none of a kind that is read"
+            return (
+                f"there should be images in {self.pictures.folder}, but there are none of a kind "
+                "that is read"
+            )
         files = annotation_files(self.files, ending)
         if not files:
             others = Counter(path.suffix for path in self.files.rglob("*") if path.is_file())
-            there = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3)) or "none at all"
-            return f"there should be {ending} files in {self.files} for format={self.format}, but there are {there}; is it another format?"
+            there = (
+                ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3))
+                or "none at all"
+            )
+            return (
+                f"there should be {ending} files in {self.files} for format={self.format}, but "
+                f"there are {there}; is it another format?"
+            )
         if not readers:
-            why = "; ".join(self.remarks) or f"files such as {files[0]} name no image that is in {self.pictures.folder}"
+            why = (
+                "; ".join(self.remarks)
+                or f"files such as {files[0]} name no image that is in {self.pictures.folder}"
+            )
             return f"no image is annotated: {why}"
-        return f"no object of any class is in {self.files} ({len(files)} files): name the classes, such as data.classes=[cat,dog]"
+        return (
+            f"no object of any class is in {self.files} ({len(files)} files): name the classes, "
+            "such as data.classes=[cat,dog]"
+        )
 
     def _split(
         self, readers: dict[str, Reader], train: str | None, val: str | None, share: float | None
     ) -> tuple[list[Entry], list[Entry]]:
         entries = {name: self._entry(name, readers.get(name)) for name in self.pictures.names}
-        usable = [name for name, entry in entries.items() if entry.read is not None or (self.simulated and entry.mask is not None)]
-        chosen = self._own_split(entries, usable) if train is None and val is None and share is None else None
-        trained, measured = chosen or self._named_split(entries, usable, train, val, VAL_SHARE if share is None else share)
+        usable = [
+            name
+            for name, entry in entries.items()
+            if entry.read is not None or (self.simulated and entry.mask is not None)
+        ]
+        chosen = (
+            self._own_split(entries, usable)
+            if train is None and val is None and share is None
+            else None
+        )
+        trained, measured = chosen or self._named_split(
+            entries, usable, train, val, VAL_SHARE if share is None else share
+        )
         return [entries[name] for name in trained], [entries[name] for name in measured]
 
-    def _own_split(self, entries: Mapping[str, Entry], usable: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    def _own_split(
+        self, entries: Mapping[str, Entry], usable: Sequence[str]
+    ) -> tuple[list[str], list[str]] | None:
         """The data set's own, if it has one with images to train on."""
         own = own_split(self.root, self.pictures, self.header.parts, self.declared)
         if own is None:
@@ -256,13 +400,19 @@ class Folder(Photos):
             trained = [name for name in trained if name not in set(measured)]
         rest = f", {len(test)} of its test part left out" if test else ""
         self.remarks.append(
-            f"{self.root}: the data set's own split is used, that of its {own.origin}: {len(trained)} images to train on, {len(measured)} "
-            f"to measure on{rest}; data.train, data.val or data.val_share choose otherwise"
+            f"{self.root}: the data set's own split is used, that of its {own.origin}: "
+            f"{len(trained)} images to train on, {len(measured)} to measure on{rest}; data.train, "
+            "data.val or data.val_share choose otherwise"
         )
         return trained, measured
 
     def _named_split(
-        self, entries: Mapping[str, Entry], usable: Sequence[str], train: str | None, val: str | None, share: float
+        self,
+        entries: Mapping[str, Entry],
+        usable: Sequence[str],
+        train: str | None,
+        val: str | None,
+        share: float,
     ) -> tuple[list[str], list[str]]:
         trained, held_out = self._listed(train), self._listed(val)
         if held_out is None:
@@ -280,11 +430,17 @@ class Folder(Photos):
 
     def _entry(self, name: str, read: Reader | None) -> Entry:
         mask = None if self.masks is None else self.masks / f"{name.rpartition('.')[0]}.png"
-        return Entry(name, self.pictures.names[name], read, mask if mask is not None and mask.is_file() else None)
+        return Entry(
+            name,
+            self.pictures.names[name],
+            read,
+            mask if mask is not None and mask.is_file() else None,
+        )
 
 
 def _measurable(usable: Sequence[str], masked: Sequence[str], share: float) -> set[str]:
-    """The images to hold out: of those that have a mask, at least one, if any has one; all others are better learned from."""
+    """The images to hold out: of those that have a mask, at least one, if any has one; all others
+    are better learned from."""
     if not masked or not share:
         return share_of(usable, share)
     return share_of(masked, max(share, 1 / len(masked)))
@@ -307,32 +463,54 @@ def _read_one(
             return labelme.read(path, problems)
         case "mask_png":
             return mask_png.read(path, names, name, colours)
-    return yolo.read(path, [known or "" for known in names], name, image_size(picture), problems, key_points)
+    return yolo.read(
+        path, [known or "" for known in names], name, image_size(picture), problems, key_points
+    )
 
 
 def _header(root: Path, files: Path, format: str, classes: Sequence[str] | None) -> Header:
-    """The classes in the order of their numbers, where the files use numbers for them, and what else is said about all files."""
+    """The classes in the order of their numbers, where the files use numbers for them, and what
+    else is said about all files."""
     if format == "mask_png":
         if not classes:
             raise ValueError(
-                "classes should name the values of the masks from 1 on, such as classes=[cat,dog]; files of mask_png have no names, "
-                "unless there is a labelmap.txt beside them"
+                "classes should name the values of the masks from 1 on, such as "
+                "classes=[cat,dog]; files of mask_png have no names, unless there is a "
+                "labelmap.txt beside them"
             )
         return Header(list(with_background(classes)))
     if format != "yolo":
         return Header([])
-    found = next((place / name for place in (root, files, files.parent) for name in YOLO_NAMES if (place / name).is_file()), None)
+    found = next(
+        (
+            place / name
+            for place in (root, files, files.parent)
+            for name in YOLO_NAMES
+            if (place / name).is_file()
+        ),
+        None,
+    )
     if found is not None:
         return yolo.read_header(found)
     if classes is None:
-        raise ValueError(f"yolo files number their classes: give classes=..., or put one of {', '.join(YOLO_NAMES)} into {root}")
+        raise ValueError(
+            "yolo files number their classes: give classes=..., or put one of "
+            f"{', '.join(YOLO_NAMES)} into {root}"
+        )
     return Header([name for name in classes if name != BACKGROUND])
 
 
 def _check(format: str, val_share: float | None, line_width: float, point_radius: int) -> None:
     if format not in get_args(Format):
-        raise ValueError(f"format should be one of {', '.join(get_args(Format))}, but it is {format}")
+        raise ValueError(
+            f"format should be one of {', '.join(get_args(Format))}, but it is {format}"
+        )
     if val_share is not None and not 0 <= val_share <= 1:
-        raise ValueError(f"val_share should be from 0 to 1, a part of the images, but it is {val_share}")
+        raise ValueError(
+            f"val_share should be from 0 to 1, a part of the images, but it is {val_share}"
+        )
     if not line_width > 0 or point_radius < 0:
-        raise ValueError(f"line_width should be above 0 and point_radius at least 0, but they are {line_width} and {point_radius}")
+        raise ValueError(
+            f"line_width should be above 0 and point_radius at least 0, but they are {line_width} "
+            f"and {point_radius}"
+        )

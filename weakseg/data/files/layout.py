@@ -1,9 +1,12 @@
-"""Where the images and annotation files of a data set are, and how it is split, in the layouts that tools write."""
+"""Where the images and annotation files of a data set are, and how it is split, in the layouts that
+tools write."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from os.path import abspath, exists, isdir  # unlike Path's, these answer for names that no file can have
+
+# unlike Path's, these answer for names that no file can have
+from os.path import abspath, exists, isdir
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +19,12 @@ IMAGES = ("images", "JPEGImages")
 ANNOTATIONS = ("annotations", "Annotations", "labels")
 MASKS = ("annotations", "SegmentationClass", "masks", "labels")
 LISTS = ("", "ImageSets/Segmentation", "ImageSets/Main")
-LIST_NAMES: tuple[tuple[str, Part], ...] = (("train.txt", "train"), ("val.txt", "val"), ("valid.txt", "val"), ("test.txt", "test"))
+LIST_NAMES: tuple[tuple[str, Part], ...] = (
+    ("train.txt", "train"),
+    ("val.txt", "val"),
+    ("valid.txt", "val"),
+    ("test.txt", "test"),
+)
 Parts = dict[Part, list[str]]
 
 
@@ -33,7 +41,8 @@ class Split(NamedTuple):
 
 
 def expect_folder(key: str, path: Path) -> Path:
-    """The path that a key names, if there is a folder; else a ValueError with where it was looked for, and the nearest name there.
+    """The path that a key names, if there is a folder; else a ValueError with where it was looked
+    for, and the nearest name there.
 
     Arguments:
         key: of the data set.
@@ -44,28 +53,39 @@ def expect_folder(key: str, path: Path) -> Path:
     there = f"{abspath(path)} is a file" if exists(path) else f"there is none at {abspath(path)}"
     beside = [other.name for other in Path(abspath(path)).parent.glob("*") if isdir(other)]
     near = nearest(path.name[:100], beside) if beside and path.name not in beside else ""
-    raise ValueError(f"{key} should be a folder, but {there}{f'; {near}' if near.startswith('did you') else ''}")
+    raise ValueError(
+        f"{key} should be a folder, but {there}{f'; {near}' if near.startswith('did you') else ''}"
+    )
 
 
 def find_pictures(root: Path, named: str | None) -> Pictures:
-    """The images in the folder that the user named, or wherever tools put them; a ValueError if there are none of these."""
+    """The images in the folder that the user named, or wherever tools put them; a ValueError if
+    there are none of these."""
     if named is not None:
         return Pictures(root / named)
     for name in IMAGES:
         if (root / name).is_dir():
             return Pictures(root / name)
-    below = sorted(path for path in root.glob("*") if path.is_dir() and part_of_path(f"{path.name}/"))
+    below = sorted(
+        path for path in root.glob("*") if path.is_dir() and part_of_path(f"{path.name}/")
+    )
     below = [path / "images" if (path / "images").is_dir() else path for path in below]
     if below := [path for path in below if _holds(path, PICTURES)]:
         return Pictures(root, below)
     if any(path.suffix.lower() in PICTURES for path in root.iterdir()):
         return Pictures(root)
     where = f"in {', '.join(IMAGES)}, in folders for train and val, or in it itself"
-    raise ValueError(f"there should be images in {root}, {where}, but there are none; name their folder with data.images")
+    raise ValueError(
+        f"there should be images in {root}, {where}, but there are none; name their folder with "
+        "data.images"
+    )
 
 
-def find_annotations(root: Path, pictures: Pictures, named: str | None, ending: str, many: bool) -> Path:
-    """The file or folder of annotations that the user named, or wherever tools put it; a ValueError if there is none of these.
+def find_annotations(
+    root: Path, pictures: Pictures, named: str | None, ending: str, many: bool
+) -> Path:
+    """The file or folder of annotations that the user named, or wherever tools put it; a ValueError
+    if there is none of these.
 
     Arguments:
         root: of the data set.
@@ -78,19 +98,23 @@ def find_annotations(root: Path, pictures: Pictures, named: str | None, ending: 
     if not found.exists() and named is None:
         usual = ", ".join(_usual_names(ending))
         raise ValueError(
-            f"there should be {ending} files of annotations in {root}, in one of {usual}, or beside the images, but there are none; "
-            "name their folder with data.annotations"
+            f"there should be {ending} files of annotations in {root}, in one of {usual}, or "
+            "beside the images, but there are none; name their folder with data.annotations"
         )
     if not found.exists():
         what = "a file or folder" if many else "a folder"
         raise ValueError(f"there should be annotations at {found}, {what}, but there are none")
     if found.is_file() and not many:
-        raise ValueError(f"annotations should be a folder, with a {ending} file for each image, but {found} is a file")
+        raise ValueError(
+            f"annotations should be a folder, with a {ending} file for each image, but {found} is "
+            "a file"
+        )
     return found
 
 
 def _usual(root: Path, pictures: Pictures, ending: str, many: bool) -> Path:
-    """In a folder for them, in the root, or beside the images; masks only in a folder for them, since images look alike."""
+    """In a folder for them, in the root, or beside the images; masks only in a folder for them,
+    since images look alike."""
     usual = [root / name for name in _usual_names(ending)]
     there = next((path for path in usual if path.is_dir()), usual[0])
     if found := [path for path in usual if _holds(path, [ending])]:
@@ -111,7 +135,11 @@ def _usual_names(ending: str) -> tuple[str, ...]:
 
 def annotation_files(place: Path, ending: str) -> list[Path]:
     """The annotation files at a place, in the order of their names."""
-    return [place] if place.is_file() else sorted(path for path in place.rglob(f"*{ending}") if path.is_file())
+    return (
+        [place]
+        if place.is_file()
+        else sorted(path for path in place.rglob(f"*{ending}") if path.is_file())
+    )
 
 
 def _holds(folder: Path, endings: Collection[str]) -> bool:
@@ -119,7 +147,8 @@ def _holds(folder: Path, endings: Collection[str]) -> bool:
 
 
 def stems_of(name: str) -> Iterable[str]:
-    """What the annotation file of an image may be called, without its ending: like the image, there or in the folder beside `images`.
+    """What the annotation file of an image may be called, without its ending: like the image, there
+    or in the folder beside `images`.
 
     >>> list(stems_of("train/images/a.jpg"))
     ['train/images/a', 'train/labels/a', 'train/annotations/a']
@@ -128,11 +157,16 @@ def stems_of(name: str) -> Iterable[str]:
     yield stem
     head, found, tail = f"/{stem}".rpartition("/images/")
     if found:
-        yield from (f"{head}/{other}/{tail}".removeprefix("/") for other in ("labels", "annotations"))
+        yield from (
+            f"{head}/{other}/{tail}".removeprefix("/") for other in ("labels", "annotations")
+        )
 
 
-def own_split(root: Path, pictures: Pictures, header: Mapping[Part, list[str]], declared: Mapping[str, Part]) -> Split | None:
-    """The split of the data set itself, of the first of these that has images to train on and others: header, lists, files, folders.
+def own_split(
+    root: Path, pictures: Pictures, header: Mapping[Part, list[str]], declared: Mapping[str, Part]
+) -> Split | None:
+    """The split of the data set itself, of the first of these that has images to train on and
+    others: header, lists, files, folders.
 
     Arguments:
         root: of the data set.
@@ -140,14 +174,25 @@ def own_split(root: Path, pictures: Pictures, header: Mapping[Part, list[str]], 
         header: paths of folders or lists, as a data.yaml has them.
         declared: what annotation files say about images.
     """
-    by_header: Parts = {part: [name for path in paths for name in _listed(root, path, pictures)] for part, paths in header.items()}
+    by_header: Parts = {
+        part: [name for path in paths for name in _listed(root, path, pictures)]
+        for part, paths in header.items()
+    }
     by_files: Parts = {}
     if set(declared.values()) - {"train"}:  # files that do not say what they are for are trained on
         by_files = _parted({name: declared.get(name, "train") for name in pictures.names})
     folders = {name: part for name in pictures.names if (part := part_of_path(name))}
-    by_folders = _parted(folders) if len(folders) == len(pictures.names) else {}  # one may be called train after what it shows
-    candidates = [("data.yaml", by_header), *_lists(root, pictures), ("annotation files", by_files), ("folders of images", by_folders)]
-    return next((split for origin, parts in candidates if _splits(split := Split(origin, parts))), None)
+    # one may be called train after what it shows
+    by_folders = _parted(folders) if len(folders) == len(pictures.names) else {}
+    candidates = [
+        ("data.yaml", by_header),
+        *_lists(root, pictures),
+        ("annotation files", by_files),
+        ("folders of images", by_folders),
+    ]
+    return next(
+        (split for origin, parts in candidates if _splits(split := Split(origin, parts))), None
+    )
 
 
 def _parted(parts: Mapping[str, Part]) -> Parts:
@@ -175,7 +220,8 @@ def _lists(root: Path, pictures: Pictures) -> list[tuple[str, Parts]]:
 
 
 def _listed(root: Path, path: str, pictures: Pictures) -> list[str]:
-    """The images of one entry of a data.yaml, a folder or a list; none of a list that is not there, which is often so for the test part."""
+    """The images of one entry of a data.yaml, a folder or a list; none of a list that is not there,
+    which is often so for the test part."""
     if not path.endswith(".txt"):
         return pictures.matching(path)
     try:

@@ -17,15 +17,33 @@ from weakseg.data.names import nearest
 # every suffix of the kinds of image that `formats.images` reads
 PICTURES = frozenset(
     [
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".png",
+            ".apng",
+            ".webp",
+            ".tif",
+            ".tiff",
+            ".bmp",
+            ".gif",
+            ".ppm",
+            ".pgm",
+            ".pbm",
+            ".pnm",
+        ),
         *(".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
     ]
 )
-UPLOADED = re.compile(r"[0-9a-f]{8}-")  # what Label Studio puts before the name of a file that comes through the browser
+# what Label Studio puts before the name of a file that comes through the browser
+UPLOADED = re.compile(r"[0-9a-f]{8}-")
 
 
 class Pictures:
-    """The images of a folder and those below it, found by the names that annotation files give them.
+    """The images of a folder and those below it, found by the names that annotation files give
+    them.
 
     Arguments:
         folder: what the names of the images begin from.
@@ -35,17 +53,29 @@ class Pictures:
     def __init__(self, folder: Path, below: Sequence[Path] = ()) -> None:
         for place in below or [folder]:
             if not place.is_dir():
-                raise ValueError(f"there should be a folder of images at {place}, but there is none")
+                raise ValueError(
+                    f"there should be a folder of images at {place}, but there is none"
+                )
         self.folder = folder
-        files = sorted(path for place in below or [folder] for path in place.rglob("*") if path.is_file())
-        self.names = {path.relative_to(folder).as_posix(): path for path in files if path.suffix.lower() in PICTURES}
-        self._unread = {path.name: path.suffix for path in files if path.suffix.lower() not in PICTURES}
+        files = sorted(
+            path for place in below or [folder] for path in place.rglob("*") if path.is_file()
+        )
+        self.names = {
+            path.relative_to(folder).as_posix(): path
+            for path in files
+            if path.suffix.lower() in PICTURES
+        }
+        self._unread = {
+            path.name: path.suffix for path in files if path.suffix.lower() not in PICTURES
+        }
         self._bare = _by(self.names, _last)
 
     def find(self, name: str, place: Place, part: Part | None = None) -> str:
-        """The image that a file means: of this path in the folder, or of this bare name if only one image, or one of the part, has it.
+        """The image that a file means: of this path in the folder, or of this bare name if only one
+        image, or one of the part, has it.
 
-        Names that Label Studio gave to files which came through the browser, such as `00000000-cat.jpg`, mean the files as they were.
+        Names that Label Studio gave to files which came through the browser, such as
+        `00000000-cat.jpg`, mean the files as they were.
         """
         inside(self.folder, name)
         if name in self.names:
@@ -56,11 +86,17 @@ class Pictures:
         if len(same) == 1:
             return same[0]
         if same:
-            raise FormatError(place, "the image", "one of a name that only one image has", f"{_last(name)}, which {len(same)} have")
+            raise FormatError(
+                place,
+                "the image",
+                "one of a name that only one image has",
+                f"{_last(name)}, which {len(same)} have",
+            )
         raise FormatError(place, "the image", f"in {self.folder}", self._missing(_last(name)))
 
     def matching(self, path: str) -> list[str]:
-        """The images that a line of a list means, which may begin elsewhere: that of this path or name, or all of a folder."""
+        """The images that a line of a list means, which may begin elsewhere: that of this path or
+        name, or all of a folder."""
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         ends = ["/".join(parts[start:]) for start in range(len(parts))]
         for end in ends:
@@ -76,13 +112,19 @@ class Pictures:
         return []
 
     def listed(self, line: str) -> list[str]:
-        """The same for a line as lists have them: behind a name there may be a number, and around it quotation marks."""
+        """The same for a line as lists have them: behind a name there may be a number, and around
+        it quotation marks."""
         line = line.strip().strip('"')
         return (self.matching(line) or self.matching(line.split()[0])) if line else []
 
     def near(self, name: str) -> str:
-        """The end of a message about an image that is missing: the nearest name that there is, or nothing."""
-        near = nearest(_last(name)[:100], list(self._bare)) if self._bare and len(self._bare) < 100_000 else ""
+        """The end of a message about an image that is missing: the nearest name that there is, or
+        nothing."""
+        near = (
+            nearest(_last(name)[:100], list(self._bare))
+            if self._bare and len(self._bare) < 100_000
+            else ""
+        )
         return f"; {near}" if near.startswith("did you") else ""
 
     # most sets need none of these tables, which take a second for a hundred thousand images
@@ -103,14 +145,16 @@ class Pictures:
         return _by(self.names, lambda name: _as_uploaded(_last(name)).rpartition(".")[0])
 
     def _called(self, bare: str) -> list[str]:
-        """The images of this bare name, with or without its suffix, whatever folder they are in and however accents are written."""
+        """The images of this bare name, with or without its suffix, whatever folder they are in and
+        however accents are written."""
         same = self._bare.get(bare) or self._composed.get(_composed(bare))
         if same is None and not self._is_picture(bare):
             same = self._stems.get(_composed(bare))
         return self.uploaded(bare) if same is None else same
 
     def uploaded(self, name: str) -> list[str]:
-        """The images that Label Studio calls so, with or without their suffix: eight digits and a dash before what they were called."""
+        """The images that Label Studio calls so, with or without their suffix: eight digits and a
+        dash before what they were called."""
         bare = _last(name)
         if not UPLOADED.match(bare):
             return []
@@ -127,7 +171,9 @@ class Pictures:
 
     def _missing(self, bare: str) -> str:
         if bare in self._unread:
-            return f"a file of a kind that is not read ({self._unread[bare]}); save it as PNG or JPEG"
+            return (
+                f"a file of a kind that is not read ({self._unread[bare]}); save it as PNG or JPEG"
+            )
         return f"missing{self.near(bare)}"
 
 
@@ -147,12 +193,14 @@ def _composed(bare: str) -> str:
 
 
 def _as_uploaded(bare: str) -> str:
-    """A file name as Label Studio keeps it: without spaces, nothing but letters, digits, dots and -_."""
+    """A file name as Label Studio keeps it: without spaces, nothing but letters, digits, dots and
+    -_."""
     return re.sub(r"[^-\w.]", "", _composed(bare).strip().replace(" ", "_"))
 
 
 def _nearest_path(same: list[str], name: str, part: Part | None) -> list[str]:
-    """Of images of one bare name, those whose folders end as those of the name do; or else those of a part of the data set."""
+    """Of images of one bare name, those whose folders end as those of the name do; or else those of
+    a part of the data set."""
     wanted = name.replace("\\", "/").split("/")
     shared = [_shared_end(known.split("/"), wanted) for known in same]
     if shared.count(max(shared)) < len(same):
@@ -170,17 +218,30 @@ def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
 def part_of_path(name: str) -> Part | None:
     """Which part of a data set the folders of an image say that it belongs to.
 
-    >>> part_of_path("val/a.jpg"), part_of_path("train2017/b/a.jpg"), part_of_path("obj_train_data/a.jpg"), part_of_path("trains/a.jpg")
+    >>> (
+    ...     part_of_path("val/a.jpg"),
+    ...     part_of_path("train2017/b/a.jpg"),
+    ...     part_of_path("obj_train_data/a.jpg"),
+    ...     part_of_path("trains/a.jpg"),
+    ... )
     ('val', 'train', 'train', None)
     """
-    found = [_part(re.fullmatch(r"(?:obj_)?([a-z]+?)(?:_data|\d*)", folder.lower())) for folder in name.split("/")[:-1]]
+    found = [
+        _part(re.fullmatch(r"(?:obj_)?([a-z]+?)(?:_data|\d*)", folder.lower()))
+        for folder in name.split("/")[:-1]
+    ]
     return next((part for part in reversed(found) if part), None)
 
 
 def part_of_stem(stem: str) -> Part | None:
     """Which part the name of an annotation file says that it is about.
 
-    >>> part_of_stem("instances_train2017"), part_of_stem("val"), part_of_stem("default"), part_of_stem("retrain")
+    >>> (
+    ...     part_of_stem("instances_train2017"),
+    ...     part_of_stem("val"),
+    ...     part_of_stem("default"),
+    ...     part_of_stem("retrain"),
+    ... )
     ('train', 'val', None, None)
     """
     return _part(re.fullmatch(r"(?:.*[^a-z])?([a-z]+)\d*", stem.lower()))
@@ -193,14 +254,19 @@ def _part(match: re.Match[str] | None) -> Part | None:
 def read_names(path: Path) -> list[str]:
     """The lines of a list of images, without white space around them; some may be empty."""
     if not path.is_file():
-        near = sorted(other.name for other in path.parent.glob("*.txt")) if path.parent.is_dir() else []
+        near = (
+            sorted(other.name for other in path.parent.glob("*.txt"))
+            if path.parent.is_dir()
+            else []
+        )
         hint = nearest(path.name, near) if near else f"there is no list in {path.parent}"
         raise ValueError(f"there is no list {path}; {hint.replace('the classes are', 'there are')}")
     return [line.strip() for line in read_text(path).splitlines()]
 
 
 def share_of(ids: Iterable[str], share: float) -> set[str]:
-    """A part of the images, always the same one: chosen by their names, so that further images hardly change it.
+    """A part of the images, always the same one: chosen by their names, so that further images
+    hardly change it.
 
     >>> sorted(share_of(["a", "b", "c", "d"], 0.5))
     ['c', 'd']
@@ -209,8 +275,11 @@ def share_of(ids: Iterable[str], share: float) -> set[str]:
     return set(ordered[: round(share * len(ordered))])
 
 
-def positions(wanted: Sequence[str], pictures: Pictures, where: str, problems: list[FormatError]) -> list[str]:
-    """The images that the lines of a list name, in its order; what is missing, or comes twice, is noted."""
+def positions(
+    wanted: Sequence[str], pictures: Pictures, where: str, problems: list[FormatError]
+) -> list[str]:
+    """The images that the lines of a list name, in its order; what is missing, or comes twice, is
+    noted."""
     kept = dict[str, None]()
     for number, line in enumerate(wanted, 1):
         place = Place(where, None, number)
@@ -218,7 +287,14 @@ def positions(wanted: Sequence[str], pictures: Pictures, where: str, problems: l
         if not line:
             continue
         if not found:
-            problems.append(FormatError(place, "every line", "the name of an image that is there", f"{shown(line)}{pictures.near(line)}"))
+            problems.append(
+                FormatError(
+                    place,
+                    "every line",
+                    "the name of an image that is there",
+                    f"{shown(line)}{pictures.near(line)}",
+                )
+            )
         elif again := [name for name in found if name in kept]:
             problems.append(place.wrong("every line", "another image", f"{again[0]} again"))
         kept.update(dict.fromkeys(found))

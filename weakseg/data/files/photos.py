@@ -1,4 +1,5 @@
-"""Photos, the base of all data sets that are files: read, checked, and made into evidence in one place."""
+"""Photos, the base of all data sets that are files: read, checked, and made into evidence in one
+place."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Entry(NamedTuple):
     id: str
     image: Path
     read: Reader | None = None
-    """reads what was annotated, noting what is wrong in the list it is given; None if nothing was"""
+    """reads what was annotated, noting what is wrong in the list it is given; None if nothing
+    was"""
     mask: Path | None = None
     """values by class"""
 
@@ -67,20 +69,26 @@ class Photos(WeakData):
     """Photos with annotation files, masks, or both. A subclass lists them with `take`.
 
     Arguments:
-        long_side: images whose longer side has more pixels are shrunk to this on reading, with all that is annotated; null for none.
-        others: what becomes of objects of classes that the data set does not have. error: they are refused; background or ignore: they
-            are left out, and in masks their pixels are background, or 255.
-        wrong: what becomes of annotated objects that cannot be right, such as a click outside of the image. error: the image is refused;
-            skip: they are left out, as if nobody had drawn them; where a box was, that is background. cut: of objects that reach over the
-            rim of the image, what is inside stays; all else is refused. Files that cannot be read are refused all the same.
-            `python -m weakseg.check` shows everything.
-        simulated: whether evidence is made from the masks, as a person would have given it, instead of read from annotation files.
+        long_side: images whose longer side has more pixels are shrunk to this on reading, with all
+            that is annotated; null for none.
+        others: what becomes of objects of classes that the data set does not have. error: they are
+            refused; background or ignore: they are left out, and in masks their pixels are
+            background, or 255.
+        wrong: what becomes of annotated objects that cannot be right, such as a click outside of
+            the image. error: the image is refused;
+            skip: they are left out, as if nobody had drawn them; where a box was, that is
+                background. cut: of objects that reach over the
+            rim of the image, what is inside stays; all else is refused. Files that cannot be read
+            are refused all the same. `python -m weakseg.check` shows everything.
+        simulated: whether evidence is made from the masks, as a person would have given it, instead
+            of read from annotation files.
         annotation_seed: another number makes other simulated points and scribbles.
         annotator: how careful somebody is whose annotations are simulated, and how much they draw.
-        mask_share: which part of the training images, at least one if it is not 0, has masks instead of what is annotated otherwise. Those
-            of a small part are also among those of a larger one. Another annotation_seed chooses others.
-        window: of images of 16 bits, the values that become black and white; null keeps the upper 8 of the 10, 12, 14 or 16 bits that
-            an image uses.
+        mask_share: which part of the training images, at least one if it is not 0, has masks
+            instead of what is annotated otherwise. Those of a small part are also among those of a
+            larger one. Another annotation_seed chooses others.
+        window: of images of 16 bits, the values that become black and white; null keeps the upper 8
+            of the 10, 12, 14 or 16 bits that an image uses.
     """
 
     line_width: float = 3
@@ -100,28 +108,47 @@ class Photos(WeakData):
     ) -> None:
         super().__init__(**loading)
         if long_side is not None and long_side < 1:
-            raise ValueError(f"long_side should be a number of pixels, at least 1, or null for images as they are, but it is {long_side}")
+            raise ValueError(
+                "long_side should be a number of pixels, at least 1, or null for images as they "
+                f"are, but it is {long_side}"
+            )
         if annotation_seed < 0:
             raise ValueError(f"annotation_seed should be at least 0, but it is {annotation_seed}")
         if not 0 <= mask_share <= 1:
-            raise ValueError(f"mask_share should lie from 0 to 1, a part of the training images, but it is {mask_share}")
+            raise ValueError(
+                "mask_share should lie from 0 to 1, a part of the training images, but it is "
+                f"{mask_share}"
+            )
         check_others(others)
         if wrong not in get_args(Wrong):
-            raise ValueError(f"wrong should be one of {', '.join(get_args(Wrong))}, but it is {wrong!r}")
+            raise ValueError(
+                f"wrong should be one of {', '.join(get_args(Wrong))}, but it is {wrong!r}"
+            )
         if window is not None and not -math.inf < window[0] < window[1] < math.inf:
             raise ValueError(
-                f"window should be two numbers, the one that becomes black first and the larger one second, but it is {window}"
+                "window should be two numbers, the one that becomes black first and the larger "
+                f"one second, but it is {window}"
             )
         self.window = window
-        self.long_side, self.others, self.wrong, self.simulated = long_side, others, wrong, simulated
-        self.annotation_seed, self.annotator, self.mask_share = annotation_seed, annotator, mask_share
+        self.long_side, self.others, self.wrong, self.simulated = (
+            long_side,
+            others,
+            wrong,
+            simulated,
+        )
+        self.annotation_seed, self.annotator, self.mask_share = (
+            annotation_seed,
+            annotator,
+            mask_share,
+        )
         self._simulated: dict[str, dict[str, Tensor]] = {}
         self.masked: frozenset[str] = frozenset()
         """the images that have their mask instead of what is annotated otherwise"""
         self.problems: list[FormatError] = []
         """what was wrong when the files were listed"""
         self.remarks: list[str] = []
-        """what was chosen or left out when they were, and is right; the check and the beginning of a run show it"""
+        """what was chosen or left out when they were, and is right; the check and the beginning of
+        a run show it"""
         self.colours: Mapping[Colour, int] | None = None
         """which values the colours of masks are, for masks in colours"""
         self.entries: list[Entry] = []
@@ -132,7 +159,8 @@ class Photos(WeakData):
         """what in the files is meant by each word for `evidence`"""
         self.whole = self.tags_of_masks = False
         self.names_found = False
-        """whether the classes are those that annotation files happen to name, and not named by the user"""
+        """whether the classes are those that annotation files happen to name, and not named by the
+        user"""
         self._fits = False
 
     @property
@@ -140,66 +168,101 @@ class Photos(WeakData):
         """How many pixels what is annotated may reach over the rim of its image."""
         return math.inf if self.wrong == "cut" else RIM
 
-    def take(self, naming: Naming, train: Sequence[Entry], val: Sequence[Entry], *, lists: str = "the lists of train and val") -> None:
-        """The classes, the images that are trained on, and those that are only measured on; an image in both lists is noted."""
+    def take(
+        self,
+        naming: Naming,
+        train: Sequence[Entry],
+        val: Sequence[Entry],
+        *,
+        lists: str = "the lists of train and val",
+    ) -> None:
+        """The classes, the images that are trained on, and those that are only measured on; an
+        image in both lists is noted."""
         train = self._apart(train, {entry.id for entry in val}, lists)
         self.entries, self.naming, self.classes = [*train, *val], naming, naming.classes
         self.validation = range(len(train), len(self.entries))
         self.masked = self._choose_masked(train) if self.mask_share else frozenset()
         if not self.entries:
-            raise ValueError("; ".join(["there is no image in the data set", *map(str, self.problems[:TOLD])]))
+            raise ValueError(
+                "; ".join(["there is no image in the data set", *map(str, self.problems[:TOLD])])
+            )
         for id, count in Counter(entry.id for entry in self.entries).items():
             if count > 1:
-                self.problems.append(FormatError(Place(id), "the name of an image", "its own", f"that of {count} images"))
+                self.problems.append(
+                    FormatError(
+                        Place(id), "the name of an image", "its own", f"that of {count} images"
+                    )
+                )
 
     def _apart(self, train: Sequence[Entry], measured: Collection[str], lists: str) -> list[Entry]:
         """The images to train on without those that are measured on."""
         both = [entry.id for entry in train if entry.id in measured]
         if both:
-            told = f"in both, for {len(both)} of them, such as {both[0]}; nothing can be measured on what was trained on"
-            self.problems.append(FormatError(Place(lists), "every image", "in one of the two", told))
+            told = (
+                f"in both, for {len(both)} of them, such as {both[0]}; nothing can be measured on "
+                "what was trained on"
+            )
+            self.problems.append(
+                FormatError(Place(lists), "every image", "in one of the two", told)
+            )
         return [entry for entry in train if entry.id not in measured]
 
     def _choose_masked(self, train: Sequence[Entry]) -> frozenset[str]:
         able = [entry.id for entry in train if entry.mask is not None or self.whole]
         wanted = max(1, round(self.mask_share * len(train)))
         if wanted > len(able):
-            raise ValueError(f"mask_share={self.mask_share:g} asks for masks of {wanted} training images, but {len(able)} of them have one")
-        return frozenset(able[place] for place in shuffled(len(able), self.annotation_seed)[:wanted])
+            raise ValueError(
+                f"mask_share={self.mask_share:g} asks for masks of {wanted} training images, but "
+                f"{len(able)} of them have one"
+            )
+        return frozenset(
+            able[place] for place in shuffled(len(able), self.annotation_seed)[:wanted]
+        )
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def setup(self, stage: str) -> None:
-        """Before training: files that could not be read are not passed over, and wrong objects only if one wants it so."""
+        """Before training: files that could not be read are not passed over, and wrong objects only
+        if one wants it so."""
         if problems := self._serious(self.problems):
             first = "\n".join(f"  {problem}" for problem in problems[:TOLD])
             count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
-            raise ValueError(f"{count} in the files; python -m weakseg.check data=... shows all of them\n{first}")
+            raise ValueError(
+                f"{count} in the files; python -m weakseg.check data=... shows all of them\n{first}"
+            )
         self._fits |= stage == "fit"
-        remarks = self.remarks if stage == "fit" else self._measured_on() if stage == "validate" else []
+        remarks = (
+            self.remarks if stage == "fit" else self._measured_on() if stage == "validate" else []
+        )
         if self.trainer is None or self.trainer.is_global_zero:
             print("\n".join(remarks), end="\n" * bool(remarks), file=sys.stderr)
 
     def _measured_on(self) -> list[str]:
-        """Of how many images figures are, for a data set that is only measured on and keeps some images for training all the same."""
+        """Of how many images figures are, for a data set that is only measured on and keeps some
+        images for training all the same."""
         if self._fits or not self.training:
             return []
         return [
-            f"measured on {len(self.validation)} of the {len(self)} images, the others are to train on; Folder(val_share=1) measures on all"
+            f"measured on {len(self.validation)} of the {len(self)} images, the others are to "
+            "train on; Folder(val_share=1) measures on all"
         ]
 
     def shapes_of(self, index: int) -> Counter[str]:
-        """How many shapes of each kind the annotation of an image holds, whatever of them is used."""
+        """How many shapes of each kind the annotation of an image holds, whatever of them is
+        used."""
         read = self.entries[index].read
         problems: list[FormatError] = []
         return Counter() if read is None else Counter(shape.kind for shape in read(problems).shapes)
 
     def _serious(self, problems: list[FormatError]) -> list[FormatError]:
-        return [problem for problem in problems if self.wrong != "skip" or problem.place.number is None]
+        return [
+            problem for problem in problems if self.wrong != "skip" or problem.place.number is None
+        ]
 
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
-        """The evidence and the truth of an image, read from its files; a FormatError says what is wrong in them."""
+        """The evidence and the truth of an image, read from its files; a FormatError says what is
+        wrong in them."""
         problems: list[FormatError] | None = [] if self.wrong == "skip" else None
         look = self.look(index, problems)
         for problem in self._serious(problems or []):
@@ -207,8 +270,14 @@ class Photos(WeakData):
         assert look.evidence is not None
         return look.evidence, look.truth
 
-    def look(self, index: int, problems: list[FormatError] | None = None, repairs: Counter[str] | None = None) -> Look:
-        """The same with what the files say. With a list, all problems are noted there, and what is right is still returned.
+    def look(
+        self,
+        index: int,
+        problems: list[FormatError] | None = None,
+        repairs: Counter[str] | None = None,
+    ) -> Look:
+        """The same with what the files say. With a list, all problems are noted there, and what is
+        right is still returned.
 
         `repairs` is given what was changed or left out without an error, by what it is.
         """
@@ -221,7 +290,9 @@ class Photos(WeakData):
                 raw = entry.read(problems)
                 annotation = self.naming.renamed(raw)
                 if repairs is not None:
-                    repairs["objects left out, as data.rename says"] += len(raw.shapes) - len(annotation.shapes)
+                    repairs["objects left out, as data.rename says"] += len(raw.shapes) - len(
+                        annotation.shapes
+                    )
         if image is None:
             return Look(entry, annotation)
         if annotation is not None and problems is not None:
@@ -256,10 +327,17 @@ class Photos(WeakData):
         kinds = self.kinds if self.evidence is None else self.kinds_of[self.evidence]
         if kinds is None or "tag" in kinds:  # tags name the classes of all shapes
             return None
-        return {*kinds, *(KINDS_OF["masks"] if self.whole else ()), *(("tag",) if "box" in kinds else ())}
+        return {
+            *kinds,
+            *(KINDS_OF["masks"] if self.whole else ()),
+            *(("tag",) if "box" in kinds else ()),
+        }
 
-    def _right_shapes(self, annotation: Annotation, image: Tensor, problems: list[FormatError]) -> Annotation:
-        """The annotation without the shapes that are wrong, which are noted, and of the size of the image."""
+    def _right_shapes(
+        self, annotation: Annotation, image: Tensor, problems: list[FormatError]
+    ) -> Annotation:
+        """The annotation without the shapes that are wrong, which are noted, and of the size of the
+        image."""
         height, width = image.shape[-2:]
         right = []
         for shape in annotation.shapes:
@@ -276,15 +354,24 @@ class Photos(WeakData):
             values, place = read_mask(entry.mask, self.colours), Place(str(entry.mask), entry.id)
             if values.shape != image.shape[-2:]:
                 expected = f"that of the image, {image.shape[-1]} by {image.shape[-2]}"
-                raise FormatError(place, "the size of the mask", expected, f"{values.shape[1]} by {values.shape[0]}")
+                raise FormatError(
+                    place,
+                    "the size of the mask",
+                    expected,
+                    f"{values.shape[1]} by {values.shape[0]}",
+                )
             return self.naming.labels(values, self.mask_names, place)
         if self.whole and annotation is not None:
             return self._made(annotation, image, "masks").marks
         return None
 
-    def _evidence(self, entry: Entry, annotation: Annotation | None, image: Tensor, truth: Tensor | None) -> tuple[Evidence, Tensor | None]:
+    def _evidence(
+        self, entry: Entry, annotation: Annotation | None, image: Tensor, truth: Tensor | None
+    ) -> tuple[Evidence, Tensor | None]:
         asked, masked = self.evidence, entry.id in self.masked
-        from_truth = masked or (asked is not None and (self.simulated or (asked == "masks" and annotation is None)))
+        from_truth = masked or (
+            asked is not None and (self.simulated or (asked == "masks" and annotation is None))
+        )
         evidence = Evidence(entry.id, image)
         if annotation is not None and not from_truth:
             evidence = self._made(annotation, image, asked)._replace(id=entry.id)
@@ -294,13 +381,22 @@ class Photos(WeakData):
         evidence, truth = shrink(evidence, truth, self.long_side)
         if from_truth:
             if truth is None:
-                raise FormatError(Place(str(entry.image), entry.id), "the mask that evidence is made from", "there", "missing")
-            fields = {**evidence._asdict(), **self._simulate("masks" if masked else asked or "masks", entry, truth)}
+                raise FormatError(
+                    Place(str(entry.image), entry.id),
+                    "the mask that evidence is made from",
+                    "there",
+                    "missing",
+                )
+            fields = {
+                **evidence._asdict(),
+                **self._simulate("masks" if masked else asked or "masks", entry, truth),
+            }
             evidence = Evidence(**fields)
         return evidence, truth
 
     def _tags(self, truth: Tensor, evidence: Evidence) -> Tensor:
-        """Classes of the mask and of what was annotated, where people disagree; background is always named, as in the literature."""
+        """Classes of the mask and of what was annotated, where people disagree; background is
+        always named, as in the literature."""
         tags = tags_of(truth, len(self.classes))
         if evidence.marks is not None:
             tags |= tags_of(evidence.marks, len(self.classes))
@@ -310,7 +406,8 @@ class Photos(WeakData):
         return tags
 
     def _simulate(self, kind: Asked, entry: Entry, truth: Tensor) -> dict[str, Tensor]:
-        """What somebody would have drawn; remembered, since a scribble takes longer to make than a photo to read."""
+        """What somebody would have drawn; remembered, since a scribble takes longer to make than a
+        photo to read."""
         if (made := self._simulated.get(entry.id)) is None:
             objects, labels = self.objects(entry, truth)
             stream = stream_of(entry.id, self.annotation_seed)
@@ -324,14 +421,19 @@ class Photos(WeakData):
         return {**super().__getstate__(), "_simulated": {}}
 
     def objects(self, entry: Entry, truth: Tensor) -> tuple[Tensor | None, Sequence[int]]:
-        """Objects told apart, for simulated boxes and points: numbers from 1 on [H,W] and the class of each; None if they are not."""
+        """Objects told apart, for simulated boxes and points: numbers from 1 on [H,W] and the class
+        of each; None if they are not."""
         return None, ()
 
-    def _made(self, annotation: Annotation, image: Tensor, evidence: Asked | None = None) -> Evidence:
+    def _made(
+        self, annotation: Annotation, image: Tensor, evidence: Asked | None = None
+    ) -> Evidence:
         kinds = self.kinds if evidence is None else self.kinds_of[evidence]
         whole = self.whole and evidence == "masks"
         if kinds is not None and "box" in kinds:
             kinds = (*kinds, "tag")
         wide = self.naming.wide(annotation)
-        made = to_evidence(annotation, image, wide, kinds, self.line_width, self.point_radius, whole, self.rim)
+        made = to_evidence(
+            annotation, image, wide, kinds, self.line_width, self.point_radius, whole, self.rim
+        )
         return self.naming.narrowed(made, wide)

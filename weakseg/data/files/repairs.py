@@ -1,4 +1,5 @@
-"""What reading changes or leaves out without an error, counted by what it is, so that the check can show it."""
+"""What reading changes or leaves out without an error, counted by what it is, so that the check can
+show it."""
 
 from __future__ import annotations
 
@@ -14,13 +15,24 @@ from weakseg.data.formats.evidence import PAINTED, overhang
 from weakseg.data.formats.painting import patch_of
 from weakseg.evidence import IGNORE, Evidence
 
-MANY: dict[str, str] = {"box": "boxes", "polygon": "polygons", "line": "lines", "point": "points", "tag": "tags", "mask": "masks"}
+MANY: dict[str, str] = {
+    "box": "boxes",
+    "polygon": "polygons",
+    "line": "lines",
+    "point": "points",
+    "tag": "tags",
+    "mask": "masks",
+}
 SMALL = 4.0  # pixels of area: only a polygon below that may lie between the middles of all pixels
 THIN = 1.5  # pixels of width: only a thinner line may do so
 
 
 def count_shapes(
-    annotation: Annotation, naming: Naming, used: Collection[Kind] | None, size: tuple[int, int], line_width: float
+    annotation: Annotation,
+    naming: Naming,
+    used: Collection[Kind] | None,
+    size: tuple[int, int],
+    line_width: float,
 ) -> Counter[str]:
     """The shapes of an image that are left out, or not used as they are.
 
@@ -36,7 +48,10 @@ def count_shapes(
         many = MANY[shape.kind]
         if shape.name not in naming.classes:
             pixels = "background" if naming.fill == 0 else "ignored"
-            counts[f"{many} left out, whose class the data set does not have; their pixels are {pixels}"] += 1
+            counts[
+                f"{many} left out, whose class the data set does not have; their pixels are "
+                f"{pixels}"
+            ] += 1
         elif used is not None and shape.kind not in used:
             counts[f"{many} not used, as data.evidence wants other kinds"] += 1
         elif overhang(shape, *size) > 0:
@@ -47,7 +62,11 @@ def count_shapes(
 
 
 def count_lost(
-    annotation: Annotation | None, naming: Naming, used: Collection[Kind] | None, evidence: Evidence, truths: tuple[Tensor | None, ...]
+    annotation: Annotation | None,
+    naming: Naming,
+    used: Collection[Kind] | None,
+    evidence: Evidence,
+    truths: tuple[Tensor | None, ...],
 ) -> Counter[str]:
     """What cannot be seen any more in the evidence and the truth as they are read.
 
@@ -61,16 +80,24 @@ def count_lost(
     counts = Counter[str]()
     if evidence.boxes is not None:
         sides = evidence.boxes[:, 2:] - evidence.boxes[:, :2]
-        counts["boxes narrower than a pixel of the image as it is read"] += int((sides < 1).any(1).sum())
-    if annotation is not None and evidence.marks is not None:
-        painted = [shape.name for shape in annotation.shapes if shape.kind in PAINTED and (used is None or shape.kind in used)]
-        named = {naming.classes.index(name) for name in painted if name in naming.classes}
-        counts["images on which all marks of a class are below other marks, or too small to be seen"] += not named <= _labels(
-            evidence.marks
+        counts["boxes narrower than a pixel of the image as it is read"] += int(
+            (sides < 1).any(1).sum()
         )
+    if annotation is not None and evidence.marks is not None:
+        painted = [
+            shape.name
+            for shape in annotation.shapes
+            if shape.kind in PAINTED and (used is None or shape.kind in used)
+        ]
+        named = {naming.classes.index(name) for name in painted if name in naming.classes}
+        counts[
+            "images on which all marks of a class are below other marks, or too small to be seen"
+        ] += not named <= _labels(evidence.marks)
     before, after = truths
     if before is not None and after is not None:
-        counts["images whose mask loses a class as data.long_side shrinks them"] += not _labels(before) <= _labels(after)
+        counts["images whose mask loses a class as data.long_side shrinks them"] += not _labels(
+            before
+        ) <= _labels(after)
     return +counts
 
 

@@ -1,4 +1,5 @@
-"""Images made smaller on reading, for machines that cannot train on large ones; what was annotated shrinks with them."""
+"""Images made smaller on reading, for machines that cannot train on large ones; what was annotated
+shrinks with them."""
 
 from __future__ import annotations
 
@@ -11,8 +12,11 @@ from weakseg.evidence import IGNORE, MASKED, Evidence
 from weakseg.functional.resolution import at_most, fitted
 
 
-def shrink(evidence: Evidence, truth: Tensor | None, long_side: int | None) -> tuple[Evidence, Tensor | None]:
-    """Evidence and truth of the image whose longer side has at most this many pixels; smaller images stay as they are."""
+def shrink(
+    evidence: Evidence, truth: Tensor | None, long_side: int | None
+) -> tuple[Evidence, Tensor | None]:
+    """Evidence and truth of the image whose longer side has at most this many pixels; smaller
+    images stay as they are."""
     height, width = evidence.image.shape[-2:]
     if long_side is None or max(height, width) <= long_side:
         return evidence, truth
@@ -31,14 +35,18 @@ def shrink(evidence: Evidence, truth: Tensor | None, long_side: int | None) -> t
 
 def shrink_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Labels [H,W], or [N,H,W], of a smaller image: each pixel takes the one in its middle."""
-    smaller: Tensor = resize(labels[None], list(size), interpolation=InterpolationMode.NEAREST_EXACT)
+    smaller: Tensor = resize(
+        labels[None], list(size), interpolation=InterpolationMode.NEAREST_EXACT
+    )
     return smaller[0]
 
 
 def shrink_marks(marks: Tensor, size: tuple[int, int]) -> Tensor:
     """The same for marks; few of them, points or lines, all stay, however far the image shrinks.
 
-    >>> shrink_marks(torch.tensor([[1, 255, 255, 255], [255, 255, 255, 2]], dtype=torch.uint8), (1, 2)).tolist()
+    >>> shrink_marks(
+    ...     torch.tensor([[1, 255, 255, 255], [255, 255, 255, 2]], dtype=torch.uint8), (1, 2)
+    ... ).tolist()
     [[1, 2]]
     """
     marked = marks != IGNORE
@@ -48,5 +56,7 @@ def shrink_marks(marks: Tensor, size: tuple[int, int]) -> Tensor:
     smaller = torch.full(size, IGNORE, dtype=torch.uint8)
     rows, columns = marked.nonzero(as_tuple=True)
     # in numpy, where the last of several marks in one place wins for certain
-    smaller.numpy()[(rows * size[0] // height).numpy(), (columns * size[1] // width).numpy()] = marks[rows, columns].numpy()
+    smaller.numpy()[(rows * size[0] // height).numpy(), (columns * size[1] // width).numpy()] = (
+        marks[rows, columns].numpy()
+    )
     return smaller

@@ -1,4 +1,5 @@
-"""PASCAL VOC 2012, and whatever else has its layout, with the annotations that people have made of it."""
+"""PASCAL VOC 2012, and whatever else has its layout, with the annotations that people have made of
+it."""
 
 from __future__ import annotations
 
@@ -16,8 +17,31 @@ from weakseg.data.names import nearest
 from weakseg.data.simulate.annotator import Asked, check_asked
 
 CLASSES = (
-    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+    *(
+        "background",
+        "aeroplane",
+        "bicycle",
+        "bird",
+        "boat",
+        "bottle",
+        "bus",
+        "car",
+        "cat",
+        "chair",
+        "cow",
+    ),
+    *(
+        "diningtable",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+        "pottedplant",
+        "sheep",
+        "sofa",
+        "train",
+        "tvmonitor",
+    ),
 )
 CLICKS = ("Points/whats_the_point.json", "Points/background_from_scribbles.json")
 MASKS = ("SegmentationClass", "SegmentationClassAug")
@@ -25,17 +49,21 @@ SCRIBBLES = "Scribbles"
 
 
 class VOC(Photos):
-    """PASCAL VOC in the layout of VOCdevkit. Tags are those of the masks, as in the literature; images without a mask have none.
+    """PASCAL VOC in the layout of VOCdevkit. Tags are those of the masks, as in the literature;
+    images without a mask have none.
 
     Arguments:
         root: the folder VOCdevkit, the one above it, or VOCdevkit/VOC2012 itself.
-        evidence: what is annotated: masks; boxes (of Annotations, with tags and large); points (clicks, with tags); scribbles (with
-            tags); or tags (with large).
-        train: list in ImageSets/Segmentation of the images that are trained on, or the path of one. train_aug wants the masks of SBD
-            in SegmentationClassAug; where VOC has a mask itself, that one counts.
+        evidence: what is annotated: masks; boxes (of Annotations, with tags and large); points
+            (clicks, with tags); scribbles (with tags); or tags (with large).
+        train: list in ImageSets/Segmentation of the images that are trained on, or the path of one.
+            train_aug wants the masks of SBD in SegmentationClassAug; where VOC has a mask itself,
+            that one counts.
         val: list of the images that are only measured on; null for none.
-        classes_used: names of the classes, background apart; null for all 20. Of other classes, see `others`.
-        points: file or files of clicks as JSON, from the folder VOC2012 on; null for those in Points.
+        classes_used: names of the classes, background apart; null for all 20. Of other classes, see
+            `others`.
+        points: file or files of clicks as JSON, from the folder VOC2012 on; null for those in
+            Points.
         scribbles: folder of the XML files of ScribbleSup, from the folder VOC2012 on.
     """
 
@@ -53,13 +81,23 @@ class VOC(Photos):
         super().__init__(**loading)
         check_asked(evidence)
         if wrong := [name for name in classes_used or () if name not in CLASSES]:
-            raise ValueError(f"classes_used should name classes of VOC, but {wrong[0]!r} is none; {nearest(wrong[0], CLASSES[1:])}")
-        self.home, self.evidence, self.tags_of_masks, self.mask_names = _home(expect_folder("root", Path(root))), evidence, True, CLASSES
+            raise ValueError(
+                f"classes_used should name classes of VOC, but {wrong[0]!r} is none; "
+                f"{nearest(wrong[0], CLASSES[1:])}"
+            )
+        self.home, self.evidence, self.tags_of_masks, self.mask_names = (
+            _home(expect_folder("root", Path(root))),
+            evidence,
+            True,
+            CLASSES,
+        )
         self.scribbles = self.home / scribbles
         if evidence == "scribbles" and not self.simulated and not self.scribbles.is_dir():
             raise ValueError(
-                f"there are no scribbles in {self.scribbles}: expected the XML files of ScribbleSup there, one per image such as "
-                "2007_000032.xml; put them there, name another folder with scribbles=..., or make some from the masks with simulated=true"
+                f"there are no scribbles in {self.scribbles}: expected the XML files of "
+                "ScribbleSup there, one per image such as 2007_000032.xml; put them there, name "
+                "another folder with scribbles=..., or make some from the masks with "
+                "simulated=true"
             )
         self.clicked = self._clicks(points) if evidence == "points" and not self.simulated else {}
         lists = [[] if name is None else self._list(name) for name in (train, val)]
@@ -68,9 +106,18 @@ class VOC(Photos):
         self.take(naming, trained, measured, lists=f"the lists {train} and {val}")
 
     def _list(self, name: str) -> list[str]:
-        path = Path(name) if name.endswith(".txt") else self.home / "ImageSets" / "Segmentation" / f"{name}.txt"
-        # the lists of single classes have a number behind each name; the one that came with SBD's masks has paths
-        return [line.split()[0].rpartition("/")[2].removesuffix(".jpg") for line in read_names(path) if line]
+        path = (
+            Path(name)
+            if name.endswith(".txt")
+            else self.home / "ImageSets" / "Segmentation" / f"{name}.txt"
+        )
+        # the lists of single classes have a number behind each name; the one that came with SBD's
+        # masks has paths
+        return [
+            line.split()[0].rpartition("/")[2].removesuffix(".jpg")
+            for line in read_names(path)
+            if line
+        ]
 
     def _entry(self, id: str) -> Entry:
         masks = (self.home / folder / f"{id}.png" for folder in MASKS)
@@ -94,8 +141,9 @@ class VOC(Photos):
             files = [files[0], *(path for path in files[1:] if path.is_file())]
         if missing := [path for path in files if not path.is_file()]:
             raise ValueError(
-                f"there are no clicks in {missing[0]}: expected the JSON file of What's the Point, {{image: [{{x, y, cls}}]}}; put it "
-                "there, name another with points=..., or make clicks from the masks with simulated=true"
+                f"there are no clicks in {missing[0]}: expected the JSON file of What's the "
+                f"Point, {{image: [{{x, y, cls}}]}}; put it there, name another with points=..., "
+                "or make clicks from the masks with simulated=true"
             )
         found: dict[str, Annotation] = {}
         for path in files:
@@ -110,4 +158,7 @@ def _home(root: Path) -> Path:
     for place in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
         if (place / "JPEGImages").is_dir():
             return place
-    raise ValueError(f"root should be the folder VOCdevkit, with VOC2012/JPEGImages in it, but there is none in {root}")
+    raise ValueError(
+        "root should be the folder VOCdevkit, with VOC2012/JPEGImages in it, but there is none "
+        f"in {root}"
+    )

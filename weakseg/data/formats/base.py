@@ -1,4 +1,5 @@
-"""What annotation files of all formats are read into, and the error that says where such a file is wrong."""
+"""What annotation files of all formats are read into, and the error that says where such a file is
+wrong."""
 
 from __future__ import annotations
 
@@ -20,8 +21,10 @@ Absent = Literal["skipped", "not annotated"]
 Floats = NDArray[np.float64]
 T = TypeVar("T")
 
-FARTHEST = 1e6  # pixels from the corner of an image; beyond that no annotation is meant, and sums could overflow
-MOST_PIXELS = 89_000_000  # of one image or mask: where Pillow begins to warn of image bombs; 270 MB as colours
+# pixels from the corner of an image; beyond that no annotation is meant, and sums could overflow
+FARTHEST = 1e6
+# of one image or mask: where Pillow begins to warn of image bombs; 270 MB as colours
+MOST_PIXELS = 89_000_000
 PARTS: dict[str, Part] = {
     **dict.fromkeys(["train", "training", "trn"], "train"),
     **dict.fromkeys(["val", "valid", "validation", "dev"], "val"),
@@ -29,18 +32,27 @@ PARTS: dict[str, Part] = {
 }
 LONGEST_VALUE = 200  # characters of a foreign value in a message
 LONGEST_TEXT = 1500  # of a part of a message, which may name a hundred classes
-WORDS: dict[type, str] = {str: "text", list: "a list", dict: "an object with named fields", int: "a whole number"}
+WORDS: dict[type, str] = {
+    str: "text",
+    list: "a list",
+    dict: "an object with named fields",
+    int: "a whole number",
+}
 
 
 class FormatError(ValueError):
-    """A file is not what its format says: which file, image and object, what was expected, and what came."""
+    """A file is not what its format says: which file, image and object, what was expected, and what
+    came."""
 
     def __init__(self, place: Place, what: str, expected: str, came: str) -> None:
         super().__init__(place, what, expected, came)
         self.place, self.what, self.expected, self.came = place, what, expected, came
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what} should be {_cut(self.expected)}, but it is {_cut(self.came)}"
+        return (
+            f"{self.place}: {self.what} should be {_cut(self.expected)}, but it is "
+            f"{_cut(self.came)}"
+        )
 
 
 class Place(NamedTuple):
@@ -53,7 +65,8 @@ class Place(NamedTuple):
     file: str
     image: str | None = None
     number: int | None = None
-    """which object of the image's file this is, counted from 1; in files of lines, .csv and .txt, which line"""
+    """which object of the image's file this is, counted from 1; in files of lines, .csv and .txt,
+    which line"""
 
     def __str__(self) -> str:
         image = "" if self.image is None else f", image {shown(self.image)}"
@@ -66,15 +79,16 @@ class Place(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """One thing that a person annotated. All coordinates are pixel edges: 0 0 is the image's upper left corner, W H its lower right."""
+    """One thing that a person annotated. All coordinates are pixel edges: 0 0 is the image's upper
+    left corner, W H its lower right."""
 
     name: str
     """of the class, as the file has it"""
     kind: Kind
     place: Place
     parts: tuple[Floats, ...] = ()
-    """float64 [n,2], x and y. A box has one part of two corners, a line one of its bends, a point one of all its points, a polygon one
-    for each ring; the pixels of its rings are added up"""
+    """float64 [n,2], x and y. A box has one part of two corners, a line one of its bends, a point
+    one of all its points, a polygon one for each ring; the pixels of its rings are added up"""
     runs: Runs | None = None
     """the pixels of a mask"""
     layer: int = 0
@@ -85,7 +99,8 @@ class Annotation(NamedTuple):
     """All that a file says about one image."""
 
     image: str
-    """the image's name, as the file has it: foreign text, to be opened only through `opening.inside`"""
+    """the image's name, as the file has it: foreign text, to be opened only through
+    `opening.inside`"""
     shapes: list[Shape]
     size: tuple[int, int] | None
     """width and height as the file has them; None if it does not say"""
@@ -96,17 +111,26 @@ class Annotation(NamedTuple):
     """why the file has no annotation of this image; None if somebody searched it, even in vain"""
 
 
-def box(name: str, place: Place, x1: float, y1: float, x2: float, y2: float, layer: int = 0) -> Shape:
+def box(
+    name: str, place: Place, x1: float, y1: float, x2: float, y2: float, layer: int = 0
+) -> Shape:
     """A box with these edges; one that is empty or inverted is refused."""
     if not (x1 < x2 and y1 < y2):
-        raise place.wrong("a box", "wider and higher than 0, so that x1 < x2 and y1 < y2", [x1, y1, x2, y2])
+        raise place.wrong(
+            "a box", "wider and higher than 0, so that x1 < x2 and y1 < y2", [x1, y1, x2, y2]
+        )
     return Shape(name, "box", place, (np.array([[x1, y1], [x2, y2]]),), layer=layer)
 
 
 def polygon(name: str, place: Place, rings: Sequence[Floats], layer: int = 0) -> Shape:
     """An area inside of one ring, or inside of any of several."""
     if not rings or any(len(ring) < 3 for ring in rings):
-        raise FormatError(place, "a polygon", "made of 3 points or more", f"one of {min(map(len, rings), default=0)}")
+        raise FormatError(
+            place,
+            "a polygon",
+            "made of 3 points or more",
+            f"one of {min(map(len, rings), default=0)}",
+        )
     return Shape(name, "polygon", place, tuple(rings), layer=layer)
 
 
@@ -124,22 +148,40 @@ def point(name: str, place: Place, points: Floats, layer: int = 0) -> Shape:
     return Shape(name, "point", place, (points,), layer=layer)
 
 
-def oval(name: str, place: Place, x: float, y: float, rx: float, ry: float, layer: int = 0) -> Shape:
-    """An ellipse that is parallel to the image's sides, as a polygon that is nowhere a twentieth of a pixel off it."""
+def oval(
+    name: str, place: Place, x: float, y: float, rx: float, ry: float, layer: int = 0
+) -> Shape:
+    """An ellipse that is parallel to the image's sides, as a polygon that is nowhere a twentieth of
+    a pixel off it."""
     if not (rx > 0 and ry > 0):
-        raise FormatError(place, "an ellipse", "wider and higher than 0", f"one of radius {rx:g} and {ry:g}")
+        raise FormatError(
+            place, "an ellipse", "wider and higher than 0", f"one of radius {rx:g} and {ry:g}"
+        )
     corners = math.ceil(math.pi / math.sqrt(0.1 / max(rx, ry, 0.1)))
     angles = np.arange(max(corners, 16)) * (2 * math.pi / max(corners, 16))
-    return polygon(name, place, [np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], 1)], layer)
+    return polygon(
+        name, place, [np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], 1)], layer
+    )
 
 
 def mask(name: str, place: Place, runs: Runs, layer: int = 0) -> Shape:
-    """Pixels, whatever their form; runs that do not fill their window exactly are refused before they are unpacked."""
+    """Pixels, whatever their form; runs that do not fill their window exactly are refused before
+    they are unpacked."""
     if runs.width < 1 or runs.height < 1 or runs.width * runs.height > MOST_PIXELS:
         size = f"{runs.width} by {runs.height}"
-        raise FormatError(place, "a mask", f"at least one pixel wide and high, and of at most {MOST_PIXELS} pixels", size)
+        raise FormatError(
+            place,
+            "a mask",
+            f"at least one pixel wide and high, and of at most {MOST_PIXELS} pixels",
+            size,
+        )
     if wrong := complaint(runs):
-        raise FormatError(place, "a mask", f"runs of {runs.width * runs.height} pixels together, {runs.width} by {runs.height}", wrong)
+        raise FormatError(
+            place,
+            "a mask",
+            f"runs of {runs.width * runs.height} pixels together, {runs.width} by {runs.height}",
+            wrong,
+        )
     return Shape(name, "mask", place, runs=runs, layer=layer)
 
 
@@ -159,12 +201,17 @@ def pairs(values: object, place: Place, what: str) -> Floats:
     """Finite x and y in turn, x1 y1 x2 y2 ..., as float64 [n,2]."""
     flat = numbers(values, place, what)
     if len(flat) % 2:
-        raise FormatError(place, what, "x and y in turn, an even number of numbers", f"{len(flat)} numbers")
+        raise FormatError(
+            place, what, "x and y in turn, an even number of numbers", f"{len(flat)} numbers"
+        )
     return flat.reshape(-1, 2)
 
 
-def numbers(values: object, place: Place, what: str, count: int | None = None, most: float = FARTHEST) -> Floats:
-    """A list of finite numbers as float64 [n], n being the count if one is given. Text counts as the number that it spells."""
+def numbers(
+    values: object, place: Place, what: str, count: int | None = None, most: float = FARTHEST
+) -> Floats:
+    """A list of finite numbers as float64 [n], n being the count if one is given. Text counts as
+    the number that it spells."""
     flat = _parsed(values, count)
     if flat is None or not (np.abs(flat) <= most).all():  # false for NaN as well
         many = "a list of" if count is None else count
@@ -173,7 +220,11 @@ def numbers(values: object, place: Place, what: str, count: int | None = None, m
 
 
 def _parsed(values: object, count: int | None) -> Floats | None:
-    if not isinstance(values, list) or (count is not None and len(values) != count) or not set(map(type, values)) <= {float, int, str}:
+    if (
+        not isinstance(values, list)
+        or (count is not None and len(values) != count)
+        or not set(map(type, values)) <= {float, int, str}
+    ):
         return None
     try:
         return np.fromiter(map(float, values), np.float64, len(values))
@@ -190,12 +241,17 @@ def wholes(values: object, place: Place, what: str, count: int | None = None) ->
 
 
 def size_of(width: object, height: object, place: Place) -> tuple[int, int] | None:
-    """Width and height as a file says them; None where it says nothing, which some tools write as 0."""
+    """Width and height as a file says them; None where it says nothing, which some tools write as
+    0."""
     if width in (None, 0, "0", "") and height in (None, 0, "0", ""):
         return None
     pair = wholes([width, height], place, "the size of the image")
     if pair.min() < 1 or pair.prod() > MOST_PIXELS:
-        raise place.wrong("the size of the image", f"two numbers above 0, of at most {MOST_PIXELS} pixels", [width, height])
+        raise place.wrong(
+            "the size of the image",
+            f"two numbers above 0, of at most {MOST_PIXELS} pixels",
+            [width, height],
+        )
     return int(pair[0]), int(pair[1])
 
 
@@ -205,7 +261,9 @@ def field(entry: object, key: str, kind: type[T], place: Place) -> T:
         raise place.wrong("an entry", f"an object with the field {key!r}", entry)
     value: Any = entry.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise FormatError(place, f"the field {key!r}", WORDS[kind], shown(value) if key in entry else "missing")
+        raise FormatError(
+            place, f"the field {key!r}", WORDS[kind], shown(value) if key in entry else "missing"
+        )
     return value
 
 

@@ -1,8 +1,10 @@
-"""Masks painted with Label Studio's brush: the bytes of a picture with four channels, the last of which is the paint, as a stream of bits.
+"""Masks painted with Label Studio's brush: the bytes of a picture with four channels, the last of
+which is the paint, as a stream of bits.
 
-The stream begins with the number of bytes (32 bits), the bits per byte less one (5) and four lengths less one (4 each). Packets follow: one
-bit that says whether one byte is repeated, two bits that choose one of the lengths, the number of bytes less one in as many bits, and the
-byte itself, or all of the bytes. (This is `rle-pack` of thi.ng/umbrella.)
+The stream begins with the number of bytes (32 bits), the bits per byte less one (5) and four
+lengths less one (4 each). Packets follow: one bit that says whether one byte is repeated, two bits
+that choose one of the lengths, the number of bytes less one in as many bits, and the byte itself,
+or all of the bytes. (This is `rle-pack` of thi.ng/umbrella.)
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ HALF = 128  # a pixel at the rim is inside if half of it or more is painted
 
 
 def unpack_brush(stream: NDArray[np.uint8], width: int, height: int) -> Runs:
-    """The mask of an image of this size; a ValueError if the stream holds none. Nothing is allocated before its header is right."""
+    """The mask of an image of this size; a ValueError if the stream holds none. Nothing is
+    allocated before its header is right."""
     bits = _Bits(stream)
     total = bits.number(32)
     if total != 4 * width * height or width * height > MOST_PIXELS:
@@ -45,7 +48,9 @@ class _Bits:
 
     def number(self, length: int) -> int:
         first, end = self._next(length)
-        return int.from_bytes(self.data[first >> 3 : (end + 7) >> 3], "big") >> (-end % 8) & ((1 << length) - 1)
+        return int.from_bytes(self.data[first >> 3 : (end + 7) >> 3], "big") >> (-end % 8) & (
+            (1 << length) - 1
+        )
 
     def bytes(self, count: int) -> NDArray[np.uint8]:
         first, end = self._next(8 * count)

@@ -1,8 +1,9 @@
 """COCO: one JSON file for many images, with boxes, polygons, masks as runs, and key points.
 
-Boxes are x, y, width and height from the upper left corner, in pixels and parts of pixels. A crowd (`iscrowd`) is read like an object: its
-pixels are of its class, and its box has some of them. Captions, and segments whose pixels are in files of their own (panoptic), are passed
-over. Ids of annotations are not used, so that they may repeat.
+Boxes are x, y, width and height from the upper left corner, in pixels and parts of pixels. A crowd
+(`iscrowd`) is read like an object: its pixels are of its class, and its box has some of them.
+Captions, and segments whose pixels are in files of their own (panoptic), are passed over. Ids of
+annotations are not used, so that they may repeat.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ ADDRESSES = ("/data/upload/", "/data/local-files/")  # how names begin that Labe
 
 
 def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotation]:
-    """Every image of the file, in its order; those without an object too, unless the file says that nobody has looked for any."""
+    """Every image of the file, in its order; those without an object too, unless the file says that
+    nobody has looked for any."""
     top, place = read_json(path), Place(str(path))
     told = _told(top, place)
     categories = [] if told is None else field(top, "categories", list, place)
@@ -50,13 +52,19 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
         with noting(problems):
             number = _id(entry, "id", place)
             if number in images:
-                raise FormatError(place, "the id of an image", "its own", f"{shown(number)}, which another image has too")
+                raise FormatError(
+                    place,
+                    "the id of an image",
+                    "its own",
+                    f"{shown(number)}, which another image has too",
+                )
             images[number] = _image(entry, place)
     for count, entry in told or ():
         with noting(problems):
             image = _known(images, entry, "image_id", place._replace(number=count))
             here = image.place._replace(number=count)
-            # a file may hold a box and a broken polygon of one object: keep the box, name the polygon
+            # a file may hold a box and a broken polygon of one object: keep the box, name the
+            # polygon
             for shape in _shapes(_known(names, entry, "category_id", here), entry, here, problems):
                 image.shapes.append(shape)
     if not categories:
@@ -67,11 +75,14 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
 def joined(one: Annotation, other: Annotation) -> Annotation | None:
     """What two files say about one image, such as instances and key points, each object once.
 
-    None if they are two versions of the same: both have areas or boxes of a class, and not the same ones.
+    None if they are two versions of the same: both have areas or boxes of a class, and not the same
+    ones.
     """
     known = {_content(shape) for shape in one.shapes}
     new = [shape for shape in other.shapes if _content(shape) not in known]
-    objects = {(shape.name, shape.kind) for shape in one.shapes if shape.kind in ("box", "polygon", "mask")}
+    objects = {
+        (shape.name, shape.kind) for shape in one.shapes if shape.kind in ("box", "polygon", "mask")
+    }
     if any((shape.name, shape.kind) in objects for shape in new):
         return None
     return one._replace(shapes=[*one.shapes, *new], size=one.size or other.size)
@@ -84,43 +95,65 @@ def _content(shape: Shape) -> tuple[object, ...]:
 
 
 def _told(top: Any, place: Place) -> list[tuple[int, Any]] | None:
-    """The annotations that are read, with their places in the list; None if the file is about something else than classes of objects."""
+    """The annotations that are read, with their places in the list; None if the file is about
+    something else than classes of objects."""
     if isinstance(top, dict) and "images" in top and "annotations" not in top:
         return None
     entries = field(top, "annotations", list, place)
-    told = [(count, entry) for count, entry in enumerate(entries, 1) if not (isinstance(entry, dict) and PASSED_OVER & entry.keys())]
+    told = [
+        (count, entry)
+        for count, entry in enumerate(entries, 1)
+        if not (isinstance(entry, dict) and PASSED_OVER & entry.keys())
+    ]
     return None if entries and not told else told
 
 
 def _image(entry: Any, place: Place) -> Annotation:
-    """An image without objects; where even its size is null, as Label Studio writes it, nobody has opened it."""
+    """An image without objects; where even its size is null, as Label Studio writes it, nobody has
+    opened it."""
     name = field(entry, "file_name", str, place)
     here = place._replace(image=image_name(name) if name.startswith(ADDRESSES) else name)
     size = size_of(entry.get("width"), entry.get("height"), here)
     unopened = "width" in entry and entry["width"] is None and entry.get("height") is None
-    return Annotation(here.image or "", [], size, here, absent="not annotated" if unopened else None)
+    return Annotation(
+        here.image or "", [], size, here, absent="not annotated" if unopened else None
+    )
 
 
-def _categories(entries: list[Any], place: Place, problems: list[FormatError] | None) -> dict[int | str, str]:
+def _categories(
+    entries: list[Any], place: Place, problems: list[FormatError] | None
+) -> dict[int | str, str]:
     names: dict[int | str, str] = {}
     for entry in entries:
         with noting(problems):
             number = _id(entry, "id", place)
             if number in names:
-                raise FormatError(place, "the id of a category", "its own", f"{shown(number)}, which another category has too")
+                raise FormatError(
+                    place,
+                    "the id of a category",
+                    "its own",
+                    f"{shown(number)}, which another category has too",
+                )
             names[number] = field(entry, "name", str, place)
     return names
 
 
-def _shapes(name: str, entry: dict[str, Any], place: Place, problems: list[FormatError] | None) -> Iterator[Shape]:
+def _shapes(
+    name: str, entry: dict[str, Any], place: Place, problems: list[FormatError] | None
+) -> Iterator[Shape]:
     bbox, area, keys = entry.get("bbox"), entry.get("segmentation"), entry.get("keypoints")
-    if bbox is not None and not (area and name == BACKGROUND):  # nobody drew the box of such an area
+    # nobody drew the box of such an area
+    if bbox is not None and not (area and name == BACKGROUND):
         with noting(problems):
             x, y, width, height = numbers(bbox, place, "bbox, x y width height,", 4).tolist()
             yield box(name, place, x, y, x + width, y + height)
     if area:
         with noting(problems):
-            yield coco_mask(name, area, place) if isinstance(area, dict) else _polygon(name, area, place)
+            yield (
+                coco_mask(name, area, place)
+                if isinstance(area, dict)
+                else _polygon(name, area, place)
+            )
     if keys:
         with noting(problems):
             yield from _key_points(name, keys, place)
@@ -135,11 +168,18 @@ def _polygon(name: str, rings: object, place: Place) -> Shape:
 
 
 def coco_mask(name: str, area: dict[str, Any], place: Place, layer: int = 0) -> Shape:
-    """A mask of `size` (height, width) and `counts`, a list of runs down the columns or the same as a compressed string."""
-    height, width = wholes(area.get("size"), place, "the size of a mask, height and width,", 2).tolist()
+    """A mask of `size` (height, width) and `counts`, a list of runs down the columns or the same as
+    a compressed string."""
+    height, width = wholes(
+        area.get("size"), place, "the size of a mask, height and width,", 2
+    ).tolist()
     counts = area.get("counts")
     try:
-        lengths = from_coco_string(counts) if isinstance(counts, str) else wholes(counts, place, "counts, runs of pixels,")
+        lengths = (
+            from_coco_string(counts)
+            if isinstance(counts, str)
+            else wholes(counts, place, "counts, runs of pixels,")
+        )
     except FormatError:
         raise
     except ValueError as error:
@@ -167,5 +207,10 @@ def _id(entry: object, key: str, place: Place) -> int | str:
 def _known(table: dict[int | str, Any], entry: object, key: str, place: Place) -> Any:
     number = _id(entry, key, place)
     if number not in table:
-        raise FormatError(place, f"the field {key!r}", f"one of the {len(table)} ids that the file defines", shown(number))
+        raise FormatError(
+            place,
+            f"the field {key!r}",
+            f"one of the {len(table)} ids that the file defines",
+            shown(number),
+        )
     return table[number]

@@ -1,7 +1,8 @@
-"""Tables: one CSV file for many images, with the columns image,class for tags or image,x,y,class for points.
+"""Tables: one CSV file for many images, with the columns image,class for tags or image,x,y,class
+for points.
 
-0 0 is the upper left corner of the image, so that whole numbers are the column and row of a pixel counted from 0. An image with a row
-without a class shows none.
+0 0 is the upper left corner of the image, so that whole numbers are the column and row of a pixel
+counted from 0. An image with a row without a class shows none.
 """
 
 from __future__ import annotations
@@ -27,11 +28,18 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
             with noting(problems):
                 _read_row(row, header, place._replace(number=rows.line_num), images)
     except csv.Error as error:
-        raise FormatError(place._replace(number=rows.line_num), "a line", "fields with commas between", f"not: {error}") from None
+        raise FormatError(
+            place._replace(number=rows.line_num),
+            "a line",
+            "fields with commas between",
+            f"not: {error}",
+        ) from None
     return list(images.values())
 
 
-def _read_row(row: list[str], header: list[str], place: Place, images: dict[str, Annotation]) -> None:
+def _read_row(
+    row: list[str], header: list[str], place: Place, images: dict[str, Annotation]
+) -> None:
     if not row:
         return
     if len(row) != len(header):

@@ -1,7 +1,8 @@
-"""CVAT: the XML export "CVAT for images 1.1", one file for many images, with boxes, polygons, lines, points, tags and masks.
+"""CVAT: the XML export "CVAT for images 1.1", one file for many images, with boxes, polygons,
+lines, points, tags and masks.
 
-Places are in pixels and parts of pixels from the upper left corner. `z_order` is the layer. Turned boxes become the upright ones around
-them.
+Places are in pixels and parts of pixels from the upper left corner. `z_order` is the layer. Turned
+boxes become the upright ones around them.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
     """Every image of the file, in its order; those without an object too."""
     root, place = read_xml(path, "annotations"), Place(str(path))
     if root.find("track") is not None:
-        raise FormatError(place, "the file", 'an export as "CVAT for images 1.1"', 'one as "CVAT for video", with tracks')
+        raise FormatError(
+            place,
+            "the file",
+            'an export as "CVAT for images 1.1"',
+            'one as "CVAT for video", with tracks',
+        )
     images = []
     for element in root.findall("image"):
         with noting(problems):
@@ -56,7 +62,9 @@ def _image(element: Element, place: Place, problems: list[FormatError] | None) -
     for number, child in enumerate(element, 1):
         with noting(problems):
             shapes.append(_shape(child, place._replace(number=number)))
-    return Annotation(place.image or "", shapes, size, place, PARTS.get(element.get("subset", "").lower()))
+    return Annotation(
+        place.image or "", shapes, size, place, PARTS.get(element.get("subset", "").lower())
+    )
 
 
 def _shape(element: Element, place: Place) -> Shape:
@@ -83,7 +91,9 @@ def _corners(element: Element, place: Place) -> Floats:
     """All four of a box, turned around its middle."""
     x1, y1, x2, y2 = _numbers(element, ["xtl", "ytl", "xbr", "ybr"], place)
     if not (x1 < x2 and y1 < y2):  # the box around inverted corners would hide that
-        raise place.wrong("a box", "wider and higher than 0, so that xtl < xbr and ytl < ybr", [x1, y1, x2, y2])
+        raise place.wrong(
+            "a box", "wider and higher than 0, so that xtl < xbr and ytl < ybr", [x1, y1, x2, y2]
+        )
     corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
     angle = _numbers(element, ["rotation"], place)[0]
     return turned(corners, ((x1 + x2) / 2, (y1 + y2) / 2), angle) if angle else corners
@@ -109,7 +119,9 @@ def _points(element: Element, place: Place) -> Floats:
 
 def _numbers(element: Element, keys: list[str], place: Place) -> list[float]:
     absent = {"rotation": "0", "z_order": "0"}
-    values: list[float] = numbers([element.get(key, absent.get(key, "")) for key in keys], place, ", ".join(keys), len(keys)).tolist()
+    values: list[float] = numbers(
+        [element.get(key, absent.get(key, "")) for key in keys], place, ", ".join(keys), len(keys)
+    ).tolist()
     return values
 
 

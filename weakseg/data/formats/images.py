@@ -1,6 +1,8 @@
-"""Images and masks from files that nobody has looked at: the size is read from the header before a pixel is decoded.
+"""Images and masks from files that nobody has looked at: the size is read from the header before a
+pixel is decoded.
 
-A photo is turned upright as its camera noted it, since that is how annotation tools and browsers show it.
+A photo is turned upright as its camera noted it, since that is how annotation tools and browsers
+show it.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from torch import Tensor
 from weakseg.data.formats.base import MOST_PIXELS, FormatError, Place
 from weakseg.evidence import IGNORE
 
-# Pillow knows more, among them some that start other programs, or have no beginning to be known by; older ones do not know AVIF
+# Pillow knows more, among them some that start other programs, or have no beginning to be known by;
+# older ones do not know AVIF
 AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()
 PHOTOS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", *AVIF)
-EXACT = ("PNG", "TIFF", "BMP", "GIF")  # JPEG changes values a little, which makes other classes of them
+# JPEG changes values a little, which makes other classes of them
+EXACT = ("PNG", "TIFF", "BMP", "GIF")
 ORIENTATION = 0x0112  # the number of the field in EXIF
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,10 +38,12 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SPREAD = {"L;2": 85, "L;4": 17}  # Pillow spreads the values of grey PNGs of 2 and 4 bits over 0 to 255
+# Pillow spreads the values of grey PNGs of 2 and 4 bits over 0 to 255
+SPREAD = {"L;2": 85, "L;4": 17}
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have
-# Pillow keeps the upper byte of colours of 16 bits; asked for the other order of bytes, it gives the lower one
+# Pillow keeps the upper byte of colours of 16 bits; asked for the other order of bytes, it gives
+# the lower one
 LOWER_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 
 Colour = tuple[int, int, int]
@@ -54,13 +60,15 @@ def image_size(path: Path, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
 def read_image(path: Path, most_pixels: int = MOST_PIXELS, window: Window | None = None) -> Tensor:
     """The image as uint8 [3,H,W] in true colours, upright; the first one of an animation.
 
-    Grey and indexed images get their colours, CMYK becomes RGB, and what is transparent lies on white. Of images of 16 bits, as cameras
-    and scanners of 10, 12 or 14 bits write them, the upper 8 of those bits are kept that the image uses: 10, 12, 14 or all 16.
+    Grey and indexed images get their colours, CMYK becomes RGB, and what is transparent lies on
+    white. Of images of 16 bits, as cameras and scanners of 10, 12 or 14 bits write them, the upper
+    8 of those bits are kept that the image uses: 10, 12, 14 or all 16.
 
     Arguments:
         path: of the file.
         most_pixels: larger images are refused by their header.
-        window: the values of an image of 16 bits that become black and white, with what is between them spread evenly; None for the above.
+        window: the values of an image of 16 bits that become black and white, with what is between
+            them spread evenly; None for the above.
     """
     with _opened(path, PHOTOS, most_pixels) as image:
         turn = TURNS.get(orientation(image))
@@ -70,7 +78,8 @@ def read_image(path: Path, most_pixels: int = MOST_PIXELS, window: Window | None
             image = _deep_colours(path, np.array(image), raw, window)
         coloured = _coloured(image, Place(str(path)), window)
         pixels = np.array(coloured if turn is None else coloured.transpose(turn))
-    return torch.from_numpy(pixels).permute(2, 0, 1)  # a view: putting the channels apart would take a quarter of the time of decoding
+    # a view: putting the channels apart would take a quarter of the time of decoding
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def changes(path: Path, window: Window | None = None) -> list[str]:
@@ -86,7 +95,11 @@ def changes(path: Path, window: Window | None = None) -> list[str]:
         if image.mode in ("CMYK", "LAB", "HSV"):
             found.append(f"images converted from {image.mode}")
         if (bits := _bits(path, image)) is not None:
-            found.append(f"images of 16 bits, read as {bits} bits" if window is None else "images of 16 bits, read through data.window")
+            found.append(
+                f"images of 16 bits, read as {bits} bits"
+                if window is None
+                else "images of 16 bits, read through data.window"
+            )
         return found
 
 
@@ -107,33 +120,52 @@ def depth(values: NDArray[Any]) -> int:
     return next((bits for bits in DEPTHS if int(values.max()) < 1 << bits), DEPTHS[-1])
 
 
-def read_mask(path: Path, colours: Mapping[Colour, int] | None = None, most_pixels: int = MOST_PIXELS) -> Tensor:
-    """The class of every pixel as uint8 [H,W], 255 where there is none: the indices of an indexed image, or the values of a grey one.
+def read_mask(
+    path: Path, colours: Mapping[Colour, int] | None = None, most_pixels: int = MOST_PIXELS
+) -> Tensor:
+    """The class of every pixel as uint8 [H,W], 255 where there is none: the indices of an indexed
+    image, or the values of a grey one.
 
-    A mask in true colours, or in indexed ones, is read with a table that says which colour is which class, if there is one.
+    A mask in true colours, or in indexed ones, is read with a table that says which colour is which
+    class, if there is one.
     """
     with _opened(path, EXACT, most_pixels) as image:
         spread = SPREAD.get(_raw_mode(image), 1)
         image.load()
         if colours is not None and image.mode in ("P", "RGB", "RGBA"):
-            return torch.from_numpy(_classes_of(np.array(image.convert("RGB")), colours, Place(str(path))))
+            return torch.from_numpy(
+                _classes_of(np.array(image.convert("RGB")), colours, Place(str(path)))
+            )
         values = np.array(image)
         if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
             found = f"one in colours ({image.mode})"
-            raise FormatError(Place(str(path)), "the mask", "an indexed or grey image of classes, or else a table of its colours", found)
+            raise FormatError(
+                Place(str(path)),
+                "the mask",
+                "an indexed or grey image of classes, or else a table of its colours",
+                found,
+            )
         if values.size and not 0 <= int(values.min()) <= int(values.max()) <= IGNORE:
-            raise FormatError(Place(str(path)), "the mask", "values from 0 to 255", f"one of {values.min()} to {values.max()}")
+            raise FormatError(
+                Place(str(path)),
+                "the mask",
+                "values from 0 to 255",
+                f"one of {values.min()} to {values.max()}",
+            )
         return torch.from_numpy((values // spread).astype(np.uint8))
 
 
 def orientation(image: Image.Image) -> int:
-    """How the camera was held, from 1 (upright) to 8, as the header says; 1 where it says nothing that can be read."""
-    # Pillow turns TIFF by itself; a note behind the pixels of a PNG would be found only after decoding them
+    """How the camera was held, from 1 (upright) to 8, as the header says; 1 where it says nothing
+    that can be read."""
+    # Pillow turns TIFF by itself; a note behind the pixels of a PNG would be found only after
+    # decoding them
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
     try:
         value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged notes, in any of the ways a file can be damaged; its pixels may be whole
+    except Exception:
+        # damaged notes, in any of the ways a file can be damaged; its pixels may be whole
         return 1
     return value if value in TURNS else 1
 
@@ -149,18 +181,32 @@ def _opened(path: Path, formats: tuple[str, ...], most_pixels: int) -> Iterator[
     place = Place(str(path))
     try:
         if not path.is_file():
-            raise FormatError(place, "the image", "there", "missing" if not path.exists() else "no ordinary file")
+            raise FormatError(
+                place, "the image", "there", "missing" if not path.exists() else "no ordinary file"
+            )
         with Image.open(path, formats=formats) as image:
             width, height = image.size
             if width * height > most_pixels:
-                raise FormatError(place, "the image", f"one of at most {most_pixels} pixels", f"{width} by {height}")
+                raise FormatError(
+                    place,
+                    "the image",
+                    f"one of at most {most_pixels} pixels",
+                    f"{width} by {height}",
+                )
             yield image
     except FormatError:
         raise
     except UnidentifiedImageError:
-        raise FormatError(place, "the image", f"one of {', '.join(formats)}", "something else, or damaged at its beginning") from None
+        raise FormatError(
+            place,
+            "the image",
+            f"one of {', '.join(formats)}",
+            "something else, or damaged at its beginning",
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise FormatError(place, "the image", f"one of at most {most_pixels} pixels", f"larger: {error}") from None
+        raise FormatError(
+            place, "the image", f"one of at most {most_pixels} pixels", f"larger: {error}"
+        ) from None
     except Exception as error:  # a decoder may fail on foreign bytes in any way
         raise FormatError(place, "the image", "whole", f"damaged or cut off: {error}") from None
 
@@ -169,7 +215,10 @@ def _coloured(image: Image.Image, place: Place, window: Window | None) -> Image.
     if image.mode.startswith("I") or (image.mode == "F" and window is not None):
         values = np.array(image)
         if window is None and (values.min() < 0 or values.max() > 65535):
-            found = f"one of values from {values.min()} to {values.max()}; data.window=[darkest,brightest] says how to read it"
+            found = (
+                f"one of values from {values.min()} to {values.max()}; "
+                "data.window=[darkest,brightest] says how to read it"
+            )
             raise FormatError(place, "a grey image", "one of 8 or 16 bits", found)
         return Image.fromarray(_windowed(values, window)).convert("RGB")
     if image.mode == "F":
@@ -181,7 +230,9 @@ def _coloured(image: Image.Image, place: Place, window: Window | None) -> Image.
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _deep_colours(path: Path, upper: NDArray[np.uint8], raw: str, window: Window | None) -> Image.Image:
+def _deep_colours(
+    path: Path, upper: NDArray[np.uint8], raw: str, window: Window | None
+) -> Image.Image:
     values = _both_bytes(path, upper, raw)
     pixels = _windowed(values[..., :3], window)
     if values.shape[-1] == 4:  # transparency has a scale of its own
@@ -209,13 +260,22 @@ def _windowed(values: NDArray[Any], window: Window | None) -> NDArray[np.uint8]:
     return (shares.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _classes_of(pixels: NDArray[np.uint8], colours: Mapping[Colour, int], place: Place) -> NDArray[np.uint8]:
+def _classes_of(
+    pixels: NDArray[np.uint8], colours: Mapping[Colour, int], place: Place
+) -> NDArray[np.uint8]:
     codes = (pixels.astype(np.int32) * np.array([1 << 16, 1 << 8, 1], np.int32)).sum(-1)
     known, which = np.unique(codes, return_inverse=True)
-    table = {(red << 16) + (green << 8) + blue: label for (red, green, blue), label in colours.items()}
+    table = {
+        (red << 16) + (green << 8) + blue: label for (red, green, blue), label in colours.items()
+    }
     strange = [code for code in known.tolist() if code not in table]
     if strange:
         code = strange[0]
-        raise FormatError(place, "every colour", "in the table of colours", f"not, such as {(code >> 16, code >> 8 & 255, code & 255)}")
+        raise FormatError(
+            place,
+            "every colour",
+            "in the table of colours",
+            f"not, such as {(code >> 16, code >> 8 & 255, code & 255)}",
+        )
     classes = np.array([table[code] for code in known.tolist()], np.uint8)
     return classes[which.reshape(codes.shape)]

@@ -1,8 +1,10 @@
-"""Label Studio: the export "JSON", one file for many images, with boxes, polygons, points, ellipses, painted masks and choices.
+"""Label Studio: the export "JSON", one file for many images, with boxes, polygons, points,
+ellipses, painted masks and choices.
 
-Places are in per cent of the image. Turned boxes become the upright ones around them. Of several people's annotations of an image, the one
-marked as the truth counts, or else the first that was not cancelled; what models predicted is never read. A task that everybody skipped,
-and one that nobody has worked on yet, says nothing about its image.
+Places are in per cent of the image. Turned boxes become the upright ones around them. Of several
+people's annotations of an image, the one marked as the truth counts, or else the first that was not
+cancelled; what models predicted is never read. A task that everybody skipped, and one that nobody
+has worked on yet, says nothing about its image.
 """
 
 from __future__ import annotations
@@ -37,18 +39,26 @@ from weakseg.data.formats.base import (
 from weakseg.data.formats.brush import unpack_brush
 from weakseg.data.formats.opening import read_json
 
-# passed over: answers that say nothing of where or what, and geometry without a name, which comes a second time with its labels
-QUESTIONS = frozenset(["textarea", "rating", "number", "datetime", "pairwise", "ranker", "relation"])
+# passed over: answers that say nothing of where or what, and geometry without a name, which comes a
+# second time with its labels
+QUESTIONS = frozenset(
+    ["textarea", "rating", "number", "datetime", "pairwise", "ranker", "relation"]
+)
 NAMELESS = frozenset(["rectangle", "polygon", "keypoint", "ellipse", "brush"])
 
 
-def read(path: Path, problems: list[FormatError] | None = None, key: str = "image") -> list[Annotation]:
+def read(
+    path: Path, problems: list[FormatError] | None = None, key: str = "image"
+) -> list[Annotation]:
     """Every image of the file, in its order; those without an object too.
 
-    `key` is the field of a task that holds the image's address; if there is none of this name, it is the only field that holds text.
+    `key` is the field of a task that holds the image's address; if there is none of this name, it
+    is the only field that holds text.
     """
     top, place = read_json(path), Place(str(path))
-    if not isinstance(top, list) or not all(isinstance(task, dict) and "annotations" in task for task in top):
+    if not isinstance(top, list) or not all(
+        isinstance(task, dict) and "annotations" in task for task in top
+    ):
         raise place.wrong("the file", 'an export as "JSON", a list of tasks with annotations', top)
     images = []
     for task in top:
@@ -57,11 +67,21 @@ def read(path: Path, problems: list[FormatError] | None = None, key: str = "imag
     return images
 
 
-def _image(task: dict[str, Any], key: str, place: Place, problems: list[FormatError] | None) -> Annotation:
+def _image(
+    task: dict[str, Any], key: str, place: Place, problems: list[FormatError] | None
+) -> Annotation:
     data = field(task, "data", dict, place)
     texts = [name for name, value in data.items() if isinstance(value, str)]
-    place = place._replace(image=image_name(field(data, texts[0] if key not in data and len(texts) == 1 else key, str, place)))
-    people = [one for one in field(task, "annotations", list, place) if isinstance(one, dict) and not one.get("was_cancelled")]
+    place = place._replace(
+        image=image_name(
+            field(data, texts[0] if key not in data and len(texts) == 1 else key, str, place)
+        )
+    )
+    people = [
+        one
+        for one in field(task, "annotations", list, place)
+        if isinstance(one, dict) and not one.get("was_cancelled")
+    ]
     people.sort(key=lambda one: not one.get("ground_truth"))
     if not people:
         absent: Absent = "skipped" if task["annotations"] else "not annotated"
@@ -73,7 +93,10 @@ def _image(task: dict[str, Any], key: str, place: Place, problems: list[FormatEr
         with noting(problems):
             here = place._replace(number=number)
             if field(result, "type", str, here) not in QUESTIONS | NAMELESS:
-                size = size_of(result.get("original_width"), result.get("original_height"), here) or size
+                size = (
+                    size_of(result.get("original_width"), result.get("original_height"), here)
+                    or size
+                )
                 shapes += _shapes(result, size, here)
     return Annotation(place.image or "", shapes, size, place)
 
@@ -81,7 +104,11 @@ def _image(task: dict[str, Any], key: str, place: Place, problems: list[FormatEr
 def image_name(address: str) -> str:
     """What an image is called: the last part of an address, the whole of a local one.
 
-    >>> image_name("/data/upload/1/3f2a-dog%201.jpg"), image_name("s3://bucket/a/b.jpg"), image_name("a/b.jpg")
+    >>> (
+    ...     image_name("/data/upload/1/3f2a-dog%201.jpg"),
+    ...     image_name("s3://bucket/a/b.jpg"),
+    ...     image_name("a/b.jpg"),
+    ... )
     ('3f2a-dog 1.jpg', 'b.jpg', 'a/b.jpg')
     >>> image_name("/data/local-files/?d=a/b.jpg")
     'a/b.jpg'
@@ -92,21 +119,36 @@ def image_name(address: str) -> str:
         return address
     if local := parse_qs(parts.query).get("d"):
         return local[0]
-    return PurePosixPath(unquote(parts.path)).name if parts.scheme or parts.path.startswith("/") else address
+    return (
+        PurePosixPath(unquote(parts.path)).name
+        if parts.scheme or parts.path.startswith("/")
+        else address
+    )
 
 
 def _shapes(result: dict[str, Any], size: tuple[int, int] | None, place: Place) -> Iterator[Shape]:
     value = field(result, "value", dict, place)
-    names = next((names for key, names in value.items() if key == "choices" or key.endswith("labels")), None)
+    names = next(
+        (names for key, names in value.items() if key == "choices" or key.endswith("labels")), None
+    )
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise FormatError(place, f"a result of type {result['type']!r}", "one with labels or choices", "one without")
+        raise FormatError(
+            place,
+            f"a result of type {result['type']!r}",
+            "one with labels or choices",
+            "one without",
+        )
     if "choices" in value:
         yield from (Shape(name, "tag", place) for name in names)
         return
     if size is None:
-        raise FormatError(place, "a result", "one with original_width and original_height", "one without")
+        raise FormatError(
+            place, "a result", "one with original_width and original_height", "one without"
+        )
     if numbers([result.get("image_rotation") or 0], place, "image_rotation")[0]:
-        raise place.wrong("image_rotation", "0, for an image that was not turned", result["image_rotation"])
+        raise place.wrong(
+            "image_rotation", "0, for an image that was not turned", result["image_rotation"]
+        )
     for name in names:
         yield _shape(name, value, size, place)
 
@@ -116,12 +158,18 @@ def _shape(name: str, value: dict[str, Any], size: tuple[int, int], place: Place
         return _mask(name, value["rle"], size, place)
     share = np.array(size) / 100  # pixels per per cent
     if "points" in value:
-        points = [numbers(pair, place, "a point", 2) for pair in field(value, "points", list, place)]
+        points = [
+            numbers(pair, place, "a point", 2) for pair in field(value, "points", list, place)
+        ]
         return polygon(name, place, [np.array(points).reshape(-1, 2) * share])
     corner = _numbers(value, ("x", "y"), place) * share
     if "radiusX" in value:
-        shape = oval(name, place, *corner, *(_numbers(value, ("radiusX", "radiusY"), place) * share))
-        return shape._replace(parts=(turned(shape.parts[0], (corner[0], corner[1]), _angle(value, place)),))
+        shape = oval(
+            name, place, *corner, *(_numbers(value, ("radiusX", "radiusY"), place) * share)
+        )
+        return shape._replace(
+            parts=(turned(shape.parts[0], (corner[0], corner[1]), _angle(value, place)),)
+        )
     if "height" not in value:
         return point(name, place, corner[None])
     sides = _numbers(value, ("width", "height"), place) * share
@@ -129,19 +177,24 @@ def _shape(name: str, value: dict[str, Any], size: tuple[int, int], place: Place
     if not (angle := _angle(value, place)):
         return straight
     corners = corner + sides * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    return upright(name, place, turned(corners, (corner[0], corner[1]), angle))  # Label Studio turns a box around its first corner
+    # Label Studio turns a box around its first corner
+    return upright(name, place, turned(corners, (corner[0], corner[1]), angle))
 
 
 def _mask(name: str, stream: object, size: tuple[int, int], place: Place) -> Shape:
     data = wholes(stream, place, "rle")
     if len(data) and not 0 <= data.min() <= data.max() <= 255:
-        raise FormatError(place, "rle", "a list of bytes from 0 to 255", f"one with {data.min()} to {data.max()}")
+        raise FormatError(
+            place, "rle", "a list of bytes from 0 to 255", f"one with {data.min()} to {data.max()}"
+        )
     try:
         return mask(name, place, unpack_brush(data.astype(np.uint8), *size))
     except FormatError:
         raise
     except ValueError as error:
-        raise FormatError(place, "rle", "a mask painted on this image", f"not: it has {error}") from None
+        raise FormatError(
+            place, "rle", "a mask painted on this image", f"not: it has {error}"
+        ) from None
 
 
 def _numbers(value: dict[str, Any], keys: tuple[str, ...], place: Place) -> Floats:

@@ -1,6 +1,8 @@
-"""Label maps: the text file beside masks in colours that says which colour is which class, as CVAT and Datumaro write it.
+"""Label maps: the text file beside masks in colours that says which colour is which class, as CVAT
+and Datumaro write it.
 
-A line is `name:red,green,blue:parts:actions`; `#` begins a remark. A class without a colour has that of PASCAL VOC for its number.
+A line is `name:red,green,blue:parts:actions`; `#` begins a remark. A class without a colour has
+that of PASCAL VOC for its number.
 """
 
 from __future__ import annotations
@@ -34,11 +36,21 @@ def read(path: Path) -> LabelMap:
         if line.strip() and not line.lstrip().startswith("#"):
             name, colour = _line(line, len(names), place._replace(number=number))
             if colour in colours:
-                raise FormatError(place._replace(number=number), "the colour", "of one class", f"{colour}, which another one has too")
+                raise FormatError(
+                    place._replace(number=number),
+                    "the colour",
+                    "of one class",
+                    f"{colour}, which another one has too",
+                )
             colours[colour] = IGNORE if name in VOID else len(names)
             names.append(None if name in VOID else name)
     if not names or len(names) > IGNORE:
-        raise FormatError(place, "the file", f"a list of 1 to {IGNORE} classes, name:red,green,blue in each line", f"one of {len(names)}")
+        raise FormatError(
+            place,
+            "the file",
+            f"a list of 1 to {IGNORE} classes, name:red,green,blue in each line",
+            f"one of {len(names)}",
+        )
     colours.setdefault(RIM, IGNORE)
     return LabelMap(names, colours)
 
@@ -57,7 +69,8 @@ def _line(line: str, value: int, place: Place) -> tuple[str, Colour]:
 
 
 def voc_colour(number: int) -> Colour:
-    """The colour of a class in PASCAL VOC: its bits in turn are the highest, then the next ones, of red, green and blue.
+    """The colour of a class in PASCAL VOC: its bits in turn are the highest, then the next ones, of
+    red, green and blue.
 
     >>> voc_colour(0), voc_colour(1), voc_colour(15)
     ((0, 0, 0), (128, 0, 0), (192, 128, 128))

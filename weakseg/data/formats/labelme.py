@@ -1,4 +1,5 @@
-"""LabelMe: one JSON file per image, with rectangles, polygons, circles, masks, lines and points in pixels and parts of pixels."""
+"""LabelMe: one JSON file per image, with rectangles, polygons, circles, masks, lines and points in
+pixels and parts of pixels."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ READ = "rectangle, polygon, circle, mask, line, linestrip, point, points or orie
 
 
 def read(path: Path, problems: list[FormatError] | None = None) -> Annotation:
-    """What was drawn on one image. The name of the image is relative to the folder of the file; a copy of the image inside is not used."""
+    """What was drawn on one image. The name of the image is relative to the folder of the file; a
+    copy of the image inside is not used."""
     top, place = read_json(path), Place(str(path))
     image = field(top, "imagePath", str, place).replace("\\", "/")  # files from Windows
     place = place._replace(image=image)
@@ -63,7 +65,8 @@ def _shape(entry: Any, place: Place) -> Shape:
             return line(name, place, points)
         case "point" | "points":
             return point(name, place, points)
-        case "rectangle" | "oriented_rectangle":  # drawn from any corner to the one across; the newest files have all four
+        # drawn from any corner to the one across; the newest files have all four
+        case "rectangle" | "oriented_rectangle":
             return upright(name, place, _of(points, (2, 4), form, place))
         case "mask":
             return _mask(name, entry.get("mask"), _of(points, (2,), form, place), place)
@@ -75,11 +78,17 @@ def _shape(entry: Any, place: Place) -> Shape:
 
 
 def _mask(name: str, text: object, corners: Floats, place: Place) -> Shape:
-    """Pixels in a window, whose corners are the first and the last pixel; they are a PNG, in which whatever is not 0 is inside."""
+    """Pixels in a window, whose corners are the first and the last pixel; they are a PNG, in which
+    whatever is not 0 is inside."""
     left, top, right, bottom = np.floor(corners).astype(int).ravel().tolist()
     width, height = right - left + 1, bottom - top + 1
     if width < 1 or height < 1 or width * height > MOST_PIXELS:
-        raise FormatError(place, "a mask", f"at least one pixel wide and high, and of at most {MOST_PIXELS} pixels", f"{width} by {height}")
+        raise FormatError(
+            place,
+            "a mask",
+            f"at least one pixel wide and high, and of at most {MOST_PIXELS} pixels",
+            f"{width} by {height}",
+        )
     return mask(name, place, pack(_covered(text, (width, height), place), left, top))
 
 
@@ -87,7 +96,9 @@ def _covered(text: object, size: tuple[int, int], place: Place) -> NDArray[np.bo
     if not isinstance(text, str):
         raise place.wrong("the field 'mask'", "a PNG as base64", text)
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
+        with Image.open(
+            io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]
+        ) as image:
             if image.size != size:  # known before a pixel is decoded
                 expected = f"as large as from its first to its last point, {size[0]} by {size[1]}"
                 raise FormatError(place, "a mask", expected, "{} by {}".format(*image.size))
@@ -95,10 +106,20 @@ def _covered(text: object, size: tuple[int, int], place: Place) -> NDArray[np.bo
     except FormatError:
         raise
     except Exception as error:  # a decoder may fail on foreign bytes in any way
-        raise FormatError(place, "the field 'mask'", "a PNG as base64", f"not: {' '.join(str(error).split())[:100]}") from None
+        raise FormatError(
+            place,
+            "the field 'mask'",
+            "a PNG as base64",
+            f"not: {' '.join(str(error).split())[:100]}",
+        ) from None
 
 
 def _of(points: Floats, counts: tuple[int, ...], form: str, place: Place) -> Floats:
     if len(points) not in counts:
-        raise FormatError(place, f"a {form}", f"made of {' or '.join(map(str, counts))} points", f"one of {len(points)}")
+        raise FormatError(
+            place,
+            f"a {form}",
+            f"made of {' or '.join(map(str, counts))} points",
+            f"one of {len(points)}",
+        )
     return points

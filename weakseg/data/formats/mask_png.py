@@ -13,7 +13,9 @@ from weakseg.data.formats.runs import pack
 from weakseg.evidence import IGNORE
 
 
-def read(path: Path, names: Sequence[str | None], image: str, colours: Mapping[Colour, int] | None = None) -> Annotation:
+def read(
+    path: Path, names: Sequence[str | None], image: str, colours: Mapping[Colour, int] | None = None
+) -> Annotation:
     """A mask for every class that the file shows, the background among them.
 
     Arguments:

@@ -1,4 +1,5 @@
-"""Foreign files, opened with care: never outside of a folder, never larger than agreed, never more than data."""
+"""Foreign files, opened with care: never outside of a folder, never larger than agreed, never more
+than data."""
 
 from __future__ import annotations
 
@@ -14,39 +15,51 @@ from defusedxml.ElementTree import fromstring
 
 from weakseg.data.formats.base import FormatError, Place, shown
 
-MOST_BYTES = 2**30  # the largest file of COCO 2017 has 0.45 GB; a parsed file takes several times its size in memory
+# the largest file of COCO 2017 has 0.45 GB; a parsed file takes several times its size in memory
+MOST_BYTES = 2**30
 MOST_YAML = 2**18  # a thousand names of classes are a tenth of that, and the parser is slow
 DEEPEST_YAML = 10  # lists in lists
-HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # JSON may spell such a one alone, which no file name and no screen can show
+# JSON may spell such a one alone, which no file name and no screen can show
+HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def inside(root: Path, name: str) -> Path:
-    """The file of this name in a folder or below it; a FormatError if the name leads out, through `..`, as a whole path or by a link.
+    """The file of this name in a folder or below it; a FormatError if the name leads out, through
+    `..`, as a whole path or by a link.
 
     >>> inside(Path("photos"), "../secret.txt")
     Traceback (most recent call last):
-    weakseg.data.formats.base.FormatError: photos, image '../secret.txt': the name should be that of a file inside of the folder, ...
+    weakseg.data.formats.base.FormatError: photos, image '../secret.txt': the name should be that of
+    a file inside of the folder, ...
     """
     place = Place(str(root), name)
     try:
         home = root.resolve()
         path = (home / name).resolve()
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, links in a circle
+    except (OSError, ValueError, RuntimeError) as error:
+        # a NUL, a name too long, links in a circle
         raise FormatError(place, "the name", "that of a file", f"not: {error}") from None
     if not path.is_relative_to(home):
-        raise FormatError(place, "the name", "that of a file inside of the folder", f"one of {path}, outside")
+        raise FormatError(
+            place, "the name", "that of a file inside of the folder", f"one of {path}, outside"
+        )
     return path
 
 
 def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """All of a file, unless it is larger than `most_bytes`, which is looked up before anything is read."""
+    """All of a file, unless it is larger than `most_bytes`, which is looked up before anything is
+    read."""
     place = Place(str(path))
     try:
         if not path.is_file():  # nor a device or pipe, which have no end
-            raise FormatError(place, "the file", "there", "missing" if not path.exists() else "no ordinary file")
+            raise FormatError(
+                place, "the file", "there", "missing" if not path.exists() else "no ordinary file"
+            )
         size = path.stat().st_size
         if size > most_bytes:
-            raise FormatError(place, "the file", f"at most {most_bytes} bytes long", f"{size} bytes long")
+            raise FormatError(
+                place, "the file", f"at most {most_bytes} bytes long", f"{size} bytes long"
+            )
         return path.read_bytes()
     except OSError as error:
         raise FormatError(place, "the file", "readable", f"not: {error.strerror}") from None
@@ -57,11 +70,14 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
     try:
         return read_bytes(path, most_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FormatError(Place(str(path)), "the text", "in UTF-8", f"not, from byte {error.start} on") from None
+        raise FormatError(
+            Place(str(path)), "the text", "in UTF-8", f"not, from byte {error.start} on"
+        ) from None
 
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
-    """What a JSON file says. It may say NaN and Infinity, which JSON does not have: `numbers` refuses them with the object's place."""
+    """What a JSON file says. It may say NaN and Infinity, which JSON does not have: `numbers`
+    refuses them with the object's place."""
     place, text = Place(str(path)), read_text(path, most_bytes)
     try:
         content = json.loads(text)
@@ -77,35 +93,55 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def read_yaml(path: Path, most_bytes: int = MOST_YAML) -> Any:
-    """What a YAML file says, every value as the text that stands there: `on`, `no` and `1` may be names. Anchors are refused unread."""
+    """What a YAML file says, every value as the text that stands there: `on`, `no` and `1` may be
+    names. Anchors are refused unread."""
     place, text = Place(str(path)), read_text(path, most_bytes)
     try:
         _check_yaml(text, place)
         return yaml.load(text, yaml.BaseLoader)
     except yaml.YAMLError as error:
-        raise FormatError(place, "the file", "YAML", f"not: {' '.join(str(error).split())}") from None
+        raise FormatError(
+            place, "the file", "YAML", f"not: {' '.join(str(error).split())}"
+        ) from None
 
 
 def _check_yaml(text: str, place: Place) -> None:
-    """Anchors could repeat each other until memory is full, and deep lists overflow the stack, once the file is loaded."""
+    """Anchors could repeat each other until memory is full, and deep lists overflow the stack, once
+    the file is loaded."""
     depth = 0
     for event in yaml.parse(text, yaml.BaseLoader):
         if anchor := getattr(event, "anchor", None):
-            raise FormatError(place, "the file", "YAML without anchors (&name, *name)", f"one with {shown(anchor)}")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            raise FormatError(
+                place,
+                "the file",
+                "YAML without anchors (&name, *name)",
+                f"one with {shown(anchor)}",
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+            event, yaml.CollectionEndEvent
+        )
         if depth > DEEPEST_YAML:
-            raise FormatError(place, "the file", f"YAML of lists in lists, at most {DEEPEST_YAML} deep", "deeper")
+            raise FormatError(
+                place, "the file", f"YAML of lists in lists, at most {DEEPEST_YAML} deep", "deeper"
+            )
 
 
 def read_xml(path: Path, tag: str, most_bytes: int = MOST_BYTES) -> Element:
-    """The root of an XML file, which must have this tag. A file that defines entities or a document type is refused."""
+    """The root of an XML file, which must have this tag. A file that defines entities or a document
+    type is refused."""
     place = Place(str(path))
     data = read_bytes(path, most_bytes)
     try:
         root: Element = fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
-        raise FormatError(place, "the file", "XML without entities or a document type", f"one with them ({type(error).__name__})") from None
-    except (ParseError, ValueError, LookupError) as error:  # LookupError: an encoding that nobody knows
+        raise FormatError(
+            place,
+            "the file",
+            "XML without entities or a document type",
+            f"one with them ({type(error).__name__})",
+        ) from None
+    except (ParseError, ValueError, LookupError) as error:
+        # LookupError: an encoding that nobody knows
         raise FormatError(place, "the file", "XML", f"not: {error}") from None
     if root.tag != tag:
         raise place.wrong("the outermost element", f"<{tag}>", root.tag)

@@ -1,6 +1,7 @@
 """Which pixels a shape covers.
 
-A pixel is inside of an area if its middle is. A middle that lies on the left or upper rim is inside, on the right or lower rim it is not:
+A pixel is inside of an area if its middle is. A middle that lies on the left or upper rim is
+inside, on the right or lower rim it is not:
 areas that share a rim share no pixel, and what goes from 1 1 to 3 2 covers exactly two pixels.
 """
 
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from weakseg.data.formats.base import Floats, Shape
 
 Bools = NDArray[np.bool_]
-AT_ONCE = 2**14  # crossings of edges and rows that are counted together: bounds the memory that a polygon with a million corners takes
+# crossings of edges and rows that are counted together: bounds the memory that a polygon with a
+# million corners takes
+AT_ONCE = 2**14
 _ONE = np.uint8(1)
 
 
@@ -30,10 +33,15 @@ class Patch(NamedTuple):
 
 
 def patch_of(shape: Shape, width: int, height: int, line_width: float, point_radius: int) -> Patch:
-    """The pixels of an image that a polygon, line, point or mask covers; what lies outside of the image is cut off."""
+    """The pixels of an image that a polygon, line, point or mask covers; what lies outside of the
+    image is cut off."""
     if shape.runs is not None:
         left, top = shape.runs.left, shape.runs.top
-        return Patch(slice(top, top + shape.runs.height), slice(left, left + shape.runs.width), shape.runs.unpack())
+        return Patch(
+            slice(top, top + shape.runs.height),
+            slice(left, left + shape.runs.width),
+            shape.runs.unpack(),
+        )
     if shape.kind == "polygon":
         return fill(shape.parts, width, height)
     if shape.kind == "line":
@@ -42,7 +50,8 @@ def patch_of(shape: Shape, width: int, height: int, line_width: float, point_rad
 
 
 def fill(rings: Sequence[Floats], width: int, height: int) -> Patch:
-    """The inside of rings, added up. Where a ring crosses itself, what it goes around twice is outside (even-odd rule).
+    """The inside of rings, added up. Where a ring crosses itself, what it goes around twice is
+    outside (even-odd rule).
 
     >>> fill([np.array([[1, 1], [3, 1], [3, 2], [1, 2]])], 4, 4)
     Patch(rows=slice(1, 2, None), columns=slice(1, 3, None), covered=array([[ True,  True]]))
@@ -51,8 +60,13 @@ def fill(rings: Sequence[Floats], width: int, height: int) -> Patch:
     covered = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
     for ring in rings:
         ring = ring - [columns.start, rows.start]
-        part = _window(ring, covered.shape[1], covered.shape[0], 0)  # a thousand small rings take no longer than they cover
-        covered[part] |= _inside(ring - [part[1].start, part[0].start], part[0].stop - part[0].start, part[1].stop - part[1].start)
+        # a thousand small rings take no longer than they cover
+        part = _window(ring, covered.shape[1], covered.shape[0], 0)
+        covered[part] |= _inside(
+            ring - [part[1].start, part[0].start],
+            part[0].stop - part[0].start,
+            part[1].stop - part[1].start,
+        )
     return Patch(rows, columns, covered)
 
 
@@ -66,14 +80,19 @@ def stroke(points: Floats, width: int, height: int, thickness: float) -> Patch:
         part = _window(np.stack([start, end]), covered.shape[1], covered.shape[0], reach)
         y, x = (np.arange(side.start, side.stop) + 0.5 for side in part)
         across, down = end - start
-        along = ((x - start[0]) * across + (y[:, None] - start[1]) * down) / max(across**2 + down**2, 1e-12)
+        along = ((x - start[0]) * across + (y[:, None] - start[1]) * down) / max(
+            across**2 + down**2, 1e-12
+        )
         along = along.clip(0, 1)
-        covered[part] |= (start[0] + along * across - x) ** 2 + (start[1] + along * down - y[:, None]) ** 2 <= reach**2
+        covered[part] |= (start[0] + along * across - x) ** 2 + (
+            start[1] + along * down - y[:, None]
+        ) ** 2 <= reach**2
     return Patch(rows, columns, covered)
 
 
 def dots(points: Floats, width: int, height: int, radius: int) -> Patch:
-    """A disc around each pixel that was clicked: those at most `radius` away, none but the pixel itself for 0."""
+    """A disc around each pixel that was clicked: those at most `radius` away, none but the pixel
+    itself for 0."""
     # a click on the right or lower rim of an image still means its last pixel
     pixels = np.minimum(np.floor(points), [width - 1, height - 1])
     rows, columns = _window(pixels + 0.5, width, height, radius + 0.5)
@@ -88,7 +107,9 @@ def dots(points: Floats, width: int, height: int, radius: int) -> Patch:
 def _window(points: Floats, width: int, height: int, margin: float) -> tuple[slice, slice]:
     """Rows and columns of the image around some points; empty if they lie outside of it."""
     (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
-    return _pixels(top - margin, bottom + margin, height), _pixels(left - margin, right + margin, width)
+    return _pixels(top - margin, bottom + margin, height), _pixels(
+        left - margin, right + margin, width
+    )
 
 
 def _pixels(low: float, high: float, size: int) -> slice:
@@ -108,16 +129,24 @@ def _inside(ring: Floats, height: int, width: int) -> Bools:
         count = crossed[edges]
         edge = np.repeat(edges, count)
         row = np.arange(len(edge)) + np.repeat(first[edges] - np.cumsum(count) + count, count)
-        column = np.ceil(x[edge] + (row + 0.5 - y[edge]) * across[edge] / down[edge] - 0.5).clip(0, width).astype(int)
-        # one flat index and a number of the same type: for anything else NumPy takes thirty times as long
+        column = (
+            np.ceil(x[edge] + (row + 0.5 - y[edge]) * across[edge] / down[edge] - 0.5)
+            .clip(0, width)
+            .astype(int)
+        )
+        # one flat index and a number of the same type: for anything else NumPy takes thirty times
+        # as long
         np.add.at(changes, row * (width + 1) + column, _ONE)
     changes &= _ONE  # counting modulo 256 has kept odd numbers odd
-    odd: Bools = np.bitwise_xor.accumulate(changes.reshape(height, width + 1), 1).view(np.bool_)[:, :-1]
+    odd: Bools = np.bitwise_xor.accumulate(changes.reshape(height, width + 1), 1).view(np.bool_)[
+        :, :-1
+    ]
     return odd
 
 
 def _groups(crossed: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The edges that cross any rows, some at a time, which cross about as many as are counted together."""
+    """The edges that cross any rows, some at a time, which cross about as many as are counted
+    together."""
     edges = np.flatnonzero(crossed)
     if crossed.sum() <= AT_ONCE:
         return [edges]

@@ -1,4 +1,5 @@
-"""Masks as lengths of runs: pixels outside, inside, outside, ... as they follow each other along rows or along columns."""
+"""Masks as lengths of runs: pixels outside, inside, outside, ... as they follow each other along
+rows or along columns."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ LONGEST = 7  # characters of one number of a COCO string: 35 bits, more than any
 
 
 class Runs(NamedTuple):
-    """A mask in a window of an image. The lengths sum to the pixels of the window, so that it can be unpacked without surprise."""
+    """A mask in a window of an image. The lengths sum to the pixels of the window, so that it can
+    be unpacked without surprise."""
 
     counts: NDArray[np.int64]
     """how many pixels in a row are outside, inside, outside, ...; the first may be 0"""
@@ -25,11 +27,18 @@ class Runs(NamedTuple):
     def unpack(self) -> NDArray[np.bool_]:
         """bool [height,width]
 
-        >>> Runs(np.array([1, 3]), 0, 0, 2, 2).unpack().tolist(), Runs(np.array([1, 3]), 0, 0, 2, 2, by_columns=True).unpack().tolist()
+        >>> (
+        ...     Runs(np.array([1, 3]), 0, 0, 2, 2).unpack().tolist(),
+        ...     Runs(np.array([1, 3]), 0, 0, 2, 2, by_columns=True).unpack().tolist(),
+        ... )
         ([[False, True], [True, True]], [[False, True], [True, True]])
         """
         flat = np.repeat(np.arange(len(self.counts)) % 2 == 1, self.counts)
-        return flat.reshape(self.width, self.height).T if self.by_columns else flat.reshape(self.height, self.width)
+        return (
+            flat.reshape(self.width, self.height).T
+            if self.by_columns
+            else flat.reshape(self.height, self.width)
+        )
 
 
 def pack(mask: NDArray[np.bool_], left: int = 0, top: int = 0, by_columns: bool = False) -> Runs:
@@ -52,14 +61,19 @@ def complaint(runs: Runs) -> str | None:
     if len(counts) and int(counts.min()) < 0:
         return f"a run of {int(counts.min())}"
     total = sum(counts.tolist())  # Python's numbers cannot overflow
-    return None if total == pixels and len(counts) <= pixels + 1 else f"{len(counts)} runs of {total} together"
+    return (
+        None
+        if total == pixels and len(counts) <= pixels + 1
+        else f"{len(counts)} runs of {total} together"
+    )
 
 
 def from_coco_string(text: str) -> NDArray[np.int64]:
     """The lengths that a compressed COCO mask holds; a ValueError if it is none.
 
-    Each number takes one to seven characters of six bits, lowest first, where one bit says that more follow and the last one has a sign;
-    from the fourth number on, it is the difference to the number before the last.
+    Each number takes one to seven characters of six bits, lowest first, where one bit says that
+    more follow and the last one has a sign; from the fourth number on, it is the difference to the
+    number before the last.
 
     >>> from_coco_string("06").tolist(), from_coco_string("52203").tolist()
     ([0, 6], [5, 2, 2, 2, 5])

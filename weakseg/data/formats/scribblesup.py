@@ -1,4 +1,5 @@
-"""ScribbleSup: one XML file per image of PASCAL VOC, with a stroke as the pixels it goes through, from one to the next.
+"""ScribbleSup: one XML file per image of PASCAL VOC, with a stroke as the pixels it goes through,
+from one to the next.
 
 The strokes of the background have the class `background`. (Lin, Dai, Jia, He and Sun, CVPR 2016.)
 """
@@ -10,11 +11,28 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from weakseg.data.formats.base import Annotation, FormatError, Place, Shape, field, line, noting, numbers, point, size_of
+from weakseg.data.formats.base import (
+    Annotation,
+    FormatError,
+    Place,
+    Shape,
+    field,
+    line,
+    noting,
+    numbers,
+    point,
+    size_of,
+)
 from weakseg.data.formats.opening import read_xml
 
 # shorter names of VOC's classes, which copies of these files have
-VOC_NAMES = {"plane": "aeroplane", "bike": "bicycle", "table": "diningtable", "plant": "pottedplant", "monitor": "tvmonitor"}
+VOC_NAMES = {
+    "plane": "aeroplane",
+    "bike": "bicycle",
+    "table": "diningtable",
+    "plant": "pottedplant",
+    "monitor": "tvmonitor",
+}
 
 
 def read(path: Path, problems: list[FormatError] | None = None) -> Annotation:
@@ -33,7 +51,14 @@ def read(path: Path, problems: list[FormatError] | None = None) -> Annotation:
 
 def _stroke(element: Element, place: Place) -> Shape:
     name = field({"tag": (element.findtext("tag") or "").strip() or None}, "tag", str, place)
-    pixels = [[(each.findtext(axis) or "").strip() for axis in ("X", "Y")] for each in element.findall("point")]
-    places = np.array([numbers(pair, place, "a point, X and Y,", 2) for pair in pixels]).reshape(-1, 2) + 0.5  # the pixels' middles
+    pixels = [
+        [(each.findtext(axis) or "").strip() for axis in ("X", "Y")]
+        for each in element.findall("point")
+    ]
+    # the pixels' middles
+    places = (
+        np.array([numbers(pair, place, "a point, X and Y,", 2) for pair in pixels]).reshape(-1, 2)
+        + 0.5
+    )
     make = point if len(places) == 1 else line
     return make(VOC_NAMES.get(name, name), place, places)

@@ -1,18 +1,30 @@
-"""PASCAL VOC: one XML file per image, with boxes. Pixels are counted from 1, and the last one belongs to the box."""
+"""PASCAL VOC: one XML file per image, with boxes. Pixels are counted from 1, and the last one
+belongs to the box."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from weakseg.data.formats.base import Annotation, FormatError, Place, Shape, box, field, noting, numbers, size_of
+from weakseg.data.formats.base import (
+    Annotation,
+    FormatError,
+    Place,
+    Shape,
+    box,
+    field,
+    noting,
+    numbers,
+    size_of,
+)
 from weakseg.data.formats.opening import read_xml
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read(path: Path, problems: list[FormatError] | None = None) -> Annotation:
-    """The boxes of one image; `part`s of objects (heads, hands) are passed over. Without a file name the image is called like the file."""
+    """The boxes of one image; `part`s of objects (heads, hands) are passed over. Without a file
+    name the image is called like the file."""
     root = read_xml(path, "annotation")
     image = _text(root, "filename") or path.stem
     place = Place(str(path), image)

@@ -1,4 +1,5 @@
-"""Annotations as people give them, made from full masks: how careful they are, and how much they draw."""
+"""Annotations as people give them, made from full masks: how careful they are, and how much they
+draw."""
 
 from __future__ import annotations
 
@@ -12,7 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakseg.data.simulate.derive import boxes_of, instances_of, large_of, loosen_boxes, objects_of, points_of, scribbles_of, tags_of
+from weakseg.data.simulate.derive import (
+    boxes_of,
+    instances_of,
+    large_of,
+    loosen_boxes,
+    objects_of,
+    points_of,
+    scribbles_of,
+    tags_of,
+)
 from weakseg.data.simulate.strokes import USUAL
 
 Asked = Literal["masks", "boxes", "points", "scribbles", "tags"]
@@ -24,8 +34,9 @@ AskedOfDrawings = Literal["masks", "boxes", "points", "scribbles", "tags", "inst
 class Annotator:
     """How a person annotates. The defaults are somebody careful.
 
-    More of a fault changes what less of it gave: a box that is missing at 0.1 is missing at 0.2 too, edges are off to the same side,
-    and a short scribble is a part of the long one. So results along a fault differ by the fault alone.
+    More of a fault changes what less of it gave: a box that is missing at 0.1 is missing at 0.2
+    too, edges are off to the same side, and a short scribble is a part of the long one. So results
+    along a fault differ by the fault alone.
 
     >>> Annotator(scribble_length=0.3).scribble_width
     3
@@ -40,7 +51,8 @@ class Annotator:
     scribble_background: bool = True
     """whether the background gets scribbles too"""
     smallest: int = 50
-    """in pixels: a smaller region of one class gets no scribble, and is no object where objects are not told apart"""
+    """in pixels: a smaller region of one class gets no scribble, and is no object where objects are
+    not told apart"""
     point_count: int = 1
     """clicks per object"""
     point_background: int = 4
@@ -48,12 +60,13 @@ class Annotator:
     point_spread: float = 0.5
     """where clicks fall: 0 in the very middle of an object, 1 anywhere inside it"""
     box_loose: float = 0.0
-    """how far the edges of a box are off, each for itself, in or out: the standard deviation as a share of the box's side. Normally
-    distributed, and never off by more than three times that"""
+    """how far the edges of a box are off, each for itself, in or out: the standard deviation as a
+    share of the box's side. Normally distributed, and never off by more than three times that"""
     box_missing: float = 0.0
     """probability that an object has no box"""
     tag_missing: float = 0.0
-    """probability that a class which is there is not named; for evidence of tags alone. The background is always named"""
+    """probability that a class which is there is not named; for evidence of tags alone. The
+    background is always named"""
     tag_wrong: float = 0.0
     """probability that a class which is not there is named; for evidence of tags alone"""
 
@@ -62,13 +75,28 @@ class Annotator:
             self._expect(name, "from 0 to 1", Real, lambda value: 0 <= value <= 1)
         for name in ("box_missing", "tag_missing", "tag_wrong"):
             self._expect(name, "a probability, from 0 to 1", Real, lambda value: 0 <= value <= 1)
-        self._expect("box_loose", "a share of the box's side, from 0 to 1", Real, lambda value: 0 <= value <= 1)
-        self._expect("scribble_length", "a share of the region's long way, more than 0 and at most 1", Real, lambda value: 0 < value <= 1)
+        self._expect(
+            "box_loose",
+            "a share of the box's side, from 0 to 1",
+            Real,
+            lambda value: 0 <= value <= 1,
+        )
+        self._expect(
+            "scribble_length",
+            "a share of the region's long way, more than 0 and at most 1",
+            Real,
+            lambda value: 0 < value <= 1,
+        )
         for name in ("scribble_width", "smallest", "point_count"):
             self._expect(name, "a whole number, 1 or more", Integral, lambda value: value >= 1)
-        self._expect("point_background", "a whole number, 0 or more", Integral, lambda value: value >= 0)
+        self._expect(
+            "point_background", "a whole number, 0 or more", Integral, lambda value: value >= 0
+        )
         if not isinstance(self.scribble_background, bool):
-            raise ValueError(f"scribble_background of the annotator should be true or false, but it is {self.scribble_background!r}")
+            raise ValueError(
+                "scribble_background of the annotator should be true or false, but it is "
+                f"{self.scribble_background!r}"
+            )
 
     def _expect(self, name: str, expected: str, number: type, right: Callable[[Any], bool]) -> None:
         value = getattr(self, name)
@@ -84,14 +112,16 @@ class Annotator:
         classes: int,
         rng: np.random.Generator,
     ) -> dict[str, Tensor]:
-        """The fields of `Evidence` that somebody who is asked for one kind, and no other, would have given.
+        """The fields of `Evidence` that somebody who is asked for one kind, and no other, would
+        have given.
 
         Arguments:
-            kind: masks (marks on every pixel), boxes (boxes, tags, large), instances (as boxes, and the mask of the object in each),
-                points (marks and tags), scribbles (marks and tags) or tags (tags, large).
+            kind: masks (marks on every pixel), boxes (boxes, tags, large), instances (as boxes, and
+                the mask of the object in each), points (marks and tags), scribbles (marks and tags)
+                or tags (tags, large).
             truth: uint8 [H,W], 255 = unknown.
-            instances: [H,W], 1 for the first object, 2 for the second, ..., 0 and 255 for none. None if objects are not told apart: then
-                every connected region of a class is one.
+            instances: [H,W], 1 for the first object, 2 for the second, ..., 0 and 255 for none.
+                None if objects are not told apart: then every connected region of a class is one.
             classes_of_instance: the class of each object; not used without instances.
             classes: how many there are, background included.
             rng: a stream of its own for each image.
@@ -104,17 +134,26 @@ class Annotator:
             case "tags":
                 return self._tags(truth, classes, rng)
         if kind not in get_args(AskedOfDrawings):
-            raise ValueError(f"the kind of annotation should be one of {', '.join(get_args(AskedOfDrawings))}, but it is {kind!r}")
+            raise ValueError(
+                f"the kind of annotation should be one of {', '.join(get_args(AskedOfDrawings))}, "
+                f"but it is {kind!r}"
+            )
         if instances is None:
             instances, classes_of_instance = objects_of(truth, self.smallest)
         if kind in ("boxes", "instances"):
-            return self._boxes(truth, instances, classes_of_instance, classes, rng, kind == "instances")
-        marks = points_of(truth, instances, rng, self.point_background, self.point_count, self.point_spread)
+            return self._boxes(
+                truth, instances, classes_of_instance, classes, rng, kind == "instances"
+            )
+        marks = points_of(
+            truth, instances, rng, self.point_background, self.point_count, self.point_spread
+        )
         return {"tags": tags_of(truth, classes), "marks": marks}
 
     def _scribbles(self, truth: Tensor, rng: np.random.Generator) -> Tensor:
         width, length, jitter = self.scribble_width, self.scribble_length, self.scribble_jitter
-        return scribbles_of(truth, rng, width, self.smallest, length, jitter, self.scribble_background)
+        return scribbles_of(
+            truth, rng, width, self.smallest, length, jitter, self.scribble_background
+        )
 
     def _tags(self, truth: Tensor, classes: int, rng: np.random.Generator) -> dict[str, Tensor]:
         there = tags_of(truth, classes)
@@ -124,9 +163,16 @@ class Annotator:
         return {"tags": tags, "large": large_of(truth, classes) & tags}
 
     def _boxes(
-        self, truth: Tensor, instances: Tensor, classes_of_instance: Sequence[int], classes: int, rng: np.random.Generator, masks: bool
+        self,
+        truth: Tensor,
+        instances: Tensor,
+        classes_of_instance: Sequence[int],
+        classes: int,
+        rng: np.random.Generator,
+        masks: bool,
     ) -> dict[str, Tensor]:
-        """The boxes, and what whoever drew them knows: a class whose boxes are all missing is not named either."""
+        """The boxes, and what whoever drew them knows: a class whose boxes are all missing is not
+        named either."""
         edges, missing = rng.spawn(2)
         boxes, labels = boxes_of(instances, classes_of_instance)
         height, width = truth.shape
@@ -137,7 +183,11 @@ class Annotator:
         forgotten[labels[drawn]] = False
         tags, large = tags_of(truth, classes) & ~forgotten, large_of(truth, classes) & ~forgotten
         found = {"tags": tags, "boxes": boxes[drawn], "box_classes": labels[drawn], "large": large}
-        return {**found, "box_masks": instances_of(instances, classes_of_instance).masks[drawn]} if masks else found
+        return (
+            {**found, "box_masks": instances_of(instances, classes_of_instance).masks[drawn]}
+            if masks
+            else found
+        )
 
 
 CAREFUL = Annotator()
@@ -145,7 +195,8 @@ CAREFUL = Annotator()
 
 
 def stream_of(id: str, seed: int) -> np.random.Generator:
-    """A random stream that an image's name and a number decide, so that other images do not change it."""
+    """A random stream that an image's name and a number decide, so that other images do not change
+    it."""
     return np.random.default_rng([seed, *hashlib.sha256(id.encode()).digest()[:8]])
 
 
@@ -153,4 +204,7 @@ def check_asked(evidence: str | None, none: bool = False, drawings: bool = False
     """A ValueError if this is no kind of evidence."""
     kinds = get_args(AskedOfDrawings if drawings else Asked)
     if evidence not in kinds and not (none and evidence is None):
-        raise ValueError(f"evidence should be one of {', '.join(kinds)}{' or null' if none else ''}, but it is {evidence}")
+        raise ValueError(
+            f"evidence should be one of {', '.join(kinds)}{' or null' if none else ''}, but it is "
+            f"{evidence}"
+        )

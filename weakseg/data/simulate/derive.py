@@ -1,4 +1,5 @@
-"""Evidence made from a full mask, as a person would have given it: for drawn pictures and for experiments on known masks.
+"""Evidence made from a full mask, as a person would have given it: for drawn pictures and for
+experiments on known masks.
 
 A pixel of class 255 is unknown: nothing here ever speaks of it.
 """
@@ -35,10 +36,11 @@ def large_of(truth: Tensor, classes: int) -> Tensor:
 
 
 def boxes_of(instances: Tensor, classes_of_instance: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Tight boxes around the visible pixels of every object: float [N,4] (x1 y1 x2 y2, half-open) and int64 [N].
+    """Tight boxes around the visible pixels of every object: float [N,4] (x1 y1 x2 y2, half-open)
+    and int64 [N].
 
-    `instances` [H,W] holds 1 for the first object, 2 for the second, ...; 0 and 255 belong to none. Objects without a
-    visible pixel have no box.
+    `instances` [H,W] holds 1 for the first object, 2 for the second, ...; 0 and 255 belong to none.
+    Objects without a visible pixel have no box.
 
     >>> boxes_of(torch.tensor([[0, 1, 1], [0, 0, 1]]), [7])
     (tensor([[1., 0., 3., 2.]]), tensor([7]))
@@ -47,9 +49,13 @@ def boxes_of(instances: Tensor, classes_of_instance: Sequence[int]) -> tuple[Ten
     for number, label in enumerate(classes_of_instance, 1):
         rows, columns = torch.nonzero(instances == number, as_tuple=True)
         if len(rows) and number != IGNORE:
-            boxes.append([int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1])
+            boxes.append(
+                [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]
+            )
             labels.append(label)
-    return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), torch.tensor(labels, dtype=torch.int64)
+    return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), torch.tensor(
+        labels, dtype=torch.int64
+    )
 
 
 def instances_of(instances: Tensor, classes_of_instance: Sequence[int]) -> Instances:
@@ -58,16 +64,24 @@ def instances_of(instances: Tensor, classes_of_instance: Sequence[int]) -> Insta
     >>> instances_of(torch.tensor([[0, 2, 2]]), [7, 8]).masks
     tensor([[[False,  True,  True]]])
     """
-    seen = [number for number in range(1, len(classes_of_instance) + 1) if number != IGNORE and bool((instances == number).any())]
+    seen = [
+        number
+        for number in range(1, len(classes_of_instance) + 1)
+        if number != IGNORE and bool((instances == number).any())
+    ]
     boxes, labels = boxes_of(instances, classes_of_instance)
-    return Instances(boxes, labels, instances == torch.tensor(seen, dtype=torch.int64)[:, None, None])
+    return Instances(
+        boxes, labels, instances == torch.tensor(seen, dtype=torch.int64)[:, None, None]
+    )
 
 
 def objects_of(truth: Tensor, smallest: int = 1) -> tuple[Tensor, list[int]]:
-    """Objects for a mask that tells classes but no objects: every connected region of a class but the background is one.
+    """Objects for a mask that tells classes but no objects: every connected region of a class but
+    the background is one.
 
-    Regions of fewer than `smallest` pixels are none, unless they are all that an image shows of a class: then the largest is one.
-    Gives the number of its object for every pixel, uint8 [H,W], 0 where there is none, and the class of each object. Of more
+    Regions of fewer than `smallest` pixels are none, unless they are all that an image shows of a
+    class: then the largest is one. Gives the number of its object for every pixel, uint8 [H,W], 0
+        where there is none, and the class of each object. Of more
     than 254 the largest are taken.
 
     >>> objects_of(torch.tensor([[3, 0, 3], [255, 0, 1]], dtype=torch.uint8))
@@ -89,30 +103,41 @@ def objects_of(truth: Tensor, smallest: int = 1) -> tuple[Tensor, list[int]]:
     return torch.from_numpy(objects), [label for label, _ in chosen]
 
 
-def loosen_boxes(boxes: Tensor, height: int, width: int, loose: float, rng: np.random.Generator) -> Tensor:
-    """Boxes as a hurried person draws them: every edge is off by itself, by a normally distributed share of the box's side.
+def loosen_boxes(
+    boxes: Tensor, height: int, width: int, loose: float, rng: np.random.Generator
+) -> Tensor:
+    """Boxes as a hurried person draws them: every edge is off by itself, by a normally distributed
+    share of the box's side.
 
-    `loose` is the standard deviation, and no edge is off by more than three of them. Edges lie on whole pixels and inside the image, and
-    a box keeps at least one pixel.
+    `loose` is the standard deviation, and no edge is off by more than three of them. Edges lie on
+    whole pixels and inside the image, and a box keeps at least one pixel.
     """
     if not loose or not len(boxes):
         return boxes
     tight = boxes.double().numpy()
     sides = np.tile(tight[:, 2:] - tight[:, :2], 2)
     edges = np.rint(tight + loose * sides * np.clip(rng.standard_normal(tight.shape), -3, 3))
-    low, high = np.minimum(edges[:, :2], edges[:, 2:]), np.maximum(edges[:, :2], edges[:, 2:])  # edges may have passed each other
+    # edges may have passed each other
+    low, high = np.minimum(edges[:, :2], edges[:, 2:]), np.maximum(edges[:, :2], edges[:, 2:])
     size = np.array([width, height])
     low = np.clip(low, 0, size - 1)
     return torch.from_numpy(np.concatenate([low, np.clip(high, low + 1, size)], 1)).to(boxes.dtype)
 
 
 def points_of(
-    truth: Tensor, instances: Tensor, rng: np.random.Generator, background: int = 4, each: int = 1, spread: float = 0.5
+    truth: Tensor,
+    instances: Tensor,
+    rng: np.random.Generator,
+    background: int = 4,
+    each: int = 1,
+    spread: float = 0.5,
 ) -> Tensor:
-    """Marks of `each` clicks inside every object and a few on the background: uint8 [H,W], 255 elsewhere.
+    """Marks of `each` clicks inside every object and a few on the background: uint8 [H,W], 255
+    elsewhere.
 
-    A click falls well inside, where a person would aim: at least half as deep as the object's deepest pixel. `spread` says otherwise: 0 for
-    the very deepest pixels, 1 for anywhere inside. More clicks are added to those of a smaller number.
+    A click falls well inside, where a person would aim: at least half as deep as the object's
+    deepest pixel. `spread` says otherwise: 0 for the very deepest pixels, 1 for anywhere inside.
+    More clicks are added to those of a smaller number.
     """
     mask, objects = truth.numpy(), instances.numpy()
     marks = np.full(mask.shape, IGNORE, np.uint8)
@@ -138,11 +163,13 @@ def scribbles_of(
     jitter: float = 0.0,
     background: bool = True,
 ) -> Tensor:
-    """Marks of one winding stroke through every connected region, background included: uint8 [H,W], 255 elsewhere.
+    """Marks of one winding stroke through every connected region, background included: uint8 [H,W],
+    255 elsewhere.
 
-    A stroke is `width` pixels wide where its region is and never leaves it; regions of fewer than `smallest` pixels get none. It takes
-    the share `length` of the region's long way, on average, and shorter strokes are parts of longer ones. With `jitter` it swings to its
-    sides, over that share of the room it has there.
+    A stroke is `width` pixels wide where its region is and never leaves it; regions of fewer than
+    `smallest` pixels get none. It takes the share `length` of the region's long way, on average,
+    and shorter strokes are parts of longer ones. With `jitter` it swings to its sides, over that
+    share of the room it has there.
     """
     if width < 1:
         raise ValueError(f"the width of a scribble should be at least 1 pixel, but it is {width}")
@@ -161,13 +188,23 @@ def scribbles_of(
 
 
 def _counts(truth: Tensor, classes: int) -> Tensor:
-    counts = torch.bincount(truth.flatten(), minlength=IGNORE + 1)  # picking out the known pixels first would take ten times as long
+    # picking out the known pixels first would take ten times as long
+    counts = torch.bincount(truth.flatten(), minlength=IGNORE + 1)
     if len(strange := counts[classes:IGNORE].nonzero()):
-        raise ValueError(f"the mask shows class {classes + int(strange.max())}, but there are {classes} classes, 0 to {classes - 1}")
+        raise ValueError(
+            f"the mask shows class {classes + int(strange.max())}, but there are {classes} "
+            f"classes, 0 to {classes - 1}"
+        )
     return counts[:classes]
 
 
-def _click(marks: NDArray[np.uint8], mask: NDArray[np.uint8], region: NDArray[np.bool_], rng: np.random.Generator, spread: float) -> None:
+def _click(
+    marks: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    region: NDArray[np.bool_],
+    rng: np.random.Generator,
+    spread: float,
+) -> None:
     if not region.any():
         return
     window = ndimage.find_objects(region.astype(np.uint8))[0]  # nothing outside of it is nearer

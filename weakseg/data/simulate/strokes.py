@@ -1,4 +1,5 @@
-"""One stroke of a pen through a region, as a person would draw it: along the middle, winding, not quite to the ends."""
+"""One stroke of a pen through a region, as a person would draw it: along the middle, winding, not
+quite to the ends."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from skimage.graph import MCP_Geometric
 
 AROUND = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
 USUAL = 0.75  # the mean share of its way that a stroke takes before anybody asks for another
-CELLS = 6_500  # the way through a region of four times as many pixels is looked for on a coarser grid, which takes a fraction of the time
+# the way through a region of four times as many pixels is looked for on a coarser grid, which takes
+# a fraction of the time
+CELLS = 6_500
 CALM = 2.0  # the way through a coarse grid has corners: it is smoothed over so many cells
 
 Bools = NDArray[np.bool_]
@@ -19,7 +22,8 @@ Floats = NDArray[np.floating[Any]]
 
 
 class Draws(NamedTuple):
-    """The random numbers behind one stroke, so that a stroke that is not drawn leaves those of all others as they are."""
+    """The random numbers behind one stroke, so that a stroke that is not drawn leaves those of all
+    others as they are."""
 
     region: Bools
     """the region on the grid on which its way is looked for"""
@@ -41,16 +45,23 @@ def draws_of(region: Bools, rng: np.random.Generator) -> Draws:
     hills = rng.random(grid.shape)
     row, column = rng.choice(np.argwhere(grid))
     first, last = rng.uniform((0.05, 0.8), (0.2, 0.95))
-    return Draws(grid, step, hills, (int(row), int(column)), (float(first), float(last)), rng.spawn(1)[0])
+    return Draws(
+        grid, step, hills, (int(row), int(column)), (float(first), float(last)), rng.spawn(1)[0]
+    )
 
 
-def stroke(region: Bools, draws: Draws, width: int = 3, length: float = USUAL, jitter: float = 0.0) -> Bools:
-    """The pixels of one stroke; `length` is the mean share of the region's long way, `jitter` how far it swings to its sides."""
+def stroke(
+    region: Bools, draws: Draws, width: int = 3, length: float = USUAL, jitter: float = 0.0
+) -> Bools:
+    """The pixels of one stroke; `length` is the mean share of the region's long way, `jitter` how
+    far it swings to its sides."""
     cells, depth = _long_way(draws)
     path, room = (cells * draws.step + draws.step // 2).astype(float), (depth - 1) * draws.step
     first, last = _cut(draws.ends, length, draws.noise.uniform(0.25, 0.75))
     if draws.step > 1:
-        path = path + _within(ndimage.gaussian_filter1d(path, CALM, axis=0, mode="nearest") - path, room)
+        path = path + _within(
+            ndimage.gaussian_filter1d(path, CALM, axis=0, mode="nearest") - path, room
+        )
     if jitter:
         path = path + _within(_swings(path, room, draws.noise) * jitter, room)
     start = int(first * len(path))
@@ -58,7 +69,8 @@ def stroke(region: Bools, draws: Draws, width: int = 3, length: float = USUAL, j
 
 
 def depth_of(region: Bools) -> NDArray[np.float64]:
-    """Distance of every pixel of the region to the nearest pixel outside; outside the picture is outside."""
+    """Distance of every pixel of the region to the nearest pixel outside; outside the picture is
+    outside."""
     depth: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     return depth
 
@@ -66,12 +78,15 @@ def depth_of(region: Bools) -> NDArray[np.float64]:
 def _coarse(region: Bools) -> tuple[Bools, int]:
     """Cells that lie in the region as a whole, in one piece, and the pixels along their sides.
 
-    A region that would lose half of its pixels that way, or falls apart, is thin: it gets smaller cells, down to single pixels.
+    A region that would lose half of its pixels that way, or falls apart, is thin: it gets smaller
+    cells, down to single pixels.
     """
     area = int(region.sum())
     for step in range(int((area / CELLS) ** 0.5), 1, -1):
         rows, columns = (side // step for side in region.shape)
-        cells = region[: rows * step, : columns * step].reshape(rows, step, columns, step).all((1, 3))
+        cells = (
+            region[: rows * step, : columns * step].reshape(rows, step, columns, step).all((1, 3))
+        )
         pieces, _ = ndimage.label(cells, AROUND)
         sizes = np.bincount(pieces.ravel())[1:]
         if len(sizes) and sizes.max() * step**2 >= area / 2:
@@ -80,16 +95,21 @@ def _coarse(region: Bools) -> tuple[Bools, int]:
 
 
 def _long_way(draws: Draws) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The way between two far ends of a region along its middle, with detours: its cells [N,2], and how deep inside each of them lies."""
+    """The way between two far ends of a region along its middle, with detours: its cells [N,2], and
+    how deep inside each of them lies."""
     region, depth = draws.region, depth_of(draws.region)
     hills = ndimage.gaussian_filter(draws.hills, 3)
     hills = (hills - hills.min()) / max(float(np.ptp(hills)), 1e-9)
-    cost = np.where(region, 0.3 + 2 * hills + 4 / np.maximum(depth, 1), -1)  # a negative cost is a wall
+    # a negative cost is a wall
+    cost = np.where(region, 0.3 + 2 * hills + 4 / np.maximum(depth, 1), -1)
     finder = MCP_Geometric(cost)
     end: Any = draws.start
-    for _ in range(2):  # the farthest place from anywhere is one end, the farthest from there the other
+    # the farthest place from anywhere is one end, the farthest from there the other
+    for _ in range(2):
         reached, _ = finder.find_costs([end])
-        end = np.unravel_index(np.argmax(np.where(region & np.isfinite(reached), reached, -1)), region.shape)
+        end = np.unravel_index(
+            np.argmax(np.where(region & np.isfinite(reached), reached, -1)), region.shape
+        )
     cells = np.array(finder.traceback(end))
     return cells, depth[tuple(cells.T)]
 
@@ -106,18 +126,29 @@ def _cut(ends: tuple[float, float], length: float, middle: float) -> tuple[float
 
 
 def _swings(path: Floats, room: Floats, noise: np.random.Generator) -> Floats:
-    """Steps to the left and right of a path, in pixels [N,2]: a smooth wave as large as there is room."""
+    """Steps to the left and right of a path, in pixels [N,2]: a smooth wave as large as there is
+    room."""
     reach = max(4.0, float(np.mean(room)))
-    wave = ndimage.gaussian_filter1d(noise.standard_normal(len(path)), reach, mode="nearest") * np.sqrt(2 * reach * np.sqrt(np.pi))
-    ahead = np.gradient(ndimage.gaussian_filter1d(path, reach, axis=0, mode="nearest"), axis=0) if len(path) > 1 else path * 0
-    aside = ahead[:, ::-1] * (1, -1) / np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
+    wave = ndimage.gaussian_filter1d(
+        noise.standard_normal(len(path)), reach, mode="nearest"
+    ) * np.sqrt(2 * reach * np.sqrt(np.pi))
+    ahead = (
+        np.gradient(ndimage.gaussian_filter1d(path, reach, axis=0, mode="nearest"), axis=0)
+        if len(path) > 1
+        else path * 0
+    )
+    aside = (
+        ahead[:, ::-1] * (1, -1) / np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
+    )
     swings: Floats = aside * (wave * room)[:, None]
     return swings
 
 
 def _within(steps: Floats, room: Floats) -> Floats:
     """The same steps, none of them longer than the room there is."""
-    shorter: Floats = steps * np.minimum(1, room / np.maximum(np.linalg.norm(steps, axis=1), 1e-9))[:, None]
+    shorter: Floats = (
+        steps * np.minimum(1, room / np.maximum(np.linalg.norm(steps, axis=1), 1e-9))[:, None]
+    )
     return shorter
 
 
@@ -125,7 +156,9 @@ def _ink(path: Floats, shape: tuple[int, ...], width: int) -> Bools:
     """The pixels that a round pen touches on its way from point to point."""
     parts = max(1, int(np.ceil(np.abs(np.diff(path, axis=0)).max(initial=0))))
     places = np.arange((len(path) - 1) * parts + 1) / parts
-    rows, columns = (np.rint(np.interp(places, np.arange(len(path)), side)).astype(int) for side in path.T)
+    rows, columns = (
+        np.rint(np.interp(places, np.arange(len(path)), side)).astype(int) for side in path.T
+    )
     line = np.zeros(shape, bool)
     line[rows, columns] = True
     across = np.arange(width) - (width - 1) / 2

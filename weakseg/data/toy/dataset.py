@@ -1,4 +1,5 @@
-"""The toy set: drawn pictures whose truth is known, with any kind of evidence. Needs no download and no disk."""
+"""The toy set: drawn pictures whose truth is known, with any kind of evidence. Needs no download
+and no disk."""
 
 from __future__ import annotations
 
@@ -19,18 +20,19 @@ REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw
 
 
 class Toy(WeakData):
-    """Drawn pictures of leaves, wheels, fish and umbrellas; the last `val` of them are only measured on.
+    """Drawn pictures of leaves, wheels, fish and umbrellas; the last `val` of them are only
+    measured on.
 
     Arguments:
         train: how many images are trained on.
         val: how many further images are measured on.
         size: side of the square images in pixels.
-        evidence: what is annotated, and nothing else is given: masks (marks on every pixel), boxes (boxes, tags, large),
-            instances (as boxes, and the mask of the object in each box), points (marks and tags), scribbles (marks and tags) or
-            tags (tags, large).
+        evidence: what is annotated, and nothing else is given: masks (marks on every pixel), boxes
+            (boxes, tags, large), instances (as boxes, and the mask of the object in each box),
+            points (marks and tags), scribbles (marks and tags) or tags (tags, large).
         drawing_seed: another number draws other images.
-        mask_share: which part of the training images, at least one if it is not 0, has masks instead of `evidence`. Those of a small part
-            are also among those of a larger one.
+        mask_share: which part of the training images, at least one if it is not 0, has masks
+            instead of `evidence`. Those of a small part are also among those of a larger one.
         annotator: how careful somebody is who annotates, and how much they draw.
     """
 
@@ -48,14 +50,31 @@ class Toy(WeakData):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        for name, value, least in (("train", train, 1), ("val", val, 0), ("size", size, 32), ("drawing_seed", drawing_seed, 0)):
+        for name, value, least in (
+            ("train", train, 1),
+            ("val", val, 0),
+            ("size", size, 32),
+            ("drawing_seed", drawing_seed, 0),
+        ):
             if value < least:
-                raise ValueError(f"{name} of the toy set should be at least {least}, but it is {value}")
+                raise ValueError(
+                    f"{name} of the toy set should be at least {least}, but it is {value}"
+                )
         check_asked(evidence, drawings=True)
         if not 0 <= mask_share <= 1:
-            raise ValueError(f"mask_share should lie from 0 to 1, a part of the training images, but it is {mask_share}")
-        self.size, self.evidence, self.drawing_seed, self.annotator = size, evidence, drawing_seed, annotator
-        self.masked = frozenset(shuffled(train, drawing_seed)[: max(1, round(mask_share * train))] if mask_share else [])
+            raise ValueError(
+                "mask_share should lie from 0 to 1, a part of the training images, but it is "
+                f"{mask_share}"
+            )
+        self.size, self.evidence, self.drawing_seed, self.annotator = (
+            size,
+            evidence,
+            drawing_seed,
+            annotator,
+        )
+        self.masked = frozenset(
+            shuffled(train, drawing_seed)[: max(1, round(mask_share * train))] if mask_share else []
+        )
         self.images = train + val
         self.validation = range(train, self.images)
         self._drawn: dict[int, tuple[tuple[Evidence, Tensor], Instances]] = {}
@@ -64,9 +83,12 @@ class Toy(WeakData):
         return self.images
 
     def sample(self, index: int) -> tuple[Evidence, Tensor]:
-        """The evidence and the truth of an image; they depend on the drawing seed, the size, the index and the annotator alone."""
+        """The evidence and the truth of an image; they depend on the drawing seed, the size, the
+        index and the annotator alone."""
         if not 0 <= index < len(self):
-            raise IndexError(f"there is no image {index}; the toy set has images 0 to {len(self) - 1}")
+            raise IndexError(
+                f"there is no image {index}; the toy set has images 0 to {len(self) - 1}"
+            )
         if index not in self._drawn:
             if len(self._drawn) >= REMEMBERED:
                 self._drawn.pop(next(iter(self._drawn)))
@@ -84,9 +106,16 @@ class Toy(WeakData):
         truth = torch.from_numpy(scene.truth)
         # a stream of its own: which evidence is asked for must not change the picture
         kind = "masks" if index in self.masked else self.evidence
-        rng, instances = np.random.default_rng([self.drawing_seed, index, 1]), torch.from_numpy(scene.instances)
-        annotated = self.annotator.annotate(kind, truth, instances, scene.classes, len(self.classes), rng)
-        return (Evidence(f"toy-{index:05d}", image, **annotated), truth), instances_of(instances, scene.classes)
+        rng, instances = (
+            np.random.default_rng([self.drawing_seed, index, 1]),
+            torch.from_numpy(scene.instances),
+        )
+        annotated = self.annotator.annotate(
+            kind, truth, instances, scene.classes, len(self.classes), rng
+        )
+        return (Evidence(f"toy-{index:05d}", image, **annotated), truth), instances_of(
+            instances, scene.classes
+        )
 
     def __getstate__(self) -> dict[str, Any]:  # loader processes draw their own
         return {**super().__getstate__(), "_drawn": {}}

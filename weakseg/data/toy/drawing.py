@@ -1,6 +1,8 @@
-"""Pictures drawn from a seed: leaves, wheels, fish and umbrellas on patterned ground, with the truth of every pixel.
+"""Pictures drawn from a seed: leaves, wheels, fish and umbrellas on patterned ground, with the
+truth of every pixel.
 
-Nothing is downloaded and nothing is stored: the same generator state draws the same picture, byte for byte.
+Nothing is downloaded and nothing is stored: the same generator state draws the same picture, byte
+for byte.
 """
 
 from __future__ import annotations
@@ -13,7 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from weakseg.data.toy.shapes import REACH, SHAPES, Colour, Floats, Paints, Shape, disc, oval, turned, two_tone
+from weakseg.data.toy.shapes import (
+    REACH,
+    SHAPES,
+    Colour,
+    Floats,
+    Paints,
+    Shape,
+    disc,
+    oval,
+    turned,
+    two_tone,
+)
 
 Bytes = NDArray[np.uint8]
 
@@ -21,7 +34,8 @@ CLASSES = ("background", *SHAPES)
 OBJECTS = (1, 3)  # how many objects are tried on one picture, both ends included
 SPAN = (0.26, 0.42)  # half the length of an object, as a share of the picture's side
 STAYS_VISIBLE = 0.8  # objects in front may hide the rest of an object, never more
-STANDS_OUT = 75  # how far, in grey levels, an object's colours should lie from all that is painted already
+# how far, in grey levels, an object's colours should lie from all that is painted already
+STANDS_OUT = 75
 NOISE = (1.0, 2.5)  # deviation of the grain of a picture, in grey levels
 
 
@@ -39,7 +53,8 @@ class Scene(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A part of the canvas, with the place of every pixel as an object there sees it; one unit is `scale` pixels."""
+    """A part of the canvas, with the place of every pixel as an object there sees it; one unit is
+    `scale` pixels."""
 
     rows: slice
     columns: slice
@@ -56,8 +71,11 @@ class Canvas:
         self.paint = np.zeros((size, size, 3), np.float32)
         self.used: list[Colour] = []  # colours that the next object should stand out from
 
-    def window(self, x: float, y: float, angle: float, scale: float, reach: float = math.inf) -> Window:
-        """All pixels that may lie within `reach` units of (x, y), in a frame turned by the angle."""
+    def window(
+        self, x: float, y: float, angle: float, scale: float, reach: float = math.inf
+    ) -> Window:
+        """All pixels that may lie within `reach` units of (x, y), in a frame turned by the
+        angle."""
         rows, columns = (self._span(middle, reach * scale) for middle in (y, x))
         down = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - y) / scale
         right = (np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - x) / scale
@@ -67,16 +85,21 @@ class Canvas:
         return slice(int(max(0.0, middle - reach)), int(min(float(self.size), middle + reach + 2)))
 
     def lay(self, window: Window, distance: Floats, paint: Floats | Colour) -> None:
-        """Paint where the distance to the edge is negative; the edge is softened over less than a pixel."""
+        """Paint where the distance to the edge is negative; the edge is softened over less than a
+        pixel."""
         cover = 0.5 - distance * (1.4 * window.scale)
         touched = cover > 0  # most parts are small: leave the rest of the window alone
         region = self.paint[window.rows, window.columns]
-        before, after = region[touched], paint[touched] if isinstance(paint, np.ndarray) else np.array(paint, np.float32)
+        before, after = (
+            region[touched],
+            paint[touched] if isinstance(paint, np.ndarray) else np.array(paint, np.float32),
+        )
         region[touched] = before + np.minimum(cover[touched], 1)[:, None] * (after - before)
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> Scene:
-    """One square picture: ground, clutter that belongs to no class, then objects from far to near, then light and grain.
+    """One square picture: ground, clutter that belongs to no class, then objects from far to near,
+    then light and grain.
 
     >>> scene = draw_scene(np.random.default_rng(0), 96)
     >>> scene.image.shape, scene.truth.shape
@@ -119,14 +142,16 @@ def _objects(canvas: Canvas, rng: np.random.Generator) -> tuple[Bytes, list[int]
 
 
 def _place(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Window:
-    """A random place, size and turn for an object, at most a little of it beyond the edge of the picture."""
+    """A random place, size and turn for an object, at most a little of it beyond the edge of the
+    picture."""
     scale = canvas.size * rng.uniform(*SPAN)
     x, y = rng.uniform(0.7 * scale, canvas.size - 0.7 * scale, 2).tolist()
     return canvas.window(x, y, rng.uniform(-shape.tilt, shape.tilt), scale, REACH)
 
 
 def _paints(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Paints:
-    """Colours within the range of the shape that stand out from all that has been painted so far, if such can be found."""
+    """Colours within the range of the shape that stand out from all that has been painted so far,
+    if such can be found."""
     best, best_gap = _mix(rng, shape), -1.0
     for _ in range(30):
         tried = _mix(rng, shape)
@@ -139,7 +164,11 @@ def _paints(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Paints:
 
 
 def _mix(rng: np.random.Generator, shape: Shape) -> Paints:
-    hue, saturation, value = rng.uniform(*shape.hues), rng.uniform(*shape.saturations), rng.uniform(*shape.values)
+    hue, saturation, value = (
+        rng.uniform(*shape.hues),
+        rng.uniform(*shape.saturations),
+        rng.uniform(*shape.values),
+    )
     other = value + 0.32 if value < 0.6 else value - 0.28
     second = _rgb(hue + rng.uniform(-0.04, 0.04), saturation * 0.9, other)
     return Paints(_rgb(hue, saturation, value), second, _rgb(hue, saturation * 0.8, value * 0.45))
@@ -149,18 +178,28 @@ def _ground(canvas: Canvas, rng: np.random.Generator) -> None:
     """Cover the canvas with a quiet two-tone pattern."""
     hue, saturation, value = rng.uniform(), rng.uniform(0.03, 0.22), rng.uniform(0.35, 0.95)
     first = _rgb(hue, saturation, value)
-    second = _rgb(hue + rng.uniform(-0.06, 0.06), saturation, value + rng.choice([-1, 1]) * rng.uniform(0.05, 0.11))
+    second = _rgb(
+        hue + rng.uniform(-0.06, 0.06),
+        saturation,
+        value + rng.choice([-1, 1]) * rng.uniform(0.05, 0.11),
+    )
     canvas.paint[:] = _pattern(canvas, rng, first, second)
     canvas.used.extend([first, second])
 
 
 def _pattern(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> Floats:
     """Clouds, stripes, waves, dots or tiles in two colours."""
-    _, _, u, v, _ = canvas.window(0, 0, rng.uniform(-math.pi, math.pi), canvas.size * rng.uniform(0.06, 0.14))
+    _, _, u, v, _ = canvas.window(
+        0, 0, rng.uniform(-math.pi, math.pi), canvas.size * rng.uniform(0.06, 0.14)
+    )
     kind = rng.integers(5)
     if kind == 0:
         coarse = rng.normal(size=(7, 7)).astype(np.float32)
-        return two_tone(ndimage.zoom(coarse, canvas.size / 7, order=3)[: canvas.size, : canvas.size] > 0.1, first, second)
+        return two_tone(
+            ndimage.zoom(coarse, canvas.size / 7, order=3)[: canvas.size, : canvas.size] > 0.1,
+            first,
+            second,
+        )
     if kind == 1:
         return two_tone(v % 1 < 0.5, first, second)
     if kind == 2:
@@ -177,7 +216,9 @@ def _clutter(canvas: Canvas, rng: np.random.Generator) -> None:
         paint = _rgb(rng.uniform(), rng.uniform(0.03, 0.4), rng.uniform(0.25, 0.95))
         x, y = rng.uniform(0, canvas.size, 2).tolist()
         kind, scale = rng.integers(3), canvas.size * rng.uniform(0.05, 0.15)
-        window = canvas.window(x, y, rng.uniform(-math.pi, math.pi), scale, math.inf if kind == 0 else 4.0)
+        window = canvas.window(
+            x, y, rng.uniform(-math.pi, math.pi), scale, math.inf if kind == 0 else 4.0
+        )
         (_line, _patch, _pebbles)[kind](canvas, rng, window, paint)
         canvas.used.append(paint)
 
@@ -191,8 +232,16 @@ def _line(canvas: Canvas, rng: np.random.Generator, window: Window, paint: Colou
 def _patch(canvas: Canvas, rng: np.random.Generator, window: Window, paint: Colour) -> None:
     """A round or square rag with stripes of its own."""
     u, v, long = window.u, window.v, rng.uniform(0.8, 1.8)
-    outline = oval(u, v, long, 0.8) if rng.random() < 0.5 else np.maximum(np.abs(u) - long, np.abs(v) - 0.7)
-    canvas.lay(window, outline, two_tone((2.2 * u) % 1 < 0.5, paint, (paint[0] * 0.8, paint[1] * 0.8, paint[2] * 0.8)))
+    outline = (
+        oval(u, v, long, 0.8)
+        if rng.random() < 0.5
+        else np.maximum(np.abs(u) - long, np.abs(v) - 0.7)
+    )
+    canvas.lay(
+        window,
+        outline,
+        two_tone((2.2 * u) % 1 < 0.5, paint, (paint[0] * 0.8, paint[1] * 0.8, paint[2] * 0.8)),
+    )
 
 
 def _pebbles(canvas: Canvas, rng: np.random.Generator, window: Window, paint: Colour) -> None:
@@ -212,5 +261,7 @@ def _light(canvas: Canvas, rng: np.random.Generator) -> Bytes:
 
 
 def _rgb(hue: float, saturation: float, value: float) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1, min(max(saturation, 0), 1), min(max(value, 0.05), 1))
+    red, green, blue = colorsys.hsv_to_rgb(
+        hue % 1, min(max(saturation, 0), 1), min(max(value, 0.05), 1)
+    )
     return red * 255, green * 255, blue * 255

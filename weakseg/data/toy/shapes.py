@@ -1,6 +1,8 @@
-"""The four kinds of object on the drawn pictures: outlines as distances, so that edges are crisp at any size.
+"""The four kinds of object on the drawn pictures: outlines as distances, so that edges are crisp at
+any size.
 
-Every shape lives in a frame of its own, where it reaches from about -1 to 1; u runs right and v runs down.
+Every shape lives in a frame of its own, where it reaches from about -1 to 1; u runs right and v
+runs down.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Shape(NamedTuple):
 
 
 def length_of(u: Floats, v: Floats) -> Floats:
-    """Distance to the origin; several times as fast as numpy's hypot, which guards against overflow."""
+    """Distance to the origin; several times as fast as numpy's hypot, which guards against
+    overflow."""
     return np.sqrt(u * u + v * v)
 
 
@@ -91,7 +94,12 @@ def leaf(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> list
         length = 0.38 - 0.08 * foot * foot - 0.08 * max(foot, 0)
         for angle in (-spread, spread):
             along, across = turned(u - foot, v, angle)
-            parts.append(Part(oval(along - length, across, length, 0.15), two_tone(across * angle > 0, paints.second, paints.main)))
+            parts.append(
+                Part(
+                    oval(along - length, across, length, 0.15),
+                    two_tone(across * angle > 0, paints.second, paints.main),
+                )
+            )
     parts.append(Part(oval(u - 0.7, v, 0.32, 0.16), two_tone(v > 0, paints.second, paints.main)))
     return parts
 
@@ -104,7 +112,12 @@ def wheel(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> lis
     spokes = int(rng.integers(4, 7))
     for angle in range(spokes):
         turn = angle * 2 * math.pi / spokes
-        parts.append(Part(bar(u, v, (0.0, 0.0), (0.8 * math.cos(turn), 0.8 * math.sin(turn)), 0.08), paints.main))
+        parts.append(
+            Part(
+                bar(u, v, (0.0, 0.0), (0.8 * math.cos(turn), 0.8 * math.sin(turn)), 0.08),
+                paints.main,
+            )
+        )
     parts.append(Part(np.abs(radius - 0.84) - 0.15, paints.main))
     parts.append(Part(np.abs(radius - 0.84) - 0.05, paints.second))
     return [*parts, Part(radius - 0.22, paints.main), Part(radius - 0.12, paints.second)]
@@ -125,19 +138,28 @@ def fish(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> list
     body = oval(u - 0.24, v, 0.72, width)
     striped = (np.sin(stripes * (u + 0.5 * v * v)) > 0.35) & (u < 0.5)
     parts.append(Part(body, two_tone(striped, paints.second, paints.main)))
-    return [*parts, Part(disc(u, v, 0.68, -0.07, 0.09), (245.0, 245.0, 240.0)), Part(disc(u, v, 0.7, -0.07, 0.05), (20.0, 20.0, 25.0))]
+    return [
+        *parts,
+        Part(disc(u, v, 0.68, -0.07, 0.09), (245.0, 245.0, 240.0)),
+        Part(disc(u, v, 0.7, -0.07, 0.05), (20.0, 20.0, 25.0)),
+    ]
 
 
 def umbrella(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> list[Part]:
-    """A canopy of two alternating colours with a scalloped hem, a thin stick and a hooked handle."""
+    """A canopy of two alternating colours with a scalloped hem, a thin stick and a hooked
+    handle."""
     panels, height = int(rng.integers(4, 7)), rng.uniform(0.72, 0.88)
     side = 1 if rng.random() < 0.5 else -1
     rise = np.sqrt(np.clip(1 - (v / height) ** 2, 0.02, 1))
-    panel = (u / rise + 1) * (panels / 2)  # counts the panels from left to right, narrowing towards the top
+    # counts the panels from left to right, narrowing towards the top
+    panel = (u / rise + 1) * (panels / 2)
     hem = v + 0.13 * np.abs(np.sin(np.pi * panel)).astype(np.float32)
     canopy = np.maximum(oval(u, v, 0.97, height), hem)
     hook = np.where(v > 0.72, np.abs(disc(u, v, side * 0.15, 0.72, 0.15)), 9).astype(np.float32)
-    parts = [Part(bar(u, v, (0.0, -height - 0.12), (0.0, 0.72), 0.07), paints.dark), Part(hook - 0.07, paints.dark)]
+    parts = [
+        Part(bar(u, v, (0.0, -height - 0.12), (0.0, 0.72), 0.07), paints.dark),
+        Part(hook - 0.07, paints.dark),
+    ]
     return [*parts, Part(canopy, two_tone(np.floor(panel) % 2 == 0, paints.main, paints.second))]
 
 

@@ -1,7 +1,8 @@
-"""What evidence of any kind promises about the superpixels of an image, as `assign_groups` and `cluster` take it.
+"""What evidence of any kind promises about the superpixels of an image, as `assign_groups` and
+`cluster` take it.
 
-The constraints of Xu, Schwing and Urtasun (Learning to segment under various forms of weak supervision, CVPR 2015): they are the only
-thing that depends on the kind of evidence.
+The constraints of Xu, Schwing and Urtasun (Learning to segment under various forms of weak
+supervision, CVPR 2015): they are the only thing that depends on the kind of evidence.
 """
 
 from __future__ import annotations
@@ -33,16 +34,21 @@ class Promises(NamedTuple):
 def promises(evidence: Evidence, segments: Tensor, classes: int, cover: float = 0.3) -> Promises:
     """What the evidence of an image says about its superpixels, int64 [H,W].
 
-    - Boxes: a class can only be in its boxes, and in each of them at least the part `cover` of the superpixels has it, one at least.
-      Outside of all boxes there is background. A superpixel lies in a box if half of its pixels do, or as the only one that touches it.
-    - Tags, without boxes: only classes of the tags can be there. With or without boxes, at least one superpixel has each of them.
-    - Marks: a superpixel has the class that most of its marked pixels have, of equal ones the lower. Where there are marks alone, other
-      superpixels have a class that is marked, or are background.
+    - Boxes: a class can only be in its boxes, and in each of them at least the part `cover` of the
+      superpixels has it, one at least. Outside of all boxes there is background. A superpixel lies
+      in a box if half of its pixels do, or as the only one that touches it.
+    - Tags, without boxes: only classes of the tags can be there. With or without boxes, at least
+      one superpixel has each of them.
+    - Marks: a superpixel has the class that most of its marked pixels have, of equal ones the
+      lower. Where there are marks alone, other superpixels have a class that is marked, or are
+      background.
 
-    Of promises that contradict each other, as tags of five classes do with four superpixels, the later ones are dropped: boxes are before
-    tags, and both in the order of the image.
+    Of promises that contradict each other, as tags of five classes do with four superpixels, the
+    later ones are dropped: boxes are before tags, and both in the order of the image.
 
-    >>> tagged = Evidence("a", torch.zeros(3, 1, 2, dtype=torch.uint8), tags=torch.tensor([True, False, True]))
+    >>> tagged = Evidence(
+    ...     "a", torch.zeros(3, 1, 2, dtype=torch.uint8), tags=torch.tensor([True, False, True])
+    ... )
     >>> promises(tagged, torch.tensor([[0, 1]]), classes=3).allowed
     tensor([[ True, False,  True],
             [ True, False,  True]])
@@ -61,7 +67,11 @@ def promises(evidence: Evidence, segments: Tensor, classes: int, cover: float = 
             groups.append(Group(label, members, max(1, ceil(cover * len(members)))))
     known = {group.label for group in groups}
     if evidence.tags is not None:
-        groups += [Group(label, allowed[:, label].nonzero().flatten()) for label in _numbers(evidence.tags) if label not in known]
+        groups += [
+            Group(label, allowed[:, label].nonzero().flatten())
+            for label in _numbers(evidence.tags)
+            if label not in known
+        ]
     return Promises(allowed, together(allowed, groups))
 
 
@@ -78,7 +88,8 @@ def classes_named(evidence: Evidence) -> int:
 
 
 def together(allowed: Tensor, groups: Sequence[Group]) -> list[Group]:
-    """Groups that can all be kept: all if possible, otherwise each that can be kept beside those before it, in full or as one."""
+    """Groups that can all be kept: all if possible, otherwise each that can be kept beside those
+    before it, in full or as one."""
     if _possible(allowed, groups):
         return list(groups)
     kept: list[Group] = []
@@ -89,17 +100,24 @@ def together(allowed: Tensor, groups: Sequence[Group]) -> list[Group]:
 
 
 def some(promised: Promises, most: int) -> tuple[Tensor, Promises]:
-    """About `most` superpixels that stand for all, int64 [M] in order, and what is promised of them.
+    """About `most` superpixels that stand for all, int64 [M] in order, and what is promised of
+    them.
 
-    Half of them at most are such as can have one class only, if there are enough others. From either, they are taken at even distances,
-    and one of every group is there. Groups ask for the same part of what is left of them.
+    Half of them at most are such as can have one class only, if there are enough others. From
+    either, they are taken at even distances, and one of every group is there. Groups ask for the
+    same part of what is left of them.
     """
     certain = promised.allowed.sum(1) == 1
     sure, free = certain.nonzero().flatten(), (~certain).nonzero().flatten()
-    sure = sure[promised.allowed[sure].int().argmax(1).argsort(stable=True)]  # class by class, so that none is skipped
+    # class by class, so that none is skipped
+    sure = sure[promised.allowed[sure].int().argmax(1).argsort(stable=True)]
     seats = min(len(free), max(most - len(sure), most // 2))
     chosen = torch.cat([_evenly(sure, most - seats), _evenly(free, seats)])
-    lost = [group.members[len(group.members) // 2] for group in promised.groups if not torch.isin(group.members, chosen).any()]
+    lost = [
+        group.members[len(group.members) // 2]
+        for group in promised.groups
+        if not torch.isin(group.members, chosen).any()
+    ]
     chosen = torch.unique(torch.cat([chosen, torch.stack(lost)]) if lost else chosen)
     groups = []
     for label, members, least in promised.groups:
@@ -116,7 +134,9 @@ def _inside(evidence: Evidence, segments: Tensor) -> Tensor:
     height, width = segments.shape
     pixels = torch.zeros(len(evidence.boxes) + 1, height, width)
     pixels[-1] = 1
-    for row, (x1, y1, x2, y2) in zip(pixels, pixel_boxes(evidence.boxes, height, width).tolist(), strict=False):
+    for row, (x1, y1, x2, y2) in zip(
+        pixels, pixel_boxes(evidence.boxes, height, width).tolist(), strict=False
+    ):
         row[y1:y2, x1:x2] = 1
     *parts, sizes = region_sums(pixels, segments).T
     shares = torch.stack([part / sizes for part in parts]) if parts else torch.zeros(0, len(sizes))

@@ -1,8 +1,10 @@
-"""Linear max-margin classifiers, one per class, with balanced classes: what unified max-margin clustering fits to its labels.
+"""Linear max-margin classifiers, one per class, with balanced classes: what unified max-margin
+clustering fits to its labels.
 
-As in Xu, Schwing and Urtasun (Learning to segment under various forms of weak supervision, CVPR 2015), the classifier of class c
-minimises half its squared length plus `strength` times a hinge loss per sample: max(0, 1 + score) where the sample is of another
-class, balance_c max(0, 1 - score) where it is of c. With balance_c = (samples of others) / (samples of c), a small class counts as
+As in Xu, Schwing and Urtasun (Learning to segment under various forms of weak supervision, CVPR
+2015), the classifier of class c minimises half its squared length plus `strength` times a hinge
+loss per sample: max(0, 1 + score) where the sample is of another class, balance_c max(0, 1 - score)
+where it is of c. With balance_c = (samples of others) / (samples of c), a small class counts as
 much as all others together; without it, everything would become background.
 """
 
@@ -15,7 +17,8 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE
 
-_MOST_STEPS = 100  # about twenty are usual; rounding, not the problem, is what could keep a gap from closing
+# about twenty are usual; rounding, not the problem, is what could keep a gap from closing
+_MOST_STEPS = 100
 _PART = 1024  # samples at a time that stay in the processor's cache
 _SHORT_OF = 0.995  # of the way to the border of what is allowed, so that no variable becomes zero
 
@@ -30,21 +33,33 @@ def fit_margin(
     balance: Tensor | None = None,
     tolerance: float = 1e-6,
 ) -> Tensor:
-    """Weights float64 [C,D+1], the last column is the bias: features float [P,D], labels int64 [P] with 255 = not used.
+    """Weights float64 [C,D+1], the last column is the bias: features float [P,D], labels int64 [P]
+    with 255 = not used.
 
-    `sample_weight` [P] multiplies each sample's loss; `balance` [C] is `class_balance` of these labels unless you hold it fixed. The bias
-    adds nothing to the length. A class without members, or whose members are all there is, needs no feature: weights 0 and a bias of -1
-    or 1, which costs nothing. It scores every sample at -1, so it is not chosen by accident.
+    `sample_weight` [P] multiplies each sample's loss; `balance` [C] is `class_balance` of these
+    labels unless you hold it fixed. The bias adds nothing to the length. A class without members,
+    or whose members are all there is, needs no feature: weights 0 and a bias of -1 or 1, which
+    costs nothing. It scores every sample at -1, so it is not chosen by accident.
 
-    The result costs at most `tolerance`, relative, more than the best there is. The same input gives the same weights.
+    The result costs at most `tolerance`, relative, more than the best there is. The same input
+    gives the same weights.
 
-    >>> fit_margin(torch.tensor([[-3.0], [-1.0], [1.0], [4.0]]), torch.tensor([0, 0, 1, 1]), classes=3, strength=10).round(decimals=3)
+    >>> fit_margin(
+    ...     torch.tensor([[-3.0], [-1.0], [1.0], [4.0]]),
+    ...     torch.tensor([0, 0, 1, 1]),
+    ...     classes=3,
+    ...     strength=10,
+    ... ).round(decimals=3)
     tensor([[-1., -0.],
             [ 1.,  0.],
             [ 0., -1.]], dtype=torch.float64)
     """
     _check(features, labels, classes, strength, sample_weight)
-    weight = torch.ones(len(labels), dtype=torch.double, device=labels.device) if sample_weight is None else sample_weight.double()
+    weight = (
+        torch.ones(len(labels), dtype=torch.double, device=labels.device)
+        if sample_weight is None
+        else sample_weight.double()
+    )
     balance = class_balance(labels, classes, sample_weight) if balance is None else balance.double()
     used = (labels != IGNORE) & (weight > 0)
     samples = _with_one(features[used])
@@ -54,12 +69,15 @@ def fit_margin(
     weights[:, -1] = torch.where(mine.any(1), 1.0, -1.0)
     split = mine.any(1) & ~mine.all(1) & (caps > 0).all(1)
     if split.any():
-        weights[split] = _solve(samples, torch.where(mine[split], 1.0, -1.0).double(), caps[split], tolerance)
+        weights[split] = _solve(
+            samples, torch.where(mine[split], 1.0, -1.0).double(), caps[split], tolerance
+        )
     return weights
 
 
 def class_balance(labels: Tensor, classes: int, sample_weight: Tensor | None = None) -> Tensor:
-    """How much more a sample of each class counts than one of the others, float64 [C]: weight of the others by weight of its own.
+    """How much more a sample of each class counts than one of the others, float64 [C]: weight of
+    the others by weight of its own.
 
     A class without members counts as if it had one sample of weight 1.
 
@@ -73,12 +91,14 @@ def class_balance(labels: Tensor, classes: int, sample_weight: Tensor | None = N
 
 
 def margin_scores(features: Tensor, weights: Tensor) -> Tensor:
-    """The score of every sample for every class, float64 [P,C]; 1 and more is surely yes, -1 and less is surely no."""
+    """The score of every sample for every class, float64 [P,C]; 1 and more is surely yes, -1 and
+    less is surely no."""
     return _with_one(features) @ weights.T
 
 
 def hinge_costs(scores: Tensor, balance: Tensor) -> Tensor:
-    """What it costs more to give a sample a class than not to, float64 [P,C]; negative where the class's score is high.
+    """What it costs more to give a sample a class than not to, float64 [P,C]; negative where the
+    class's score is high.
 
     >>> hinge_costs(torch.tensor([[0.0, 2.0, -0.5]]), torch.tensor([2.0, 2.0, 1.0]))
     tensor([[ 1., -3.,  1.]], dtype=torch.float64)
@@ -87,8 +107,11 @@ def hinge_costs(scores: Tensor, balance: Tensor) -> Tensor:
     return balance * (1 - scores).clamp(min=0) - (1 + scores).clamp(min=0)
 
 
-def margin_objective(features: Tensor, labels: Tensor, weights: Tensor, balance: Tensor, strength: float = 0.1) -> Tensor:
-    """What `fit_margin` minimises, per class, float64 [C]: labels int64 [P], 255 = not used, all samples weighing the same."""
+def margin_objective(
+    features: Tensor, labels: Tensor, weights: Tensor, balance: Tensor, strength: float = 0.1
+) -> Tensor:
+    """What `fit_margin` minimises, per class, float64 [C]: labels int64 [P], 255 = not used, all
+    samples weighing the same."""
     used = labels != IGNORE
     scores = margin_scores(features[used], weights)
     mine = labels[used, None] == torch.arange(len(weights), device=labels.device)
@@ -96,30 +119,59 @@ def margin_objective(features: Tensor, labels: Tensor, weights: Tensor, balance:
     return weights[:, :-1].square().sum(1) / 2 + strength * losses.sum(0)
 
 
-def _check(features: Tensor, labels: Tensor, classes: int, strength: float, sample_weight: Tensor | None) -> None:
-    if features.ndim != 2 or not features.is_floating_point() or not bool(features.isfinite().all()):
-        raise ValueError(f"features should be float [P,D] and finite, a row per sample, but it is {_describe(features)}")
+def _check(
+    features: Tensor, labels: Tensor, classes: int, strength: float, sample_weight: Tensor | None
+) -> None:
+    if (
+        features.ndim != 2
+        or not features.is_floating_point()
+        or not bool(features.isfinite().all())
+    ):
+        raise ValueError(
+            "features should be float [P,D] and finite, a row per sample, but it is "
+            f"{_describe(features)}"
+        )
     if labels.shape != features.shape[:1] or labels.dtype != torch.int64:
-        raise ValueError(f"labels should be int64 [{len(features)}], one per row of features, but it is {_describe(labels)}")
+        raise ValueError(
+            f"labels should be int64 [{len(features)}], one per row of features, but it is "
+            f"{_describe(labels)}"
+        )
     wrong = sorted(set(labels[(labels != IGNORE) & ((labels < 0) | (labels >= classes))].tolist()))
     if wrong:
-        raise ValueError(f"labels should lie from 0 to {classes - 1}, or be 255 for samples not to use, but it has {wrong}")
+        raise ValueError(
+            f"labels should lie from 0 to {classes - 1}, or be 255 for samples not to use, but it "
+            f"has {wrong}"
+        )
     if not 0 < strength < float("inf"):
-        raise ValueError(f"strength should be more than 0 and finite, the weight of the losses, but it is {strength!r}")
-    if sample_weight is not None and (sample_weight.shape != labels.shape or not bool((sample_weight >= 0).all())):
-        raise ValueError(f"sample_weight should be [{len(labels)}], 0 or more per sample, but it is {_describe(sample_weight)}")
+        raise ValueError(
+            "strength should be more than 0 and finite, the weight of the losses, but it is "
+            f"{strength!r}"
+        )
+    if sample_weight is not None and (
+        sample_weight.shape != labels.shape or not bool((sample_weight >= 0).all())
+    ):
+        raise ValueError(
+            f"sample_weight should be [{len(labels)}], 0 or more per sample, but it is "
+            f"{_describe(sample_weight)}"
+        )
 
 
 def _describe(value: Tensor) -> str:
     infinite = value.is_floating_point() and not bool(value.isfinite().all())
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}{', not all finite' if infinite else ''}"
+    return (
+        f"{str(value.dtype).removeprefix('torch.')} "
+        f"{list(value.shape)}{', not all finite' if infinite else ''}"
+    )
 
 
 def _with_one(features: Tensor) -> Tensor:
-    return torch.cat([features.double(), features.new_ones(len(features), 1, dtype=torch.double)], 1)
+    return torch.cat(
+        [features.double(), features.new_ones(len(features), 1, dtype=torch.double)], 1
+    )
 
 
-# the solver: a primal-dual interior point method with Mehrotra's predictor and corrector, for several classes at once
+# the solver: a primal-dual interior point method with Mehrotra's predictor and corrector, for
+# several classes at once
 
 
 class _State(NamedTuple):
@@ -138,7 +190,8 @@ class _State(NamedTuple):
 
 
 def _solve(samples: Tensor, signs: Tensor, caps: Tensor, tolerance: float) -> Tensor:
-    """Weights [K,D+1] of K classes with signs +-1 [K,P] and the most that each sample's loss may count [K,P]."""
+    """Weights [K,D+1] of K classes with signs +-1 [K,P] and the most that each sample's loss may
+    count [K,P]."""
     state = _start(samples, signs, caps)
     live = torch.arange(len(signs), device=signs.device)
     best, least = state.weights.clone(), torch.full_like(caps[:, 0], float("inf"))
@@ -155,14 +208,16 @@ def _solve(samples: Tensor, signs: Tensor, caps: Tensor, tolerance: float) -> Te
 
 
 def _start(samples: Tensor, signs: Tensor, caps: Tensor) -> _State:
-    """Multipliers in the middle that cancel out between the two sides, the best multiple of their weights, and slacks that fit those."""
+    """Multipliers in the middle that cancel out between the two sides, the best multiple of their
+    weights, and slacks that fit those."""
     positive = (caps * (signs > 0)).sum(1, keepdim=True)
     negative = (caps * (signs < 0)).sum(1, keepdim=True)
     smaller = torch.minimum(positive, negative)
     alpha = caps / 2 * torch.where(signs > 0, smaller / positive, smaller / negative)
     weights = (signs * alpha) @ samples
     weights[:, -1] = 0
-    weights *= (alpha.sum(1) / weights.square().sum(1).clamp(min=1e-300)).clamp(max=1)[:, None]  # all of them would be far too long
+    # all of them would be far too long
+    weights *= (alpha.sum(1) / weights.square().sum(1).clamp(min=1e-300)).clamp(max=1)[:, None]
     margin = signs * (weights @ samples.T) - 1
     return _State(weights, alpha, caps - alpha, margin.clamp(min=0) + 1, (-margin).clamp(min=0) + 1)
 
@@ -176,14 +231,17 @@ def _values(samples: Tensor, signs: Tensor, caps: Tensor, state: _State) -> tupl
 
 
 def _step(samples: Tensor, signs: Tensor, state: _State) -> _State:
-    """First straight at the solution, to see how far that goes; then with an aim that lies as far inside as that needs."""
+    """First straight at the solution, to see how far that goes; then with an aim that lies as far
+    inside as that needs."""
     _, alpha, beta, surplus, loss = state
     theta = 1 / (loss / beta + surplus / alpha)
     factor = torch.linalg.cholesky(_normal(samples, theta))
     gap = (alpha * surplus + beta * loss).mean(1, keepdim=True) / 2
     straight = _direction(samples, signs, state, theta, factor, -alpha * surplus, -beta * loss)
     reached = _walk(state, straight, _reach(state, straight))
-    after = (reached.alpha * reached.surplus + reached.beta * reached.loss).mean(1, keepdim=True) / 2
+    after = (reached.alpha * reached.surplus + reached.beta * reached.loss).mean(
+        1, keepdim=True
+    ) / 2
     aim = gap * (after / gap) ** 3
     first = aim - alpha * surplus - straight.alpha * straight.surplus
     second = aim - beta * loss - straight.beta * straight.loss
@@ -192,7 +250,8 @@ def _step(samples: Tensor, signs: Tensor, state: _State) -> _State:
 
 
 def _normal(samples: Tensor, theta: Tensor) -> Tensor:
-    """The matrix of the weights alone, [K,D+1,D+1], once all that belongs to single samples is eliminated."""
+    """The matrix of the weights alone, [K,D+1,D+1], once all that belongs to single samples is
+    eliminated."""
     ridge = torch.ones(samples.shape[1], dtype=torch.double, device=samples.device)
     ridge[-1] = 0  # the bias is free
     matrix = ridge.diag().repeat(len(theta), 1, 1)
@@ -201,8 +260,17 @@ def _normal(samples: Tensor, theta: Tensor) -> Tensor:
     return matrix
 
 
-def _direction(samples: Tensor, signs: Tensor, state: _State, theta: Tensor, factor: Tensor, first: Tensor, second: Tensor) -> _State:
-    """Where Newton's method would go to change alpha * surplus by `first` and beta * loss by `second`, and to keep all equations."""
+def _direction(
+    samples: Tensor,
+    signs: Tensor,
+    state: _State,
+    theta: Tensor,
+    factor: Tensor,
+    first: Tensor,
+    second: Tensor,
+) -> _State:
+    """Where Newton's method would go to change alpha * surplus by `first` and beta * loss by
+    `second`, and to keep all equations."""
     weights, alpha, beta, surplus, loss = state
     unmet = 1 - signs * (weights @ samples.T) - loss + surplus
     sides = (signs * alpha) @ samples
@@ -211,12 +279,22 @@ def _direction(samples: Tensor, signs: Tensor, state: _State, theta: Tensor, fac
     right = residual + (signs * theta * wanted) @ samples
     turn = torch.cholesky_solve(right[:, :, None], factor)[:, :, 0]
     d_alpha = theta * (wanted - signs * (turn @ samples.T))
-    return _State(turn, d_alpha, -d_alpha, (first - surplus * d_alpha) / alpha, (second + loss * d_alpha) / beta)
+    return _State(
+        turn,
+        d_alpha,
+        -d_alpha,
+        (first - surplus * d_alpha) / alpha,
+        (second + loss * d_alpha) / beta,
+    )
 
 
 def _reach(state: _State, direction: _State) -> Tensor:
-    """How much of the direction can be walked before something becomes negative, at most all of it: [K,1]."""
-    shares = [torch.where(move < 0, -value / move, 1.0).amin(1) for value, move in zip(state[1:], direction[1:], strict=True)]
+    """How much of the direction can be walked before something becomes negative, at most all of it:
+    [K,1]."""
+    shares = [
+        torch.where(move < 0, -value / move, 1.0).amin(1)
+        for value, move in zip(state[1:], direction[1:], strict=True)
+    ]
     return torch.stack(shares).amin(0).clamp(max=1)[:, None]
 
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from weakseg.functional.constraints.bounds import size_constraints as size_constraints
     from weakseg.functional.constraints.bounds import tag_constraints as tag_constraints
     from weakseg.functional.constraints.bounds import together as together
-    from weakseg.functional.constraints.posterior import constrained_posterior as constrained_posterior
+    from weakseg.functional.constraints.posterior import (
+        constrained_posterior as constrained_posterior,
+    )
     from weakseg.functional.constraints.posterior import kl_to_posterior as kl_to_posterior
 
 __getattr__ = lazily(

@@ -1,8 +1,10 @@
-"""A solver for bounds on the mean probabilities of classes, for many images at once; `posterior` puts it to use.
+"""A solver for bounds on the mean probabilities of classes, for many images at once; `posterior`
+puts it to use.
 
-Every bound has a multiplier, in logits, by which its class is raised in its region (lowered, if the multiplier is negative). The
-best ones minimise a convex function, the dual of CCNN's problem (Pathak, Krähenbühl and Darrell, ICCV 2015). Its authors descend
-along the slope; Newton steps need a few evaluations where that needs dozens.
+Every bound has a multiplier, in logits, by which its class is raised in its region (lowered, if the
+multiplier is negative). The best ones minimise a convex function, the dual of CCNN's problem
+(Pathak, Krähenbühl and Darrell, ICCV 2015). Its authors descend along the slope; Newton steps need
+a few evaluations where that needs dozens.
 """
 
 from __future__ import annotations
@@ -18,18 +20,24 @@ from torch import Tensor
 from weakseg.functional.constraints import dual_compiled as compiled
 from weakseg.functional.constraints import newton_compiled as newton
 
-_MARGIN = 40.0  # logits beyond the range of an image's own ones at which nothing changes any more, as exp(-40) is next to nothing
+# logits beyond the range of an image's own ones at which nothing changes any more, as exp(-40) is
+# next to nothing
+_MARGIN = 40.0
 _FLOAT32 = 1e-6  # the finest tolerance that float32 can tell
 _NEARLY = 1e-3  # the tolerance of a beginning
-_COARSE = 7  # of so many pixels one is looked at to find where to begin; no power of two, so that these lie in all columns
+# of so many pixels one is looked at to find where to begin; no power of two, so that these lie in
+# all columns
+_COARSE = 7
 _MANY = 4096  # pixels from which that pays, and from which float32 will do
 _SOME, _SOFT = 1024, 10.0  # pixels from which float32 will do up to this hardness
 
 
 class Rows(NamedTuple):
-    """Bounds on the mean probability of a class over a region: R of them on each of B images with K classes and N pixels.
+    """Bounds on the mean probability of a class over a region: R of them on each of B images with K
+    classes and N pixels.
 
-    What has N in its shape may be float32 where there are many pixels; sums over pixels become float64.
+    What has N in its shape may be float32 where there are many pixels; sums over pixels become
+    float64.
     """
 
     scores: Tensor
@@ -41,13 +49,15 @@ class Rows(NamedTuple):
     labels: Tensor
     """int64 [B,R]: the place of that class among the K, or -1 where it is none of them"""
     regions: Tensor
-    """float [B,R,N]: 1 at the pixels that the bound is about, never at padding; [B,1,N], the same as counted, if all are about the image"""
+    """float [B,R,N]: 1 at the pixels that the bound is about, never at padding; [B,1,N], the same
+    as counted, if all are about the image"""
     lower: Tensor
     """float [B,R]; minus infinity: no lower bound"""
     upper: Tensor
     """float [B,R]; infinity: no upper bound"""
     slack_lower: Tensor
-    """float [B,R]: logits by which the class may be raised at most to meet the lower bound; infinity: as many as it takes"""
+    """float [B,R]: logits by which the class may be raised at most to meet the lower bound;
+    infinity: as many as it takes"""
     slack_upper: Tensor
     """float [B,R]: the same for lowering it"""
 
@@ -55,13 +65,17 @@ class Rows(NamedTuple):
 def precision(logits: Tensor, hardness: float, tolerance: float) -> tuple[torch.dtype, torch.dtype]:
     """The types of bounds and of pixels for logits [B,C,N].
 
-    Both float64 if need be, as the share of one pixel at hardness 1000 is beyond float32. Softer pixels are not, and many pixels make up
-    for that; then float32 takes half the time. Apple's GPUs have no float64.
+    Both float64 if need be, as the share of one pixel at hardness 1000 is beyond float32. Softer
+    pixels are not, and many pixels make up for that; then float32 takes half the time. Apple's GPUs
+    have no float64.
     """
     if logits.device.type == "mps":
         return torch.float32, torch.float32
     enough = logits.shape[2] >= (_SOME if hardness <= _SOFT else _MANY) and tolerance >= _FLOAT32
-    return torch.float64, torch.float32 if enough and logits.dtype != torch.float64 else torch.float64
+    return (
+        torch.float64,
+        torch.float32 if enough and logits.dtype != torch.float64 else torch.float64,
+    )
 
 
 class Solution(NamedTuple):
@@ -80,53 +94,77 @@ class Solution(NamedTuple):
 def solve(rows: Rows, hardness: float, tolerance: float, most_steps: int) -> Solution:
     """Minimise the dual of all images by Newton steps, cut off at the limits of the multipliers.
 
-    A step that does not lower the dual is taken back and tried again, less far in the bounds that went too far. An image is done
-    when, up to `tolerance` in mean probability, each bound is met or has used up its slack, and no multiplier is larger than that
-    takes. Bounds that cannot be met together would drive their multipliers up for ever; they end where nothing changes any more,
-    and `converged` is False.
+    A step that does not lower the dual is taken back and tried again, less far in the bounds that
+    went too far. An image is done when, up to `tolerance` in mean probability, each bound is met or
+    has used up its slack, and no multiplier is larger than that takes. Bounds that cannot be met
+    together would drive their multipliers up for ever; they end where nothing changes any more, and
+    `converged` is False.
     """
     bounds, open_end = _bounds(rows)
     state = newton.begin(_start(rows, hardness, most_steps).clip(bounds.least, bounds.most))
     # rounding adds less to the dual than to single pixels, which are many where they are float32
     eps = max(64 * torch.finfo(rows.lower.dtype).eps, 2 * torch.finfo(rows.scores.dtype).eps)
     for number in range(most_steps + 1):
-        newton.judge(bounds, state, *_measure(rows, state.trial, hardness, state.unmet), hardness, eps)
+        newton.judge(
+            bounds, state, *_measure(rows, state.trial, hardness, state.unmet), hardness, eps
+        )
         if number == most_steps or not newton.advance(bounds, state, tolerance):
             break
     unmet = newton.largest_excess(open_end, state)
-    converged = (unmet <= tolerance) & (bounds.lower <= bounds.upper).all(1) & (state.value < np.inf)
-    multipliers, means = (torch.from_numpy(values).to(rows.lower) for values in (state.best, state.means))
-    return Solution(multipliers, means, *(torch.from_numpy(values).to(means.device) for values in (converged, state.steps)))
+    converged = (
+        (unmet <= tolerance) & (bounds.lower <= bounds.upper).all(1) & (state.value < np.inf)
+    )
+    multipliers, means = (
+        torch.from_numpy(values).to(rows.lower) for values in (state.best, state.means)
+    )
+    return Solution(
+        multipliers,
+        means,
+        *(torch.from_numpy(values).to(means.device) for values in (converged, state.steps)),
+    )
 
 
 def _start(rows: Rows, hardness: float, most_steps: int) -> NDArray[np.float64]:
-    """Multipliers to begin with, [B,R]: those of a part of the pixels if there are many, which saves most steps on all of them."""
+    """Multipliers to begin with, [B,R]: those of a part of the pixels if there are many, which
+    saves most steps on all of them."""
     if rows.scores.shape[2] < _MANY:
         return np.zeros(rows.lower.shape)
-    scores, counted, regions = (values[..., ::_COARSE].contiguous() for values in (rows.scores, rows.counted, rows.regions))
+    scores, counted, regions = (
+        values[..., ::_COARSE].contiguous() for values in (rows.scores, rows.counted, rows.regions)
+    )
     few = rows._replace(scores=scores, counted=counted, regions=regions)
     met = few.regions.any(2)  # a region may have none of them
-    few = few._replace(lower=few.lower.where(met, -torch.inf), upper=few.upper.where(met, torch.inf))
+    few = few._replace(
+        lower=few.lower.where(met, -torch.inf), upper=few.upper.where(met, torch.inf)
+    )
     found = solve(few, hardness, _NEARLY, most_steps)
     return torch.where(found.converged[:, None], found.multipliers, 0).double().cpu().numpy()
 
 
 def _bounds(rows: Rows) -> tuple[newton.Bounds, newton.Bounds]:
-    """The bounds with limits beyond which nothing changes any more, and with no limits but the slack."""
+    """The bounds with limits beyond which nothing changes any more, and with no limits but the
+    slack."""
     pixels = _total(rows, rows.counted)[:, None].clamp(min=1)
     share = _total(rows, rows.regions) / pixels
     spans = compiled.spans(rows.scores) if _on_cpu(rows) else _spans(rows.scores)
     bounds = (rows.lower, rows.upper, rows.slack_lower, rows.slack_upper)
-    several = (one.expand_as(rows.lower) for one in (*bounds, pixels, share, spans.to(pixels.dtype)[:, None]))
+    several = (
+        one.expand_as(rows.lower)
+        for one in (*bounds, pixels, share, spans.to(pixels.dtype)[:, None])
+    )
     lower, upper, up, down, size, part, span = torch.stack(list(several)).cpu().double().numpy()
-    # regions overlap, and classes are raised one above the other, so as many times the range as there are bounds
+    # regions overlap, and classes are raised one above the other, so as many times the range as
+    # there are bounds
     far = (span.clip(0) + _MARGIN) * (span.shape[1] + 1)
-    limited = newton.Bounds(lower, upper, -np.minimum(down, far), np.minimum(up, far), part, size[:, 0].copy())
+    limited = newton.Bounds(
+        lower, upper, -np.minimum(down, far), np.minimum(up, far), part, size[:, 0].copy()
+    )
     return limited, limited._replace(least=-down, most=up)
 
 
 def _on_cpu(rows: Rows) -> bool:
-    """Whether compiled loops do what goes over pixels, instead of tensors: they take a fraction of the time."""
+    """Whether compiled loops do what goes over pixels, instead of tensors: they take a fraction of
+    the time."""
     return rows.scores.device.type == "cpu"
 
 
@@ -135,14 +173,22 @@ def _total(rows: Rows, values: Tensor) -> Tensor:
     return values.sum(-1).to(rows.lower.dtype)
 
 
-def softmax_into(probs: Tensor, shown: Tensor, rows: Rows, multipliers: Tensor, hardness: float) -> None:
-    """Write the labels that belong to multipliers float [B,R] to the classes shown, int64 [B,K], of probs float [B,C,N]."""
+def softmax_into(
+    probs: Tensor, shown: Tensor, rows: Rows, multipliers: Tensor, hardness: float
+) -> None:
+    """Write the labels that belong to multipliers float [B,R] to the classes shown, int64 [B,K], of
+    probs float [B,C,N]."""
     if _on_cpu(rows):
-        compiled.softmax_into(probs, shown, rows.scores, rows.labels, rows.regions, multipliers, hardness)
+        compiled.softmax_into(
+            probs, shown, rows.scores, rows.labels, rows.regions, multipliers, hardness
+        )
         return
-    places = (shown + torch.arange(len(shown), device=shown.device)[:, None] * probs.shape[1]).flatten()
+    places = (
+        shown + torch.arange(len(shown), device=shown.device)[:, None] * probs.shape[1]
+    ).flatten()
     found = _moved(rows, multipliers, hardness).softmax(1).to(probs.dtype)
-    probs.view(-1, probs.shape[2]).index_copy_(0, places, found.flatten(0, 1))  # row by row; scatter takes ten times as long
+    # row by row; scatter takes ten times as long
+    probs.view(-1, probs.shape[2]).index_copy_(0, places, found.flatten(0, 1))
 
 
 def _moved(rows: Rows, multipliers: Tensor, hardness: float) -> Tensor:
@@ -153,10 +199,15 @@ def _moved(rows: Rows, multipliers: Tensor, hardness: float) -> Tensor:
     return torch.baddbmm(rows.scores, raised, rows.regions).mul_(hardness)
 
 
-def _measure(rows: Rows, multipliers: NDArray[np.float64], hardness: float, wanted: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """The sums of `_sums` at multipliers [B,R], of the images that are wanted, [B]; what the others get means nothing."""
+def _measure(
+    rows: Rows, multipliers: NDArray[np.float64], hardness: float, wanted: NDArray[np.bool_]
+) -> list[NDArray[np.float64]]:
+    """The sums of `_sums` at multipliers [B,R], of the images that are wanted, [B]; what the others
+    get means nothing."""
     if _on_cpu(rows):
-        return compiled.sums(rows.scores, rows.counted, rows.labels, rows.regions, multipliers, hardness, wanted)
+        return compiled.sums(
+            rows.scores, rows.counted, rows.labels, rows.regions, multipliers, hardness, wanted
+        )
     sums = _sums(rows, torch.from_numpy(multipliers).to(rows.lower), hardness)
     # fetched together, as each time the GPU and the processor wait for each other
     together = torch.cat([one.flatten(1) for one in sums], 1).cpu().double().numpy()
@@ -166,9 +217,11 @@ def _measure(rows: Rows, multipliers: NDArray[np.float64], hardness: float, want
 
 
 def _sums(rows: Rows, multipliers: Tensor, hardness: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over pixels: of the logarithms of sums of exponentials, float [B,1], and of the probabilities that bounds are about, [B,R].
+    """Sums over pixels: of the logarithms of sums of exponentials, float [B,1], and of the
+    probabilities that bounds are about, [B,R].
 
-    And how fast the latter grow as the class of each bound is raised in its region, times the hardness: float [B,R,R].
+    And how fast the latter grow as the class of each bound is raised in its region, times the
+    hardness: float [B,R,R].
     """
     scores = _moved(rows, multipliers, hardness)
     top = scores.amax(1, keepdim=True)
@@ -184,15 +237,24 @@ def _sums(rows: Rows, multipliers: Tensor, hardness: float) -> tuple[Tensor, Ten
 def _moments(rows: Rows, probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over the pixels of each bound's region of its class's probs float [B,K,N]: float [B,R].
 
-    And for each two bounds, float [B,R,R]: those over the pixels that both are about, and those of the product of both.
+    And for each two bounds, float [B,R,R]: those over the pixels that both are about, and those of
+    the product of both.
     """
     dtype, picks = rows.lower.dtype, rows.picks
     if rows.regions.shape[1] < picks.shape[1]:
         mine = probs * rows.regions
         sums = torch.bmm(picks, _total(rows, mine)[:, :, None])
-        return sums.squeeze(2), sums.expand(-1, -1, picks.shape[1]), picks @ torch.bmm(mine, mine.mT).to(dtype) @ picks.mT
+        return (
+            sums.squeeze(2),
+            sums.expand(-1, -1, picks.shape[1]),
+            picks @ torch.bmm(mine, mine.mT).to(dtype) @ picks.mT,
+        )
     mine = torch.bmm(picks.to(probs.dtype), probs).mul_(rows.regions)
-    return _total(rows, mine), torch.bmm(mine, rows.regions.mT).to(dtype), torch.bmm(mine, mine.mT).to(dtype)
+    return (
+        _total(rows, mine),
+        torch.bmm(mine, rows.regions.mT).to(dtype),
+        torch.bmm(mine, mine.mT).to(dtype),
+    )
 
 
 def _spans(scores: Tensor) -> Tensor:

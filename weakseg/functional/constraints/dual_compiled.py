@@ -1,4 +1,5 @@
-"""Sums over pixels of the solver for bounds, compiled for the processor at hand: what `functional.dual` does in tensors, in one thread.
+"""Sums over pixels of the solver for bounds, compiled for the processor at hand: what
+`functional.dual` does in tensors, in one thread.
 
 A few pixels at a time, so that what one loop writes is still near when the next one reads it.
 """
@@ -18,7 +19,9 @@ from torch import Tensor
 from weakseg.functional.compiled import OPTIONS, compiled
 
 TILE = 256  # pixels taken together
-FEW = 64  # the product of one number per pixel, none above the number of classes, is still far from the largest there is
+# the product of one number per pixel, none above the number of classes, is still far from the
+# largest there is
+FEW = 64
 Floats = NDArray[Any]
 """float32 or float64"""
 Numbers = NDArray[np.int64]
@@ -31,13 +34,15 @@ _FAST: Any = OPTIONS | {"fastmath": {"contract", "nsz", "arcp"}}
 
 
 def _exp(power: Any) -> Any:
-    """e to a power from -700 to 0, or from -87 in float32. In compiled code one that is done for many at once."""
+    """e to a power from -700 to 0, or from -87 in float32. In compiled code one that is done for
+    many at once."""
     return np.exp(power)
 
 
 @overload(_exp, jit_options=_FAST)
 def _exp_compiled(power: Any) -> Any:
-    """2 to a whole power, put together from its bits, times 2 to the power of the rest, which is a half at most, by its Taylor series."""
+    """2 to a whole power, put together from its bits, times 2 to the power of the rest, which is a
+    half at most, by its Taylor series."""
 
     def single(power: Any) -> Any:
         twos = power * np.float32(_PER_E)
@@ -59,22 +64,46 @@ def _exp_compiled(power: Any) -> Any:
 
 
 def sums(
-    scores: Tensor, counted: Tensor, labels: Tensor, regions: Tensor, multipliers: NDArray[np.float64], hardness: float, wanted: Switches
+    scores: Tensor,
+    counted: Tensor,
+    labels: Tensor,
+    regions: Tensor,
+    multipliers: NDArray[np.float64],
+    hardness: float,
+    wanted: Switches,
 ) -> list[NDArray[np.float64]]:
     """As `_sums` in `functional.dual`; zero for images that are not wanted."""
     images, bounds = multipliers.shape
     results = [np.zeros(images), np.zeros((images, bounds)), np.zeros((images, bounds, bounds))]
     least = 0.45 * log(torch.finfo(scores.dtype).tiny)
-    _sums(*(one.numpy() for one in (scores, counted, labels, regions)), multipliers, hardness, least, wanted, *results)
+    _sums(
+        *(one.numpy() for one in (scores, counted, labels, regions)),
+        multipliers,
+        hardness,
+        least,
+        wanted,
+        *results,
+    )
     return results
 
 
 def softmax_into(
-    probs: Tensor, shown: Tensor, scores: Tensor, labels: Tensor, regions: Tensor, multipliers: Tensor, hardness: float
+    probs: Tensor,
+    shown: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    regions: Tensor,
+    multipliers: Tensor,
+    hardness: float,
 ) -> None:
-    """Write the softmax of scores [B,K,N] after multipliers [B,R] to the rows shown, [B,K], of probs [B,C,N]."""
+    """Write the softmax of scores [B,K,N] after multipliers [B,R] to the rows shown, [B,K], of
+    probs [B,C,N]."""
     least = log(torch.finfo(probs.dtype).tiny)
-    _softmax_into(*(one.numpy() for one in (probs, shown, scores, labels, regions, multipliers)), hardness, least)
+    _softmax_into(
+        *(one.numpy() for one in (probs, shown, scores, labels, regions, multipliers)),
+        hardness,
+        least,
+    )
 
 
 def spans(scores: Tensor) -> Tensor:
@@ -98,13 +127,21 @@ def _sums(
     totals: NDArray[np.float64],
     curvature: NDArray[np.float64],
 ) -> None:
-    """Add up over the pixels of the wanted images [B]: scores [B,K,N], counted [B,N], labels [B,R] (-1: a class that is none of the K),
-    regions [B,R,N] or one for all [B,1,N], multipliers [B,R], into logs [B] of the sums of exponentials, totals [B,R] of each bound's
-    class in its region, and curvature [B,R,R]. Powers below `least` count as nothing.
+    """Add up over the pixels of the wanted images [B]: scores [B,K,N], counted [B,N], labels [B,R]
+    (-1: a class that is none of the K), regions [B,R,N] or one for all [B,1,N], multipliers [B,R],
+    into logs [B] of the sums of exponentials, totals [B,R] of each bound's class in its region, and
+    curvature [B,R,R]. Powers below `least` count as nothing.
     """
     bounds = labels.shape[1]
-    probs, own = np.empty((scores.shape[1], TILE), scores.dtype), np.empty((bounds, TILE), scores.dtype)
-    top, total, share = np.empty(TILE, scores.dtype), np.empty(TILE, scores.dtype), np.empty(TILE, scores.dtype)
+    probs, own = (
+        np.empty((scores.shape[1], TILE), scores.dtype),
+        np.empty((bounds, TILE), scores.dtype),
+    )
+    top, total, share = (
+        np.empty(TILE, scores.dtype),
+        np.empty(TILE, scores.dtype),
+        np.empty(TILE, scores.dtype),
+    )
     for image in range(len(scores)):
         if not wanted[image]:
             continue
@@ -119,7 +156,9 @@ def _sums(
                 totals[image, bound] += _own(probs, label[bound], inside, own[bound])
                 for other in range(bound + 1):
                     same = scores.dtype.type(label[bound] == label[other])
-                    curvature[image, bound, other] += _curvature(own[other], own[bound], inside, same)
+                    curvature[image, bound, other] += _curvature(
+                        own[other], own[bound], inside, same
+                    )
         for bound in range(bounds):
             for other in range(bound):
                 curvature[image, other, bound] = curvature[image, bound, other]
@@ -137,11 +176,17 @@ def _softmax_into(
     least: float,
 ) -> None:
     some = np.empty((scores.shape[1], TILE), scores.dtype)
-    top, total, share = np.empty(TILE, scores.dtype), np.empty(TILE, scores.dtype), np.empty(TILE, scores.dtype)
+    top, total, share = (
+        np.empty(TILE, scores.dtype),
+        np.empty(TILE, scores.dtype),
+        np.empty(TILE, scores.dtype),
+    )
     for image in range(len(scores)):
         for first in range(0, scores.shape[2], TILE):
             here = min(TILE, scores.shape[2] - first)
-            _raise(scores[image], labels[image], regions[image], multipliers[image], first, here, some)
+            _raise(
+                scores[image], labels[image], regions[image], multipliers[image], first, here, some
+            )
             _softmax(some, here, hardness, least, top, total, share)
             for place in range(len(some)):
                 row, result = some[place], probs[image, shown[image, place], first : first + here]
@@ -151,7 +196,8 @@ def _softmax_into(
 
 @compiled
 def _spans(scores: Floats, result: NDArray[np.float64]) -> None:
-    lows, highs = np.empty(TILE, scores.dtype), np.empty(TILE, scores.dtype)  # as many as are compared at once
+    # as many as are compared at once
+    lows, highs = np.empty(TILE, scores.dtype), np.empty(TILE, scores.dtype)
     for image in range(len(scores)):
         lows[:], highs[:] = np.inf, -np.inf
         for place in range(scores.shape[1]):
@@ -169,7 +215,13 @@ def _spans(scores: Floats, result: NDArray[np.float64]) -> None:
 
 @compiled
 def _raise(
-    scores: Floats, labels: Numbers, regions: Floats, multipliers: NDArray[np.float64], first: int, here: int, raised: Floats
+    scores: Floats,
+    labels: Numbers,
+    regions: Floats,
+    multipliers: NDArray[np.float64],
+    first: int,
+    here: int,
+    raised: Floats,
 ) -> None:
     """The scores [K,N] of pixels first, first + 1, ..., after the multipliers [R]."""
     for place in range(len(scores)):
@@ -185,8 +237,17 @@ def _raise(
 
 
 @compiled
-def _softmax(rows: Floats, here: int, hardness: float, least: float, top: Floats, total: Floats, share: Floats) -> None:
-    """Rows [K,TILE], times the hardness, become their softmax. It leaves the largest ones, and the sums of exponentials below those."""
+def _softmax(
+    rows: Floats,
+    here: int,
+    hardness: float,
+    least: float,
+    top: Floats,
+    total: Floats,
+    share: Floats,
+) -> None:
+    """Rows [K,TILE], times the hardness, become their softmax. It leaves the largest ones, and the
+    sums of exponentials below those."""
     kind = rows.dtype.type
     hard, low = kind(hardness), kind(least)
     top[:here] = -np.inf
@@ -221,7 +282,8 @@ def _softmax(rows: Floats, here: int, hardness: float, least: float, top: Floats
 
 @compiled
 def _log(top: Floats, total: Floats, counted: Floats) -> float:
-    """The logarithms of the sums of exponentials at the pixels that count, added up: that of their product is one instead of many."""
+    """The logarithms of the sums of exponentials at the pixels that count, added up: that of their
+    product is one instead of many."""
     result = 0.0
     for first in range(0, len(counted), FEW):
         product = 1.0
@@ -247,7 +309,8 @@ def _own(probs: Floats, label: int, inside: Floats, own: Floats) -> float:
 
 @compiled
 def _curvature(one: Floats, other: Floats, inside: Floats, same: float) -> float:
-    """How fast the sum of one bound's probabilities grows as the other's class is raised inside of its region."""
+    """How fast the sum of one bound's probabilities grows as the other's class is raised inside of
+    its region."""
     result = inside.dtype.type(0)
     for p in range(len(inside)):
         result += one[p] * (same * inside[p] - other[p])

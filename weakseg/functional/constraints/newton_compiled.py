@@ -1,6 +1,8 @@
-"""The decisions of the solver for bounds, `functional.dual`: where each image's next step goes, and whether it was a good one.
+"""The decisions of the solver for bounds, `functional.dual`: where each image's next step goes, and
+whether it was a good one.
 
-They are about a few numbers per image, for which tensors take longer than for sums over pixels. So they are made here for all devices.
+They are about a few numbers per image, for which tensors take longer than for sums over pixels. So
+they are made here for all devices.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from weakseg.functional.compiled import compiled
 _SUFFICIENT = 1e-4  # a step is good if the dual falls by this part of what its slope promises
 _FIRST_REACH = 3.0  # logits that the first step may go, about
 _GROWTH = 4.0  # further with each good step, and less far with each that is taken back
-_RIDGE = 1e-15  # where the dual is flat and its slope zero, the Newton step is zero instead of undefined
-_DEPENDENT = 1e-14  # a bound of whose curvature no more is left beside those before it stays where it is
+# where the dual is flat and its slope zero, the Newton step is zero instead of undefined
+_RIDGE = 1e-15
+# a bound of whose curvature no more is left beside those before it stays where it is
+_DEPENDENT = 1e-14
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -78,21 +82,40 @@ def begin(start: Floats) -> State:
 
 
 @compiled
-def judge(bounds: Bounds, state: State, logs: Floats, totals: Floats, curvature: Floats, hardness: float, eps: float) -> None:
-    """Take the trials over that lower the dual, by sums over the pixels of each image; adapt how far the next ones may go.
+def judge(
+    bounds: Bounds,
+    state: State,
+    logs: Floats,
+    totals: Floats,
+    curvature: Floats,
+    hardness: float,
+    eps: float,
+) -> None:
+    """Take the trials over that lower the dual, by sums over the pixels of each image; adapt how
+    far the next ones may go.
 
-    eps: what rounding may add, for each logit. Sums: [B], [B,R] and [B,R,R], as `functional.dual` describes them.
+    eps: what rounding may add, for each logit. Sums: [B], [B,R] and [B,R,R], as `functional.dual`
+        describes them.
     """
-    means = np.empty(totals.shape[1])  # loops over the bounds, as numba takes seconds to compile arithmetic with arrays
+    # loops over the bounds, as numba takes seconds to compile arithmetic with arrays
+    means = np.empty(totals.shape[1])
     for image in range(len(logs)):
         if state.unmet[image]:
             pixels, best, trial = bounds.pixels[image], state.best[image], state.trial[image]
-            value, promised, noise = logs[image] / (pixels * hardness), 0.0, 1 + abs(state.value[image])
+            value, promised, noise = (
+                logs[image] / (pixels * hardness),
+                0.0,
+                1 + abs(state.value[image]),
+            )
             for r in range(len(means)):
                 share, step = bounds.share[image, r], trial[r] - best[r]
                 means[r] = totals[image, r] / max(pixels * share, 1.0)
                 if trial[r] != 0:
-                    value -= trial[r] * share * (bounds.lower[image, r] if trial[r] > 0 else bounds.upper[image, r])
+                    value -= (
+                        trial[r]
+                        * share
+                        * (bounds.lower[image, r] if trial[r] > 0 else bounds.upper[image, r])
+                    )
                     noise += abs(trial[r]) * share
                 if step != 0:
                     promised += step * share * (state.means[image, r] - state.aim[image, r])
@@ -109,12 +132,18 @@ def judge(bounds: Bounds, state: State, logs: Floats, totals: Floats, curvature:
 
 @compiled
 def _adapt(state: State, image: int, means: Floats, good: bool) -> None:
-    """The next step may go further, or less far for the bounds that went too far, or for all if none did."""
+    """The next step may go further, or less far for the bounds that went too far, or for all if
+    none did."""
     any_overshot = False
     for r in range(len(means)):
-        any_overshot |= (means[r] - state.aim[image, r]) * (state.trial[image, r] - state.best[image, r]) > 0
+        any_overshot |= (means[r] - state.aim[image, r]) * (
+            state.trial[image, r] - state.best[image, r]
+        ) > 0
     for r in range(len(means)):
-        overshot, reach = (means[r] - state.aim[image, r]) * (state.trial[image, r] - state.best[image, r]) > 0, state.reach[image, r]
+        overshot, reach = (
+            (means[r] - state.aim[image, r]) * (state.trial[image, r] - state.best[image, r]) > 0,
+            state.reach[image, r],
+        )
         if overshot or not (good or any_overshot):
             state.reach[image, r] = max(reach / _GROWTH, 1e-9)
         elif good:
@@ -124,7 +153,11 @@ def _adapt(state: State, image: int, means: Floats, good: bool) -> None:
 @compiled
 def advance(bounds: Bounds, state: State, tolerance: float) -> bool:
     """Set the next trials of images that are not done. Whether there are any."""
-    found, excess, matrix = False, np.empty(state.best.shape[1]), np.empty(state.curvature.shape[1:])
+    found, excess, matrix = (
+        False,
+        np.empty(state.best.shape[1]),
+        np.empty(state.curvature.shape[1:]),
+    )
     for image in range(len(state.best)):
         largest = excesses(bounds, image, state.best[image], state.means[image], excess)
         state.unmet[image] = largest > tolerance
@@ -136,27 +169,39 @@ def advance(bounds: Bounds, state: State, tolerance: float) -> bool:
 
 
 @compiled
-def excesses(bounds: Bounds, image: int, multipliers: Floats, means: Floats, excess: Floats) -> float:
-    """How far each mean is above the bound that its multiplier is about, or below zero: how far below. And the largest, either way.
+def excesses(
+    bounds: Bounds, image: int, multipliers: Floats, means: Floats, excess: Floats
+) -> float:
+    """How far each mean is above the bound that its multiplier is about, or below zero: how far
+    below. And the largest, either way.
 
-    0 if the multiplier is at its limit. A multiplier of zero is about no bound as long as both are met.
+    0 if the multiplier is at its limit. A multiplier of zero is about no bound as long as both are
+    met.
     """
     largest = 0.0
     for r in range(len(excess)):
-        here, low, high = multipliers[r], means[r] - bounds.lower[image, r], means[r] - bounds.upper[image, r]
+        here, low, high = (
+            multipliers[r],
+            means[r] - bounds.lower[image, r],
+            means[r] - bounds.upper[image, r],
+        )
         excess[r] = 0
         if here > 0 or (here == 0 and low < 0):
             excess[r] = low
         elif here < 0 or high > 0:
             excess[r] = high
-        if (excess[r] < 0 and here >= bounds.most[image, r]) or (excess[r] > 0 and here <= bounds.least[image, r]):
+        if (excess[r] < 0 and here >= bounds.most[image, r]) or (
+            excess[r] > 0 and here <= bounds.least[image, r]
+        ):
             excess[r] = 0
         largest = max(largest, abs(excess[r]))
     return largest
 
 
 @compiled
-def _newton(bounds: Bounds, state: State, image: int, excess: Floats, largest: float, matrix: Floats) -> None:
+def _newton(
+    bounds: Bounds, state: State, image: int, excess: Floats, largest: float, matrix: Floats
+) -> None:
     """The trial of one image: a Newton step of all multipliers that have an excess.
 
     Cut off where a multiplier would change its sign, as its other bound begins there.
@@ -164,8 +209,11 @@ def _newton(bounds: Bounds, state: State, image: int, excess: Floats, largest: f
     best, trial, share = state.best[image], state.trial[image], bounds.share[image]
     for r in range(len(excess)):
         for s in range(len(excess)):
-            matrix[r, s] = state.curvature[image, r, s] if excess[r] != 0 and excess[s] != 0 else 0.0
-        # this keeps the step within reach; it fades as the bounds are met, so the last steps are pure Newton
+            matrix[r, s] = (
+                state.curvature[image, r, s] if excess[r] != 0 and excess[s] != 0 else 0.0
+            )
+        # this keeps the step within reach; it fades as the bounds are met, so the last steps are
+        # pure Newton
         matrix[r, r] += share[r] * largest / state.reach[image, r] + _RIDGE
         trial[r] = excess[r] * share[r]
     _solve(matrix, trial)
@@ -178,7 +226,8 @@ def _newton(bounds: Bounds, state: State, image: int, excess: Floats, largest: f
 
 @compiled
 def _solve(matrix: Floats, right: Floats) -> None:
-    """Solve matrix x = right, where the matrix [R,R] has no negative curvature: x takes the place of right [R]."""
+    """Solve matrix x = right, where the matrix [R,R] has no negative curvature: x takes the place
+    of right [R]."""
     size = len(right)
     own = np.empty(size)
     for r in range(size):

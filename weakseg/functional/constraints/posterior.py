@@ -1,7 +1,9 @@
-"""The labels nearest to a network's opinion that keep bounds on how much each class covers, and the loss that pulls towards them.
+"""The labels nearest to a network's opinion that keep bounds on how much each class covers, and the
+loss that pulls towards them.
 
-Nearest in the sense of KL(P||Q), where Q is the softmax of the network's logits and P the labels, as in CCNN (Pathak, Krähenbühl
-and Darrell, ICCV 2015). `weakseg.functional.constraints.bounds` states the bounds.
+Nearest in the sense of KL(P||Q), where Q is the softmax of the network's logits and P the labels,
+as in CCNN (Pathak, Krähenbühl and Darrell, ICCV 2015). `weakseg.functional.constraints.bounds`
+states the bounds.
 """
 
 from __future__ import annotations
@@ -21,24 +23,33 @@ class Posterior(NamedTuple):
     probs: Tensor
     """float [B,C,H,W]"""
     converged: Tensor
-    """bool [B]: nearest to the network, and each bound is met or has used up its slack; False where bounds contradict each other"""
+    """bool [B]: nearest to the network, and each bound is met or has used up its slack; False where
+    bounds contradict each other"""
     violations: Tensor
     """float [B,R]: by which share of its region each bound is missed, 0 where it is met"""
     multipliers: Tensor
-    """float [B,R]: by how many logits the class was raised because of each bound; below zero: lowered"""
+    """float [B,R]: by how many logits the class was raised because of each bound; below zero:
+    lowered"""
     steps: Tensor
     """int64 [B]: how many Newton steps that took"""
 
 
 @torch.no_grad()
 def constrained_posterior(
-    logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None = None, tolerance: float = 1e-5, most_steps: int = 200
+    logits: Tensor,
+    tags: Tensor,
+    constraints: Constraints,
+    valid: Tensor | None = None,
+    tolerance: float = 1e-5,
+    most_steps: int = 200,
 ) -> Posterior:
-    """The probabilities nearest to the softmax of logits float [B,C,H,W] that keep the bounds, for each image by itself.
+    """The probabilities nearest to the softmax of logits float [B,C,H,W] that keep the bounds, for
+    each image by itself.
 
-    Classes that tags bool [B,C] does not name get exactly nothing, and so does a class in a region where an upper bound with
-    infinite slack is 0, except in pixels where no class would be left. A class that is alone takes everything. Pixels that valid
-    bool [B,H,W] leaves out do not count and keep their softmax, and so do all pixels of an image without any tag.
+    Classes that tags bool [B,C] does not name get exactly nothing, and so does a class in a region
+    where an upper bound with infinite slack is 0, except in pixels where no class would be left. A
+    class that is alone takes everything. Pixels that valid bool [B,H,W] leaves out do not count and
+    keep their softmax, and so do all pixels of an image without any tag.
     """
     _check(logits, tags, constraints, valid)
     dtype = logits.dtype if logits.dtype == torch.float64 else torch.float32
@@ -54,12 +65,22 @@ def constrained_posterior(
         probs.mT[~counted] = scores.mT[~counted].softmax(1)
     missed = (rows.lower - solution.means).maximum(solution.means - rows.upper).clamp(min=0)
     nothing = torch.zeros_like(constraints.label, dtype=missed.dtype)
-    violations, multipliers = nothing.scatter(1, bounds, missed), nothing.scatter(1, bounds, solution.multipliers)
-    return Posterior(probs.view_as(logits), solution.converged, violations.to(dtype), multipliers.to(dtype), solution.steps)
+    violations, multipliers = (
+        nothing.scatter(1, bounds, missed),
+        nothing.scatter(1, bounds, solution.multipliers),
+    )
+    return Posterior(
+        probs.view_as(logits),
+        solution.converged,
+        violations.to(dtype),
+        multipliers.to(dtype),
+        solution.steps,
+    )
 
 
 def kl_to_posterior(logits: Tensor, posterior: Tensor, valid: Tensor | None = None) -> Tensor:
-    """KL(P||Q) of the posterior's probs float [B,C,H,W], held constant, to the softmax Q of the logits; the mean over valid pixels.
+    """KL(P||Q) of the posterior's probs float [B,C,H,W], held constant, to the softmax Q of the
+    logits; the mean over valid pixels.
 
     The gradient is (Q - P) / N. 0 if valid bool [B,H,W] leaves nothing.
 
@@ -72,7 +93,8 @@ def kl_to_posterior(logits: Tensor, posterior: Tensor, valid: Tensor | None = No
 
 
 class _Divergence(torch.autograd.Function):
-    """See `kl_to_posterior`. Written out since most classes are not in an image: those cost one softmax, and nothing else."""
+    """See `kl_to_posterior`. Written out since most classes are not in an image: those cost one
+    softmax, and nothing else."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
@@ -89,7 +111,9 @@ class _Divergence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         if torch.is_grad_enabled():
-            raise RuntimeError("kl_to_posterior has no second derivative: call backward without create_graph")
+            raise RuntimeError(
+                "kl_to_posterior has no second derivative: call backward without create_graph"
+            )
         logs, target, valid, pixels = ctx.saved_tensors
         scale = (gradient / pixels).to(logs.dtype)
         wrong = logs.exp().mul_(target.sum(1, keepdim=True)).sub_(target).mul_(scale)
@@ -98,23 +122,39 @@ class _Divergence(torch.autograd.Function):
 
 def _check(logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None) -> None:
     if logits.ndim != 4 or not logits.is_floating_point() or logits.numel() == 0:
-        raise ValueError(f"logits should be float [B,C,H,W] with at least one pixel, but it is {_describe(logits)}")
+        raise ValueError(
+            "logits should be float [B,C,H,W] with at least one pixel, but it is "
+            f"{_describe(logits)}"
+        )
     images, classes, height, width = logits.shape
     if tags.dtype != torch.bool or tags.shape != (images, classes):
-        raise ValueError(f"tags should be bool [{images},{classes}], for each image and class of the logits, but it is {_describe(tags)}")
+        raise ValueError(
+            f"tags should be bool [{images},{classes}], for each image and class of the logits, "
+            f"but it is {_describe(tags)}"
+        )
     if valid is not None and (valid.dtype != torch.bool or valid.shape != (images, height, width)):
-        raise ValueError(f"valid should be bool [{images},{height},{width}], the size of the logits, but it is {_describe(valid)}")
+        raise ValueError(
+            f"valid should be bool [{images},{height},{width}], the size of the logits, but it is "
+            f"{_describe(valid)}"
+        )
     if len(constraints.label) != images:
-        raise ValueError(f"constraints should be for {images} images, as many as there are logits, but it is for {len(constraints.label)}")
+        raise ValueError(
+            f"constraints should be for {images} images, as many as there are logits, but it is "
+            f"for {len(constraints.label)}"
+        )
     first, last = (int(label) for label in constraints.label.aminmax())
     if first < 0 or last >= classes:
         raise ValueError(
-            f"label of constraints should name classes 0 to {classes - 1}, those of the logits, but goes from {first} to {last}"
+            f"label of constraints should name classes 0 to {classes - 1}, those of the logits, "
+            f"but goes from {first} to {last}"
         )
     region = constraints.region
     if region is not None and region.shape[2:] != (height, width):
         came = "x".join(map(str, region.shape[2:]))
-        raise ValueError(f"the regions of constraints should be {height}x{width}, the size of the logits, but they are {came}")
+        raise ValueError(
+            f"the regions of constraints should be {height}x{width}, the size of the logits, but "
+            f"they are {came}"
+        )
 
 
 def _describe(value: Tensor) -> str:
@@ -122,26 +162,46 @@ def _describe(value: Tensor) -> str:
 
 
 def _rows(
-    logits: Tensor, tags: Tensor, constraints: Constraints, counted: Tensor, everything: bool, tolerance: float
+    logits: Tensor,
+    tags: Tensor,
+    constraints: Constraints,
+    counted: Tensor,
+    everything: bool,
+    tolerance: float,
 ) -> tuple[Rows, Tensor, Tensor]:
-    """The problem without absent classes and bounds that say nothing, and which classes [B,K] and bounds [B,R] are left.
+    """The problem without absent classes and bounds that say nothing, and which classes [B,K] and
+    bounds [B,R] are left.
 
     `everything`: all pixels are counted.
     """
-    regions = counted[:, None] if constraints.region is None else counted[:, None] & constraints.region.flatten(2)
+    regions = (
+        counted[:, None]
+        if constraints.region is None
+        else counted[:, None] & constraints.region.flatten(2)
+    )
     says = (constraints.lower > 0) | (tags.gather(1, constraints.label) & (constraints.upper < 1))
     says = says & regions.any(2)
-    most_classes, most_bounds = torch.stack([tags.sum(1).amax(), says.sum(1).amax()]).clamp(min=1).tolist()
+    most_classes, most_bounds = (
+        torch.stack([tags.sum(1).amax(), says.sum(1).amax()]).clamp(min=1).tolist()
+    )
     shown = tags.int().argsort(dim=1, descending=True, stable=True)[:, :most_classes]
     bounds = says.int().argsort(dim=1, descending=True, stable=True)[:, :most_bounds]
     there = tags.gather(1, shown)
-    there[:, 0] |= ~tags.any(1)  # any class will do for an image without tags, in which no pixel counts
+    # any class will do for an image without tags, in which no pixel counts
+    there[:, 0] |= ~tags.any(1)
     images = torch.arange(len(tags), device=tags.device)[:, None]
     if constraints.region is not None:
         regions = regions[images, bounds]
     picks = (constraints.label.gather(1, bounds)[:, :, None] == shown[:, None]) & there[:, None]
     says, lower, upper, slack_lower, slack_upper = (
-        value.gather(1, bounds) for value in (says, constraints.lower, constraints.upper, constraints.slack_lower, constraints.slack_upper)
+        value.gather(1, bounds)
+        for value in (
+            says,
+            constraints.lower,
+            constraints.upper,
+            constraints.slack_lower,
+            constraints.slack_upper,
+        )
     )
     never = says & (upper <= 0) & (slack_upper == torch.inf)
     wide, dtype = precision(logits, constraints.hardness, tolerance)
@@ -149,7 +209,9 @@ def _rows(
     if not everything:
         scores.masked_fill_(~counted[:, None], 0)
     rows = Rows(
-        scores=scores.masked_fill_(~_possible(there, picks & never[:, :, None], regions), -torch.inf),
+        scores=scores.masked_fill_(
+            ~_possible(there, picks & never[:, :, None], regions), -torch.inf
+        ),
         counted=weights,
         picks=picks.to(wide),
         labels=torch.where(picks.any(2), picks.byte().argmax(2), -1),
@@ -163,8 +225,11 @@ def _rows(
 
 
 def _possible(there: Tensor, never: Tensor, regions: Tensor) -> Tensor:
-    """Where each class may be at all, bool [B,K,N]: `never` bool [B,R,K] bans classes from regions, unless that leaves none."""
+    """Where each class may be at all, bool [B,K,N]: `never` bool [B,R,K] bans classes from regions,
+    unless that leaves none."""
     shared = regions.shape[1] < never.shape[1]
-    banned = never.any(1)[:, :, None] if shared else torch.bmm(never.mT.float(), regions.float()) > 0
+    banned = (
+        never.any(1)[:, :, None] if shared else torch.bmm(never.mT.float(), regions.float()) > 0
+    )
     allowed = there[:, :, None] & ~banned
     return torch.where(allowed.any(1, keepdim=True), allowed, there[:, :, None])

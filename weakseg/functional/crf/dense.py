@@ -1,6 +1,7 @@
 """Dense CRF of Krähenbühl and Koltun (NIPS 2011): labels move to where the edges of the photo are.
 
-Every pair of pixels is pulled towards one label, strongly if they are near (smoothness) or near and alike in colour (bilateral).
+Every pair of pixels is pulled towards one label, strongly if they are near (smoothness) or near and
+alike in colour (bilateral).
 """
 
 from __future__ import annotations
@@ -25,11 +26,17 @@ from weakseg.utils import memory
 
 _PER_PIXEL, _PER_LABEL = 180, 25  # bytes that benchmarks/crf.py finds to be taken by compiled code
 _LEAST_REACH = 1e-3
-_SUM_TOLERANCE = 1e-2  # half precision softmax is this rough; a factor common to a pixel's labels changes nothing
+# half precision softmax is this rough; a factor common to a pixel's labels changes nothing
+_SUM_TOLERANCE = 1e-2
 
 
 def _expect_number(name: str, value: float, expected: str, right: Callable[[float], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or not right(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Real)
+        or not isfinite(value)
+        or not right(value)
+    ):
         raise ValueError(f"{name} of the dense CRF should be {expected}, but it is {value!r}")
 
 
@@ -42,7 +49,8 @@ class DenseCRF:
     """
 
     smooth_weight: float = 3.0
-    """how strongly near pixels pull each other towards one label, whatever their colours; 0 switches it off"""
+    """how strongly near pixels pull each other towards one label, whatever their colours; 0
+    switches it off"""
     smooth_xy: float = 1.0
     """how near: the standard deviation in pixels"""
     bilateral_weight: float = 4.0
@@ -53,21 +61,39 @@ class DenseCRF:
     """how similar: the standard deviation in steps of colour, of which there are 256"""
     iterations: int = 10
     normalization: Normalization = "symmetric"
-    """symmetric as in pydensecrf, or after (the filtering) as in the code of 2011 that DeepLab used; results differ"""
+    """symmetric as in pydensecrf, or after (the filtering) as in the code of 2011 that DeepLab
+    used; results differ"""
     backend: Literal["weakseg", "pydensecrf"] = "weakseg"
-    """who computes: weakseg itself, or the authors' C++ code in the package pydensecrf2, to reproduce old results"""
+    """who computes: weakseg itself, or the authors' C++ code in the package pydensecrf2, to
+    reproduce old results"""
 
     def __post_init__(self) -> None:
         for name in ("smooth_weight", "bilateral_weight"):
-            _expect_number(name, getattr(self, name), "0 or more (0 switches this pull off)", lambda value: value >= 0)
+            _expect_number(
+                name,
+                getattr(self, name),
+                "0 or more (0 switches this pull off)",
+                lambda value: value >= 0,
+            )
         for name in ("smooth_xy", "bilateral_xy", "bilateral_rgb"):
             expected = f"{_LEAST_REACH} or more (it is a standard deviation)"
             _expect_number(name, getattr(self, name), expected, lambda value: value >= _LEAST_REACH)
-        _expect_number("iterations", self.iterations, "a whole number, 1 or more", lambda value: value >= 1 and isinstance(value, Integral))
+        _expect_number(
+            "iterations",
+            self.iterations,
+            "a whole number, 1 or more",
+            lambda value: value >= 1 and isinstance(value, Integral),
+        )
         if self.normalization not in ("symmetric", "after"):
-            raise ValueError(f"normalization of the dense CRF should be symmetric or after, but it is {self.normalization!r}")
+            raise ValueError(
+                "normalization of the dense CRF should be symmetric or after, but it is "
+                f"{self.normalization!r}"
+            )
         if self.backend not in ("weakseg", "pydensecrf"):
-            raise ValueError(f"backend of the dense CRF should be weakseg or pydensecrf, but it is {self.backend!r}")
+            raise ValueError(
+                "backend of the dense CRF should be weakseg or pydensecrf, but it is "
+                f"{self.backend!r}"
+            )
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -83,48 +109,81 @@ DEEPLAB_V2 = DenseCRF()
 @overload
 def dense_crf(image: Tensor, probs: Tensor, crf: DenseCRF = ...) -> Tensor: ...
 @overload
-def dense_crf(image: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF = ...) -> list[Tensor]: ...
-def dense_crf(image: Tensor | Sequence[Tensor], probs: Tensor | Sequence[Tensor], crf: DenseCRF = DEEPLAB_V2) -> Tensor | list[Tensor]:
-    """Refine the probabilities of an image's pixels: image uint8 [3,H,W] in true colours, probs float [C,H,W], the result likewise.
+def dense_crf(
+    image: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF = ...
+) -> list[Tensor]: ...
+def dense_crf(
+    image: Tensor | Sequence[Tensor], probs: Tensor | Sequence[Tensor], crf: DenseCRF = DEEPLAB_V2
+) -> Tensor | list[Tensor]:
+    """Refine the probabilities of an image's pixels: image uint8 [3,H,W] in true colours, probs
+    float [C,H,W], the result likewise.
 
-    Many images, of any sizes, may be given as a list with a list of their probs; the result is a list then. On a CPU they are shared by
-    as many threads as `torch.get_num_threads()` says, on a GPU they are one computation.
+    Many images, of any sizes, may be given as a list with a list of their probs; the result is a
+    list then. On a CPU they are shared by as many threads as `torch.get_num_threads()` says, on a
+    GPU they are one computation.
 
-    A label that is impossible at every pixel is left out of the computation, which saves time, and comes back impossible.
+    A label that is impossible at every pixel is left out of the computation, which saves time, and
+    comes back impossible.
     """
     if not isinstance(crf, DenseCRF):
         raise TypeError(f"crf should be a DenseCRF, but it is {type(crf).__name__}")
     if isinstance(image, Tensor) and isinstance(probs, Tensor):
         return _refine([image], [probs], crf)[0]
-    if isinstance(image, Tensor) or isinstance(probs, Tensor) or not (isinstance(image, Sequence) and isinstance(probs, Sequence)):
+    if (
+        isinstance(image, Tensor)
+        or isinstance(probs, Tensor)
+        or not (isinstance(image, Sequence) and isinstance(probs, Sequence))
+    ):
         came = f"{type(image).__name__} and {type(probs).__name__}"
-        raise TypeError(f"image and probs should be two torch.Tensor or two lists of them, but they are {came}")
+        raise TypeError(
+            f"image and probs should be two torch.Tensor or two lists of them, but they are {came}"
+        )
     if wrong := [type(one).__name__ for one in [*image, *probs] if not isinstance(one, Tensor)]:
-        raise TypeError(f"image and probs should be lists of torch.Tensor, but there is a {wrong[0]} in them")
+        raise TypeError(
+            f"image and probs should be lists of torch.Tensor, but there is a {wrong[0]} in them"
+        )
     if len(image) != len(probs):
-        raise ValueError(f"image and probs should be lists of the same length, but have {len(image)} and {len(probs)} tensors")
+        raise ValueError(
+            f"image and probs should be lists of the same length, but have {len(image)} and "
+            f"{len(probs)} tensors"
+        )
     return _refine(image, probs, crf)
 
 
 def _refine(images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF) -> list[Tensor]:
     labels = [_check(*both) for both in zip(images, probs, strict=True)]
-    exact = [belief.detach() if belief.dtype == torch.float64 else belief.detach().float() for belief in probs]
+    exact = [
+        belief.detach() if belief.dtype == torch.float64 else belief.detach().float()
+        for belief in probs
+    ]
     if crf.backend == "pydensecrf":
-        return [original.refine(*both, crf.kernels, crf.normalization, crf.iterations) for both in zip(images, exact, strict=True)]
+        return [
+            original.refine(*both, crf.kernels, crf.normalization, crf.iterations)
+            for both in zip(images, exact, strict=True)
+        ]
     threads = min(torch.get_num_threads(), len(images))
     for image, belief, possible in zip(images, exact, labels, strict=True):
         _check_memory(image, belief, possible, threads)
     refined = _compiled(images, exact, crf, threads)
     rest = [i for i, done in enumerate(refined) if done is None]
     others = [images[i] for i in rest], [exact[i] for i in rest]
-    for i, done in zip(rest, meanfield.refine(*others, crf.kernels, crf.normalization, crf.iterations), strict=True):
+    for i, done in zip(
+        rest, meanfield.refine(*others, crf.kernels, crf.normalization, crf.iterations), strict=True
+    ):
         refined[i] = done
     return [done for done in refined if done is not None]
 
 
-def _compiled(images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF, threads: int) -> list[Tensor | None]:
+def _compiled(
+    images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF, threads: int
+) -> list[Tensor | None]:
     """None for what is on a GPU, in double precision or otherwise nothing for compiled code."""
-    refine = partial(compiled.refine, kernels=crf.kernels, symmetric=crf.normalization == "symmetric", iterations=crf.iterations)
+    refine = partial(
+        compiled.refine,
+        kernels=crf.kernels,
+        symmetric=crf.normalization == "symmetric",
+        iterations=crf.iterations,
+    )
     if threads < 2:
         return list(map(refine, images, probs))
     with ThreadPoolExecutor(threads) as pool:
@@ -135,24 +194,44 @@ def _check(image: Tensor, probs: Tensor) -> int:
     """Stop at what cannot be meant; how many labels are possible otherwise."""
     if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != 3 or image.numel() == 0:
         raise ValueError(
-            f"image should be uint8 [3,H,W], but it is {_describe(image)}: give the colours as they are in the file, "
-            "0 to 255, neither scaled nor normalised"
+            f"image should be uint8 [3,H,W], but it is {_describe(image)}: give the colours as "
+            "they are in the file, 0 to 255, neither scaled nor normalised"
         )
-    if not probs.is_floating_point() or probs.ndim != 3 or len(probs) == 0 or probs.shape[1:] != image.shape[1:]:
+    if (
+        not probs.is_floating_point()
+        or probs.ndim != 3
+        or len(probs) == 0
+        or probs.shape[1:] != image.shape[1:]
+    ):
         size = ",".join(map(str, image.shape[1:]))
         raise ValueError(
-            f"probs should be float [C,{size}], the size of the image, but it is {_describe(probs)}: give one probability "
-            "per class and pixel, at the image's own resolution"
+            f"probs should be float [C,{size}], the size of the image, but it is "
+            f"{_describe(probs)}: give one probability per class and pixel, at the image's own "
+            "resolution"
         )
     if image.device != probs.device:
-        raise ValueError(f"image and probs should be on the same device, but they are on {image.device} and {probs.device}: move one")
+        raise ValueError(
+            f"image and probs should be on the same device, but they are on {image.device} and "
+            f"{probs.device}: move one"
+        )
     lowest, highest = probs.flatten(1).aminmax(dim=1)
     low, high = lowest.amin().item(), highest.amax().item()
     if low < 0 or not isfinite(high):  # the maximum of numbers and a NaN is NaN
-        raise ValueError(f"probs should be numbers from 0 to 1, but they go from {low:g} to {high:g}: give the softmax of the logits")
-    off = (probs.sum(0, dtype=torch.float64 if probs.dtype == torch.float64 else torch.float32) - 1).abs().amax().item()
+        raise ValueError(
+            f"probs should be numbers from 0 to 1, but they go from {low:g} to {high:g}: give the "
+            "softmax of the logits"
+        )
+    off = (
+        (probs.sum(0, dtype=torch.float64 if probs.dtype == torch.float64 else torch.float32) - 1)
+        .abs()
+        .amax()
+        .item()
+    )
     if off > _SUM_TOLERANCE:
-        raise ValueError(f"probs should sum to 1 over the classes of each pixel, but are off by up to {off:.3g}: divide them by their sum")
+        raise ValueError(
+            "probs should sum to 1 over the classes of each pixel, but are off by up to "
+            f"{off:.3g}: divide them by their sum"
+        )
     return int((highest > 0).sum())
 
 
@@ -166,9 +245,10 @@ def _check_memory(image: Tensor, probs: Tensor, labels: int, together: int) -> N
     free = memory.free(image.device)
     if free is not None and needed > free:
         raise MemoryError(
-            f"probs of {labels} possible labels at {width} x {height} pixels take about {needed / 1e9:.1f} GB"
-            f"{f', {together} images at once' if together > 1 else ''}, but {free / 1e9:.1f} GB are free: set the probabilities of "
-            "unlikely labels to 0 everywhere and divide by the sum, or scale image and probs down"
+            f"probs of {labels} possible labels at {width} x {height} pixels take about "
+            f"{needed / 1e9:.1f} GB{f', {together} images at once' if together > 1 else ''}, but "
+            f"{free / 1e9:.1f} GB are free: set the probabilities of unlikely labels to 0 "
+            "everywhere and divide by the sum, or scale image and probs down"
         )
 
 

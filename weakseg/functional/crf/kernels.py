@@ -25,9 +25,12 @@ class Kernel(NamedTuple):
 
 
 def features(image: Tensor, kernel: Kernel, dtype: torch.dtype) -> Tensor:
-    """Where the pixels of an image [3,H,W] lie, in units of the kernel's standard deviations: [2,H*W], or [5,H*W] with colours."""
+    """Where the pixels of an image [3,H,W] lie, in units of the kernel's standard deviations:
+    [2,H*W], or [5,H*W] with colours."""
     height, width = image.shape[1:]
-    result = torch.empty(2 if kernel.rgb is None else 5, height, width, dtype=dtype, device=image.device)
+    result = torch.empty(
+        2 if kernel.rgb is None else 5, height, width, dtype=dtype, device=image.device
+    )
     result[0] = torch.arange(width, dtype=dtype, device=image.device) / kernel.xy
     result[1] = torch.arange(height, dtype=dtype, device=image.device)[:, None] / kernel.xy
     if kernel.rgb is not None:
@@ -36,7 +39,8 @@ def features(image: Tensor, kernel: Kernel, dtype: torch.dtype) -> Tensor:
 
 
 def content(image: Tensor) -> bytes:
-    """The same for images with the same pixels, and, for all that will ever be seen, for no others."""
+    """The same for images with the same pixels, and, for all that will ever be seen, for no
+    others."""
     return blake2b(image.contiguous().cpu().numpy().data, digest_size=16).digest()
 
 

@@ -20,24 +20,35 @@ Normalization = Literal["symmetric", "after"]
 Filter = Callable[[Tensor], Tensor]
 """Filters float [N,C]: every row becomes a weighted sum of all rows."""
 
-LEAST = 1e-20  # a probability below this counts as this; products with it must not become denormal numbers, which are slow
-_TOGETHER = 2**26  # numbers that are worked on at once: for each pixel, its labels and some LATTICE for its places on the lattices
+# a probability below this counts as this; products with it must not become denormal numbers, which
+# are slow
+LEAST = 1e-20
+# numbers that are worked on at once: for each pixel, its labels and some LATTICE for its places on
+# the lattices
+_TOGETHER = 2**26
 LATTICE = 20
 COPIES = 9  # numbers kept for each of these at the peak, as measured
 _recent = Recent(2**29)
 
 
 def refine(
-    images: Sequence[Tensor], probs: Sequence[Tensor], kernels: Sequence[Kernel], normalization: Normalization, iterations: int
+    images: Sequence[Tensor],
+    probs: Sequence[Tensor],
+    kernels: Sequence[Kernel],
+    normalization: Normalization,
+    iterations: int,
 ) -> list[Tensor]:
-    """Marginals float [C,H,W] of images uint8 [3,H,W], of any sizes, from probabilities float [C,H,W]."""
+    """Marginals float [C,H,W] of images uint8 [3,H,W], of any sizes, from probabilities float
+    [C,H,W]."""
     refined: list[Tensor] = []
     first = 0
     while first < len(images):
         last, size = first + 1, _size(probs[first])
         while last < len(images) and size + _size(probs[last]) <= _TOGETHER:
             last, size = last + 1, size + _size(probs[last])
-        refined += _together(images[first:last], probs[first:last], kernels, normalization, iterations)
+        refined += _together(
+            images[first:last], probs[first:last], kernels, normalization, iterations
+        )
         first = last
     return refined
 
@@ -46,10 +57,14 @@ def _size(probs: Tensor) -> int:
     return (len(probs) + LATTICE) * probs[0].numel()
 
 
-def mean_field(unary: Tensor, filters: Sequence[Filter], weights: Sequence[float], iterations: int) -> Tensor:
-    """Marginals float [N,C] of a CRF from energies float [N,C] (minus log probabilities) and what pulls its points together.
+def mean_field(
+    unary: Tensor, filters: Sequence[Filter], weights: Sequence[float], iterations: int
+) -> Tensor:
+    """Marginals float [N,C] of a CRF from energies float [N,C] (minus log probabilities) and what
+    pulls its points together.
 
-    With `normalize` around a kernel that is written out as a matrix this works for any small problem.
+    With `normalize` around a kernel that is written out as a matrix this works for any small
+    problem.
     """
     marginals = _softmax(-unary)
     for _ in range(iterations):
@@ -61,7 +76,8 @@ def mean_field(unary: Tensor, filters: Sequence[Filter], weights: Sequence[float
 
 
 def normalize(kernel: Filter, ones: Tensor, how: Normalization) -> Filter:
-    """The same kernel, scaled by how much each point receives in all. `ones` [N,1] says how many points there are, in which dtype."""
+    """The same kernel, scaled by how much each point receives in all. `ones` [N,1] says how many
+    points there are, in which dtype."""
     return partial(_normalized, kernel, _share(kernel, ones), how)
 
 
@@ -77,11 +93,17 @@ def _normalized(kernel: Filter, share: Tensor, how: Normalization, values: Tenso
 
 
 def _together(
-    images: Sequence[Tensor], probs: Sequence[Tensor], kernels: Sequence[Kernel], normalization: Normalization, iterations: int
+    images: Sequence[Tensor],
+    probs: Sequence[Tensor],
+    kernels: Sequence[Kernel],
+    normalization: Normalization,
+    iterations: int,
 ) -> list[Tensor]:
     """A label that is impossible in one image, but not in others, has an infinite energy in it."""
     labels = max(map(len, probs))
-    beliefs = torch.cat([F.pad(belief.flatten(1), (0, 0, 0, labels - len(belief))) for belief in probs], 1)
+    beliefs = torch.cat(
+        [F.pad(belief.flatten(1), (0, 0, 0, labels - len(belief))) for belief in probs], 1
+    )
     sizes = [image[0].numel() for image in images]
     possible = torch.stack([(part > 0).any(1) for part in torch.split(beliefs, sizes, 1)], 1)
     used = possible.any(1)
@@ -92,25 +114,44 @@ def _together(
     result = torch.zeros_like(beliefs)
     result[used] = marginals.T
     parts = torch.split(result, sizes, 1)
-    return [part[: len(belief)].reshape(belief.shape).to(belief.dtype) for part, belief in zip(parts, probs, strict=True)]
+    return [
+        part[: len(belief)].reshape(belief.shape).to(belief.dtype)
+        for part, belief in zip(parts, probs, strict=True)
+    ]
 
 
-def _filter(images: Sequence[Tensor], kernel: Kernel, normalization: Normalization, dtype: torch.dtype) -> Filter:
+def _filter(
+    images: Sequence[Tensor], kernel: Kernel, normalization: Normalization, dtype: torch.dtype
+) -> Filter:
     """The normalised filter over the pixels of all images, which do not see each other."""
     key = (kernel.xy, kernel.rgb, dtype, images[0].device)
-    seen = tuple(image.shape[1:] if kernel.rgb is None else (image.shape[1:], content(image)) for image in images)
+    seen = tuple(
+        image.shape[1:] if kernel.rgb is None else (image.shape[1:], content(image))
+        for image in images
+    )
     found, share = _recent.get((key, seen), partial(_prepare, images, kernel, dtype))
     return partial(_normalized, found.filter, share, normalization)
 
 
-def _prepare(images: Sequence[Tensor], kernel: Kernel, dtype: torch.dtype) -> tuple[Lattice, Tensor]:
+def _prepare(
+    images: Sequence[Tensor], kernel: Kernel, dtype: torch.dtype
+) -> tuple[Lattice, Tensor]:
     points = torch.cat([features(image, kernel, dtype) for image in images], 1).T
     sizes = torch.tensor([image[0].numel() for image in images], device=points.device)
-    groups = torch.arange(len(images), device=points.device).repeat_interleave(sizes) if len(images) > 1 else None
+    groups = (
+        torch.arange(len(images), device=points.device).repeat_interleave(sizes)
+        if len(images) > 1
+        else None
+    )
     found = lattice(points, groups)
     return found, _share(found.filter, points.new_ones(len(points), 1))
 
 
 def _softmax(scores: Tensor) -> Tensor:
-    """Softmax over the labels of each point; few labels are several times faster with the points innermost."""
-    return scores.softmax(1) if scores.shape[1] > 6 else scores.T.contiguous().softmax(0).T.contiguous()
+    """Softmax over the labels of each point; few labels are several times faster with the points
+    innermost."""
+    return (
+        scores.softmax(1)
+        if scores.shape[1] > 6
+        else scores.T.contiguous().softmax(0).T.contiguous()
+    )

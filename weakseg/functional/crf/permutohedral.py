@@ -1,7 +1,9 @@
-"""Gaussian filtering in a few dimensions at once (place and colour), on the permutohedral lattice of Adams, Baek and Davis (2010).
+"""Gaussian filtering in a few dimensions at once (place and colour), on the permutohedral lattice
+of Adams, Baek and Davis (2010).
 
-Each point spreads its value over the corners of the lattice simplex around it, the corners are blurred along each lattice direction,
-and each point reads its corners back: the cost grows with the number of points, not with its square.
+Each point spreads its value over the corners of the lattice simplex around it, the corners are
+blurred along each lattice direction, and each point reads its corners back: the cost grows with the
+number of points, not with its square.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_LARGEST = 2**62  # packed keys stay below this, so that a step to a neighbour cannot overflow an int64
+# packed keys stay below this, so that a step to a neighbour cannot overflow an int64
+_LARGEST = 2**62
 
 
 class Lattice(NamedTuple):
-    """Where N points of D dimensions lie on the lattice, and which of its M vertices they touch. Made by `lattice`.
+    """Where N points of D dimensions lie on the lattice, and which of its M vertices they touch.
+    Made by `lattice`.
 
     Vertex M is nowhere: it stands for neighbours that do not exist and always holds zero.
     """
@@ -34,39 +38,60 @@ class Lattice(NamedTuple):
     starts: Tensor
     """int32 [M+2]: where the sources of each vertex begin"""
     neighbours: Tensor
-    """int32 [D+1,M+1,3]: along each direction the vertex before each one, itself, and the one after"""
+    """int32 [D+1,M+1,3]: along each direction the vertex before each one, itself, and the one
+    after"""
 
     def filter(self, values: Tensor, both_ways: bool = False) -> Tensor:
-        """Blur float [N,C] values with the Gaussian kernel exp(-|difference of features|^2 / 2), each column by itself.
+        """Blur float [N,C] values with the Gaussian kernel exp(-|difference of features|^2 / 2),
+        each column by itself.
 
-        A point's own value counts as well. The rows of the kernel do not sum to one, as in the original code. Nor is it quite symmetric,
-        since the directions are blurred one after the other: both_ways gives the mean of their order and its reverse, which is symmetric.
+        A point's own value counts as well. The rows of the kernel do not sum to one, as in the
+        original code. Nor is it quite symmetric, since the directions are blurred one after the
+        other: both_ways gives the mean of their order and its reverse, which is symmetric.
         """
         total = F.embedding_bag(
-            self.sources, values, self.starts, mode="sum", per_sample_weights=self.source_weights, include_last_offset=True
+            self.sources,
+            values,
+            self.starts,
+            mode="sum",
+            per_sample_weights=self.source_weights,
+            include_last_offset=True,
         )
         directions = self.neighbours.unbind()
         blurred = _blur(total, directions)
-        if both_ways:  # a blur along one direction is symmetric, so all of them in reverse are the transpose
+        # a blur along one direction is symmetric, so all of them in reverse are the transpose
+        if both_ways:
             blurred = (blurred + _blur(total, directions[::-1])) / 2
         dimensions = self.corners.shape[1] - 1
-        alpha = 1 / (1 + 2.0**-dimensions)  # what the blur along D + 1 directions of a lattice in D dimensions adds too much
-        return F.embedding_bag(self.corners, blurred, mode="sum", per_sample_weights=self.weights) * alpha
+        # what the blur along D + 1 directions of a lattice in D dimensions adds too much
+        alpha = 1 / (1 + 2.0**-dimensions)
+        return (
+            F.embedding_bag(self.corners, blurred, mode="sum", per_sample_weights=self.weights)
+            * alpha
+        )
 
 
 def lattice(features: Tensor, groups: Tensor | None = None) -> Lattice:
-    """Place points on the lattice: features float [N,D], in units of the standard deviation of the Gaussian wanted.
+    """Place points on the lattice: features float [N,D], in units of the standard deviation of the
+    Gaussian wanted.
 
-    Points of different groups, int64 [N], do not see each other, however near they are: such as the pixels of several images.
+    Points of different groups, int64 [N], do not see each other, however near they are: such as the
+    pixels of several images.
 
     >>> line = lattice(torch.arange(5.0)[:, None] / 2)
     >>> line.filter(torch.tensor([[0.0], [0.0], [1.0], [0.0], [0.0]])).squeeze(1).argmax()
     tensor(2)
     """
     if features.ndim != 2 or not features.is_floating_point() or 0 in features.shape:
-        raise ValueError(f"features should be float [N,D] with at least one point, but it is {features.dtype} {list(features.shape)}")
+        raise ValueError(
+            f"features should be float [N,D] with at least one point, but it is {features.dtype} "
+            f"{list(features.shape)}"
+        )
     if groups is not None and (groups.dtype != torch.int64 or groups.shape != features.shape[:1]):
-        raise ValueError(f"groups should be int64 [{len(features)}], one number per point, but it is {groups.dtype} {list(groups.shape)}")
+        raise ValueError(
+            f"groups should be int64 [{len(features)}], one number per point, but it is "
+            f"{groups.dtype} {list(groups.shape)}"
+        )
     origin, directions, weights = _simplex(_elevate(features.T))
     keys, neighbours_of = _keys(origin, directions, groups)
     touched, order = keys.flatten().sort(stable=True)
@@ -92,7 +117,8 @@ def _blur(total: Tensor, directions: Sequence[Tensor]) -> Tensor:
 
 
 def _elevate(features: Tensor) -> Tensor:
-    """Move [D,N] points onto the plane in D + 1 dimensions whose coordinates sum to zero, scaled to the lattice: [D+1,N]."""
+    """Move [D,N] points onto the plane in D + 1 dimensions whose coordinates sum to zero, scaled to
+    the lattice: [D+1,N]."""
     dimensions = len(features)
     scale = [sqrt(2 / 3) * (dimensions + 1) / sqrt((i + 1) * (i + 2)) for i in range(dimensions)]
     rows: list[Tensor] = []
@@ -105,28 +131,33 @@ def _elevate(features: Tensor) -> Tensor:
 
 
 def _simplex(elevated: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The simplex around each point, as its corner of remainder zero, the way round the other corners, and their weights.
+    """The simplex around each point, as its corner of remainder zero, the way round the other
+    corners, and their weights.
 
-    The corner is given by its D + 1 coordinates [D+1,N]. The next corner is one step away along the first of the directions [D+1,N],
-    the one after it a further step along the second direction, and so on. The weights are [N,D+1].
+    The corner is given by its D + 1 coordinates [D+1,N]. The next corner is one step away along the
+    first of the directions [D+1,N], the one after it a further step along the second direction, and
+    so on. The weights are [N,D+1].
     """
     size = len(elevated)
     steps = (elevated * (1 / size)).round()
     origin = steps * size
-    rank = _rank(elevated - origin) + steps.sum(0).long()  # rounding may leave the plane; the ranks say which coordinates to step back
+    # rounding may leave the plane; the ranks say which coordinates to step back
+    rank = _rank(elevated - origin) + steps.sum(0).long()
     turn = (rank < 0).long() - (rank >= size).long()
     rank += turn * size
     origin += turn * size
     residual = (elevated - origin) * (1 / size)
     coordinates = torch.arange(size, device=rank.device)[:, None].expand_as(rank)
-    directions = torch.empty_like(rank).scatter_(0, size - 1 - rank, coordinates)  # lowest residual first
+    # lowest residual first
+    directions = torch.empty_like(rank).scatter_(0, size - 1 - rank, coordinates)
     ascending = residual.gather(0, directions)
     first = 1 + ascending[:1] - ascending[-1:]
     return origin.long(), directions, torch.cat([first, ascending.diff(dim=0)]).T.contiguous()
 
 
 def _rank(residual: Tensor) -> Tensor:
-    """Place of each coordinate when its column is sorted in descending order; of two equal ones the earlier comes first."""
+    """Place of each coordinate when its column is sorted in descending order; of two equal ones the
+    earlier comes first."""
     rank = torch.zeros_like(residual, dtype=torch.int8)
     for i in range(len(residual)):
         for j in range(i + 1, len(residual)):
@@ -140,11 +171,13 @@ NeighboursOf = Callable[[Tensor], Tensor]
 
 
 def _keys(origin: Tensor, directions: Tensor, groups: Tensor | None) -> tuple[Tensor, NeighboursOf]:
-    """A number for each corner, equal for equal corners [N,D+1], and what finds the neighbours of the M different ones in sorted order.
+    """A number for each corner, equal for equal corners [N,D+1], and what finds the neighbours of
+    the M different ones in sorted order.
 
-    Each corner is D + 1 integers that sum to zero, so D of them say it all, and the group if there are groups. They are packed into one
-    integer in which a step to a neighbour is one addition; where features are so wide (tiny standard deviations) that they do not fit,
-    rows are compared instead.
+    Each corner is D + 1 integers that sum to zero, so D of them say it all, and the group if there
+    are groups. They are packed into one integer in which a step to a neighbour is one addition;
+    where features are so wide (tiny standard deviations) that they do not fit, rows are compared
+    instead.
     """
     dimensions = len(origin) - 1
     offsets = torch.ones(dimensions + 1, dimensions, dtype=torch.int64, device=origin.device)
@@ -152,7 +185,8 @@ def _keys(origin: Tensor, directions: Tensor, groups: Tensor | None) -> tuple[Te
     digits = origin[:-1]
     if groups is not None:  # one more digit, which no step changes
         digits, offsets = torch.cat([digits, groups[None]]), F.pad(offsets, (0, 1))
-    low = digits.amin(1) - 2 * dimensions  # a corner is at most D away from the first one, and its neighbour D further
+    # a corner is at most D away from the first one, and its neighbour D further
+    low = digits.amin(1) - 2 * dimensions
     spans = (digits.amax(1) + 2 * dimensions + 1 - low).tolist()
     if prod(spans) >= _LARGEST:
         return _row_keys(digits.T, directions.T, offsets)
@@ -185,15 +219,20 @@ def _alone(vertices: Tensor, directions: int) -> Tensor:
 
 
 def _row_keys(first: Tensor, directions: Tensor, offsets: Tensor) -> tuple[Tensor, NeighboursOf]:
-    """The rare case of `_keys`: rows of integers are numbered by comparing them. Slower, same result."""
+    """The rare case of `_keys`: rows of integers are numbered by comparing them. Slower, same
+    result."""
     corners = torch.cat([first[:, None], offsets[directions[:, :-1]]], 1).cumsum(1)
     vertices, keys = torch.unique(corners.flatten(0, 1), dim=0, return_inverse=True)
     count = len(vertices)
     numbers = torch.arange(count, device=first.device)
     neighbours = _alone(vertices, len(offsets))
     for direction, offset in zip(neighbours, offsets, strict=True):
-        _, joint = torch.unique(torch.cat([vertices, vertices + offset]), dim=0, return_inverse=True)
-        where = torch.full((2 * count,), count, device=first.device).scatter_(0, joint[:count], numbers)
+        _, joint = torch.unique(
+            torch.cat([vertices, vertices + offset]), dim=0, return_inverse=True
+        )
+        where = torch.full((2 * count,), count, device=first.device).scatter_(
+            0, joint[:count], numbers
+        )
         there = where[joint[count:]]
         direction[:-1, 2] = there
         direction[there, 0] = torch.where(there < count, numbers, count)

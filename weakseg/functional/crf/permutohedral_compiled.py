@@ -1,10 +1,12 @@
-"""The permutohedral lattice, compiled for the processor at hand: what `functional.permutohedral` does in tensors, in one thread.
+"""The permutohedral lattice, compiled for the processor at hand: what `functional.permutohedral`
+does in tensors, in one thread.
 
-Points that share a vertex find it in a table of keys. Vertices that follow each other in one direction form chains, along which the
-blur runs in place; most vertices have few neighbours, and one without any is left alone.
+Points that share a vertex find it in a table of keys. Vertices that follow each other in one
+direction form chains, along which the blur runs in place; most vertices have few neighbours, and
+one without any is left alone.
 
-Vertex 0 is nowhere and always holds zero: it stands between chains, so that the blur need not ask where one ends. What it would get
-goes to vertex 1, which nobody reads.
+Vertex 0 is nowhere and always holds zero: it stands between chains, so that the blur need not ask
+where one ends. What it would get goes to vertex 1, which nobody reads.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from numpy.typing import NDArray
 
 from weakseg.functional.compiled import Rows, compiled, fill, lanes, load, rows, store, zeros
 
-BLOCK = 128  # points taken together, so that the arithmetic before the table is done for several at once
+# points taken together, so that the arithmetic before the table is done for several at once
+BLOCK = 128
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiples of it fall far apart
 LARGEST = 2**62  # keys stay below this, so that a step to a neighbour cannot overflow an int64
 
@@ -27,7 +30,8 @@ Keys = NDArray[np.int64]
 
 
 class Lattice(NamedTuple):
-    """Where N points of D dimensions lie on the lattice, and which of its vertices they touch. Made by `lattice`."""
+    """Where N points of D dimensions lie on the lattice, and which of its vertices they touch. Made
+    by `lattice`."""
 
     corners: Ints
     """[N,D+1]: the vertices around each point"""
@@ -36,7 +40,8 @@ class Lattice(NamedTuple):
     size: int
     """how many vertices there are, with the first two"""
     chains: tuple[Ints, ...]
-    """one per direction: the vertices that follow each other, chain after chain, with a 0 before, between and after them"""
+    """one per direction: the vertices that follow each other, chain after chain, with a 0 before,
+    between and after them"""
 
     @property
     def alpha(self) -> float:
@@ -44,7 +49,8 @@ class Lattice(NamedTuple):
         return 1 / (1 + 2 ** float(1 - self.corners.shape[1]))
 
     def filter(self, values: Floats, both_ways: bool = False) -> Floats:
-        """Blur values [N,C] with the Gaussian kernel exp(-|difference of features|^2 / 2), each column by itself.
+        """Blur values [N,C] with the Gaussian kernel exp(-|difference of features|^2 / 2), each
+        column by itself.
 
         both_ways: the mean of the filter and its transpose, whose blurs come in reverse order.
         """
@@ -58,7 +64,13 @@ class Lattice(NamedTuple):
             for chain in reversed(self.chains):
                 _blur(rows(reverse), chain)
             total += reverse
-        _slice(rows(total), rows(self.corners), rows(self.weights), np.float32(self.alpha / (1 + both_ways)), rows(padded))
+        _slice(
+            rows(total),
+            rows(self.corners),
+            rows(self.weights),
+            np.float32(self.alpha / (1 + both_ways)),
+            rows(padded),
+        )
         return padded[:, :columns]
 
     def blur(self, vertices: Floats) -> None:
@@ -69,15 +81,22 @@ class Lattice(NamedTuple):
 
 
 def lattice(features: Floats) -> Lattice | None:
-    """Place points [D,N] on the lattice, in units of the standard deviation; None where they lie too far apart for keys of 64 bits."""
-    scale = [sqrt(2 / 3) * (len(features) + 1) / sqrt((i + 1) * (i + 2)) for i in range(len(features))]
+    """Place points [D,N] on the lattice, in units of the standard deviation; None where they lie
+    too far apart for keys of 64 bits."""
+    scale = [
+        sqrt(2 / 3) * (len(features) + 1) / sqrt((i + 1) * (i + 2)) for i in range(len(features))
+    ]
     spans = _spans(features, scale)
     if prod(spans) >= LARGEST:
         return None
     places = np.array([prod(spans[:i]) for i in range(len(spans))], np.int64)
     steps = places.sum() - np.append(places, 0) * (len(spans) + 1)
-    corners, weights, keys, table, shift = _build(features, np.array(scale, np.float32), places, steps)
-    return Lattice(corners, weights, len(keys), tuple(_chains(keys, table, shift, step) for step in steps))
+    corners, weights, keys, table, shift = _build(
+        features, np.array(scale, np.float32), places, steps
+    )
+    return Lattice(
+        corners, weights, len(keys), tuple(_chains(keys, table, shift, step) for step in steps)
+    )
 
 
 def _spans(features: Floats, scale: list[float]) -> list[int]:
@@ -92,7 +111,8 @@ def _spans(features: Floats, scale: list[float]) -> list[int]:
 
 @compiled
 def _elevate(features: Floats, first: int, count: int, scale: Floats, elevated: Floats) -> None:
-    """Points first, first + 1, ... moved onto the plane in D + 1 dimensions whose coordinates sum to zero: [D+1,BLOCK]."""
+    """Points first, first + 1, ... moved onto the plane in D + 1 dimensions whose coordinates sum
+    to zero: [D+1,BLOCK]."""
     total = elevated[0]
     total[:] = 0
     for i in range(len(scale), 0, -1):
@@ -105,7 +125,8 @@ def _elevate(features: Floats, first: int, count: int, scale: Floats, elevated: 
 
 @compiled
 def _simplex(elevated: Floats, origin: Ints, rank: Ints, turn: Ints) -> None:
-    """The corner of remainder zero of the simplex around each point, and the rank of each coordinate; `elevated` becomes the residual."""
+    """The corner of remainder zero of the simplex around each point, and the rank of each
+    coordinate; `elevated` becomes the residual."""
     size = len(elevated)
     turn[:] = 0
     rank[:] = 0
@@ -126,7 +147,8 @@ def _simplex(elevated: Floats, origin: Ints, rank: Ints, turn: Ints) -> None:
     for i in range(size):
         row, corner, place = elevated[i], origin[i], rank[i]
         for p in range(BLOCK):
-            turned = place[p] + turn[p]  # rounding may leave the plane; the ranks say which coordinates to step back
+            # rounding may leave the plane; the ranks say which coordinates to step back
+            turned = place[p] + turn[p]
             change = np.int32(size) * (np.int32(turned < 0) - np.int32(turned >= size))
             place[p] = turned + change
             corner[p] += change
@@ -152,12 +174,19 @@ def _table(keys: Keys, bits: int) -> tuple[Ints, np.uint64]:
 
 
 @compiled
-def _build(features: Floats, scale: Floats, places: Keys, steps: Keys) -> tuple[Ints, Floats, Keys, Ints, np.uint64]:
-    """Corners and weights of the points, the keys of the vertices, and the table in which they are found."""
+def _build(
+    features: Floats, scale: Floats, places: Keys, steps: Keys
+) -> tuple[Ints, Floats, Keys, Ints, np.uint64]:
+    """Corners and weights of the points, the keys of the vertices, and the table in which they are
+    found."""
     size, points = len(features) + 1, features.shape[1]
     corners, weights = np.empty((points, size), np.int32), np.empty((points, size), np.float32)
     elevated, origin = np.zeros((size, BLOCK), np.float32), np.zeros((size, BLOCK), np.int32)
-    rank, turn, first_keys = np.zeros((size, BLOCK), np.int32), np.zeros(BLOCK, np.int32), np.empty(BLOCK, np.int64)
+    rank, turn, first_keys = (
+        np.zeros((size, BLOCK), np.int32),
+        np.zeros(BLOCK, np.int32),
+        np.empty(BLOCK, np.int64),
+    )
     order, residual = np.empty(size, np.int64), np.empty(size, np.float32)
     keys, count, bits = np.zeros(1 << 13, np.int64), 2, 14
     table, shift = _table(keys[:0], bits)

@@ -1,7 +1,9 @@
-"""Regions of Felzenszwalb and Huttenlocher (IJCV 2004), compiled for the processor at hand, in one thread.
+"""Regions of Felzenszwalb and Huttenlocher (IJCV 2004), compiled for the processor at hand, in one
+thread.
 
-Pixels are joined along the edges of the grid, from the least difference of colour to the greatest, as long as an edge is no steeper than
-what both regions already hold inside. An edge is one integer, the bits of its cost above the number of its pixel and direction:
+Pixels are joined along the edges of the grid, from the least difference of colour to the greatest,
+as long as an edge is no steeper than what both regions already hold inside. An edge is one integer,
+the bits of its cost above the number of its pixel and direction:
 positive floats are in the order of their bits, so that sorting is counting digits.
 """
 
@@ -17,8 +19,11 @@ Ints = NDArray[np.int32]
 Edges = NDArray[np.uint64]
 Labels = NDArray[np.int64]
 
-_DIRECTIONS = 4  # right, down, down and right, down and left: the other four are those of the pixels there
-_UNIT = np.float32(1 / 512)  # of colours, a power of two: the squared difference of three colours is below 2, so a float of 30 bits
+# right, down, down and right, down and left: the other four are those of the pixels there
+_DIRECTIONS = 4
+# of colours, a power of two: the squared difference of three colours is below 2, so a float of 30
+# bits
+_UNIT = np.float32(1 / 512)
 _COST = np.uint64(32)  # the bit of an edge at which its cost begins
 _CODE = np.uint64(2**32 - 1)  # the bits below
 _DIGIT, _DIGITS = 10, 3  # bits at a time that are sorted by, and how often
@@ -27,7 +32,8 @@ _DIGIT_BITS = np.uint64(2**_DIGIT - 1)
 
 @compiled
 def regions(image: Floats, scale: float, smallest: int) -> Labels:
-    """The region of each pixel [H,W] of a smooth image [3,H,W] from 0 to 255, numbered in the order of their first pixels."""
+    """The region of each pixel [H,W] of a smooth image [3,H,W] from 0 to 255, numbered in the order
+    of their first pixels."""
     height, width = image.shape[1:]
     edges = _sorted(_edges(image * _UNIT))
     parents, sizes = np.arange(height * width, dtype=np.int32), np.ones(height * width, np.int32)
@@ -59,12 +65,16 @@ def _edges(image: Floats) -> Edges:
 
 @compiled
 def _row_of_costs(image: Floats, y: int, down: int, across: int, costs: Floats) -> None:
-    """Squared differences between the pixels of a row and those that lie down and across of them."""
+    """Squared differences between the pixels of a row and those that lie down and across of
+    them."""
     width = image.shape[2]
     first, last = max(0, -across), width - max(0, across)
     costs[:] = 0
     for channel in range(len(image)):
-        here, there = image[channel, y, first:last], image[channel, y + down, first + across : last + across]
+        here, there = (
+            image[channel, y, first:last],
+            image[channel, y + down, first + across : last + across],
+        )
         total = costs[first:last]
         for x in range(last - first):
             total[x] += (there[x] - here[x]) * (there[x] - here[x])
@@ -72,7 +82,8 @@ def _row_of_costs(image: Floats, y: int, down: int, across: int, costs: Floats) 
 
 @compiled
 def _sorted(edges: Edges) -> Edges:
-    """Edges by cost, equal ones in the order they came in: by digit after digit, the last ones first."""
+    """Edges by cost, equal ones in the order they came in: by digit after digit, the last ones
+    first."""
     places, other = _places(edges), np.empty_like(edges)
     for digit in range(_DIGITS):
         place, shift = places[digit], _COST + np.uint64(_DIGIT * digit)
@@ -126,8 +137,10 @@ def _join(one: int, other: int, parents: Ints, sizes: Ints) -> int:
 
 @compiled
 def _join_similar(edges: Edges, steps: Ints, parents: Ints, sizes: Ints, scale: float) -> int:
-    """Join along edges, the cheapest first; move those between regions that stay apart to the front, and say how many."""
-    limits = np.full(len(parents), scale * scale, np.float32)  # of squared costs, as they are, so that few roots are drawn
+    """Join along edges, the cheapest first; move those between regions that stay apart to the
+    front, and say how many."""
+    # of squared costs, as they are, so that few roots are drawn
+    limits = np.full(len(parents), scale * scale, np.float32)
     rejected = 0
     for edge in edges:
         one, other = _roots(edge, steps, parents)
@@ -136,7 +149,8 @@ def _join_similar(edges: Edges, steps: Ints, parents: Ints, sizes: Ints, scale: 
         cost = np.uint32(edge >> _COST).view(np.float32)
         if cost < min(limits[one], limits[other]):
             joined = _join(one, other, parents, sizes)
-            limits[joined] = (np.sqrt(cost) + scale / sizes[joined]) ** 2  # edges come sorted, so this one is the steepest inside
+            # edges come sorted, so this one is the steepest inside
+            limits[joined] = (np.sqrt(cost) + scale / sizes[joined]) ** 2
         else:
             edges[rejected] = edge
             rejected += 1

@@ -1,11 +1,14 @@
-"""Expansion moves by maximum flow, compiled for the processor at hand: what `functional.graphcut` asks for, in one thread.
+"""Expansion moves by maximum flow, compiled for the processor at hand: what `functional.graphcut`
+asks for, in one thread.
 
-A move offers one label to all nodes at once. Those that take it and those that keep theirs are the two sides of a minimum cut. Nodes that
-gain by taking have something to give away, nodes that lose by it can receive, and each edge carries as much as it costs to cut it. When
-nothing more can be given away, the nodes to which something could still flow are those that take the label.
+A move offers one label to all nodes at once. Those that take it and those that keep theirs are the
+two sides of a minimum cut. Nodes that gain by taking have something to give away, nodes that lose
+by it can receive, and each edge carries as much as it costs to cut it. When nothing more can be
+given away, the nodes to which something could still flow are those that take the label.
 
-The flow is that of Dinic (Soviet Mathematics Doklady, 1970), which ends whatever rounding does: what is sent along a path leaves exactly
-zero at the tightest place, so each pass blocks all of the shortest ways, and there are no more lengths of ways than nodes.
+The flow is that of Dinic (Soviet Mathematics Doklady, 1970), which ends whatever rounding does:
+what is sent along a path leaves exactly zero at the tightest place, so each pass blocks all of the
+shortest ways, and there are no more lengths of ways than nodes.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from numpy.typing import NDArray
 from weakseg.functional.compiled import compiled
 
 ROUNDING = 2.0**-52  # at most this part of the result, when two numbers are added
-FARTHER = 2  # flow goes as many times as far in one pass as it must; nearer makes more passes, farther makes each of them longer
+# flow goes as many times as far in one pass as it must; nearer makes more passes, farther makes
+# each of them longer
+FARTHER = 2
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -26,7 +31,8 @@ Labels = NDArray[np.int64]
 
 
 class Graph(NamedTuple):
-    """The edges around each node: node n has arcs first[n] to first[n + 1]. Every edge is two arcs, one each way. Made by `graph`."""
+    """The edges around each node: node n has arcs first[n] to first[n + 1]. Every edge is two arcs,
+    one each way. Made by `graph`."""
 
     first: Ints
     """[N+1]"""
@@ -44,7 +50,8 @@ class Flow(NamedTuple):
     room: Floats
     """[A]: what each arc could still carry"""
     gain: Floats
-    """[N]: what a node could still give away, if it is positive, or could receive, if it is negative"""
+    """[N]: what a node could still give away, if it is positive, or could receive, if it is
+    negative"""
     level: Ints
     """[N]: how many arcs a node is away from one that gives; -1: out of reach"""
     arc: Ints
@@ -56,7 +63,8 @@ class Flow(NamedTuple):
 
 
 def graph(edges: Labels, weights: Floats, nodes: int) -> Graph:
-    """Arcs both ways for edges [E,2] with weights [E]. Edges that can carry nothing, or lead back to their node, are left out."""
+    """Arcs both ways for edges [E,2] with weights [E]. Edges that can carry nothing, or lead back
+    to their node, are left out."""
     useful = (weights > 0) & (edges[:, 0] != edges[:, 1])
     one, other = edges[useful].T
     tail = np.concatenate([one, other])
@@ -65,18 +73,26 @@ def graph(edges: Labels, weights: Floats, nodes: int) -> Graph:
     place[order] = np.arange(len(order))
     first = np.concatenate([[0], np.cumsum(np.bincount(tail, minlength=nodes))])
     head, twin = np.concatenate([other, one])[order], np.roll(place, len(one))[order]
-    return Graph(first.astype(np.int32), head.astype(np.int32), twin.astype(np.int32), np.tile(weights[useful], 2)[order])
+    return Graph(
+        first.astype(np.int32),
+        head.astype(np.int32),
+        twin.astype(np.int32),
+        np.tile(weights[useful], 2)[order],
+    )
 
 
 def flow(arcs: Graph) -> Flow:
     """Space for moves on a graph; nothing is written into it yet."""
     nodes, kinds = len(arcs.first) - 1, (np.int32, np.int32, np.int32, np.int32)
-    return Flow(np.empty(len(arcs.head)), np.empty(nodes), *(np.empty(nodes, kind) for kind in kinds))
+    return Flow(
+        np.empty(len(arcs.head)), np.empty(nodes), *(np.empty(nodes, kind) for kind in kinds)
+    )
 
 
 @compiled
 def expand(unary: Floats, arcs: Graph, offered: Labels, space: Flow, labels: Labels) -> None:
-    """Offer the labels in turn, and change `labels` in place, until none of them lowers the energy any more."""
+    """Offer the labels in turn, and change `labels` in place, until none of them lowers the energy
+    any more."""
     refused, turn = 0, 0
     while refused < len(offered):
         label = offered[turn % len(offered)]
@@ -92,10 +108,12 @@ def expand(unary: Floats, arcs: Graph, offered: Labels, space: Flow, labels: Lab
 
 @compiled
 def _offer(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) -> None:
-    """What each node gains if it takes the label alone, and what it costs if only one end of an edge does.
+    """What each node gains if it takes the label alone, and what it costs if only one end of an
+    edge does.
 
-    Where the ends have different labels, an edge costs its weight unless both take the new one. That is the same as half of the weight
-    for taking different sides, plus half of it for each end that does not take the label.
+    Where the ends have different labels, an edge costs its weight unless both take the new one.
+    That is the same as half of the weight for taking different sides, plus half of it for each end
+    that does not take the label.
     """
     for node in range(len(labels)):
         own, gain = labels[node], 0.0
@@ -115,7 +133,8 @@ def _offer(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) 
 
 @compiled
 def _falls(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) -> bool:
-    """Whether the energy is lower if the nodes in reach take the label, by more than rounding may have made up."""
+    """Whether the energy is lower if the nodes in reach take the label, by more than rounding may
+    have made up."""
     change, size, terms = 0.0, 0.0, 0
     for node in range(len(labels)):
         if space.level[node] >= 0:
@@ -135,7 +154,8 @@ def _falls(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) 
 
 @compiled
 def cut(arcs: Graph, space: Flow) -> int:
-    """Let flow whatever can: how many nodes take the label. They are the first in the queue, and those with a level from 0 upwards."""
+    """Let flow whatever can: how many nodes take the label. They are the first in the queue, and
+    those with a level from 0 upwards."""
     reached, found = 0, True
     while found:
         givers, reached, found = _spread(arcs, space)
@@ -146,7 +166,8 @@ def cut(arcs: Graph, space: Flow) -> int:
 
 @compiled
 def _spread(arcs: Graph, space: Flow) -> tuple[int, int, bool]:
-    """Levels of the nodes within reach: how many nodes give, how many are in reach, and whether one of these can receive.
+    """Levels of the nodes within reach: how many nodes give, how many are in reach, and whether one
+    of these can receive.
 
     If one can, nodes more than `FARTHER` times as far away are left out.
     """
@@ -186,7 +207,8 @@ def _reach(arcs: Graph, space: Flow, node: int, level: int, place: int) -> None:
 
 @compiled
 def _give(arcs: Graph, space: Flow, giver: int) -> None:
-    """Give away what a node has along arcs that lead to the next level, until it has nothing or none of them leads anywhere."""
+    """Give away what a node has along arcs that lead to the next level, until it has nothing or
+    none of them leads anywhere."""
     node, length = giver, 0
     while True:
         if space.gain[node] < 0:
@@ -210,7 +232,8 @@ def _give(arcs: Graph, space: Flow, giver: int) -> None:
 
 @compiled
 def _onward(arcs: Graph, space: Flow, node: int) -> int:
-    """The first arc not yet given up that leads from a node to the next level and has room; -1: there is none."""
+    """The first arc not yet given up that leads from a node to the next level and has room; -1:
+    there is none."""
     for arc in range(space.arc[node], arcs.first[node + 1]):
         if space.room[arc] > 0 and space.level[arcs.head[arc]] == space.level[node] + 1:
             space.arc[node] = arc

@@ -1,4 +1,5 @@
-"""An image as a graph: superpixels, which of them touch, and how differently the two sides of each border look."""
+"""An image as a graph: superpixels, which of them touch, and how differently the two sides of each
+border look."""
 
 from __future__ import annotations
 
@@ -11,12 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.functional.regions.superpixels import colour_histograms, felzenszwalb, gradient_histograms, neighbours, slic
+from weakseg.functional.regions.superpixels import (
+    colour_histograms,
+    felzenszwalb,
+    gradient_histograms,
+    neighbours,
+    slic,
+)
 
 
 @dataclass(frozen=True)
 class Superpixels:
-    """How an image is cut into superpixels: by felzenszwalb, which follows edges closely, or by slic, whose pieces are of one size.
+    """How an image is cut into superpixels: by felzenszwalb, which follows edges closely, or by
+    slic, whose pieces are of one size.
 
     scale: of felzenszwalb; larger for larger pieces.
     sigma: of felzenszwalb; how many pixels the image is blurred by before, a standard deviation.
@@ -34,18 +42,23 @@ class Superpixels:
 
     def __post_init__(self) -> None:
         if self.method not in ("felzenszwalb", "slic"):
-            raise ValueError(f"superpixels.method should be felzenszwalb or slic, but it is {self.method!r}")
+            raise ValueError(
+                f"superpixels.method should be felzenszwalb or slic, but it is {self.method!r}"
+            )
         for name, least in (("sigma", 0), ("smallest", 1), ("count", 1)):
             value = getattr(self, name)
             if not (isfinite(value) and value >= least):
-                raise ValueError(f"superpixels.{name} should be at least {least}, but it is {value}")
+                raise ValueError(
+                    f"superpixels.{name} should be at least {least}, but it is {value}"
+                )
         for name in ("scale", "compactness"):
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):
                 raise ValueError(f"superpixels.{name} should be more than 0, but it is {value}")
 
     def __call__(self, image: Tensor) -> Tensor:
-        """The superpixel of each pixel of an image uint8 [3,H,W], int64 [H,W], from 0 without gaps."""
+        """The superpixel of each pixel of an image uint8 [3,H,W], int64 [H,W], from 0 without
+        gaps."""
         if self.method == "slic":
             return slic(image, self.count, self.compactness)
         return felzenszwalb(image, self.scale, self.sigma, self.smallest)
@@ -70,7 +83,13 @@ def regions(image: Tensor, superpixels: Superpixels) -> Regions:
     """The graph of an image uint8 [3,H,W]."""
     segments = superpixels(image)
     edges, colours = neighbours(segments), colour_histograms(image, segments)
-    return Regions(segments, colours, edges, _apart(colours, edges), _apart(gradient_histograms(image, segments), edges))
+    return Regions(
+        segments,
+        colours,
+        edges,
+        _apart(colours, edges),
+        _apart(gradient_histograms(image, segments), edges),
+    )
 
 
 def _apart(histograms: Tensor, edges: Tensor) -> Tensor:
@@ -80,19 +99,28 @@ def _apart(histograms: Tensor, edges: Tensor) -> Tensor:
 def likeness(graph: Regions, colour: float | None = None, texture: float | None = None) -> Tensor:
     """How much the two sides of each border belong together, from 0 to 1: float32 [E].
 
-    exp(-distance of colours / colour^2 - distance of textures / texture^2), as in ScribbleSup. None takes the median of the image's own
-    borders, those aside that do not differ at all, so that strong borders are told from weak ones whatever the histograms.
+    exp(-distance of colours / colour^2 - distance of textures / texture^2), as in ScribbleSup. None
+    takes the median of the image's own borders, those aside that do not differ at all, so that
+    strong borders are told from weak ones whatever the histograms.
     """
-    return torch.exp(-_measured(graph.colour, colour, graph.colour) - _measured(graph.texture, texture, graph.texture))
+    return torch.exp(
+        -_measured(graph.colour, colour, graph.colour)
+        - _measured(graph.texture, texture, graph.texture)
+    )
 
 
 def unlike(graph: Regions, counts: Tensor, colour: float | None = None) -> Tensor:
-    """How unlike the marked superpixels of each class every superpixel looks: float64 [N,C], by counts of marked pixels int64 [N,C].
+    """How unlike the marked superpixels of each class every superpixel looks: float64 [N,C], by
+    counts of marked pixels int64 [N,C].
 
-    The squared distance to the histogram of the most alike superpixel with such a mark, measured as `likeness` does. 0 for a class
-    without marks.
+    The squared distance to the histogram of the most alike superpixel with such a mark, measured as
+    `likeness` does. 0 for a class without marks.
     """
-    costs = [torch.cdist(graph.histograms, graph.histograms[marked]).amin(1).square() for marked in (counts > 0).T if marked.any()]
+    costs = [
+        torch.cdist(graph.histograms, graph.histograms[marked]).amin(1).square()
+        for marked in (counts > 0).T
+        if marked.any()
+    ]
     nearest = torch.zeros(len(counts), counts.shape[1], dtype=graph.histograms.dtype)
     if costs:
         nearest[:, (counts > 0).any(0)] = torch.stack(costs, 1)
@@ -101,14 +129,20 @@ def unlike(graph: Regions, counts: Tensor, colour: float | None = None) -> Tenso
 
 def packed(graph: Regions) -> dict[str, NDArray[Any]]:
     """As arrays that take little space."""
-    small = graph._replace(segments=graph.segments.int(), edges=graph.edges.int(), histograms=graph.histograms.half())
+    small = graph._replace(
+        segments=graph.segments.int(), edges=graph.edges.int(), histograms=graph.histograms.half()
+    )
     return {name: value.numpy() for name, value in small._asdict().items()}
 
 
 def unpacked(arrays: Mapping[str, NDArray[Any]]) -> Regions:
     """The counterpart of `packed`."""
     graph = Regions(*(torch.from_numpy(arrays[name]) for name in Regions._fields))
-    return graph._replace(segments=graph.segments.long(), edges=graph.edges.long(), histograms=graph.histograms.float())
+    return graph._replace(
+        segments=graph.segments.long(),
+        edges=graph.edges.long(),
+        histograms=graph.histograms.float(),
+    )
 
 
 def _measured(apart: Tensor, reach: float | None, of: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""How much of the image each layer of a network sees: at most, by arithmetic, and in effect, by gradients."""
+"""How much of the image each layer of a network sees: at most, by arithmetic, and in effect, by
+gradients."""
 
 from __future__ import annotations
 
@@ -40,16 +41,21 @@ class Effect(NamedTuple):
     """from the first to the last with a gradient"""
     columns: int
     side: int
-    """of the smallest square around their middle that holds the share of the gradients' energy that was asked for"""
+    """of the smallest square around their middle that holds the share of the gradients' energy that
+    was asked for"""
 
 
 def receptive_field(network: nn.Module, size: int = 128) -> list[Layer]:
-    """Every convolution, pooling and enlargement in the order of execution, for images of size x size.
+    """Every convolution, pooling and enlargement in the order of execution, for images of size x
+    size.
 
-    Modules and functions are found alike. Where branches meet, the largest field counts. Kernels are taken to be square; pooling into
-    a fixed number of parts has the kernel that the size asks for; what leaves the form [B,C,H,W], as attention does, sees everything.
+    Modules and functions are found alike. Where branches meet, the largest field counts. Kernels
+    are taken to be square; pooling into a fixed number of parts has the kernel that the size asks
+    for; what leaves the form [B,C,H,W], as attention does, sees everything.
 
-    >>> layers = receptive_field(nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 3, dilation=4)))
+    >>> layers = receptive_field(
+    ...     nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 3, dilation=4))
+    ... )
     >>> print(table(layers))
     name  kind  kernel  stride  dilation  field  jump
     0     conv       3       2         1      3     2
@@ -64,23 +70,39 @@ def receptive_field(network: nn.Module, size: int = 128) -> list[Layer]:
 
 def table(layers: Sequence[Layer]) -> str:
     """The layers as a table of text."""
-    rows = [list(Layer._fields), *([cell if isinstance(cell, str) else f"{cell:g}" for cell in layer] for layer in layers)]
+    rows = [
+        list(Layer._fields),
+        *([cell if isinstance(cell, str) else f"{cell:g}" for cell in layer] for layer in layers),
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     left = 2  # words to the left, figures to the right
-    lines = [[f"{cell:{'<' if column < left else '>'}{widths[column]}}" for column, cell in enumerate(row)] for row in rows]
+    lines = [
+        [
+            f"{cell:{'<' if column < left else '>'}{widths[column]}}"
+            for column, cell in enumerate(row)
+        ]
+        for row in rows
+    ]
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
-def effective_field(network: nn.Module, size: int = 128, share: float = 0.95, images: int = 4) -> Effect:
+def effective_field(
+    network: nn.Module, size: int = 128, share: float = 0.95, images: int = 4
+) -> Effect:
     """What the value at the centre of the logits in effect depends on (Luo et al., NeurIPS 2016).
 
-    Its gradients with respect to random images of size x size are squared and added up over images and colours. They keep within the
-    bound of `receptive_field`, and most of their energy lies far inside of it.
+    Its gradients with respect to random images of size x size are squared and added up over images
+    and colours. They keep within the bound of `receptive_field`, and most of their energy lies far
+    inside of it.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share should be above 0 and at most 1, but it is {share}")
     chance = torch.Generator().manual_seed(0)
-    image = torch.randn(images, 3, size, size, generator=chance).to(next(network.parameters())).requires_grad_()
+    image = (
+        torch.randn(images, 3, size, size, generator=chance)
+        .to(next(network.parameters()))
+        .requires_grad_()
+    )
     with evaluating(network), torch.enable_grad():
         logits = network(image)
         logits = logits["out"] if isinstance(logits, Mapping) else logits
@@ -99,13 +121,15 @@ def _effect(energy: Tensor, share: float) -> Effect:
         places = torch.arange(len(marginal))
         away.append((places - ((marginal * places).sum() / marginal.sum()).round().long()).abs())
     distance = torch.maximum(away[0][:, None], away[1])
-    rings = torch.zeros(max(energy.shape) + 1, dtype=energy.dtype).index_add(0, distance.flatten(), energy.flatten())
+    rings = torch.zeros(max(energy.shape) + 1, dtype=energy.dtype).index_add(
+        0, distance.flatten(), energy.flatten()
+    )
     radius = int((rings.cumsum(0) < share * rings.sum() * (1 - 1e-12)).sum())
     rows, columns = (indices[-1] - indices[0] + 1 for indices in reached)
     return Effect(rows, columns, 2 * radius + 1)
 
 
-# following tensors -----------------------------------------------------------------------------------------------------------------
+# following tensors --------------------------------------------------------------------------------
 
 
 class _Field(NamedTuple):
@@ -128,7 +152,16 @@ class _Step(NamedTuple):
 
 _ARGUMENTS = {
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation"),
-    "conv_transpose2d": ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation"),
+    "conv_transpose2d": (
+        "input",
+        "weight",
+        "bias",
+        "stride",
+        "padding",
+        "output_padding",
+        "groups",
+        "dilation",
+    ),
     "max_pool2d": ("input", "kernel_size", "stride", "padding", "dilation"),
     "max_pool2d_with_indices": ("input", "kernel_size", "stride", "padding", "dilation"),
     "avg_pool2d": ("input", "kernel_size", "stride"),
@@ -146,14 +179,23 @@ def _step(function: str, given: Mapping[str, Any], before: int, after: int) -> _
     if function == "conv2d":
         return _Step("conv", given["weight"].shape[2], _first(given.get("stride", 1)), dilation)
     if function == "conv_transpose2d":
-        return _Step("transposed conv", given["weight"].shape[2], 1 / _first(given.get("stride", 1)), dilation)
+        return _Step(
+            "transposed conv",
+            given["weight"].shape[2],
+            1 / _first(given.get("stride", 1)),
+            dilation,
+        )
     if "kernel_size" in given and function != "max_unpool2d":
         kernel = _first(given["kernel_size"])
         return _Step("pool", kernel, _first(given.get("stride") or kernel), dilation)
     if function.startswith("adaptive"):
         parts = [-(-(part + 1) * before // after) - part * before // after for part in range(after)]
         return _Step("pool", max(parts), before / after)
-    steps = (before - 1, after - 1) if given.get("align_corners") and min(before, after) > 1 else (before, after)
+    steps = (
+        (before - 1, after - 1)
+        if given.get("align_corners") and min(before, after) > 1
+        else (before, after)
+    )
     return _Step("enlargement", _TAPS.get(given.get("mode", "nearest"), 2), steps[0] / steps[1])
 
 
@@ -171,13 +213,28 @@ class _Tracker(TorchFunctionMode):
         self.layers: list[Layer] = []
         self.inside: list[str] = []  # the modules that run, the innermost last
 
-    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        given = dict(zip(_ARGUMENTS.get(func.__name__, ()), args, strict=False)) | dict(kwargs or {})
-        inputs = [leaf for leaf in tree_leaves((args, given)) if isinstance(leaf, Tensor) and leaf in self.fields]
-        known = [self.fields[tensor] for tensor in inputs]  # as it is before a function that works in place
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(zip(_ARGUMENTS.get(func.__name__, ()), args, strict=False)) | dict(
+            kwargs or {}
+        )
+        inputs = [
+            leaf
+            for leaf in tree_leaves((args, given))
+            if isinstance(leaf, Tensor) and leaf in self.fields
+        ]
+        # as it is before a function that works in place
+        known = [self.fields[tensor] for tensor in inputs]
         rows = max((tensor.shape[2] for tensor in inputs if tensor.ndim == 4), default=0)
         output = func(*args, **(kwargs or {}))
-        outputs = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)] if inputs else []
+        outputs = (
+            [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)] if inputs else []
+        )
         if outputs:
             field = _Field(max(field.size for field in known), min(field.jump for field in known))
             field = self._passed(func.__name__, given, field, rows, outputs[0].shape)
@@ -185,7 +242,14 @@ class _Tracker(TorchFunctionMode):
                 self.fields[tensor] = field
         return output
 
-    def _passed(self, function: str, given: Mapping[str, Any], field: _Field, rows: int, shape: Sequence[int]) -> _Field:
+    def _passed(
+        self,
+        function: str,
+        given: Mapping[str, Any],
+        field: _Field,
+        rows: int,
+        shape: Sequence[int],
+    ) -> _Field:
         if function in _ARGUMENTS:
             step = _step(function, given, rows, shape[2])
             pooled = function.startswith("adaptive") and shape[2] == 1
@@ -205,7 +269,10 @@ def _naming(network: nn.Module, inside: list[str]) -> Iterator[None]:
         def leave(*_: Any) -> None:
             inside.pop()
 
-        return [module.register_forward_pre_hook(lambda *_: inside.append(name)), module.register_forward_hook(leave)]
+        return [
+            module.register_forward_pre_hook(lambda *_: inside.append(name)),
+            module.register_forward_hook(leave),
+        ]
 
     handles = [handle for name, module in network.named_modules() for handle in hooks(module, name)]
     try:

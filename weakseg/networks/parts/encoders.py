@@ -15,17 +15,26 @@ from weakseg.networks.parts.weights import load_state, read_weights
 _CLASSIFIERS = ("fc.", "classifier.")  # what an image classifier has beyond its encoder
 
 
-def build_model(kind: Callable[..., nn.Module], encoder: str, weights: str | Path | None, **arguments: Any) -> nn.Module:
-    """A model of segmentation-models-pytorch on an encoder by the name it has there (`tu-<name>` for one of timm)."""
+def build_model(
+    kind: Callable[..., nn.Module], encoder: str, weights: str | Path | None, **arguments: Any
+) -> nn.Module:
+    """A model of segmentation-models-pytorch on an encoder by the name it has there (`tu-<name>`
+    for one of timm)."""
     names: list[str] = get_encoder_names()
     if not encoder.startswith("tu-") and encoder not in names:
         near = difflib.get_close_matches(encoder, names, 1)
-        raise ValueError(f"there is no encoder {encoder!r}{f'; did you mean {near[0]}?' if near else ''}")
+        raise ValueError(
+            f"there is no encoder {encoder!r}{f'; did you mean {near[0]}?' if near else ''}"
+        )
     if str(weights) == "imagenet":
         return _with_imagenet_weights(kind, encoder, arguments)
     model = kind(encoder, encoder_weights=None, **arguments)
     if weights is not None:
-        load_state(model.get_submodule("encoder"), without_classifier(read_weights(Path(weights))), Path(weights))
+        load_state(
+            model.get_submodule("encoder"),
+            without_classifier(read_weights(Path(weights))),
+            Path(weights),
+        )
     return model
 
 
@@ -34,11 +43,16 @@ def without_classifier(state: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in state.items() if not name.startswith(_CLASSIFIERS)}
 
 
-def _with_imagenet_weights(kind: Callable[..., nn.Module], encoder: str, arguments: dict[str, Any]) -> nn.Module:
+def _with_imagenet_weights(
+    kind: Callable[..., nn.Module], encoder: str, arguments: dict[str, Any]
+) -> nn.Module:
     try:
-        return kind(encoder, encoder_weights=True if encoder.startswith("tu-") else "imagenet", **arguments)
+        return kind(
+            encoder, encoder_weights=True if encoder.startswith("tu-") else "imagenet", **arguments
+        )
     except Exception as error:  # the hub's many kinds of failure
         raise ValueError(
-            f"the ImageNet weights of {encoder} could not be fetched ({type(error).__name__}: {error}); without a network give "
-            "weights=<path of a local state dict>, or weights=null to start from random ones"
+            f"the ImageNet weights of {encoder} could not be fetched ({type(error).__name__}: "
+            f"{error}); without a network give weights=<path of a local state dict>, or "
+            "weights=null to start from random ones"
         ) from error

@@ -20,7 +20,8 @@ def conv_bn_relu(channels: int, out: int, kernel: int) -> nn.Sequential:
 def enlarge(coarse: Tensor, fine: Tensor) -> Tensor:
     """Bring a coarse map to the size of a finer one whose stride is 1, 2, 4 or 8 times smaller.
 
-    As in a ResNet, where kernels are odd and padded alike on both sides, cell i of the coarse map lies on cell i times the factor.
+    As in a ResNet, where kernels are odd and padded alike on both sides, cell i of the coarse map
+    lies on cell i times the factor.
 
     >>> enlarge(torch.tensor([[[[0.0, 8.0, 16.0]]]]), torch.zeros(1, 1, 1, 10))
     tensor([[[[ 0.,  2.,  4.,  6.,  8., 10., 12., 14., 16., 16.]]]])
@@ -32,7 +33,8 @@ def enlarge(coarse: Tensor, fine: Tensor) -> Tensor:
     if factor == 1:
         return coarse
     size = (coarse.shape[-2] * factor + 1, coarse.shape[-1] * factor + 1)
-    ended = torch.cat([coarse, coarse[..., -1:, :]], 2)  # behind the last cell there is more of the same
+    # behind the last cell there is more of the same
+    ended = torch.cat([coarse, coarse[..., -1:, :]], 2)
     ended = torch.cat([ended, ended[..., -1:]], 3)
     return F.interpolate(ended, size, mode="bilinear", align_corners=True)[..., :height, :width]
 
@@ -40,7 +42,8 @@ def enlarge(coarse: Tensor, fine: Tensor) -> Tensor:
 def padded(image: Tensor, stride: int, lead: int = 0) -> Tensor:
     """An image whose pixels at the edges are repeated until it fills whole cells of the logits.
 
-    With a `lead`, which is below the stride, so many are repeated in front, and there is one cell more.
+    With a `lead`, which is below the stride, so many are repeated in front, and there is one cell
+    more.
     """
     height, width = (stride * (count + (lead > 0)) for count in cells(image, stride))
     sides = (lead, width - image.shape[-1] - lead, lead, height - image.shape[-2] - lead)
@@ -58,7 +61,8 @@ def cells(image: Tensor, stride: int) -> tuple[int, int]:
 
 
 def forgive_one_value(pooling: nn.Sequential) -> None:
-    """Image pooling leaves one value per image and channel: with a batch of one, batch norm has no spread to divide by.
+    """Image pooling leaves one value per image and channel: with a batch of one, batch norm has no
+    spread to divide by.
 
     It then uses its running statistics, as it does after training.
     """
@@ -74,7 +78,9 @@ class BatchNormOfSeveral(nn.BatchNorm2d):
         """As `BatchNorm2d`."""
         if input.numel() > input.shape[1]:
             return super().forward(input)
-        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
 
 
 @contextmanager
@@ -90,7 +96,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def run_sizes(network: nn.Module, image: Tensor) -> None:
-    """Run a network as after training, on an image of the device "meta": hooks see sizes, and nothing is computed."""
+    """Run a network as after training, on an image of the device "meta": hooks see sizes, and
+    nothing is computed."""
     named = chain(network.named_parameters(), network.named_buffers())
     state = {name: tensor.to("meta") for name, tensor in named}
     with evaluating(network), torch.no_grad():

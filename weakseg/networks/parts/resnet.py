@@ -1,4 +1,5 @@
-"""ResNet as the body of a segmentation network: features of every stage, at a stride that dilation keeps small."""
+"""ResNet as the body of a segmentation network: features of every stage, at a stride that dilation
+keeps small."""
 
 from __future__ import annotations
 
@@ -25,14 +26,20 @@ class ResNetBody(nn.Module):
 
     def __init__(self, whole: ResNet) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.relu, self.maxpool = whole.conv1, whole.bn1, whole.act1, whole.maxpool
+        self.conv1, self.bn1, self.relu, self.maxpool = (
+            whole.conv1,
+            whole.bn1,
+            whole.act1,
+            whole.maxpool,
+        )
         self.layer1, self.layer2 = whole.get_submodule("layer1"), whole.get_submodule("layer2")
         self.layer3, self.layer4 = whole.get_submodule("layer3"), whole.get_submodule("layer4")
         info: Any = whole.feature_info
         self.channels = tuple(int(stage["num_chs"]) for stage in info)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Features of the stem at stride 2 and of the four stages, from fine to coarse. A side of n pixels gives ceil(n / stride)."""
+        """Features of the stem at stride 2 and of the four stages, from fine to coarse. A side of n
+        pixels gives ceil(n / stride)."""
         features: list[Tensor] = [self.relu(self.bn1(self.conv1(image)))]
         inner = self.maxpool(features[0])
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -51,26 +58,39 @@ def resnet_body(
 ) -> ResNetBody:
     """A ResNet without its classifier (He et al., CVPR 2016).
 
-    A stage that gives up its stride keeps the rate of the stage before in its first block, as in torchvision: the strided network,
-    evaluated densely. (Networks of segmentation-models-pytorch have the full rate in all blocks, which is another function.)
+    A stage that gives up its stride keeps the rate of the stage before in its first block, as in
+    torchvision: the strided network, evaluated densely. (Networks of segmentation-models-pytorch
+        have the full rate in all blocks, which is another function.)
 
     Arguments:
         depth: 18, 34, 50 or 101.
         output_stride: 8, 16 or 32, reached by dilation.
         weights: null, imagenet, or the path of a state dict of a ResNet of torchvision or timm.
-        multi_grid: rates of the last stage's blocks, in units of the stage's rate (Chen et al. 2017 take 1, 2, 4); null for torchvision's.
+        multi_grid: rates of the last stage's blocks, in units of the stage's rate (Chen et al. 2017
+            take 1, 2, 4); null for torchvision's.
         width: the stages have so many times the usual channels; for small tests.
-        deep_stem: three 3x3 convolutions instead of one 7x7, and twice its channels, as PSPNet has it.
+        deep_stem: three 3x3 convolutions instead of one 7x7, and twice its channels, as PSPNet has
+            it.
     """
     if depth not in BLOCKS:
-        raise ValueError(f"depth should be one of {', '.join(map(str, BLOCKS))}, but it is {depth!r}")
+        raise ValueError(
+            f"depth should be one of {', '.join(map(str, BLOCKS))}, but it is {depth!r}"
+        )
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride should be 8, 16 or 32, but it is {output_stride!r}")
     channels = tuple(max(1, round(width * usual)) for usual in (64, 128, 256, 512))
     stem: dict[str, Any] = {"stem_type": "deep", "stem_width": channels[0]} if deep_stem else {}
     block: Any = Bottleneck if depth >= 50 else BasicBlock
     body = ResNetBody(
-        ResNet(block, BLOCKS[depth], num_classes=0, output_stride=output_stride, channels=channels, zero_init_last=False, **stem)
+        ResNet(
+            block,
+            BLOCKS[depth],
+            num_classes=0,
+            output_stride=output_stride,
+            channels=channels,
+            zero_init_last=False,
+            **stem,
+        )
     )
     if multi_grid is not None:
         set_rates(body.layer4, [32 // output_stride * unit for unit in multi_grid])
@@ -89,7 +109,10 @@ def depth_of(encoder: str) -> tuple[int, bool]:
     """
     names = {f"resnet{depth}{stem}": (depth, stem == "s") for depth in BLOCKS for stem in ("", "s")}
     if encoder not in names:
-        raise ValueError(f"encoder should be one of {', '.join(names)} (s: with a deep stem), but it is {encoder!r}")
+        raise ValueError(
+            f"encoder should be one of {', '.join(names)} (s: with a deep stem), but it is "
+            f"{encoder!r}"
+        )
     return names[encoder]
 
 
@@ -97,7 +120,10 @@ def set_rates(stage: nn.Module, rates: Sequence[int]) -> None:
     """Give every block of a stage its dilation rate; weights and sizes stay as they are."""
     blocks = list(stage.children())
     if len(blocks) != len(rates) or min(rates) < 1:
-        raise ValueError(f"multi_grid should be {len(blocks)} whole numbers from 1 on, one for each block of the last stage")
+        raise ValueError(
+            f"multi_grid should be {len(blocks)} whole numbers from 1 on, one for each block of "
+            "the last stage"
+        )
     for block, rate in zip(blocks, rates, strict=True):
         for conv in block.modules():
             if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3):
@@ -110,6 +136,7 @@ def _imagenet(depth: int, deep_stem: bool) -> dict[str, Any]:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub's many kinds of failure
         raise ValueError(
-            f"the ImageNet weights {name} could not be fetched ({type(error).__name__}: {error}); without a network give "
-            "weights=<path of a local state dict>, or weights=null to start from random ones"
+            f"the ImageNet weights {name} could not be fetched ({type(error).__name__}: {error}); "
+            "without a network give weights=<path of a local state dict>, or weights=null to "
+            "start from random ones"
         ) from error

@@ -1,4 +1,5 @@
-"""VGG-16 (Simonyan and Zisserman, ICLR 2015) as the body of segmentation networks, its fully connected layers as convolutions."""
+"""VGG-16 (Simonyan and Zisserman, ICLR 2015) as the body of segmentation networks, its fully
+connected layers as convolutions."""
 
 from __future__ import annotations
 
@@ -24,14 +25,17 @@ Weights = Literal["imagenet"] | Path | None
 class VGG(nn.Module):
     """The five stages, named as in torchvision, whose state dicts load.
 
-    Logits made of cell i see the image around pixel stride * i + (stride - 1) / 2, which is where `Segmenter` expects them: exactly with
-    pools 2x2 (if `lead` pixels are put in front of the image) and early; half a pixel further with 3x3.
+    Logits made of cell i see the image around pixel stride * i + (stride - 1) / 2, which is where
+    `Segmenter` expects them: exactly with pools 2x2 (if `lead` pixels are put in front of the
+    image) and early; half a pixel further with 3x3.
 
     Arguments:
-        width: the layers have so many times the usual channels; below 1 for a small network, without ready weights.
-        output_stride: 8, 16 or 32; where the pooling no longer strides, the following convolutions are dilated.
-        pools: 2x2, with late windows dilated too: the strided network, evaluated densely; 3x3, as DeepLab has it; early, 2x2 but
-            without any pooling beyond the output stride.
+        width: the layers have so many times the usual channels; below 1 for a small network,
+            without ready weights.
+        output_stride: 8, 16 or 32; where the pooling no longer strides, the following convolutions
+            are dilated.
+        pools: 2x2, with late windows dilated too: the strided network, evaluated densely; 3x3, as
+            DeepLab has it; early, 2x2 but without any pooling beyond the output stride.
         batch_norm: behind every convolution.
     """
 
@@ -40,25 +44,37 @@ class VGG(nn.Module):
     rate: int
     """dilation of a convolution that follows, to see what it would see at stride 32"""
     lead: int
-    """pixels to be put in front of the image (see `padded`), so that the cells lie where they should"""
+    """pixels to be put in front of the image (see `padded`), so that the cells lie where they
+    should"""
 
     def __init__(
-        self, width: float = 1.0, output_stride: Literal[8, 16, 32] = 32, pools: Pools = "2x2", *, batch_norm: bool = False
+        self,
+        width: float = 1.0,
+        output_stride: Literal[8, 16, 32] = 32,
+        pools: Pools = "2x2",
+        *,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise ValueError(f"output_stride should be 8, 16 or 32, but it is {output_stride!r}")
-        rates = [max(1, 2**stage // output_stride) for stage in range(6)]  # of what comes before the pooling of stage 1, 2, ...
+        # of what comes before the pooling of stage 1, 2, ...
+        rates = [max(1, 2**stage // output_stride) for stage in range(6)]
         endings = [_pooling(pools, 2**stage, output_stride) for stage in range(1, 6)]
         self.features = stages(width, endings, rates[:5], batch_norm=batch_norm)
         self.channels = tuple(scaled(stage[-1], width) for stage in STAGES)
         self.width, self.output_stride, self.rate = width, output_stride, rates[5]
         self.lead = output_stride // 2 if pools == "2x2" and output_stride < 32 else 0
-        self._ends = {place for place, module in enumerate(self.features) if any(module is ending for ending in endings)}
+        self._ends = {
+            place
+            for place, module in enumerate(self.features)
+            if any(module is ending for ending in endings)
+        }
         init_for_relu(self)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """What leaves each of the five poolings, for images whose sides are multiples of the output stride."""
+        """What leaves each of the five poolings, for images whose sides are multiples of the output
+        stride."""
         found = []
         for place, module in enumerate(self.features):
             image = module(image)
@@ -109,18 +125,24 @@ class VGGToFC7(VGG):
         super().__init__(width, output_stride, pools)
         before, after = self.channels[-1], scaled(channels, width)
         self.average = nn.AvgPool2d(3, 1, 1) if average else nn.Identity()
-        self.fc = nn.ModuleList(FullyConnected(before, after, kernel, rate, dropout) for rate in rates or [self.rate])
+        self.fc = nn.ModuleList(
+            FullyConnected(before, after, kernel, rate, dropout) for rate in rates or [self.rate]
+        )
         self.channels = (*self.channels, after * len(self.fc))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """The five features, and that of fc7; of several rates, one after the other along the channels."""
+        """The five features, and that of fc7; of several rates, one after the other along the
+        channels."""
         found = super().forward(image)
         last = self.average(found[-1])
         return [*found, torch.cat([fc(last) for fc in self.fc], 1)]
 
 
-def stages(width: float, endings: Sequence[nn.Module], rates: Sequence[int], *, batch_norm: bool = False) -> nn.Sequential:
-    """The convolutions of VGG-16 with the poolings given: one for the end of each stage, and each stage's dilation rate."""
+def stages(
+    width: float, endings: Sequence[nn.Module], rates: Sequence[int], *, batch_norm: bool = False
+) -> nn.Sequential:
+    """The convolutions of VGG-16 with the poolings given: one for the end of each stage, and each
+    stage's dilation rate."""
     layers: list[nn.Module] = []
     before = 3
     for stage, ending, rate in zip(STAGES, endings, rates, strict=True):
@@ -135,18 +157,21 @@ def stages(width: float, endings: Sequence[nn.Module], rates: Sequence[int], *, 
 
 
 def _pooling(pools: Pools, stride: int, output_stride: int) -> nn.Module:
-    """The pooling at the end of a stage, which comes to `stride` unless that is beyond the output stride."""
+    """The pooling at the end of a stage, which comes to `stride` unless that is beyond the output
+    stride."""
     beyond = stride // output_stride
     if pools == "3x3":
         if beyond > 1:
             return nn.MaxPool2d(3, 1, 1)
-        # windows centred on even cells, but the last ones on odd cells: that moves the grid from the cells' edge to their middle
+        # windows centred on even cells, but the last ones on odd cells: that moves the grid from
+        # the cells' edge to their middle
         return nn.MaxPool2d(3, 2, ceil_mode=True) if beyond == 1 else nn.MaxPool2d(3, 2, 1)
     if beyond <= 1:
         return nn.MaxPool2d(2)
     if pools == "early":
         return nn.Identity()
-    return nn.MaxPool2d(2, 1) if beyond == 2 else nn.MaxPool2d(2, 1, padding=1, dilation=2)  # one cell fewer, which is the one for the lead
+    # one cell fewer, which is the one for the lead
+    return nn.MaxPool2d(2, 1) if beyond == 2 else nn.MaxPool2d(2, 1, padding=1, dilation=2)
 
 
 def scaled(channels: int, width: float) -> int:
@@ -161,15 +186,19 @@ def scaled(channels: int, width: float) -> int:
 
 
 def init_for_relu(module: nn.Module) -> None:
-    """Random weights that keep the spread of features through ReLUs (He et al., ICCV 2015), and no bias."""
+    """Random weights that keep the spread of features through ReLUs (He et al., ICCV 2015), and no
+    bias."""
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             init_zero(conv.bias)
 
 
-def linear(before: int, classes: int, deviation: float = 0.01, kernel: int = 1, rate: int = 1) -> nn.Conv2d:
-    """A convolution from features to logits; its weights begin as Gaussian noise with this standard deviation, its bias as zero."""
+def linear(
+    before: int, classes: int, deviation: float = 0.01, kernel: int = 1, rate: int = 1
+) -> nn.Conv2d:
+    """A convolution from features to logits; its weights begin as Gaussian noise with this standard
+    deviation, its bias as zero."""
     conv = nn.Conv2d(before, classes, kernel, padding=rate * (kernel // 2), dilation=rate)
     nn.init.normal_(conv.weight, std=deviation)
     init_zero(conv.bias)
@@ -182,17 +211,24 @@ def init_zero(values: Tensor | None) -> None:
         nn.init.zeros_(values)
 
 
-def convert_classifier(state: dict[str, Any], kernel: int = 7, channels: int | None = None) -> dict[str, Tensor]:
-    """The two hidden layers of torchvision's VGG-16 classifier as the convolutions of `FullyConnected`.
+def convert_classifier(
+    state: dict[str, Any], kernel: int = 7, channels: int | None = None
+) -> dict[str, Tensor]:
+    """The two hidden layers of torchvision's VGG-16 classifier as the convolutions of
+    `FullyConnected`.
 
-    A smaller fc6 takes `kernel` of 7 taps per side, evenly spread and with both ends (0, 3, 6 of 3; 0, 2, 4, 6 of 4), and `channels` of
-    the outputs, evenly spread, as Chen et al. (ICLR 2015) did to come from 7x7 to 3x3. Nothing is rescaled.
+    A smaller fc6 takes `kernel` of 7 taps per side, evenly spread and with both ends (0, 3, 6 of 3;
+    0, 2, 4, 6 of 4), and `channels` of the outputs, evenly spread, as Chen et al. (ICLR 2015) did
+    to come from 7x7 to 3x3. Nothing is rescaled.
     """
     first, second = state["classifier.0.weight"], state["classifier.3.weight"]
     outputs = len(first)
     channels = outputs if channels is None else channels
     if not 0 < channels <= outputs or not 1 < kernel <= 7:
-        raise ValueError(f"a classifier of 7x7 and {outputs} channels cannot become one of {kernel}x{kernel} and {channels} channels")
+        raise ValueError(
+            f"a classifier of 7x7 and {outputs} channels cannot become one of {kernel}x{kernel} "
+            f"and {channels} channels"
+        )
     taps = torch.linspace(0, 6, kernel).round().long()
     chosen = torch.arange(channels) * outputs // channels
     return {
@@ -203,8 +239,11 @@ def convert_classifier(state: dict[str, Any], kernel: int = 7, channels: int | N
     }
 
 
-def load_vgg(encoder: nn.Module, weights: Weights, width: float, name: Literal["VGG16", "VGG16_BN"] = "VGG16") -> None:
-    """Load torchvision's weights for ImageNet, or those of a local file, into `features` and, where both have such, fc6 and fc7."""
+def load_vgg(
+    encoder: nn.Module, weights: Weights, width: float, name: Literal["VGG16", "VGG16_BN"] = "VGG16"
+) -> None:
+    """Load torchvision's weights for ImageNet, or those of a local file, into `features` and, where
+    both have such, fc6 and fc7."""
     if weights is None:
         return
     source = Path(name.lower()) if str(weights) == "imagenet" else Path(weights)
@@ -213,18 +252,24 @@ def load_vgg(encoder: nn.Module, weights: Weights, width: float, name: Literal["
     load_state(nn.ModuleDict({"features": encoder.get_submodule("features")}), body, source)
     for fc in encoder.modules():
         if isinstance(fc, FullyConnected) and "classifier.0.weight" in state:
-            load_state(fc, convert_classifier(state, fc.fc6.kernel_size[0], fc.fc6.out_channels), source)
+            load_state(
+                fc, convert_classifier(state, fc.fc6.kernel_size[0], fc.fc6.out_channels), source
+            )
 
 
 def _imagenet(name: str, width: float) -> dict[str, Any]:
     from torchvision.models import get_weight
 
     if width != 1:
-        raise ValueError(f"the ImageNet weights are those of the full width, but width is {width}; use weights=null or width=1")
+        raise ValueError(
+            f"the ImageNet weights are those of the full width, but width is {width}; use "
+            "weights=null or width=1"
+        )
     try:
         return dict(get_weight(f"{name}_Weights.IMAGENET1K_V1").get_state_dict(check_hash=True))
     except Exception as error:  # the hub's many kinds of failure
         raise ValueError(
-            f"the ImageNet weights of {name} could not be fetched ({type(error).__name__}: {error}); without a network give "
-            "weights=<path of a local state dict>, or weights=null to start from random ones"
+            f"the ImageNet weights of {name} could not be fetched ({type(error).__name__}: "
+            f"{error}); without a network give weights=<path of a local state dict>, or "
+            "weights=null to start from random ones"
         ) from error

@@ -13,7 +13,8 @@ from weakseg.utils.files import DamagedFile, check_seal
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """What torch stored in a file: a state dict or a checkpoint. No code in it is run, and a damaged one is refused."""
+    """What torch stored in a file: a state dict or a checkpoint. No code in it is run, and a
+    damaged one is refused."""
     if not path.is_file():
         raise ValueError(f"there is no weights file {path}")
     try:
@@ -23,37 +24,64 @@ def read_weights(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # whatever torch says of a file that is none of its own
         why = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        raise ValueError(f"{path} is not a file of weights that torch can read safely ({why})") from error
+        raise ValueError(
+            f"{path} is not a file of weights that torch can read safely ({why})"
+        ) from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} should hold a state dict, names of tensors and the tensors, but it holds {type(content).__name__}")
+        raise ValueError(
+            f"{path} should hold a state dict, names of tensors and the tensors, but it holds "
+            f"{type(content).__name__}"
+        )
     return content
 
 
 def load_state(module: nn.Module, state: dict[str, Any], source: Path) -> None:
     """Load a state dict; a ValueError says which tensors do not fit."""
     if problems := _misfits(module.state_dict(), state):
-        shown = "\n  ".join(problems[:10] + ([f"and {len(problems) - 10} more"] if len(problems) > 10 else []))
+        shown = "\n  ".join(
+            problems[:10] + ([f"and {len(problems) - 10} more"] if len(problems) > 10 else [])
+        )
         raise ValueError(f"the weights in {source} do not fit {type(module).__name__}:\n  {shown}")
-    module.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+    module.load_state_dict(
+        {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in state.items()
+        }
+    )
 
 
-def reorder(state: dict[str, Any], wider: nn.Module | None, table: Tensor, classes: int, source: Path) -> dict[str, Any]:
+def reorder(
+    state: dict[str, Any], wider: nn.Module | None, table: Tensor, classes: int, source: Path
+) -> dict[str, Any]:
     """A state dict with the rows of its classes in another order.
 
     Arguments:
-        wider: the same network for one class more: where its tensors are longer, there are rows of classes. None if there is none.
+        wider: the same network for one class more: where its tensors are longer, there are rows of
+            classes. None if there is none.
         table: where the row of each class goes.
         classes: how many.
         source: of the weights, for messages.
     """
-    shapes = {} if wider is None else {name: list(value.shape) for name, value in wider.state_dict().items()}
-    rows = {name for name, value in state.items() if name in shapes and shapes[name] != list(value.shape)}
+    shapes = (
+        {}
+        if wider is None
+        else {name: list(value.shape) for name, value in wider.state_dict().items()}
+    )
+    rows = {
+        name
+        for name, value in state.items()
+        if name in shapes and shapes[name] != list(value.shape)
+    }
     if not rows:
         raise ValueError(
-            f"the weights in {source} have the classes in another order than the data set, and it cannot be told which rows of the network "
-            "belong to classes; give the data set's classes in the order of the weights"
+            f"the weights in {source} have the classes in another order than the data set, and it "
+            "cannot be told which rows of the network belong to classes; give the data set's "
+            "classes in the order of the weights"
         )
-    return {name: order_rows(value, shapes[name], table, classes) if name in rows else value for name, value in state.items()}
+    return {
+        name: order_rows(value, shapes[name], table, classes) if name in rows else value
+        for name, value in state.items()
+    }
 
 
 def _misfits(wanted: dict[str, Tensor], given: dict[str, Any]) -> list[str]:

@@ -17,4 +17,11 @@ NAMES = {
     "tensorboard": "weakseg.reporting.loggers.tensorboard.TensorBoard",
 }
 
-__getattr__ = lazily(__name__, [*NAMES.values(), "weakseg.reporting.loggers.base.View", "weakseg.training.metrics_file.Record"])
+__getattr__ = lazily(
+    __name__,
+    [
+        *NAMES.values(),
+        "weakseg.reporting.loggers.base.View",
+        "weakseg.training.metrics_file.Record",
+    ],
+)

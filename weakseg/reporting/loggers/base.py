@@ -15,7 +15,8 @@ class View(ABC):
 
     @abstractmethod
     def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
-        """Lightning's loggers for a run in this folder whose recipe is `config`. Every rank calls it; only rank 0 may write."""
+        """Lightning's loggers for a run in this folder whose recipe is `config`. Every rank calls
+        it; only rank 0 may write."""
 
 
 class Nothing(View):

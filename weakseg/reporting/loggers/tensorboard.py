@@ -20,7 +20,9 @@ class TensorBoard(View):
 
     def __init__(self) -> None:
         if not (find_spec("tensorboard") or find_spec("tensorboardX")):
-            raise ModuleNotFoundError('tensorboard is not installed; run: pip install "weakseg[tensorboard]"')
+            raise ModuleNotFoundError(
+                'tensorboard is not installed; run: pip install "weakseg[tensorboard]"'
+            )
 
     def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
         """A logger that writes into `tensorboard` in the run's folder."""
@@ -33,10 +35,16 @@ class Scrubbed(TensorBoardLogger):
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Store hyper-parameters with every secret masked."""
-        super().log_hyperparams(scrub(dict(params if isinstance(params, dict) else vars(params))), *args, **kwargs)
+        super().log_hyperparams(
+            scrub(dict(params if isinstance(params, dict) else vars(params))), *args, **kwargs
+        )
 
 
-def log_pictures(logger: TensorBoardLogger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
+def log_pictures(
+    logger: TensorBoardLogger, step: int, cases: Sequence[Case], classes: Sequence[str]
+) -> None:
     """Show evidence, target, prediction and truth of each image in one row."""
     for case in cases:
-        logger.experiment.add_image(f"val/{case.evidence.id}", side_by_side(case, len(classes)), step)
+        logger.experiment.add_image(
+            f"val/{case.evidence.id}", side_by_side(case, len(classes)), step
+        )

@@ -1,4 +1,5 @@
-"""Runs in Weights & Biases: online if that is possible, else kept in the run's folder; it never asks and never waits for long."""
+"""Runs in Weights & Biases: online if that is possible, else kept in the run's folder; it never
+asks and never waits for long."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Wandb(View):
         project: null for what WANDB_PROJECT says, else weakseg.
         name: of the run; null for the recipe and the folder.
         entity: user or team; null for what WANDB_ENTITY says.
-        mode: "auto" is what WANDB_MODE says, else online if a key is configured and the host answers, and offline otherwise.
+        mode: "auto" is what WANDB_MODE says, else online if a key is configured and the host
+            answers, and offline otherwise.
     """
 
     def __init__(
@@ -50,11 +52,20 @@ class Wandb(View):
         mode: Literal["auto", "online", "offline", "disabled"] = "auto",
     ) -> None:
         if mode == "online" and not has_key(_settings().base_url):
-            raise ValueError("mode=online needs a key: run `wandb login` once or set WANDB_API_KEY; or leave mode at auto")
-        self.project, self.name, self.entity, self.mode = project or os.environ.get("WANDB_PROJECT") or "weakseg", name, entity, mode
+            raise ValueError(
+                "mode=online needs a key: run `wandb login` once or set WANDB_API_KEY; or leave "
+                "mode at auto"
+            )
+        self.project, self.name, self.entity, self.mode = (
+            project or os.environ.get("WANDB_PROJECT") or "weakseg",
+            name,
+            entity,
+            mode,
+        )
 
     def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
-        """Start the run, or go on with the one of this folder; on other ranks than 0 a logger that does nothing."""
+        """Start the run, or go on with the one of this folder; on other ranks than 0 a logger that
+        does nothing."""
         run = self._start(folder, config) if getattr(rank_zero_only, "rank", 0) == 0 else None
         return [Scrubbed(experiment=run, project=self.project, save_dir=folder)]
 
@@ -69,7 +80,10 @@ class Wandb(View):
             wandb.teardown()  # its helper process still holds the run that failed
             run = self._init(folder, config, mode)
         if mode == "offline":
-            _say(f"{why}; this run is kept offline, upload it later with: wandb sync {folder}/wandb/offline-run-*")
+            _say(
+                f"{why}; this run is kept offline, upload it later with: wandb sync "
+                f"{folder}/wandb/offline-run-*"
+            )
         elif mode == "online":
             _say(str(run.url))
         run.define_metric("trainer/global_step")
@@ -90,16 +104,24 @@ class Wandb(View):
             return "offline", f"{host} does not answer"
         return "online", ""
 
-    def _init(self, folder: Path, config: Mapping[str, Any], mode: Literal["online", "offline", "disabled"]) -> Any:
+    def _init(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        mode: Literal["online", "offline", "disabled"],
+    ) -> Any:
         settings: dict[str, Any] = {
             "silent": True,
             "console": "off",  # it would redirect the progress bars
-            "disable_git": True,  # the remote's address and the uncommitted changes may hold anything
+            # the remote's address and the uncommitted changes may hold anything
+            "disable_git": True,
             "disable_code": True,
             "init_timeout": START,
             "finish_timeout": FINISH,
         }
-        known = {name: value for name, value in settings.items() if name in wandb.Settings.model_fields}
+        known = {
+            name: value for name, value in settings.items() if name in wandb.Settings.model_fields
+        }
         with _no_secrets_no_prompt():
             return wandb.init(
                 project=self.project,
@@ -124,8 +146,11 @@ class Scrubbed(WandbLogger):
         super().log_hyperparams(scrub(dict(params if isinstance(params, dict) else vars(params))))
 
 
-def log_pictures(logger: WandbLogger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
-    """Show images with layers to switch on and off: weak (the evidence painted), target, prediction, truth."""
+def log_pictures(
+    logger: WandbLogger, step: int, cases: Sequence[Case], classes: Sequence[str]
+) -> None:
+    """Show images with layers to switch on and off: weak (the evidence painted), target,
+    prediction, truth."""
     images = [_image(case, classes) for case in cases]
     logger.experiment.log({"val/images": images, "trainer/global_step": step})
 
@@ -133,24 +158,50 @@ def log_pictures(logger: WandbLogger, step: int, cases: Sequence[Case], classes:
 def _image(case: Case, classes: Sequence[str]) -> wandb.Image:
     names = {**dict(enumerate(classes)), IGNORE: "no opinion"}
     weak = paint_evidence(case.evidence, len(classes))
-    layers: dict[str, Tensor | None] = {"weak": weak, "target": case.target, "prediction": case.prediction, "truth": case.truth}
-    masks = {name: {"mask_data": labels.numpy(), "class_labels": names} for name, labels in layers.items() if labels is not None}
-    score = "" if case.score is None or math.isnan(case.score) else f": {case.score_name} {case.score:.3f}"
-    return wandb.Image(case.evidence.image.permute(1, 2, 0).numpy(), caption=f"{case.evidence.id}{score}", masks=masks)
+    layers: dict[str, Tensor | None] = {
+        "weak": weak,
+        "target": case.target,
+        "prediction": case.prediction,
+        "truth": case.truth,
+    }
+    masks = {
+        name: {"mask_data": labels.numpy(), "class_labels": names}
+        for name, labels in layers.items()
+        if labels is not None
+    }
+    score = (
+        ""
+        if case.score is None or math.isnan(case.score)
+        else f": {case.score_name} {case.score:.3f}"
+    )
+    return wandb.Image(
+        case.evidence.image.permute(1, 2, 0).numpy(),
+        caption=f"{case.evidence.id}{score}",
+        masks=masks,
+    )
 
 
 def has_key(host: str) -> bool:
     """Whether wandb will find a key for the host without asking for one."""
-    if _settings().api_key or os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+    if (
+        _settings().api_key
+        or os.environ.get("WANDB_API_KEY")
+        or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
+    ):
         return True
     home = Path.home()
-    for file in [os.environ["NETRC"]] if os.environ.get("NETRC") else [home / ".netrc", home / "_netrc"]:
+    for file in (
+        [os.environ["NETRC"]] if os.environ.get("NETRC") else [home / ".netrc", home / "_netrc"]
+    ):
         try:
             entries = netrc.netrc(os.path.expanduser(file))
         except (OSError, netrc.NetrcParseError):
             continue
-        # newer versions of wandb have another default host, and take the key of the older one for it
-        if any(entries.authenticators(machine) for machine in (urlsplit(host).netloc, "api.wandb.ai")):
+        # newer versions of wandb have another default host, and take the key of the older one for
+        # it
+        if any(
+            entries.authenticators(machine) for machine in (urlsplit(host).netloc, "api.wandb.ai")
+        ):
             return True
     return False
 
@@ -168,7 +219,8 @@ def answers(host: str, patience: float = PATIENCE) -> bool:
             return
         answered.set()
 
-    threading.Thread(target=ask, daemon=True).start()  # a look-up of a name cannot be told when to stop
+    # a look-up of a name cannot be told when to stop
+    threading.Thread(target=ask, daemon=True).start()
     return answered.wait(patience)
 
 

@@ -1,4 +1,5 @@
-"""What the strategies share that learn marked pixels: points, scribbles, or anything that says the class of a few pixels."""
+"""What the strategies share that learn marked pixels: points, scribbles, or anything that says the
+class of a few pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def need_anything(evidence: Evidence) -> None:
     """Raise a ValueError that names the image if nobody said anything about it."""
     if not evidence.annotations:
         raise ValueError(
-            f"image {evidence.id} has nothing to learn from: no marked pixel, no list of boxes and no tags; annotate it or leave it out"
+            f"image {evidence.id} has nothing to learn from: no marked pixel, no list of boxes "
+            "and no tags; annotate it or leave it out"
         )
 
 
@@ -31,8 +33,9 @@ def need_marked_pixel(evidence: Evidence) -> None:
     assert evidence.marks is not None
     if bool((evidence.marks == IGNORE).all()):
         raise ValueError(
-            f"image {evidence.id} has no marked pixel (all marks are {IGNORE}); mark something on it, leave it out, or, if its file holds "
-            "shapes of another kind, name that in data.evidence"
+            f"image {evidence.id} has no marked pixel (all marks are {IGNORE}); mark something on "
+            "it, leave it out, or, if its file holds shapes of another kind, name that in "
+            "data.evidence"
         )
 
 
@@ -40,14 +43,18 @@ def expect_weight(**weights: float) -> None:
     """Raise a ValueError if a loss cannot be multiplied by one of the named values."""
     for name, value in weights.items():
         if not (isfinite(value) and value >= 0):
-            raise ValueError(f"{name} should be 0 or more, what a loss is multiplied by, but it is {value}")
+            raise ValueError(
+                f"{name} should be 0 or more, what a loss is multiplied by, but it is {value}"
+            )
 
 
 def expect_reach(**reaches: float) -> None:
     """Raise a ValueError if one of the named values is no standard deviation."""
     for name, value in reaches.items():
         if not (isfinite(value) and value > 0):
-            raise ValueError(f"{name} should be more than 0, how far a pixel reaches, but it is {value}")
+            raise ValueError(
+                f"{name} should be more than 0, how far a pixel reaches, but it is {value}"
+            )
 
 
 def expect_at_least(least: int, **numbers: int) -> None:
@@ -60,19 +67,28 @@ def expect_at_least(least: int, **numbers: int) -> None:
 def learn_marks(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Tensor]:
     """The cross-entropy of the marked pixels alone; 0 where a batch of crops shows none."""
     if batch.marks is None:
-        raise ValueError(f"{type(strategy).__name__} needs marks, but the images {', '.join(batch.ids)} have none")
+        raise ValueError(
+            f"{type(strategy).__name__} needs marks, but the images {', '.join(batch.ids)} have "
+            "none"
+        )
     return {"marks": cross_entropy(logits, batch.marks)}
 
 
 def smaller(logits: Tensor, batch: Batch, shrink: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities float [B,C,h,w], colours uint8 [B,3,h,w] and where there is an image, bool [B,h,w], so many times smaller."""
-    valid = torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
-    probs, there = averaged(logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1), valid, shrink)
+    """Probabilities float [B,C,h,w], colours uint8 [B,3,h,w] and where there is an image, bool
+    [B,h,w], so many times smaller."""
+    valid = (
+        torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
+    )
+    probs, there = averaged(
+        logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1), valid, shrink
+    )
     colours, _ = averaged(batch.image.to(probs.dtype), valid, shrink)
     return probs, colours.round().to(torch.uint8), there
 
 
 def disagreement(logits: Tensor, batch: Batch, xy: float, rgb: float, shrink: int) -> Tensor:
-    """The dense CRF loss of a batch, compared `shrink` times smaller; xy is in pixels of the image."""
+    """The dense CRF loss of a batch, compared `shrink` times smaller; xy is in pixels of the
+    image."""
     probs, colours, there = smaller(logits, batch, shrink)
     return dense_crf_loss(probs, colours, xy=xy / shrink, rgb=rgb, valid=there)

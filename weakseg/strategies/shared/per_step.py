@@ -20,14 +20,17 @@ from weakseg.strategies.base import Strategy
 
 Resolution = Literal["image", "scores"]
 
-_NUMBERS = re.compile(r"^((?:class|the classes|no classes but) )(\d+(?:, \d+)*)")  # of the classes that a contradiction is about
+# of the classes that a contradiction is about
+_NUMBERS = re.compile(r"^((?:class|the classes|no classes but) )(\d+(?:, \d+)*)")
 WARMUP_SHRINK = 4
-"""how much smaller an image is looked at during a warm-up that classifies it, as `Tags` does by default"""
+"""how much smaller an image is looked at during a warm-up that classifies it, as `Tags` does by
+default"""
 _MISSED = 1e-3  # a bound that is missed by less is met: a tenth of a percent of its region
 
 
 def at_scores(resolution: Resolution) -> bool:
-    """Whether labels are made at the resolution of the network's scores: the value of `Strategy.at_scores`."""
+    """Whether labels are made at the resolution of the network's scores: the value of
+    `Strategy.at_scores`."""
     if resolution not in ("image", "scores"):
         raise ValueError(f"resolution should be image or scores, but it is {resolution!r}")
     return resolution == "scores"
@@ -37,14 +40,18 @@ def expect_shares(**shares: float) -> None:
     """Raise a ValueError if one of the named values is not a share."""
     for name, share in shares.items():
         if not 0 <= share <= 1:
-            raise ValueError(f"{name} should lie from 0 to 1, a share of the pixels, but it is {share}")
+            raise ValueError(
+                f"{name} should lie from 0 to 1, a share of the pixels, but it is {share}"
+            )
 
 
 def expect_range(name: str, lower: float, upper: float) -> None:
     """Raise a ValueError if <name>_lower and <name>_upper are not shares, smallest first."""
     expect_shares(**{f"{name}_lower": lower, f"{name}_upper": upper})
     if lower > upper:
-        raise ValueError(f"{name}_lower should be at most {name}_upper, but they are {lower} and {upper}")
+        raise ValueError(
+            f"{name}_lower should be at most {name}_upper, but they are {lower} and {upper}"
+        )
 
 
 def expect_not_negative(**values: float) -> None:
@@ -64,11 +71,15 @@ def expect_finite(**values: float) -> None:
 def expect_hardness(hardness: float) -> None:
     """Raise a ValueError if logits cannot be multiplied by this."""
     if not 0 < hardness < inf:
-        raise ValueError(f"hardness should be more than 0 and finite (1 leaves the logits as they are), but it is {hardness}")
+        raise ValueError(
+            "hardness should be more than 0 and finite (1 leaves the logits as they are), but it "
+            f"is {hardness}"
+        )
 
 
 def expect_spread(spread: float | None) -> None:
-    """Raise a ValueError if this is neither None nor how far from the middle of an image its subject reaches."""
+    """Raise a ValueError if this is neither None nor how far from the middle of an image its
+    subject reaches."""
     if spread is not None:
         centre_prior(1, 1, spread)
 
@@ -77,18 +88,28 @@ def check_tags(evidence: Evidence, classes: Sequence[str]) -> None:
     """Raise a ValueError if an image's tags leave out the background."""
     if evidence.tags is None or evidence.tags[0]:
         return
-    named = ", ".join(name for name, there in zip(classes, evidence.tags, strict=True) if there) or "nothing"
+    named = (
+        ", ".join(name for name, there in zip(classes, evidence.tags, strict=True) if there)
+        or "nothing"
+    )
     raise ValueError(
-        f"tags name {named}, but not {classes[0]} (class 0), and what they leave out is taken to be absent: "
-        f"set tags[0] = True, as weakseg.data.names.tags_named does"
+        f"tags name {named}, but not {classes[0]} (class 0), and what they leave out is taken to "
+        "be absent: set tags[0] = True, as weakseg.data.names.tags_named does"
     )
 
 
-def check_bounds(constraints: Constraints, tags: Tensor, classes: Sequence[str], remedy: str) -> None:
+def check_bounds(
+    constraints: Constraints, tags: Tensor, classes: Sequence[str], remedy: str
+) -> None:
     """Raise a ValueError that names the classes if no labels can keep the bounds of one image."""
     sentence = contradiction(constraints, tags)
     if sentence is not None:
-        named = _NUMBERS.sub(lambda found: found[1] + ", ".join(classes[int(number)] for number in found[2].split(", ")), sentence)
+        named = _NUMBERS.sub(
+            lambda found: (
+                found[1] + ", ".join(classes[int(number)] for number in found[2].split(", "))
+            ),
+            sentence,
+        )
         raise ValueError(f"{named}; {remedy}")
 
 
@@ -99,16 +120,21 @@ def said(batch: Batch, field: Literal["tags", "large"], strategy: Strategy) -> T
         there = [False] * len(batch.ids) if rows is None else rows.any(1).tolist()
         without = ", ".join(id for id, has in zip(batch.ids, there, strict=True) if not has)
         raise ValueError(
-            f"{type(strategy).__name__} needs {field}, but the images {without} have none: "
-            f"a crop that cuts something away may not show what {field} of the whole image names; set data.crop=null"
+            f"{type(strategy).__name__} needs {field}, but the images {without} have none: a crop "
+            f"that cuts something away may not show what {field} of the whole image names; set "
+            "data.crop=null"
         )
     return rows
 
 
 def boxes_of(batch: Batch, logits: Tensor, strategy: Strategy) -> tuple[list[Tensor], list[Tensor]]:
-    """The boxes of each image in pixels of the logits, float [N,4], and their classes, int64 [N]."""
+    """The boxes of each image in pixels of the logits, float [N,4], and their classes, int64
+    [N]."""
     if batch.boxes is None or batch.box_classes is None:
-        raise ValueError(f"{type(strategy).__name__} needs boxes, but the images {', '.join(batch.ids)} have none")
+        raise ValueError(
+            f"{type(strategy).__name__} needs boxes, but the images {', '.join(batch.ids)} have "
+            "none"
+        )
     across, down = (stride(batch.image.shape[side], logits.shape[side]) for side in (-1, -2))
     scale = batch.boxes[0].new_tensor([across, down, across, down])
     return [boxes / scale for boxes in batch.boxes], batch.box_classes
@@ -119,29 +145,42 @@ def valid_of(batch: Batch, logits: Tensor) -> Tensor | None:
     return None if batch.valid is None else shrink(batch.valid, *logits.shape[-2:])
 
 
-def learn_tags(logits: Tensor, tags: Tensor, valid: Tensor | None, shrink: int) -> dict[str, Tensor]:
-    """The classification of images by the pooled scores of their pixels, looked at so many times smaller."""
+def learn_tags(
+    logits: Tensor, tags: Tensor, valid: Tensor | None, shrink: int
+) -> dict[str, Tensor]:
+    """The classification of images by the pooled scores of their pixels, looked at so many times
+    smaller."""
     valid = torch.ones_like(logits[:, 0], dtype=torch.bool) if valid is None else valid
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return {"classification": classification(*averaged(exact, valid, shrink), tags)}
 
 
 def placed(logits: Tensor, valid: Tensor | None, spread: float | None) -> Tensor:
-    """The network's scores to make labels of; unless spread is None, all but background is likelier in the middle of each image."""
+    """The network's scores to make labels of; unless spread is None, all but background is likelier
+    in the middle of each image."""
     scores = logits.detach()
     if spread is None:
         return scores
-    odds = centre_odds(torch.ones_like(scores[:, 0], dtype=torch.bool) if valid is None else valid, spread)
+    odds = centre_odds(
+        torch.ones_like(scores[:, 0], dtype=torch.bool) if valid is None else valid, spread
+    )
     return torch.cat([scores[:, :1], scores[:, 1:] + odds[:, None].to(scores.dtype)], 1)
 
 
 def learn_posterior(
-    strategy: Strategy, logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None, spread: float | None = None
+    strategy: Strategy,
+    logits: Tensor,
+    tags: Tensor,
+    constraints: Constraints,
+    valid: Tensor | None,
+    spread: float | None = None,
 ) -> dict[str, Tensor]:
-    """The loss towards the labels that keep the bounds, nearest to the network's own (`placed`); what was found is shown.
+    """The loss towards the labels that keep the bounds, nearest to the network's own (`placed`);
+    what was found is shown.
 
-    Shown are `active`, the share of bounds that had to change something; `unmet`, the share that is missed nevertheless; and `converged`,
-    the share of images whose bounds could be met or had used up their slack.
+    Shown are `active`, the share of bounds that had to change something; `unmet`, the share that is
+    missed nevertheless; and `converged`, the share of images whose bounds could be met or had used
+    up their slack.
     """
     found = constrained_posterior(placed(logits, valid, spread), tags, constraints, valid)
     says = (constraints.lower > 0) | ((constraints.upper < 1) & tags.gather(1, constraints.label))
@@ -156,5 +195,6 @@ def learn_posterior(
 
 
 def seeded() -> torch.Generator:
-    """A generator that goes on from the global random numbers, which depend on seed and step: a resumed run repeats."""
+    """A generator that goes on from the global random numbers, which depend on seed and step: a
+    resumed run repeats."""
     return torch.Generator().manual_seed(int(torch.randint(2**62, ())))

@@ -9,25 +9,31 @@ from torch import Tensor, nn
 
 
 class WarmUp(nn.Module):
-    """Counts batches until a warm-up is over. The count is in the checkpoint, so that a resumed run does not warm up again.
+    """Counts batches until a warm-up is over. The count is in the checkpoint, so that a resumed run
+    does not warm up again.
 
     batches: how many; 0 for none.
     what: what they do, for the message if their number is impossible.
     """
 
-    not_in_key: ClassVar[tuple[str, ...]] = ("_steps",)  # how long it has been trained changes no target
+    # how long it has been trained changes no target
+    not_in_key: ClassVar[tuple[str, ...]] = ("_steps",)
     _steps: Tensor
 
     def __init__(self, batches: int, what: str) -> None:
         super().__init__()
         if batches < 0:
-            raise ValueError(f"warmup should be at least 0, how many batches {what}, but it is {batches}")
+            raise ValueError(
+                f"warmup should be at least 0, how many batches {what}, but it is {batches}"
+            )
         self.batches = batches
         self.register_buffer("_steps", torch.zeros((), dtype=torch.int64))
 
     def is_over(self) -> bool:
-        """Whether so many batches have been before this one. To be asked once for each; those of training count."""
-        over = self.batches == 0 or int(self._steps) >= self.batches  # to read the count is to wait for a GPU: not without need
+        """Whether so many batches have been before this one. To be asked once for each; those of
+        training count."""
+        # to read the count is to wait for a GPU: not without need
+        over = self.batches == 0 or int(self._steps) >= self.batches
         if self.training:
             self._steps += 1
         return over
