@@ -57,7 +57,8 @@ def photo(height: int = SIZE[0], width: int = SIZE[1]) -> Tensor:
 
 def unseen(image: Tensor) -> Tensor:
     """The photo with one pixel changed: new to whoever remembers photos, and as hard as before."""
-    number, changed = next(NUMBERS), image.clone()
+    number = next(NUMBERS)
+    changed = image.clone()
     changed[:, 0, 0] = torch.tensor([number % 256, number // 256 % 256, 1])
     return changed
 
@@ -109,9 +110,12 @@ def labels_table(repeats: int) -> None:
     lines = []
     for name, crf in SETTINGS.items():
         for labels in LABELS:
-            image, probs = photo(), beliefs(labels)
+            image = photo()
+            probs = beliefs(labels)
             dense_crf(image, probs, crf)
-            ours, again, theirs = [], [], []
+            ours = []
+            again = []
+            theirs = []
             for _ in range(repeats):
                 fresh = unseen(image)
                 work = partial(dense_crf, fresh, probs, crf)
@@ -119,7 +123,8 @@ def labels_table(repeats: int) -> None:
                 theirs.append(by_pydensecrf(fresh, probs, crf))
                 again.append(seconds(work))
             lattice, iterations = (median(part) for part in zip(*theirs, strict=True))
-            whole, rest = median(ours), median(again)
+            whole = median(ours)
+            rest = median(again)
             old = median(sum(parts) for parts in theirs)
             cells = [
                 f"{old / whole:.1f}",
@@ -140,12 +145,16 @@ def labels_table(repeats: int) -> None:
 
 
 def threads_table(repeats: int) -> None:
-    lines, many = [], 6
+    lines = []
+    many = 6
     for name, crf in SETTINGS.items():
         for labels in LABELS:
-            image, probs = photo(), beliefs(labels)
+            image = photo()
+            probs = beliefs(labels)
             dense_crf(image, probs, crf)
-            one, two, theirs = [], [], []
+            one = []
+            two = []
+            theirs = []
             for _ in range(repeats):
                 theirs.append(sum(by_pydensecrf(image, probs, crf)))
                 for threads, times in ((1, one), (2, two)):
@@ -169,11 +178,10 @@ def threads_table(repeats: int) -> None:
 
 
 def boxes_table(repeats: int) -> None:
-    lines, many = [], 6
-    boxes, classes = (
-        torch.tensor([[60.0, 50, 300, 330], [250, 100, 460, 300]]),
-        torch.tensor([5, 12]),
-    )
+    lines = []
+    many = 6
+    boxes = torch.tensor([[60.0, 50, 300, 330], [250, 100, 460, 300]])
+    classes = torch.tensor([5, 12])
     for name, crf in SETTINGS.items():
         strategy = BoxesCRF(crf=crf)
 
@@ -182,9 +190,12 @@ def boxes_table(repeats: int) -> None:
                 Evidence(id="photo", image=image, boxes=boxes, box_classes=classes), None
             )
 
-        image, probs = photo(), box_unary(boxes, classes, 21, *SIZE, "wssl_code", 0.2)
+        image = photo()
+        probs = box_unary(boxes, classes, 21, *SIZE, "wssl_code", 0.2)
         estimate(image)
-        one, two, theirs = [], [], []
+        one = []
+        two = []
+        theirs = []
         for _ in range(repeats):
             theirs.append(sum(by_pydensecrf(image, probs, crf)))
             for threads, times in ((1, one), (2, two)):
@@ -263,7 +274,9 @@ def memory_table() -> None:
 
 def peak(name: str, height: int, width: int, labels: int) -> None:
     """In a process of its own: what the peak of memory rises by in one call."""
-    image, probs, crf = photo(height, width), beliefs(labels, height, width), SETTINGS[name]
+    image = photo(height, width)
+    probs = beliefs(labels, height, width)
+    crf = SETTINGS[name]
     dense_crf(photo(20, 30), beliefs(labels, 20, 30), crf)
     floor = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
@@ -276,12 +289,15 @@ def gpu_table(repeats: int) -> None:
     if not torch.cuda.is_available():
         print("\nNo GPU here: nothing was measured on one.")
         return
-    lines, many = [], 8
+    lines = []
+    many = 8
     for name, crf in SETTINGS.items():
         for labels in LABELS:
-            image, probs = photo(), beliefs(labels)
+            image = photo()
+            probs = beliefs(labels)
             there = [probs.cuda()] * many
-            times, again = [], []
+            times = []
+            again = []
             torch.cuda.reset_peak_memory_stats()
             for _ in range(repeats + 2):
                 fresh = [unseen(image).cuda() for _ in range(many)]

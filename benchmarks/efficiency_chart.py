@@ -11,14 +11,20 @@ from typing import NamedTuple
 
 from weakseg.reporting.charts import ticks
 
-WIDTH, HEIGHT = 640, 420
-LEFT, RIGHT, TOP, BOTTOM = 56, 120, 16, 44
+WIDTH = 640
+HEIGHT = 420
+LEFT = 56
+RIGHT = 120
+TOP = 16
+BOTTOM = 44
 STYLE = """text {font: 12px sans-serif; fill: #444; paint-order: stroke; stroke: white;
 stroke-width: 3}
 .grid {stroke: #ddd}
 .spread {stroke: #2563eb} .to {stroke: #aaa} circle {fill: #2563eb}
 polyline {fill: none; stroke: #16a34a; stroke-width: 2; stroke-dasharray: 5 4}"""
-LETTER, LINE = 6.5, 13  # pixels that a letter of a name takes at most, and a line
+# pixels that a letter of a name takes at most, and a line
+LETTER = 6.5
+LINE = 13
 
 
 class Dot(NamedTuple):
@@ -50,8 +56,10 @@ def best_for_the_time(dots: Sequence[Dot]) -> list[Dot]:
 def efficiency_chart(dots: Sequence[Dot]) -> str:
     """Dots with a line from the worst to the best seed, as an SVG file that needs no page around
     it."""
-    hours, scores = [dot.hours for dot in dots], [score for dot in dots for score in dot.scores]
-    left, right = math.log(min(hours) * 0.9), math.log(max(hours) * 1.1)
+    hours = [dot.hours for dot in dots]
+    scores = [score for dot in dots for score in dot.scores]
+    left = math.log(min(hours) * 0.9)
+    right = math.log(max(hours) * 1.1)
     rows = ticks(min(scores), max(scores))
 
     def x(value: float) -> float:
@@ -80,8 +88,10 @@ def efficiency_chart(dots: Sequence[Dot]) -> str:
     parts.append(f'<polyline points="{curve}"/>')
     taken = [_around(x(dot.hours) - 5, y(mean(dot.scores)) + 4, 10) for dot in dots]
     for dot in sorted(dots, key=lambda each: -mean(each.scores)):
-        across, up = x(dot.hours), y(mean(dot.scores))
-        low, high = y(min(dot.scores)), y(max(dot.scores))
+        across = x(dot.hours)
+        up = y(mean(dot.scores))
+        low = y(min(dot.scores))
+        high = y(max(dot.scores))
         box = _free(across, up, len(dot.name) * LETTER, taken)
         taken.append(box)
         near, anchor = (box.left, "start") if box.left > across else (box.right, "end")

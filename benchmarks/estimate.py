@@ -89,7 +89,9 @@ def seconds(call: Callable[[], object]) -> float:
 
 def time_photo(repeats: int) -> None:
     """A line for each number of classes and each kind of round."""
-    image, strategy, network = photo(), ScribblesGraphCut(), opinion()
+    image = photo()
+    strategy = ScribblesGraphCut()
+    network = opinion()
     pixels = image.permute(1, 2, 0).contiguous().numpy()
     evidence = {name: scribbled(image, *grid) for name, grid in GRIDS.items()}
     cases = [
@@ -133,7 +135,8 @@ def time_photo(repeats: int) -> None:
 
 def photos(count: int) -> list[Evidence]:
     """Photos that differ: shifted, and lighter or darker from place to place."""
-    image, found = photo(), []
+    image = photo()
+    found = []
     for number in range(count):
         random = torch.Generator().manual_seed(number)
         light = torch.nn.functional.interpolate(
@@ -148,12 +151,14 @@ def photos(count: int) -> list[Evidence]:
 def one_round(evidence: list[Evidence], workers: int) -> Round:
     """Targets of all images, into a new folder."""
     with TemporaryDirectory() as folder:
-        strategy, store = ScribblesGraphCut(), LabelStore(Path(folder))
+        strategy = ScribblesGraphCut()
+        store = LabelStore(Path(folder))
         strategy.use_scratch(Path(folder) / "scratch")
         jobs: Iterator[Job] = (
             Job(each, None, f"{number:032x}") for number, each in enumerate(evidence)
         )
-        start, ends = perf_counter(), []
+        start = perf_counter()
+        ends = []
         for result in estimate_all(jobs, len(evidence), strategy, CLASSES, store, workers):
             if isinstance(result, Failure):
                 raise RuntimeError(result.reason)

@@ -300,7 +300,8 @@ def compare(
         recipe, data, network = build(METHODS[0].complete(arguments.words, f"seed={seed}"))
         origin = provenance(recipe, network, arguments.provenance, arguments.weights_from_masks)
         starts[seed] = initial_weights(recipe, network, arguments.folder)
-    images, steps = len(data.training), recipe.sections["trainer"].get("max_steps")
+    images = len(data.training)
+    steps = recipe.sections["trainer"].get("max_steps")
     if not len(data.validation):
         raise SystemExit(
             "no image is held out to measure on: give the data set a list or a share of them, "

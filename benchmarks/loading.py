@@ -71,7 +71,8 @@ def images_per_second(words: Sequence[str], steps: int) -> float:
     pl.seed_everything(recipe.seed, verbose=False)
     data: Any = build_section(recipe, "data")
     # within an epoch: each starts its processes anew
-    steps, clock = min(steps, max(2, len(data.training) // data.batch_size)), Clock()
+    steps = min(steps, max(2, len(data.training) // data.batch_size))
+    clock = Clock()
     quiet = {
         "logger": False,
         "enable_checkpointing": False,
@@ -128,7 +129,8 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Lightning misses what `Idle` does not have
     numbers = [int(number) for number in arguments.workers.split(",")]
     print(f"{setting()}; {' '.join(complete(name, arguments.words))}", flush=True)
-    rates, waits = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
+    rates = defaultdict[int, list[float]](list)
+    waits = defaultdict[int, list[float]](list)
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(arguments.repeats):
             for number in numbers:

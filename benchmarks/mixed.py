@@ -87,7 +87,8 @@ def main() -> None:
     )
     parser.add_argument("--svg", type=Path, default=Path("mixed.svg"))
     arguments = parser.parse_intermixed_args()
-    shares, seeds = sorted(map(float, arguments.shares.split(","))), range(arguments.seeds)
+    shares = sorted(map(float, arguments.shares.split(",")))
+    seeds = range(arguments.seeds)
     print(f"{setting()}; {arguments.steps} steps")
     curves = {
         kind: {

@@ -117,7 +117,8 @@ def times(name: str, setting: Setting, repeats: int) -> list[tuple[float, float,
         made(each).to(setting.device, memory_format=torch.channels_last)
         for each in (REFERENCE, name)
     ]
-    image, turns = setting.batch().contiguous(memory_format=torch.channels_last), []
+    image = setting.batch().contiguous(memory_format=torch.channels_last)
+    turns = []
     for turn in range(repeats + 1):
         found = [
             measure(network, image, setting.device)

@@ -38,7 +38,9 @@ from weakseg.functional.tags import em_adapt
 
 CLASSES = 21
 KINDS = ("fresh", "mild", "background")
-TRIES, FIRST_RATE, LEAST_RATE = 3000, 1e5, 1e-8
+TRIES = 3000
+FIRST_RATE = 1e5
+LEAST_RATE = 1e-8
 Floats = NDArray[np.float64]
 
 
@@ -91,14 +93,18 @@ def plain(logits: Floats, matrix: Floats, bound: Floats, cap: Floats) -> Floats:
     """Probabilities [K,N] of one image by projected gradient descent with a rate that grows by a
     tenth, or halves."""
     pixels = logits.shape[1]
-    multipliers, rate = np.zeros(len(bound)), FIRST_RATE
+    multipliers = np.zeros(len(bound))
+    rate = FIRST_RATE
     probs, value = softmax(logits)
     for _ in range(TRIES):
         trial = (multipliers - rate * (matrix @ probs.mean(1) - bound)).clip(0, cap)
         there, potential = softmax(logits + (matrix.T @ trial / pixels)[:, None])
         height = potential - trial @ bound
         if height < value:
-            multipliers, probs, value, rate = trial, there, height, rate * 1.1
+            multipliers = trial
+            probs = there
+            value = height
+            rate = rate * 1.1
         else:
             rate *= 0.5
         if rate <= LEAST_RATE:
@@ -125,7 +131,8 @@ def timed(work: Callable[[], object], clock: Callable[[], float] = perf_counter)
 def row(kind: str, images: int, size: int, turns: int) -> str:
     """One row of the table."""
     random = torch.Generator().manual_seed(0)
-    logits, tags = scores(kind, images, size, random), some_tags(images, random)
+    logits = scores(kind, images, size, random)
+    tags = some_tags(images, random)
     bounds = tag_constraints(tags)
     taken: dict[str, list[float]] = defaultdict(list)
     for turn in range(turns + 1):
@@ -139,7 +146,8 @@ def row(kind: str, images: int, size: int, turns: int) -> str:
             taken["adapted"].append(adapted)
         if turn in (1, 2, 3):  # it takes long
             taken["plain"].append(timed(lambda: plain_batch(logits, tags, bounds)))
-    found, other = constrained_posterior(logits, tags, bounds), plain_batch(logits, tags, bounds)
+    found = constrained_posterior(logits, tags, bounds)
+    other = plain_batch(logits, tags, bounds)
     near = max(
         float(np.abs(found.probs[i].flatten(1)[tags[i]].numpy().mean(1) - probs.mean(1)).max())
         for i, probs in enumerate(other)

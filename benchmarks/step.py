@@ -57,7 +57,8 @@ def batch(images: int, size: int, device: torch.device) -> Batch:
     pixels = torch.randint(0, 60, (images, 3, size, size), generator=random)
     target = torch.zeros(images, size, size, dtype=torch.int64)
     tags = torch.zeros(images, CLASSES, dtype=torch.bool)
-    boxes, labels = [], []
+    boxes = []
+    labels = []
     for image in range(images):
         tags[image, 0] = True
         own = torch.randperm(CLASSES - 1, generator=random)[:2] + 1
@@ -138,15 +139,14 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    step, many = (
-        Step(arguments.batch, arguments.size, device),
-        {name: one.to(device) for name, one in strategies().items()},
-    )
+    step = Step(arguments.batch, arguments.size, device)
+    many = {name: one.to(device) for name, one in strategies().items()}
     wholes: dict[str, list[float]] = defaultdict(list)
     losses: dict[str, list[float]] = defaultdict(list)
     for turn in range(arguments.repeats + 1):
         for name, strategy in many.items():
-            whole, loss = step.whole(strategy), step.loss(strategy)
+            whole = step.whole(strategy)
+            loss = step.loss(strategy)
             if turn:  # the first turn warms up
                 wholes[name].append(whole)
                 losses[name].append(loss)
@@ -173,9 +173,11 @@ def main() -> None:
         "full |\n"
         "| --- | --- | --- | --- | --- |"
     )
-    base, plain = median(wholes["full"]), median(losses["full"])
+    base = median(wholes["full"])
+    plain = median(losses["full"])
     for name in many:
-        whole, loss = median(wholes[name]), median(losses[name])
+        whole = median(wholes[name])
+        loss = median(losses[name])
         print(
             f"| {name} | {whole * 1e3:.0f} | {whole / base:.2f} | {loss * 1e3:.0f} | "
             f"{(loss - plain) / base:+.1%} |",

@@ -77,7 +77,8 @@ def complete(recipe: str, words: Sequence[str]) -> list[str]:
     >>> complete("tags", ["tags,points:data.crop=null", "data.crop=7", "data.crop=9"])
     ['recipe=tags', 'data.crop=null']
     """
-    general, special = list[str](), list[str]()
+    general = list[str]()
+    special = list[str]()
     for word in words:
         names, colon, rest = word.partition(":")
         if not colon or "=" in names:
@@ -195,7 +196,8 @@ def _drawn(panel: Panel) -> str:
     curves = {name: points for name, points in panel.curves.items() if points}
     chart = line_chart(curves, panel.along, low=0, high=1)
     inside = chart[chart.index(">", chart.index("<svg")) + 1 : chart.index("</svg>")]
-    legend, x = "", float(WIDTH)
+    legend = ""
+    x = float(WIDTH)
     for number, name in reversed(list(enumerate(curves))):
         x -= 26 + 6 * len(name)
         legend += (

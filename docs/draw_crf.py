@@ -142,16 +142,19 @@ def grid(
 ) -> Image.Image:
     """Rows of captions and tiles of one size, scaled so that a row fills the width. More passes
     find better colours."""
-    columns, first = max(map(len, tiles)), tiles[0][0][1]
+    columns = max(map(len, tiles))
+    first = tiles[0][0][1]
     width = (WIDTH - GAP * (columns - 1)) // columns
     height = round(first.height * width / first.width)
     picture = Image.new(
         "RGB", (columns * (width + GAP) - GAP, len(tiles) * (CAPTION + height + GAP) - GAP), "white"
     )
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(15)
     for row, line in enumerate(tiles):
         for column, (caption, shown) in enumerate(line):
-            x, y = column * (width + GAP), row * (CAPTION + height + GAP)
+            x = column * (width + GAP)
+            y = row * (CAPTION + height + GAP)
             pen.text((x + 2, y + CAPTION // 2), caption, "black", font, anchor="lm")
             picture.paste(shown.resize((width, height), Image.Resampling.LANCZOS), (x, y + CAPTION))
     return picture.quantize(colours, kmeans=passes, dither=Image.Dither.NONE)

@@ -293,7 +293,12 @@ def draw_cell(cell: list[str], width: int, height: int) -> list[str]:
 
 # drawing the tree ---------------------------------------------------------------------------------
 
-STEP, HIGH, INDENT, LEFT, WIDE, RIGHT = 52, 42, 34, 64, 740, 64
+STEP = 52
+HIGH = 42
+INDENT = 34
+LEFT = 64
+WIDE = 740
+RIGHT = 64
 STYLE = """
     rect { fill: #e8eaf6; stroke: #3f51b5; }
     text { font: 12px sans-serif; fill: #444; }
@@ -356,7 +361,8 @@ def drawn(member: Member, where: dict[str, tuple[int, int]]) -> list[str]:
 
 def arc(start: int, end: int, number: int) -> str:
     """On the right, from one member down to another."""
-    side, out = WIDE - RIGHT, WIDE - RIGHT + 18 + 16 * number
+    side = WIDE - RIGHT
+    out = WIDE - RIGHT + 18 + 16 * number
     return (
         f'<path class="also" d="M {side} {start + HIGH // 2} H {out} V {end + HIGH // 2} H '
         f'{side + 1}"/>'

@@ -172,10 +172,8 @@ def draw_points(
             place = (evidence.marks == label).nonzero()[0]
             one = torch.full_like(evidence.marks, IGNORE)
             one[*place] = label
-            near, dim = (
-                pull(evidence.image, *place.tolist(), xy, rgb),
-                0.25 * evidence.image.float().mean(0),
-            )
+            near = pull(evidence.image, *place.tolist(), xy, rgb)
+            dim = 0.25 * evidence.image.float().mean(0)
             shown = near * evidence.image + (1 - near) * dim
             line.append(
                 (

@@ -70,7 +70,8 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Path:
 def _own_manners() -> Iterator[None]:
     """How warnings look, and torch's threads wait, while a run is under way; a program that goes on
     after it keeps its own ways."""
-    before, added = warnings.formatwarning, WAITING.keys() - os.environ.keys()
+    before = warnings.formatwarning
+    added = WAITING.keys() - os.environ.keys()
     os.environ.update({name: WAITING[name] for name in added})
     warnings.formatwarning = _plain
     try:

@@ -214,7 +214,8 @@ def _recipe_digest(folder: Path) -> str | None:
 
 def _way_out(last: Path) -> str:
     """What to do without the last checkpoint."""
-    best, recipe = last.with_name("best.ckpt"), last.parents[1] / "recipe.yaml"
+    best = last.with_name("best.ckpt")
+    recipe = last.parents[1] / "recipe.yaml"
     new = (
         f"or start a new run from the best weights with recipe={recipe} init_from={best}"
         if best.is_file()
@@ -472,7 +473,8 @@ def _explained(recipe: Recipe, companions: Companions) -> Iterator[None]:
         if wanted:
             if rank() == 0 and companions.folder is not None:
                 print(f"\n{advice(companions.folder)}", file=sys.stderr)
-            stopping.advice, stopping.farewell = "", True
+            stopping.advice = ""
+            stopping.farewell = True
             companions.finish(LIMIT - 2)
             raise
         told = companions.explain(error)

@@ -134,7 +134,8 @@ def load(argv: Sequence[str], keep: bool = True) -> Recipe:
             too.
     """
     words = parse(argv, SECTIONS, [name for name, section in SECTIONS.items() if section.home])
-    values, errors = words.values, words.errors + wrong_start(words.values)
+    values = words.values
+    errors = words.errors + wrong_start(words.values)
     recipe = Recipe(
         "",
         {name: {} for name in SECTIONS},
@@ -402,7 +403,8 @@ def check(recipe: Recipe) -> None:
 
 def _constructor(recipe: Recipe, section: str) -> tuple[Constructor, dict[str, Any]]:
     """The class or function of a section, and the arguments that the recipe has for it."""
-    meaning, node = SECTIONS[section], dict(recipe.sections[section])
+    meaning = SECTIONS[section]
+    node = dict(recipe.sections[section])
     if meaning.target:
         return imported(meaning.target, section), node
     return lookup(node.pop("name", None), section, meaning.home, _base(section)), node

@@ -184,7 +184,8 @@ def _typed(argument: Argument) -> Any:
     """The argument's type for pydantic, with our reading of text in front of it."""
     from pydantic import ValidationError, WrapValidator
 
-    hint, section = argument.hint, nested(argument.hint)
+    hint = argument.hint
+    section = nested(argument.hint)
 
     def check(value: Any, handler: Callable[[Any], Any]) -> Any:
         try:
@@ -244,7 +245,8 @@ def _explain(error: ValidationError, constructor: Constructor, fixed: Collection
         owner = constructor
         for part in item["loc"][:-1]:
             owner = nested(arguments(owner)[str(part)].hint)
-        name, key = str(item["loc"][-1]), ".".join(map(str, item["loc"]))
+        name = str(item["loc"][-1])
+        key = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
             message = unknown(name, [known for known in keys(owner) if known not in fixed])
         elif item["type"] == "missing":
@@ -270,10 +272,8 @@ def make(
     keeps = dataclasses.is_dataclass(constructor) and isinstance(default, constructor)
     built = dict(values)
     for name, value in values.items():
-        section, fallback = (
-            nested(known[name].hint),
-            getattr(default, name) if keeps else known[name].default,
-        )
+        section = nested(known[name].hint)
+        fallback = getattr(default, name) if keeps else known[name].default
         if section and isinstance(value, dict):
             built[name] = make(section, value, fallback)
     if keeps:
@@ -294,10 +294,8 @@ def filled(
     program supplies."""
     everything = {}
     for name, (hint, own) in arguments(constructor).items():
-        fallback, below = (
-            getattr(default, name, own) if dataclasses.is_dataclass(default) else own,
-            nested(hint),
-        )
+        fallback = getattr(default, name, own) if dataclasses.is_dataclass(default) else own
+        below = nested(hint)
         if below and isinstance(values.get(name), dict):
             everything[name] = filled(below, values[name], fallback)
         elif name in values or (fallback is not REQUIRED and name not in leave):

@@ -172,7 +172,8 @@ def _argument(annotation: ast.expr | None, default: ast.expr | None, module: str
     hint = Any if annotation is None else _hint(annotation, module)
     if default is None:
         return Argument(hint, REQUIRED)
-    section, value = nested(hint), _literal(default)
+    section = nested(hint)
+    value = _literal(default)
     return Argument(hint, section() if section is not None and value is SOMETHING else value)
 
 
@@ -286,7 +287,8 @@ def _imported(node: ast.stmt, module: str) -> dict[str, str]:
 def _origin(node: ast.ImportFrom, module: str) -> str:
     if not node.level:
         return node.module or ""
-    file, parts = _file(module), module.split(".")
+    file = _file(module)
+    parts = module.split(".")
     up = node.level - (file is not None and file.name == "__init__.py")
     return ".".join([*parts[: len(parts) - up], *([node.module] if node.module else [])])
 

@@ -193,7 +193,8 @@ def _lists(kind: Any) -> bool:
 
 
 def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
-    untyped, low = Any in kinds, text.lower()
+    untyped = Any in kinds
+    low = text.lower()
     for choice in choices(hint):
         if text == (shown(choice) if isinstance(choice, bool) else str(choice)):
             return choice
@@ -356,7 +357,8 @@ def _walk(
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            at, place = key.start_mark.line + 1, (*path, str(key.value))
+            at = key.start_mark.line + 1
+            place = (*path, str(key.value))
             if not isinstance(key, yaml.ScalarNode):
                 errors.append(f"{file} line {at}: a key must be text")
             elif place in lines:

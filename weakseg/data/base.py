@@ -93,7 +93,9 @@ class WeakData(LightningDataModule):
                 "batch_size should be at least 1 and workers at least 0, but they are "
                 f"{batch_size} and {workers}"
             )
-        self.batch_size, self.workers, self.shares = batch_size, workers, shares
+        self.batch_size = batch_size
+        self.workers = workers
+        self.shares = shares
         self.augmentation = Augmentation(crop, scale, flip, colour)
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
         self._targets: tuple[LabelStore, Mapping[str, str]] | None = None
@@ -155,7 +157,8 @@ class WeakData(LightningDataModule):
         store, keys = self._targets
         target = store.read(evidence.id, keys[evidence.id])
         if target.shape[-2:] != evidence.image.shape[-2:]:
-            size, own = list(target.shape[-2:]), list(evidence.image.shape[-2:])
+            size = list(target.shape[-2:])
+            own = list(evidence.image.shape[-2:])
             path = store.path(evidence.id, keys[evidence.id])
             raise DamagedTarget(
                 f"the target {path}.* is of size {size}, but image {evidence.id} is {own}; delete "
@@ -178,7 +181,9 @@ class WeakData(LightningDataModule):
     def train_dataloader(self) -> TrainLoader[Batch]:
         """This rank's training batches."""
         gather = partial(collate, classes=len(self.classes))
-        items, count, trainer = _TrainingItems(self), len(self.training), self._its_trainer()
+        items = _TrainingItems(self)
+        count = len(self.training)
+        trainer = self._its_trainer()
         return TrainLoader(
             items, count, self.batch_size, self.workers, self.seed, gather, trainer, self.groups
         )

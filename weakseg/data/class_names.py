@@ -70,7 +70,8 @@ class Naming(NamedTuple):
     def labels(self, values: Tensor, names: Sequence[str | None], place: Place) -> Tensor:
         """A mask whose values mean these names, as a mask of the classes; 255, and what has None as
         its name, becomes 255."""
-        table, wrong = np.full(256, IGNORE, np.uint8), set(range(len(names), IGNORE))
+        table = np.full(256, IGNORE, np.uint8)
+        wrong = set(range(len(names), IGNORE))
         for value, name in enumerate(names):
             if name is not None and (label := self._label(name)) is not None:
                 table[value] = label

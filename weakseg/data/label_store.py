@@ -59,14 +59,15 @@ class LabelStore:
         """Store a target: uint8 [H,W], float [C,H,W], or bool [N,H,W]; and figures about it."""
         name = _Name(id, key, json.dumps(dict(figures or {})))
         if target.ndim == 2:
-            data, suffix = _encode_hard(target, name), ".png"
+            data = _encode_hard(target, name)
+            suffix = ".png"
         else:
-            data, suffix = (
+            data = (
                 _encode_masks(target, name)
                 if target.dtype == torch.bool
-                else _encode_soft(target, name),
-                ".npz",
+                else _encode_soft(target, name)
             )
+            suffix = ".npz"
         for place in self._places(id, key):
             if place.is_dir():
                 raise IsADirectoryError(
@@ -200,8 +201,11 @@ def _decode_hard(data: bytes, id: str, key: str) -> tuple[Tensor, str]:
 
 def _decode_planes(data: bytes, id: str, key: str) -> tuple[Tensor, str]:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        head, values = json.loads(str(file["head"])), file["values"]
-    shape, classes, figures = head["shape"], head["classes"], head["figures"]
+        head = json.loads(str(file["head"]))
+        values = file["values"]
+    shape = head["shape"]
+    classes = head["classes"]
+    figures = head["figures"]
     if head["digest"] != _digest(values, _Name(id, key, figures), shape, classes):
         raise ValueError(
             "its digest does not match its values, or it is the target of another image"

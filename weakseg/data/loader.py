@@ -52,8 +52,14 @@ class TrainLoader(Generic[T]):
                 "there is no image to train on: every image is a validation image, or the data "
                 "set is empty"
             )
-        self.items, self.count, self.batch_size, self.workers = items, count, batch_size, workers
-        self.seed, self.collate, self.trainer, self.groups = seed, collate, trainer, groups
+        self.items = items
+        self.count = count
+        self.batch_size = batch_size
+        self.workers = workers
+        self.seed = seed
+        self.collate = collate
+        self.trainer = trainer
+        self.groups = groups
 
     def __len__(self) -> int:
         return max(1, self.count // (self.batch_size * self.trainer.world_size))
@@ -61,7 +67,8 @@ class TrainLoader(Generic[T]):
     def batches(self, epoch: int) -> list[list[tuple[int, int]]]:
         """The `(time, index)` pairs of this rank: ranks share one order, and each takes its part of
         every joint batch."""
-        rank, world = self.trainer.global_rank, self.trainer.world_size
+        rank = self.trainer.global_rank
+        world = self.trainer.world_size
         if self.groups:
             order = grouped(self.groups, self.seed, epoch)
         else:
@@ -100,7 +107,9 @@ class OrderedLoader(Generic[T]):
         workers: int,
         collate: Callable[[list[Any]], T],
     ) -> None:
-        self.items, self.workers, self.collate = items, workers, collate
+        self.items = items
+        self.workers = workers
+        self.collate = collate
         self.batches = [
             list(indices[start : start + batch_size])
             for start in range(0, len(indices), batch_size)
@@ -150,7 +159,8 @@ def grouped(groups: Sequence[Group], seed: int, epoch: int) -> list[tuple[int, i
     """
     pairs = []
     for which, (images, number) in enumerate(groups):
-        first, last = epoch * number, (epoch + 1) * number
+        first = epoch * number
+        last = (epoch + 1) * number
         times = range(first // len(images), -(-last // len(images)))
         # four parts: no other key has as many
         walk = [

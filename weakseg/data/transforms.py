@@ -73,10 +73,8 @@ class Augmentation:
         if self.crop is not None:
             item = _pad(item, self.crop, self.crop)
             height, width = item.evidence.image.shape[-2:]
-            top, left = (
-                int(draw[1] * (height - self.crop + 1)),
-                int(draw[2] * (width - self.crop + 1)),
-            )
+            top = int(draw[1] * (height - self.crop + 1))
+            left = int(draw[2] * (width - self.crop + 1))
             item = _crop(item, top, left, self.crop)
         if self.flip and draw[3] < 0.5:
             item = _flip(item)
@@ -95,7 +93,8 @@ def _recolour(image: Tensor, strength: float, generator: torch.Generator) -> Ten
 
 
 def _scale(item: Item, factor: float) -> Item:
-    evidence, target = item.evidence, item.target
+    evidence = item.evidence
+    target = item.target
     height, width = evidence.image.shape[-2:]
     size = [max(1, round(height * factor)), max(1, round(width * factor))]
     boxes = evidence.boxes
@@ -118,7 +117,9 @@ def _scale(item: Item, factor: float) -> Item:
 
 def _without_vanished(evidence: Evidence) -> Evidence:
     """Without boxes of whose object not a single pixel is left."""
-    boxes, labels, masks = evidence.boxes, evidence.box_classes, evidence.box_masks
+    boxes = evidence.boxes
+    labels = evidence.box_classes
+    masks = evidence.box_masks
     if boxes is None or labels is None or masks is None:
         return evidence
     seen = masks.flatten(1).any(1)

@@ -77,7 +77,8 @@ def count_shown(labels: Tensor, tags: Tensor) -> Tensor:
     found = torch.bincount(labels[labels != IGNORE].long().flatten(), minlength=len(tags))[
         : len(tags)
     ]
-    predicted, named = found >= max(1, SHOWN * labels.numel()), tags.clone()
+    predicted = found >= max(1, SHOWN * labels.numel())
+    named = tags.clone()
     predicted[0] = named[0] = False
     return torch.stack([predicted & named, predicted, named]).long()
 

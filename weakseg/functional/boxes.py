@@ -32,13 +32,16 @@ def pixel_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes should be float [N,4], but it is {list(boxes.shape)}")
     size = torch.tensor([width, height], device=boxes.device)
-    first, last = boxes.double()[:, :2], boxes.double()[:, 2:]
+    first = boxes.double()[:, :2]
+    last = boxes.double()[:, 2:]
     start = (first - 0.5).ceil().clamp(min=0).minimum(size)
     end = (last - 0.5).ceil().clamp(min=0).minimum(size)
-    visible_first, visible_last = first.clamp(min=0), last.minimum(size)
+    visible_first = first.clamp(min=0)
+    visible_last = last.minimum(size)
     middle = ((visible_first + visible_last) / 2).floor().clamp(min=0).minimum(size - 1)
     thin = end <= start
-    start, end = torch.where(thin, middle, start), torch.where(thin, middle + 1, end)
+    start = torch.where(thin, middle, start)
+    end = torch.where(thin, middle + 1, end)
     overlaps = (visible_first < visible_last).all(1, keepdim=True)
     return torch.cat([start, end], 1).where(overlaps, 0).long()
 

@@ -51,7 +51,8 @@ def renumber(labels: Tensor, table: Tensor) -> Tensor:
 
 def renumber_evidence(evidence: Evidence, table: Tensor, classes: int) -> Evidence:
     """Evidence with our numbers; our classes are so many."""
-    marks, boxed = evidence.marks, evidence.box_classes
+    marks = evidence.marks
+    boxed = evidence.box_classes
     return evidence._replace(
         marks=None if marks is None else renumber(marks, table),
         box_classes=None if boxed is None else renumber(boxed, table),

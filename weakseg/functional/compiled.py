@@ -30,7 +30,8 @@ from numba.extending import intrinsic, models, overload, register_model
 from numpy.typing import NDArray
 
 Rows = Any  # what `rows` returns, in functions that are compiled
-FLOAT, INT = ir.FloatType(), ir.IntType(32)
+FLOAT = ir.FloatType()
+INT = ir.IntType(32)
 FAST = ("fast",)  # sums may be reordered and products fused
 
 OPTIONS: dict[str, Any] = {
@@ -114,10 +115,8 @@ def _constant(vector: ir.VectorType, value: float) -> Any:
 
 def _everywhere(builder: Any, vector: ir.VectorType, number: Any) -> Any:
     """The number in every lane."""
-    unknown, first = (
-        ir.Constant(vector, ir.Undefined),
-        ir.Constant(ir.VectorType(INT, vector.count), [0] * vector.count),
-    )
+    unknown = ir.Constant(vector, ir.Undefined)
+    first = ir.Constant(ir.VectorType(INT, vector.count), [0] * vector.count)
     return builder.shuffle_vector(builder.insert_element(unknown, number, INT(0)), unknown, first)
 
 
@@ -154,10 +153,8 @@ def _row(array: Any) -> Row:
 
 
 def _address(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    array, place = (
-        signature.args[0],
-        context.cast(builder, arguments[1], signature.args[1], types.intp),
-    )
+    array = signature.args[0]
+    place = context.cast(builder, arguments[1], signature.args[1], types.intp)
     data = context.make_array(array)(context, builder, arguments[0]).data
     return builder.bitcast(
         builder.gep(data, [place]), _parts(_row(array).lanes).element.as_pointer()
@@ -170,10 +167,8 @@ def load(typing: Any, array: Any, place: Any) -> Any:
     row = _row(array)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, result = (
-            _address(context, builder, signature, arguments),
-            ir.Constant(_parts(row.lanes), ir.Undefined),
-        )
+        address = _address(context, builder, signature, arguments)
+        result = ir.Constant(_parts(row.lanes), ir.Undefined)
         for i in range(result.type.count):
             result = builder.insert_value(
                 result, builder.load(builder.gep(address, [INT(i)]), align=4), i
@@ -250,7 +245,8 @@ def _times(left: Any, right: Any) -> Any:
 def _exp(builder: Any, value: Any) -> Any:
     """2 to a whole power, put together from its bits, times 2 to the power of the rest, which is a
     half at most, by its Taylor series."""
-    vector, integers = value.type, ir.VectorType(INT, value.type.count)
+    vector = value.type
+    integers = ir.VectorType(INT, value.type.count)
     power = builder.fmul(value, _constant(vector, 1 / log(2)))
     whole = _call(builder, "rint", vector, power)
     rest = builder.fsub(power, whole)

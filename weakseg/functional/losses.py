@@ -45,7 +45,8 @@ def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None)
 def _weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     if target.ndim == logits.ndim:
         counted = target * weights[:, None, None]
-        total, weight = -(counted * logits.log_softmax(1)).sum(), counted.sum()
+        total = -(counted * logits.log_softmax(1)).sum()
+        weight = counted.sum()
     else:
         total = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="sum")
         known = target != IGNORE
@@ -86,7 +87,8 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor, tags: Tensor) -> Tens
     tensor(0.6931)
     """
     logits = _exact(logits)
-    (images, classes), known = tags.shape, target != IGNORE
+    (images, classes) = tags.shape
+    known = target != IGNORE
     places = target + classes * torch.arange(images, device=target.device)[:, None, None]
     counts = torch.bincount(places[known], minlength=images * classes).view(images, classes)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
@@ -260,7 +262,8 @@ class _Agreement(torch.autograd.Function):
         ctx: Any, probs: Tensor, valid: Tensor, affinity: Affinity
     ) -> tuple[Tensor, Tensor]:
         filtered = affinity(torch.cat([probs, valid[:, None].to(probs.dtype)], 1))
-        near, mass = filtered[:, :-1], filtered[:, -1] * valid
+        near = filtered[:, :-1]
+        mass = filtered[:, -1] * valid
         ctx.save_for_backward(near)
         mass = mass.flatten(1).sum(1)
         ctx.mark_non_differentiable(mass)
@@ -325,10 +328,8 @@ def _over_windows(
         for dx in range(-across if dy else 1, across + 1):
             here = ..., slice(dy, None), slice(max(dx, 0), width + min(dx, 0))
             there = ..., slice(height - dy), slice(max(-dx, 0), width - max(dx, 0))
-            apart, unlike = (
-                dy**2 + dx**2,
-                (colours[here] - colours[there]).square_().sum(1, keepdim=True),
-            )
+            apart = dy**2 + dx**2
+            unlike = (colours[here] - colours[there]).square_().sum(1, keepdim=True)
             pull = torch.zeros_like(unlike)
             for weight, xy, rgb in kernels:
                 pull += weight * (-apart / (2 * xy**2) - unlike / (2 * rgb**2)).exp_()

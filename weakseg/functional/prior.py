@@ -37,7 +37,8 @@ def centre_odds(valid: Tensor, spread: float = 0.5) -> Tensor:
     """
     odds = torch.zeros(valid.shape, device=valid.device)
     for each, own in zip(valid, odds, strict=True):
-        rows, columns = each.any(1).nonzero().flatten(), each.any(0).nonzero().flatten()
+        rows = each.any(1).nonzero().flatten()
+        columns = each.any(0).nonzero().flatten()
         if len(rows):
             inside = own[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             inside.copy_(centre_prior(inside.shape[0], inside.shape[1], spread).logit())

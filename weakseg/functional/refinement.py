@@ -98,7 +98,8 @@ def _weights(colours: Tensor, inside: Tensor, dilations: Sequence[int]) -> Tenso
     around = list(_neighbours(inside, dilations))
     # each window has the pixel itself, too
     count = torch.stack([here.to(colours.dtype) for here in around]).sum(0) + len(dilations)
-    total, squares = torch.zeros_like(colours), torch.zeros_like(colours)
+    total = torch.zeros_like(colours)
+    squares = torch.zeros_like(colours)
     for here, neighbour in zip(around, _neighbours(colours, dilations), strict=True):
         gap = (neighbour - colours) * here
         total += gap
@@ -123,7 +124,8 @@ def _neighbours(values: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
     padded = F.pad(values, (most, most, most, most))
     for dilation, down, right in product(dilations, (-1, 0, 1), (-1, 0, 1)):
         if down or right:
-            top, left = most + down * dilation, most + right * dilation
+            top = most + down * dilation
+            left = most + right * dilation
             yield padded[..., top : top + height, left : left + width]
 
 

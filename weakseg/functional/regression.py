@@ -29,8 +29,10 @@ def softmax_regression(features: Tensor, shares: Tensor) -> Tensor:
             "features and shares should be float [N,D] and [N,C], and some share more than 0, "
             f"but they are {list(features.shape)} and {list(shares.shape)}"
         )
-    features, shares = features.float(), shares.float()
-    centre, spread = features.mean(0), features.std(0, correction=0).clamp(min=1e-6)
+    features = features.float()
+    shares = shares.float()
+    centre = features.mean(0)
+    spread = features.std(0, correction=0).clamp(min=1e-6)
     samples = torch.cat([(features - centre) / spread, torch.ones_like(features[:, :1])], 1)
     total = shares.sum()
     weights = torch.zeros(shares.shape[1], samples.shape[1], device=samples.device)

@@ -196,7 +196,8 @@ def _raise(
         .to(_precision(logits))
         .masked_fill(~used[:, :, None], -inf)
     )
-    after, top = before.clone(), before.amax(1)
+    after = before.clone()
+    top = before.amax(1)
     visited = used & tags.any(1, keepdim=True)
     for visit, slot in _visits(visited, sweeps, generator):
         own = after[images, slot]

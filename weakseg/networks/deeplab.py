@@ -54,7 +54,8 @@ class _DeepLab(nn.Module):
         self.encoder = model.encoder
         self.decoder = model.decoder
         self.head = model.segmentation_head[0]
-        self.output_stride, self.stride = output_stride, self.decoder_stride or output_stride
+        self.output_stride = output_stride
+        self.stride = self.decoder_stride or output_stride
         for module in self.decoder.modules():
             if isinstance(module, ASPPPooling):
                 forgive_one_value(module)

@@ -57,7 +57,8 @@ class DeepLabV2(nn.Module):
                 raise ValueError(
                     f"{name} should be one or more numbers above 0, but it is {list(values)}"
                 )
-        self.stride, self.scales = output_stride, tuple(scales)
+        self.stride = output_stride
+        self.scales = tuple(scales)
         # in training, every scale has the same loss as the largest logits (section 4.1.2,
         # "multi-scale")
         self.auxiliary_weight = 1.0
@@ -68,11 +69,14 @@ class DeepLabV2(nn.Module):
                 width, output_stride, "3x3", kernel=3, channels=1024, rates=rates, dropout=dropout
             )
             load_vgg(vgg, weights, width)
-            self.encoder, self.head, self.lead = vgg, linear(vgg.channels[-1], classes), 0
+            self.encoder = vgg
+            self.head = linear(vgg.channels[-1], classes)
+            self.lead = 0
         else:
             depth, deep_stem = depth_of(encoder)
             body = resnet_body(depth, output_stride, weights, width=width, deep_stem=deep_stem)
-            self.encoder, self.head = body, _Pyramid(body.channels[-1], classes, rates)
+            self.encoder = body
+            self.head = _Pyramid(body.channels[-1], classes, rates)
             # cell i of a ResNet is centred on pixel stride * i, the first of those that it should
             # stand for
             self.lead = output_stride // 2

@@ -88,10 +88,8 @@ def _passing(conv: nn.Conv2d, classes: int) -> nn.Conv2d:
     equal for ever.
     """
     after, before, height, width = conv.weight.shape
-    stands_for_before, stands_for_after = (
-        torch.arange(before) * classes // before,
-        torch.arange(after) * classes // after,
-    )
+    stands_for_before = torch.arange(before) * classes // before
+    stands_for_after = torch.arange(after) * classes // after
     share = classes / after
     with torch.no_grad():
         conv.weight.normal_(

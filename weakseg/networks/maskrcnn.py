@@ -83,7 +83,8 @@ class MaskRCNN(nn.Module):
                 raise ValueError(f"{name} should be at least 1, but it is {value}")
         depth, deep_stem = depth_of(encoder)
         body = resnet_body(depth, weights=weights, width=width, deep_stem=deep_stem)
-        channels, hidden = max(1, round(256 * width)), max(1, round(1024 * width))
+        channels = max(1, round(256 * width))
+        hidden = max(1, round(1024 * width))
         layers = {f"layer{stage}": str(stage - 1) for stage in range(1, 5)}
         self.classes = classes
         self.model = detection.MaskRCNN(

@@ -8,8 +8,12 @@ from html import escape
 
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 520, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 24, 10, 34
+WIDTH = 520
+HEIGHT = 240
+LEFT = 52
+RIGHT = 24
+TOP = 10
+BOTTOM = 34
 MOST_POINTS = 240  # more are averaged: the eye cannot tell them apart
 MOST_DOTS = 40  # up to so many points each is a dot that says its value
 COLOURS = 8  # series-0 ... series-7 in the style sheet
@@ -96,7 +100,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     rough = (high - low) / count
     unit = 10 ** math.floor(math.log10(rough))
     step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    first = math.floor(low / step + 1e-9)
+    last = math.ceil(high / step - 1e-9)
     return [float(f"{index * step:.10g}") for index in range(first, last + 1)]
 
 
@@ -104,7 +109,8 @@ class _Place:
     """From figures to places in the picture."""
 
     def __init__(self, left: float, right: float, low: float, high: float) -> None:
-        self.left, self.low = left, low
+        self.left = left
+        self.low = low
         self.across = (WIDTH - LEFT - RIGHT) / ((right - left) or 1)
         self.up = (HEIGHT - TOP - BOTTOM) / ((high - low) or 1)
 
@@ -129,7 +135,8 @@ def _line(points: Sequence[Point], colour: int, name: str, along: str, place: _P
 
 
 def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], along: str, place: _Place) -> str:
-    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    right = WIDTH - RIGHT
+    bottom = HEIGHT - BOTTOM
     rows = [
         f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{place.y(y)}" y2="{place.y(y)}"/>'
         f'<text x="{LEFT - 6}" y="{place.y(y)}" dy="0.35em" text-anchor="end">{y:g}</text>'

@@ -17,9 +17,13 @@ from weakseg.reporting.drawing import draw_evidence, palette
 from weakseg.reporting.fonts import letter
 from weakseg.utils.files import write_whole
 
-COLUMNS, ROWS = 6, 4
-TILE, GAP, CAPTION = 320, 8, 22
-DARK, PALE = (30, 30, 30), (235, 235, 235)
+COLUMNS = 6
+ROWS = 4
+TILE = 320
+GAP = 8
+CAPTION = 22
+DARK = (30, 30, 30)
+PALE = (235, 235, 235)
 
 
 def draw_sheet(data: WeakData, most: int = COLUMNS * ROWS) -> Image.Image:
@@ -35,10 +39,8 @@ def draw_sheet(data: WeakData, most: int = COLUMNS * ROWS) -> Image.Image:
     width = COLUMNS * (TILE + GAP) + GAP
     sheet = Image.new("RGB", (width, rows * (TILE + CAPTION + GAP) + GAP + legend.height), DARK)
     for place, index in enumerate(chosen):
-        left, top = (
-            GAP + place % COLUMNS * (TILE + GAP),
-            GAP + place // COLUMNS * (TILE + CAPTION + GAP),
-        )
+        left = GAP + place % COLUMNS * (TILE + GAP)
+        top = GAP + place // COLUMNS * (TILE + CAPTION + GAP)
         _paste(sheet, data, index, left, top)
     sheet.paste(legend, (0, sheet.height - legend.height))
     return sheet
@@ -79,12 +81,15 @@ def _fitted(picture: Tensor) -> Image.Image:
 def _legend(classes: Sequence[str]) -> Image.Image:
     """A square of each class's colour with its name, in as many lines as that takes."""
     width = COLUMNS * (TILE + GAP) + GAP
-    left, line, places = GAP, 0, []
+    left = GAP
+    line = 0
+    places = []
     letterings = [letter(_short(name), 14) for name in classes]
     for text, font in letterings:
         needed = 30 + round(font.getlength(text))
         if left + needed > width:
-            left, line = GAP, line + 1
+            left = GAP
+            line = line + 1
         places.append((left, line))
         left += needed
     legend = Image.new("RGB", (width, (line + 1) * 24 + GAP), DARK)

@@ -122,7 +122,8 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
         found.remarks += data.remarks
     if isinstance(data, Folder) and data.unannotated:
         found.problems.append(_unannotated(data))
-    start, ids = time.monotonic(), Counter[str]()
+    start = time.monotonic()
+    ids = Counter[str]()
     held_out = set(data.validation)
     for index, finding in enumerate(
         track(_findings(data, workers), len(data), "looking at the images")
@@ -256,7 +257,9 @@ def look(data: WeakData, index: int) -> Finding:
     if isinstance(data, Photos):
         return _look_at_files(data, index)
     problems: list[Problem] = []
-    evidence, truth, id = None, None, f"number {index}"
+    evidence = None
+    truth = None
+    id = f"number {index}"
     try:
         evidence, truth = data.sample(index)
         id = str(evidence.id)
@@ -558,7 +561,8 @@ def _mistyped(found: Diagnosis) -> list[Problem]:
             other for other in range(1, len(often)) if 0 < RARER * often[number] <= often[other]
         ]
         if likely := [other for other in others if nearly_same(name, found.classes[other])]:
-            meant, times = found.classes[likely[0]], often[likely[0]]
+            meant = found.classes[likely[0]]
+            times = often[likely[0]]
             told = (
                 f"{name} (seen {often[number]}), beside {meant} (seen {times}); if they are the "
                 f"same, data.rename={{{name}: {meant}}}"

@@ -54,7 +54,8 @@ def overlay(image: Tensor, labels: Tensor, opacity: float = 0.55) -> Tensor:
 
     In grey, since red through which a green meadow shines looks like the colour of another class.
     """
-    image, labels = enlarge(image), enlarge(labels)
+    image = enlarge(image)
+    labels = enlarge(labels)
     colours = _colours(labels)
     drawn = torch.lerp(_grey(image), colours.float(), opacity).round().to(torch.uint8)
     outlines = _outlines(labels)
@@ -128,7 +129,8 @@ def _beside(pixels: Tensor) -> Tensor:
 def _outlines(labels: Tensor) -> Tensor:
     """The pixels of objects that touch a pixel of another class."""
     edges = torch.zeros_like(labels, dtype=torch.bool)
-    below, beside = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
+    below = labels[1:] != labels[:-1]
+    beside = labels[:, 1:] != labels[:, :-1]
     edges[1:] |= below
     edges[:-1] |= below
     edges[:, 1:] |= beside
@@ -149,7 +151,8 @@ def _draw_marks(drawn: Tensor, evidence: Evidence, factor: int) -> Tensor:
         return overlay(evidence.image, evidence.marks)
     labels = evidence.marks.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
     reach = max(1, max(labels.shape) // 96 - factor // 2)
-    thick, casing = _thicken(labels, reach), _thicken(labels, reach + 2)
+    thick = _thicken(labels, reach)
+    casing = _thicken(labels, reach + 2)
     drawn = torch.where(casing != IGNORE, WHITE, drawn)
     return torch.where(thick != IGNORE, _colours(thick), drawn)
 

@@ -56,7 +56,8 @@ def letter(text: str, size: int, folders: Sequence[Path] | None = None) -> Lette
         for path in font_files(tuple(_folders() if folders is None else folders)):
             other = _opened(path, size)
             if other is not None and len(less := _lacking(other, text)) < len(lacking):
-                font, lacking = other, less
+                font = other
+                lacking = less
             if not lacking:
                 break
     return Lettering(

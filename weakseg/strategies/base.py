@@ -219,7 +219,8 @@ def _check_names(cls: type) -> None:
     """What a subclass calls like something of Strategy has to be of the same kind, or Strategy
     itself would break."""
     for name in set(vars(cls)) & OWN:
-        expected, kind = _kind(Strategy.__dict__[name]), _kind(vars(cls)[name])
+        expected = _kind(Strategy.__dict__[name])
+        kind = _kind(vars(cls)[name])
         computed = expected == "a value" and kind == "a property"
         if kind != expected and not computed:
             raise TypeError(

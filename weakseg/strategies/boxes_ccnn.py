@@ -62,8 +62,11 @@ class BoxesCCNN(Strategy):
         expect_shares(inside=inside, outside=outside)
         expect_hardness(hardness)
         expect_not_negative(slack=slack)
-        self.inside, self.outside, self.slack = inside, outside, slack
-        self.hardness, self.at_scores = hardness, at_scores(resolution)
+        self.inside = inside
+        self.outside = outside
+        self.slack = slack
+        self.hardness = hardness
+        self.at_scores = at_scores(resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """There is room in all places for what the boxes say."""

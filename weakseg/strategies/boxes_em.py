@@ -57,11 +57,9 @@ class BoxesEM(Strategy):
         super().__init__()
         expect_not_negative(foreground=foreground, background=background)
         expect_finite(foreground=foreground, background=background)
-        self.foreground, self.background, self.at_scores = (
-            foreground,
-            background,
-            at_scores(resolution),
-        )
+        self.foreground = foreground
+        self.background = background
+        self.at_scores = at_scores(resolution)
         self.warmup = WarmUp(warmup, "learn filled boxes")
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -60,7 +60,8 @@ class BoxesInstances(BoxesCRF):
             evidence.need("box_masks")
             assert evidence.box_masks is not None
             return evidence.box_masks.clone()
-        (height, width), count = evidence.image.shape[1:], len(evidence.boxes)
+        (height, width) = evidence.image.shape[1:]
+        count = len(evidence.boxes)
         numbers = torch.arange(1, count + 1)
         probs = box_unary(evidence.boxes, numbers, count + 1, height, width, self.unary, self.share)
         likeliest = dense_crf(evidence.image, probs, self.crf).max(0).indices

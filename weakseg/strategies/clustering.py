@@ -84,13 +84,11 @@ class Clustering(Strategy):
                 f"{cover}"
             )
         expect_at_least(1, alternations=alternations, samples=samples)
-        self.superpixels, self.strength, self.alternations, self.samples, self.cover = (
-            superpixels,
-            strength,
-            alternations,
-            samples,
-            cover,
-        )
+        self.superpixels = superpixels
+        self.strength = strength
+        self.alternations = alternations
+        self.samples = samples
+        self.cover = cover
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have something to learn from; and tags that are all it has must name the
@@ -125,7 +123,8 @@ class Clustering(Strategy):
         classes = max(each["allowed"].shape[1] for each in few)
         features = torch.cat([each["features"] for each in few]).float()
         allowed = torch.cat([_widened(each["allowed"], classes) for each in few])
-        groups, start = [], 0
+        groups = []
+        start = 0
         for each in few:
             for (label, least), members in zip(
                 each["groups"].tolist(), each["members"], strict=True
@@ -187,10 +186,8 @@ class Clustering(Strategy):
 
         # the same in each round, so they are made once
         kept = remembered(self.scratch, fingerprint("appearance", 1, image, self.superpixels), make)
-        segments, features = (
-            torch.from_numpy(kept["segments"]).long(),
-            torch.from_numpy(kept["features"]),
-        )
+        segments = torch.from_numpy(kept["segments"]).long()
+        features = torch.from_numpy(kept["features"])
         if prediction is not None and prediction.features is not None:
             features = torch.cat([features, pooled(prediction.features, segments)], 1)
         return segments, features

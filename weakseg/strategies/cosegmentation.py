@@ -82,8 +82,13 @@ class Cosegmentation(Strategy):
                 f"middle, but it is {share}"
             )
         centre_prior(1, 1, spread)  # refuses what is no spread now
-        self.spread, self.looks, self.wants_early, self.samples = spread, looks, long_side, samples
-        self.superpixels, self.share, self.crf = superpixels, share, crf
+        self.spread = spread
+        self.looks = looks
+        self.wants_early = long_side
+        self.samples = samples
+        self.superpixels = superpixels
+        self.share = share
+        self.crf = crf
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have something to learn from; and tags that are all it has must name the

@@ -112,7 +112,8 @@ class Mixed(Strategy):
                 raise ValueError(f"{name} should be {' or '.join(known)}, but it is {value!r}")
         self.boxes = BoxesCRF(unary, share, crf) if boxes == "crf" else BoxesRect()
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
-        self._em, self._weights = em, weights
+        self._em = em
+        self._weights = weights
         self._idle = 0  # batches in a row that taught nothing
         self._numbers = (
             usual[0] if foreground is None else foreground,

@@ -68,14 +68,13 @@ class Points(Strategy):
         expect_reach(xy=xy, rgb=rgb)
         expect_at_least(0, radius=radius)
         expect_at_least(1, shrink=shrink)
-        self.superpixels, self.radius = superpixels, radius
-        self._weight, self._xy, self._rgb, self._shrink, self._absent = (
-            weight,
-            xy,
-            rgb,
-            shrink,
-            absent,
-        )
+        self.superpixels = superpixels
+        self.radius = radius
+        self._weight = weight
+        self._xy = xy
+        self._rgb = rgb
+        self._shrink = shrink
+        self._absent = absent
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a click, and tags, if there are any, must name what was clicked

@@ -53,7 +53,10 @@ class ScribblesCRF(Strategy):
         expect_weight(weight=weight)
         expect_reach(xy=xy, rgb=rgb)
         expect_at_least(1, shrink=shrink)
-        self.weight, self.xy, self.rgb, self.shrink = weight, xy, rgb, shrink
+        self.weight = weight
+        self.xy = xy
+        self.rgb = rgb
+        self.shrink = shrink
         self.warmup = WarmUp(warmup, "learn the marks alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:

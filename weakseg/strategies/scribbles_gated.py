@@ -55,7 +55,11 @@ class ScribblesGated(Strategy):
         expect_weight(weight=weight)
         expect_reach(xy=xy, rgb=rgb)
         expect_at_least(1, radius=radius, shrink=shrink)
-        self.weight, self.xy, self.rgb, self.radius, self.shrink = weight, xy, rgb, radius, shrink
+        self.weight = weight
+        self.xy = xy
+        self.rgb = rgb
+        self.radius = radius
+        self.shrink = shrink
         self.warmup = WarmUp(warmup, "learn the marks alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:

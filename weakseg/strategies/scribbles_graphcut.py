@@ -84,13 +84,12 @@ class ScribblesGraphCut(Strategy):
                     f"{name} should be more than 0, or null for the median of the image's "
                     f"borders, but it is {reach}"
                 )
-        self.superpixels, self.smooth, self.appearance, self.network = (
-            superpixels,
-            smooth,
-            appearance,
-            network,
-        )
-        self.colour, self.texture = colour, texture
+        self.superpixels = superpixels
+        self.smooth = smooth
+        self.appearance = appearance
+        self.network = network
+        self.colour = colour
+        self.texture = texture
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""

@@ -77,8 +77,11 @@ class Tags(Strategy):
                     f"it is {share}"
                 )
         self.warmup = WarmUp(warmup, "teach classification alone")
-        self.shrink, self.iterations = shrink, iterations
-        self.foreground, self.background, self.lowest = foreground, background, lowest
+        self.shrink = shrink
+        self.iterations = iterations
+        self.foreground = foreground
+        self.background = background
+        self.lowest = lowest
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background."""

@@ -75,10 +75,14 @@ class TagsCCNN(Strategy):
         expect_shares(foreground_lower=foreground_lower)
         expect_hardness(hardness)
         expect_not_negative(foreground_slack=foreground_slack)
-        self.background_lower, self.background_upper = background_lower, background_upper
-        self.foreground_lower, self.foreground_slack = foreground_lower, foreground_slack
+        self.background_lower = background_lower
+        self.background_upper = background_upper
+        self.foreground_lower = foreground_lower
+        self.foreground_slack = foreground_slack
         expect_spread(spread)
-        self.hardness, self.spread, self.at_scores = hardness, spread, at_scores(resolution)
+        self.hardness = hardness
+        self.spread = spread
+        self.at_scores = at_scores(resolution)
         self.warmup = WarmUp(warmup, "teach classification alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:

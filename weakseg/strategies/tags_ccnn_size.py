@@ -77,10 +77,14 @@ class TagsCCNNSize(Strategy):
         expect_shares(large_lower=large_lower, small_upper=small_upper)
         expect_hardness(hardness)
         self.source: SizeSource = source
-        self.background_lower, self.background_upper = background_lower, background_upper
-        self.large_lower, self.small_upper = large_lower, small_upper
+        self.background_lower = background_lower
+        self.background_upper = background_upper
+        self.large_lower = large_lower
+        self.small_upper = small_upper
         expect_spread(spread)
-        self.hardness, self.spread, self.at_scores = hardness, spread, at_scores(resolution)
+        self.hardness = hardness
+        self.spread = spread
+        self.at_scores = at_scores(resolution)
         self.warmup = WarmUp(warmup, "teach classification alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:

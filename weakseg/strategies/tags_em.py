@@ -91,12 +91,10 @@ class TagsEM(Strategy):
         expect_finite(foreground=self.foreground, background=self.background)
         self.warmup = WarmUp(warmup, "teach classification alone")
         expect_spread(spread)
-        self.mode, self.sweeps, self.spread, self.at_scores = (
-            mode,
-            sweeps,
-            spread,
-            at_scores(resolution),
-        )
+        self.mode = mode
+        self.sweeps = sweeps
+        self.spread = spread
+        self.at_scores = at_scores(resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background."""
@@ -105,7 +103,8 @@ class TagsEM(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the scores as they are with the labels of the raised ones;
         classification during the warm-up."""
-        tags, valid = said(batch, "tags", self), valid_of(batch, logits)
+        tags = said(batch, "tags", self)
+        valid = valid_of(batch, logits)
         if not self.warmup.is_over():
             return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
         scores = placed(logits, valid, self.spread)

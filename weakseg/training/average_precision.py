@@ -41,7 +41,8 @@ def detect(segmenter: Segmenter, image: Tensor) -> Instances:
     )[0]  # type: ignore[operator]
     segmenter.train(training)
     scores = None if found.scores is None else found.scores.float().cpu()
-    boxes, masks = found.boxes.float().cpu(), found.masks.float().cpu()
+    boxes = found.boxes.float().cpu()
+    masks = found.masks.float().cpu()
     if seen is not image:
         boxes = boxes * boxes.new_tensor(
             [image.shape[-1] / seen.shape[-1], image.shape[-2] / seen.shape[-2]] * 2
@@ -116,7 +117,8 @@ class AveragePrecision(Callback):
             mine, len(mine), f"round {round}: measuring the masks", trainer.world_size
         ):
             evidence, _ = data.sample(index)
-            masks, truth = data.target(evidence), data.true_instances(index)
+            masks = data.target(evidence)
+            truth = data.true_instances(index)
             if (
                 masks is not None
                 and truth is not None

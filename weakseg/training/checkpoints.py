@@ -67,7 +67,9 @@ class Checkpoints(Checkpoint):
     """
 
     def __init__(self, folder: Path, every: int = 100, recipe: str | None = None) -> None:
-        self.folder, self.every, self.recipe = Path(folder), every, recipe
+        self.folder = Path(folder)
+        self.every = every
+        self.recipe = recipe
         self.best = -math.inf
         self.figure: str | None = None  # that this is of
         self._data: object = None  # that the training measures on
@@ -101,7 +103,8 @@ class Checkpoints(Checkpoint):
             _validation(self.folder / "best.ckpt", trainer.global_step)
         )
         if score > self.best:
-            self.figure, self.best = figure, score
+            self.figure = figure
+            self.best = score
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write best.ckpt if no validation before was as good."""
@@ -109,7 +112,8 @@ class Checkpoints(Checkpoint):
         if figure is None or trainer.sanity_checking or not self._is_ours(trainer):
             return
         if figure != self.figure:  # scores of another figure say nothing about this one
-            self.figure, self.best = figure, -math.inf
+            self.figure = figure
+            self.best = -math.inf
         score = float(trainer.callback_metrics[figure])
         if score > self.best:
             self.best = score
@@ -131,7 +135,8 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
         # older checkpoints knew this one alone
-        self.best, self.figure = state_dict["best"], state_dict.get("figure", CHOOSES[0])
+        self.best = state_dict["best"]
+        self.figure = state_dict.get("figure", CHOOSES[0])
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -77,10 +77,8 @@ class Watch(Callback):
             return
         parts = gather((self._mass.cpu(), self._tagged.cpu()))
         self.on_train_epoch_start(trainer, pl_module)
-        mass, tagged = (
-            torch.stack([part[0] for part in parts]).sum(0),
-            torch.stack([part[1] for part in parts]).any(0),
-        )
+        mass = torch.stack([part[0] for part in parts]).sum(0)
+        tagged = torch.stack([part[1] for part in parts]).any(0)
         if not mass.sum() or not trainer.is_global_zero:
             return
         lost = [
@@ -104,7 +102,8 @@ class Watch(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
-        self._mass, self._tagged = state_dict["mass"], state_dict["tagged"]
+        self._mass = state_dict["mass"]
+        self._tagged = state_dict["tagged"]
 
 
 def _named(batch: Batch, mass: Tensor) -> Tensor:

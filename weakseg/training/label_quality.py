@@ -120,7 +120,8 @@ class Agreement:
         return figures
 
     def _count(self, labels: Tensor, evidence: Evidence) -> dict[str, Tensor]:
-        classes, found = len(self.classes), {}
+        classes = len(self.classes)
+        found = {}
         if evidence.boxes is not None and evidence.box_classes is not None:
             found["box_extent_iou"] = count_extents(
                 labels, evidence.boxes, evidence.box_classes, classes

@@ -25,14 +25,18 @@ from weakseg.data.formats.images import image_size
 from weakseg.evidence import Batch
 from weakseg.training.segmenter import Segmenter, makes_losses
 
-SIDE, IMAGES = 128, 2  # of what is measured; batch norm wants more than one image
+# of what is measured; batch norm wants more than one image
+SIDE = 128
+IMAGES = 2
 # what a step takes beside what it keeps for its backward pass; 1.04 to 1.31 on seven networks on a
 # CPU
 BEYOND = 1.25
 COPIES = 3  # of the weights: gradients and, in AdamW, two moments
 # of the free memory that is proposed to be used: estimates may be wrong by a factor of two
 SHARE = 0.5
-LONG, CROP = 512, 320  # proposed for photographs; most published figures are of about such sizes
+# proposed for photographs; most published figures are of about such sizes
+LONG = 512
+CROP = 320
 SLOW = 10.0  # seconds of a step, from which on smaller images are proposed
 # so many times what the machine has in all cannot be right, even where the estimate is twice too
 # high
@@ -112,7 +116,8 @@ class Plan(NamedTuple):
 def plan_of(data: WeakData, sizes: Sequence[tuple[int, int]]) -> Plan:
     """The plan of a data set whose images are read at these widths and heights."""
     augmentation = data.augmentation
-    height, width = max(height for _, height in sizes), max(width for width, _ in sizes)
+    height = max(height for _, height in sizes)
+    width = max(width for width, _ in sizes)
     whole = getattr(data, "evidence", None) == "tags"
     return Plan(
         data.batch_size, height, width, augmentation.crop, augmentation.scale[1], whole=whole
@@ -243,10 +248,8 @@ def _of_container() -> Memory | None:
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
-        most, now = (
-            _text(f"/sys/fs/cgroup/{limit}").strip(),
-            _text(f"/sys/fs/cgroup/{used}").strip(),
-        )
+        most = _text(f"/sys/fs/cgroup/{limit}").strip()
+        now = _text(f"/sys/fs/cgroup/{used}").strip()
         if most.isdecimal() and now.isdecimal():
             return Memory(max(0, int(most) - int(now)), int(most))
     return None
@@ -338,7 +341,8 @@ def device_of(settings: Mapping[str, Any]) -> tuple[str, float]:
 def steps_of(settings: Mapping[str, Any], data: WeakData) -> tuple[int, int]:
     """Steps of an epoch, and of the whole training by a trainer with these settings."""
     epoch = max(1, len(data.training) // data.batch_size)
-    most, epochs = settings.get("max_steps") or -1, settings.get("max_epochs")
+    most = settings.get("max_steps") or -1
+    epochs = settings.get("max_epochs")
     by_epochs = epoch * (ENDLESS if epochs is None else epochs)
     if most == -1:
         return epoch, by_epochs
@@ -406,7 +410,8 @@ def describe_cost(
         return [
             f"what a training step takes could not be measured: {type(error).__name__}: {error}"
         ], None
-    plan, memory = plan_of(data, sizes), memory_of(device)
+    plan = plan_of(data, sizes)
+    memory = memory_of(device)
     better, words = proposed(plan, unit, memory.free if memory else math.inf)
     epoch, steps = steps_of(settings, data)
     seconds = unit.time(plan.pixels)

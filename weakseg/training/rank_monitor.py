@@ -39,7 +39,8 @@ class StopTogether(Callback):
     checkpoint of it if there are any."""
 
     def __init__(self, stopping: Stopping, checkpoints: Checkpoints | None) -> None:
-        self.stopping, self.checkpoints = stopping, checkpoints
+        self.stopping = stopping
+        self.checkpoints = checkpoints
         self._signum = 0  # which all ranks know of
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -117,7 +118,8 @@ class Companions(Callback):
     """
 
     def __init__(self, stopping: Stopping, folder: Path | None = None) -> None:
-        self.stopping, self.folder = stopping, folder
+        self.stopping = stopping
+        self.folder = folder
         self.steps = 0  # of this process, not of a run that it goes on with
         self.told = False  # whether the main thread has noticed that a rank is lost
         # rank and exit code of a launched process that has failed
@@ -373,7 +375,10 @@ class Pulse:
     one of them hangs."""
 
     def __init__(self, rank: int, world: int, limit: float, stopping: Stopping) -> None:
-        self.rank, self.world, self.limit, self.stopping = rank, world, limit, stopping
+        self.rank = rank
+        self.world = world
+        self.limit = limit
+        self.stopping = stopping
         # one of its own: a store serves one thread at a time
         self.store: Any = distributed_c10d._get_default_store().clone()
         self.seen: dict[int, Seen] = {}

@@ -69,12 +69,10 @@ class Rounds(Callback):
                 "every and count should be at least 1 and workers at least 0, but they are "
                 f"{every}, {count} and {workers}"
             )
-        self.every, self.restart_network, self.workers, self.folder = (
-            every,
-            restart_network,
-            workers,
-            folder,
-        )
+        self.every = every
+        self.restart_network = restart_network
+        self.workers = workers
+        self.folder = folder
         self.count = 1 if when == "once" else count
         self.round = -1  # the round whose targets are in use; -1 = none yet
         self.asked = ""  # fingerprint of the network that this round asked; "" if it asked none
@@ -156,11 +154,9 @@ class Rounds(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
-        self.round, self.asked, self.figures = (
-            state_dict["round"],
-            state_dict["asked"],
-            state_dict["figures"],
-        )
+        self.round = state_dict["round"]
+        self.asked = state_dict["asked"]
+        self.figures = state_dict["figures"]
         self.learned = state_dict.get("learned")  # older checkpoints have none, and no maker
         self.maker = state_dict.get("maker", "")
 
@@ -171,7 +167,8 @@ class Rounds(Callback):
         self.round += 1
         share_buffers(segmenter.network)  # all ranks ask the same network
         self.asked = _network(segmenter) if self.round or segmenter.strategy.wants_early else ""
-        store, before = self._store(trainer), self._keys
+        store = self._store(trainer)
+        before = self._keys
         self._learn(trainer, segmenter, data, store)
         self.maker = _maker(segmenter)
         keys = self._make_keys(segmenter, self.maker)
@@ -240,7 +237,8 @@ class Rounds(Callback):
                 "beginning",
                 stacklevel=2,
             )
-        store, keys = self._store(trainer), self._make_keys(segmenter, self.maker or now)
+        store = self._store(trainer)
+        keys = self._make_keys(segmenter, self.maker or now)
         lost = self._lost(store, keys, segmenter)
         if anywhere(bool(lost)):
             if self.asked not in ("", _network(segmenter)):
@@ -251,7 +249,8 @@ class Rounds(Callback):
                     "init_from=<checkpoint>"
                 )
             if self.maker != now:  # all of them by the new code, as a part would be a mixture
-                self.maker, keys = now, self._make_keys(segmenter, now)
+                self.maker = now
+                keys = self._make_keys(segmenter, now)
                 lost = self._lost(store, keys, segmenter)
             self._estimate(trainer, segmenter, data, store, keys, lost)
         self._use(data, store, keys)
@@ -259,7 +258,8 @@ class Rounds(Callback):
 
     def _lost(self, store: LabelStore, keys: dict[int, str], segmenter: Segmenter) -> list[int]:
         """The images whose targets are missing, damaged, or do not fit the image."""
-        classes, masks = len(segmenter.classes), segmenter.strategy.makes_masks
+        classes = len(segmenter.classes)
+        masks = segmenter.strategy.makes_masks
         lost = []
         for index, key in keys.items():
             seen = self._seen[index]

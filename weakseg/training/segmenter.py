@@ -68,8 +68,11 @@ class Segmenter(LightningModule):
     ) -> None:
         super().__init__()
         _check_parts(network, strategy, classes)
-        self.network, self.strategy, self.classes = network, strategy, tuple(classes)
-        self.optimizer, self.inference = optimizer or AdamW(), inference or PLAIN
+        self.network = network
+        self.strategy = strategy
+        self.classes = tuple(classes)
+        self.optimizer = optimizer or AdamW()
+        self.inference = inference or PLAIN
         self.register_buffer(
             "mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255, persistent=False
         )
@@ -302,7 +305,8 @@ class Segmenter(LightningModule):
                     self.global_step,
                 )
             )
-        self._suspects, self._bad_loss = [], False
+        self._suspects = []
+        self._bad_loss = False
 
     def configure_optimizers(self) -> Any:
         """The optimizer with body and head, and its schedule, which moves once per step."""
@@ -363,11 +367,9 @@ class Segmenter(LightningModule):
         self.span = None if state["span"] is None else (state["span"][0], state["span"][1])
         self.long_side = state.get("long_side", self.long_side)  # older checkpoints do not say
         if "confusion" in state:  # older checkpoints have none
-            self.validated_at, self.confusion, self.scores = (
-                state["validated_at"],
-                state["confusion"],
-                state["scores"],
-            )
+            self.validated_at = state["validated_at"]
+            self.confusion = state["confusion"]
+            self.scores = state["scores"]
         if "loops" in checkpoint:
             go_on_between_batches(checkpoint["loops"]["fit_loop"])
 
@@ -509,7 +511,8 @@ def go_on_between_batches(loop: dict[str, Any]) -> None:
     epoch again if the checkpoint was written by the last callback that heard of its end: with
     `max_steps` all callbacks would hear of it twice, and a round be made twice.
     """
-    epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
+    epochs = loop["epoch_progress"]
+    batches = loop["epoch_loop.batch_progress"]
     for counts in (batches["total"], batches["current"]):
         if counts["started"] == counts["completed"] < counts["ready"]:
             counts["ready"] = counts["started"]

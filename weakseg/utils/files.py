@@ -121,7 +121,8 @@ def check_seal(path: Path) -> None:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _END_SIZE - _SEAL_SIZE))
         tail = file.read()
-        end, mark = tail[:-_SEAL_SIZE], tail[-_SEAL_SIZE:]
+        end = tail[:-_SEAL_SIZE]
+        mark = tail[-_SEAL_SIZE:]
         if mark.startswith(_MARK) or end.startswith(_END):  # one of the two may be what is damaged
             if end[-2:] != _SEAL_SIZE.to_bytes(2, "little") or mark != _MARK + _digest(
                 file, path.stat().st_size - _SEAL_SIZE - 2

@@ -149,7 +149,8 @@ def _values(text: str) -> Iterator[tuple[int, int]]:
     place = 0
     while name := _NAME_IN_TEXT.search(text, place):
         place = name.end()
-        flag, word = name["flag"], name["name"] or name["first"]
+        flag = name["flag"]
+        word = name["name"] or name["first"]
         known = _is_secret_flag(flag) if flag else _is_secret(word) and not _ERROR.fullmatch(word)
         value = _VALUE_IN_TEXT.match(text, place) if known else None
         if value:

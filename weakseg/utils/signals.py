@@ -65,7 +65,8 @@ class Stopping:
 
         def notice(unraisable: Any) -> None:
             if unraisable.exc_type is SignalStop:
-                self._raised, self._lost = False, True
+                self._raised = False
+                self._lost = True
             else:
                 usual(unraisable)
 
@@ -118,7 +119,8 @@ class Stopping:
 
     def _note(self, signum: int) -> None:
         if not self.signum:
-            self.signum, self._at = signum, time.monotonic()
+            self.signum = signum
+            self._at = time.monotonic()
 
     def _watch(self, reader: int) -> None:
         passed_on = False
@@ -157,7 +159,8 @@ class Stopping:
         main = threading.main_thread().ident
         if main is None or (self._raised and not again):
             return
-        self._lost, self._pressed = False, again
+        self._lost = False
+        self._pressed = again
         self._own += 1
         signal.pthread_kill(main, self.signum)
 

@@ -83,7 +83,9 @@ class Cityscapes(Photos):
                 f"classes_used should name classes of Cityscapes, but {wrong[0]!r} is none; "
                 f"{nearest(wrong[0], list(LABELS))}"
             )
-        self.root, self.evidence, self.simulated = expect_folder("root", Path(root)), evidence, True
+        self.root = expect_folder("root", Path(root))
+        self.evidence = evidence
+        self.simulated = True
         self.mask_names = [NAMES.get(number) for number in range(VALUES)]
         parts = [[] if name is None else self._entries(name) for name in (train, val)]
         self.take(Naming(with_background(used), self.others), *parts)
@@ -104,7 +106,8 @@ class Cityscapes(Photos):
         assert entry.mask is not None
         path = entry.mask.with_name(entry.mask.name.replace("_labelIds", "_instanceIds"))
         numbers = shrink_labels(_read_numbers(path), (truth.shape[0], truth.shape[1]))
-        objects, labels = torch.zeros(truth.shape, dtype=torch.int32), list[int]()
+        objects = torch.zeros(truth.shape, dtype=torch.int32)
+        labels = list[int]()
         for number in torch.unique(numbers[numbers >= COUNTED]).tolist():
             shown = truth[numbers == number]
             if len(shown) and 0 < (label := int(shown[0])) < IGNORE:

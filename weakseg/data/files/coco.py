@@ -56,7 +56,9 @@ class Coco(Photos):
     ) -> None:
         super().__init__(**loading)
         check_asked(evidence)
-        self.root, self.evidence, self.whole = expect_folder("root", Path(root)), evidence, True
+        self.root = expect_folder("root", Path(root))
+        self.evidence = evidence
+        self.whole = True
         self.renames = {**(VOC_RENAMES if voc_names else {}), **(rename or {})}
         self.found: dict[str, None] = {}
         parts = [[] if name is None else self._entries(name) for name in (train, val)]
@@ -73,12 +75,11 @@ class Coco(Photos):
         file = self.root / "annotations" / f"instances_{name}.json"
         if not file.is_file():
             raise ValueError(f"there should be a file {file}, but there is none")
-        pictures, wanted = (
-            Pictures(self.root / name),
-            {*KINDS_OF["masks"], *KINDS_OF[self.evidence or "masks"]},
-        )
+        pictures = Pictures(self.root / name)
+        wanted = {*KINDS_OF["masks"], *KINDS_OF[self.evidence or "masks"]}
         entries: list[Entry] = []
-        annotations, absent = [], 0
+        annotations = []
+        absent = 0
         with noting(self.problems):
             annotations = read(file, self.problems)
         for annotation in annotations:

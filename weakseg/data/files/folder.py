@@ -128,9 +128,14 @@ class Folder(Photos):
         super().__init__(**loading)
         check_asked(evidence, none=True)
         _check(format, val_share, line_width, point_radius)
-        self.root, self.evidence, self.format = expect_folder("root", Path(root)), evidence, format
-        self.whole, self.line_width, self.point_radius = whole, line_width, point_radius
-        many, ending = format in MANY, MANY[format][1] if format in MANY else ENDINGS[format]
+        self.root = expect_folder("root", Path(root))
+        self.evidence = evidence
+        self.format = format
+        self.whole = whole
+        self.line_width = line_width
+        self.point_radius = point_radius
+        many = format in MANY
+        ending = MANY[format][1] if format in MANY else ENDINGS[format]
         self.pictures = find_pictures(self.root, images)
         self.files = find_annotations(self.root, self.pictures, annotations, ending, many)
         self.masks = None if masks is None else self._named_masks(self.root / masks)
@@ -315,7 +320,9 @@ class Folder(Photos):
         """Classes and kinds of annotation that the files hold, and what is wrong in them."""
         if self.format == "mask_png":
             return [], ("mask",), []
-        names, kinds, problems = set[str](), set[Kind](), list[FormatError]()
+        names = set[str]()
+        kinds = set[Kind]()
+        problems = list[FormatError]()
         for read in readers.values():
             shapes: Sequence[Shape] = ()
             with noting(problems):  # will be told when the image is read
@@ -414,7 +421,8 @@ class Folder(Photos):
         val: str | None,
         share: float,
     ) -> tuple[list[str], list[str]]:
-        trained, held_out = self._listed(train), self._listed(val)
+        trained = self._listed(train)
+        held_out = self._listed(val)
         if held_out is None:
             masked = [name for name in usable if entries[name].mask is not None and not self.whole]
             held_out = sorted(_measurable(usable, masked, share)) if trained is None else []

@@ -130,17 +130,13 @@ class Photos(WeakData):
                 f"one second, but it is {window}"
             )
         self.window = window
-        self.long_side, self.others, self.wrong, self.simulated = (
-            long_side,
-            others,
-            wrong,
-            simulated,
-        )
-        self.annotation_seed, self.annotator, self.mask_share = (
-            annotation_seed,
-            annotator,
-            mask_share,
-        )
+        self.long_side = long_side
+        self.others = others
+        self.wrong = wrong
+        self.simulated = simulated
+        self.annotation_seed = annotation_seed
+        self.annotator = annotator
+        self.mask_share = mask_share
         self._simulated: dict[str, dict[str, Tensor]] = {}
         self.masked: frozenset[str] = frozenset()
         """the images that have their mask instead of what is annotated otherwise"""
@@ -179,7 +175,9 @@ class Photos(WeakData):
         """The classes, the images that are trained on, and those that are only measured on; an
         image in both lists is noted."""
         train = self._apart(train, {entry.id for entry in val}, lists)
-        self.entries, self.naming, self.classes = [*train, *val], naming, naming.classes
+        self.entries = [*train, *val]
+        self.naming = naming
+        self.classes = naming.classes
         self.validation = range(len(train), len(self.entries))
         self.masked = self._choose_masked(train) if self.mask_share else frozenset()
         if not self.entries:
@@ -351,7 +349,8 @@ class Photos(WeakData):
 
     def _truth(self, entry: Entry, annotation: Annotation | None, image: Tensor) -> Tensor | None:
         if entry.mask is not None:
-            values, place = read_mask(entry.mask, self.colours), Place(str(entry.mask), entry.id)
+            values = read_mask(entry.mask, self.colours)
+            place = Place(str(entry.mask), entry.id)
             if values.shape != image.shape[-2:]:
                 expected = f"that of the image, {image.shape[-1]} by {image.shape[-2]}"
                 raise FormatError(
@@ -368,7 +367,8 @@ class Photos(WeakData):
     def _evidence(
         self, entry: Entry, annotation: Annotation | None, image: Tensor, truth: Tensor | None
     ) -> tuple[Evidence, Tensor | None]:
-        asked, masked = self.evidence, entry.id in self.masked
+        asked = self.evidence
+        masked = entry.id in self.masked
         from_truth = masked or (
             asked is not None and (self.simulated or (asked == "masks" and annotation is None))
         )

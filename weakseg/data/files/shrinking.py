@@ -21,7 +21,9 @@ def shrink(
     if long_side is None or max(height, width) <= long_side:
         return evidence, truth
     size = fitted(height, width, long_side)
-    boxes, marks, masks = evidence.boxes, evidence.marks, evidence.box_masks
+    boxes = evidence.boxes
+    marks = evidence.marks
+    masks = evidence.box_masks
     if boxes is not None:
         boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
     if marks is not None:

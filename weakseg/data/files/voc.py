@@ -85,12 +85,10 @@ class VOC(Photos):
                 f"classes_used should name classes of VOC, but {wrong[0]!r} is none; "
                 f"{nearest(wrong[0], CLASSES[1:])}"
             )
-        self.home, self.evidence, self.tags_of_masks, self.mask_names = (
-            _home(expect_folder("root", Path(root))),
-            evidence,
-            True,
-            CLASSES,
-        )
+        self.home = _home(expect_folder("root", Path(root)))
+        self.evidence = evidence
+        self.tags_of_masks = True
+        self.mask_names = CLASSES
         self.scribbles = self.home / scribbles
         if evidence == "scribbles" and not self.simulated and not self.scribbles.is_dir():
             raise ValueError(

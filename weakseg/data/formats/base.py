@@ -46,7 +46,10 @@ class FormatError(ValueError):
 
     def __init__(self, place: Place, what: str, expected: str, came: str) -> None:
         super().__init__(place, what, expected, came)
-        self.place, self.what, self.expected, self.came = place, what, expected, came
+        self.place = place
+        self.what = what
+        self.expected = expected
+        self.came = came
 
     def __str__(self) -> str:
         return (
@@ -187,13 +190,15 @@ def mask(name: str, place: Place, runs: Runs, layer: int = 0) -> Shape:
 
 def upright(name: str, place: Place, corners: Floats, layer: int = 0) -> Shape:
     """The smallest box with upright sides around these corners."""
-    (x1, y1), (x2, y2) = corners.min(0).tolist(), corners.max(0).tolist()
+    (x1, y1) = corners.min(0).tolist()
+    (x2, y2) = corners.max(0).tolist()
     return box(name, place, x1, y1, x2, y2, layer)
 
 
 def turned(points: Floats, middle: tuple[float, float], degrees: float) -> Floats:
     """Points turned around a place, clockwise as one sees the image."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    cos = math.cos(math.radians(degrees))
+    sin = math.sin(math.radians(degrees))
     return np.asarray((points - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle)
 
 

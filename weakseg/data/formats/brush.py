@@ -44,7 +44,8 @@ class _Bits:
     """Reads numbers of any length from a stream, highest bit first."""
 
     def __init__(self, stream: NDArray[np.uint8]) -> None:
-        self.data, self.at = stream.tobytes(), 0
+        self.data = stream.tobytes()
+        self.at = 0
 
     def number(self, length: int) -> int:
         first, end = self._next(length)
@@ -58,7 +59,8 @@ class _Bits:
         return np.packbits(bits[first % 8 : first % 8 + 8 * count])
 
     def _next(self, length: int) -> tuple[int, int]:
-        first, self.at = self.at, self.at + length
+        first = self.at
+        self.at = self.at + length
         if self.at > 8 * len(self.data):
             raise ValueError("bits that are cut off at the end")
         return first, self.at

@@ -29,7 +29,8 @@ def read(
 ) -> list[Annotation]:
     """The images of the file, in its order. `names` are the classes in the order of their
     numbers."""
-    top, file = read_json(path), Place(str(path))
+    top = read_json(path)
+    file = Place(str(path))
     if not isinstance(top, dict):
         raise file.wrong("the file", "an object with a list of clicks for each image", top)
     images = []

@@ -43,7 +43,8 @@ ADDRESSES = ("/data/upload/", "/data/local-files/")  # how names begin that Labe
 def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotation]:
     """Every image of the file, in its order; those without an object too, unless the file says that
     nobody has looked for any."""
-    top, place = read_json(path), Place(str(path))
+    top = read_json(path)
+    place = Place(str(path))
     told = _told(top, place)
     categories = [] if told is None else field(top, "categories", list, place)
     names = _categories(categories, place, problems)
@@ -141,7 +142,9 @@ def _categories(
 def _shapes(
     name: str, entry: dict[str, Any], place: Place, problems: list[FormatError] | None
 ) -> Iterator[Shape]:
-    bbox, area, keys = entry.get("bbox"), entry.get("segmentation"), entry.get("keypoints")
+    bbox = entry.get("bbox")
+    area = entry.get("segmentation")
+    keys = entry.get("keypoints")
     # nobody drew the box of such an area
     if bbox is not None and not (area and name == BACKGROUND):
         with noting(problems):

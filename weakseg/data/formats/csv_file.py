@@ -13,7 +13,8 @@ from pathlib import Path
 from weakseg.data.formats.base import Annotation, FormatError, Place, Shape, noting, numbers, point
 from weakseg.data.formats.opening import read_text
 
-TAGS, POINTS = ["image", "class"], ["image", "x", "y", "class"]
+TAGS = ["image", "class"]
+POINTS = ["image", "x", "y", "class"]
 
 
 def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotation]:

@@ -40,7 +40,8 @@ READ = "box, polygon, polyline, points, ellipse, tag or mask"
 
 def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotation]:
     """Every image of the file, in its order; those without an object too."""
-    root, place = read_xml(path, "annotations"), Place(str(path))
+    root = read_xml(path, "annotations")
+    place = Place(str(path))
     if root.find("track") is not None:
         raise FormatError(
             place,
@@ -70,7 +71,8 @@ def _image(element: Element, place: Place, problems: list[FormatError] | None) -
 def _shape(element: Element, place: Place) -> Shape:
     if element.tag not in READ.replace(",", "").split():
         raise place.wrong("an object", READ, element.tag)
-    name, layer = _text(element, "label", place), int(_numbers(element, ["z_order"], place)[0])
+    name = _text(element, "label", place)
+    layer = int(_numbers(element, ["z_order"], place)[0])
     match element.tag:
         case "box":
             return upright(name, place, _corners(element, place), layer)

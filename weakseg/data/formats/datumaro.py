@@ -36,7 +36,8 @@ READ = "label, bbox, polygon, polyline, points, ellipse or mask"
 def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotation]:
     """Every image of the file, in its order; those without an object too. An image without a path
     is called by its id."""
-    top, place = read_json(path), Place(str(path))
+    top = read_json(path)
+    place = Place(str(path))
     listed = field(
         field(field(top, "categories", dict, place), "label", dict, place), "labels", list, place
     )
@@ -55,7 +56,8 @@ def _image(
     size: object = None
     for key in ("media", "image"):  # newer and older files
         if isinstance(about := entry.get(key), dict):
-            image, size = about.get("path") or image, about.get("size") or size
+            image = about.get("path") or image
+            size = about.get("size") or size
     if not isinstance(image, str):
         raise place.wrong("the path of an image", "text", image)
     place = place._replace(image=image)
@@ -78,7 +80,8 @@ def _shape(item: dict[str, Any], names: list[str], place: Place) -> Shape:
         raise FormatError(
             place, "label_id", f"the number of a label, 0 to {len(names) - 1}", str(label)[:20]
         )
-    name, layer = names[label], int(numbers([item.get("z_order", 0)], place, "z_order")[0])
+    name = names[label]
+    layer = int(numbers([item.get("z_order", 0)], place, "z_order")[0])
     match item["type"]:
         case "label":
             return Shape(name, "tag", place)

@@ -197,5 +197,6 @@ def _edges(shape: Shape) -> tuple[float, float, float, float]:
         runs = shape.runs
         return runs.left, runs.top, runs.left + runs.width, runs.top + runs.height
     points = np.concatenate(shape.parts)
-    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    (left, top) = points.min(0).tolist()
+    (right, bottom) = points.max(0).tolist()
     return left, top, right, bottom

@@ -55,7 +55,8 @@ def read(
     `key` is the field of a task that holds the image's address; if there is none of this name, it
     is the only field that holds text.
     """
-    top, place = read_json(path), Place(str(path))
+    top = read_json(path)
+    place = Place(str(path))
     if not isinstance(top, list) or not all(
         isinstance(task, dict) and "annotations" in task for task in top
     ):

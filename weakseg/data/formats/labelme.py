@@ -40,7 +40,8 @@ READ = "rectangle, polygon, circle, mask, line, linestrip, point, points or orie
 def read(path: Path, problems: list[FormatError] | None = None) -> Annotation:
     """What was drawn on one image. The name of the image is relative to the folder of the file; a
     copy of the image inside is not used."""
-    top, place = read_json(path), Place(str(path))
+    top = read_json(path)
+    place = Place(str(path))
     image = field(top, "imagePath", str, place).replace("\\", "/")  # files from Windows
     place = place._replace(image=image)
     size: tuple[int, int] | None = None
@@ -81,7 +82,8 @@ def _mask(name: str, text: object, corners: Floats, place: Place) -> Shape:
     """Pixels in a window, whose corners are the first and the last pixel; they are a PNG, in which
     whatever is not 0 is inside."""
     left, top, right, bottom = np.floor(corners).astype(int).ravel().tolist()
-    width, height = right - left + 1, bottom - top + 1
+    width = right - left + 1
+    height = bottom - top + 1
     if width < 1 or height < 1 or width * height > MOST_PIXELS:
         raise FormatError(
             place,

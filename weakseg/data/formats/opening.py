@@ -78,7 +78,8 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
     """What a JSON file says. It may say NaN and Infinity, which JSON does not have: `numbers`
     refuses them with the object's place."""
-    place, text = Place(str(path)), read_text(path, most_bytes)
+    place = Place(str(path))
+    text = read_text(path, most_bytes)
     try:
         content = json.loads(text)
         if HALF_A_CHARACTER.search(text):
@@ -95,7 +96,8 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 def read_yaml(path: Path, most_bytes: int = MOST_YAML) -> Any:
     """What a YAML file says, every value as the text that stands there: `on`, `no` and `1` may be
     names. Anchors are refused unread."""
-    place, text = Place(str(path)), read_text(path, most_bytes)
+    place = Place(str(path))
+    text = read_text(path, most_bytes)
     try:
         _check_yaml(text, place)
         return yaml.load(text, yaml.BaseLoader)

@@ -36,7 +36,8 @@ def patch_of(shape: Shape, width: int, height: int, line_width: float, point_rad
     """The pixels of an image that a polygon, line, point or mask covers; what lies outside of the
     image is cut off."""
     if shape.runs is not None:
-        left, top = shape.runs.left, shape.runs.top
+        left = shape.runs.left
+        top = shape.runs.top
         return Patch(
             slice(top, top + shape.runs.height),
             slice(left, left + shape.runs.width),
@@ -106,7 +107,8 @@ def dots(points: Floats, width: int, height: int, radius: int) -> Patch:
 
 def _window(points: Floats, width: int, height: int, margin: float) -> tuple[slice, slice]:
     """Rows and columns of the image around some points; empty if they lie outside of it."""
-    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    (left, top) = points.min(0).tolist()
+    (right, bottom) = points.max(0).tolist()
     return _pixels(top - margin, bottom + margin, height), _pixels(
         left - margin, right + margin, width
     )
@@ -124,7 +126,8 @@ def _inside(ring: Floats, height: int, width: int) -> Bools:
     across, down = (np.concatenate([ring[1:], ring[:1]]) - ring).T
     begin = np.ceil(y - 0.5).clip(0, height).astype(int)
     end = np.concatenate([begin[1:], begin[:1]])
-    first, crossed = np.minimum(begin, end), np.abs(end - begin)
+    first = np.minimum(begin, end)
+    crossed = np.abs(end - begin)
     for edges in _groups(crossed):
         count = crossed[edges]
         edge = np.repeat(edges, count)

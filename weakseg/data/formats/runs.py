@@ -57,7 +57,8 @@ def pack(mask: NDArray[np.bool_], left: int = 0, top: int = 0, by_columns: bool 
 
 def complaint(runs: Runs) -> str | None:
     """What is wrong with runs that a file holds, or None. Nothing is unpacked for that."""
-    counts, pixels = runs.counts, runs.width * runs.height
+    counts = runs.counts
+    pixels = runs.width * runs.height
     if len(counts) and int(counts.min()) < 0:
         return f"a run of {int(counts.min())}"
     total = sum(counts.tolist())  # Python's numbers cannot overflow
@@ -110,7 +111,8 @@ def to_coco_string(counts: NDArray[np.int64]) -> str:
     for place, length in enumerate(lengths):
         value = length - lengths[place - 2] if place > 2 else length
         while True:
-            bits, value = value & 31, value >> 5
+            bits = value & 31
+            value = value >> 5
             done = value == (-1 if bits & 16 else 0)
             characters.append(chr(48 + bits + (0 if done else 32)))
             if done:

@@ -140,7 +140,8 @@ def read_header(path: Path) -> Header:
     """The same with the split and the number of key points, which only a data.yaml has."""
     if path.suffix not in (".yaml", ".yml"):
         return Header([line.strip() for line in read_text(path).splitlines() if line.strip()])
-    found, place = read_yaml(path), Place(str(path))
+    found = read_yaml(path)
+    place = Place(str(path))
     fields = found if isinstance(found, dict) else {}
     return Header(
         _names(fields.get("names"), place),

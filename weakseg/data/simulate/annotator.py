@@ -150,7 +150,9 @@ class Annotator:
         return {"tags": tags_of(truth, classes), "marks": marks}
 
     def _scribbles(self, truth: Tensor, rng: np.random.Generator) -> Tensor:
-        width, length, jitter = self.scribble_width, self.scribble_length, self.scribble_jitter
+        width = self.scribble_width
+        length = self.scribble_length
+        jitter = self.scribble_jitter
         return scribbles_of(
             truth, rng, width, self.smallest, length, jitter, self.scribble_background
         )
@@ -181,7 +183,8 @@ class Annotator:
         forgotten = torch.zeros(classes, dtype=torch.bool)
         forgotten[labels] = True
         forgotten[labels[drawn]] = False
-        tags, large = tags_of(truth, classes) & ~forgotten, large_of(truth, classes) & ~forgotten
+        tags = tags_of(truth, classes) & ~forgotten
+        large = large_of(truth, classes) & ~forgotten
         found = {"tags": tags, "boxes": boxes[drawn], "box_classes": labels[drawn], "large": large}
         return (
             {**found, "box_masks": instances_of(instances, classes_of_instance).masks[drawn]}

@@ -45,7 +45,8 @@ def boxes_of(instances: Tensor, classes_of_instance: Sequence[int]) -> tuple[Ten
     >>> boxes_of(torch.tensor([[0, 1, 1], [0, 0, 1]]), [7])
     (tensor([[1., 0., 3., 2.]]), tensor([7]))
     """
-    boxes, labels = [], []
+    boxes = []
+    labels = []
     for number, label in enumerate(classes_of_instance, 1):
         rows, columns = torch.nonzero(instances == number, as_tuple=True)
         if len(rows) and number != IGNORE:
@@ -118,7 +119,8 @@ def loosen_boxes(
     sides = np.tile(tight[:, 2:] - tight[:, :2], 2)
     edges = np.rint(tight + loose * sides * np.clip(rng.standard_normal(tight.shape), -3, 3))
     # edges may have passed each other
-    low, high = np.minimum(edges[:, :2], edges[:, 2:]), np.maximum(edges[:, :2], edges[:, 2:])
+    low = np.minimum(edges[:, :2], edges[:, 2:])
+    high = np.maximum(edges[:, :2], edges[:, 2:])
     size = np.array([width, height])
     low = np.clip(low, 0, size - 1)
     return torch.from_numpy(np.concatenate([low, np.clip(high, low + 1, size)], 1)).to(boxes.dtype)
@@ -139,7 +141,8 @@ def points_of(
     deepest pixel. `spread` says otherwise: 0 for the very deepest pixels, 1 for anywhere inside.
     More clicks are added to those of a smaller number.
     """
-    mask, objects = truth.numpy(), instances.numpy()
+    mask = truth.numpy()
+    objects = instances.numpy()
     marks = np.full(mask.shape, IGNORE, np.uint8)
     known = mask != IGNORE
     numbers = np.unique(objects[known & (objects != 0) & (objects != IGNORE)])

@@ -56,7 +56,8 @@ def stroke(
     """The pixels of one stroke; `length` is the mean share of the region's long way, `jitter` how
     far it swings to its sides."""
     cells, depth = _long_way(draws)
-    path, room = (cells * draws.step + draws.step // 2).astype(float), (depth - 1) * draws.step
+    path = (cells * draws.step + draws.step // 2).astype(float)
+    room = (depth - 1) * draws.step
     first, last = _cut(draws.ends, length, draws.noise.uniform(0.25, 0.75))
     if draws.step > 1:
         path = path + _within(
@@ -97,7 +98,8 @@ def _coarse(region: Bools) -> tuple[Bools, int]:
 def _long_way(draws: Draws) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The way between two far ends of a region along its middle, with detours: its cells [N,2], and
     how deep inside each of them lies."""
-    region, depth = draws.region, depth_of(draws.region)
+    region = draws.region
+    depth = depth_of(draws.region)
     hills = ndimage.gaussian_filter(draws.hills, 3)
     hills = (hills - hills.min()) / max(float(np.ptp(hills)), 1e-9)
     # a negative cost is a wall

@@ -66,12 +66,10 @@ class Toy(WeakData):
                 "mask_share should lie from 0 to 1, a part of the training images, but it is "
                 f"{mask_share}"
             )
-        self.size, self.evidence, self.drawing_seed, self.annotator = (
-            size,
-            evidence,
-            drawing_seed,
-            annotator,
-        )
+        self.size = size
+        self.evidence = evidence
+        self.drawing_seed = drawing_seed
+        self.annotator = annotator
         self.masked = frozenset(
             shuffled(train, drawing_seed)[: max(1, round(mask_share * train))] if mask_share else []
         )
@@ -106,10 +104,8 @@ class Toy(WeakData):
         truth = torch.from_numpy(scene.truth)
         # a stream of its own: which evidence is asked for must not change the picture
         kind = "masks" if index in self.masked else self.evidence
-        rng, instances = (
-            np.random.default_rng([self.drawing_seed, index, 1]),
-            torch.from_numpy(scene.instances),
-        )
+        rng = np.random.default_rng([self.drawing_seed, index, 1])
+        instances = torch.from_numpy(scene.instances)
         annotated = self.annotator.annotate(
             kind, truth, instances, scene.classes, len(self.classes), rng
         )

@@ -90,10 +90,8 @@ class Canvas:
         cover = 0.5 - distance * (1.4 * window.scale)
         touched = cover > 0  # most parts are small: leave the rest of the window alone
         region = self.paint[window.rows, window.columns]
-        before, after = (
-            region[touched],
-            paint[touched] if isinstance(paint, np.ndarray) else np.array(paint, np.float32),
-        )
+        before = region[touched]
+        after = paint[touched] if isinstance(paint, np.ndarray) else np.array(paint, np.float32)
         region[touched] = before + np.minimum(cover[touched], 1)[:, None] * (after - before)
 
 
@@ -152,23 +150,23 @@ def _place(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Window:
 def _paints(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Paints:
     """Colours within the range of the shape that stand out from all that has been painted so far,
     if such can be found."""
-    best, best_gap = _mix(rng, shape), -1.0
+    best = _mix(rng, shape)
+    best_gap = -1.0
     for _ in range(30):
         tried = _mix(rng, shape)
         gap = min(math.dist(paint, used) for paint in tried[:2] for used in canvas.used)
         if gap > best_gap:
-            best, best_gap = tried, gap
+            best = tried
+            best_gap = gap
         if gap > STANDS_OUT:
             break
     return best
 
 
 def _mix(rng: np.random.Generator, shape: Shape) -> Paints:
-    hue, saturation, value = (
-        rng.uniform(*shape.hues),
-        rng.uniform(*shape.saturations),
-        rng.uniform(*shape.values),
-    )
+    hue = rng.uniform(*shape.hues)
+    saturation = rng.uniform(*shape.saturations)
+    value = rng.uniform(*shape.values)
     other = value + 0.32 if value < 0.6 else value - 0.28
     second = _rgb(hue + rng.uniform(-0.04, 0.04), saturation * 0.9, other)
     return Paints(_rgb(hue, saturation, value), second, _rgb(hue, saturation * 0.8, value * 0.45))
@@ -176,7 +174,9 @@ def _mix(rng: np.random.Generator, shape: Shape) -> Paints:
 
 def _ground(canvas: Canvas, rng: np.random.Generator) -> None:
     """Cover the canvas with a quiet two-tone pattern."""
-    hue, saturation, value = rng.uniform(), rng.uniform(0.03, 0.22), rng.uniform(0.35, 0.95)
+    hue = rng.uniform()
+    saturation = rng.uniform(0.03, 0.22)
+    value = rng.uniform(0.35, 0.95)
     first = _rgb(hue, saturation, value)
     second = _rgb(
         hue + rng.uniform(-0.06, 0.06),
@@ -215,7 +215,8 @@ def _clutter(canvas: Canvas, rng: np.random.Generator) -> None:
     for _ in range(rng.integers(3, 7)):
         paint = _rgb(rng.uniform(), rng.uniform(0.03, 0.4), rng.uniform(0.25, 0.95))
         x, y = rng.uniform(0, canvas.size, 2).tolist()
-        kind, scale = rng.integers(3), canvas.size * rng.uniform(0.05, 0.15)
+        kind = rng.integers(3)
+        scale = canvas.size * rng.uniform(0.05, 0.15)
         window = canvas.window(
             x, y, rng.uniform(-math.pi, math.pi), scale, math.inf if kind == 0 else 4.0
         )
@@ -231,7 +232,9 @@ def _line(canvas: Canvas, rng: np.random.Generator, window: Window, paint: Colou
 
 def _patch(canvas: Canvas, rng: np.random.Generator, window: Window, paint: Colour) -> None:
     """A round or square rag with stripes of its own."""
-    u, v, long = window.u, window.v, rng.uniform(0.8, 1.8)
+    u = window.u
+    v = window.v
+    long = rng.uniform(0.8, 1.8)
     outline = (
         oval(u, v, long, 0.8)
         if rng.random() < 0.5

@@ -62,7 +62,8 @@ def disc(u: Floats, v: Floats, x: float, y: float, radius: float) -> Floats:
 
 def bar(u: Floats, v: Floats, start: Range, end: Range, radius: float) -> Floats:
     """Distance to a straight stroke with round ends."""
-    du, dv = end[0] - start[0], end[1] - start[1]
+    du = end[0] - start[0]
+    dv = end[1] - start[1]
     along = np.clip(((u - start[0]) * du + (v - start[1]) * dv) / (du * du + dv * dv), 0, 1)
     return length_of(u - start[0] - along * du, v - start[1] - along * dv) - radius
 
@@ -76,7 +77,8 @@ def oval(u: Floats, v: Floats, length: float, width: float) -> Floats:
 
 def turned(u: Floats, v: Floats, angle: float) -> tuple[Floats, Floats]:
     """The same coordinates seen from a frame turned by the angle."""
-    cos, sin = math.cos(angle), math.sin(angle)
+    cos = math.cos(angle)
+    sin = math.sin(angle)
     return cos * u + sin * v, cos * v - sin * u
 
 
@@ -88,7 +90,8 @@ def two_tone(choose: NDArray[np.bool_], yes: Colour, no: Colour) -> Floats:
 def leaf(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> list[Part]:
     """A bent stem with pairs of leaflets, each lit on one side."""
     v = v - rng.uniform(-0.3, 0.3) * (u * u - 0.4)
-    pairs, spread = int(rng.integers(2, 4)), rng.uniform(0.8, 1.0)
+    pairs = int(rng.integers(2, 4))
+    spread = rng.uniform(0.8, 1.0)
     parts = [Part(bar(u, v, (-1.0, 0.0), (0.7, 0.0), 0.065), paints.dark)]
     for foot in np.linspace(-0.55, 0.4, pairs).tolist():
         length = 0.38 - 0.08 * foot * foot - 0.08 * max(foot, 0)
@@ -128,7 +131,8 @@ def fish(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> list
     if rng.random() < 0.5:
         u = -u
     v = v - rng.uniform(-0.22, 0.22) * np.sin(2.2 * u).astype(np.float32)
-    width, stripes = rng.uniform(0.26, 0.34), rng.uniform(11, 15)
+    width = rng.uniform(0.26, 0.34)
+    stripes = rng.uniform(11, 15)
     parts = []
     for side in (-1, 1):
         along, across = turned(u + 0.42, v, math.pi + side * 0.62)
@@ -148,7 +152,8 @@ def fish(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> list
 def umbrella(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> list[Part]:
     """A canopy of two alternating colours with a scalloped hem, a thin stick and a hooked
     handle."""
-    panels, height = int(rng.integers(4, 7)), rng.uniform(0.72, 0.88)
+    panels = int(rng.integers(4, 7))
+    height = rng.uniform(0.72, 0.88)
     side = 1 if rng.random() < 0.5 else -1
     rise = np.sqrt(np.clip(1 - (v / height) ** 2, 0.02, 1))
     # counts the panels from left to right, narrowing towards the top

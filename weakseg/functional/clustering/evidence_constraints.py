@@ -108,7 +108,8 @@ def some(promised: Promises, most: int) -> tuple[Tensor, Promises]:
     same part of what is left of them.
     """
     certain = promised.allowed.sum(1) == 1
-    sure, free = certain.nonzero().flatten(), (~certain).nonzero().flatten()
+    sure = certain.nonzero().flatten()
+    free = (~certain).nonzero().flatten()
     # class by class, so that none is skipped
     sure = sure[promised.allowed[sure].int().argmax(1).argsort(stable=True)]
     seats = min(len(free), max(most - len(sure), most // 2))

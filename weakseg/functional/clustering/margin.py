@@ -194,13 +194,15 @@ def _solve(samples: Tensor, signs: Tensor, caps: Tensor, tolerance: float) -> Te
     count [K,P]."""
     state = _start(samples, signs, caps)
     live = torch.arange(len(signs), device=signs.device)
-    best, least = state.weights.clone(), torch.full_like(caps[:, 0], float("inf"))
+    best = state.weights.clone()
+    least = torch.full_like(caps[:, 0], float("inf"))
     for _ in range(_MOST_STEPS):
         primal, dual = _values(samples, signs[live], caps[live], state)
         better = primal < least[live]
         best[live[better]], least[live[better]] = state.weights[better], primal[better]
         going = least[live] - dual > tolerance * (1e-9 + least[live])
-        live, state = live[going], _State(*(value[going] for value in state))
+        live = live[going]
+        state = _State(*(value[going] for value in state))
         if not len(live):
             break
         state = _step(samples, signs[live], state)

@@ -227,7 +227,8 @@ def box_constraints(
         said[image, :count] = True
         said[image, most : most + count] = ~same.tril(-1).any(1)  # once per class
     ones = torch.ones_like(said, dtype=boxes[0].dtype)
-    lower, upper = inside * (ones * said), torch.where(said, outside, ones)
+    lower = inside * (ones * said)
+    upper = torch.where(said, outside, ones)
     lower[:, most:], upper[:, :most] = 0, 1
     return Constraints(
         label, lower, upper, slack_inside * ones, slack_outside * ones, regions, hardness
@@ -237,7 +238,8 @@ def box_constraints(
 def _masks(boxes: Tensor, height: int, width: int) -> Tensor:
     """The pixels of each box: bool [N,H,W]."""
     x1, y1, x2, y2 = pixel_boxes(boxes, height, width)[:, :, None].unbind(1)
-    x, y = torch.arange(width, device=boxes.device), torch.arange(height, device=boxes.device)
+    x = torch.arange(width, device=boxes.device)
+    y = torch.arange(height, device=boxes.device)
     return ((y >= y1) & (y < y2))[:, :, None] & ((x >= x1) & (x < x2))[:, None]
 
 
@@ -301,7 +303,8 @@ def contradiction(constraints: Constraints, tags: Tensor, image: int = 0) -> str
         return f"class {absent} is not among the tags, but should cover a part of the image"
     # sorted, so the image comes first
     places: Tensor = torch.unique(torch.cat([torch.ones_like(masks[:1]), masks]), dim=0).flip(0)
-    shared, size = places @ masks.T, masks.sum(1)
+    shared = places @ masks.T
+    size = masks.sum(1)
     need = lower * size - (size - shared)
     room = upper * size + places.sum(1, keepdim=True) - shared
     for place, least, most in zip(places, need, room, strict=True):

@@ -29,7 +29,9 @@ _NEARLY = 1e-3  # the tolerance of a beginning
 # all columns
 _COARSE = 7
 _MANY = 4096  # pixels from which that pays, and from which float32 will do
-_SOME, _SOFT = 1024, 10.0  # pixels from which float32 will do up to this hardness
+# pixels from which float32 will do up to this hardness
+_SOME = 1024
+_SOFT = 10.0
 
 
 class Rows(NamedTuple):
@@ -240,7 +242,8 @@ def _moments(rows: Rows, probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     And for each two bounds, float [B,R,R]: those over the pixels that both are about, and those of
     the product of both.
     """
-    dtype, picks = rows.lower.dtype, rows.picks
+    dtype = rows.lower.dtype
+    picks = rows.picks
     if rows.regions.shape[1] < picks.shape[1]:
         mine = probs * rows.regions
         sums = torch.bmm(picks, _total(rows, mine)[:, :, None])

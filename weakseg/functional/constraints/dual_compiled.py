@@ -47,7 +47,8 @@ def _exp_compiled(power: Any) -> Any:
     def single(power: Any) -> Any:
         twos = power * np.float32(_PER_E)
         whole = np.rint(twos)
-        rest, result = twos - whole, np.float32(0)
+        rest = twos - whole
+        result = np.float32(0)
         for factor in _SERIES32:
             result = result * rest + factor
         return result * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
@@ -55,7 +56,8 @@ def _exp_compiled(power: Any) -> Any:
     def double(power: Any) -> Any:
         twos = power * _PER_E
         whole = np.rint(twos)
-        rest, result = twos - whole, 0.0
+        rest = twos - whole
+        result = 0.0
         for factor in _SERIES64:
             result = result * rest + factor
         return result * np.int64((np.int64(np.int32(whole)) + 1023) << 52).view(np.float64)
@@ -133,19 +135,17 @@ def _sums(
     curvature [B,R,R]. Powers below `least` count as nothing.
     """
     bounds = labels.shape[1]
-    probs, own = (
-        np.empty((scores.shape[1], TILE), scores.dtype),
-        np.empty((bounds, TILE), scores.dtype),
-    )
-    top, total, share = (
-        np.empty(TILE, scores.dtype),
-        np.empty(TILE, scores.dtype),
-        np.empty(TILE, scores.dtype),
-    )
+    probs = np.empty((scores.shape[1], TILE), scores.dtype)
+    own = np.empty((bounds, TILE), scores.dtype)
+    top = np.empty(TILE, scores.dtype)
+    total = np.empty(TILE, scores.dtype)
+    share = np.empty(TILE, scores.dtype)
     for image in range(len(scores)):
         if not wanted[image]:
             continue
-        label, region, count = labels[image], regions[image], counted[image]
+        label = labels[image]
+        region = regions[image]
+        count = counted[image]
         for first in range(0, scores.shape[2], TILE):
             here = min(TILE, scores.shape[2] - first)
             _raise(scores[image], label, region, multipliers[image], first, here, probs)
@@ -176,11 +176,9 @@ def _softmax_into(
     least: float,
 ) -> None:
     some = np.empty((scores.shape[1], TILE), scores.dtype)
-    top, total, share = (
-        np.empty(TILE, scores.dtype),
-        np.empty(TILE, scores.dtype),
-        np.empty(TILE, scores.dtype),
-    )
+    top = np.empty(TILE, scores.dtype)
+    total = np.empty(TILE, scores.dtype)
+    share = np.empty(TILE, scores.dtype)
     for image in range(len(scores)):
         for first in range(0, scores.shape[2], TILE):
             here = min(TILE, scores.shape[2] - first)
@@ -189,7 +187,8 @@ def _softmax_into(
             )
             _softmax(some, here, hardness, least, top, total, share)
             for place in range(len(some)):
-                row, result = some[place], probs[image, shown[image, place], first : first + here]
+                row = some[place]
+                result = probs[image, shown[image, place], first : first + here]
                 for p in range(here):
                     result[p] = row[p]
 
@@ -197,14 +196,16 @@ def _softmax_into(
 @compiled
 def _spans(scores: Floats, result: NDArray[np.float64]) -> None:
     # as many as are compared at once
-    lows, highs = np.empty(TILE, scores.dtype), np.empty(TILE, scores.dtype)
+    lows = np.empty(TILE, scores.dtype)
+    highs = np.empty(TILE, scores.dtype)
     for image in range(len(scores)):
         lows[:], highs[:] = np.inf, -np.inf
         for place in range(scores.shape[1]):
             for first in range(0, scores.shape[2], TILE):
                 row = scores[image, place, first : first + TILE]
                 for p in range(len(row)):
-                    low, high = lows[p], highs[p]
+                    low = lows[p]
+                    high = highs[p]
                     if row[p] > high:
                         high = row[p]
                     if (row[p] < low) & (row[p] > -np.inf):
@@ -225,12 +226,14 @@ def _raise(
 ) -> None:
     """The scores [K,N] of pixels first, first + 1, ..., after the multipliers [R]."""
     for place in range(len(scores)):
-        source, row = scores[place, first : first + here], raised[place]
+        source = scores[place, first : first + here]
+        row = raised[place]
         for p in range(here):
             row[p] = source[p]
     for bound in range(len(labels)):
         if labels[bound] >= 0 and multipliers[bound] != 0:
-            row, step = raised[labels[bound]], scores.dtype.type(multipliers[bound])
+            row = raised[labels[bound]]
+            step = scores.dtype.type(multipliers[bound])
             inside = regions[min(bound, len(regions) - 1), first : first + here]
             for p in range(here):
                 row[p] += step * inside[p]
@@ -249,13 +252,15 @@ def _softmax(
     """Rows [K,TILE], times the hardness, become their softmax. It leaves the largest ones, and the
     sums of exponentials below those."""
     kind = rows.dtype.type
-    hard, low = kind(hardness), kind(least)
+    hard = kind(hardness)
+    low = kind(least)
     top[:here] = -np.inf
     total[:here] = 0
     for place in range(len(rows)):
         row = rows[place]
         for p in range(here):
-            score, highest = row[p] * hard, top[p]
+            score = row[p] * hard
+            highest = top[p]
             if score > highest:
                 highest = score
             row[p] = score

@@ -101,14 +101,15 @@ def judge(
     means = np.empty(totals.shape[1])
     for image in range(len(logs)):
         if state.unmet[image]:
-            pixels, best, trial = bounds.pixels[image], state.best[image], state.trial[image]
-            value, promised, noise = (
-                logs[image] / (pixels * hardness),
-                0.0,
-                1 + abs(state.value[image]),
-            )
+            pixels = bounds.pixels[image]
+            best = state.best[image]
+            trial = state.trial[image]
+            value = logs[image] / (pixels * hardness)
+            promised = 0.0
+            noise = 1 + abs(state.value[image])
             for r in range(len(means)):
-                share, step = bounds.share[image, r], trial[r] - best[r]
+                share = bounds.share[image, r]
+                step = trial[r] - best[r]
                 means[r] = totals[image, r] / max(pixels * share, 1.0)
                 if trial[r] != 0:
                     value -= (
@@ -140,10 +141,10 @@ def _adapt(state: State, image: int, means: Floats, good: bool) -> None:
             state.trial[image, r] - state.best[image, r]
         ) > 0
     for r in range(len(means)):
-        overshot, reach = (
-            (means[r] - state.aim[image, r]) * (state.trial[image, r] - state.best[image, r]) > 0,
-            state.reach[image, r],
-        )
+        overshot = (means[r] - state.aim[image, r]) * (
+            state.trial[image, r] - state.best[image, r]
+        ) > 0
+        reach = state.reach[image, r]
         if overshot or not (good or any_overshot):
             state.reach[image, r] = max(reach / _GROWTH, 1e-9)
         elif good:
@@ -153,11 +154,9 @@ def _adapt(state: State, image: int, means: Floats, good: bool) -> None:
 @compiled
 def advance(bounds: Bounds, state: State, tolerance: float) -> bool:
     """Set the next trials of images that are not done. Whether there are any."""
-    found, excess, matrix = (
-        False,
-        np.empty(state.best.shape[1]),
-        np.empty(state.curvature.shape[1:]),
-    )
+    found = False
+    excess = np.empty(state.best.shape[1])
+    matrix = np.empty(state.curvature.shape[1:])
     for image in range(len(state.best)):
         largest = excesses(bounds, image, state.best[image], state.means[image], excess)
         state.unmet[image] = largest > tolerance
@@ -180,11 +179,9 @@ def excesses(
     """
     largest = 0.0
     for r in range(len(excess)):
-        here, low, high = (
-            multipliers[r],
-            means[r] - bounds.lower[image, r],
-            means[r] - bounds.upper[image, r],
-        )
+        here = multipliers[r]
+        low = means[r] - bounds.lower[image, r]
+        high = means[r] - bounds.upper[image, r]
         excess[r] = 0
         if here > 0 or (here == 0 and low < 0):
             excess[r] = low
@@ -206,7 +203,9 @@ def _newton(
 
     Cut off where a multiplier would change its sign, as its other bound begins there.
     """
-    best, trial, share = state.best[image], state.trial[image], bounds.share[image]
+    best = state.best[image]
+    trial = state.trial[image]
+    share = bounds.share[image]
     for r in range(len(excess)):
         for s in range(len(excess)):
             matrix[r, s] = (
@@ -252,7 +251,8 @@ def _solve(matrix: Floats, right: Floats) -> None:
 @compiled
 def largest_excess(bounds: Bounds, state: State) -> Floats:
     """How far each image is from its solution: float64 [B]."""
-    result, excess = np.empty(len(state.best)), np.empty(state.best.shape[1])
+    result = np.empty(len(state.best))
+    excess = np.empty(state.best.shape[1])
     for image in range(len(result)):
         result[image] = excesses(bounds, image, state.best[image], state.means[image], excess)
     return result

@@ -65,10 +65,8 @@ def constrained_posterior(
         probs.mT[~counted] = scores.mT[~counted].softmax(1)
     missed = (rows.lower - solution.means).maximum(solution.means - rows.upper).clamp(min=0)
     nothing = torch.zeros_like(constraints.label, dtype=missed.dtype)
-    violations, multipliers = (
-        nothing.scatter(1, bounds, missed),
-        nothing.scatter(1, bounds, solution.multipliers),
-    )
+    violations = nothing.scatter(1, bounds, missed)
+    multipliers = nothing.scatter(1, bounds, solution.multipliers)
     return Posterior(
         probs.view_as(logits),
         solution.converged,
@@ -205,7 +203,8 @@ def _rows(
     )
     never = says & (upper <= 0) & (slack_upper == torch.inf)
     wide, dtype = precision(logits, constraints.hardness, tolerance)
-    scores, weights = logits[images, shown].to(dtype), counted.to(dtype)
+    scores = logits[images, shown].to(dtype)
+    weights = counted.to(dtype)
     if not everything:
         scores.masked_fill_(~counted[:, None], 0)
     rows = Rows(

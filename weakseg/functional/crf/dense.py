@@ -24,7 +24,9 @@ from weakseg.functional.crf.kernels import Kernel
 from weakseg.functional.crf.meanfield import Normalization
 from weakseg.utils import memory
 
-_PER_PIXEL, _PER_LABEL = 180, 25  # bytes that benchmarks/crf.py finds to be taken by compiled code
+# bytes that benchmarks/crf.py finds to be taken by compiled code
+_PER_PIXEL = 180
+_PER_LABEL = 25
 _LEAST_REACH = 1e-3
 # half precision softmax is this rough; a factor common to a pixel's labels changes nothing
 _SUM_TOLERANCE = 1e-2
@@ -215,7 +217,8 @@ def _check(image: Tensor, probs: Tensor) -> int:
             f"{probs.device}: move one"
         )
     lowest, highest = probs.flatten(1).aminmax(dim=1)
-    low, high = lowest.amin().item(), highest.amax().item()
+    low = lowest.amin().item()
+    high = highest.amax().item()
     if low < 0 or not isfinite(high):  # the maximum of numbers and a NaN is NaN
         raise ValueError(
             f"probs should be numbers from 0 to 1, but they go from {low:g} to {high:g}: give the "

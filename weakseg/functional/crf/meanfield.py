@@ -43,7 +43,8 @@ def refine(
     refined: list[Tensor] = []
     first = 0
     while first < len(images):
-        last, size = first + 1, _size(probs[first])
+        last = first + 1
+        size = _size(probs[first])
         while last < len(images) and size + _size(probs[last]) <= _TOGETHER:
             last, size = last + 1, size + _size(probs[last])
         refined += _together(

@@ -37,9 +37,11 @@ from weakseg.functional.crf.permutohedral_compiled import Floats, Ints, Lattice,
 STRONGEST = 60.0
 MOST = 256  # labels; every length of rows is compiled by itself, and very long ones take minutes
 # much lower, and products become denormal numbers, which are slow
-_LOW, _HIGH = np.float32(-50), np.float32(80)
+_LOW = np.float32(-50)
+_HIGH = np.float32(80)
 _LEAST = np.float32(1e-20)  # as in `functional.meanfield`
-_ONE, _LOG2 = np.float32(1), np.float32(log(2))
+_ONE = np.float32(1)
+_LOG2 = np.float32(log(2))
 # pixels that change from one row per label to one row per pixel, or back, before the next ones
 _TILE = 64
 _recent = Recent(2**27)
@@ -141,7 +143,8 @@ def _pull(kernel: Kernel, placed: Placed, symmetric: bool) -> Pull:
 def _nothing(points: int) -> Pull:
     """In place of the second kernel where there is only one: all read zero from vertex 0, and give
     it nothing."""
-    nowhere, none = np.zeros((points, 1), np.int32), np.zeros(points, np.float32)
+    nowhere = np.zeros((points, 1), np.int32)
+    none = np.zeros(points, np.float32)
     return Pull(Lattice(nowhere, none[:, None], 2, ()), none, none)
 
 
@@ -223,11 +226,9 @@ def _marginals(energy: Floats, labels: Ints, refined: Floats) -> None:
 @compiled
 def _read(around: Around, point: int, vertices: Rows) -> Any:
     """What one kernel pulls a point to."""
-    corners, weights, row = (
-        around.corners[point].lanes,
-        around.weights[point].lanes,
-        fill(0.0, vertices),
-    )
+    corners = around.corners[point].lanes
+    weights = around.weights[point].lanes
+    row = fill(0.0, vertices)
     for k in range(len(corners)):
         row += load(vertices, corners[k]) * weights[k]
     return row * around.gather[point]
@@ -236,11 +237,9 @@ def _read(around: Around, point: int, vertices: Rows) -> Any:
 @compiled
 def _spread(around: Around, point: int, row: Any, vertices: Rows) -> None:
     """Hand a point's row to the corners around it."""
-    corners, weights, own = (
-        around.corners[point].lanes,
-        around.weights[point].lanes,
-        row * around.spread[point],
-    )
+    corners = around.corners[point].lanes
+    weights = around.weights[point].lanes
+    own = row * around.spread[point]
     for k in range(len(corners)):
         store(vertices, corners[k], load(vertices, corners[k]) + own * weights[k])
 

@@ -184,7 +184,8 @@ def _keys(origin: Tensor, directions: Tensor, groups: Tensor | None) -> tuple[Te
     offsets[:-1].fill_diagonal_(-dimensions)
     digits = origin[:-1]
     if groups is not None:  # one more digit, which no step changes
-        digits, offsets = torch.cat([digits, groups[None]]), F.pad(offsets, (0, 1))
+        digits = torch.cat([digits, groups[None]])
+        offsets = F.pad(offsets, (0, 1))
     # a corner is at most D away from the first one, and its neighbour D further
     low = digits.amin(1) - 2 * dimensions
     spans = (digits.amax(1) + 2 * dimensions + 1 - low).tolist()

@@ -55,7 +55,8 @@ class Lattice(NamedTuple):
         both_ways: the mean of the filter and its transpose, whose blurs come in reverse order.
         """
         points, columns = values.shape
-        padded, total = zeros(points, lanes(columns)), zeros(self.size, lanes(columns))
+        padded = zeros(points, lanes(columns))
+        total = zeros(self.size, lanes(columns))
         padded[:, :columns] = values
         _splat(rows(padded), rows(self.corners), rows(self.weights), rows(total))
         reverse = total.copy() if both_ways else total
@@ -104,7 +105,8 @@ def _spans(features: Floats, scale: list[float]) -> list[int]:
     size = len(scale) + 1
     plane = np.triu(np.tile(scale, (size, 1))).astype(np.float64)
     plane[np.arange(1, size), np.arange(size - 1)] = -np.arange(1, size) * scale
-    low, high = (plane * features.min(1), plane * features.max(1))
+    low = plane * features.min(1)
+    high = plane * features.max(1)
     wide = (np.maximum(low, high) - np.minimum(low, high)).sum(1)
     return [int(span) + 6 * size for span in wide[:-1]]
 
@@ -116,7 +118,8 @@ def _elevate(features: Floats, first: int, count: int, scale: Floats, elevated: 
     total = elevated[0]
     total[:] = 0
     for i in range(len(scale), 0, -1):
-        source, row = features[i - 1, first : first + count], elevated[i]
+        source = features[i - 1, first : first + count]
+        row = elevated[i]
         for p in range(count):
             scaled = source[p] * scale[i - 1]
             row[p] = total[p] - np.float32(i) * scaled
@@ -131,7 +134,8 @@ def _simplex(elevated: Floats, origin: Ints, rank: Ints, turn: Ints) -> None:
     turn[:] = 0
     rank[:] = 0
     for i in range(size):
-        row, corner = elevated[i], origin[i]
+        row = elevated[i]
+        corner = origin[i]
         for p in range(BLOCK):
             step = np.rint(row[p] * np.float32(1 / size))
             corner[p] = np.int32(step) * size
@@ -139,13 +143,18 @@ def _simplex(elevated: Floats, origin: Ints, rank: Ints, turn: Ints) -> None:
             row[p] -= step * np.float32(size)
     for i in range(size):
         for j in range(i + 1, size):
-            one, other, low, high = elevated[i], elevated[j], rank[i], rank[j]
+            one = elevated[i]
+            other = elevated[j]
+            low = rank[i]
+            high = rank[j]
             for p in range(BLOCK):
                 smaller = np.int32(one[p] < other[p])
                 low[p] += smaller
                 high[p] += np.int32(1) - smaller
     for i in range(size):
-        row, corner, place = elevated[i], origin[i], rank[i]
+        row = elevated[i]
+        corner = origin[i]
+        place = rank[i]
         for p in range(BLOCK):
             # rounding may leave the plane; the ranks say which coordinates to step back
             turned = place[p] + turn[p]
@@ -167,7 +176,8 @@ def _find(key: int, keys: Keys, table: Ints, shift: np.uint64) -> np.int64:
 @compiled
 def _table(keys: Keys, bits: int) -> tuple[Ints, np.uint64]:
     """A table of 2^bits places with the numbers of the keys in it."""
-    table, shift = np.full(1 << bits, -1, np.int32), np.uint64(64 - bits)
+    table = np.full(1 << bits, -1, np.int32)
+    shift = np.uint64(64 - bits)
     for vertex in range(2, len(keys)):
         table[_find(keys[vertex], keys, table, shift)] = vertex
     return table, shift
@@ -179,16 +189,20 @@ def _build(
 ) -> tuple[Ints, Floats, Keys, Ints, np.uint64]:
     """Corners and weights of the points, the keys of the vertices, and the table in which they are
     found."""
-    size, points = len(features) + 1, features.shape[1]
-    corners, weights = np.empty((points, size), np.int32), np.empty((points, size), np.float32)
-    elevated, origin = np.zeros((size, BLOCK), np.float32), np.zeros((size, BLOCK), np.int32)
-    rank, turn, first_keys = (
-        np.zeros((size, BLOCK), np.int32),
-        np.zeros(BLOCK, np.int32),
-        np.empty(BLOCK, np.int64),
-    )
-    order, residual = np.empty(size, np.int64), np.empty(size, np.float32)
-    keys, count, bits = np.zeros(1 << 13, np.int64), 2, 14
+    size = len(features) + 1
+    points = features.shape[1]
+    corners = np.empty((points, size), np.int32)
+    weights = np.empty((points, size), np.float32)
+    elevated = np.zeros((size, BLOCK), np.float32)
+    origin = np.zeros((size, BLOCK), np.int32)
+    rank = np.zeros((size, BLOCK), np.int32)
+    turn = np.zeros(BLOCK, np.int32)
+    first_keys = np.empty(BLOCK, np.int64)
+    order = np.empty(size, np.int64)
+    residual = np.empty(size, np.float32)
+    keys = np.zeros(1 << 13, np.int64)
+    count = 2
+    bits = 14
     table, shift = _table(keys[:0], bits)
     for first in range(0, points, BLOCK):
         here = min(BLOCK, points - first)
@@ -200,7 +214,8 @@ def _build(
             table, shift = _table(keys[:count], bits)
         first_keys[:] = 0
         for i in range(size - 1):
-            corner, place = origin[i], places[i]
+            corner = origin[i]
+            place = places[i]
             for p in range(BLOCK):
                 first_keys[p] += corner[p] * place
         for p in range(here):
@@ -208,7 +223,8 @@ def _build(
                 place = size - 1 - rank[i, p]
                 order[place] = i
                 residual[place] = elevated[i, p]
-            key, before = first_keys[p], residual[size - 1] - np.float32(1)
+            key = first_keys[p]
+            before = residual[size - 1] - np.float32(1)
             for k in range(size):
                 slot = _find(key, keys, table, shift)
                 if table[slot] < 0:
@@ -225,14 +241,17 @@ def _build(
 @compiled
 def _chains(keys: Keys, table: Ints, shift: np.uint64, step: int) -> Ints:
     """The vertices that follow each other, chain after chain."""
-    after, led, lengths = np.full(len(keys), -1, np.int32), np.zeros(len(keys), np.bool_), 1
+    after = np.full(len(keys), -1, np.int32)
+    led = np.zeros(len(keys), np.bool_)
+    lengths = 1
     for vertex in range(2, len(keys)):
         after[vertex] = table[_find(keys[vertex] + step, keys, table, shift)]
         if after[vertex] >= 0:
             led[after[vertex]] = True
     for vertex in range(2, len(keys)):
         lengths += led[vertex] + 2 * (after[vertex] >= 0 and not led[vertex])
-    chains, place = np.zeros(lengths, np.int32), 1
+    chains = np.zeros(lengths, np.int32)
+    place = 1
     for vertex in range(2, len(keys)):
         here = np.int32(-1 if led[vertex] or after[vertex] < 0 else vertex)
         while here >= 0:
@@ -246,7 +265,9 @@ def _chains(keys: Keys, table: Ints, shift: np.uint64, step: int) -> Ints:
 @compiled
 def _splat(values: Rows, corners: Rows, weights: Rows, vertices: Rows) -> None:
     for point in range(len(corners)):
-        around, weight, value = corners[point].lanes, weights[point].lanes, load(values, point)
+        around = corners[point].lanes
+        weight = weights[point].lanes
+        value = load(values, point)
         for k in range(len(around)):
             store(vertices, around[k], load(vertices, around[k]) + value * weight[k])
 
@@ -254,7 +275,9 @@ def _splat(values: Rows, corners: Rows, weights: Rows, vertices: Rows) -> None:
 @compiled
 def _slice(vertices: Rows, corners: Rows, weights: Rows, scale: float, values: Rows) -> None:
     for point in range(len(corners)):
-        around, weight, value = corners[point].lanes, weights[point].lanes, fill(0.0, values)
+        around = corners[point].lanes
+        weight = weights[point].lanes
+        value = fill(0.0, values)
         for k in range(len(around)):
             value += load(vertices, around[k]) * weight[k]
         store(values, point, value * scale)
@@ -263,8 +286,10 @@ def _slice(vertices: Rows, corners: Rows, weights: Rows, scale: float, values: R
 @compiled
 def _blur(vertices: Rows, chains: Ints) -> None:
     """Every vertex gets half of the one before and half of the one after it as they were."""
-    before, here = fill(0.0, vertices), fill(0.0, vertices)
+    before = fill(0.0, vertices)
+    here = fill(0.0, vertices)
     for place in range(1, len(chains)):
         after = load(vertices, chains[place])
         store(vertices, max(chains[place - 1], 1), here + (before + after) * 0.5)
-        before, here = here, after
+        before = here
+        here = after

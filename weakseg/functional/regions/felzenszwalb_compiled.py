@@ -26,7 +26,9 @@ _DIRECTIONS = 4
 _UNIT = np.float32(1 / 512)
 _COST = np.uint64(32)  # the bit of an edge at which its cost begins
 _CODE = np.uint64(2**32 - 1)  # the bits below
-_DIGIT, _DIGITS = 10, 3  # bits at a time that are sorted by, and how often
+# bits at a time that are sorted by, and how often
+_DIGIT = 10
+_DIGITS = 3
 _DIGIT_BITS = np.uint64(2**_DIGIT - 1)
 
 
@@ -36,7 +38,8 @@ def regions(image: Floats, scale: float, smallest: int) -> Labels:
     of their first pixels."""
     height, width = image.shape[1:]
     edges = _sorted(_edges(image * _UNIT))
-    parents, sizes = np.arange(height * width, dtype=np.int32), np.ones(height * width, np.int32)
+    parents = np.arange(height * width, dtype=np.int32)
+    sizes = np.ones(height * width, np.int32)
     steps = np.array([1, width, width + 1, width - 1], np.int32)
     rejected = _join_similar(edges, steps, parents, sizes, scale * _UNIT)
     _join_small(edges[:rejected], steps, parents, sizes, smallest)
@@ -48,13 +51,16 @@ def regions(image: Floats, scale: float, smallest: int) -> Labels:
 def _edges(image: Floats) -> Edges:
     """All pairs of pixels that touch, also at corners, with their squared differences of colour."""
     height, width = image.shape[1:]
-    edges, count = np.empty(height * (width - 1) + (height - 1) * (3 * width - 2), np.uint64), 0
+    edges = np.empty(height * (width - 1) + (height - 1) * (3 * width - 2), np.uint64)
+    count = 0
     costs = np.empty(width, np.float32)
     bits = costs.view(np.uint32)
     for y in range(height):
         for direction in range(_DIRECTIONS if y + 1 < height else 1):
-            down, across = min(direction, 1), (1, 0, 1, -1)[direction]
-            first, last = max(0, -across), width - max(0, across)
+            down = min(direction, 1)
+            across = (1, 0, 1, -1)[direction]
+            first = max(0, -across)
+            last = width - max(0, across)
             _row_of_costs(image, y, down, across, costs)
             for x in range(first, last):
                 code = np.uint64((y * width + x) * _DIRECTIONS + direction)
@@ -68,13 +74,12 @@ def _row_of_costs(image: Floats, y: int, down: int, across: int, costs: Floats) 
     """Squared differences between the pixels of a row and those that lie down and across of
     them."""
     width = image.shape[2]
-    first, last = max(0, -across), width - max(0, across)
+    first = max(0, -across)
+    last = width - max(0, across)
     costs[:] = 0
     for channel in range(len(image)):
-        here, there = (
-            image[channel, y, first:last],
-            image[channel, y + down, first + across : last + across],
-        )
+        here = image[channel, y, first:last]
+        there = image[channel, y + down, first + across : last + across]
         total = costs[first:last]
         for x in range(last - first):
             total[x] += (there[x] - here[x]) * (there[x] - here[x])
@@ -84,9 +89,11 @@ def _row_of_costs(image: Floats, y: int, down: int, across: int, costs: Floats) 
 def _sorted(edges: Edges) -> Edges:
     """Edges by cost, equal ones in the order they came in: by digit after digit, the last ones
     first."""
-    places, other = _places(edges), np.empty_like(edges)
+    places = _places(edges)
+    other = np.empty_like(edges)
     for digit in range(_DIGITS):
-        place, shift = places[digit], _COST + np.uint64(_DIGIT * digit)
+        place = places[digit]
+        shift = _COST + np.uint64(_DIGIT * digit)
         for edge in edges:
             value = edge >> shift & _DIGIT_BITS
             other[place[value]] = edge
@@ -129,7 +136,8 @@ def _roots(edge: np.uint64, steps: Ints, parents: Ints) -> tuple[int, int]:
 @compiled
 def _join(one: int, other: int, parents: Ints, sizes: Ints) -> int:
     """Parents come first, so that regions can be numbered in one pass."""
-    first, last = min(one, other), max(one, other)
+    first = min(one, other)
+    last = max(one, other)
     parents[last] = first
     sizes[first] += sizes[last]
     return first
@@ -168,7 +176,8 @@ def _join_small(edges: Edges, steps: Ints, parents: Ints, sizes: Ints, smallest:
 
 @compiled
 def _numbered(parents: Ints) -> Labels:
-    labels, count = np.empty(len(parents), np.int64), 0
+    labels = np.empty(len(parents), np.int64)
+    count = 0
     for pixel in range(len(parents)):
         if parents[pixel] == pixel:
             labels[pixel] = count

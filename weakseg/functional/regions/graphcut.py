@@ -46,10 +46,8 @@ def graph_cut(
         )
     if len(unary) == 0:
         return torch.zeros(0, dtype=torch.int64)
-    costs, factors = (
-        unary.detach().double().contiguous().numpy(),
-        smooth * weights.detach().double().numpy(),
-    )
+    costs = unary.detach().double().contiguous().numpy()
+    factors = smooth * weights.detach().double().numpy()
     labels = torch.from_numpy(costs.argmin(1)) if start is None else _start(start, allowed)
     arcs = maxflow.graph(edges.numpy(), factors, len(unary))
     maxflow.expand(

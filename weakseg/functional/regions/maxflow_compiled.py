@@ -72,7 +72,8 @@ def graph(edges: Labels, weights: Floats, nodes: int) -> Graph:
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     first = np.concatenate([[0], np.cumsum(np.bincount(tail, minlength=nodes))])
-    head, twin = np.concatenate([other, one])[order], np.roll(place, len(one))[order]
+    head = np.concatenate([other, one])[order]
+    twin = np.roll(place, len(one))[order]
     return Graph(
         first.astype(np.int32),
         head.astype(np.int32),
@@ -83,7 +84,8 @@ def graph(edges: Labels, weights: Floats, nodes: int) -> Graph:
 
 def flow(arcs: Graph) -> Flow:
     """Space for moves on a graph; nothing is written into it yet."""
-    nodes, kinds = len(arcs.first) - 1, (np.int32, np.int32, np.int32, np.int32)
+    nodes = len(arcs.first) - 1
+    kinds = (np.int32, np.int32, np.int32, np.int32)
     return Flow(
         np.empty(len(arcs.head)), np.empty(nodes), *(np.empty(nodes, kind) for kind in kinds)
     )
@@ -93,7 +95,8 @@ def flow(arcs: Graph) -> Flow:
 def expand(unary: Floats, arcs: Graph, offered: Labels, space: Flow, labels: Labels) -> None:
     """Offer the labels in turn, and change `labels` in place, until none of them lowers the energy
     any more."""
-    refused, turn = 0, 0
+    refused = 0
+    turn = 0
     while refused < len(offered):
         label = offered[turn % len(offered)]
         _offer(unary, arcs, label, space, labels)
@@ -116,10 +119,12 @@ def _offer(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) 
     that does not take the label.
     """
     for node in range(len(labels)):
-        own, gain = labels[node], 0.0
+        own = labels[node]
+        gain = 0.0
         free = own != label and unary[node, label] < np.inf
         for arc in range(arcs.first[node], arcs.first[node + 1]):
-            other, weight = labels[arcs.head[arc]], arcs.weight[arc]
+            other = labels[arcs.head[arc]]
+            weight = arcs.weight[arc]
             both = free and other != label and unary[arcs.head[arc], label] < np.inf
             space.room[arc] = (weight if other == own else weight / 2) if both else 0.0
             if both:
@@ -135,7 +140,9 @@ def _offer(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) 
 def _falls(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) -> bool:
     """Whether the energy is lower if the nodes in reach take the label, by more than rounding may
     have made up."""
-    change, size, terms = 0.0, 0.0, 0
+    change = 0.0
+    size = 0.0
+    terms = 0
     for node in range(len(labels)):
         if space.level[node] >= 0:
             own = labels[node]
@@ -156,7 +163,8 @@ def _falls(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) 
 def cut(arcs: Graph, space: Flow) -> int:
     """Let flow whatever can: how many nodes take the label. They are the first in the queue, and
     those with a level from 0 upwards."""
-    reached, found = 0, True
+    reached = 0
+    found = True
     while found:
         givers, reached, found = _spread(arcs, space)
         for node in space.queue[: givers * found]:
@@ -172,7 +180,10 @@ def _spread(arcs: Graph, space: Flow) -> tuple[int, int, bool]:
     If one can, nodes more than `FARTHER` times as far away are left out.
     """
     givers = _givers(arcs, space)
-    place, end, found, last = 0, givers, False, len(space.gain)
+    place = 0
+    end = givers
+    found = False
+    last = len(space.gain)
     while place < end and space.level[space.queue[place]] < last:
         node = space.queue[place]
         for arc in range(arcs.first[node], arcs.first[node + 1]):
@@ -181,7 +192,8 @@ def _spread(arcs: Graph, space: Flow) -> tuple[int, int, bool]:
                 _reach(arcs, space, head, space.level[node] + 1, end)
                 end += 1
                 if space.gain[head] < 0 and not found:
-                    found, last = True, FARTHER * space.level[head]
+                    found = True
+                    last = FARTHER * space.level[head]
         place += 1
     return givers, end, found
 
@@ -209,7 +221,8 @@ def _reach(arcs: Graph, space: Flow, node: int, level: int, place: int) -> None:
 def _give(arcs: Graph, space: Flow, giver: int) -> None:
     """Give away what a node has along arcs that lead to the next level, until it has nothing or
     none of them leads anywhere."""
-    node, length = giver, 0
+    node = giver
+    length = 0
     while True:
         if space.gain[node] < 0:
             length = _send(arcs, space, giver, length)

@@ -82,7 +82,8 @@ class Regions(NamedTuple):
 def regions(image: Tensor, superpixels: Superpixels) -> Regions:
     """The graph of an image uint8 [3,H,W]."""
     segments = superpixels(image)
-    edges, colours = neighbours(segments), colour_histograms(image, segments)
+    edges = neighbours(segments)
+    colours = colour_histograms(image, segments)
     return Regions(
         segments,
         colours,

@@ -184,7 +184,8 @@ def pooled(features: Tensor, segments: Tensor) -> Tensor:
 def region_sums(values: Tensor, segments: Tensor) -> Tensor:
     """Sum of values float [C,H,W] over the pixels of each region, in double precision: float64
     [N,C]."""
-    count, places = _regions(segments), segments.flatten()
+    count = _regions(segments)
+    places = segments.flatten()
     _check_size("values", values, segments)
     return torch.stack(
         [torch.bincount(places, channel.flatten().double(), minlength=count) for channel in values],
@@ -199,7 +200,8 @@ def region_counts(marks: Tensor, segments: Tensor, classes: int) -> Tensor:
     tensor([[1, 1],
             [0, 1]])
     """
-    count, marked = _regions(segments), marks != IGNORE
+    count = _regions(segments)
+    marked = marks != IGNORE
     _check_size("marks", marks, segments)
     labels = marks[marked]
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
@@ -228,7 +230,8 @@ def spread_marks(marks: Tensor, segments: Tensor) -> Tensor:
 def _histograms(values: Tensor, segments: Tensor, bins: int) -> Tensor:
     """Of whole numbers [K,H,W] from 0 to bins - 1, each K by itself, as parts of one: float32 [N,K
     bins]."""
-    count, places = _regions(segments), segments.flatten() * bins
+    count = _regions(segments)
+    places = segments.flatten() * bins
     _check_size("image", values, segments)
     counts = torch.stack(
         [

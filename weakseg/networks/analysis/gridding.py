@@ -93,7 +93,8 @@ def _check(name: str, least: float, found: list[str]) -> Any:
             )
         ]
         if sides[0] * sides[1] < least:
-            kernel, rate = "x".join(map(str, conv.kernel_size)), max(conv.dilation)
+            kernel = "x".join(map(str, conv.kernel_size))
+            rate = max(conv.dilation)
             found.append(
                 f"{name}: of its {kernel} weights at rate {rate}, {sides[0] * sides[1]:.0%} lie "
                 f"on the map of {height}x{width} (a 1x1 kernel would have "

@@ -26,14 +26,14 @@ class ResNetBody(nn.Module):
 
     def __init__(self, whole: ResNet) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.relu, self.maxpool = (
-            whole.conv1,
-            whole.bn1,
-            whole.act1,
-            whole.maxpool,
-        )
-        self.layer1, self.layer2 = whole.get_submodule("layer1"), whole.get_submodule("layer2")
-        self.layer3, self.layer4 = whole.get_submodule("layer3"), whole.get_submodule("layer4")
+        self.conv1 = whole.conv1
+        self.bn1 = whole.bn1
+        self.relu = whole.act1
+        self.maxpool = whole.maxpool
+        self.layer1 = whole.get_submodule("layer1")
+        self.layer2 = whole.get_submodule("layer2")
+        self.layer3 = whole.get_submodule("layer3")
+        self.layer4 = whole.get_submodule("layer4")
         info: Any = whole.feature_info
         self.channels = tuple(int(stage["num_chs"]) for stage in info)
 

@@ -63,7 +63,9 @@ class VGG(nn.Module):
         endings = [_pooling(pools, 2**stage, output_stride) for stage in range(1, 6)]
         self.features = stages(width, endings, rates[:5], batch_norm=batch_norm)
         self.channels = tuple(scaled(stage[-1], width) for stage in STAGES)
-        self.width, self.output_stride, self.rate = width, output_stride, rates[5]
+        self.width = width
+        self.output_stride = output_stride
+        self.rate = rates[5]
         self.lead = output_stride // 2 if pools == "2x2" and output_stride < 32 else 0
         self._ends = {
             place
@@ -123,7 +125,8 @@ class VGGToFC7(VGG):
         average: bool = False,
     ) -> None:
         super().__init__(width, output_stride, pools)
-        before, after = self.channels[-1], scaled(channels, width)
+        before = self.channels[-1]
+        after = scaled(channels, width)
         self.average = nn.AvgPool2d(3, 1, 1) if average else nn.Identity()
         self.fc = nn.ModuleList(
             FullyConnected(before, after, kernel, rate, dropout) for rate in rates or [self.rate]
@@ -221,7 +224,8 @@ def convert_classifier(
     0, 2, 4, 6 of 4), and `channels` of the outputs, evenly spread, as Chen et al. (ICLR 2015) did
     to come from 7x7 to 3x3. Nothing is rescaled.
     """
-    first, second = state["classifier.0.weight"], state["classifier.3.weight"]
+    first = state["classifier.0.weight"]
+    second = state["classifier.3.weight"]
     outputs = len(first)
     channels = outputs if channels is None else channels
     if not 0 < channels <= outputs or not 1 < kernel <= 7:

@@ -56,12 +56,10 @@ class Wandb(View):
                 "mode=online needs a key: run `wandb login` once or set WANDB_API_KEY; or leave "
                 "mode at auto"
             )
-        self.project, self.name, self.entity, self.mode = (
-            project or os.environ.get("WANDB_PROJECT") or "weakseg",
-            name,
-            entity,
-            mode,
-        )
+        self.project = project or os.environ.get("WANDB_PROJECT") or "weakseg"
+        self.name = name
+        self.entity = entity
+        self.mode = mode
 
     def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
         """Start the run, or go on with the one of this folder; on other ranks than 0 a logger that
@@ -76,7 +74,8 @@ class Wandb(View):
         except Exception as error:  # a host may fail in many ways, and no run should end for that
             if mode != "online" or self.mode == "online":
                 raise
-            mode, why = "offline", str(error).strip().partition("\n")[0] or type(error).__name__
+            mode = "offline"
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
             wandb.teardown()  # its helper process still holds the run that failed
             run = self._init(folder, config, mode)
         if mode == "offline":
@@ -231,13 +230,16 @@ def _settings() -> Any:
 @contextmanager
 def _no_secrets_no_prompt() -> Iterator[None]:
     """wandb stores the command line, and asks for a key if there is a terminal to ask at."""
-    words, stdin = sys.argv, sys.stdin
+    words = sys.argv
+    stdin = sys.stdin
     with open(os.devnull) as nothing:
-        sys.argv, sys.stdin = scrub_words(words), nothing
+        sys.argv = scrub_words(words)
+        sys.stdin = nothing
         try:
             yield
         finally:
-            sys.argv, sys.stdin = words, stdin
+            sys.argv = words
+            sys.stdin = stdin
 
 
 def _say(text: str) -> None:
