@@ -1,4 +1,4 @@
-"""The house: who may import whom, and that nothing new moves in without a recipe and a page.
+"""The architecture: which package may import which, and that every strategy and recipe has a page.
 
 Every check is a function that returns complaints, so that it can be shown a small bad example as
 well as the package itself.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,9 +22,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = "everything above"
 
-# One row per package or module at the top, downhill: a row names rows further up only, and with
-# them comes whatever those may import.
-ROOMS = {
+# The dependency rule. One row per package or module at the top: a row names rows further up only,
+# and with them comes whatever those may import.
+MAY_IMPORT = {
     "utils": "",
     "evidence": "",
     **dict.fromkeys(["config", "optimizers"], "utils"),
@@ -41,22 +42,32 @@ MACHINE_PATH = re.compile(r"(?<![\w.$)}])/(?:home|root|Users|opt|work|tmp)/[\w.]
 PACKAGE_HOST = re.compile(r"pypi\.(?:org|python)|pythonhosted\.|download\.pytorch\.", re.IGNORECASE)
 
 
-def test_imports_go_downhill() -> None:
-    none(uphill(package(), ROOMS))
+def test_imports_follow_the_dependency_rule() -> None:
+    none(forbidden(package(), MAY_IMPORT))
 
 
 def test_imports_have_no_cycle() -> None:
     none(cycle(package()))
 
 
-def test_the_table_itself_goes_downhill() -> None:
-    none(wrong_rows(ROOMS))
+def test_the_table_itself_has_an_order() -> None:
+    none(misplaced_rows(MAY_IMPORT))
+
+
+def test_the_picture_shows_every_package_above_what_it_imports() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "draw_architecture.py"))
+    layer = {name: row for row, names in enumerate(script["LAYERS"]) for name in names}
+    assert set(layer) == set(MAY_IMPORT) - {""}
+    for name, row in MAY_IMPORT.items():
+        lower = [] if row == EVERYTHING else allowed(name, MAY_IMPORT)
+        assert all(layer[name] < layer[other] for other in lower)
+    assert script["drawn"]() == script["PICTURE"].read_text()
 
 
 def test_every_strategy_has_a_recipe_and_a_page() -> None:
     from weakseg.strategies import NAMES
 
-    none(homeless(NAMES, recipes(), pages()))
+    none(undocumented(NAMES, recipes(), pages()))
 
 
 def test_every_recipe_says_what_it_is_and_has_a_page() -> None:
@@ -97,29 +108,29 @@ def none(complaints: list[str]) -> None:
     assert not complaints, "\n".join(complaints)
 
 
-def uphill(sources: Mapping[str, str], rooms: Mapping[str, str]) -> list[str]:
-    """Imports that the table does not allow, and modules that live in no room of it."""
+def forbidden(sources: Mapping[str, str], table: Mapping[str, str]) -> list[str]:
+    """Imports that the table does not allow, and modules that it does not cover."""
     complaints = []
     for module, targets in graph(sources).items():
-        here = room_of(module, rooms)
+        here = row_of(module, table)
         if here is None:
             complaints.append(
-                f"{module} has no row in ROOMS of tests/test_architecture.py: add one that says "
-                "what it may import"
+                f"{module} has no row in MAY_IMPORT of tests/test_architecture.py: add one that "
+                "says what it may import"
             )
             continue
         for target in targets:
-            there = room_of(target, rooms)
-            if there is not None and there != here and there not in allowed(here, rooms):
+            there = row_of(target, table)
+            if there is not None and there != here and there not in allowed(here, table):
                 complaints.append(
                     f"{module} imports {target}, but {here or '__init__'} may import only: "
-                    f"{rooms[here] or 'nothing'}"
+                    f"{table[here] or 'nothing'}"
                 )
     return complaints
 
 
 def cycle(sources: Mapping[str, str]) -> list[str]:
-    """One circle of modules that import each other, or nothing."""
+    """One cycle of modules that import each other, or nothing."""
     try:
         TopologicalSorter(graph(sources)).prepare()
     except CycleError as error:
@@ -127,22 +138,22 @@ def cycle(sources: Mapping[str, str]) -> list[str]:
     return []
 
 
-def wrong_rows(rooms: Mapping[str, str]) -> list[str]:
-    """Rows that name a room which does not stand further up."""
+def misplaced_rows(table: Mapping[str, str]) -> list[str]:
+    """Rows that name a package which does not stand further up."""
     above: set[str] = set()
     complaints = []
-    for room, row in rooms.items():
+    for package, row in table.items():
         if row != EVERYTHING:
             complaints += [
-                f"{room} names {name}, which does not stand above it"
+                f"{package} names {name}, which does not stand above it"
                 for name in row.split()
                 if name not in above
             ]
-        above.add(room)
+        above.add(package)
     return complaints
 
 
-def homeless(names: Mapping[str, str], recipes: Mapping[str, str], pages: str) -> list[str]:
+def undocumented(names: Mapping[str, str], recipes: Mapping[str, str], pages: str) -> list[str]:
     """Strategies that no recipe names, or no page of the docs."""
     named = {
         name for text in recipes.values() for name in names_in(yaml.safe_load(text).get("strategy"))
@@ -245,18 +256,18 @@ def imports(source: str, module: str, is_package: bool, known: Mapping[str, str]
                 )
 
 
-def room_of(module: str, rooms: Mapping[str, str]) -> str | None:
-    """The room with the longest name that the module lives in."""
+def row_of(module: str, table: Mapping[str, str]) -> str | None:
+    """The row with the longest name that the module belongs to."""
     parts = module.split(".")[1:]
     names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)] or [""]
-    return next((name for name in names if name in rooms), None)
+    return next((name for name in names if name in table), None)
 
 
-def allowed(room: str, rooms: Mapping[str, str]) -> set[str]:
-    if rooms[room] == EVERYTHING:
-        return set(list(rooms)[: list(rooms).index(room)])
-    direct = set(rooms[room].split())
-    return direct.union(*(allowed(name, rooms) for name in direct))
+def allowed(row: str, table: Mapping[str, str]) -> set[str]:
+    if table[row] == EVERYTHING:
+        return set(list(table)[: list(table).index(row)])
+    direct = set(table[row].split())
+    return direct.union(*(allowed(name, table) for name in direct))
 
 
 def names_in(node: Any) -> Iterator[str]:
@@ -273,81 +284,64 @@ def names_in(node: Any) -> Iterator[str]:
 
 
 SMALL = {
-    "ground": "",
-    "store.shelf": "ground",
-    "store": "store.shelf",
-    "roof": "store",
+    "utils": "",
+    "data.label_store": "utils",
+    "data": "data.label_store",
+    "training": "data",
     "": EVERYTHING,
 }
 
 
-def test_an_arrow_uphill_is_seen_wherever_it_stands() -> None:
+def test_a_forbidden_import_is_seen_wherever_it_stands() -> None:
     for line in (
-        "import weakseg.roof",
-        "from weakseg import roof",
-        "def f():\n    from weakseg.roof import x",
-        "from ..roof import x",
+        "import weakseg.training",
+        "from weakseg import training",
+        "def f():\n    from weakseg.training import x",
+        "from ..training import x",
     ):
         sources = {
             "weakseg": "",
-            "weakseg.roof": "",
-            "weakseg.store": "",
-            "weakseg.store.box": line,
+            "weakseg.training": "",
+            "weakseg.data": "",
+            "weakseg.data.loader": line,
         }
-        assert [text.split(",")[0] for text in uphill(sources, SMALL)] == [
-            "weakseg.store.box imports weakseg.roof"
+        assert [text.split(",")[0] for text in forbidden(sources, SMALL)] == [
+            "weakseg.data.loader imports weakseg.training"
         ]
 
 
-def test_downhill_means_also_what_lies_below_the_neighbour() -> None:
+def test_what_an_allowed_package_may_import_is_allowed_too() -> None:
     sources = {
-        "weakseg": "import weakseg.roof",
-        "weakseg.roof": "from weakseg.ground import x",
-        "weakseg.ground": "import numpy",
+        "weakseg": "import weakseg.training",
+        "weakseg.training": "from weakseg.utils import x",
+        "weakseg.utils": "import numpy",
     }
-    assert uphill(sources, SMALL) == []
+    assert forbidden(sources, SMALL) == []
 
 
-def test_the_shelf_is_below_the_store_around_it() -> None:
-    assert (
-        uphill(
-            {
-                "weakseg.store": "",
-                "weakseg.store.shelf": "from weakseg.store.box import x",
-                "weakseg.store.box": "",
-            },
-            SMALL,
-        )
-        != []
-    )
-    assert (
-        uphill(
-            {
-                "weakseg.store": "",
-                "weakseg.store.shelf": "",
-                "weakseg.store.box": "from . import shelf",
-            },
-            SMALL,
-        )
-        == []
-    )
+def test_a_module_may_have_a_row_of_its_own() -> None:
+    package = dict.fromkeys(["weakseg.data", "weakseg.data.label_store", "weakseg.data.loader"], "")
+    up = package | {"weakseg.data.label_store": "from weakseg.data.loader import x"}
+    down = package | {"weakseg.data.loader": "from . import label_store"}
+    assert forbidden(up, SMALL) != []
+    assert forbidden(down, SMALL) == []
 
 
-def test_a_new_room_asks_for_a_row() -> None:
-    assert uphill({"weakseg.attic": ""}, SMALL) == [
-        "weakseg.attic has no row in ROOMS of tests/test_architecture.py: add one that says what "
-        "it may import"
+def test_a_new_module_asks_for_a_row() -> None:
+    assert forbidden({"weakseg.newcomer": ""}, SMALL) == [
+        "weakseg.newcomer has no row in MAY_IMPORT of tests/test_architecture.py: add one that "
+        "says what it may import"
     ]
 
 
-def test_a_circle_is_seen_inside_one_room() -> None:
+def test_a_cycle_is_seen_inside_one_package() -> None:
     assert set(
         cycle({"weakseg.a": "from weakseg import b", "weakseg.b": "def f():\n    import weakseg.a"})
     ) == {"weakseg.a", "weakseg.b"}
 
 
 def test_a_row_cannot_point_down_the_table() -> None:
-    assert wrong_rows({"a": "b", "b": ""}) == ["a names b, which does not stand above it"]
+    assert misplaced_rows({"a": "b", "b": ""}) == ["a names b, which does not stand above it"]
 
 
 def test_a_strategy_without_recipe_or_page_is_seen() -> None:
@@ -355,7 +349,7 @@ def test_a_strategy_without_recipe_or_page_is_seen() -> None:
         {"full": "", "boxes": ""},
         {"mixed": "strategy:\n  name: mixed\n  marks: {name: full}"},
     )
-    assert homeless(names, recipe, "`boxes` and more") == [
+    assert undocumented(names, recipe, "`boxes` and more") == [
         "strategy boxes: no recipe in recipes names it",
         "strategy full: no page in docs mentions `full`",
     ]

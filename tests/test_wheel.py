@@ -111,6 +111,23 @@ def test_an_editable_install_works_from_the_folder_above_its_clone(tmp_path: Pat
     assert "tags_coseg" in run(editable, "-m", "weakseg.fit", "--list", cwd=tmp_path)
 
 
+def test_a_bare_checkout_finds_its_recipes_from_any_folder(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    copied(checkout)
+    listed = subprocess.run(
+        [sys.executable, "-m", "weakseg.fit", "--list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {line.split()[0] for line in listed.stdout.splitlines()} == {
+        path.stem for path in (checkout / "recipes").glob("*.yaml")
+    }
+
+
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-lowest.txt"])
 def test_every_constraint_is_one_version_of_one_package(name: str) -> None:
     assert unpinned((ROOT / name).read_text()) == []

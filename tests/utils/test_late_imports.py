@@ -13,17 +13,17 @@ TARGETS = ["fractions.Fraction", "collections.abc.Mapping"]
 def test_imports_a_target_by_its_last_name() -> None:
     from collections.abc import Mapping
 
-    assert lazily("house", TARGETS)("Mapping") is Mapping
+    assert lazily("package", TARGETS)("Mapping") is Mapping
 
 
 def test_a_near_miss_is_told_the_right_name() -> None:
-    with pytest.raises(AttributeError, match=r"house has no Maping; did you mean Mapping\?"):
-        lazily("house", TARGETS)("Maping")
+    with pytest.raises(AttributeError, match=r"package has no Maping; did you mean Mapping\?"):
+        lazily("package", TARGETS)("Maping")
 
 
 def test_a_far_miss_is_told_all_names() -> None:
-    with pytest.raises(AttributeError, match="house has no Zebra; it has Fraction, Mapping"):
-        lazily("house", TARGETS)("Zebra")
+    with pytest.raises(AttributeError, match="package has no Zebra; it has Fraction, Mapping"):
+        lazily("package", TARGETS)("Zebra")
 
 
 def test_names_of_strategies_are_known_without_torch() -> None:

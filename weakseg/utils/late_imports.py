@@ -13,12 +13,12 @@ def lazily(package: str, targets: Iterable[str]) -> Callable[[str], Any]:
     """A module's `__getattr__` that imports a target such as weakseg.strategies.full.Full when its
     last part is first asked for.
 
-    >>> from_fractions = lazily("house", ["fractions.Fraction"])
+    >>> from_fractions = lazily("package", ["fractions.Fraction"])
     >>> from_fractions("Fraction")(1, 2)
     Fraction(1, 2)
     >>> from_fractions("Fractoin")
     Traceback (most recent call last):
-    AttributeError: house has no Fractoin; did you mean Fraction?
+    AttributeError: package has no Fractoin; did you mean Fraction?
     """
     homes = {target.rpartition(".")[2]: target.rpartition(".")[0] for target in targets}
 
