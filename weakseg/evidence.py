@@ -1,5 +1,4 @@
-"""What a person annotated on an image, what a network thinks of it, and what a batch of both looks
-like."""
+"""Evidence (weak labels of an image), predictions of a network, and batches of both."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-IGNORE = 255  # in marks and in hard targets: nobody said anything about this pixel
+IGNORE = 255  # in marks and in hard targets: this pixel has no label
 
 KINDS = ("tags", "boxes", "marks", "large")
 
@@ -21,7 +20,7 @@ MASKED = (
 
 
 class Evidence(NamedTuple):
-    """All that a strategy may see of one image: the pixels, and what a person said about them.
+    """All that a strategy may see of one image: its pixels, and its weak labels.
     Never the truth."""
 
     id: str
@@ -50,7 +49,7 @@ class Evidence(NamedTuple):
         """What can be learned from, the most telling first: masks, boxes, marks, tags.
 
         Marks on three quarters of the pixels or more are masks, marks on fewer are marks. An empty
-        list of boxes says that all is background, so it counts. Marks without a marked pixel and
+        list of boxes means that all is background, so it counts. Marks without a marked pixel and
         tags that name nothing do not.
 
         >>> Evidence(
@@ -215,7 +214,7 @@ class Batch(NamedTuple):
     image: Tensor
     """uint8 [B,3,H,W], true colours"""
     target: Tensor | None = None
-    """int64 [B,H,W] with 255 = no opinion, or float [B,C,H,W] whose sum at a pixel is the trust in
+    """int64 [B,H,W] with 255 = ignored, or float [B,C,H,W] whose sum at a pixel is the trust in
     it"""
     tags: Tensor | None = None
     """bool [B,C]; a row without any True is an image without tags"""

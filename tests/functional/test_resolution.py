@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from weakseg.functional.resolution import averaged, shrink, stride
+from weakseg.functional.resolution import average_pool, shrink, stride
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_masks_and_sizes_that_do_not_fit() -> None:
 
 def test_averages_are_of_what_is_valid() -> None:
     values, valid = torch.randn(2, 3, 7, 5), torch.rand(2, 7, 5) < 0.4
-    means, there = averaged(values, valid, 3)
+    means, there = average_pool(values, valid, 3)
     assert means.shape == (2, 3, 3, 2)
     for image in range(2):
         for row in range(3):

@@ -20,7 +20,7 @@ from weakseg.data.base import WeakData
 from weakseg.evidence import Evidence
 from weakseg.fit import main
 from weakseg.functional.crf import DenseCRF
-from weakseg.functional.resolution import at_most
+from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference
 from weakseg.training.checkpoints import Checkpoints
 from weakseg.training.estimation import EstimationError
@@ -577,7 +577,7 @@ class Shrunk(Squares):
         assert evidence.boxes is not None
         assert truth is not None
         return evidence._replace(
-            image=at_most(evidence.image, self.long_side), boxes=evidence.boxes / 2
+            image=downsample(evidence.image, self.long_side), boxes=evidence.boxes / 2
         ), truth[::2, ::2].contiguous()
 
 
@@ -593,7 +593,7 @@ def trained_small(folder: Path) -> Segmenter:
 def test_a_network_is_asked_at_the_resolution_that_it_was_trained_at(tmp_path: Path) -> None:
     segmenter = trained_small(tmp_path)
     large = torch.randint(0, 256, (3, 50, 36), dtype=torch.uint8)
-    small = at_most(large, SIZE // 2)
+    small = downsample(large, SIZE // 2)
     assert small.shape == (3, 12, 9)
     own = segmenter.predict(small).probs
     answer = segmenter.predict(large).probs

@@ -37,7 +37,7 @@ def count_extents(labels: Tensor, boxes: Tensor, box_classes: Tensor, classes: i
 
     Arguments:
         labels: the prediction, integers [H,W].
-        boxes: float [N,4] of the image, as in `Evidence`; N = 0 says that there is nothing but
+        boxes: float [N,4] of the image, as in `Evidence`; N = 0 means that there is nothing but
             background.
         box_classes: int64 [N].
         classes: how many, background included.

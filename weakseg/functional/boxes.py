@@ -17,7 +17,7 @@ from torch import Tensor
 Unary = Literal["wssl_code", "wssl_paper"]
 
 _EPSILON = 1e-12  # what the released code of WSSL gives to the impossible
-_MARGIN = 0.05  # it ends the erosion this much above the share asked for
+_MARGIN = 0.05  # it ends the erosion this much above the requested share
 _BIAS = 0.1  # and raises the core of the k-th largest box by k times this
 
 

@@ -56,17 +56,17 @@ def renumber_evidence(evidence: Evidence, table: Tensor, classes: int) -> Eviden
     return evidence._replace(
         marks=None if marks is None else renumber(marks, table),
         box_classes=None if boxed is None else renumber(boxed, table),
-        tags=_placed(evidence.tags, table, classes),
-        large=_placed(evidence.large, table, classes),
+        tags=_moved(evidence.tags, table, classes),
+        large=_moved(evidence.large, table, classes),
     )
 
 
-def _placed(flags: Tensor | None, table: Tensor, classes: int) -> Tensor | None:
+def _moved(flags: Tensor | None, table: Tensor, classes: int) -> Tensor | None:
     if flags is None:
         return None
-    placed = torch.zeros(classes, dtype=torch.bool)
-    placed[table[: len(flags)][flags]] = True
-    return placed
+    moved = torch.zeros(classes, dtype=torch.bool)
+    moved[table[: len(flags)][flags]] = True
+    return moved
 
 
 def order_rows(value: Tensor, wider: Sequence[int], table: Tensor, classes: int) -> Tensor:

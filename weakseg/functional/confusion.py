@@ -14,8 +14,8 @@ def confusion_matrix(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
     prediction. Add up those of all images.
 
     Integers of any shape. Pixels whose truth is 255 are not counted. Pixels whose prediction is 255
-    are not counted either: a network never says 255, but a target does where it has no opinion, and
-    how many pixels that is, is told by its coverage.
+    are not counted either: a network never predicts 255, but a target has it where it is unknown;
+    its coverage says how many pixels those are.
 
     >>> confusion_matrix(torch.tensor([0, 1, 1, 255]), torch.tensor([0, 0, 1, 1]), classes=2)
     tensor([[1, 1],

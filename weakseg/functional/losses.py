@@ -20,10 +20,10 @@ _SUM_TOLERANCE = 1e-2  # half precision softmax is this rough
 
 
 def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy over the pixels that the target has an opinion on; 0 where it has none at
+    """Mean cross-entropy over the pixels that the target has a label for; 0 where it has none at
     all.
 
-    `target` is hard, int64 [B,H,W] with 255 = no opinion, or soft, float [B,C,H,W] whose sum at a
+    `target` is hard, int64 [B,H,W] with 255 = ignored, or soft, float [B,C,H,W] whose sum at a
     pixel is the weight of that pixel. With `weights`, float [C], the mean is weighted: a pixel of
     class c counts weights[c] times.
 
@@ -72,8 +72,8 @@ def rarity_weights(shares: Tensor) -> Tensor:
 
 
 def balanced_cross_entropy(logits: Tensor, target: Tensor, tags: Tensor) -> Tensor:
-    """The cross-entropy with a target int64 [B,H,W], 255 = no opinion, in which no class of an
-    image outweighs all others together.
+    """The cross-entropy with a target int64 [B,H,W], 255 = ignored, in which no class of an
+    image outweighs the sum of all others.
 
     A weighted mean, with the weights of Araslanov and Roth ("Single-Stage Semantic Segmentation
     from Image Labels", CVPR 2020): a pixel weighs the share of other classes among the pixels of
@@ -357,7 +357,7 @@ def _expect_reach(name: str, value: float, unlimited: bool = False) -> None:
 
 
 def _check(probs: Tensor, images: Tensor, valid: Tensor | None) -> Tensor:
-    """Stop at what cannot be meant, and say which pixels are valid: all of them unless told."""
+    """Stop at what cannot be meant, and say which pixels are valid: all of them unless given."""
     if (
         images.dtype != torch.uint8
         or images.ndim != 4

@@ -1,5 +1,4 @@
-"""Evidence as labels, without any estimation: what a person's boxes and marks say about each
-pixel."""
+"""Evidence as a label map, without any estimation: filled boxes, and marks."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from weakseg.functional.boxes import fill_boxes
 
 
 def paint_evidence(evidence: Evidence, classes: int) -> Tensor | None:
-    """What the evidence alone says: uint8 [H,W], 255 where it says nothing; None if it has neither
-    boxes nor marks.
+    """The label map of the evidence alone: uint8 [H,W], 255 where it has no label; None if it has
+    neither boxes nor marks.
 
     Boxes are filled, the smallest on top, with background outside of them, and marks are written
     over them. An image whose list of boxes is empty is all background.

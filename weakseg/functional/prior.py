@@ -1,4 +1,4 @@
-"""What is believed of an image before anybody has looked at it."""
+"""The centre prior: photographs show their subject in the middle."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _LEAST = 0.05  # nothing is certain, neither in the middle nor in the corners
 
 
 def centre_prior(height: int, width: int, spread: float = 0.5) -> Tensor:
-    """How likely a pixel shows what the photograph is of, float [H,W]: people hold what they
-    photograph in the middle of the frame.
+    """The prior probability that a pixel belongs to the subject of a photograph, float [H,W]:
+    photographers place their subject in the middle of the frame.
 
-    A normal curve of the distance from the middle, from .05 to .95, with `spread` as its standard
+    A Gaussian of the distance from the middle, from .05 to .95, with `spread` as its standard
     deviation in half sides of the image.
 
     >>> centre_prior(1, 3, spread=1)

@@ -1,5 +1,4 @@
-"""Images at the resolution of the training, and labels at that of a network's scores, which are
-fewer than the pixels of the image."""
+"""Downsampling: images to the resolution of the training, labels to that of a network's logits."""
 
 from __future__ import annotations
 
@@ -9,28 +8,28 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 
-def fitted(height: int, width: int, long_side: int) -> tuple[int, int]:
+def fitted_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     """Height and width of an image whose longer side has so many pixels.
 
-    >>> fitted(300, 400, 100)
+    >>> fitted_size(300, 400, 100)
     (75, 100)
     """
     factor = long_side / max(height, width)
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def at_most(image: Tensor, long_side: int | None) -> Tensor:
+def downsample(image: Tensor, long_side: int | None) -> Tensor:
     """Images [...,3,H,W] whose longer side has at most so many pixels; smaller ones, and all of
     them with None, stay as they are.
 
-    >>> at_most(torch.zeros(3, 30, 40), 20).shape
+    >>> downsample(torch.zeros(3, 30, 40), 20).shape
     torch.Size([3, 15, 20])
     """
     height, width = image.shape[-2:]
     if long_side is None or max(height, width) <= long_side:
         return image
-    smaller: Tensor = resize(image, list(fitted(height, width, long_side)), antialias=True)
-    return smaller
+    resized: Tensor = resize(image, list(fitted_size(height, width, long_side)), antialias=True)
+    return resized
 
 
 def stride(full: int, few: int) -> int:
@@ -57,11 +56,11 @@ def shrink(labels: Tensor, height: int, width: int) -> Tensor:
     return labels[:, rows[:, None], columns]
 
 
-def averaged(values: Tensor, valid: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def average_pool(values: Tensor, valid: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """The means of the valid pixels in squares of this side: float [B,K,h,w], and where there is at
     least one, bool [B,h,w].
 
-    >>> averaged(
+    >>> average_pool(
     ...     torch.tensor([[[[1.0, 3, 5, 9, 7]]]]),
     ...     torch.tensor([[[True, True, True, False, False]]]),
     ...     2,

@@ -2,7 +2,7 @@
 is in the image.
 
 The E-steps of WSSL (Papandreou, Chen, Murphy, Yuille, ICCV 2015): every step, the scores of the
-classes that the image is said to show are raised by a bias, and the best class of each pixel is its
+classes that the tags name are raised by a bias, and the best class of each pixel is its
 label. The network then learns these labels from its own scores, without the bias. Nothing here has
 a gradient, and half-precision scores are raised in float32.
 
@@ -254,7 +254,7 @@ def _smallest(gaps: Tensor, portion: float, valid: Tensor | None) -> Tensor:
         before = (~valid).cumsum(1) <= rank - _rank(portion, valid.sum(1, keepdim=True))
         gaps = torch.where(valid, gaps, torch.where(before, -inf, inf))
     if gaps.device.type != "cpu":
-        # torch refuses kthvalue on a GPU when asked to be deterministic
+        # torch refuses kthvalue on a GPU in deterministic mode
         return gaps.sort(1).values[:, rank]
     # kthvalue takes up to nine times as long
     return torch.from_numpy(np.partition(gaps.numpy(), rank, axis=1)[:, rank])

@@ -15,10 +15,10 @@ from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.boxes import pixel_boxes
 from weakseg.functional.clustering.assignment import Group, assign_groups
 from weakseg.functional.clustering.evidence_constraints import (
-    Promises,
-    classes_named,
-    promises,
-    some,
+    LabelConstraints,
+    class_count,
+    label_constraints,
+    subsample,
 )
 from weakseg.functional.clustering.margin import hinge_costs, margin_scores
 from weakseg.functional.clustering.max_margin import cluster
@@ -42,7 +42,7 @@ class Clustering(Strategy):
     Unified max-margin clustering (Xu, Schwing and Urtasun, "Learning to Segment Under Various Forms
     of Weak Supervision", CVPR 2015). Each round first fits one balanced linear classifier per class
     to superpixels of all images, in turns with the labels of these, which are the cheapest that
-    keep what was promised. Then every superpixel of every image gets its label in the same way.
+    meet the constraints. Then every superpixel of every image gets its label in the same way.
     Superpixels are told apart by colours, textures and place; in later rounds
     (`rounds.when=epochs`) by the network's features as well.
 
@@ -98,10 +98,10 @@ class Clustering(Strategy):
             check_tags(evidence, classes)
 
     def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
-        """Some superpixels, and what is promised of them."""
+        """A subsample of the superpixels, and their constraints."""
         segments, features = self._look(evidence.image, prediction)
-        chosen, (allowed, groups) = some(
-            promises(evidence, segments, classes_named(evidence), self.cover), self.samples
+        chosen, (allowed, groups) = subsample(
+            label_constraints(evidence, segments, class_count(evidence), self.cover), self.samples
         )
         members = torch.zeros(len(groups), len(chosen), dtype=torch.bool)
         for row, group in zip(members, groups, strict=True):
@@ -131,7 +131,7 @@ class Clustering(Strategy):
             ):
                 groups.append(Group(label, start + members.nonzero().flatten(), least))
             start += len(each["features"])
-        return self._cluster(features, Promises(allowed, groups))[1]
+        return self._cluster(features, LabelConstraints(allowed, groups))[1]
 
     def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
         """The cheapest labels that keep what the image's own evidence promises, with the marks
@@ -140,13 +140,11 @@ class Clustering(Strategy):
         segments, features = self._look(evidence.image, prediction)
         learned = self.learned
         classes = (
-            classes_named(evidence)
-            if learned is None
-            else max(len(learned), classes_named(evidence))
+            class_count(evidence) if learned is None else max(len(learned), class_count(evidence))
         )
-        promised = promises(evidence, segments, classes, self.cover)
+        constraints = label_constraints(evidence, segments, classes, self.cover)
         if learned is None:
-            labels = self._cluster(features, promised)[0]
+            labels = self._cluster(features, constraints)[0]
         else:
             if learned.shape != (classes, features.shape[1] + 2):
                 raise ValueError(
@@ -156,18 +154,18 @@ class Clustering(Strategy):
                     "itself"
                 )
             costs = hinge_costs(margin_scores(features, learned[:, :-1]), learned[:, -1])
-            labels = assign_groups(costs, *promised)
+            labels = assign_groups(costs, *constraints)
         target = _clean(labels[segments].to(torch.uint8), evidence)
         self.show(target, superpixels=torch.tensor(len(features)))
         return target
 
-    def _cluster(self, features: Tensor, promised: Promises) -> tuple[Tensor, Tensor]:
+    def _cluster(self, features: Tensor, constraints: LabelConstraints) -> tuple[Tensor, Tensor]:
         """Labels, and what was learned of them."""
         basis = _directions(features)
         found = cluster(
             features.double() @ basis,
-            *promised,
-            promised.allowed.shape[1],
+            *constraints,
+            constraints.allowed.shape[1],
             self.alternations,
             self.strength,
         )

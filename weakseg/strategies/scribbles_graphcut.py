@@ -15,12 +15,12 @@ from weakseg.functional.regions.graphcut import graph_cut
 from weakseg.functional.regions.region_graph import (
     Regions,
     Superpixels,
-    likeness,
-    packed,
+    appearance_costs,
+    edge_similarity,
+    from_arrays,
+    median_distance,
     regions,
-    unlike,
-    unpacked,
-    usual,
+    to_arrays,
 )
 from weakseg.functional.regions.superpixels import region_counts, region_sums
 from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
@@ -105,13 +105,15 @@ class ScribblesGraphCut(Strategy):
             :, classes.long()
         ]
         if prediction is None:
-            unary = self.appearance * unlike(graph, counts, self.colour)
+            unary = self.appearance * appearance_costs(graph, counts, self.colour)
         else:
             costs = -prediction.probs[classes.long()].clamp(min=LEAST).log()
             unary = self.network * region_sums(costs, graph.segments).double()
         unary = unary.masked_fill(_forbidden(counts), torch.inf)
         labels: Tensor = classes[
-            graph_cut(unary, graph.edges, likeness(graph, self.colour, self.texture), self.smooth)
+            graph_cut(
+                unary, graph.edges, edge_similarity(graph, self.colour, self.texture), self.smooth
+            )
         ]
         target: Tensor = labels[graph.segments].where(evidence.marks == IGNORE, evidence.marks)
         torn = ((counts > 0).sum(1) > 1).sum()
@@ -119,9 +121,11 @@ class ScribblesGraphCut(Strategy):
             target,
             torn=torn,
             superpixels=torch.tensor(len(counts)),
-            colour=torch.tensor(usual(graph.colour) ** 0.5 if self.colour is None else self.colour),
+            colour=torch.tensor(
+                median_distance(graph.colour) ** 0.5 if self.colour is None else self.colour
+            ),
             texture=torch.tensor(
-                usual(graph.texture) ** 0.5 if self.texture is None else self.texture
+                median_distance(graph.texture) ** 0.5 if self.texture is None else self.texture
             ),
         )
         return target
@@ -129,8 +133,8 @@ class ScribblesGraphCut(Strategy):
     def _regions(self, image: Tensor) -> Regions:
         """The same in each round, so they are made once."""
         key = fingerprint("regions", 1, image, self.superpixels)
-        return unpacked(
-            remembered(self.scratch, key, lambda: packed(regions(image, self.superpixels)))
+        return from_arrays(
+            remembered(self.scratch, key, lambda: to_arrays(regions(image, self.superpixels)))
         )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import balanced_cross_entropy
 from weakseg.functional.refinement import confident, pixel_adaptive
-from weakseg.functional.resolution import averaged
+from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Strategy
 from weakseg.strategies.shared.per_step import check_tags, learn_tags
 from weakseg.strategies.shared.warmup import WarmUp
@@ -113,8 +113,8 @@ class Tags(Strategy):
     def labels(self, logits: Tensor, images: Tensor, tags: Tensor, valid: Tensor) -> Tensor:
         """What is believed now: int64 [B,H,W], 255 where the network is not sure, in the padding
         and in images without tags."""
-        scores, there = averaged(logits, valid, self.shrink)
-        colours, _ = averaged(images.to(logits.dtype), valid, self.shrink)
+        scores, there = average_pool(logits, valid, self.shrink)
+        colours, _ = average_pool(images.to(logits.dtype), valid, self.shrink)
         classes, listed = _listed(tags)
         scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
         # of an image without tags anything, which nobody is going to believe

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.evidence import Example, Instances
-from weakseg.functional.resolution import at_most
+from weakseg.functional.resolution import downsample
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.processes import gather
@@ -35,7 +35,7 @@ def detect(segmenter: Segmenter, image: Tensor) -> Instances:
     """
     training = segmenter.training
     segmenter.eval()
-    seen = at_most(image, segmenter.long_side)
+    seen = downsample(image, segmenter.long_side)
     found: Instances = segmenter.network.detect(
         segmenter.normalise(seen[None].to(segmenter.device))
     )[0]  # type: ignore[operator]

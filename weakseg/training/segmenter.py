@@ -21,7 +21,7 @@ from weakseg.functional.agreement import CHOOSES
 from weakseg.functional.class_matching import match_classes, none_of, renumber, renumber_evidence
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
 from weakseg.functional.losses import rarity_weights
-from weakseg.functional.resolution import at_most
+from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference, infer
 from weakseg.networks.parts.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
@@ -163,7 +163,7 @@ class Segmenter(LightningModule):
         _expect_image(image)
         training = self.training
         self.eval()
-        seen = at_most(image, self.long_side)
+        seen = downsample(image, self.long_side)
         features = None
         if self.strategy.wants_features and (plain or self.inference.window is None):
             images = self.normalise(seen[None].to(self.device))
@@ -408,7 +408,7 @@ class Segmenter(LightningModule):
             found = [self._predict(image, plain=False).probs.max(0) for image in images]
             return [(probs, classes) for probs, classes in found]
         stacked = torch.stack(images)
-        seen = at_most(stacked, self.long_side)
+        seen = downsample(stacked, self.long_side)
         # as in `predict`
         scores = self(seen) if seen is stacked else _resized(self(seen).float().softmax(1), stacked)
         likeliest, classes = scores.max(1)

@@ -9,11 +9,11 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.clustering.assignment import Group, assign_groups
 from weakseg.functional.clustering.evidence_constraints import (
-    Promises,
-    classes_named,
-    promises,
-    some,
-    together,
+    LabelConstraints,
+    class_count,
+    compatible_groups,
+    label_constraints,
+    subsample,
 )
 
 COLUMNS = torch.arange(6).expand(4, 6).contiguous()
@@ -45,7 +45,7 @@ def choices(allowed: Tensor) -> list[list[int]]:
 
 
 def test_tags_forbid_what_they_do_not_name_and_ask_for_one_of_each() -> None:
-    allowed, groups = promises(image(tags=tags(1, 0, 1)), COLUMNS, 3)
+    allowed, groups = label_constraints(image(tags=tags(1, 0, 1)), COLUMNS, 3)
     assert choices(allowed) == [[0, 2]] * 6
     assert told(groups) == [(0, list(range(6)), 1), (2, list(range(6)), 1)]
 
@@ -53,7 +53,7 @@ def test_tags_forbid_what_they_do_not_name_and_ask_for_one_of_each() -> None:
 def test_boxes_say_where_a_class_may_be_and_that_it_is_there() -> None:
     # the second covers half of each of its columns
     boxes = torch.tensor([[1.0, 0.0, 4.0, 4.0], [3.0, 0.0, 6.0, 2.0]])
-    allowed, groups = promises(
+    allowed, groups = label_constraints(
         image(boxes=boxes, box_classes=torch.tensor([2, 1])), COLUMNS, 3, cover=0.5
     )
     assert choices(allowed) == [[0], [0, 2], [0, 2], [0, 1, 2], [0, 1], [0, 1]]
@@ -62,27 +62,29 @@ def test_boxes_say_where_a_class_may_be_and_that_it_is_there() -> None:
 
 def test_a_small_box_belongs_to_the_superpixel_with_the_largest_part_in_it() -> None:
     box = torch.tensor([[1.0, 0.0, 2.0, 1.0]])  # a quarter of a column
-    allowed, groups = promises(image(boxes=box, box_classes=torch.tensor([1])), COLUMNS, 2, cover=0)
+    allowed, groups = label_constraints(
+        image(boxes=box, box_classes=torch.tensor([1])), COLUMNS, 2, cover=0
+    )
     assert choices(allowed) == [[0], [0, 1], [0], [0], [0], [0]]
     assert told(groups) == [(1, [1], 1)]
 
 
 def test_no_boxes_are_background_and_tags_add_to_boxes_that_a_class_is_there() -> None:
     nothing = {"boxes": torch.zeros(0, 4), "box_classes": torch.zeros(0, dtype=torch.int64)}
-    assert choices(promises(image(**nothing), COLUMNS, 3).allowed) == [[0]] * 6
+    assert choices(label_constraints(image(**nothing), COLUMNS, 3).allowed) == [[0]] * 6
     box = {
         "boxes": torch.tensor([[0.0, 0.0, 6.0, 4.0]]),
         "box_classes": torch.tensor([1]),
         "tags": tags(1, 1, 1),
     }
-    _, groups = promises(image(**box), COLUMNS, 3, cover=0.1)
+    _, groups = label_constraints(image(**box), COLUMNS, 3, cover=0.1)
     # there is no place for class 2, so it is dropped
     assert told(groups) == [(1, list(range(6)), 1), (0, list(range(6)), 1)]
 
 
 def test_marks_fix_their_superpixels_and_alone_they_say_which_classes_there_are() -> None:
     marks = marked(r0c1=2, r1c1=2, r2c1=1, r0c4=3, r1c4=1)
-    assert choices(promises(image(marks=marks), COLUMNS, 4).allowed) == [
+    assert choices(label_constraints(image(marks=marks), COLUMNS, 4).allowed) == [
         [0, 1, 2, 3],
         [2],
         [0, 1, 2, 3],
@@ -90,12 +92,14 @@ def test_marks_fix_their_superpixels_and_alone_they_say_which_classes_there_are(
         [1],
         [0, 1, 2, 3],
     ]
-    assert choices(promises(image(marks=marks, tags=tags(0, 1, 1, 0)), COLUMNS, 4).allowed)[:2] == [
+    assert choices(
+        label_constraints(image(marks=marks, tags=tags(0, 1, 1, 0)), COLUMNS, 4).allowed
+    )[:2] == [
         [1, 2],
         [2],
     ]
     box = {"boxes": torch.tensor([[1.0, 0.0, 3.0, 4.0]]), "box_classes": torch.tensor([2])}
-    allowed, groups = promises(image(marks=marked(r0c2=0), **box), COLUMNS, 4)
+    allowed, groups = label_constraints(image(marks=marked(r0c2=0), **box), COLUMNS, 4)
     assert choices(allowed) == [[0], [0, 2], [0], [0], [0], [0]]
     assert told(groups) == [(2, [1], 1)]
 
@@ -103,11 +107,11 @@ def test_marks_fix_their_superpixels_and_alone_they_say_which_classes_there_are(
 def test_of_promises_that_contradict_each_other_the_later_ones_are_dropped() -> None:
     two = torch.tensor([[0, 1]])
     evidence = Evidence("small", torch.zeros(3, 1, 2, dtype=torch.uint8), tags=tags(1, 1, 1))
-    assert told(promises(evidence, two, 3).groups) == [(0, [0, 1], 1), (1, [0, 1], 1)]
+    assert told(label_constraints(evidence, two, 3).groups) == [(0, [0, 1], 1), (1, [0, 1], 1)]
     members = torch.arange(4)
     # the second can be kept as one, the third not at all
     groups = [Group(1, members, 3), Group(2, members, 2), Group(0, members, 1)]
-    assert told(together(torch.ones(4, 3, dtype=torch.bool), groups)) == [
+    assert told(compatible_groups(torch.ones(4, 3, dtype=torch.bool), groups)) == [
         (1, [0, 1, 2, 3], 3),
         (2, [0, 1, 2, 3], 1),
     ]
@@ -128,8 +132,8 @@ def test_random_promises_can_be_kept_and_are_kept(seed: int) -> None:
         boxes=boxes, box_classes=classes, marks=marks.to(torch.uint8), tags=tags(1, 1, 1, 1)
     )
     for allowed, groups in (
-        promises(evidence, COLUMNS, 4, 0.6),
-        some(promises(evidence, COLUMNS, 4, 0.6), 4)[1],
+        label_constraints(evidence, COLUMNS, 4, 0.6),
+        subsample(label_constraints(evidence, COLUMNS, 4, 0.6), 4)[1],
     ):
         labels = assign_groups(torch.rand(allowed.shape, generator=generator), allowed, groups)
         assert allowed[torch.arange(len(labels)), labels].all()
@@ -149,23 +153,25 @@ def test_some_take_even_parts_of_the_certain_and_the_free_and_one_of_every_group
     allowed = torch.ones(30, 3, dtype=torch.bool)
     allowed[:20, 1:] = False  # certainly background
     allowed[0] = tags(0, 0, 1)
-    whole = Promises(allowed, [Group(1, torch.arange(20, 30), 4), Group(2, torch.tensor([23]), 1)])
-    chosen, (fewer, groups) = some(whole, 10)
+    whole = LabelConstraints(
+        allowed, [Group(1, torch.arange(20, 30), 4), Group(2, torch.tensor([23]), 1)]
+    )
+    chosen, (fewer, groups) = subsample(whole, 10)
     assert torch.equal(fewer, allowed[chosen])
     assert chosen.tolist() == [1, 5, 9, 13, 17, 20, 22, 23, 24, 26, 28]  # 23 joins for its group
     assert told(groups) == [(1, [5, 6, 7, 8, 9, 10], 3), (2, [7], 1)]
-    everything, same = some(whole, 30)
+    everything, same = subsample(whole, 30)
     assert everything.tolist() == list(range(30))
     assert told(same.groups) == told(whole.groups)
     # without free ones, certain ones fill all seats
-    assert some(Promises(allowed[:20], []), 6)[0].tolist()[-1] >= 15
+    assert subsample(LabelConstraints(allowed[:20], []), 6)[0].tolist()[-1] >= 15
 
 
 def test_classes_named() -> None:
-    assert classes_named(image()) == 1
-    assert classes_named(image(tags=tags(1, 0, 0, 0))) == 4
-    assert classes_named(image(marks=marked(r0c0=5))) == 6
+    assert class_count(image()) == 1
+    assert class_count(image(tags=tags(1, 0, 0, 0))) == 4
+    assert class_count(image(marks=marked(r0c0=5))) == 6
     assert (
-        classes_named(image(boxes=torch.ones(1, 4), box_classes=torch.tensor([7]), marks=marked()))
+        class_count(image(boxes=torch.ones(1, 4), box_classes=torch.tensor([7]), marks=marked()))
         == 8
     )

@@ -13,10 +13,10 @@ from weakseg.functional.constraints.bounds import (
     SizeSource,
     box_constraints,
     class_constraints,
+    combine,
     contradiction,
     size_constraints,
     tag_constraints,
-    together,
 )
 
 TAGS = torch.tensor(
@@ -126,25 +126,25 @@ class TestTogether:
             box_constraints([torch.tensor([[0.0, 0, 1, 1]])], [torch.tensor([3])], 1, 2),
         )
         for first, second in ((tags, boxes), (boxes, tags)):
-            both = together(first, second)
+            both = combine(first, second)
             assert both.region is not None
             whole = slice(0, 4) if first is tags else slice(2, 6)
             assert bool(both.region[:, whole].all())
             assert both.region.sum().item() == 4 * 2 + 2
             assert both.lower.tolist() == torch.cat([first.lower, second.lower], 1).tolist()
             assert both.label.tolist() == torch.cat([first.label, second.label], 1).tolist()
-        assert together(tags, tags).region is None
+        assert combine(tags, tags).region is None
 
     def test_what_does_not_fit_is_named(self) -> None:
         bounds = tag_constraints(TAGS)
         with pytest.raises(
             ValueError, match=r"one hardness to be combined, but they have \[1.0, 5.0\]"
         ):
-            together(bounds, replace(bounds, hardness=5.0))
+            combine(bounds, replace(bounds, hardness=5.0))
         with pytest.raises(ValueError, match="for the same images"):
-            together(bounds, tag_constraints(TAGS[:1]))
+            combine(bounds, tag_constraints(TAGS[:1]))
         with pytest.raises(ValueError, match="but they have none"):
-            together()
+            combine()
 
 
 class TestContradiction:
@@ -210,7 +210,7 @@ class TestContradiction:
             contradiction(crowded, self.everything)
             == "the classes 1, 2 should together cover at least 120 % of a region of 4 pixels"
         )
-        narrow = together(
+        narrow = combine(
             box_constraints([box], [torch.tensor([1])], 2, 4, inside=0.6),
             class_constraints(upper=torch.tensor([[1, 0.2, 1]])),
         )
@@ -218,7 +218,7 @@ class TestContradiction:
             contradiction(narrow, self.everything)
             == "class 1 should cover at least 30 % and at most 20 % of the image"
         )
-        wide = together(
+        wide = combine(
             box_constraints([box], [torch.tensor([1])], 2, 4),
             class_constraints(lower=torch.tensor([[0, 0.6, 0]])),
         )
@@ -226,7 +226,7 @@ class TestContradiction:
             contradiction(wide, self.everything)
             == "class 1 should cover at least 60 % and at most 50 % of the image"
         )
-        fits = together(
+        fits = combine(
             box_constraints([box], [torch.tensor([1])], 2, 4),
             class_constraints(lower=torch.tensor([[0, 0.5, 0]])),
         )

@@ -16,9 +16,9 @@ from weakseg.functional.constraints.bounds import (
     Constraints,
     box_constraints,
     class_constraints,
+    combine,
     contradiction,
     tag_constraints,
-    together,
 )
 from weakseg.functional.constraints.posterior import Posterior, constrained_posterior
 
@@ -119,7 +119,7 @@ class TestAgainstScipy:
         everything = torch.full((1, 2), inf, dtype=torch.float64)
         lower, upper = torch.tensor([[0.2, 0.0]]).double(), torch.tensor([[1.0, 0.4]]).double()
         rows = Constraints(torch.tensor([[1, 2]]), lower, upper, everything, everything, region)
-        both = together(
+        both = combine(
             rows, class_constraints(lower=torch.tensor([[0.3, 0, 0]], dtype=torch.float64))
         )
         tags = torch.ones(1, 3, dtype=torch.bool)
@@ -213,7 +213,7 @@ def test_a_batch_is_its_images_one_by_one(hardness: float) -> None:
         torch.tensor([3]),
         *[torch.zeros(0).long()] * 2,
     ]
-    constraints = together(
+    constraints = combine(
         tag_constraints(tags, hardness=hardness),
         box_constraints(boxes, labels, 7, 8, outside=0.05, hardness=hardness),
     )
@@ -278,7 +278,7 @@ def many_pixels(hardness: float) -> tuple[Tensor, Tensor, Constraints, Tensor]:
     ]
     labels = [torch.tensor([1, 5]), torch.zeros(0).long(), torch.tensor([3]), torch.zeros(0).long()]
     whole = tag_constraints(tags, foreground_slack=inf, foreground_lower=0.1, hardness=hardness)
-    constraints = together(
+    constraints = combine(
         whole, box_constraints(boxes, labels, 90, 100, inside=0.7, outside=0.05, hardness=hardness)
     )
     valid = torch.ones(4, 90, 100).bool()

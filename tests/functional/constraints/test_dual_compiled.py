@@ -13,9 +13,9 @@ from weakseg.functional.constraints.bounds import (
     Constraints,
     box_constraints,
     class_constraints,
+    combine,
     size_constraints,
     tag_constraints,
-    together,
 )
 from weakseg.functional.constraints.dual import Rows
 from weakseg.functional.constraints.posterior import Posterior, constrained_posterior
@@ -160,7 +160,7 @@ def problems(
         "tags": tag_constraints(tags, hardness=hardness),
         "size": size_constraints(tags, large, hardness=hardness),
         "boxes": inside,
-        "boxes and tags": together(
+        "boxes and tags": combine(
             inside, tag_constraints(tags, foreground_slack=inf, hardness=hardness)
         ),
         "classes": class_constraints(

@@ -8,12 +8,12 @@ import torch
 from weakseg.functional.regions.region_graph import (
     Regions,
     Superpixels,
-    likeness,
-    packed,
+    appearance_costs,
+    edge_similarity,
+    from_arrays,
+    median_distance,
     regions,
-    unlike,
-    unpacked,
-    usual,
+    to_arrays,
 )
 
 
@@ -46,11 +46,12 @@ def test_likeness_by_hand() -> None:
         texture=torch.tensor([0.0, 0.0, 0.0, 3.0]),
     )
     torch.testing.assert_close(
-        likeness(graph, colour=2.0, texture=inf), torch.tensor([1, exp(-0.25), exp(-0.5), exp(-1)])
+        edge_similarity(graph, colour=2.0, texture=inf),
+        torch.tensor([1, exp(-0.25), exp(-0.5), exp(-1)]),
     )
     # of the borders that differ: 2 and 3
     by_median = torch.tensor([1, exp(-0.5), exp(-1), exp(-2 - 1)])
-    torch.testing.assert_close(likeness(graph), by_median)
+    torch.testing.assert_close(edge_similarity(graph), by_median)
 
 
 def test_an_image_of_one_colour_has_no_borders_that_differ() -> None:
@@ -58,16 +59,20 @@ def test_an_image_of_one_colour_has_no_borders_that_differ() -> None:
         torch.full((3, 9, 9), 7, dtype=torch.uint8), Superpixels(method="slic", count=4)
     )
     assert len(graph.edges)
-    assert (likeness(graph) == 1).all()
-    assert (unlike(graph, torch.ones(len(graph.histograms), 2, dtype=torch.int64)) == 0).all()
-    assert usual(torch.zeros(0)) == usual(torch.zeros(3)) == 0
+    assert (edge_similarity(graph) == 1).all()
+    assert (
+        appearance_costs(graph, torch.ones(len(graph.histograms), 2, dtype=torch.int64)) == 0
+    ).all()
+    assert median_distance(torch.zeros(0)) == median_distance(torch.zeros(3)) == 0
 
 
 def test_unlike_is_the_distance_to_the_most_alike_marked_one() -> None:
     graph = regions(striped([0, 100, 5, 255]), STRIPES)  # the first and the third share a bin
     counts = torch.tensor([[3, 0, 0], [0, 2, 0], [0, 0, 0], [1, 0, 0]])
     expected = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=torch.float64)
-    torch.testing.assert_close(unlike(graph, counts, colour=6**0.5), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        appearance_costs(graph, counts, colour=6**0.5), expected, atol=1e-6, rtol=0
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 9), (30, 17)])
@@ -77,7 +82,7 @@ def test_any_size_and_back_from_arrays(size: tuple[int, int], method: str) -> No
         torch.randint(0, 256, (3, *size), dtype=torch.uint8), Superpixels(method=method, smallest=1)
     )  # type: ignore[arg-type]
     assert graph.segments.shape == size
-    again = unpacked(packed(graph))
+    again = from_arrays(to_arrays(graph))
     for one, other in zip(graph, again, strict=True):
         assert one.dtype == other.dtype
         # histograms are kept in half precision

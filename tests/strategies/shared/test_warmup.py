@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.strategies.parts import a_batch
 from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.pooling import classification
-from weakseg.functional.resolution import averaged
+from weakseg.functional.resolution import average_pool
 from weakseg.strategies.shared.warmup import WarmUp
 from weakseg.strategies.tags_ccnn import TagsCCNN
 from weakseg.strategies.tags_ccnn_size import TagsCCNNSize
@@ -61,7 +61,8 @@ def test_tags_teach_classification_first(kind: type[TagsEM | TagsCCNN | TagsCCNN
     first, later = strategy.loss(logits, batch), strategy.loss(logits, batch)
     assert batch.tags is not None
     torch.testing.assert_close(
-        first, {"classification": classification(*averaged(logits.float(), valid, 4), batch.tags)}
+        first,
+        {"classification": classification(*average_pool(logits.float(), valid, 4), batch.tags)},
     )
     (term,) = later
     assert term in ("cross_entropy", "kl")

@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from weakseg.evidence import IGNORE, MASKED, Evidence
-from weakseg.functional.resolution import at_most, fitted
+from weakseg.functional.resolution import downsample, fitted_size
 
 
 def shrink(
@@ -20,7 +20,7 @@ def shrink(
     height, width = evidence.image.shape[-2:]
     if long_side is None or max(height, width) <= long_side:
         return evidence, truth
-    size = fitted(height, width, long_side)
+    size = fitted_size(height, width, long_side)
     boxes = evidence.boxes
     marks = evidence.marks
     masks = evidence.box_masks
@@ -31,7 +31,7 @@ def shrink(
     if masks is not None:
         masks = shrink_labels(masks.byte(), size).bool()
     return evidence._replace(
-        image=at_most(evidence.image, long_side), boxes=boxes, marks=marks, box_masks=masks
+        image=downsample(evidence.image, long_side), boxes=boxes, marks=marks, box_masks=masks
     ), None if truth is None else shrink_labels(truth, size)
 
 

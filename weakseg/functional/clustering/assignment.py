@@ -1,9 +1,9 @@
-"""The cheapest labels that keep what was promised: every superpixel one class, every tag used,
-every box filled.
+"""Minimum-cost assignment of classes to superpixels under constraints: every superpixel has one
+class, every tag is used, every box is filled.
 
 This is the step of unified max-margin clustering (Xu, Schwing and Urtasun, Learning to segment
-under various forms of weak supervision, CVPR 2015) in which the classifiers stand still. All
-answers are exact. Of equally cheap ones the same comes every time.
+under various forms of weak supervision, CVPR 2015) in which the classifiers are fixed. All
+solutions are exact. Of equally cheap ones the result is always the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WHOLE = 1e-6  # a solution this near to whole numbers is one
 
 
 class Group(NamedTuple):
-    """A promise: at least so many of these superpixels are of this class. A tag is one about all
+    """A constraint: at least so many of these superpixels are of this class. A tag is one on all
     superpixels of an image."""
 
     label: int
@@ -38,7 +38,7 @@ def assign_tags(costs: Tensor, tags: Tensor, allowed: Tensor | None = None) -> T
 
     `allowed`, bool [P,C], leaves out more: a marked superpixel has the class of its mark. Every
     superpixel takes its cheapest class, except that each tag has a superpixel of its own to
-    represent it, chosen so that all of them together cost the least extra. A ValueError says which
+    represent it, chosen so that the extra cost of all of them is least. A ValueError names the
     tags cannot be used, because there are too few superpixels that may show them.
 
     >>> costs = torch.tensor([[0.0, 2.0, 0.0], [0.0, 3.0, 0.0], [0.0, 9.0, 0.0]])
@@ -60,11 +60,11 @@ def assign_tags(costs: Tensor, tags: Tensor, allowed: Tensor | None = None) -> T
 def assign_groups(
     costs: Tensor, allowed: Tensor, groups: Sequence[tuple[int, Tensor, int]]
 ) -> Tensor:
-    """The cheapest labels int64 [P] with an allowed class each that keep all promises: costs float
-    [P,C], allowed bool [P,C].
+    """The cheapest labels int64 [P] with an allowed class each that meet all constraints: costs
+    float [P,C], allowed bool [P,C].
 
     Groups that share no superpixel, such as those of different images, are solved one by one, and
-    only where the cheapest classes break a promise. Each is a matching where no class has two
+    only where the cheapest classes violate a constraint. Each is a matching where no class has two
     groups, otherwise a linear program, and an integer program in the rare case that the linear one
     gives halves. A ValueError names the groups that cannot all be kept.
 
@@ -147,7 +147,7 @@ def _describe(value: Tensor) -> str:
 
 
 def _components(rows: Sequence[Row], places: int) -> Iterator[list[int]]:
-    """Numbers of the groups that hang together through shared superpixels."""
+    """Numbers of the groups that are connected through shared superpixels."""
     if not rows:
         return
     sizes = [len(members) for _, members, _ in rows]
@@ -166,7 +166,7 @@ def _components(rows: Sequence[Row], places: int) -> Iterator[list[int]]:
 def _solve(
     price: NDArray[np.float64], labels: NDArray[np.int64], rows: list[Row], numbers: list[int]
 ) -> Found:
-    """New classes for members of groups that hang together."""
+    """New classes for members of connected groups."""
     found = _any_solver(price, labels, rows)
     if found is None:
         kept = list(range(len(rows)))
@@ -177,11 +177,11 @@ def _solve(
                 if _any_solver(price, labels, [rows[other] for other in fewer]) is None
                 else kept
             )
-        asked = ", ".join(
+        wanted = ", ".join(
             f"{rows[row][2]} of class {rows[row][0]} in group {numbers[row]}" for row in kept
         )
         raise ValueError(
-            f"too few superpixels for all groups, each of them having one class: at least {asked}"
+            f"too few superpixels for all groups, each of them having one class: at least {wanted}"
         )
     return found
 

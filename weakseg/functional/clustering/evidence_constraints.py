@@ -1,8 +1,8 @@
-"""What evidence of any kind promises about the superpixels of an image, as `assign_groups` and
-`cluster` take it.
+"""Weak labels of any kind as constraints on the classes of superpixels, for `assign_groups` and
+`cluster`.
 
 The constraints of Xu, Schwing and Urtasun (Learning to segment under various forms of weak
-supervision, CVPR 2015): they are the only thing that depends on the kind of evidence.
+supervision, CVPR 2015): they are the only part of the method that depends on the kind of evidence.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from weakseg.functional.regions.superpixels import region_counts, region_sums
 _MOSTLY = 0.5  # a superpixel lies in a box if this part of its pixels does
 
 
-class Promises(NamedTuple):
-    """What is known of N superpixels; there are labels that keep all of it."""
+class LabelConstraints(NamedTuple):
+    """Constraints on the classes of N superpixels, which can all be met."""
 
     allowed: Tensor
-    """bool [N,C]: which classes each may have, one at least"""
+    """bool [N,C]: which classes each may have, at least one"""
     groups: list[Group]
-    """of which superpixels so many have a class"""
+    """sets of superpixels of which at least so many have a class"""
 
 
-def promises(evidence: Evidence, segments: Tensor, classes: int, cover: float = 0.3) -> Promises:
-    """What the evidence of an image says about its superpixels, int64 [H,W].
+def label_constraints(
+    evidence: Evidence, segments: Tensor, classes: int, cover: float = 0.3
+) -> LabelConstraints:
+    """The constraints that the evidence of an image sets on its superpixels, int64 [H,W].
 
     - Boxes: a class can only be in its boxes, and in each of them at least the part `cover` of the
       superpixels has it, one at least. Outside of all boxes there is background. A superpixel lies
@@ -43,13 +45,13 @@ def promises(evidence: Evidence, segments: Tensor, classes: int, cover: float = 
       lower. Where there are marks alone, other superpixels have a class that is marked, or are
       background.
 
-    Of promises that contradict each other, as tags of five classes do with four superpixels, the
+    Of constraints that contradict each other, as tags of five classes do with four superpixels, the
     later ones are dropped: boxes are before tags, and both in the order of the image.
 
     >>> tagged = Evidence(
     ...     "a", torch.zeros(3, 1, 2, dtype=torch.uint8), tags=torch.tensor([True, False, True])
     ... )
-    >>> promises(tagged, torch.tensor([[0, 1]]), classes=3).allowed
+    >>> label_constraints(tagged, torch.tensor([[0, 1]]), classes=3).allowed
     tensor([[ True, False,  True],
             [ True, False,  True]])
     """
@@ -72,11 +74,12 @@ def promises(evidence: Evidence, segments: Tensor, classes: int, cover: float = 
             for label in _numbers(evidence.tags)
             if label not in known
         ]
-    return Promises(allowed, together(allowed, groups))
+    return LabelConstraints(allowed, compatible_groups(allowed, groups))
 
 
-def classes_named(evidence: Evidence) -> int:
-    """One more than the highest class that the evidence knows of; tags know of all classes."""
+def class_count(evidence: Evidence) -> int:
+    """The number of classes as far as the evidence tells: one more than its highest class. Tags
+    have an entry for every class."""
     named = [0]
     if evidence.tags is not None:
         named.append(len(evidence.tags) - 1)
@@ -87,9 +90,9 @@ def classes_named(evidence: Evidence) -> int:
     return max(named) + 1
 
 
-def together(allowed: Tensor, groups: Sequence[Group]) -> list[Group]:
-    """Groups that can all be kept: all if possible, otherwise each that can be kept beside those
-    before it, in full or as one."""
+def compatible_groups(allowed: Tensor, groups: Sequence[Group]) -> list[Group]:
+    """Groups that can be met at the same time: all if possible, otherwise each that can be met
+    beside those before it, in full or with one member."""
     if _possible(allowed, groups):
         return list(groups)
     kept: list[Group] = []
@@ -99,33 +102,32 @@ def together(allowed: Tensor, groups: Sequence[Group]) -> list[Group]:
     return kept
 
 
-def some(promised: Promises, most: int) -> tuple[Tensor, Promises]:
-    """About `most` superpixels that stand for all, int64 [M] in order, and what is promised of
-    them.
+def subsample(constraints: LabelConstraints, most: int) -> tuple[Tensor, LabelConstraints]:
+    """About `most` superpixels as a sample of all, int64 [M] in order, and their constraints.
 
     Half of them at most are such as can have one class only, if there are enough others. From
     either, they are taken at even distances, and one of every group is there. Groups ask for the
     same part of what is left of them.
     """
-    certain = promised.allowed.sum(1) == 1
+    certain = constraints.allowed.sum(1) == 1
     sure = certain.nonzero().flatten()
     free = (~certain).nonzero().flatten()
     # class by class, so that none is skipped
-    sure = sure[promised.allowed[sure].int().argmax(1).argsort(stable=True)]
+    sure = sure[constraints.allowed[sure].int().argmax(1).argsort(stable=True)]
     seats = min(len(free), max(most - len(sure), most // 2))
     chosen = torch.cat([_evenly(sure, most - seats), _evenly(free, seats)])
     lost = [
         group.members[len(group.members) // 2]
-        for group in promised.groups
+        for group in constraints.groups
         if not torch.isin(group.members, chosen).any()
     ]
     chosen = torch.unique(torch.cat([chosen, torch.stack(lost)]) if lost else chosen)
     groups = []
-    for label, members, least in promised.groups:
+    for label, members, least in constraints.groups:
         left = torch.searchsorted(chosen, members[torch.isin(members, chosen)])
         groups.append(Group(label, left, ceil(least * len(left) / len(members))))
-    allowed = promised.allowed[chosen]
-    return chosen, Promises(allowed, together(allowed, groups))
+    allowed = constraints.allowed[chosen]
+    return chosen, LabelConstraints(allowed, compatible_groups(allowed, groups))
 
 
 def _inside(evidence: Evidence, segments: Tensor) -> Tensor:

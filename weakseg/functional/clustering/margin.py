@@ -5,7 +5,7 @@ As in Xu, Schwing and Urtasun (Learning to segment under various forms of weak s
 2015), the classifier of class c minimises half its squared length plus `strength` times a hinge
 loss per sample: max(0, 1 + score) where the sample is of another class, balance_c max(0, 1 - score)
 where it is of c. With balance_c = (samples of others) / (samples of c), a small class counts as
-much as all others together; without it, everything would become background.
+much as the sum of all others; without it, everything would become background.
 """
 
 from __future__ import annotations

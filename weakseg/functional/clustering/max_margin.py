@@ -1,13 +1,12 @@
 """Unified max-margin clustering (Xu, Schwing and Urtasun, Learning to segment under various forms
 of weak supervision, CVPR 2015).
 
-Superpixels of one or many images are grouped by their features into classes, where all kinds of
-evidence are promises about the
-groups: a mark fixes the class of a superpixel, tags say which classes an image may show and that
-each of them is there, boxes where a class may be and that it is in each of them. Two steps
-alternate. Labels are held still, and one balanced linear classifier per class is fitted to them;
-then the classifiers are, and every superpixel takes the class that costs least, as far as the
-promises allow.
+Superpixels of one or many images are clustered by their features into classes, and all kinds of
+evidence are constraints on the clusters: a mark fixes the class of a superpixel, tags name the
+classes of an image, each of which must occur, and boxes bound where a class may be and require that
+it is in each of them. Two steps alternate. With labels fixed, one balanced linear classifier per
+class is fitted to them; with classifiers fixed, every superpixel takes the class of least cost that
+the constraints allow.
 """
 
 from __future__ import annotations
@@ -52,16 +51,16 @@ def cluster(
     strength: float = 0.1,
     start: Tensor | None = None,
 ) -> Clusters:
-    """Labels of P superpixels with features float [P,D] that keep what was promised: allowed bool
+    """Labels of P superpixels with features float [P,D] that meet the constraints: allowed bool
     [P,C], and groups of `assign_groups`.
 
     Superpixels of several images are simply put below each other, and every group names members of
-    its own image: classifiers then learn from all images, while what is promised of one image
-    concerns that one alone. A superpixel with one allowed class has it.
+    its own image: classifiers are then fitted to all images, while the constraints of one image
+    concern that one alone. A superpixel with one allowed class has it.
 
-    Begins at `start`, int64 [P], changed as little as the promises need, or at `first_labels`. Ends
-    after so many rounds of both steps, or as soon as labels repeat. The balance of the classes is
-    that of the first labels throughout, so that both steps lower one and the same objective, and
+    Begins at `start`, int64 [P], changed as little as the constraints need, or at `first_labels`.
+    Ends after so many rounds of both steps, or as soon as labels repeat. The balance of the classes
+    is that of the first labels throughout, so that both steps lower one and the same objective, and
     labels cannot go round in circles. The same input gives the same labels.
 
     Features should be of like size, about 1 (L2-normalised, or standardised). More `strength`
@@ -101,7 +100,7 @@ def first_labels(
     features: Tensor, allowed: Tensor, groups: Sequence[tuple[int, Tensor, int]]
 ) -> Tensor:
     """Labels int64 [P] to begin with: each superpixel has the allowed class with the nearest mean,
-    as far as the promises allow.
+    as far as the constraints allow.
 
     The mean of a class is that of the superpixels that must have it. If there are none, it is that
     of those that may have it, where one that may be of k classes counts a k-th: so a class that

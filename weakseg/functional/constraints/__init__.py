@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from weakseg.functional.constraints.bounds import Constraints as Constraints
     from weakseg.functional.constraints.bounds import box_constraints as box_constraints
     from weakseg.functional.constraints.bounds import class_constraints as class_constraints
+    from weakseg.functional.constraints.bounds import combine as combine
     from weakseg.functional.constraints.bounds import size_constraints as size_constraints
     from weakseg.functional.constraints.bounds import tag_constraints as tag_constraints
-    from weakseg.functional.constraints.bounds import together as together
     from weakseg.functional.constraints.posterior import (
         constrained_posterior as constrained_posterior,
     )
@@ -24,7 +24,7 @@ __getattr__ = lazily(
         "weakseg.functional.constraints.bounds.class_constraints",
         "weakseg.functional.constraints.bounds.size_constraints",
         "weakseg.functional.constraints.bounds.tag_constraints",
-        "weakseg.functional.constraints.bounds.together",
+        "weakseg.functional.constraints.bounds.combine",
         "weakseg.functional.constraints.posterior.constrained_posterior",
         "weakseg.functional.constraints.posterior.kl_to_posterior",
     ],

@@ -1,8 +1,8 @@
-"""What is known of how much of an image each class covers, stated as bounds, after CCNN (Pathak,
-Krähenbühl, Darrell, ICCV 2015).
+"""Bounds on the share of an image or region that each class covers, after CCNN (Pathak, Krähenbühl,
+Darrell, ICCV 2015).
 
-`tag_constraints`, `size_constraints` and `box_constraints` state what evidence says,
-`class_constraints` whatever you know of each class, and `together` combines them.
+`tag_constraints`, `size_constraints` and `box_constraints` derive bounds from evidence,
+`class_constraints` takes those that you know of each class, and `combine` joins them.
 `weakseg.functional.constraints.posterior` finds the labels that keep the bounds.
 """
 
@@ -27,8 +27,8 @@ class Constraints:
     average over its pixels.
 
     Slack says how many logits a class may be raised (or lowered) by to get there; what takes more
-    stays unmet. Infinite slack insists. A bound from 0 to 1 says nothing, so images with fewer
-    bounds than others are filled up with those.
+    stays unmet. Infinite slack makes a bound hard. A bound from 0 to 1 has no effect, so images
+    with fewer bounds than others are filled up with those.
     """
 
     label: Tensor
@@ -149,8 +149,8 @@ def size_constraints(
     small_upper: float = 0.01,
     hardness: float = 1000.0,
 ) -> Constraints:
-    """Tags, and one bit of size: `large` bool [B,C] says which classes cover more than a tenth of
-    the image.
+    """Tags, and one bit of size: `large` bool [B,C] flags the classes that cover more than a tenth
+    of the image.
 
     `paper`: a large class covers at least a tenth, a small one at most a hundredth. `ccnn_code`, as
         its authors released it: small
@@ -216,7 +216,7 @@ def box_constraints(
     most = max(1, *(len(labels) for labels in box_classes))
     regions = boxes[0].new_zeros(len(boxes), 2 * most, height, width, dtype=torch.bool)
     label = torch.zeros_like(regions[:, :, 0, 0], dtype=torch.int64)
-    said = torch.zeros_like(regions[:, :, 0, 0])
+    bounded = torch.zeros_like(regions[:, :, 0, 0])
     for image, (corners, labels) in enumerate(zip(boxes, box_classes, strict=True)):
         count = len(labels)
         same = labels[:, None] == labels
@@ -224,11 +224,11 @@ def box_constraints(
         regions[image, :count] = masks
         regions[image, most : most + count] = ~(masks[None] & same[:, :, None, None]).any(1)
         label[image, :count] = label[image, most : most + count] = labels
-        said[image, :count] = True
-        said[image, most : most + count] = ~same.tril(-1).any(1)  # once per class
-    ones = torch.ones_like(said, dtype=boxes[0].dtype)
-    lower = inside * (ones * said)
-    upper = torch.where(said, outside, ones)
+        bounded[image, :count] = True
+        bounded[image, most : most + count] = ~same.tril(-1).any(1)  # once per class
+    ones = torch.ones_like(bounded, dtype=boxes[0].dtype)
+    lower = inside * (ones * bounded)
+    upper = torch.where(bounded, outside, ones)
     lower[:, most:], upper[:, :most] = 0, 1
     return Constraints(
         label, lower, upper, slack_inside * ones, slack_outside * ones, regions, hardness
@@ -243,7 +243,7 @@ def _masks(boxes: Tensor, height: int, width: int) -> Tensor:
     return ((y >= y1) & (y < y2))[:, :, None] & ((x >= x1) & (x < x2))[:, None]
 
 
-def together(*constraints: Constraints) -> Constraints:
+def combine(*constraints: Constraints) -> Constraints:
     """All bounds at once, for the same images, in the order given."""
     hardness = {each.hardness for each in constraints}
     if len(hardness) != 1:
@@ -273,11 +273,11 @@ def together(*constraints: Constraints) -> Constraints:
 
 
 def contradiction(constraints: Constraints, tags: Tensor, image: int = 0) -> str | None:
-    """A sentence that says why no labels can keep the bounds of an image with tags bool [C], or
+    """A sentence on why no labels can keep the bounds of an image with tags bool [C], or
     None if nothing speaks against it.
 
     Bounds with finite slack contradict nothing, as they give way. Looks at every region and the
-    classes in it, which finds what is likely to be asked for by mistake, but not every tangle of
+    classes in it, which finds what is likely to be required by mistake, but not every tangle of
     overlapping regions.
 
     >>> tags = torch.tensor([True, True, True])
@@ -296,7 +296,7 @@ def contradiction(constraints: Constraints, tags: Tensor, image: int = 0) -> str
         .clamp(max=1)
     )
     if not tags.any():
-        return None  # nobody said anything of this image
+        return None  # no bound on this image
     ones = torch.ones(len(label), 1, dtype=torch.double, device=label.device)
     masks = ones if constraints.region is None else constraints.region[image].flatten(1).double()
     for absent in label[(lower > 0) & ~tags[label] & masks.any(1)].tolist():

@@ -211,10 +211,10 @@ def _measure(
             rows.scores, rows.counted, rows.labels, rows.regions, multipliers, hardness, wanted
         )
     sums = _sums(rows, torch.from_numpy(multipliers).to(rows.lower), hardness)
-    # fetched together, as each time the GPU and the processor wait for each other
-    together = torch.cat([one.flatten(1) for one in sums], 1).cpu().double().numpy()
+    # fetched at once, as each time the GPU and the processor wait for each other
+    fetched = torch.cat([one.flatten(1) for one in sums], 1).cpu().double().numpy()
     bounds = multipliers.shape[1]
-    logs, totals, curvature = np.split(together, [1, 1 + bounds], axis=1)
+    logs, totals, curvature = np.split(fetched, [1, 1 + bounds], axis=1)
     return [logs[:, 0].copy(), totals.copy(), curvature.reshape(-1, bounds, bounds)]
 
 

@@ -1,5 +1,5 @@
-"""The labels nearest to a network's opinion that keep bounds on how much each class covers, and the
-loss that pulls towards them.
+"""The labels nearest to a network's prediction that keep bounds on how much each class covers, and
+the loss that pulls towards them.
 
 Nearest in the sense of KL(P||Q), where Q is the softmax of the network's logits and P the labels,
 as in CCNN (Pathak, Krähenbühl and Darrell, ICCV 2015). `weakseg.functional.constraints.bounds`
@@ -177,13 +177,15 @@ def _rows(
         if constraints.region is None
         else counted[:, None] & constraints.region.flatten(2)
     )
-    says = (constraints.lower > 0) | (tags.gather(1, constraints.label) & (constraints.upper < 1))
-    says = says & regions.any(2)
+    bounding = (constraints.lower > 0) | (
+        tags.gather(1, constraints.label) & (constraints.upper < 1)
+    )
+    bounding = bounding & regions.any(2)
     most_classes, most_bounds = (
-        torch.stack([tags.sum(1).amax(), says.sum(1).amax()]).clamp(min=1).tolist()
+        torch.stack([tags.sum(1).amax(), bounding.sum(1).amax()]).clamp(min=1).tolist()
     )
     shown = tags.int().argsort(dim=1, descending=True, stable=True)[:, :most_classes]
-    bounds = says.int().argsort(dim=1, descending=True, stable=True)[:, :most_bounds]
+    bounds = bounding.int().argsort(dim=1, descending=True, stable=True)[:, :most_bounds]
     there = tags.gather(1, shown)
     # any class will do for an image without tags, in which no pixel counts
     there[:, 0] |= ~tags.any(1)
@@ -191,17 +193,17 @@ def _rows(
     if constraints.region is not None:
         regions = regions[images, bounds]
     picks = (constraints.label.gather(1, bounds)[:, :, None] == shown[:, None]) & there[:, None]
-    says, lower, upper, slack_lower, slack_upper = (
+    bounding, lower, upper, slack_lower, slack_upper = (
         value.gather(1, bounds)
         for value in (
-            says,
+            bounding,
             constraints.lower,
             constraints.upper,
             constraints.slack_lower,
             constraints.slack_upper,
         )
     )
-    never = says & (upper <= 0) & (slack_upper == torch.inf)
+    never = bounding & (upper <= 0) & (slack_upper == torch.inf)
     wide, dtype = precision(logits, constraints.hardness, tolerance)
     scores = logits[images, shown].to(dtype)
     weights = counted.to(dtype)
@@ -215,8 +217,8 @@ def _rows(
         picks=picks.to(wide),
         labels=torch.where(picks.any(2), picks.byte().argmax(2), -1),
         regions=weights[:, None] if constraints.region is None else regions.to(dtype),
-        lower=torch.where(says & (lower > 0), lower.to(wide), -torch.inf),
-        upper=torch.where(says & (upper < 1), upper.to(wide), torch.inf),
+        lower=torch.where(bounding & (lower > 0), lower.to(wide), -torch.inf),
+        upper=torch.where(bounding & (upper < 1), upper.to(wide), torch.inf),
         slack_lower=slack_lower.to(wide),
         slack_upper=slack_upper.to(wide),
     )

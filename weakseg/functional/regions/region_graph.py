@@ -97,12 +97,14 @@ def _apart(histograms: Tensor, edges: Tensor) -> Tensor:
     return (histograms[edges[:, 0]] - histograms[edges[:, 1]]).square().sum(1)
 
 
-def likeness(graph: Regions, colour: float | None = None, texture: float | None = None) -> Tensor:
-    """How much the two sides of each border belong together, from 0 to 1: float32 [E].
+def edge_similarity(
+    graph: Regions, colour: float | None = None, texture: float | None = None
+) -> Tensor:
+    """The similarity of the two superpixels at each border, from 0 to 1: float32 [E].
 
     exp(-distance of colours / colour^2 - distance of textures / texture^2), as in ScribbleSup. None
     takes the median of the image's own borders, those aside that do not differ at all, so that
-    strong borders are told from weak ones whatever the histograms.
+    strong borders differ from weak ones whatever the histograms.
     """
     return torch.exp(
         -_measured(graph.colour, colour, graph.colour)
@@ -110,12 +112,12 @@ def likeness(graph: Regions, colour: float | None = None, texture: float | None 
     )
 
 
-def unlike(graph: Regions, counts: Tensor, colour: float | None = None) -> Tensor:
-    """How unlike the marked superpixels of each class every superpixel looks: float64 [N,C], by
+def appearance_costs(graph: Regions, counts: Tensor, colour: float | None = None) -> Tensor:
+    """The cost of each class for each superpixel by its appearance: float64 [N,C], from
     counts of marked pixels int64 [N,C].
 
     The squared distance to the histogram of the most alike superpixel with such a mark, measured as
-    `likeness` does. 0 for a class without marks.
+    `edge_similarity` does. 0 for a class without marks.
     """
     costs = [
         torch.cdist(graph.histograms, graph.histograms[marked]).amin(1).square()
@@ -128,7 +130,7 @@ def unlike(graph: Regions, counts: Tensor, colour: float | None = None) -> Tenso
     return _measured(nearest, colour, graph.colour).double()
 
 
-def packed(graph: Regions) -> dict[str, NDArray[Any]]:
+def to_arrays(graph: Regions) -> dict[str, NDArray[Any]]:
     """As arrays that take little space."""
     small = graph._replace(
         segments=graph.segments.int(), edges=graph.edges.int(), histograms=graph.histograms.half()
@@ -136,8 +138,8 @@ def packed(graph: Regions) -> dict[str, NDArray[Any]]:
     return {name: value.numpy() for name, value in small._asdict().items()}
 
 
-def unpacked(arrays: Mapping[str, NDArray[Any]]) -> Regions:
-    """The counterpart of `packed`."""
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Regions:
+    """The counterpart of `to_arrays`."""
     graph = Regions(*(torch.from_numpy(arrays[name]) for name in Regions._fields))
     return graph._replace(
         segments=graph.segments.long(),
@@ -147,11 +149,11 @@ def unpacked(arrays: Mapping[str, NDArray[Any]]) -> Regions:
 
 
 def _measured(apart: Tensor, reach: float | None, of: Tensor) -> Tensor:
-    scale = usual(of) if reach is None else reach**2
+    scale = median_distance(of) if reach is None else reach**2
     return apart / scale if scale > 0 else torch.zeros_like(apart)
 
 
-def usual(apart: Tensor) -> float:
+def median_distance(apart: Tensor) -> float:
     """The median of the squared distances that are not 0; 0 if there are none."""
     differ = apart[apart > 0]
     return float(differ.median()) if len(differ) else 0.0

@@ -24,7 +24,7 @@ def felzenszwalb(
     """Regions of uint8 [3,H,W] that end where colours change (Felzenszwalb and Huttenlocher, IJCV
     2004): int64 [H,W].
 
-    Sizes differ much: a plain sky is one region, fur is many. A region hangs together, in places
+    Sizes differ much: a plain sky is one region, fur is many. A region is connected, in places
     only by the corners of pixels. Regions and their numbers are those of scikit-image, as long as
     no two costs are so near that single precision cannot tell them apart.
 
@@ -127,7 +127,7 @@ def gradient_histograms(
 
 
 def appearance(image: Tensor, segments: Tensor, colours: int = 16, gradients: int = 10) -> Tensor:
-    """What each region of uint8 [3,H,W] looks like and where it is, for a linear classifier:
+    """Appearance and position of each region of uint8 [3,H,W], as features of a linear classifier:
     float32 [N,3 colours + 2 gradients + 2].
 
     Square roots of `colour_histograms` and `gradient_histograms` with so many bins, each of which

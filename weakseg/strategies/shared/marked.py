@@ -11,7 +11,7 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import cross_entropy, dense_crf_loss
 from weakseg.functional.regions.region_graph import Superpixels
-from weakseg.functional.resolution import averaged
+from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Strategy
 
 LARGE_PIECES = Superpixels(scale=150.0)
@@ -80,10 +80,10 @@ def smaller(logits: Tensor, batch: Batch, shrink: int) -> tuple[Tensor, Tensor, 
     valid = (
         torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
     )
-    probs, there = averaged(
+    probs, there = average_pool(
         logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1), valid, shrink
     )
-    colours, _ = averaged(batch.image.to(probs.dtype), valid, shrink)
+    colours, _ = average_pool(batch.image.to(probs.dtype), valid, shrink)
     return probs, colours.round().to(torch.uint8), there
 
 

@@ -15,7 +15,7 @@ from weakseg.functional.constraints.bounds import Constraints, contradiction
 from weakseg.functional.constraints.posterior import constrained_posterior, kl_to_posterior
 from weakseg.functional.pooling import classification
 from weakseg.functional.prior import centre_odds, centre_prior
-from weakseg.functional.resolution import averaged, shrink, stride
+from weakseg.functional.resolution import average_pool, shrink, stride
 from weakseg.strategies.base import Strategy
 
 Resolution = Literal["image", "scores"]
@@ -152,7 +152,7 @@ def learn_tags(
     smaller."""
     valid = torch.ones_like(logits[:, 0], dtype=torch.bool) if valid is None else valid
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return {"classification": classification(*averaged(exact, valid, shrink), tags)}
+    return {"classification": classification(*average_pool(exact, valid, shrink), tags)}
 
 
 def placed(logits: Tensor, valid: Tensor | None, spread: float | None) -> Tensor:
