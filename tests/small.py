@@ -86,7 +86,7 @@ class TinyNet(nn.Module):
         out: Tensor = self.encoder(image)
         return out
 
-    def early(self, image: Tensor) -> Tensor:
+    def intermediate_features(self, image: Tensor) -> Tensor:
         return F.avg_pool2d(self.features(image), 4)
 
     def forward(self, image: Tensor) -> Tensor:

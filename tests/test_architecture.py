@@ -27,10 +27,11 @@ EVERYTHING = "everything above"
 MAY_IMPORT = {
     "utils": "",
     "evidence": "",
-    **dict.fromkeys(["config", "optimizers"], "utils"),
+    "config": "utils",
     "recipe": "config",
     "functional": "evidence utils",
     **dict.fromkeys(["data", "networks", "strategies", "inference"], "functional"),
+    "optimizers": "networks",
     "training": "data networks strategies inference optimizers",
     "reporting": "training",
     # the last one is weakseg/__init__.py: the public names, lazily

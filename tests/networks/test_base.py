@@ -41,6 +41,12 @@ def test_a_plain_module_has_no_optional_part() -> None:
     assert adapter.lacks("features") == "Plain has no method `features`"
 
 
+@pytest.mark.parametrize("network", ["unet", Plain, None, lambda image: image])
+def test_what_is_no_module_is_no_network(network: Any) -> None:
+    with pytest.raises(TypeError, match=r"network should be a torch\.nn\.Module, but it is"):
+        Adapter(network, CLASSES)
+
+
 def test_logits_are_enlarged_by_the_stride_and_cut() -> None:
     logits = torch.arange(6.0).reshape(1, 1, 2, 3)
     image = torch.zeros(1, 3, 7, 10)
@@ -111,7 +117,7 @@ def test_features_come_from_a_method_or_from_a_module_called_so(part: str) -> No
 
 
 def test_what_is_missing_or_something_else_is_said() -> None:
-    with pytest.raises(TypeError, match="Plain has no method `features`$"):
+    with pytest.raises(TypeError, match=r"Plain has no method `features`$"):
         Adapter(Plain(), CLASSES).features(IMAGE)
     counted = Adapter(Plain(features=512), CLASSES)
     with pytest.raises(TypeError, match=r"Plain has no method `features` \(its attribute .* int\)"):

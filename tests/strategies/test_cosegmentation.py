@@ -298,5 +298,6 @@ def test_a_whole_training(tmp_path: Path) -> None:
 
 
 def test_a_network_without_an_early_stage_is_refused_at_once() -> None:
-    with pytest.raises(TypeError, match=r"has no method `early`; take a network that does"):
+    message = r"has no method `intermediate_features`; take a network that has it"
+    with pytest.raises(TypeError, match=message):
         Segmenter(torch.nn.Conv2d(3, 2, 1), Cosegmentation(), ["background", "a"])

@@ -21,7 +21,7 @@ def test_an_early_stage_sees_the_whole_image_at_the_size_it_wants() -> None:
     seen = []
 
     class Eyed(TinyNet):
-        def early(self, image: Tensor) -> Tensor:
+        def intermediate_features(self, image: Tensor) -> Tensor:
             seen.append(image)
             return image[:, :, ::16, ::16]
 
@@ -35,17 +35,17 @@ def test_an_early_stage_sees_the_whole_image_at_the_size_it_wants() -> None:
     assert torch.allclose(seen[0][0, :, 0, 0], segmenter.normalise(image)[:, 0, 0])
     assert torch.allclose(seen[0][0, :, -1, -1], segmenter.normalise(image)[:, -1, -1])
     assert Segmenter(Eyed(), Refine(), CLASSES).predict(image).early is None
-    with pytest.raises(TypeError, match="no method `early`"):
+    with pytest.raises(TypeError, match="no method `intermediate_features`"):
         Segmenter(torch.nn.Conv2d(3, 3, 1), Early(), CLASSES)
 
 
 @pytest.mark.parametrize("network", [DeepLabV3, DeepLabV3Plus, UNet])
 def test_the_last_stage_but_one_of_networks(network: type[DeepLabV3]) -> None:
     built = network(3, encoder="mobilenet_v2").eval()
-    early = built.early(torch.randn(1, 3, 64, 96))
-    assert early.shape == (1, 96, 4, 6)
+    seen = built.intermediate_features
+    assert seen(torch.randn(1, 3, 64, 96)).shape == (1, 96, 4, 6)
     moved = torch.zeros(1, 3, 256, 256)
     moved[..., :8, :8] = 9
-    change = (built.early(moved) - built.early(torch.zeros_like(moved))).abs().amax((0, 1))
+    change = (seen(moved) - seen(torch.zeros_like(moved))).abs().amax((0, 1))
     assert change[0, 0] > 0
     assert change[-1, -1] == 0  # it does not see the other end of the image

@@ -91,9 +91,9 @@ class Twice(Brightness):
 class Eyed(TinyNet):
     asked = 0
 
-    def early(self, image: Tensor) -> Tensor:
+    def intermediate_features(self, image: Tensor) -> Tensor:
         Eyed.asked += 1
-        return super().early(image)
+        return super().intermediate_features(image)
 
 
 def test_a_strategy_may_look_twice_and_see_an_early_stage_before_training(tmp_path: Path) -> None:

@@ -98,6 +98,10 @@ class Adapter:
     """
 
     def __init__(self, network: nn.Module, classes: Sequence[str]) -> None:
+        if not isinstance(network, nn.Module):
+            raise TypeError(
+                f"network should be a torch.nn.Module, but it is {type(network).__name__}"
+            )
         self.network = network
         self.classes = tuple(classes)
         self.name = type(network).__name__

@@ -75,8 +75,8 @@ class _DeepLab(nn.Module):
         features: Tensor = self.decoder(self.encoder(padded))
         return features[..., : -(-height // self.stride), : -(-width // self.stride)]
 
-    def early(self, image: Tensor) -> Tensor:
-        """The encoder's last stage but one, where a cell knows little beyond its surroundings:
+    def intermediate_features(self, image: Tensor) -> Tensor:
+        """The encoder's last stage but one, where a cell depends on little beyond its surroundings:
         float [B,D,h,w], of whole cells."""
         stage: Tensor = self.encoder(image)[-2]
         return stage

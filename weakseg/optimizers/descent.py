@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
+from weakseg.networks.base import encoder_of
+
 Schedule = Literal["poly", "step", "constant"]
 
 
@@ -66,7 +68,7 @@ class Optimizer:
 
     def groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Parameter groups: the body at `lr`, the head at `lr * head_multiplier`."""
-        body = body_of(network)
+        body = encoder_of(network)
         inside = set() if body is None else {id(parameter) for parameter in body.parameters()}
         if body is None and self.head_multiplier != 1:
             raise ValueError(
@@ -124,17 +126,11 @@ class AdamW(Optimizer):
         )
 
 
-def body_of(network: nn.Module) -> nn.Module | None:
-    """The part of a network that may come pretrained; None if it does not tell body from head."""
-    found = (getattr(network, name, None) for name in ("encoder", "backbone"))
-    return next((module for module in found if isinstance(module, nn.Module)), None)
-
-
 def batch_norms(network: nn.Module) -> list[nn.Module]:
     """Every batch norm layer of a network's body, or of all of it if it does not tell body from
     head."""
     return [
         module
-        for module in (body_of(network) or network).modules()
+        for module in (encoder_of(network) or network).modules()
         if isinstance(module, _BatchNorm)
     ]

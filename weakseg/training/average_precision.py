@@ -3,7 +3,6 @@ the callback that measures it."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from copy import deepcopy
 from importlib.util import find_spec
@@ -36,9 +35,8 @@ def detect(segmenter: Segmenter, image: Tensor) -> Instances:
     training = segmenter.training
     segmenter.eval()
     seen = downsample(image, segmenter.long_side)
-    found: Instances = segmenter.network.detect(
-        segmenter.normalise(seen[None].to(segmenter.device))
-    )[0]  # type: ignore[operator]
+    images = segmenter.normalise(seen[None].to(segmenter.device))
+    found = segmenter.adapter.detect(images)[0]
     segmenter.train(training)
     scores = None if found.scores is None else found.scores.float().cpu()
     boxes = found.boxes.float().cpu()
@@ -180,12 +178,9 @@ class AveragePrecision(Callback):
 
 def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakData] | None:
     data = getattr(trainer, "datamodule", None)
-    ours = (
-        isinstance(module, Segmenter)
-        and inspect.ismethod(getattr(module.network, "detect", None))
-        and isinstance(data, WeakData)
-    )
-    return (module, data) if ours else None  # type: ignore[return-value]
+    if not (isinstance(module, Segmenter) and isinstance(data, WeakData)):
+        return None
+    return (module, data) if module.adapter.has_instances else None
 
 
 def _metric() -> Any:

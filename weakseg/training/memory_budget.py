@@ -23,7 +23,7 @@ from weakseg.data.base import WeakData
 from weakseg.data.files.photos import Photos
 from weakseg.data.formats.images import image_size
 from weakseg.evidence import Batch
-from weakseg.training.segmenter import Segmenter, makes_losses
+from weakseg.training.segmenter import Segmenter
 
 # of what is measured; batch norm wants more than one image
 SIDE = 128
@@ -193,7 +193,7 @@ def _step(segmenter: Segmenter, device: str) -> None:
 
 def _loss(segmenter: Segmenter, device: str) -> Tensor:
     image = torch.randint(0, 256, (IMAGES, 3, SIDE, SIDE), dtype=torch.uint8, device=device)
-    if not makes_losses(segmenter.network):
+    if not segmenter.adapter.has_losses:
         labels = torch.randint(0, len(segmenter.classes), (IMAGES, SIDE, SIDE), device=device)
         return F.cross_entropy(segmenter(image), labels)
     box = torch.tensor([[SIDE / 4, SIDE / 4, SIDE / 2, SIDE / 2]], device=device)
@@ -207,7 +207,7 @@ def _loss(segmenter: Segmenter, device: str) -> Tensor:
         box_classes=[one] * IMAGES,
         box_masks=[inside] * IMAGES,
     )
-    terms: dict[str, Tensor] = segmenter.network.losses(segmenter.normalise(image), batch)  # type: ignore[operator]
+    terms = segmenter.adapter.losses(segmenter.normalise(image), batch)
     return torch.stack(list(terms.values())).sum()
 
 

@@ -3,7 +3,6 @@ figures of both."""
 
 from __future__ import annotations
 
-import inspect
 import math
 import random
 import warnings
@@ -23,11 +22,12 @@ from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
 from weakseg.functional.losses import rarity_weights
 from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference, infer
+from weakseg.networks.base import Adapter
 from weakseg.networks.parts.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
 from weakseg.strategies.base import Strategy
 from weakseg.training.label_quality import Agreement
-from weakseg.training.outputs import enlarge, finite_gradients, read_logits, read_terms
+from weakseg.training.outputs import finite_gradients, read_terms
 from weakseg.utils.processes import anywhere, gather, rank, share_buffers
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
@@ -47,8 +47,8 @@ class Segmenter(LightningModule):
     network.
 
     Arguments:
-        network: maps normalised images [B,3,H,W] to logits [B,C,h,w]; their size is what
-            `network.stride` says, or any.
+        network: maps normalised images [B,3,H,W] to logits [B,C,h,w]; what else it may have is in
+            `weakseg.networks.base`.
         strategy: what the evidence teaches.
         classes: names of the classes; class 0 is the background.
         optimizer: `SGD` or `AdamW` of `weakseg.optimizers`.
@@ -67,7 +67,8 @@ class Segmenter(LightningModule):
         inference: Inference | None = None,
     ) -> None:
         super().__init__()
-        _check_parts(network, strategy, classes)
+        self._adapter = Adapter(network, classes)
+        _check_parts(self._adapter, strategy, classes)
         self.network = network
         self.strategy = strategy
         self.classes = tuple(classes)
@@ -127,9 +128,17 @@ class Segmenter(LightningModule):
 
     # what the network thinks
 
+    @property
+    def adapter(self) -> Adapter:
+        """The network with its optional parts, found out anew only if it was replaced, for example
+        by a compiled one."""
+        if self._adapter.network is not self.network:
+            self._adapter = Adapter(self.network, self.classes)
+        return self._adapter
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,H,W] of uint8 images [B,3,H,W], at the images' own resolution."""
-        return enlarge(self._outputs(image)[0], self.network, image)
+        return self.adapter.upsample(self._outputs(image)[0], image)
 
     def normalise(self, image: Tensor) -> Tensor:
         """The image as networks expect it."""
@@ -137,7 +146,7 @@ class Segmenter(LightningModule):
 
     def _outputs(self, image: Tensor) -> list[Tensor]:
         """Logits at the network's own stride, and behind them those that only help to train it."""
-        return read_logits(self.network(self.normalise(image)), self.network, self.classes)
+        return self.adapter.logits(self.normalise(image))
 
     @torch.no_grad()
     def predict(self, image: Tensor, plain: bool = False) -> Prediction:
@@ -167,7 +176,7 @@ class Segmenter(LightningModule):
         features = None
         if self.strategy.wants_features and (plain or self.inference.window is None):
             images = self.normalise(seen[None].to(self.device))
-            features = self.network.features(images)[0].float().cpu()  # type: ignore[operator]
+            features = self.adapter.features(images)[0].float().cpu()
         probs = infer(
             seen, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference
         )
@@ -247,8 +256,8 @@ class Segmenter(LightningModule):
         # whoever called `estimate` since the last step, such as a dashboard, left what is not of
         # this one
         self.strategy.forget_shown()
-        if makes_losses(self.network):
-            terms: dict[str, Tensor] = self.network.losses(self.normalise(batch.image), batch)  # type: ignore[operator]
+        if self.adapter.has_losses:
+            terms = self.adapter.losses(self.normalise(batch.image), batch)
         else:
             main, *auxiliary = self._outputs(batch.image)
             # first, so that what the strategy shows is of the main ones
@@ -266,12 +275,12 @@ class Segmenter(LightningModule):
         return loss
 
     def _terms(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        logits = logits if self.strategy.at_scores else enlarge(logits, self.network, batch.image)
+        logits = logits if self.strategy.at_scores else self.adapter.upsample(logits, batch.image)
         return read_terms(self.strategy.loss(logits, batch), self.strategy)
 
     def _helping_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
         """The same terms again for each of the auxiliary logits, weighted as the network says."""
-        weight: Any = getattr(self.network, "auxiliary_weight", 0)
+        weight = self.adapter.auxiliary_weight
         training = self.strategy.training
         self.strategy.eval()  # one that counts its steps shall not count these
         each = [self._terms(logits, batch) for logits in auxiliary]
@@ -480,7 +489,7 @@ def see_early(segmenter: Segmenter, image: Tensor) -> Tensor:
         antialias=True,
     )
     with evaluating(segmenter.network):
-        early: Tensor = segmenter.network.early(segmenter.normalise(scaled))  # type: ignore[operator]
+        early = segmenter.adapter.intermediate_features(segmenter.normalise(scaled))
     return early[0].float().cpu()
 
 
@@ -543,7 +552,7 @@ def _same_size(examples: list[Example]) -> list[list[Example]]:
     return list(groups.values())
 
 
-def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str]) -> None:
+def _check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) -> None:
     if not isinstance(strategy, Strategy):
         raise TypeError(
             f"strategy should be a weakseg.Strategy, but it is {type(strategy).__name__}"
@@ -557,16 +566,16 @@ def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str])
             f"classes should be at least two names, the background first, but it is {classes!r}; "
             "set it in your WeakData"
         )
-    if makes_losses(network) and not strategy.makes_masks:
+    if network.has_losses and not strategy.makes_masks:
         raise TypeError(
-            f"{type(network).__name__} learns from a mask for each box, but "
+            f"{network.name} learns from a mask for each box, but "
             f"{type(strategy).__name__} makes none; take a strategy that does, such as "
             "strategy=boxes_instances"
         )
-    if makes_losses(network) and strategy.class_weights is not None:
+    if network.has_losses and strategy.class_weights is not None:
         raise TypeError(
-            f"class_weights counts in the cross-entropy, but {type(network).__name__} has losses "
-            "of its own; leave it out"
+            f"class_weights counts in the cross-entropy, but {network.name} has losses of its own; "
+            "leave it out"
         )
     if isinstance(strategy.class_weights, Mapping) and (
         unknown := [name for name in strategy.class_weights if name not in classes]
@@ -574,17 +583,13 @@ def _check_parts(network: nn.Module, strategy: Strategy, classes: Sequence[str])
         raise ValueError(
             f"class_weights names a class that there is not: {none_of(unknown, classes)}"
         )
-    if strategy.wants_early and not hasattr(network, "early"):
+    if strategy.wants_early and (problem := network.lacks("intermediate_features")):
         raise TypeError(
-            f"{type(strategy).__name__} looks at images with an early stage of the network's "
-            f"encoder, but {type(network).__name__} has no method `early`; take a network that "
-            "does, such as network=deeplabv3plus"
+            f"{type(strategy).__name__} wants intermediate features of the network's encoder, but "
+            f"{problem}; take a network that has it, such as network=deeplabv3plus"
         )
-    if strategy.wants_features and not hasattr(network, "features"):
-        raise TypeError(
-            f"{type(strategy).__name__} wants features, but {type(network).__name__} has no "
-            "method `features`"
-        )
+    if strategy.wants_features and (problem := network.lacks("features")):
+        raise TypeError(f"{type(strategy).__name__} wants features, but {problem}")
 
 
 def _expect_image(image: object) -> None:
@@ -609,12 +614,6 @@ def _expect_image(image: object) -> None:
     raise ValueError(
         f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; {hint}"
     )
-
-
-def makes_losses(network: nn.Module) -> bool:
-    """Whether the network finds objects one by one and so compares them with the boxes and masks of
-    a batch by itself: Mask R-CNN."""
-    return inspect.ismethod(getattr(network, "losses", None))
 
 
 def _blame(what: str, suspects: list[str], bad: bool, step: int) -> str:

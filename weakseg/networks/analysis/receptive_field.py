@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from weakseg.networks.base import main_logits
 from weakseg.networks.parts.layers import evaluating, run_sizes
 
 
@@ -104,8 +105,7 @@ def effective_field(
         .requires_grad_()
     )
     with evaluating(network), torch.enable_grad():
-        logits = network(image)
-        logits = logits["out"] if isinstance(logits, Mapping) else logits
+        logits = main_logits(network(image))
         centre = logits[:, :, logits.shape[2] // 2, logits.shape[3] // 2].sum()
         (gradient,) = torch.autograd.grad(centre, image)
     return _effect(gradient.double().square().sum((0, 1)).cpu(), share)
