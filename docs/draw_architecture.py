@@ -16,6 +16,7 @@ LAYERS = [
     {"run": "one run from a recipe: composes the parts, leaves a folder"},
     {"reporting": "report, charts, pictures, tables, loggers, check of a data set"},
     {"training": "LightningModule, rounds, estimation, checkpoints, label quality"},
+    {"optimizers": "parameter groups of body and head, schedules"},
     {
         "strategies": "one file per method",
         "networks": "one file per family",
@@ -23,11 +24,7 @@ LAYERS = [
         "inference": "scales, windows, CRF",
     },
     {"functional": "maths on tensors: no Lightning, no recipes, no files"},
-    {
-        "recipe": "recipes in Python",
-        "evidence": "what packages hand on",
-        "optimizers": "schedules",
-    },
+    {"recipe": "recipes in Python", "evidence": "what packages hand on"},
     {"config": "key=value to objects"},
     {"utils": "whole files, content keys, processes, signals"},
 ]
