@@ -97,7 +97,7 @@ def test_the_finer_scenes_are_the_scenes_that_networks_see(script: dict[str, Any
     for index in (script["ANNOTATED"], script["UNSEEN"]):
         _, seen = Toy(*sizes).sample(index)
         _, fine = Toy(sizes[0], sizes[1], sizes[2] * factor).sample(index)
-        assert (seen != fine[factor // 2 :: factor, factor // 2 :: factor]).double().mean() < 0.03  # rims
+        assert (seen != fine[factor // 2 :: factor, factor // 2 :: factor]).double().mean() < 0.05  # their rims
 
 
 @pytest.mark.slow
