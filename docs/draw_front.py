@@ -1,9 +1,13 @@
-"""Draws the picture at the top of the README and of docs/index.md: python docs/draw_front.py [folder]
+"""Draws the picture at the top of the README and of docs/index.md.
 
-Five networks are trained on the toy set with the recipes as they are, which takes about ten minutes on two CPU cores. Runs that are already
-in the folder are used again, so that a change of the drawing is seen in seconds. Without a folder the runs are thrown away.
+    python docs/draw_front.py [folder]
 
-The networks see images of 112 pixels. The picture shows the same scenes drawn finer, and labels with smooth outlines on them.
+Five networks are trained on the toy set with the recipes as they are, which takes about ten
+minutes on two CPU cores. Runs that are already in the folder are used again, so that a change of
+the drawing is seen in seconds. Without a folder the runs are thrown away.
+
+The networks are given images of 112 pixels. The picture shows the same scenes drawn finer, and
+labels with smooth outlines on them.
 """
 
 from __future__ import annotations
@@ -33,26 +37,37 @@ from weakseg.run import load
 PICTURE = Path(__file__).parent / "front.svg"
 ANNOTATED = 15  # a training image
 UNSEEN = 339  # a validation image
-TRAIN, VAL, SIZE = 300, 60, 112  # of the toy set, as in the recipes
+TRAIN = 300  # images of the toy set, as in the recipes
+VAL = 60
+SIZE = 112
 FINER = 4  # scenes are shown in so many times more pixels
 
-TILE, GAP, MARGIN = 216, 14, 24
+TILE = 216
+GAP = 14
+MARGIN = 24
 TOP = 104  # height of the column heads
 TITLE = 52  # and of the line above a row
 CAPTION = 34  # and below the last row
-COLOURS = ("#3f4756", "#2f9e44", "#f08c00", "#1c7ed6", "#d6249f")  # background, leaf, wheel, fish, umbrella
+COLOURS = (
+    "#3f4756",
+    "#2f9e44",
+    "#f08c00",
+    "#1c7ed6",
+    "#d6249f",
+)  # as the classes: background first
+WHITE = "#ffffff"
 INK = "#1f2430"
 GREY = "#667080"
 
 
 class Kind(NamedTuple):
-    """A column: what somebody annotates, and how it is learned from."""
+    """A column: what somebody annotates, and how a network learns from it."""
 
     name: str
     evidence: str
     recipe: str
     seconds: str
-    """of annotation per image: means of PASCAL VOC 2012 as in benchmarks/label_efficiency.py, rounded"""
+    """of annotation per image: means of PASCAL VOC as in benchmarks/label_efficiency.py, rounded"""
 
 
 FULL = Kind("full mask", "masks", "full", "240 s")
@@ -75,7 +90,7 @@ class Column(NamedTuple):
     """of the network, over all validation images"""
 
 
-# what is measured ----------------------------------------------------------------------------------------------------------------------
+# what is measured ---------------------------------------------------------------------------------
 
 
 def trained(recipe: str, folder: Path, words: Sequence[str] = ()) -> Segmenter:
@@ -83,7 +98,8 @@ def trained(recipe: str, folder: Path, words: Sequence[str] = ()) -> Segmenter:
     done = sorted(report.parent for report in folder.glob(f"{recipe}/*/report.html"))
     if done:
         return load(done[-1])
-    return load(fit([f"recipe={recipe}", f"trainer.default_root_dir={folder}", "trainer.accelerator=cpu", *words]))
+    place = [f"trainer.default_root_dir={folder}", "trainer.accelerator=cpu"]
+    return load(fit([f"recipe={recipe}", *place, *words]))
 
 
 @torch.no_grad()
@@ -92,18 +108,24 @@ def column(kind: Kind, segmenter: Segmenter) -> Column:
     toy = Toy(TRAIN, VAL, SIZE, evidence=kind.evidence)
     evidence, _ = toy.sample(ANNOTATED)
     unseen, _ = toy.sample(UNSEEN)
-    prediction = segmenter.predict(unseen.image).probs.argmax(0).to(torch.uint8)
-    return Column(kind, evidence, target(segmenter, evidence), prediction, validated(segmenter, toy))
+    labels = target(segmenter, evidence)
+    return Column(kind, evidence, labels, predicted(segmenter, unseen), validated(segmenter, toy))
 
 
 def target(segmenter: Segmenter, evidence: Evidence) -> Tensor:
-    """The pseudo-label that the strategy estimates for an image, with the trained network at hand."""
+    """The pseudo-label that the strategy estimates, with the prediction of the trained network."""
     if segmenter.strategy.estimates():
-        return segmenter.strategy.estimate(evidence, segmenter.predict(evidence.image)).to(torch.uint8)
+        labels = segmenter.strategy.estimate(evidence, segmenter.predict(evidence.image))
+        return labels.to(torch.uint8)
     # estimated in each training step, from the logits of that step
-    logits = segmenter(evidence.image[None])
-    labels = segmenter.strategy.labels(logits, evidence.image[None], evidence.tags[None], torch.ones_like(logits[:, 0], dtype=torch.bool))
+    images = evidence.image[None]
+    valid = torch.ones_like(images[:, 0], dtype=torch.bool)
+    labels = segmenter.strategy.labels(segmenter(images), images, evidence.tags[None], valid)
     return labels[0].to(torch.uint8)
+
+
+def predicted(segmenter: Segmenter, evidence: Evidence) -> Tensor:
+    return segmenter.predict(evidence.image).probs.argmax(0).to(torch.uint8)
 
 
 def validated(segmenter: Segmenter, toy: Toy) -> float:
@@ -111,102 +133,121 @@ def validated(segmenter: Segmenter, toy: Toy) -> float:
     counts = torch.zeros(len(toy.classes), len(toy.classes), dtype=torch.int64)
     for index in range(TRAIN, TRAIN + VAL):
         evidence, truth = toy.sample(index)
-        counts += confusion_matrix(segmenter.predict(evidence.image).probs.argmax(0), truth, len(toy.classes))
+        counts += confusion_matrix(predicted(segmenter, evidence), truth, len(toy.classes))
     return float(mean_iou(counts))
 
 
-# the picture ---------------------------------------------------------------------------------------------------------------------------
+# the picture --------------------------------------------------------------------------------------
 
 
 def draw(columns: Sequence[Column], full: Column) -> str:
-    """The whole picture as SVG: it has no size of its own, so it fills the width that it is given."""
+    """The whole picture as SVG. It has no size of its own, so it fills the width it is given."""
     fine = Toy(TRAIN, VAL, SIZE * FINER)
     photo, unseen = (fine.sample(index)[0].image for index in (ANNOTATED, UNSEEN))
     width = 2 * MARGIN + (1 + len(columns)) * (TILE + GAP) - GAP
     rows = [TOP + TITLE + row * (TILE + TITLE) for row in range(3)]  # upper edges of the tiles
     height = rows[-1] + TILE + CAPTION + MARGIN // 2
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif">',
-        "<title>What weakseg does: cheap annotations become pseudo-labels, and these train a segmentation network</title>",
+        tag("title", "Cheap annotations become pseudo-labels, which train a segmentation network"),
         *definitions(photo, unseen),
-        f'<rect width="{width}" height="{height}" rx="14" fill="#ffffff"/>',
+        tag("rect", width=width, height=height, rx=14, fill=WHITE),
         *title(1, rows, "annotate cheaply"),
         *title(2, rows, "weakseg estimates a pseudo-label of each image"),
         *title(3, rows, "and trains a network on them: its prediction for a new image"),
+        *first_column(rows, full),
     ]
-    first = [
-        [picture("photo")],
-        [picture("grey-photo"), *regions(full.target), *chip("full mask")],
-        [picture("unseen"), *chip("new image")],
-    ]
-    parts += heads(0, "image", f"full mask: {full.kind.seconds}")
-    parts += tiles(0, rows, first)
-    parts += text(MARGIN + TILE / 2, rows[2] + TILE + 27, f"full masks: {full.miou:.2f}", middle=True, colour=GREY)
     for place, each in enumerate(columns, 1):
-        shown = [
-            [picture("photo"), *annotations(each.evidence, fine.classes)],
-            [picture("grey-photo"), *regions(each.target), *legend(each.target)],
-            [picture("grey-unseen"), *regions(each.prediction)],
-        ]
-        parts += heads(place, each.kind.name, f"{each.kind.seconds} per image")
-        parts += tiles(place, rows, shown)
-        parts += text(left(place) + TILE / 2, rows[2] + TILE + 27, f"mIoU {each.miou:.2f}", middle=True)
-    return "\n".join([*parts, "</svg>", ""])
+        parts += [*kind_column(place, rows, each, fine.classes)]
+    return tag(
+        "svg",
+        "\n".join(["", *parts, ""]),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height}",
+        font_family="Helvetica, Arial, sans-serif",
+    )
+
+
+def first_column(rows: Sequence[int], full: Column) -> Iterator[str]:
+    """The images as they are, and a full mask to compare with."""
+    contents = [
+        [use("photo")],
+        [use("grey-photo"), *regions(full.target), *chip("full mask")],
+        [use("unseen"), *chip("new image")],
+    ]
+    yield from heads(0, "image", f"full mask: {full.kind.seconds}")
+    yield from tiles(0, rows, contents)
+    yield text(middle(0), rows[2] + TILE + 27, f"full masks: {full.miou:.2f}", colour=GREY)
+
+
+def kind_column(
+    place: int, rows: Sequence[int], each: Column, classes: Sequence[str]
+) -> Iterator[str]:
+    """What somebody annotates, the pseudo-label, and the prediction for the unseen image."""
+    contents = [
+        [use("photo"), *annotations(each.evidence, classes)],
+        [use("grey-photo"), *regions(each.target), *legend(each.target)],
+        [use("grey-unseen"), *regions(each.prediction)],
+    ]
+    yield from heads(place, each.kind.name, f"{each.kind.seconds} per image")
+    yield from tiles(place, rows, contents)
+    yield text(middle(place), rows[2] + TILE + 27, f"mIoU {each.miou:.2f}")
 
 
 def definitions(photo: Tensor, unseen: Tensor) -> Iterator[str]:
-    """What tiles share: their round corners, the photographs in colour and in pale grey, and hatching for ignored pixels."""
+    """What tiles share: round corners, hatching, the images in colour and in pale grey."""
     yield "<defs>"
-    yield f'<clipPath id="tile"><rect width="{TILE}" height="{TILE}" rx="8"/></clipPath>'
-    yield '<pattern id="ignored" width="9" height="9" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-    yield '<rect width="9" height="9" fill="#ffffff" fill-opacity="0.75"/><rect width="2" height="9" fill="#9aa3af"/></pattern>'
+    yield tag("clipPath", tag("rect", width=TILE, height=TILE, rx=8), id="tile")
+    yield tag(
+        "pattern",
+        tag("rect", width=9, height=9, fill=WHITE, fill_opacity=0.75)
+        + tag("rect", width=2, height=9, fill="#9aa3af"),
+        id="ignored",
+        width=9,
+        height=9,
+        patternUnits="userSpaceOnUse",
+        patternTransform="rotate(45)",
+    )
     for name, image in (("photo", photo), ("unseen", unseen)):
         for prefix, pixels in (("", image), ("grey-", pale(image))):
-            yield f'<image id="{prefix}{name}" width="{TILE}" height="{TILE}" href="data:image/jpeg;base64,{jpeg(pixels)}"/>'
+            data = f"data:image/jpeg;base64,{jpeg(pixels)}"
+            yield tag("image", id=f"{prefix}{name}", width=TILE, height=TILE, href=data)
     yield "</defs>"
 
 
 def heads(place: int, name: str, cost: str) -> Iterator[str]:
     """The name of a column and what an image costs."""
-    middle = left(place) + TILE / 2
-    yield from text(middle, 52, name, size=32, middle=True, bold=True)
-    yield from text(middle, 84, cost, middle=True, colour=GREY)
+    yield text(middle(place), 52, name, size=32, bold=True)
+    yield text(middle(place), 84, cost, colour=GREY)
+
+
+def title(number: int, rows: Sequence[int], words: str) -> Iterator[str]:
+    """What happens in a row, with its number in a disc."""
+    y = rows[number - 1] - 25
+    yield tag("circle", cx=MARGIN + 15, cy=y, r=15, fill=INK)
+    yield text(MARGIN + 15, y + 8, str(number), size=22, bold=True, colour=WHITE)
+    yield text(MARGIN + 42, y + 9, words, size=26, bold=True, anchor="start")
 
 
 def tiles(place: int, rows: Sequence[int], contents: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The tiles of a column, one per row."""
     for top, content in zip(rows, contents, strict=True):
-        yield f'<g transform="translate({left(place)} {top})" clip-path="url(#tile)">'
-        yield from content
-        yield "</g>"
+        where = f"translate({left(place)} {top})"
+        yield tag("g", "".join(content), transform=where, clip_path="url(#tile)")
 
 
 def left(place: int) -> int:
     return MARGIN + place * (TILE + GAP)
 
 
-def picture(name: str) -> str:
-    return f'<use href="#{name}"/>'
-
-
-def text(x: float, y: float, words: str, size: int = 24, middle: bool = False, bold: bool = False, colour: str = INK) -> Iterator[str]:
-    anchor = ' text-anchor="middle"' if middle else ""
-    weight = ' font-weight="bold"' if bold else ""
-    yield f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{colour}"{anchor}{weight}>{words}</text>'
-
-
-def title(number: int, rows: Sequence[int], words: str) -> Iterator[str]:
-    """What happens in a row, with its number in a disc."""
-    y = rows[number - 1] - 25
-    yield f'<circle cx="{MARGIN + 15}" cy="{y}" r="15" fill="{INK}"/>'
-    yield from text(MARGIN + 15, y + 8, str(number), size=22, middle=True, bold=True, colour="#ffffff")
-    yield from text(MARGIN + 42, y + 9, words, size=26, bold=True)
+def middle(place: int) -> float:
+    return left(place) + TILE / 2
 
 
 def chip(words: str) -> Iterator[str]:
     """A few words in the lower left corner of a tile."""
     width = 16 + round(10.4 * len(words))
-    yield f'<rect x="7" y="{TILE - 36}" width="{width}" height="29" rx="6" fill="#ffffff" fill-opacity="0.94"/>'
-    yield from text(7 + width / 2, TILE - 14, words, size=21, middle=True)
+    yield tag("rect", x=7, y=TILE - 36, width=width, height=29, rx=6, fill=WHITE, opacity=0.94)
+    yield text(7 + width / 2, TILE - 14, words, size=21)
 
 
 def legend(labels: Tensor) -> Iterator[str]:
@@ -215,26 +256,29 @@ def legend(labels: Tensor) -> Iterator[str]:
         yield from chip("hatched: ignored")
 
 
-# evidence and labels on a tile ---------------------------------------------------------------------------------------------------------
+# evidence and labels on a tile --------------------------------------------------------------------
 
 
 def annotations(evidence: Evidence, classes: Sequence[str]) -> Iterator[str]:
-    """What somebody annotated, as it is drawn in an annotation tool."""
+    """What somebody annotated, as an annotation tool draws it."""
     if evidence.boxes is not None and evidence.box_classes is not None:
-        for box, label in zip(evidence.boxes.tolist(), evidence.box_classes.tolist(), strict=True):
+        labels = evidence.box_classes.tolist()
+        for box, label in zip(evidence.boxes.tolist(), labels, strict=True):
             yield from frame([value * TILE / SIZE for value in box], COLOURS[label])
     elif evidence.marks is not None:
-        for label in evidence.marks.unique().tolist():
-            if label != IGNORE:
-                yield from marked(evidence.marks == label, COLOURS[label])
+        for label in evidence.marks[evidence.marks != IGNORE].unique().tolist():
+            yield from marked(evidence.marks == label, COLOURS[label])
     elif evidence.tags is not None:
-        yield from tags([(classes[label], COLOURS[label]) for label in evidence.tags.nonzero().flatten().tolist() if label])
+        labels = [label for label in evidence.tags.nonzero().flatten().tolist() if label]
+        yield from pills([(classes[label], COLOURS[label]) for label in labels])
 
 
 def frame(box: Sequence[float], colour: str) -> Iterator[str]:
-    x1, y1, x2, y2 = (min(max(value, 3), TILE - 3) for value in box)
-    place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" fill="none"'
-    yield f'<rect {place} stroke="#ffffff" stroke-width="7"/><rect {place} stroke="{colour}" stroke-width="4"/>'
+    """A box in the colour of its class with a white rim, wholly inside of the tile."""
+    x1, y1, x2, y2 = (min(max(round(value, 1), 3), TILE - 3) for value in box)
+    place = {"x": x1, "y": y1, "width": round(x2 - x1, 1), "height": round(y2 - y1, 1)}
+    yield tag("rect", **place, fill="none", stroke=WHITE, stroke_width=7)
+    yield tag("rect", **place, fill="none", stroke=colour, stroke_width=4)
 
 
 def marked(pixels: Tensor, colour: str) -> Iterator[str]:
@@ -242,41 +286,78 @@ def marked(pixels: Tensor, colour: str) -> Iterator[str]:
     clicks = pixels.nonzero().tolist()
     if len(clicks) <= 8:
         for y, x in clicks:
-            where = f'cx="{(x + 0.5) * TILE / SIZE:.1f}" cy="{(y + 0.5) * TILE / SIZE:.1f}"'
-            yield f'<circle {where} r="9" fill="{colour}" stroke="#ffffff" stroke-width="3"/>'
+            cx, cy = (round((value + 0.5) * TILE / SIZE, 1) for value in (x, y))
+            yield tag("circle", cx=cx, cy=cy, r=9, fill=colour, stroke=WHITE, stroke_width=3)
     else:
-        yield f'<path d="{outline(pixels)}" fill="{colour}" stroke="#ffffff" stroke-width="2.5" paint-order="stroke"/>'
+        rim = {"stroke": WHITE, "stroke_width": 2.5, "paint_order": "stroke"}
+        yield tag("path", d=outline(pixels), fill=colour, **rim)
 
 
-def tags(names: Sequence[tuple[str, str]]) -> Iterator[str]:
+def pills(names: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Names of classes on their colours, one above the other."""
     for place, (name, colour) in enumerate(reversed(names)):
-        top, width = TILE - 46 - 42 * place, 26 + 13 * len(name)
-        yield f'<rect x="10" y="{top}" width="{width}" height="36" rx="18" fill="{colour}" stroke="#ffffff" stroke-width="3"/>'
-        yield from text(10 + width / 2, top + 26, name, middle=True, colour="#ffffff", size=24)
+        top = TILE - 46 - 42 * place
+        width = 26 + 13 * len(name)
+        shape = {"x": 10, "y": top, "width": width, "height": 36, "rx": 18}
+        yield tag("rect", **shape, fill=colour, stroke=WHITE, stroke_width=3)
+        yield text(10 + width / 2, top + 26, name, colour=WHITE)
 
 
 def regions(labels: Tensor) -> Iterator[str]:
-    """Labels uint8 [H,W] as areas in the colours of their classes; the background stays grey, what is ignored is hatched."""
+    """Labels uint8 [H,W] as areas in the colours of their classes; ignored pixels are hatched."""
     for label in labels.unique().tolist():
+        area = outline(labels == label)
         if label == IGNORE:
-            yield f'<path d="{outline(labels == IGNORE)}" fill="url(#ignored)" fill-rule="evenodd"/>'
+            yield tag("path", d=area, fill="url(#ignored)", fill_rule="evenodd")
         elif label:
-            style = f'fill="{COLOURS[label]}" fill-opacity="0.85" stroke="#ffffff" stroke-width="1.5"'
-            yield f'<path d="{outline(labels == label)}" {style} fill-rule="evenodd"/>'
+            rim = {"stroke": WHITE, "stroke_width": 1.5}
+            yield tag(
+                "path", d=area, fill=COLOURS[label], fill_opacity=0.85, fill_rule="evenodd", **rim
+            )
 
 
 def outline(pixels: Tensor) -> str:
     """The smoothed outlines of pixels bool [H,W], in units of a tile, as the path of an SVG."""
     around = F.pad(pixels[None, None].float(), (2, 2, 2, 2), mode="replicate")
-    smooth = F.interpolate(around, scale_factor=float(FINER), mode="bilinear")[0, 0]
-    smooth = F.avg_pool2d(smooth[None, None], 2 * FINER - 1, 1, FINER - 1)[0, 0] if pixels.sum() > 60 else smooth
-    lines = find_contours(np.pad(smooth.numpy(), 1), 0.5)
+    smooth = F.interpolate(around, scale_factor=float(FINER), mode="bilinear")
+    if pixels.sum() > 60:  # smaller ones would vanish
+        smooth = F.avg_pool2d(smooth, 2 * FINER - 1, 1, FINER - 1)
+    lines = find_contours(np.pad(smooth[0, 0].numpy(), 1), 0.5)
     return "".join(_path(line) for line in lines)
 
 
 def _path(line: np.ndarray) -> str:
-    corners = (approximate_polygon(line, 0.6) - 1 - 2 * FINER + 0.5) * TILE / (SIZE * FINER)
-    return "M" + " ".join(f"{x:.1f},{y:.1f}" for y, x in corners[:-1]) + "Z" if len(corners) > 3 else ""
+    corners = approximate_polygon(line, 0.6) - 1 - 2 * FINER + 0.5
+    if len(corners) <= 3:
+        return ""
+    places = corners[:-1] * TILE / (SIZE * FINER)
+    return "M" + " ".join(f"{x:.1f},{y:.1f}" for y, x in places) + "Z"
+
+
+# SVG and images -----------------------------------------------------------------------------------
+
+
+def tag(name: str, content: str = "", **attributes: str | float) -> str:
+    """An element of SVG; fill_opacity=1 is the attribute fill-opacity."""
+    pairs = "".join(f' {key.replace("_", "-")}="{value}"' for key, value in attributes.items())
+    return f"<{name}{pairs}>{content}</{name}>" if content else f"<{name}{pairs}/>"
+
+
+def text(
+    x: float,
+    y: float,
+    words: str,
+    size: int = 24,
+    bold: bool = False,
+    colour: str = INK,
+    anchor: str = "middle",
+) -> str:
+    weight = {"font_weight": "bold"} if bold else {}
+    return tag("text", words, x=x, y=y, font_size=size, fill=colour, text_anchor=anchor, **weight)
+
+
+def use(name: str) -> str:
+    return tag("use", href=f"#{name}")
 
 
 def pale(image: Tensor) -> Tensor:
@@ -286,14 +367,15 @@ def pale(image: Tensor) -> Tensor:
 
 def jpeg(image: Tensor) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, "JPEG", quality=80, optimize=True)
+    pixels = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    pixels.save(buffer, "JPEG", quality=80, optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def main(folder: Path, *words: str) -> None:
     """Train what is not in the folder yet, with further words if there are any, and draw."""
     full, *columns = (column(kind, trained(kind.recipe, folder, words)) for kind in (FULL, *KINDS))
-    PICTURE.write_text(draw(columns, full))
+    PICTURE.write_text(draw(columns, full) + "\n")
 
 
 if __name__ == "__main__":
