@@ -32,8 +32,8 @@ from weakseg.training.memory_budget import (
     measure,
     memory_of,
     plan_of,
+    plan_text,
     proposed,
-    told,
 )
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -130,7 +130,7 @@ def test_sizes_and_times_are_said_with_two_digits() -> None:
         "1.9 h",
         "3.5 days",
     ]
-    assert told(PHOTOGRAPHS, Unit(0, 1000, 1e-6, "cpu")).startswith(
+    assert plan_text(PHOTOGRAPHS, Unit(0, 1000, 1e-6, "cpu")).startswith(
         "8 images of 4000 by 3000 pixels: about 96 GB of memory and 1.6 min"
     )
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 START = """
 import os, sys, threading, time
 from weakseg.utils import signals as stopping
-stopping.PATIENCE, stopping.AGAIN, stopping.LIMIT, stopping.TOGETHER = 0.3, 0.6, 1.5, 0.2
+stopping.PATIENCE, stopping.AGAIN, stopping.LIMIT, stopping.SAME_PRESS = 0.3, 0.6, 1.5, 0.2
 stop = stopping.current()
 stop.install()
 stop.advice = "go on with this"

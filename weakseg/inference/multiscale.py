@@ -18,15 +18,15 @@ from weakseg.functional.crf import DenseCRF, dense_crf
 
 # windows that are one batch: enough for a GPU to be busy, few enough to be small beside a large
 # image
-_TOGETHER = 4
+_BATCH = 4
 _MOST_OVERLAP = 0.9
 
 
 @dataclass(frozen=True)
 class Inference:
-    """How a trained network is asked about an image. With nothing set, once, about the whole of it.
+    """How a trained network predicts an image. With nothing set, once, the whole image.
 
-    Estimation in rounds and the pictures of dashboards do not use this: there the network is asked
+    Estimation in rounds and the pictures of dashboards do not use this: there the network is run
     once, whatever stands here.
 
     >>> Inference(
@@ -43,7 +43,7 @@ class Inference:
     window: int | None = None
     """side in pixels of the largest part that the network is given at once, after scaling; null for
     whole images. With it, memory is bounded for images of any size; take the crop of the training,
-    or more. Rounds, dashboards and reports ask about whole images all the same, and so does
+    or more. Rounds, dashboards and reports predict whole images all the same, and so does
     validation, unless `validation` says otherwise"""
     overlap: float = 0.25
     """the part of a window's side that its neighbour sees too, at least; there one goes over
@@ -53,7 +53,7 @@ class Inference:
     image in memory: with 21 classes, 0.7 kB per pixel"""
     validation: bool = False
     """whether val/miou is measured with all of this, which costs its time at each validation;
-    otherwise the network is asked once"""
+    otherwise the network is run once"""
 
     def __post_init__(self) -> None:
         if not self.scales or not all(isfinite(scale) and scale > 0 for scale in self.scales):
@@ -149,7 +149,7 @@ def _windows(image: Tensor, scale: float, inference: Inference) -> Iterator[tupl
 
 
 def _batches(windows: Iterator[tuple[Strip, Strip]]) -> Iterator[list[tuple[Strip, Strip]]]:
-    while batch := list(islice(windows, _TOGETHER)):
+    while batch := list(islice(windows, _BATCH)):
         yield batch
 
 

@@ -27,7 +27,7 @@ class LabelQuality:
         self.confusions = {
             name: torch.zeros(size, size, dtype=torch.int64) for name in ("label", "evidence")
         }
-        # all, with opinion, painted, comparable with the round before, changed
+        # all, labelled, painted, comparable with the round before, changed
         self.pixels = torch.zeros(5, dtype=torch.int64)
         self.labels = torch.zeros(size, dtype=torch.int64)  # pixels of each class in the targets
 
@@ -40,10 +40,10 @@ class LabelQuality:
         painted = paint_evidence(evidence, len(self.classes))
         changed = 0 if before is None else int((hard != harden(before, evidence.box_classes)).sum())
         covered = 0 if painted is None else int((painted != IGNORE).sum())
-        opinions = int((hard != IGNORE).sum())
+        labelled = int((hard != IGNORE).sum())
         self.labels += torch.bincount(hard[hard != IGNORE].long(), minlength=len(self.classes))
         self.pixels += torch.tensor(
-            [hard.numel(), opinions, covered, 0 if before is None else hard.numel(), changed]
+            [hard.numel(), labelled, covered, 0 if before is None else hard.numel(), changed]
         )
         if truth is not None:
             for name, labels in (("label", hard), ("evidence", painted)):
@@ -53,16 +53,16 @@ class LabelQuality:
     def figures(self) -> dict[str, float]:
         """The figures over all ranks. All ranks must call it."""
         parts = gather((self.confusions, self.pixels, self.labels))
-        count, opinions, covered, comparable, changed = (
+        count, labelled, covered, comparable, changed = (
             torch.stack([pixels for _, pixels, _ in parts]).sum(0).tolist()
         )
         figures = {
-            "label/coverage": opinions / max(1, count),
+            "label/coverage": labelled / max(1, count),
             "evidence/coverage": covered / max(1, count),
         }
         labels = torch.stack([labels for _, _, labels in parts]).sum(0).tolist()
         figures |= {
-            f"label/share/{name}": own / max(1, opinions)
+            f"label/share/{name}": own / max(1, labelled)
             for name, own in zip(self.classes, labels, strict=True)
         }
         if comparable:

@@ -44,7 +44,7 @@ SURELY = 2.0
 # bytes per pixel, more than any network takes: what fits even so is not measured before training
 HEAVIEST = 16 * 1024
 HALF = 0.6  # of float32, as weights, sums and norms stay what they are
-ENDLESS = 1000  # epochs, where a trainer is told neither epochs nor steps
+ENDLESS = 1000  # epochs, where a trainer has neither epochs nor steps
 LOOKED_AT = 200  # images whose headers are read before training
 
 log = logging.getLogger(__name__)
@@ -294,10 +294,10 @@ def proposed(plan: Plan, unit: Unit, free: float) -> tuple[Plan, list[str]]:
     ]
 
 
-def told(plan: Plan, unit: Unit) -> str:
+def plan_text(plan: Plan, unit: Unit) -> str:
     """The batch and what a step on it costs, in words.
 
-    >>> told(Plan(8, 300, 400), Unit(0, 1000, 1e-6, "cpu"))
+    >>> plan_text(Plan(8, 300, 400), Unit(0, 1000, 1e-6, "cpu"))
     '8 images of 400 by 300 pixels: about 960 MB of memory and 1 s'
     """
     height, width = plan.size
@@ -375,8 +375,8 @@ def check_memory(
         else ""
     )
     message = (
-        f"a training step on {told(plan, unit)}, but there are {in_bytes(memory.free)} free of "
-        f"{in_bytes(memory.total)}{hint}"
+        f"a training step on {plan_text(plan, unit)}, but there are {in_bytes(memory.free)} free "
+        f"of {in_bytes(memory.total)}{hint}"
     )
     if needed > SURELY * memory.total:
         return message
@@ -421,14 +421,14 @@ def describe_cost(
         else f"{_many(torch.get_num_threads(), 'thread')} of this machine"
     )
     lines = [
-        f"a training step ({recipe}, {type(segmenter.network).__name__}) on {told(plan, unit)}, "
-        f"on {where}",
+        f"a training step ({recipe}, {type(segmenter.network).__name__}) on "
+        f"{plan_text(plan, unit)}, on {where}",
         f"  an epoch of {_many(epoch, 'step')}: {in_time(seconds * epoch)}; all "
         f"{_many(steps, 'step')}: {in_time(seconds * steps)}",
         "  measured with cross-entropy on small images, to about a factor of two; validation and "
         "the making of targets come on top",
     ]
-    hint = f"{' '.join(words)} would train on {told(better, unit)}"
+    hint = f"{' '.join(words)} would train on {plan_text(better, unit)}"
     if words:
         lines.append(f"  {hint}")
     if memory is None or unit.memory(plan.pixels) <= memory.free:

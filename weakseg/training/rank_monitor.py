@@ -30,7 +30,7 @@ TIMEOUT = "WEAKSEG_RANK_TIMEOUT"  # seconds, in the environment
 USUAL = 1800.0  # torch's own patience with a rank
 # in the environment of ranks that rank 0 has launched: its process id
 LAUNCHER = "WEAKSEG_LAUNCHER"
-GLANCE = 0.3  # seconds between two looks at the launched ranks
+POLL_INTERVAL = 0.3  # seconds between two looks at the launched ranks
 OWN_WORDS = 2.5  # seconds for a rank that lost another one to say so itself, and to clean up
 
 
@@ -59,7 +59,7 @@ class StopTogether(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Hear of a signal on any rank; let a checkpoint be written before the next batch, if that
+        """Learn of a signal on any rank; let a checkpoint be written before the next batch, if that
         is possible there."""
         self._signum = self._signum or highest(self.stopping.signum)
         if self._signum and self.checkpoints is not None:
@@ -114,14 +114,14 @@ class Companions(Callback):
 
     Arguments:
         stopping: of this process.
-        folder: of the run, which rank 0 knows; the others are told.
+        folder: of the run, which rank 0 knows; the others receive it.
     """
 
     def __init__(self, stopping: Stopping, folder: Path | None = None) -> None:
         self.stopping = stopping
         self.folder = folder
         self.steps = 0  # of this process, not of a run that it goes on with
-        self.told = False  # whether the main thread has noticed that a rank is lost
+        self.noticed = False  # whether the main thread has noticed that a rank is lost
         # rank and exit code of a launched process that has failed
         self.dead: tuple[int, int] | None = None
         self._launched: Sequence[subprocess.Popen[Any]] = ()
@@ -184,7 +184,7 @@ class Companions(Callback):
         process has died."""
         if not _is_broken_connection(error):
             return error
-        self.told = True
+        self.noticed = True
         end = time.monotonic() + OWN_WORDS - 0.5
         while (
             (self._launched or _is_launched())
@@ -212,7 +212,7 @@ class Companions(Callback):
     def part(self) -> None:
         """The run ends by an exception, in a process that may live on: nobody has to end that
         because ranks are gone."""
-        self.told = True
+        self.noticed = True
         self.relax()
 
     def finish(self, patience: float) -> None:
@@ -235,7 +235,7 @@ class Companions(Callback):
     def _watch(self) -> None:
         """End this process when a launched rank has failed and nothing here has noticed."""
         while self.dead is None:
-            time.sleep(GLANCE)
+            time.sleep(POLL_INTERVAL)
             codes = [process.poll() for process in self._launched]
             failed = [(rank, code) for rank, code in enumerate(codes, 1) if code]
             if failed:
@@ -243,7 +243,7 @@ class Companions(Callback):
             elif all(code == 0 for code in codes):
                 return
         time.sleep(OWN_WORDS)
-        if not self.stopping.signum and not self.told:
+        if not self.stopping.signum and not self.noticed:
             self.stopping.end_now(_exit_code(self.dead[1]), f"error: {_obituary(*self.dead)}")
 
 
@@ -288,8 +288,8 @@ def _is_broken_connection(error: BaseException) -> bool:
 
 
 def _exit_code(code: int) -> int:
-    asked = -code if code < 0 else code - 128
-    return 128 + asked if asked in (signal.SIGINT, signal.SIGTERM) else 1
+    signum = -code if code < 0 else code - 128
+    return 128 + signum if signum in (signal.SIGINT, signal.SIGTERM) else 1
 
 
 def _obituary(rank: int, code: int) -> str:

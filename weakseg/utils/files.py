@@ -15,7 +15,7 @@ from typing import IO, Any, BinaryIO
 
 try:
     import fcntl
-except ImportError:  # Windows, where a folder is then not held
+except ImportError:  # Windows, where a folder is then not locked
     fcntl = None  # type: ignore[assignment]
 
 
@@ -40,7 +40,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
     """
     with names(path):
         while not _wrote(path, data, mode):
-            pass  # `remove_leftovers` of another process took the part before it was held
+            pass  # `remove_leftovers` of another process took the part before it was locked
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def remove_leftovers(folder: Path) -> int:
     """Delete the parts, in a folder and below it, that `write_whole` of killed processes has left;
     returns how many.
 
-    A part that is being written is held by its process, so several runs may share the folder.
+    A part that is being written is locked by its process, so several runs may share the folder.
     """
     return sum(_removed(part) for part in folder.rglob(".*.part"))
 

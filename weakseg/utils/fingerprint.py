@@ -57,7 +57,7 @@ def _parts(module: nn.Module, left_out: frozenset[str]) -> list[Any]:
     left_out = left_out.union(*(vars(base).get("not_in_key", ()) for base in cls.__mro__))
     attributes = {name: value for name, value in vars(module).items() if name not in _TORCHS}
     tensors = dict([*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)])
-    held = {
+    contents = {
         name: value for name, value in {**attributes, **tensors}.items() if name not in left_out
     }
     children = [
@@ -66,11 +66,11 @@ def _parts(module: nn.Module, left_out: frozenset[str]) -> list[Any]:
         if name not in left_out
     ]
     try:
-        return [cls.__module__, cls.__qualname__, fingerprint(held), children]
+        return [cls.__module__, cls.__qualname__, fingerprint(contents), children]
     except TypeError as error:
         raise TypeError(
-            f"{cls.__module__}.{cls.__qualname__} has an attribute of which nothing can be told: "
-            f"{error}"
+            f"{cls.__module__}.{cls.__qualname__} has an attribute that cannot be part of a "
+            f"fingerprint: {error}"
         ) from None
 
 

@@ -14,6 +14,6 @@ def begin() -> None:
 
 
 # nobody calls a function in the server: all that it does is to import. Whoever else imports this
-# file must go on to hear of Ctrl+C
+# file must go on to receive Ctrl+C
 if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
     begin()

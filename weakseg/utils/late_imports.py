@@ -11,7 +11,7 @@ from typing import Any
 
 def lazily(package: str, targets: Iterable[str]) -> Callable[[str], Any]:
     """A module's `__getattr__` that imports a target such as weakseg.strategies.full.Full when its
-    last part is first asked for.
+    last part is first accessed.
 
     >>> from_fractions = lazily("package", ["fractions.Fraction"])
     >>> from_fractions("Fraction")(1, 2)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-GLANCE = 0.5  # seconds between two looks at whether the parent is there
+POLL_INTERVAL = 0.5  # seconds between two looks at whether the parent is there
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
@@ -38,7 +38,7 @@ def when_orphaned(parent: int, act: Callable[[], None]) -> None:
 
     def look() -> None:
         while os.getppid() == parent:
-            time.sleep(GLANCE)
+            time.sleep(POLL_INTERVAL)
         act()
 
     threading.Thread(target=look, daemon=True, name="weakseg-orphan").start()

@@ -18,8 +18,8 @@ _CONTROLLERS = (
 def free(device: torch.device) -> int | None:
     """Bytes that can still be taken on a device, or None where nobody says."""
     if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + held
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
     limits = [_of_the_machine(), _of_the_container()] if device.type == "cpu" else []
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -39,11 +39,13 @@ def _of_the_container() -> int | None:
     for name, limit, taken, files in _CONTROLLERS:
         try:
             folder = _GROUPS / name
-            held = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            unused = dict(
+                line.split() for line in (folder / "memory.stat").read_text().splitlines()
+            )
             return (
                 int((folder / limit).read_text())
                 - int((folder / taken).read_text())
-                + int(held.get(files, 0))
+                + int(unused.get(files, 0))
             )
         except (OSError, ValueError):  # not this kind, or no limit
             continue

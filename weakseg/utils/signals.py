@@ -3,7 +3,7 @@ ten seconds in any case.
 
 An exception that a signal handler raises can get lost: in a destructor, in a fork, in a bare
 `except`. And Python runs no handler at all while the main thread waits for another process inside
-of a library. So there is a second thread that hears of every signal at once. It delivers it again
+of a library. So there is a second thread that receives every signal at once. It delivers it again
 where it was lost, passes it on to the processes that this one has launched, and ends the process
 when time is up.
 """
@@ -24,14 +24,14 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # seconds within which further signals are the same wish: a terminal and a scheduler may both send
 # one
-TOGETHER = 1.0
+SAME_PRESS = 1.0
 PATIENCE = 3.0  # seconds that training may go on, to a step from which it can be resumed
 AGAIN = 5.0  # seconds after which the exception must have got lost
 LIMIT = 8.0  # seconds after which the process ends wherever it is
 
 
 class SignalStop(BaseException):
-    """The run was asked to end by a signal. No Exception, so that nobody takes it for a failure."""
+    """A signal ends the run. No Exception, so that nobody takes it for a failure."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -39,19 +39,19 @@ class SignalStop(BaseException):
 
 
 class Stopping:
-    """Whether this process was asked to end. One that is not installed is never asked."""
+    """Handles the signals that end this process, and knows whether one has come."""
 
     def __init__(self) -> None:
         self.signum = 0
         self.installed = False
         self.patient = False  # training is under way and will look for the signal itself
         self.advice = ""  # printed before a process ends without cleaning up
-        self.farewell = False  # whether somebody has said that the run was stopped
-        # processes that have to hear of a signal, too
+        self.farewell = False  # whether it has been printed that the run was stopped
+        # processes that must receive a signal, too
         self.launched: Callable[[], Sequence[subprocess.Popen[Any]]] = list
         self._at = 0.0
         self._raised = self._lost = self._pressed = False
-        self._own = 0  # signals that the watching thread has sent itself and not yet heard of
+        self._own = 0  # signals that the watching thread has sent itself and not yet received
 
     def install(self) -> None:
         """Listen to signals from now on, in this process but not in its forks. One that is ignored,
@@ -77,7 +77,7 @@ class Stopping:
         ).start()
 
     def take_over(self) -> None:
-        """Handle the signals here, whoever has done so since; but only if that was ever asked
+        """Handle the signals here, whoever has done so since; but only if that was ever requested
         for."""
         for signum in SIGNALS if self.installed else ():
             if signal.getsignal(signum) is not signal.SIG_IGN:
@@ -148,8 +148,8 @@ class Stopping:
             return
         if self._own:
             self._own -= 1
-        elif self.signum and time.monotonic() - self._at > TOGETHER:
-            # asked for a second time: whoever did so does not want to wait
+        elif self.signum and time.monotonic() - self._at > SAME_PRESS:
+            # a second signal: whoever sent it does not want to wait
             self.end_now(128 + self.signum)
         else:
             self._note(signum)
