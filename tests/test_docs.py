@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from torch.utils.data import Dataset
 from tests.small import Squares
 from weakseg.config.recipe import RecipeError, check_spelling, list_recipes, load
 from weakseg.fit import main
+from weakseg.networks import base
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -89,6 +93,56 @@ def test_the_grammar_knows_every_section_and_flag() -> None:
     assert [name for name in (*SECTIONS, "seed") if f"| `{name}` |" not in GRAMMAR] == []
     assert [word for word in OTHERS if f"| `{word}=" not in GRAMMAR] == []
     assert [flag for flag in FLAGS if f"| `{flag}` |" not in GRAMMAR] == []
+
+
+OWN_NETWORK = PAGES["docs/how-to/bring-your-own-network.md"]
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+
+@pytest.fixture
+def my_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module that the page on networks of one's own writes class by class."""
+    parts = [
+        block
+        for block in python_blocks(OWN_NETWORK)
+        if block.startswith(("# my_networks.py", "class "))
+    ]
+    (tmp_path / "my_networks.py").write_text("\n\n".join(parts))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("my_networks")
+    del sys.modules["my_networks"]
+
+
+@pytest.mark.parametrize("command", printed_commands(OWN_NETWORK), ids=shlex.join)
+def test_the_networks_of_the_page_train_as_it_says(my_networks: Any, command: list[str]) -> None:
+    small = ["data.train=6", "data.val=2", "data.size=48", "data.batch_size=2"]
+    words = command[command.index("weakseg.fit") + 1 :]
+    steps = ["trainer.max_steps=3", "trainer.log_every_n_steps=1"]
+    run = main([*words, *small, *steps, "rounds.workers=0"])
+    (metrics,) = (run / "metrics.csv").read_text().splitlines()[:1]
+    assert "val/miou" in metrics
+    assert ("auxiliary1" in metrics) == ("network=my_networks.Everything" in command)
+    assert ("val/mask_ap" in metrics) == ("network=my_networks.OneOfEach" in command)
+
+
+def test_the_page_on_networks_shows_each_optional_part(my_networks: Any) -> None:
+    network = my_networks.OneOfEach(classes=3)
+    parts = re.findall(r"^\| `(\w+)(?:\(.*?\))?`", OWN_NETWORK, re.MULTILINE)
+    assert len(parts) == 7
+    assert [part for part in parts if not hasattr(network, part)] == []
+    protocols = [value for name, value in vars(base).items() if name.startswith("With")]
+    declared = {name for each in protocols for name in vars(each) if not name.startswith("_")}
+    assert set(parts) == declared
+
+
+def test_the_other_lines_of_the_page_on_networks_run(my_networks: Any) -> None:
+    for block in python_blocks(OWN_NETWORK):
+        if block.startswith("from "):
+            exec(block, vars(my_networks).copy())
 
 
 class Discs(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):

@@ -12,10 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.small import Everything, trainer
 from weakseg.config.recipe import build
+from weakseg.evidence import Batch, Instances
 from weakseg.networks import NAMES
+from weakseg.networks.base import Adapter, encoder_of
 from weakseg.networks.parts.weights import reorder
 from weakseg.optimizers import SGD
+from weakseg.strategies import BoxesInstances, BoxesRect, Clustering, Cosegmentation
+from weakseg.strategies.base import Strategy
+from weakseg.training.average_precision import AveragePrecision
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
 
 CLASSES = 5
 THIN = 1 / 16
@@ -199,3 +207,162 @@ def test_rows_of_classes_are_known_by_their_names(name: str) -> None:
         for before, after in zip(all_of(network(image)), all_of(other(image)), strict=True):
             torch.testing.assert_close(before, after[:, table[:CLASSES]], atol=1e-4, rtol=1e-4)
             assert not torch.allclose(before, after, atol=1e-4)
+
+
+# optional parts -----------------------------------------------------------------------------------
+
+AUXILIARY = {"deeplabv2", "pspnet"}
+INTERMEDIATE = {"deeplabv3", "deeplabv3plus", "unet"}
+
+
+@every_network
+def test_which_optional_parts_each_network_has(name: str) -> None:
+    network = made(name, scales=[1, 0.5]) if name == "deeplabv2" else made(name)
+    adapter = Adapter(network, [f"class{number}" for number in range(CLASSES)])
+    assert isinstance(adapter.stride, int)
+    assert encoder_of(network) is network.encoder
+    assert adapter.lacks("features") == ""
+    assert (adapter.auxiliary_weight > 0) == (name in AUXILIARY)
+    assert (adapter.lacks("intermediate_features") == "") == (name in INTERMEDIATE)
+    assert not adapter.has_losses
+    assert not adapter.has_instances
+
+
+class Bare(nn.Module):
+    """A network of somebody's own: logits at half the resolution, and no optional part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.last = nn.Conv2d(8, 3, 1)
+        self.used: set[str] = set()
+
+    def forward(self, image: Tensor) -> Any:
+        return self.last(self.body(image))
+
+
+class Stride(Bare):
+    @property
+    def stride(self) -> int:
+        self.used.add("stride")
+        return 2
+
+
+class Encoder(Bare):
+    @property
+    def encoder(self) -> nn.Module:
+        self.used.add("encoder")
+        return self.body
+
+
+class Auxiliary(Bare):
+    auxiliary_weight = 0.5
+
+    def forward(self, image: Tensor) -> Any:
+        logits = super().forward(image)
+        self.used.add("auxiliary_weight")
+        return {"out": logits, "aux": [logits / 2]} if self.training else logits
+
+
+class Features(Bare):
+    def features(self, image: Tensor) -> Tensor:
+        self.used.add("features")
+        return self.body(image)  # type: ignore[no-any-return]
+
+
+class Intermediate(Bare):
+    def intermediate_features(self, image: Tensor) -> Tensor:
+        self.used.add("intermediate_features")
+        assert all(side % 32 == 0 for side in image.shape[-2:])
+        return self.body[0](image)  # type: ignore[no-any-return]
+
+
+class Losses(Bare):
+    def losses(self, image: Tensor, batch: Batch) -> dict[str, Tensor]:
+        self.used.add("losses")
+        assert batch.box_masks is not None
+        inside = torch.stack([masks.any(0) for masks in batch.box_masks])
+        scores = F.interpolate(self.last(self.body(image)), image.shape[-2:])[:, 0]
+        return {"mask": F.binary_cross_entropy_with_logits(scores, inside.float())}
+
+
+class Detects(Bare):
+    def detect(self, image: Tensor) -> list[Instances]:
+        self.used.add("detect")
+        height, width = image.shape[-2:]
+        box = torch.tensor([[0.0, 0.0, width, height]])
+        whole = torch.ones(1, height, width)
+        return [Instances(box, torch.tensor([1]), whole, torch.ones(1)) for _ in image]
+
+
+class Complete(Stride, Encoder, Auxiliary, Features, Intermediate, Losses, Detects):
+    """With every optional part."""
+
+
+PARTS = {
+    Stride: "stride",
+    Encoder: "encoder",
+    Auxiliary: "auxiliary_weight",
+    Features: "features",
+    Intermediate: "intermediate_features",
+    Losses: "losses",
+    Detects: "detect",
+}
+OWN: list[type[Bare]] = [Bare, *PARTS, Complete]
+STRATEGIES: dict[str, tuple[type[Strategy], dict[str, Any]]] = {
+    "labels": (BoxesRect, {}),
+    "features": (Clustering, {}),
+    "intermediate_features": (Cosegmentation, {"long_side": 64}),
+    "losses": (BoxesInstances, {}),
+}
+"""a strategy for each way of training"""
+
+
+def parts_of(network: type[Bare]) -> set[str]:
+    return {name for part, name in PARTS.items() if issubclass(network, part)}
+
+
+class Known(Everything):
+    """The true objects are known."""
+
+    def true_instances(self, index: int) -> Instances:
+        evidence, truth = self.sample(index)
+        assert evidence.boxes is not None
+        assert evidence.box_classes is not None
+        assert truth is not None
+        return Instances(evidence.boxes, evidence.box_classes, (truth > 0)[None])
+
+
+def fits(network: type[Bare], way: str) -> bool:
+    """Whether a strategy can train a network: a network with losses wants masks of boxes, and
+    strategies want the features that they read."""
+    parts = parts_of(network)
+    return way in parts | {"labels", "losses"} and ("losses" not in parts or way == "losses")
+
+
+@pytest.mark.parametrize("way", STRATEGIES)
+@pytest.mark.parametrize("network", OWN, ids=lambda network: network.__name__)
+def test_a_network_of_ones_own_trains_with_any_subset_of_the_parts(
+    tmp_path: Path, network: type[Bare], way: str
+) -> None:
+    torch.manual_seed(0)
+    kind, options = STRATEGIES[way]
+    data, own, strategy = Known(train=4, val=2), network(), kind(**options)
+    optimizer = SGD(lr=0.1, head_multiplier=10 if "encoder" in parts_of(network) else 1)
+    if not fits(network, way):
+        with pytest.raises(TypeError, match=f"{network.__name__} (has no method|learns from)"):
+            Segmenter(own, strategy, data.classes, optimizer)
+        return
+    before = own.last.weight.detach().clone()
+    segmenter = Segmenter(own, strategy, data.classes, optimizer)
+    rounds = Rounds(when="epochs", every=1)
+    fit = trainer(tmp_path, 2, callbacks=[rounds, AveragePrecision()])
+    fit.fit(segmenter, datamodule=data)
+    assert not torch.equal(own.last.weight, before)
+    only = {"features", "intermediate_features", "losses"}
+    expected = {part for part in parts_of(network) if part not in only or part == way}
+    assert own.used - {"auxiliary_weight"} == expected - {"auxiliary_weight"}
+    logged = set(fit.callback_metrics)
+    assert ("val/mask_ap" in logged) == ("detect" in expected)
+    helped = "auxiliary_weight" in expected and "losses" not in expected
+    assert any(name.endswith("/auxiliary1") for name in logged) == helped

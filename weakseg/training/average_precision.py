@@ -119,6 +119,8 @@ class AveragePrecision(Callback):
             truth = data.true_instances(index)
             if (
                 masks is not None
+                and masks.dtype
+                == torch.bool  # a mask for each box; labels of pixels are no objects
                 and truth is not None
                 and evidence.boxes is not None
                 and evidence.box_classes is not None
