@@ -18,11 +18,12 @@ import torch
 import wandb
 
 from weakseg.fit import main
+from weakseg.reporting import loggers
 from weakseg.strategies import NAMES
 from weakseg.strategies.base import Strategy
 from weakseg.training.metrics_file import read_record
 
-LOGGERS = ("none", "tensorboard", "wandb")
+LOGGERS = tuple(loggers.NAMES)
 WORDS = [
     *(
         "recipe=full",

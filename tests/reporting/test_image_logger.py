@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 
 from tests.small import Refine, Squares, TinyNet, trainer
@@ -97,6 +97,33 @@ def test_a_round_is_shown_with_the_network_that_it_asked(
             assert torch.equal(
                 prediction.probs.argmax(0).to(torch.uint8), shown[validation][1][place].prediction
             )
+
+
+class Album(Logger):
+    """A logger of a user's own that keeps the images it is given."""
+
+    name = "album"
+    version = "0"
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[int, list[str]]] = []
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Nothing."""
+
+    def log_images(self, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
+        assert tuple(classes) == Squares.classes
+        assert all(case.prediction is not None for case in cases)
+        self.shown.append((step, [case.evidence.id for case in cases]))
+
+
+def test_a_logger_of_ones_own_is_given_images_by_its_method(tmp_path: Path) -> None:
+    album = Album()
+    fit(tmp_path, Refine(), album)
+    assert album.shown == [(step, ["disc/12", "disc/14"]) for step in (3, 6, 9)]
 
 
 def test_targets_are_made_once_per_round(

@@ -14,6 +14,7 @@ from torch import Tensor
 from weakseg.data.base import WeakData
 from weakseg.evidence import Evidence, Prediction
 from weakseg.reporting.drawing import Case
+from weakseg.reporting.loggers.base import LogsImages
 from weakseg.training.label_quality import harden
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -27,8 +28,8 @@ SCORES = {
 
 
 class Dashboard(Callback):
-    """After each validation, shows a few fixed images in wandb or TensorBoard: weak labels, target,
-    prediction and truth.
+    """After each validation, shows a few fixed images in wandb, TensorBoard or another logger with
+    a method `log_images`: weak labels, target, prediction and truth.
 
     Arguments:
         images: how many, spread evenly over the validation images.
@@ -48,7 +49,7 @@ class Dashboard(Callback):
         loggers = [
             logger
             for logger in trainer.loggers
-            if isinstance(logger, (WandbLogger, TensorBoardLogger))
+            if isinstance(logger, (LogsImages, WandbLogger, TensorBoardLogger))
         ]
         data = getattr(trainer, "datamodule", None)
         ours = (
@@ -145,8 +146,11 @@ def make_target(
 
 
 def log_pictures(logger: Logger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
-    """Show the cases in a logger of wandb or TensorBoard; others show no pictures."""
-    if isinstance(logger, WandbLogger):
+    """Show the cases in a logger of wandb or TensorBoard, Lightning's own included, and in any with
+    a method `log_images`; others show no images."""
+    if isinstance(logger, LogsImages):
+        logger.log_images(step, cases, classes)
+    elif isinstance(logger, WandbLogger):
         from weakseg.reporting.loggers import wandb  # only who uses it waits for its import
 
         wandb.log_pictures(logger, step, cases, classes)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pytorch_lightning.loggers import Logger
+
+if TYPE_CHECKING:
+    from weakseg.reporting.drawing import Case
 
 
 class View(ABC):
@@ -17,6 +20,15 @@ class View(ABC):
     def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
         """Lightning's loggers for a run in this folder whose recipe is `config`. Every rank calls
         it; only rank 0 may write."""
+
+
+@runtime_checkable
+class LogsImages(Protocol):
+    """A logger that shows validation images, too, needs nothing but this method."""
+
+    def log_images(self, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:
+        """Show each case: its evidence, target, prediction and truth. Called on rank 0, after every
+        validation."""
 
 
 class Nothing(View):
