@@ -39,7 +39,7 @@ import torch
 from efficiency_chart import Dot, efficiency_chart
 from sweep import Figures, cell, complete, figures_of, finished, reader, setting
 
-from weakseg.config.recipe import Recipe, RecipeError, build_section, check, load
+from weakseg.config.recipe import Recipe, RecipeError, Resolved, load, resolve
 from weakseg.networks.parts.weights import read_weights
 from weakseg.utils.files import write_whole
 
@@ -93,13 +93,12 @@ METHODS = (
 NAMES = [method.recipe for method in METHODS]
 
 
-def build(words: Sequence[str]) -> tuple[Recipe, Any, torch.nn.Module]:
+def build(words: Sequence[str]) -> tuple[Resolved, Any, torch.nn.Module]:
     """A recipe, its data set and its network."""
-    recipe = load(words)
-    check(recipe)
+    recipe = resolve(load(words))
     pl.seed_everything(recipe.seed, verbose=False)
-    data: Any = build_section(recipe, "data")
-    network: Any = build_section(recipe, "network", classes=len(data.classes))
+    data: Any = recipe.build("data")
+    network: Any = recipe.build("network", classes=len(data.classes))
     return recipe, data, network
 
 
@@ -319,7 +318,7 @@ def compare(
     for method, many in runs.items():
         if method.recipe in chosen:
             for words in many:
-                check(load(words))  # before the first of them trains for an hour
+                resolve(load(words))  # before the first of them trains for an hour
     about = (
         f"{setting()}; {images} training images, {len(data.validation)} measured on; {steps} "
         f"steps, seeds {', '.join(map(str, seeds))}; initial weights: {origin}"

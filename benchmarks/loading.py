@@ -30,7 +30,7 @@ import pytorch_lightning as pl
 from sweep import complete, reader, setting
 from torch import nn
 
-from weakseg.config.recipe import build_section, check, load
+from weakseg.config.recipe import load, resolve
 from weakseg.run import fit
 from weakseg.training.metrics_file import read_record
 
@@ -66,10 +66,9 @@ class Clock(pl.Callback):
 
 def images_per_second(words: Sequence[str], steps: int) -> float:
     """Of loading alone."""
-    recipe = load(words)
-    check(recipe)
+    recipe = resolve(load(words))
     pl.seed_everything(recipe.seed, verbose=False)
-    data: Any = build_section(recipe, "data")
+    data: Any = recipe.build("data")
     # within an epoch: each starts its processes anew
     steps = min(steps, max(2, len(data.training) // data.batch_size))
     clock = Clock()
@@ -104,8 +103,7 @@ def waiting(name: str, words: Sequence[str], steps: int, folder: str) -> float:
         "trainer.enable_checkpointing=false",
         "trainer.enable_progress_bar=false",
     ]
-    recipe = load(complete(name, [*words, *(f"{name}:{word}" for word in own)]))
-    check(recipe)
+    recipe = resolve(load(complete(name, [*words, *(f"{name}:{word}" for word in own)])))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         rows = [row for row in read_record(fit(recipe) / "metrics.csv") if row.get("time/step")]
     pairs = [(float(row["time/wait"]), float(row["time/step"])) for row in rows[1:]]

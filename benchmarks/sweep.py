@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as weakseg.
 
 import torch
 
-from weakseg.config.recipe import check, list_recipes, load
+from weakseg.config.recipe import list_recipes, load, resolve
 from weakseg.reporting.charts import HEIGHT, WIDTH, Point, line_chart
 from weakseg.run import fit
 from weakseg.training.metrics_file import read_record
@@ -146,9 +146,8 @@ def _run(words: Sequence[str], folder: Path) -> Figures:
             *words,
         ]
     )
-    check(recipe)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        rows = read_record(fit(recipe) / "metrics.csv")
+        rows = read_record(fit(resolve(recipe)) / "metrics.csv")
     return {
         figure: float([row[figure] for row in rows if row.get(figure)][-1])
         for figure in FIGURES

@@ -19,7 +19,7 @@ import torch
 
 import weakseg
 from tests.small import TinyNet
-from weakseg.config.recipe import build_section, list_recipes
+from weakseg.config.recipe import list_recipes, resolve
 from weakseg.config.recipe import load as load_recipe
 from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import Batch
@@ -306,9 +306,9 @@ def test_dilation_beyond_crops_of_larger_images_is_warned_of_and_beyond_images_n
 @pytest.mark.parametrize("recipe", TOY)
 def test_the_first_run_of_a_recipe_warns_of_nothing(recipe: str) -> None:
     """Before any step: the network of the recipe, on images of the recipe's size."""
-    built = load_recipe([f"recipe={recipe}", "data.train=1", "data.val=1"])
-    data = build_section(built, "data")
-    network = build_section(built, "network", classes=len(data.classes))
+    built = resolve(load_recipe([f"recipe={recipe}", "data.train=1", "data.val=1"]))
+    data = built.build("data")
+    network = built.build("network", classes=len(data.classes))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _look_at_dilation(network, data)

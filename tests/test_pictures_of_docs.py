@@ -16,9 +16,8 @@ from PIL import Image
 
 from tests.data.layouts import HEIGHT, WIDTH, indexed, photo, square
 from tests.small import TinyNet
-from weakseg.config.recipe import build_section
-from weakseg.config.recipe import check as check_recipe
 from weakseg.config.recipe import load as load_recipe
+from weakseg.config.recipe import resolve
 from weakseg.functional.crf import DenseCRF
 from weakseg.networks import NAMES, DeepLabV1, FCN32s
 from weakseg.networks.analysis.gridding import check_dilation
@@ -177,9 +176,8 @@ def test_the_words_of_the_page_read_scribbles(tmp_path: Path) -> None:
     )
     for words in (check, fit):
         at = words.replace("\\\n", " ").replace("data.root=photos", f"data.root={tmp_path}").split()
-        recipe = load_recipe(at if "recipe=" in words else ["recipe=full", *at])
-        check_recipe(recipe)
-        evidence, truth = build_section(recipe, "data").sample(0)
+        recipe = resolve(load_recipe(at if "recipe=" in words else ["recipe=full", *at]))
+        evidence, truth = recipe.build("data").sample(0)
         assert (evidence.marks.numpy() == values).all()
         assert (truth is None) == (words is check)
 
@@ -258,9 +256,9 @@ def test_every_command_of_the_page_makes_a_network() -> None:
     found = commands(FAMILY_PAGE)
     assert len(found) > 20
     for words in found:
-        recipe = load_recipe(["recipe=boxes", *words.split()])
+        recipe = resolve(load_recipe(["recipe=boxes", *words.split()]))
         with torch.device("meta"):
-            build_section(recipe, "network", classes=2)
+            recipe.build("network", classes=2)
 
 
 def test_the_python_of_the_page_about_networks_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from os.path import abspath, dirname, isdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weakseg.config.recipe import Recipe, RecipeError, build_section, check, load
+from weakseg.config.recipe import RecipeError, Resolved, check_spelling, load, resolve
 from weakseg.config.words import kind_of
 
 if TYPE_CHECKING:  # neither is imported before the words are known to be right
@@ -77,8 +77,9 @@ def _check(words: list[str], own: dict[str, str]) -> int:
         raise RecipeError(errors + error.errors) from None
     if errors:
         raise RecipeError(errors)
-    check(recipe)
-    data = build_section(recipe, "data")
+    check_spelling(recipe)
+    resolved = resolve(recipe)
+    data = resolved.build("data")
     out = _folder(own["out"])
 
     from rich.console import Console  # these only now: a mistyped word was answered without torch
@@ -86,7 +87,7 @@ def _check(words: list[str], own: dict[str, str]) -> int:
     from weakseg.reporting.dataset_check import diagnose, tell
 
     found = diagnose(data, int(own["workers"] or (os.cpu_count() or 1) * (len(data) >= ENOUGH)))
-    lines = _cost(recipe, data, found) if own["cost"] == "true" else []
+    lines = _cost(resolved, data, found) if own["cost"] == "true" else []
     tell(found, Console())
     print("\n".join(lines), end="\n" * bool(lines))
     _write(data, found, out, own["sheet"])
@@ -144,7 +145,7 @@ def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> No
         print(f"contact sheet: {path}")
 
 
-def _cost(recipe: Recipe, data: WeakData, found: Diagnosis) -> list[str]:
+def _cost(recipe: Resolved, data: WeakData, found: Diagnosis) -> list[str]:
     """What a training by the recipe takes, in lines; a step that takes too much memory becomes a
     problem among the others."""
     from weakseg.reporting.dataset_check import Problem
@@ -153,19 +154,13 @@ def _cost(recipe: Recipe, data: WeakData, found: Diagnosis) -> list[str]:
 
     if not found.sizes or not data.training:
         return []
-    if "weights" in recipe.sections["network"]:
-        recipe.sections["network"]["weights"] = None  # which change nothing of what a step takes
+    untrained = recipe.with_random_weights()  # which change nothing of what a step takes
     network, strategy = (
-        build_section(recipe, section, classes=len(data.classes))
-        for section in ("network", "strategy")
+        untrained.build(section, classes=len(data.classes)) for section in ("network", "strategy")
     )
-    lines, excess = describe_cost(
-        Segmenter(network, strategy, data.classes),
-        data,
-        found.sizes,
-        recipe.name,
-        recipe.sections["trainer"],
-    )
+    segmenter = Segmenter(network, strategy, data.classes)
+    trainer = recipe.sections["trainer"]
+    lines, excess = describe_cost(segmenter, data, found.sizes, recipe.name, trainer)
     if excess:
         found.problems.append(Problem("a training step", "its memory", *excess, "warning"))
     photographs = (

@@ -15,10 +15,10 @@ from typing import Any
 
 from weakseg.config.recipe import (
     RecipeError,
-    check,
     check_spelling,
     list_recipes,
     load,
+    resolve,
     show,
     usage,
 )
@@ -54,13 +54,13 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Path:
         with _own_manners():
             check_spelling(recipe)  # this needs no torch; what follows does
             _load_torch()
-            check(recipe)
+            resolved = resolve(recipe)
             if "--show" in flags:
-                _say(show(recipe))
+                _say(show(resolved))
             # torch and Lightning only now: a mistyped word was answered without them
             from weakseg.run import fit
 
-            return fit(recipe)
+            return fit(resolved)
     except RecipeError as error:
         print(scrub_message("\n".join(error.errors), sections), file=sys.stderr)
         raise SystemExit(2) from None

@@ -13,9 +13,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from rich.console import Console
 from torch import nn
 
-from weakseg.config.recipe import Recipe, RecipeError, build_section, to_yaml
+from weakseg.config.recipe import Recipe, RecipeError, Resolved, resolve, to_yaml
 from weakseg.config.recipe import load as load_recipe
 from weakseg.config.values import read_yaml
 from weakseg.config.words import next_step
@@ -57,7 +56,7 @@ from weakseg.utils.signals import LIMIT, SignalStop, of_a_run
 GALLERY = 12  # validation images in the report, worst first
 
 
-def fit(recipe: Recipe) -> Path:
+def fit(recipe: Resolved) -> Path:
     """Train as a recipe says, or go on with a run that was stopped; returns the folder of the
     run."""
     with _quiet_lightning():
@@ -81,49 +80,36 @@ def _quiet_lightning() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _fit(recipe: Recipe) -> Path:
+def _fit(recipe: Resolved) -> Path:
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = _build(recipe)
     if segmenter.optimizer.freeze_batchnorm:  # in eval mode on purpose
         warnings.filterwarnings("ignore", ".* in eval mode at the start of training")
     stopped = _stopped(recipe)
-    _compare_processes(_try_trainer(recipe), stopped.processes, recipe.processes)
+    settings = recipe.sections["trainer"]
+    root = Path(settings.get("default_root_dir") or "runs")
+    companions = Companions(of_a_run())
+    # there is no folder yet: Lightning may refuse its arguments
+    checkpoints = None if settings.get("enable_checkpointing") is False else Checkpoints(root)
+    trainer: Any = recipe.build(
+        "trainer",
+        default_root_dir=root,
+        logger=False,
+        callbacks=_callbacks(settings, rounds, companions, checkpoints),
+        plugins=[WholeFiles()],
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+    )
+    _compare_processes(_processes(trainer), stopped.processes, recipe.processes)
     _look_at_dilation(segmenter.network, data)
     _look_at_memory(recipe, segmenter, data)
-    root = Path(recipe.sections.get("trainer", {}).get("default_root_dir") or "runs")
-    stopping = of_a_run()
-    companions = Companions(stopping)
     with _folder(recipe, root, companions) as folder:
-        settings = recipe.sections.get("trainer", {})
-        checkpoints = None
-        if settings.get("enable_checkpointing") is not False:
-            checkpoints = Checkpoints(folder / "checkpoints", recipe=_recipe_digest(folder))
-        callbacks: list[Any] = [
-            rounds,
-            Timing(),
-            Watch(),
-            Dashboard(),
-            AveragePrecision(),
-            OutOfMemory(),
-            companions,
-        ]
         if checkpoints is not None:
-            callbacks += [checkpoints, CleanStop(stopping, checkpoints)]
-        else:
-            callbacks.append(StopTogether(stopping, None))
-        if settings.get("enable_progress_bar") is not False:
-            # of the kind that rounds have, too
-            callbacks.append(TQDMProgressBar(1 if sys.stdout.isatty() else 50))
-        trainer: Any = build_section(
-            recipe,
-            "trainer",
-            default_root_dir=root,
-            logger=_loggers(recipe, folder, stopped),
-            callbacks=callbacks,
-            plugins=[WholeFiles()],
-            use_distributed_sampler=False,
-            enable_model_summary=False,
-        )
+            checkpoints.folder = folder / "checkpoints"
+            checkpoints.recipe = _recipe_digest(folder)
+        loggers = _loggers(recipe, folder, stopped)
+        if not trainer.fast_dev_run:  # which logs nothing
+            trainer.loggers = loggers
         companions.prepare(trainer)
         try:
             trainer.fit(
@@ -141,6 +127,32 @@ def _fit(recipe: Recipe) -> Path:
         if trainer.is_global_zero:
             _tell(recipe, folder, segmenter, rounds, data)
         return Path(trainer.strategy.broadcast(str(folder)))
+
+
+def _callbacks(
+    settings: Mapping[str, Any],
+    rounds: Rounds,
+    companions: Companions,
+    checkpoints: Checkpoints | None,
+) -> list[Any]:
+    """What Lightning calls during the training, in this order."""
+    callbacks: list[Any] = [
+        rounds,
+        Timing(),
+        Watch(),
+        Dashboard(),
+        AveragePrecision(),
+        OutOfMemory(),
+        companions,
+    ]
+    if checkpoints is None:
+        callbacks.append(StopTogether(companions.stopping, None))
+    else:
+        callbacks += [checkpoints, CleanStop(companions.stopping, checkpoints)]
+    if settings.get("enable_progress_bar") is not False:
+        # of the kind that rounds have, too
+        callbacks.append(TQDMProgressBar(1 if sys.stdout.isatty() else 50))
+    return callbacks
 
 
 class Stopped(NamedTuple):
@@ -247,18 +259,12 @@ def _compare_processes(now: int, then: int | None, wanted: int | None) -> None:
         )
 
 
-def _try_trainer(recipe: Recipe) -> int:
-    """Find out that Lightning refuses its arguments before there is a folder of the run; returns
-    how many processes there are."""
-    trainer: Any = build_section(recipe, "trainer", logger=False, enable_model_summary=False)
+def _processes(trainer: Any) -> int:
+    """How many processes a trainer makes; refuses more than this machine can run."""
     cores = os.cpu_count() or 1
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(4, cores):
-        raise RecipeError(
-            [
-                f"trainer.devices: {trainer.num_devices} processes are too many for the {cores} "
-                "cores of this machine"
-            ]
-        )
+        many = f"{trainer.num_devices} processes are too many for the {cores} cores of this machine"
+        raise RecipeError([f"trainer.devices: {many}"])
     return int(trainer.num_devices * trainer.num_nodes)
 
 
@@ -295,11 +301,11 @@ def _dilation(network: nn.Module, data: Any) -> list[str]:
     return [note] if note else []
 
 
-def _look_at_memory(recipe: Recipe, segmenter: Segmenter, data: Any) -> None:
+def _look_at_memory(recipe: Resolved, segmenter: Segmenter, data: Any) -> None:
     """Refuse, before anything long begins, steps that take far more memory than there is; warn if
     it is only more than is free."""
     if rank() == 0 and (
-        excess := check_memory(segmenter, data, *device_of(recipe.sections.get("trainer", {})))
+        excess := check_memory(segmenter, data, *device_of(recipe.sections["trainer"]))
     ):
         raise RecipeError([f"data: {excess}"])
 
@@ -314,7 +320,7 @@ def load(
         inference: how it is asked about an image; None for what the section `predict` of the run's
             recipe says.
     """
-    recipe = load_recipe([f"resume={folder}"])
+    recipe = resolve(load_recipe([f"resume={folder}"]), ["network", "strategy", "predict"])
     path = Path(folder) / "checkpoints" / checkpoint
     content = read_weights(path)
     if "weakseg" not in content:
@@ -322,15 +328,12 @@ def load(
             f"{path} is no checkpoint of weakseg: it does not say which classes its weights know"
         )
     classes = content["weakseg"]["classes"]
-    if "weights" in recipe.sections["network"]:
-        # the first weights, which nobody needs any more
-        recipe.sections["network"]["weights"] = None
+    # the first weights are those that nobody needs any more
+    untrained = recipe.with_random_weights()
     network, strategy = (
-        build_section(recipe, section, classes=len(classes)) for section in ("network", "strategy")
+        untrained.build(section, classes=len(classes)) for section in ("network", "strategy")
     )
-    segmenter = Segmenter(
-        network, strategy, classes, None, inference or build_section(recipe, "predict")
-    )
+    segmenter = Segmenter(network, strategy, classes, None, inference or recipe.build("predict"))
     segmenter.load_state_dict(content["state_dict"])
     # older checkpoints do not say
     segmenter.long_side = content["weakseg"].get(
@@ -339,19 +342,15 @@ def load(
     return segmenter.eval()
 
 
-def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
+def _build(recipe: Resolved) -> tuple[Any, Segmenter, Rounds]:
     """Data, network with strategy, and rounds; what their constructors refuse is told for all of
     them at once."""
-    data: Any = build_section(recipe, "data")
+    data: Any = recipe.build("data")
     errors: list[str] = []
     parts: dict[str, Any] = {}
     for section in ("network", "strategy", "optimizer", "rounds", "predict"):
         try:
-            parts[section] = build_section(
-                recipe,
-                section,
-                **({"classes": len(data.classes)} if section in ("network", "strategy") else {}),
-            )
+            parts[section] = recipe.build(section, classes=len(data.classes))
         except RecipeError as error:
             errors += error.errors
     if recipe.init_from and "network" in parts:
@@ -364,7 +363,7 @@ def _build(recipe: Recipe) -> tuple[Any, Segmenter, Rounds]:
     return data, segmenter, parts["rounds"]
 
 
-def _start_from(recipe: Recipe, network: nn.Module, classes: Sequence[str]) -> list[str]:
+def _start_from(recipe: Resolved, network: nn.Module, classes: Sequence[str]) -> list[str]:
     """Load the network's weights from a checkpoint, its classes matched by their names; returns
     what is wrong with it."""
     source = Path(recipe.init_from or "")
@@ -391,25 +390,21 @@ def _start_from(recipe: Recipe, network: nn.Module, classes: Sequence[str]) -> l
     return []
 
 
-def _wider(recipe: Recipe, classes: int) -> nn.Module | None:
+def _wider(recipe: Resolved, classes: int) -> nn.Module | None:
     """The recipe's network for one class more, whose tensors tell which rows belong to classes;
     None if it cannot be built."""
-    node = {**recipe.sections["network"], "classes": classes + 1}
-    if "weights" in node:
-        node["weights"] = None
+    wider = recipe.with_random_weights().with_values("network", classes=classes + 1)
     try:
-        network: nn.Module = build_section(
-            replace(recipe, sections={**recipe.sections, "network": node}), "network"
-        )
+        network: nn.Module = wider.build("network")
     except RecipeError:
         return None
     return network
 
 
-def _loggers(recipe: Recipe, folder: Path, stopped: Stopped) -> list[Any]:
+def _loggers(recipe: Resolved, folder: Path, stopped: Stopped) -> list[Any]:
     record = Record(folder)
     record.rewind(stopped.steps, stopped.rows)
-    extra: Any = build_section(recipe, "logger")
+    extra: Any = recipe.build("logger")
     return [record, *extra.build(folder, recipe.sections)]
 
 
@@ -427,7 +422,7 @@ HEAD = """\
 
 
 @contextmanager
-def _folder(recipe: Recipe, root: Path, companions: Companions) -> Iterator[Path]:
+def _folder(recipe: Resolved, root: Path, companions: Companions) -> Iterator[Path]:
     """The folder of the run, which rank 0 makes and keeps to itself; other ranks write nothing but
     why they failed."""
     if rank() != 0:
@@ -520,7 +515,7 @@ def _remove(folder: Path) -> None:
             return
 
 
-def _tell(recipe: Recipe, folder: Path, segmenter: Segmenter, rounds: Rounds, data: Any) -> None:
+def _tell(recipe: Resolved, folder: Path, segmenter: Segmenter, rounds: Rounds, data: Any) -> None:
     """The table on the screen, and the report."""
     rows = read_record(folder / "metrics.csv")
     final = {
@@ -604,7 +599,7 @@ def _best(folder: Path) -> str:
 
 
 def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:
-    weights = recipe.sections.get("network", {}).get("weights")
+    weights = recipe.sections["network"].get("weights")
     return [
         f"weakseg {_version('weakseg')}, torch {_version('torch')}, pytorch-lightning "
         f"{_version('pytorch-lightning')}; seed {recipe.seed}",

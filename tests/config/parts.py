@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weakseg.config.recipe import Recipe, RecipeError, Section, check, load
+from weakseg.config.recipe import RecipeError, Resolved, Section, check_spelling, load, resolve
 
 PARTS = """
 from __future__ import annotations
@@ -132,11 +132,16 @@ SECTIONS = {
 def errors(*words: str) -> list[str]:
     """What is said of a command line."""
     with pytest.raises(RecipeError) as caught:
-        check(load(list(words)))
+        resolved(*words)
     return caught.value.errors
 
 
-def ready(*words: str) -> Recipe:
-    recipe = load(["recipe=boxes", *words])
-    check(recipe)
-    return recipe
+def resolved(*words: str) -> Resolved:
+    """What becomes of a command line, as the program does it."""
+    recipe = load(list(words))
+    check_spelling(recipe)
+    return resolve(recipe)
+
+
+def ready(*words: str) -> Resolved:
+    return resolved("recipe=boxes", *words)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.parts import PLAIN, errors, ready
-from weakseg.config.recipe import check, load, to_yaml
+from weakseg.config.recipe import load, resolve, to_yaml
 
 FILES = [
     ("", "r.yaml: the file is empty; a recipe names at least a strategy, a network and data"),
@@ -139,7 +139,7 @@ def test_every_mistake_in_a_file_has_one_line(text: str, expected: str, here: Pa
 
 def test_files_with_a_byte_order_mark_or_the_line_ends_of_another_system(here: Path) -> None:
     (here / "r.yaml").write_bytes(b"\xef\xbb\xbf" + PLAIN.replace("\n", "\r\n").encode())
-    check(load(["recipe=r.yaml"]))
+    resolve(load(["recipe=r.yaml"]))
 
 
 # which recipe, which run
@@ -155,8 +155,9 @@ def run_folder(here: Path) -> Path:
 
 def test_resume_reads_the_recipe_of_the_run(here: Path) -> None:
     folder = run_folder(here)
-    recipe = load([f"resume={folder}", "trainer.max_steps=200", "rounds.workers=0", "logger=none"])
-    check(recipe)
+    recipe = resolve(
+        load([f"resume={folder}", "trainer.max_steps=200", "rounds.workers=0", "logger=none"])
+    )
     assert (recipe.name, recipe.resume, recipe.sections["trainer"]["max_steps"]) == (
         "boxes",
         str(folder),

@@ -10,7 +10,7 @@ import pytest
 import weakseg.config.recipe
 import weakseg.config.words
 from tests.config.parts import errors
-from weakseg.config.recipe import Recipe, check, list_recipes, load, show
+from weakseg.config.recipe import Recipe, Resolved, list_recipes, load, resolve, show
 from weakseg.data import NAMES
 
 # before the small classes take their place
@@ -36,10 +36,8 @@ def asked(recipe: Recipe) -> dict[str, object]:
     }
 
 
-def ready(*words: str) -> Recipe:
-    recipe = load(words)
-    check(recipe)
-    return recipe
+def ready(*words: str) -> Resolved:
+    return resolve(load(words))
 
 
 def test_all_recipes_are_here() -> None:

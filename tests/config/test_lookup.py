@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.config.parts import errors, ready
-from weakseg.config.recipe import RecipeError, build, build_section
+from weakseg.config.recipe import RecipeError, build
 
 # classes of the user's
 
@@ -22,7 +22,7 @@ def test_a_class_of_the_users_from_the_current_folder(here: Path) -> None:
     )
     (here / "users_own.py").write_text(code)
     recipe = ready("strategy=users_own.Mine", "strategy.width=5")
-    assert build_section(recipe, "strategy", classes=3).width == 5
+    assert recipe.build("strategy", classes=3).width == 5
     assert errors("recipe=boxes", "strategy=users_own.Mien") == [
         "strategy.name: the module users_own has no Mien; did you mean Mine?"
     ]
@@ -80,7 +80,7 @@ def test_what_a_constructor_refuses_is_one_line(here: Path) -> None:
     )
     (here / "refusing.py").write_text(code)
     with pytest.raises(RecipeError, match=r"^strategy: too wide$"):
-        build_section(ready("strategy=refusing.Mine"), "strategy")
+        ready("strategy=refusing.Mine").build("strategy")
 
 
 # build, for nodes inside a section

@@ -15,10 +15,9 @@ from tests.config.parts import PLAIN, SECTIONS, errors, ready
 from weakseg.config.recipe import SECTIONS as OURS
 from weakseg.config.recipe import (
     RecipeError,
-    build_section,
-    check,
     list_recipes,
     load,
+    resolve,
     show,
     to_yaml,
     usage,
@@ -30,12 +29,12 @@ from weakseg.fit import main
 
 def test_defaults_below_recipe_below_command_line() -> None:
     recipe = ready("strategy.crf.srgb=5", "network.rates=6,12,18")
-    strategy = build_section(recipe, "strategy", classes=3)
+    strategy = recipe.build("strategy", classes=3)
     assert (strategy.share, strategy.rule) == (0.3, "fill")
     # steps: the constructor's own default
     assert (strategy.crf.srgb, strategy.crf.bilateral_rgb, strategy.crf.steps) == (5.0, 5.0, 7)
     assert strategy.extra is None
-    network = build_section(recipe, "network", classes=3)
+    network = recipe.build("network", classes=3)
     assert (network.rates, network.classes) == ([6, 12, 18], 3)
     assert (recipe.name, recipe.seed) == ("boxes", 7)
     assert recipe.origins["strategy.crf.srgb"] == "command line"
@@ -50,7 +49,7 @@ def test_short_name_drops_the_recipes_keys_of_that_section() -> None:
 
 
 def test_keyword_arguments_reach_the_parent_class() -> None:
-    data = build_section(ready("data.batch_size=2", "data.scale=0.5,2"), "data")
+    data = ready("data.batch_size=2", "data.scale=0.5,2").build("data")
     assert (data.root, data.batch_size, data.scale, data.flip) == (
         Path("/data/voc"),
         2,
@@ -61,16 +60,16 @@ def test_keyword_arguments_reach_the_parent_class() -> None:
 
 def test_sections_that_no_recipe_names_have_defaults() -> None:
     recipe = ready()
-    assert build_section(recipe, "rounds").when == "once"
-    assert build_section(recipe, "optimizer").lr == 1e-3
-    trainer = build_section(recipe, "trainer", default_root_dir="runs", logger="ours")
+    assert recipe.build("rounds").when == "once"
+    assert recipe.build("optimizer").lr == 1e-3
+    trainer = recipe.build("trainer", default_root_dir="runs", logger="ours")
     assert (trainer.max_steps, trainer.default_root_dir, trainer.logger) == (100, "runs", "ours")
 
 
 def test_a_recipe_may_set_what_the_program_would_give() -> None:
     recipe = ready("network.classes=9", "trainer.default_root_dir=elsewhere")
-    assert build_section(recipe, "network", classes=3).classes == 9
-    assert build_section(recipe, "trainer", default_root_dir="runs").default_root_dir == "elsewhere"
+    assert recipe.build("network", classes=3).classes == 9
+    assert recipe.build("trainer", default_root_dir="runs").default_root_dir == "elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_values_in_lists_and_mappings_stay_text_where_text_is_asked_for() -> Non
         "strategy.weights.cat=2",
         "strategy.note=null",
     )
-    tags = build_section(recipe, "strategy", classes=3)
+    tags = recipe.build("strategy", classes=3)
     assert (tags.images, tags.weights, tags.note, tags.classes) == (
         ["2008_000008", "7"],
         {"cat": 2.0},
@@ -128,8 +127,7 @@ def test_yaml_values_convert_like_those_of_the_command_line(here: Path) -> None:
     (here / "mine.yaml").write_text(
         PLAIN + "optimizer: {name: sgd, lr: 1e-3, betas: [0.9]}\nrounds:\nlogger: none\n"
     )
-    recipe = load(["recipe=mine.yaml"])
-    check(recipe)
+    recipe = resolve(load(["recipe=mine.yaml"]))
     assert recipe.name == "mine"
     assert recipe.sections["optimizer"] == {"name": "sgd", "lr": 0.001, "betas": [0.9]}
 
@@ -149,8 +147,7 @@ def test_to_yaml_loads_to_the_same_values(here: Path) -> None:
     for defaults in (False, True):
         text = to_yaml(recipe, defaults)
         (here / "again.yaml").write_text(text)
-        again = load(["recipe=again.yaml"])
-        check(again)
+        again = resolve(load(["recipe=again.yaml"]))
         assert to_yaml(again, defaults).split("\n")[1:] == text.split("\n")[1:]
         assert yaml.safe_load(text)["data"]["split"] == "yes"
         assert again.seed == 3
@@ -198,9 +195,8 @@ def test_random_values_survive_yaml(here: Path) -> None:
         }
         recipe = load(["recipe=boxes", "strategy=tags"])
         recipe.sections["strategy"] = node
-        (here / "again.yaml").write_text(to_yaml(recipe), encoding="utf-8", newline="")
-        again = load(["recipe=again.yaml"])
-        check(again)
+        (here / "again.yaml").write_text(to_yaml(resolve(recipe)), encoding="utf-8", newline="")
+        again = resolve(load(["recipe=again.yaml"]))
         assert again.sections["strategy"] == node
 
 
@@ -262,7 +258,7 @@ def test_lightnings_own_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
         "max_time": "00:01:00:00",
         "accelerator": "cpu",
     }
-    assert build_section(ready("trainer.accelerator=cpu"), "trainer", logger=False).max_steps == 100
+    assert ready("trainer.accelerator=cpu").build("trainer", logger=False).max_steps == 100
     assert ready("trainer.max_steps=null", "trainer.max_time=null").sections["trainer"] == {
         "max_steps": -1,
         "max_time": None,
@@ -285,4 +281,4 @@ def test_lightnings_own_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
         "trainer.zzz: no such key; leave it out, and --show lists all "
     )
     with pytest.raises(RecipeError, match=r"^trainer: "):
-        build_section(ready("trainer.accelerator=gpux"), "trainer")
+        ready("trainer.accelerator=gpux").build("trainer")

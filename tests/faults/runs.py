@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from weakseg.config.recipe import check, load
+from weakseg.config.recipe import load, resolve
 from weakseg.run import fit
 
 TINY = (
@@ -31,8 +31,7 @@ def start(root: Path, words: Sequence[str]) -> Path:
         [*words, *(() if words[0].startswith("resume=") else (f"trainer.default_root_dir={root}",))]
     )
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        check(recipe)
-        return fit(recipe)
+        return fit(resolve(recipe))
 
 
 def go_on(root: Path, words: Sequence[str]) -> Path:

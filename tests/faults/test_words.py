@@ -14,11 +14,11 @@ import pytest
 from weakseg.check import main as check_data
 from weakseg.config.recipe import (
     SECTIONS,
-    Recipe,
     RecipeError,
-    check,
+    Resolved,
     list_recipes,
     load,
+    resolve,
     show,
     to_yaml,
 )
@@ -225,11 +225,10 @@ def random_recipe(draw: random.Random) -> bytes:
     return bytes(content)
 
 
-def refused(words: list[str]) -> tuple[list[str], Recipe | None]:
+def refused(words: list[str]) -> tuple[list[str], Resolved | None]:
     """What is wrong with words, or the recipe."""
     try:
-        recipe = load(words)
-        check(recipe)
+        recipe = resolve(load(words))
     except RecipeError as error:
         return error.errors, None
     return [], recipe
@@ -244,8 +243,7 @@ def answered(words: list[str], here: Path) -> bool:
         return False
     show(recipe)
     (here / "again.yaml").write_text(to_yaml(recipe), encoding="utf-8", newline="")
-    again = load(["recipe=again.yaml"])
-    check(again)
+    again = resolve(load(["recipe=again.yaml"]))
     assert to_yaml(again).splitlines()[1:] == to_yaml(recipe).splitlines()[1:]
     return True
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.small import Refine, Squares, TinyNet, trainer
-from weakseg.config.recipe import RecipeError, build_section, check, load, to_yaml
+from weakseg.config.recipe import RecipeError, load, resolve, to_yaml
 from weakseg.evidence import Example
 from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.inference.multiscale import Inference, infer, strips
@@ -271,13 +271,11 @@ def test_training_mode_comes_back_and_dropout_is_off() -> None:
 
 
 def words(*more: str) -> Any:
-    recipe = load(["recipe=full", *more])
-    check(recipe)
-    return recipe
+    return resolve(load(["recipe=full", *more]))
 
 
 def test_a_recipe_describes_it(tmp_path: Path) -> None:
-    assert build_section(words(), "predict") == Inference()
+    assert words().build("predict") == Inference()
     more = [
         "predict.scales=[0.75,1,1.25]",
         "predict.flip=true",
@@ -288,15 +286,15 @@ def test_a_recipe_describes_it(tmp_path: Path) -> None:
     expected = Inference(
         (0.75, 1.0, 1.25), True, 513, crf=DenseCRF(bilateral_rgb=5.0), validation=True
     )
-    assert build_section(recipe, "predict") == expected
+    assert recipe.build("predict") == expected
     (tmp_path / "again.yaml").write_text(to_yaml(recipe))
-    assert build_section(load([f"recipe={tmp_path / 'again.yaml'}"]), "predict") == expected
+    assert resolve(load([f"recipe={tmp_path / 'again.yaml'}"])).build("predict") == expected
 
 
 def test_an_empty_crf_in_a_file_is_the_default_one(tmp_path: Path) -> None:
     text = to_yaml(words()) + "predict: {crf: {}}\n"
     (tmp_path / "mine.yaml").write_text(text)
-    assert build_section(load([f"recipe={tmp_path / 'mine.yaml'}"]), "predict") == Inference(
+    assert resolve(load([f"recipe={tmp_path / 'mine.yaml'}"])).build("predict") == Inference(
         crf=DenseCRF()
     )
 
@@ -350,5 +348,5 @@ def test_an_empty_crf_in_a_file_is_the_default_one(tmp_path: Path) -> None:
 )
 def test_mistakes_are_said(word: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        check(load(["recipe=full", word]))
+        resolve(load(["recipe=full", word]))
     assert caught.value.errors == [message]

@@ -136,17 +136,14 @@ class KillLast(Kill, Checkpoint):
 def kill_and_go_on(
     root: Path, kill: Kill, monkeypatch: pytest.MonkeyPatch, words: Sequence[str] = ROUNDS
 ) -> Path:
-    build = weakseg.run.build_section
+    usual = weakseg.run._callbacks
 
-    def build_with(recipe: Any, section: str, **given: Any) -> Any:
-        if "callbacks" in given:
-            given["callbacks"] = (
-                [kill, *given["callbacks"]] if type(kill) is Kill else [*given["callbacks"], kill]
-            )
-        return build(recipe, section, **given)
+    def with_kill(*arguments: Any) -> list[Any]:
+        callbacks = usual(*arguments)
+        return [kill, *callbacks] if type(kill) is Kill else [*callbacks, kill]
 
     with monkeypatch.context() as patch:
-        patch.setattr(weakseg.run, "build_section", build_with)
+        patch.setattr(weakseg.run, "_callbacks", with_kill)
         try:
             return start(root, words)
         except Killed:

@@ -14,7 +14,7 @@ import torch
 
 from tests.data.layouts import photo, text, voc_xml
 from tests.small import Squares, TinyNet, trainer
-from weakseg.config.recipe import build_section, load
+from weakseg.config.recipe import load, resolve
 from weakseg.data.base import WeakData
 from weakseg.data.files.folder import Folder
 from weakseg.evidence import Batch
@@ -71,10 +71,8 @@ def test_measuring_changes_neither_the_network_nor_the_streams_of_chance() -> No
 
 @pytest.mark.slow
 def test_networks_that_find_objects_are_measured_too() -> None:
-    recipe = load(["recipe=boxes_instances"])
-    network, strategy = (
-        build_section(recipe, section, classes=3) for section in ("network", "strategy")
-    )
+    recipe = resolve(load(["recipe=boxes_instances"]))
+    network, strategy = (recipe.build(section, classes=3) for section in ("network", "strategy"))
     assert measure(Segmenter(network, strategy, ["a", "b", "c"])).per_pixel > 50
 
 
@@ -232,13 +230,13 @@ import sys, threading, time
 import torch
 import torch.nn.functional as F
 from weakseg.training.memory_budget import Plan, measure
-from weakseg.config.recipe import build_section, load
+from weakseg.config.recipe import load, resolve
 from weakseg.training.segmenter import Segmenter
 
-recipe = load(["recipe=full", *sys.argv[1:]])
+recipe = resolve(load(["recipe=full", *sys.argv[1:]]))
 names = [str(number) for number in range(6)]
-network = build_section(recipe, "network", classes=6)
-strategy = build_section(recipe, "strategy", classes=6)
+network = recipe.build("network", classes=6)
+strategy = recipe.build("strategy", classes=6)
 segmenter = Segmenter(network, strategy, names)
 unit = measure(segmenter)
 resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096

@@ -11,11 +11,45 @@ import sysconfig
 import traceback
 import typing
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
 from weakseg.config.schema import Constructor, make, validate
 from weakseg.config.values import RecipeError, meant, nearest, one_line, shown
+
+
+@dataclass(frozen=True)
+class Part:
+    """A class or function that a recipe names, and arguments that have the right types."""
+
+    where: str  # the key of its section
+    constructor: Constructor
+    values: dict[str, Any]
+    base: type | None = None  # what has to come of it
+
+    def build(self, **given: Any) -> Any:
+        """The object; what is wrong with it is raised as one RecipeError."""
+        try:
+            made = make(self.constructor, self.values, **given)
+        except RecipeError:
+            raise
+        except Exception as error:
+            # what a constructor refuses, and a package that is not there, is the recipe's mistake;
+            # anything else is a mistake in the code
+            refused = isinstance(error, (ValueError, OSError, ImportError))
+            if refused or type(error).__name__ == "MisconfigurationException":
+                raise RecipeError([f"{self.where}: {one_line(error)}"]) from error
+            raise
+        if self.base is not None and not isinstance(made, self.base):
+            came = f"{self.constructor.__qualname__} makes a {type(made).__name__}"
+            wrong = f"expected a {self.base.__qualname__}, but {came}"
+            raise RecipeError([f"{self.where}.name: {wrong}"])
+        return made
+
+    def with_values(self, **values: Any) -> Part:
+        """The same with other values for some arguments."""
+        return replace(self, values=self.values | values)
 
 
 def build(
@@ -33,13 +67,8 @@ def build(
             them.
     """
     constructor = lookup(node.get("name"), where, home, base)
-    return construct(
-        constructor,
-        {key: value for key, value in node.items() if key != "name"},
-        where,
-        base,
-        given,
-    )
+    own = {key: value for key, value in node.items() if key != "name"}
+    return Part(where, constructor, validated(constructor, own, where, given), base).build(**given)
 
 
 def validated(
@@ -55,38 +84,6 @@ def validated(
         return validate(constructor, node, given, fixed)
     except RecipeError as error:
         raise RecipeError([f"{where}.{line}" for line in error.errors]) from None
-
-
-def construct(
-    constructor: Constructor,
-    node: Mapping[str, Any],
-    where: str,
-    base: type | None,
-    given: Mapping[str, Any],
-) -> Any:
-    """The object of a class or function; what is wrong with it is raised as one RecipeError."""
-    values = validated(constructor, node, where, given)
-    try:
-        made = make(constructor, values, **given)
-    except RecipeError:
-        raise
-    except Exception as error:
-        # what a constructor refuses, and a package that is not there, is the recipe's mistake;
-        # anything else is a mistake in the code
-        if (
-            isinstance(error, (ValueError, OSError, ImportError))
-            or type(error).__name__ == "MisconfigurationException"
-        ):
-            raise RecipeError([f"{where}: {one_line(error)}"]) from error
-        raise
-    if base is not None and not isinstance(made, base):
-        raise RecipeError(
-            [
-                f"{where}.name: expected a {base.__qualname__}, but {constructor.__qualname__} "
-                f"makes a {type(made).__name__}"
-            ]
-        )
-    return made
 
 
 def lookup(name: Any, where: str, home: str, base: type | None = None) -> Constructor:

@@ -1,17 +1,17 @@
-"""Recipes: a YAML file and key=value words on top of it become the objects of a run. Imports no
-torch until a class is needed."""
+"""Recipes: `load` reads a YAML file and the key=value words on top of it, `resolve` turns them
+into classes and the values of their arguments. Only `resolve` imports classes, and so torch."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from yaml.representer import RepresenterError
 
-from weakseg.config.lookup import build, construct, imported, lookup, validated, wrong_name
+from weakseg.config.lookup import Part, build, imported, lookup, validated, wrong_name
 from weakseg.config.schema import Constructor, arguments, filled
 from weakseg.config.signatures import sketched
 from weakseg.config.values import (
@@ -32,12 +32,12 @@ __all__ = [
     "SECTIONS",
     "Recipe",
     "RecipeError",
+    "Resolved",
     "build",
-    "build_section",
-    "check",
     "check_spelling",
     "list_recipes",
     "load",
+    "resolve",
     "show",
     "to_yaml",
     "usage",
@@ -86,47 +86,70 @@ SECTIONS = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Recipe:
     """A recipe file with the command line's words on top; values still as they were written."""
 
     name: str
     sections: dict[str, dict[str, Any]]
     seed: int = 0
-    # of every key that is not a default: "recipe" or "command line"
-    origins: dict[str, str] = field(default_factory=dict)
     resume: str | None = None
     init_from: str | None = None
     processes: int | None = None  # with which a run may go on that was begun with another number
+    # of every key that is not a default: "recipe" or "command line"
+    origins: dict[str, str] = field(default_factory=dict)
     file: str = ""
     lines: Lines = field(default_factory=dict)  # of the recipe's keys in that file
 
-    def located(self, line: str) -> str:
-        """An error line, with the line of the file when the value came from there."""
+    def located(self, errors: Iterable[str]) -> list[str]:
+        """Lines about a key, with the line of the file where the value came from there."""
+        return [self._located(line) for line in errors]
+
+    def _located(self, line: str) -> str:
         key = line.partition(": ")[0]
         at = next((line for place, line in self.lines.items() if ".".join(place) == key), None)
-        below = [
-            origin
-            for place, origin in self.origins.items()
-            if place == key or place.startswith(f"{key}.")
-        ]
+        below = [self.origins[path] for path in self.origins if f"{path}.".startswith(f"{key}.")]
         if at is None or "command line" in below:
             return line
         section = key.partition(".")[0]
-        switched = self.origins.get(f"{section}.name") == "command line" and "no such key" in line
-        drop = (
-            f"; {section}={self.sections[section]['name']} without .name drops the recipe's keys"
-            if switched
-            else ""
-        )
+        drop = ""
+        if self.origins.get(f"{section}.name") == "command line" and "no such key" in line:
+            name = self.sections[section]["name"]
+            drop = f"; {section}={name} without .name drops the recipe's keys"
         return f"{line}{drop} ({self.file} line {at})"
+
+
+@dataclass(frozen=True)
+class Resolved(Recipe):
+    """A recipe whose classes are known, and whose values have the types of their arguments."""
+
+    parts: dict[str, Part] = field(default_factory=dict)
+
+    def build(self, section: str, **given: Any) -> Any:
+        """The object that a section describes; `given` are arguments that the program supplies
+        where the recipe does not."""
+        try:
+            return self.parts[section].build(**given)
+        except RecipeError as error:
+            raise RecipeError(self.located(error.errors)) from error.__cause__
+
+    def with_values(self, section: str, **values: Any) -> Resolved:
+        """The same recipe with other values for arguments of one section."""
+        part = self.parts[section].with_values(**values)
+        return replace(self, parts={**self.parts, section: part})
+
+    def with_random_weights(self) -> Resolved:
+        """The same recipe, whose network is not given the weights that others trained."""
+        known = "weights" in self.parts["network"].values
+        return self.with_values("network", weights=None) if known else self
 
 
 def load(argv: Sequence[str], keep: bool = True) -> Recipe:
     """The recipe that the words of a command line ask for. Looks at sections and names only, which
     needs no torch.
 
-    Values stay as they were written until `check`. Whatever is wrong is raised as one RecipeError.
+    Values stay as they were written until `resolve`. Whatever is wrong is raised as one
+    RecipeError.
 
     Arguments:
         argv: the words.
@@ -134,25 +157,18 @@ def load(argv: Sequence[str], keep: bool = True) -> Recipe:
             too.
     """
     words = parse(argv, SECTIONS, [name for name, section in SECTIONS.items() if section.home])
-    values = words.values
     errors = words.errors + wrong_start(words.values)
-    recipe = Recipe(
-        "",
-        {name: {} for name in SECTIONS},
-        resume=_text(values, "resume"),
-        init_from=_text(values, "init_from"),
-    )
-    content: dict[str, Any] = {}
-    complete = False
+    name, file = "", ""
+    content: dict[str, Any] | None = None
+    lines: Lines = {}
     try:
-        recipe.name, file = source(values)
-        recipe.file = file.name if values.get("recipe") == recipe.name else str(file)
-        content, recipe.lines = read_yaml(_bytes(file), recipe.file)
-        complete = True
+        name, path = source(words.values)
+        file = path.name if words.values.get("recipe") == name else str(path)
+        content, lines = read_yaml(_bytes(path), file)
     except RecipeError as error:
         errors += error.errors
-    errors += _set_processes(recipe, values.get("processes")) + _merge(recipe, content, words, keep)
-    errors += [recipe.located(line) for line in _wrong_names(recipe, complete)]
+    recipe, wrong = _merge(words, content or {}, Recipe(name, {}, file=file, lines=lines), keep)
+    errors += recipe.located(wrong + _wrong_names(recipe, complete=content is not None))
     if errors:
         raise RecipeError(errors + _mistyped(recipe))
     return recipe
@@ -165,101 +181,72 @@ def _bytes(file: Traversable) -> bytes:
     except OSError as error:
         raise RecipeError([f"{file}: {error.strerror}"]) from None
     if len(content) > LARGEST:
-        raise RecipeError(
-            [f"{file}: expected a recipe, a short text, but it has more than {LARGEST:,} bytes"]
-        )
+        large = f"expected a recipe, a short text, but it has more than {LARGEST:,} bytes"
+        raise RecipeError([f"{file}: {large}"])
     return content
 
 
-def _text(values: Mapping[str, Text], key: str) -> str | None:
-    return str(values[key]) if key in values else None
+def _merge(
+    words: Words, content: Mapping[str, Any], empty: Recipe, keep: bool
+) -> tuple[Recipe, list[str]]:
+    """The recipe, the words above the content of its file, and what is wrong with that."""
+    values = words.values
+    known = (*SECTIONS, "seed")
+    sections, errors = _sections(words, content)
+    kept = _keep_evidence(sections, content, words.switched) if keep else []
+    seed, wrong_seed = _whole("seed", values.get("seed", content.get("seed", 0)), 0, 2**32 - 1)
+    processes, wrong_processes = _whole("processes", values.get("processes", 1), 1)
+    paths = [*_paths(sections), *(["seed"] if "seed" in {**content, **values} else [])]
+    origins = dict.fromkeys(paths, "recipe")
+    for key in values:
+        origins |= {path: "command line" for path in paths if f"{path}.".startswith(f"{key}.")}
+    _add_defaults(sections)
+    lines = {
+        place: line
+        for place, line in empty.lines.items()
+        if place[0] not in words.switched or place in kept
+    }
+    recipe = replace(
+        empty,
+        sections=sections,
+        seed=seed,
+        resume=str(values["resume"]) if "resume" in values else None,
+        init_from=str(values["init_from"]) if "init_from" in values else None,
+        processes=processes if "processes" in values else None,
+        origins=origins,
+        lines=lines,
+    )
+    strangers = [key for key in content if key not in known]
+    strangers += [key for key in values if key.partition(".")[0] not in (*known, *OTHERS)]
+    errors += wrong_processes + wrong_seed
+    return recipe, errors + [_stranger(recipe, key) for key in strangers]
 
 
-def _merge(recipe: Recipe, content: Mapping[str, Any], words: Words, keep: bool) -> list[str]:
-    """Fills the recipe from its file, then from the words; returns what is wrong with that."""
-    errors = [
-        recipe.located(line)
-        for line in _take_file(
-            recipe, {k: v for k, v in content.items() if k not in words.switched}
-        )
-    ]
+def _sections(
+    words: Words, content: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The sections as they are written: those of the file whose name no word changes, and above
+    them the words."""
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    errors = []
+    for key, node in content.items():
+        if key not in SECTIONS or key in words.switched or node is None:
+            continue
+        if isinstance(node, dict):
+            sections[key] = node
+        elif isinstance(node, str) and SECTIONS[key].home:
+            sections[key] = {"name": node}
+        else:
+            errors.append(f"{key}: expected keys below it, but it is {shown(node)}")
     for key, text in words.values.items():
         section, *path = key.split(".")
         if section in SECTIONS and path:
-            _put(recipe.sections[section], path, text)
+            _put(sections[section], path, text)
         elif section in SECTIONS:
             errors.append(f"{key}: expected keys below it, such as {key}.<key>={text}")
         elif section in ("seed", *OTHERS) and path:
             errors.append(f"{key}: {section} has no keys below it; write {section}=<value>")
-    kept = [
-        place
-        for section in words.switched
-        if keep
-        for place in _keep(recipe, section, content.get(section))
-    ]
-    recipe.lines = {
-        place: line
-        for place, line in recipe.lines.items()
-        if place[0] not in words.switched or place in kept
-    }
-    seed = words.values.get("seed", content.get("seed", 0))
-    everything = [
-        *_paths(recipe.sections),
-        *(["seed"] if "seed" in {**content, **words.values} else []),
-    ]
-    recipe.origins = {path: _origin(path, words) for path in everything}
-    for name, meaning in SECTIONS.items():
-        if meaning.default:
-            recipe.sections[name] = {"name": meaning.default, **recipe.sections[name]}
-        recipe.sections[name] |= {
-            key: value
-            for key, value in meaning.none.items()
-            if _is_none(recipe.sections[name], key)
-        }
-    strangers = [key for key in content if key not in (*SECTIONS, "seed")]
-    strangers += [
-        key for key in words.values if key.partition(".")[0] not in (*SECTIONS, "seed", *OTHERS)
-    ]
-    return errors + [
-        recipe.located(line)
-        for line in [*_set_seed(recipe, seed), *(_stranger(recipe, key) for key in strangers)]
-    ]
-
-
-def _take_file(recipe: Recipe, content: Mapping[str, Any]) -> list[str]:
-    errors = []
-    for key, node in content.items():
-        if key in SECTIONS and isinstance(node, str) and SECTIONS[key].home:
-            recipe.sections[key] = {"name": node}
-        elif key in SECTIONS and isinstance(node, dict):
-            recipe.sections[key] = node
-        elif key in SECTIONS and node is not None:
-            errors.append(f"{key}: expected keys below it, but it is {shown(node)}")
-    return errors
-
-
-def _is_none(node: Mapping[str, Any], key: str) -> bool:
-    return key in node and (node[key] is None or str(node[key]).lower() in ("null", "none"))
-
-
-def _keep(recipe: Recipe, section: str, node: Any) -> list[tuple[str, str]]:
-    """Keeps what a recipe says of the kind of its evidence when a word names another data set; the
-    words may say otherwise.
-
-    A mixture gives way to a data set that takes all there is, since that may be a mixture of its
-    own.
-    """
-    constructor = _sketch(recipe, section) if isinstance(node, dict) else None
-    known = {} if constructor is None else arguments(constructor)
-    if "evidence" not in known or ("mask_share" in node and known["evidence"].default is None):
-        return []
-    kept = {
-        key: node[key]
-        for key in SECTIONS[section].kept
-        if key in node and key in known and key not in recipe.sections[section]
-    }
-    recipe.sections[section] |= kept
-    return [(section, key) for key in kept]
+    return sections, errors
 
 
 def _put(node: dict[str, Any], path: Sequence[str], value: Text) -> None:
@@ -268,6 +255,28 @@ def _put(node: dict[str, Any], path: Sequence[str], value: Text) -> None:
             node[part] = {}
         node = node[part]
     node[path[-1]] = value
+
+
+def _keep_evidence(
+    sections: Mapping[str, dict[str, Any]], content: Mapping[str, Any], switched: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Keeps what a recipe says of the kind of its evidence when a word names another data set; the
+    words may say otherwise. Returns the keys that stay.
+
+    A mixture gives way to a data set that takes all there is, since that may be a mixture of its
+    own.
+    """
+    kept = []
+    for section in switched:
+        node = content.get(section)
+        constructor = _from_source(section, sections[section])
+        known = arguments(constructor) if constructor and isinstance(node, dict) else {}
+        if "evidence" in known and not ("mask_share" in node and known["evidence"].default is None):
+            for key in SECTIONS[section].kept:
+                if key in node and key in known and key not in sections[section]:
+                    sections[section][key] = node[key]
+                    kept.append((section, key))
+    return kept
 
 
 def _paths(node: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -279,28 +288,24 @@ def _paths(node: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield f"{above}{key}"
 
 
-def _origin(path: str, words: Words) -> str:
-    return (
-        "command line"
-        if any(f"{path}.".startswith(f"{key}.") for key in words.values)
-        else "recipe"
-    )
+def _whole(key: str, value: Any, least: int, most: int | None = None) -> tuple[int, list[str]]:
+    """A whole number, and what is wrong with it."""
+    number = read(int, value) if isinstance(value, str) else value
+    right = isinstance(number, int) and not isinstance(number, bool) and number >= least
+    if right and (most is None or number <= most):
+        return number, []
+    reach = "on" if most is None else f"to {most}"
+    wrong = f"expected a whole number from {least} {reach}, but it is {shown(value)}"
+    return least, [f"{key}: {wrong}"]
 
 
-def _set_seed(recipe: Recipe, seed: Any) -> list[str]:
-    number = read(int, seed) if isinstance(seed, str) else seed
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**32:
-        return [f"seed: expected a whole number from 0 to {2**32 - 1}, but it is {shown(seed)}"]
-    recipe.seed = number
-    return []
-
-
-def _set_processes(recipe: Recipe, text: Text | None) -> list[str]:
-    number = None if text is None else read(int, text)
-    if number is not None and (not isinstance(number, int) or number < 1):
-        return [f"processes: expected a whole number from 1 on, but it is {shown(text)}"]
-    recipe.processes = number
-    return []
+def _add_defaults(sections: dict[str, dict[str, Any]]) -> None:
+    for name, meaning in SECTIONS.items():
+        if meaning.default:
+            sections[name] = {"name": meaning.default, **sections[name]}
+        for key, value in meaning.none.items():
+            if str(sections[name].get(key, "")).lower() in ("null", "none"):
+                sections[name][key] = value
 
 
 def _stranger(recipe: Recipe, key: str) -> str:
@@ -310,17 +315,25 @@ def _stranger(recipe: Recipe, key: str) -> str:
     if first in OTHERS:
         return f"{key}: belongs on the command line, not into a recipe"
     if first in SECTIONS:  # only a file's key gets here
-        return (
-            f"{key}: dots are for the command line; in a file write {below} in a line of its own, "
-            f"indented, below {first}:"
-        )
-    for section in SECTIONS:
-        constructor = _sketch(recipe, section)
+        line = f"in a file write {below} in a line of its own, indented, below {first}:"
+        return f"{key}: dots are for the command line; {line}"
+    for section, node in recipe.sections.items():
+        constructor = _from_source(section, node)
         if constructor is not None and first in arguments(constructor):
             return f"{key}: no such section; did you mean {section}.{key}?"
-    return (
-        f"{key}: no such section{nearest(first, [*SECTIONS, 'seed', *OTHERS], 'the sections are')}"
-    )
+    others = [*SECTIONS, "seed", *OTHERS]
+    return f"{key}: no such section{nearest(first, others, 'the sections are')}"
+
+
+def _wrong_names(recipe: Recipe, complete: bool) -> list[str]:
+    """One line per `name:` that is wrong; one that is missing counts only when the recipe could be
+    read completely."""
+    lines = []
+    for section, node in recipe.sections.items():
+        if SECTIONS[section].home and (complete or "name" in node):
+            wrong = wrong_name(node.get("name"), _names(section))
+            lines += [f"{section}.name: {wrong}"] if wrong else []
+    return lines
 
 
 def _names(section: str) -> Mapping[str, str]:
@@ -330,44 +343,31 @@ def _names(section: str) -> Mapping[str, str]:
     return names
 
 
-def _wrong_names(recipe: Recipe, complete: bool) -> list[str]:
-    """One line per `name:` that is wrong; one that is missing counts only when the recipe could be
-    read completely."""
-    checked = [
-        name
-        for name in SECTIONS
-        if SECTIONS[name].home and (complete or "name" in recipe.sections[name])
-    ]
-    wrong = {name: wrong_name(recipe.sections[name].get("name"), _names(name)) for name in checked}
-    return [f"{name}.name: {message}" for name, message in wrong.items() if message]
-
-
-def _sketch(recipe: Recipe, section: str) -> Constructor | None:
-    """What the class of a section may be given, from its source; None when that cannot tell."""
-    name = recipe.sections[section].get("name", "")
-    dotted = SECTIONS[section].target or (
-        _names(section).get(name, name) if isinstance(name, str) else ""
-    )
-    return sketched(dotted)
+def _from_source(section: str, node: Mapping[str, Any]) -> Constructor | None:
+    """A stand-in for the class of a section, from its source; None when that cannot tell."""
+    name = node.get("name", "")
+    known = _names(section).get(name, name) if isinstance(name, str) else ""
+    return sketched(SECTIONS[section].target or known)
 
 
 def _mistyped(recipe: Recipe) -> list[str]:
     """Mistyped keys and values as far as the sources of the classes tell, which takes no import."""
     lines: list[str] = []
-    for section, meaning in SECTIONS.items():
-        constructor = _sketch(recipe, section)
-        if constructor is None:
-            continue
-        node = {
-            key: value
-            for key, value in recipe.sections[section].items()
-            if key != "name" or not meaning.home
-        }
-        try:
-            validated(constructor, node, section, meaning.given, meaning.fixed)
-        except RecipeError as error:
-            lines += error.errors
-    return [recipe.located(line) for line in lines]
+    for section, node in recipe.sections.items():
+        constructor = _from_source(section, node)
+        if constructor is not None:
+            try:
+                _validated(section, constructor, node)
+            except RecipeError as error:
+                lines += error.errors
+    return recipe.located(lines)
+
+
+def _validated(section: str, constructor: Constructor, node: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a section as the types of its arguments."""
+    meaning = SECTIONS[section]
+    own = {key: value for key, value in node.items() if key != "name" or not meaning.home}
+    return validated(constructor, own, section, meaning.given, meaning.fixed)
 
 
 def check_spelling(recipe: Recipe) -> None:
@@ -377,102 +377,86 @@ def check_spelling(recipe: Recipe) -> None:
         raise RecipeError(lines)
 
 
-def check(recipe: Recipe) -> None:
-    """Turns all values into the types of the constructors; whatever is wrong in any section is
-    raised as one RecipeError.
+def resolve(recipe: Recipe, sections: Iterable[str] | None = None) -> Resolved:
+    """The recipe with its classes imported and all values as the types of their arguments; whatever
+    is wrong in any section is raised as one RecipeError.
 
-    What the sources of the classes tell is answered before torch is imported. What only the classes
-    themselves refuse comes after that.
+    Arguments:
+        recipe: as it was loaded.
+        sections: those that are wanted; None for all.
     """
-    check_spelling(recipe)
+    parts: dict[str, Part] = {}
     errors: list[str] = []
-    for section, meaning in SECTIONS.items():
-        name = {"name": plain(recipe.sections[section].get("name"))} if meaning.home else {}
+    for section in SECTIONS if sections is None else sections:
         try:
-            constructor, node = _constructor(recipe, section)
-            values = validated(constructor, node, section, meaning.given, meaning.fixed)
-            # only options, so it costs nothing to ask what it refuses
-            if is_dataclass(constructor) and not meaning.given:
-                construct(constructor, values, section, None, {})
-            recipe.sections[section] = {**name, **plain(values)}
+            parts[section] = _part(section, recipe.sections[section])
         except RecipeError as error:
             errors += error.errors
     if errors:
-        raise RecipeError([recipe.located(line) for line in errors])
+        raise RecipeError(recipe.located(errors))
+    typed = {section: _plain(section, recipe, part.values) for section, part in parts.items()}
+    return Resolved(**vars(recipe) | {"sections": recipe.sections | typed}, parts=parts)
 
 
-def _constructor(recipe: Recipe, section: str) -> tuple[Constructor, dict[str, Any]]:
-    """The class or function of a section, and the arguments that the recipe has for it."""
+def _part(section: str, node: Mapping[str, Any]) -> Part:
     meaning = SECTIONS[section]
-    node = dict(recipe.sections[section])
+    base: Any = imported(meaning.base, section) if meaning.base else None
     if meaning.target:
-        return imported(meaning.target, section), node
-    return lookup(node.pop("name", None), section, meaning.home, _base(section)), node
+        constructor = imported(meaning.target, section)
+    else:
+        constructor = lookup(node.get("name"), section, meaning.home, base)
+    part = Part(section, constructor, _validated(section, constructor, node), base)
+    if is_dataclass(constructor) and not meaning.given:
+        part.build()  # only options, so it costs nothing to ask what it refuses
+    return part
 
 
-def _base(section: str) -> Any:
-    return imported(SECTIONS[section].base, section) if SECTIONS[section].base else None
+def _plain(section: str, recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A section as YAML can hold it."""
+    name = {"name": recipe.sections[section]["name"]} if SECTIONS[section].home else {}
+    return {**plain(name), **plain(values)}
 
 
-def build_section(recipe: Recipe, section: str, **given: Any) -> Any:
-    """The object that a section describes; `given` are arguments that the program supplies where
-    the recipe does not."""
-    constructor, node = _constructor(recipe, section)
-    try:
-        return construct(constructor, node, section, _base(section), given)
-    except RecipeError as error:
-        raise RecipeError([recipe.located(line) for line in error.errors]) from error.__cause__
-
-
-def to_yaml(recipe: Recipe, defaults: bool = False) -> str:
+def to_yaml(recipe: Resolved, defaults: bool = False) -> str:
     """The merged recipe as YAML that loads again to the same values; with the constructors'
     defaults, too, where asked for."""
     lines = [line for line, _ in _written(recipe, defaults, objects=False)]
     return "\n".join([f"# {recipe.name}, as it was run", *lines, ""])
 
 
-def show(recipe: Recipe) -> str:
+def show(recipe: Resolved) -> str:
     """Every key of the recipe, and where its value comes from."""
-    lines = _written(recipe, defaults=True, objects=True)
+    lines = [*_written(recipe, defaults=True, objects=True)]
     width = max(len(line) for line, _ in lines)
     return "\n".join(f"{line:{width}}  # {origin}" if origin else line for line, origin in lines)
 
 
-def _written(recipe: Recipe, defaults: bool, objects: bool) -> list[tuple[str, str]]:
+def _written(recipe: Resolved, defaults: bool, objects: bool) -> Iterator[tuple[str, str]]:
     """Lines of YAML and where their values come from; `objects`: also those that YAML cannot hold,
     as text."""
-    check(recipe)
-    lines: list[tuple[str, str]] = []
-    for section, meaning in SECTIONS.items():
+    for section, part in recipe.parts.items():
         node = recipe.sections[section]
         if defaults:
-            constructor, own = _constructor(recipe, section)
-            name = {"name": node["name"]} if meaning.home else {}
-            node = {
-                **name,
-                **plain(filled(constructor, own, leave={*meaning.given, *meaning.fixed})),
-            }
-        lines += _lines({section: node} if node else {}, "", "", recipe.origins, objects)
-    return [*lines, (f"seed: {recipe.seed}", recipe.origins.get("seed", "default"))]
+            supplied = {*SECTIONS[section].given, *SECTIONS[section].fixed}
+            everything = filled(part.constructor, part.values, leave=supplied)
+            node = _plain(section, recipe, everything)
+        if node:
+            yield from _lines({section: node}, "", "", recipe.origins, objects)
+    yield f"seed: {recipe.seed}", recipe.origins.get("seed", "default")
 
 
 def _lines(
     node: Mapping[Any, Any], above: str, indent: str, origins: Mapping[str, str], objects: bool
-) -> list[tuple[str, str]]:
-    lines = []
+) -> Iterator[tuple[str, str]]:
     for key, value in node.items():
         path = f"{above}{key}"
+        start = f"{indent}{written(key)}:"
         if isinstance(value, dict) and value:
-            lines += [
-                (f"{indent}{written(key)}:", ""),
-                *_lines(value, f"{path}.", f"{indent}  ", origins, objects),
-            ]
+            yield start, ""
+            yield from _lines(value, f"{path}.", f"{indent}  ", origins, objects)
             continue
         try:
-            lines.append(
-                (f"{indent}{written(key)}: {written(value)}", origins.get(path, "default"))
-            )
+            yield f"{start} {written(value)}", origins.get(path, "default")
         except RepresenterError:
             if objects:
-                lines.append((f"{indent}{written(key)}: {written(one_line(value))}", "default"))
-    return lines
+                yield f"{start} {written(one_line(value))}", "default"

@@ -1,5 +1,4 @@
-"""What a constructor may be given: a pydantic model made from its signature. There is no second
-list of options."""
+"""What a constructor may be given, read from its signature: there is no second list of options."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weakseg.config.values import (
     NONE,
@@ -26,7 +25,7 @@ from weakseg.config.values import (
 )
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
 
 Constructor = Callable[..., Any]
 REQUIRED = inspect.Parameter.empty
@@ -59,18 +58,18 @@ def arguments(constructor: Constructor) -> dict[str, Argument]:
 def _signature(function: Constructor, owner: Any = None) -> tuple[dict[str, Argument], bool]:
     """The keywords of one function, and whether it takes others by **."""
     parameters = list(inspect.signature(function).parameters.values())[0 if owner is None else 1 :]
-    factories = (
-        {field.name: field.default_factory for field in dataclasses.fields(owner)}
-        if dataclasses.is_dataclass(owner)
-        else {}
-    )
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    factories = {}
+    if dataclasses.is_dataclass(owner):
+        factories = {field.name: field.default_factory for field in dataclasses.fields(owner)}
     found = {}
     for item in parameters:
         if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY):
             factory = factories.get(item.name, dataclasses.MISSING)
             default = item.default if factory is dataclasses.MISSING else factory()
-            hint = _resolved(item.annotation, getattr(inspect.unwrap(function), "__globals__", {}))
-            found[item.name] = Argument(typing.Optional[hint] if default is None else hint, default)  # noqa: UP045
+            hint = _resolved(item.annotation, names)
+            hint = typing.Optional[hint] if default is None else hint  # noqa: UP045
+            found[item.name] = Argument(hint, default)
     return found, any(item.kind is item.VAR_KEYWORD for item in parameters)
 
 
@@ -83,7 +82,7 @@ def _resolved(annotation: Any, names: dict[str, Any]) -> Any:
         holder = types.SimpleNamespace(__annotations__={"it": annotation})
         hint = typing.get_type_hints(holder, names, include_extras=True)["it"]
     except Exception:  # a name that is imported for the type checker only
-        hint = Any
+        return Any
     return hint.type if isinstance(hint, dataclasses.InitVar) else hint
 
 
@@ -91,11 +90,8 @@ def nested(hint: Any) -> Any:
     """The dataclass whose fields are keys below this argument, as for `crf: DenseCRF` or `crf:
     DenseCRF | None`; or None."""
     kinds = [kind for kind in members(hint) if kind is not NONE]
-    return (
-        kinds[0]
-        if len(kinds) == 1 and isinstance(kinds[0], type) and dataclasses.is_dataclass(kinds[0])
-        else None
-    )
+    only = kinds[0] if len(kinds) == 1 else None
+    return only if isinstance(only, type) and dataclasses.is_dataclass(only) else None
 
 
 def keys(constructor: Constructor) -> list[str]:
@@ -112,20 +108,15 @@ def unknown(key: str, names: Sequence[str]) -> str:
     part is the key."""
     deeper = [name for name in names if name.rpartition(".")[2] == key]
     tops = [name for name in names if "." not in name]
+    above, _, last = key.rpartition(".")
     if key in names:
-        return (
-            f"dots are for the command line; in a file write {key.rpartition('.')[2]} below "
-            f"{key.rpartition('.')[0]}"
-        )
+        return f"dots are for the command line; in a file write {last} below {above}"
     if deeper:
         return f"no such key; did you mean {deeper[0]}?"
     if len(tops) > 20:
-        return "no such key" + (
-            meant(key, tops) or f"; leave it out, and --show lists all {len(tops)}"
-        )
-    return "no such key" + (
-        nearest(key, tops, "the keys are") if tops else "; there are no keys here"
-    )
+        others = f"; leave it out, and --show lists all {len(tops)}"
+        return f"no such key{meant(key, tops) or others}"
+    return f"no such key{nearest(key, tops, 'the keys are') or '; there are no keys here'}"
 
 
 def validate(
@@ -140,78 +131,68 @@ def validate(
     The program supplies `given`, which the node may set, and `fixed`, which it may not. A
     RecipeError has one line per mistake.
     """
-    from pydantic import ValidationError
-
+    known = arguments(constructor)
+    values: dict[str, Any] = {}
     errors = [f"{key}: weakseg sets this itself; leave it out" for key in node if key in fixed]
-    model = _model(constructor, frozenset({*given, *fixed}))
-    try:
-        made = model.model_validate({key: value for key, value in node.items() if key not in fixed})
-    except ValidationError as error:
-        raise RecipeError(errors + _explain(error, constructor, fixed)) from None
+    for name, argument in known.items():
+        if name in fixed:
+            continue
+        if name not in node:
+            if argument.default is REQUIRED and name not in given:
+                errors.append(f"{name}: missing; expected {describe(argument.hint)}")
+            continue
+        try:
+            values[name] = _validated(argument, node[name])
+        except RecipeError as error:
+            errors += [f"{name}.{line}" for line in error.errors]
+        except ValueError as error:
+            errors.append(f"{name}: {one_line(error)}")
+    strangers = [key for key in node if key not in known and key not in fixed]
+    names = [name for name in keys(constructor) if name not in fixed] if strangers else []
+    errors += [f"{key}: {unknown(key, names)}" for key in strangers]
     if errors:
         raise RecipeError(errors)
-    return _plain(made)
+    return values
 
 
-@functools.cache
-def _model(constructor: Constructor, optional: frozenset[str]) -> type[BaseModel]:
-    from pydantic import ConfigDict, Field, create_model
-
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    fields: dict[str, Any] = {}
-    for index, (name, argument) in enumerate(arguments(constructor).items()):
-        kind = _typed(argument)
-        try:
-            create_model("probe", __config__=config, it=(kind, ...))
-        except Exception:  # a type that pydantic cannot check: the constructor has to
-            kind = Any
-        required = argument.default is REQUIRED and name not in optional
-        # pydantic keeps names such as copy to itself
-        fields[f"field_{index}"] = (kind, Field(... if required else None, alias=name))
-    return create_model(getattr(constructor, "__name__", "arguments"), __config__=config, **fields)
-
-
-def _plain(made: BaseModel) -> dict[str, Any]:
-    fields = type(made).model_fields
-    return {
-        str(fields[name].alias): getattr(made, name)
-        for name in fields
-        if name in made.model_fields_set
-    }
-
-
-def _typed(argument: Argument) -> Any:
-    """The argument's type for pydantic, with our reading of text in front of it."""
-    from pydantic import ValidationError, WrapValidator
+def _validated(argument: Argument, value: Any) -> Any:
+    """A value as the type of its argument; a ValueError says what is wrong with it."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     hint = argument.hint
-    section = nested(argument.hint)
+    section = nested(hint)
+    if section is not None:
+        return _section(section, argument, value)
+    value_read = read(hint, value)
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except Exception:  # a type that pydantic cannot check: the constructor has to
+        return value_read
+    try:
+        result = adapter.validate_python(value_read)
+    except ValidationError as error:
+        raise ValueError(_mismatch(hint, value, error)) from None
+    if _has_nan(result):
+        raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}")
+    return result
 
-    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
-        try:
-            result = handler(read(hint, value))
-        except ValidationError as error:
-            raise ValueError(_mismatch(hint, value, error)) from None
-        if _has_nan(result):
-            raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}")
-        return result
 
-    def check_section(value: Any, handler: Callable[[Any], Any]) -> Any:
-        made = value if isinstance(value, section) else handler(read(hint, value))
-        if made is None or isinstance(made, section):
-            return made
-        try:
-            make(section, _plain(made), argument.default)
-        except (ValueError, TypeError) as error:
-            raise ValueError(one_line(error)) from None
-        return _plain(made)
-
-    if section is None:
-        return Annotated[hint, WrapValidator(check)]
-    model: Any = _model(
-        section, frozenset(arguments(section) if isinstance(argument.default, section) else ())
-    )
-    return Annotated[model | None if NONE in members(hint) else model, WrapValidator(check_section)]
+def _section(section: Any, argument: Argument, value: Any) -> Any:
+    """The keys below an argument that is a dataclass; a ValueError also says what its own checks
+    refuse."""
+    value = read(argument.hint, value) if isinstance(value, str) else value
+    if isinstance(value, section) or (value is None and NONE in members(argument.hint)):
+        return value
+    if not isinstance(value, Mapping):
+        first = "".join(f", such as {key}" for key in keys(section)[:1])
+        raise ValueError(f"expected keys below it{first}, but it is {shown(value)}")
+    defaults = arguments(section) if isinstance(argument.default, section) else ()
+    values = validate(section, value, given=defaults)
+    try:
+        make(section, values, argument.default)
+    except TypeError as error:
+        raise ValueError(error) from None
+    return values
 
 
 def _has_nan(value: Any) -> bool:
@@ -238,31 +219,6 @@ def _mismatch(hint: Any, value: Any, error: ValidationError) -> str:
     return text + (f"; {QUOTE}" if quote and value is not None else "")
 
 
-def _explain(error: ValidationError, constructor: Constructor, fixed: Collection[str]) -> list[str]:
-    """One line per mistake, each starting with its key."""
-    lines = []
-    for item in error.errors(include_url=False):
-        owner = constructor
-        for part in item["loc"][:-1]:
-            owner = nested(arguments(owner)[str(part)].hint)
-        name = str(item["loc"][-1])
-        key = ".".join(map(str, item["loc"]))
-        if item["type"] == "extra_forbidden":
-            message = unknown(name, [known for known in keys(owner) if known not in fixed])
-        elif item["type"] == "missing":
-            message = f"missing; expected {describe(arguments(owner)[name].hint)}"
-        elif item["type"] == "value_error":
-            message = one_line(item["ctx"]["error"])
-        else:
-            below = keys(nested(arguments(owner)[name].hint))[:1]
-            message = (
-                f"expected keys below it{''.join(f', such as {first}' for first in below)}, but "
-                f"it is {shown(item['input'])}"
-            )
-        lines.append(f"{key}: {message}")
-    return lines
-
-
 def make(
     constructor: Constructor, values: Mapping[str, Any], default: Any = None, **given: Any
 ) -> Any:
@@ -270,18 +226,13 @@ def make(
     keeps its other fields."""
     known = arguments(constructor)
     keeps = dataclasses.is_dataclass(constructor) and isinstance(default, constructor)
-    built = dict(values)
+    built = {name: value for name, value in given.items() if name in known} | dict(values)
     for name, value in values.items():
         section = nested(known[name].hint)
-        fallback = getattr(default, name) if keeps else known[name].default
         if section and isinstance(value, dict):
+            fallback = getattr(default, name) if keeps else known[name].default
             built[name] = make(section, value, fallback)
-    if keeps:
-        return dataclasses.replace(default, **built)
-    return constructor(
-        **built,
-        **{name: value for name, value in given.items() if name in known and name not in built},
-    )
+    return dataclasses.replace(default, **built) if keeps else constructor(**built)
 
 
 def filled(

@@ -24,6 +24,8 @@ NONE = type(None)
 DEEPEST = 20  # levels of keys and lists; recipes have four
 LONGEST = 1000  # characters of a line that is shown
 QUOTE = "write what is meant as text in quotes"
+LEAST = "a strategy, a network and data"  # what every recipe names
+REFERENCE = "this value is used again by a reference (&name, *name), which recipes do not have"
 NAMES: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -157,34 +159,22 @@ def read(hint: Any, value: Any) -> Any:
     (0.001, '2008_000008', [6, 12, 18])
     """
     kinds = members(hint)
-    if isinstance(value, Text) or (
-        isinstance(value, str) and str not in kinds and Any not in kinds
-    ):
+    as_text = str in kinds or Any in kinds
+    if isinstance(value, Text) or (isinstance(value, str) and not as_text):
         value = _from_text(hint, kinds, value)
-    if (
-        isinstance(value, bool)
-        and not any(kind in (bool, Any) for kind in kinds)
-        and value not in choices(hint)
-    ):
+    if isinstance(value, bool) and not (bool in kinds or Any in kinds or value in choices(hint)):
         quote = f"; {QUOTE}" if str in kinds else ""
         # True would pass for the number 1
         raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}{quote}")
     if isinstance(value, Mapping):
-        key, entry = next(
-            (
-                typing.get_args(kind)
-                for kind in kinds
-                if _is(kind, Mapping) and typing.get_args(kind)
-            ),
-            (Any, Any),
-        )
+        inner = next((typing.get_args(kind) for kind in kinds if _is(kind, Mapping)), ())
+        key, entry = inner or (Any, Any)
         return {read(key, k): read(entry, v) for k, v in value.items()}
     if isinstance(value, list):
         inner = next((typing.get_args(kind) for kind in kinds if _lists(kind)), ()) or (Any,)
-        entries = (
-            inner if len(inner) == len(value) and ... not in inner else (inner[0],) * len(value)
-        )
-        return [read(entry, item) for entry, item in zip(entries, value, strict=True)]
+        if len(inner) != len(value) or ... in inner:
+            inner = inner[:1] * len(value)
+        return [read(kind, item) for kind, item in zip(inner, value, strict=True)]
     return value
 
 
@@ -202,20 +192,23 @@ def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
         return None
     if low in BOOLS and (bool in kinds or untyped):
         return BOOLS[low]
-    if (text[:1] == "[" and any(map(_lists, kinds))) or (
-        text[:1] == "{" and any(kind is Any or _is(kind, Mapping) for kind in kinds)
-    ):
-        return _from_brackets(text)
+    lists = any(map(_lists, kinds))
+    maps = untyped or any(_is(kind, Mapping) for kind in kinds)
+    if (text[:1] == "[" and lists) or (text[:1] == "{" and maps):
+        try:
+            return _as_text(yaml.load(text, _Brackets))
+        except yaml.YAMLError:
+            wrong = f"{shown(text)} cannot be read; write a list as [a, b, c]"
+            raise ValueError(wrong) from None
     number = _number(text, int in kinds or untyped, float in kinds or untyped)
     if number is not None:
         return number
-    if str in kinds or Path in kinds or untyped or not any(map(_lists, kinds)):
+    if str in kinds or Path in kinds or untyped or not lists:
         return str(text)
     entries = [entry.strip() for entry in text.removesuffix(",").split(",")]
     if "" in entries:
-        raise ValueError(
-            f"{shown(text)} has an empty entry; write a list as a,b,c or, with nothing in it, as []"
-        )
+        way = "write a list as a,b,c or, with nothing in it, as []"
+        raise ValueError(f"{shown(text)} has an empty entry; {way}")
     return [Text(entry) for entry in entries]
 
 
@@ -230,55 +223,67 @@ def _number(text: str, whole: bool, real: bool) -> int | float | None:
     return value if real else int(value) if value.is_integer() else None
 
 
-def _from_brackets(text: str) -> Any:
-    try:
-        return _as_text(yaml.load(text, _Brackets))
-    except yaml.YAMLError:
-        raise ValueError(f"{shown(text)} cannot be read; write a list as [a, b, c]") from None
-
-
 def _as_text(value: Any) -> Any:
     if isinstance(value, dict):
         return {Text(key): _as_text(entry) for key, entry in value.items()}
     return [_as_text(entry) for entry in value] if isinstance(value, list) else Text(value)
 
 
-class _Shallow(Composer):
-    """Refuses what is nested so deeply that it would exhaust Python's stack."""
+class _Plain(Composer):
+    """Refuses references, and what is nested so deeply that it would exhaust Python's stack."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            used = self.anchors.get(self.peek_event().anchor)
+            raise ComposerError(
+                None, None, f"{REFERENCE}; write it out", used.start_mark if used else None
+            )
         self.depth += 1
         if self.depth > DEEPEST:
-            raise ComposerError(
-                None,
-                None,
-                f"nested more than {DEEPEST} levels deep",
-                parent.start_mark if parent else None,
-            )
+            at = parent.start_mark if parent else None
+            raise ComposerError(None, None, f"nested more than {DEEPEST} levels deep", at)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
-class _Brackets(_Shallow, yaml.BaseLoader):
-    """Reads nothing but lists, mappings and text, each once."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise ComposerError(None, None, "a reference, which words do not have", None)
-        return super().compose_node(parent, index)
+class _Brackets(_Plain, yaml.BaseLoader):
+    """Reads nothing but lists, mappings and text, as they stand in one word."""
 
 
-class _Loader(_Shallow, yaml.SafeLoader):
-    """safe_load, with keys as written (`on:` is no boolean) and 1e-3 a number, as everybody means
-    it."""
+class _Loader(_Plain, yaml.SafeLoader):
+    """safe_load, but keys are text as written (`on:` is no boolean), each with its line, and 1e-3
+    is a number, as everybody means it."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        return {
-            Text(key.value): self.construct_object(value, deep=True) for key, value in node.value
-        }
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lines: Lines = {}
+        self.errors: list[str] = []
+
+    def read(self, node: yaml.Node, place: tuple[str, ...] = ()) -> Any:
+        """The value of a node at this place of the file."""
+        if node.tag == "tag:yaml.org,2002:map" and isinstance(node, yaml.MappingNode):
+            pairs = [(key, value) for key, value in node.value if self._is_new(key, place)]
+            return {Text(key.value): self.read(value, (*place, key.value)) for key, value in pairs}
+        if node.tag == "tag:yaml.org,2002:seq" and isinstance(node, yaml.SequenceNode):
+            return [self.read(item, (*place, str(at))) for at, item in enumerate(node.value)]
+        return self.construct_object(node, deep=True)
+
+    def _is_new(self, key: yaml.Node, place: tuple[str, ...]) -> bool:
+        """Notes the line of a key, or what is wrong with it."""
+        at = key.start_mark.line + 1
+        whole = (*place, str(key.value))
+        if not isinstance(key, yaml.ScalarNode):
+            self.errors.append(f"line {at}: a key must be text")
+            return False
+        if first := self.lines.get(whole):
+            name = ".".join(whole)
+            self.errors.append(f"line {at}: {name} is given in line {first} already; keep one")
+            return False
+        self.lines[whole] = at
+        return True
 
 
 class _Dumper(yaml.SafeDumper):
@@ -302,75 +307,27 @@ def read_yaml(content: bytes, file: str) -> tuple[dict[str, Any], Lines]:
     try:
         loader = _Loader(content.decode("utf-8-sig"))
         root = loader.get_single_node()
-        if root is None:
-            raise RecipeError(
-                [
-                    f"{file}: the file is empty; a recipe names at least a strategy, a network "
-                    "and data"
-                ]
-            )
-        lines: Lines = {}
-        errors: list[str] = []
-        _walk(root, (), file, lines, errors, set())
-        data = None if errors else loader.construct_document(root)
+        data = {} if root is None else loader.read(root)
     except UnicodeDecodeError as error:
-        raise RecipeError(
-            [f"{file}: byte {error.start} is not UTF-8 text; save the file as UTF-8"]
-        ) from None
+        wrong = f"{file}: byte {error.start} is not UTF-8 text; save the file as UTF-8"
+        raise RecipeError([wrong]) from None
     except yaml.MarkedYAMLError as error:
         at = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise RecipeError(
-            [f"{file}{at}: {one_line(error.problem or error.context or '')}"]
-        ) from None
-    except RecipeError:
-        raise
+        problem = one_line(error.problem or error.context or "")
+        raise RecipeError([f"{file}{at}: {problem}"]) from None
     except Exception as error:
         # a control character, a date that no calendar has, or a tag such as !!int, whose reader may
         # fail in any way
         raise RecipeError([f"{file}: {one_line(error) or 'it cannot be read'}"]) from None
-    if not errors and not isinstance(data, dict):
-        errors = [
-            f"{file} line 1: expected sections such as `strategy:`, but it is {shown(data)[:40]}"
-        ]
+    errors = [f"{file} {line}" for line in loader.errors]
+    if root is None:
+        errors = [f"{file}: the file is empty; a recipe names at least {LEAST}"]
+    elif not isinstance(data, dict):
+        came = shown(data)[:40]
+        errors = [f"{file} line 1: expected sections such as `strategy:`, but it is {came}"]
     if errors:
         raise RecipeError(errors)
-    return data or {}, lines
-
-
-def _walk(
-    node: yaml.Node,
-    path: tuple[str, ...],
-    file: str,
-    lines: Lines,
-    errors: list[str],
-    seen: set[int],
-) -> None:
-    """Notes the line of every key, and everything that plain YAML without references does not
-    have."""
-    if id(node) in seen:
-        at = f"{file} line {node.start_mark.line + 1}"
-        errors.append(
-            f"{at}: this value is used again by a reference (&name, *name), which recipes do not "
-            "have; write it out"
-        )
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            at = key.start_mark.line + 1
-            place = (*path, str(key.value))
-            if not isinstance(key, yaml.ScalarNode):
-                errors.append(f"{file} line {at}: a key must be text")
-            elif place in lines:
-                errors.append(
-                    f"{file} line {at}: {'.'.join(place)} is given in line {lines[place]} "
-                    "already; keep one"
-                )
-            lines.setdefault(place, at)
-            _walk(value, place, file, lines, errors, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _walk(item, (*path, str(index)), file, lines, errors, seen)
+    return data, loader.lines
 
 
 def plain(value: Any) -> Any:

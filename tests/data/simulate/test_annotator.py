@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from weakseg.config.recipe import build_section, load
+from weakseg.config.recipe import load, resolve
 from weakseg.data.simulate.annotator import CAREFUL, Annotator
 from weakseg.data.simulate.derive import (
     boxes_of,
@@ -322,8 +322,9 @@ def test_a_mask_without_objects_has_none():
 
 
 def test_a_word_on_the_command_line_changes_one_field():
-    data = build_section(
-        load(["recipe=boxes", "data.evidence=scribbles", "data.annotator.scribble_length=0.3"]),
+    data = resolve(
+        load(["recipe=boxes", "data.evidence=scribbles", "data.annotator.scribble_length=0.3"])
+    ).build(
         "data",
     )
     assert data.annotator == Annotator(scribble_length=0.3)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.functional.photos import beliefs, by_pydensecrf, large_photo, photo
-from weakseg.config.recipe import RecipeError, build_section, load
+from weakseg.config.recipe import RecipeError, load, resolve
 from weakseg.evidence import Evidence
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.strategies.boxes_crf import BoxesCRF
@@ -130,8 +130,10 @@ def test_without_the_package_it_says_how_to_install_it(monkeypatch: pytest.Monke
 
 def test_a_recipe_may_ask_for_it() -> None:
     pytest.importorskip("pydensecrf", reason=NEEDED)
-    recipe = load(["recipe=boxes", "strategy=boxes_crf", "strategy.crf.backend=pydensecrf"])
-    strategy = build_section(recipe, "strategy")
+    recipe = resolve(
+        load(["recipe=boxes", "strategy=boxes_crf", "strategy.crf.backend=pydensecrf"])
+    )
+    strategy = recipe.build("strategy")
     assert isinstance(strategy, BoxesCRF)
     assert strategy.crf.backend == "pydensecrf"
     evidence = Evidence(
@@ -148,6 +150,6 @@ def test_a_recipe_may_ask_for_it() -> None:
 
 def test_a_recipe_that_asks_for_another_is_told_so() -> None:
     with pytest.raises(RecipeError, match=r"strategy\.crf\.backend: .*pydensecrf"):
-        build_section(
-            load(["recipe=boxes", "strategy=boxes_crf", "strategy.crf.backend=cpp"]), "strategy"
+        resolve(load(["recipe=boxes", "strategy=boxes_crf", "strategy.crf.backend=cpp"])).build(
+            "strategy"
         )
