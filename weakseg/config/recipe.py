@@ -270,7 +270,9 @@ def _keep_evidence(
     for section in switched:
         node = content.get(section)
         constructor = _from_source(section, sections[section])
-        known = arguments(constructor) if constructor and isinstance(node, dict) else {}
+        if constructor is None or not isinstance(node, dict):
+            continue
+        known = arguments(constructor)
         if "evidence" in known and not ("mask_share" in node and known["evidence"].default is None):
             for key in SECTIONS[section].kept:
                 if key in node and key in known and key not in sections[section]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union
 
 import yaml
 from yaml.composer import Composer, ComposerError
+from yaml.parser import Parser
 
 Lines = dict[tuple[str, ...], int]
 
@@ -229,17 +230,17 @@ def _as_text(value: Any) -> Any:
     return [_as_text(entry) for entry in value] if isinstance(value, list) else Text(value)
 
 
-class _Plain(Composer):
+class _Plain(Parser, Composer):
     """Refuses references, and what is nested so deeply that it would exhaust Python's stack."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            used = self.anchors.get(self.peek_event().anchor)
-            raise ComposerError(
-                None, None, f"{REFERENCE}; write it out", used.start_mark if used else None
-            )
+            event: Any = self.get_event()  # type: ignore[no-untyped-call]
+            first = self.anchors.get(event.anchor)
+            at = first.start_mark if first else None
+            raise ComposerError(None, None, f"{REFERENCE}; write it out", at)
         self.depth += 1
         if self.depth > DEEPEST:
             at = parent.start_mark if parent else None
