@@ -6,10 +6,11 @@ import importlib.resources
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from html import escape
+from functools import cache
 from pathlib import Path
-from string import Template
+from typing import NamedTuple
 
+from jinja2 import Environment, StrictUndefined, Template
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
@@ -28,16 +29,16 @@ from weakseg.reporting.tables import (
 )
 from weakseg.utils.files import write_whole
 
-NONE = '<p class="none-yet">none</p>'
-TRAINING = """\
-<section>
-<h2>Training images</h2>
-<p class="why">Some of the images that the network trains on, with the targets that it trained on
-last. No mask tells how good these are: look at them.</p>
-{}
-{}
-</section>"""
 LEGIBLE = 12  # classes up to which the cells of the confusion matrix have numbers in them
+
+
+class Panel(NamedTuple):
+    """One picture of an image; None for what there is not."""
+
+    name: str
+    caption: str
+    picture: str | None
+    """PNG as base64"""
 
 
 def write_report(
@@ -67,24 +68,34 @@ def write_report(
         recipe: the recipe as text.
         notes: lines below the title.
     """
-    page = Template(
-        (importlib.resources.files("weakseg.reporting") / "report.html").read_text("utf-8")
-    ).substitute(
-        title=escape(title),
-        notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
+    page = _template().render(
+        title=title,
+        notes=notes,
         facts=_facts(figures, final),
-        summary=_summary(final, classes),
-        confusion=_confusion(confusion, classes),
-        curves=_curves(figures),
-        legend=_legend(classes),
-        gallery=_gallery(sorted(cases, key=_badness), classes),
-        training=TRAINING.format(_legend(classes), _gallery(training, classes)) if training else "",
-        recipe=f"<pre>{escape(recipe)}</pre>" if recipe else NONE,
+        tables=_tables(final, classes),
+        confusion=[] if confusion is None else _confusion(confusion, classes),
+        legible=len(classes) <= LEGIBLE,
+        charts=_charts(figures),
+        colours=list(zip(classes, palette(len(classes)).tolist(), strict=True)),
+        cases=_gallery(sorted(cases, key=_badness), classes),
+        training=_gallery(training, classes),
+        recipe=recipe,
     )
     write_whole(Path(path), page.encode())
 
 
-def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> str:
+@cache
+def _template() -> Template:
+    """The page, in which every text is escaped and a misspelled name is an error."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"figure": shown, "known": _known}
+    page = importlib.resources.files("weakseg.reporting") / "report.html"
+    return environment.from_string(page.read_text("utf-8"))
+
+
+def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> dict[str, str]:
     """The few numbers to look at first."""
     facts = {
         "mean IoU of the network": shown(final.get("val/miou")),
@@ -102,16 +113,11 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
         "per step": _seconds(read_series(figures, "time/step")),
         "per step waiting for images": _seconds(read_series(figures, "time/wait")),
     }
-    tiles = [
-        f"<div><b>{value}</b><span>{name}</span></div>"
-        for name, value in facts.items()
-        if value not in ("", "-")
-    ]
-    return f'<div class="facts">{"".join(tiles)}</div>' if tiles else ""
+    return {name: value for name, value in facts.items() if value not in ("", "-")}
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None or math.isnan(share) else percent(share)
+    return percent(share) if share is not None and _known(share) else ""
 
 
 def _rounds(points: Sequence[Point]) -> str:
@@ -125,74 +131,36 @@ def _seconds(points: Sequence[Point]) -> str:
     return f"{middle:.2f} s" if middle >= 1 else f"{1000 * middle:.3g} ms"
 
 
-def _summary(final: Mapping[str, float], classes: Sequence[str]) -> str:
+def _known(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)
+
+
+def _tables(
+    final: Mapping[str, float], classes: Sequence[str]
+) -> list[tuple[str, list[str], dict[str, list[float | None]]]]:
+    """What a table is of, the names of its rows, and its columns by their headings."""
     rows = summary_rows(final, classes)
-    tables = [(measured_on(final), [row.name for row in rows], summary_columns(rows))]
-    tables += [
+    tables = [
+        (measured_on(final), [row.name for row in rows], summary_columns(rows)),
         (AGREEMENT, *agreement_table(final, classes)),
         ("average precision of objects", *precision_table(final, classes)),
     ]
-    parts = [
-        f'<p class="why">{why}</p>{_table("class", names, columns)}'
-        for why, names, columns in tables
-        if columns
-    ]
-    return "".join(parts) or NONE
+    return [table for table in tables if table[-1]]
 
 
-def _table(corner: str, names: Sequence[str], columns: Mapping[str, Sequence[float | None]]) -> str:
-    head = "".join(f"<th>{heading}</th>" for heading in columns)
-    body = [
-        "".join(
-            [
-                f"<tr><td>{escape(name)}</td>",
-                *(_cell(values[index]) for values in columns.values()),
-                "</tr>",
-            ]
-        )
-        for index, name in enumerate(names)
-    ]
-    return (
-        '<div class="scroll"><table '
-        f'class="summary"><tr><th>{corner}</th>{head}</tr>{"".join(body)}</table></div>'
-    )
-
-
-def _cell(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return f"<td>{shown(value)}</td>"
-    return (
-        f'<td>{shown(value)}<span class="bar"><i style="width:{100 * value:.1f}%"></i></span></td>'
-    )
-
-
-def _confusion(confusion: Tensor | None, classes: Sequence[str]) -> str:
-    if confusion is None:
-        return '<p class="none-yet">none: no validation image has a mask</p>'
+def _confusion(
+    confusion: Tensor, classes: Sequence[str]
+) -> list[tuple[str, list[tuple[str, int, float]]]]:
+    """Each class of the truth with its cells: the class predicted, pixels, and share of the row."""
     shares = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
-    head = "".join(f"<th><span>{escape(name)}</span></th>" for name in classes)
-    rows = []
-    for name, counts, row in zip(classes, confusion.tolist(), shares.tolist(), strict=True):
-        cells = [
-            f'<td style="--share:{share:.3f}"{" class=strong" if share > 0.5 else ""} '
-            f'title="{escape(name)} taken for {escape(other)}: {count} '
-            f'pixels">{100 * share:.0f}</td>'
-            for other, count, share in zip(classes, counts, row, strict=True)
-        ]
-        rows.append(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>")
-    kind = "confusion" if len(classes) <= LEGIBLE else "confusion many"
-    why = (
-        "Rows are the truth, columns what the network says; shares of the row. Pixel counts show "
-        "under the pointer."
-    )
-    table = (
-        "<table "
-        f'class="{kind}"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    )
-    return f'<p class="why">{why}</p><div class="scroll">{table}</div>'
+    return [
+        (name, list(zip(classes, counts, row, strict=True)))
+        for name, counts, row in zip(classes, confusion.tolist(), shares.tolist(), strict=True)
+    ]
 
 
-def _curves(figures: Sequence[Mapping[str, str]]) -> str:
+def _charts(figures: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The charts that have a point, by their headings: SVG, in which names are escaped already."""
     terms = list(dict.fromkeys(name for row in figures for name in row if name.startswith("loss/")))
     if len(terms) == 2 and "loss/total" in terms:
         terms.remove("loss/total")  # the only term is the total
@@ -233,78 +201,40 @@ def _curves(figures: Sequence[Mapping[str, str]]) -> str:
         ),
         "Time in milliseconds": line_chart(times, "step", low=0),
     }
-    shown_charts = [f"<div><h3>{name}</h3>{chart}</div>" for name, chart in charts.items() if chart]
-    return f'<div class="charts">{"".join(shown_charts)}</div>' if shown_charts else NONE
-
-
-def _legend(classes: Sequence[str]) -> str:
-    colours = palette(len(classes)).tolist()
-    keys = [
-        f'<span><i style="background:rgb({red},{green},{blue})"></i>{escape(name)}</span>'
-        for name, (red, green, blue) in zip(classes, colours, strict=True)
-    ]
-    return f'<div class="classes">{"".join(keys)}<span><i class="none"></i>no opinion</span></div>'
+    return {name: chart for name, chart in charts.items() if chart}
 
 
 def _badness(case: Case) -> float:
     """Images without a score come last."""
-    return math.inf if case.score is None or math.isnan(case.score) else case.score
+    return case.score if case.score is not None and _known(case.score) else math.inf
 
 
-def _gallery(cases: Sequence[Case], classes: Sequence[str]) -> str:
-    """Images below each other; without a panel for the truth where none has any."""
-    truth = any(case.truth is not None for case in cases)
-    return "\n".join(_case(case, classes, truth) for case in cases) or NONE
+def _gallery(cases: Sequence[Case], classes: Sequence[str]) -> list[tuple[Case, list[Panel]]]:
+    """Images with their pictures; without one for the truth where none has any."""
+    names = ["target", "prediction"]
+    if any(case.truth is not None for case in cases):
+        names.append("truth")
+    gallery = []
+    for case in cases:
+        evidence = case.evidence
+        annotated = png_base64(draw_evidence(evidence, len(classes)))
+        panels = [Panel("evidence", f"evidence: {_in_words(evidence, classes)}", annotated)]
+        for name in names:
+            labels: Tensor | None = getattr(case, name)
+            drawn = None if labels is None else png_base64(overlay(evidence.image, labels))
+            panels.append(Panel(name, name, drawn))
+        gallery.append((case, panels))
+    return gallery
 
 
-def _case(case: Case, classes: Sequence[str], truth: bool) -> str:
-    evidence = case.evidence
-    panels = {"target": case.target, "prediction": case.prediction} | (
-        {"truth": case.truth} if truth else {}
-    )
-    pictures = [_panel("evidence", draw_evidence(evidence, len(classes)), _said(evidence, classes))]
-    pictures += [
-        _panel(name, None if labels is None else overlay(evidence.image, labels))
-        for name, labels in panels.items()
-    ]
-    score = (
-        ""
-        if case.score is None or math.isnan(case.score)
-        else f"<span class=score>{case.score_name} {case.score:.3f}</span>"
-    )
-    kind = "panels" if truth else "panels three"
-    return (
-        f'<article class="case"><h3><span>{escape(evidence.id)}</span>{score}</h3><div '
-        f'class="{kind}">{"".join(pictures)}</div></article>'
-    )
-
-
-def _panel(name: str, picture: Tensor | None, more: str = "") -> str:
-    inside = (
-        '<div class="absent">none</div>'
-        if picture is None
-        else f'<img alt="{name}" src="data:image/png;base64,{png_base64(picture)}">'
-    )
-    text = f"{name}: {more}" if more else name
-    return (
-        f'<figure><figcaption title="{escape(text)}">{escape(text)}</figcaption>{inside}</figure>'
-    )
-
-
-def _said(evidence: Evidence, classes: Sequence[str]) -> str:
-    """What a person said about the image, in words."""
-    said = []
+def _in_words(evidence: Evidence, classes: Sequence[str]) -> str:
+    """What is annotated on an image."""
+    parts = []
     if evidence.boxes is not None:
-        said.append(f"{len(evidence.boxes)} box{'es' * (len(evidence.boxes) != 1)}")
+        parts.append(f"{len(evidence.boxes)} box{'es' * (len(evidence.boxes) != 1)}")
     if evidence.marks is not None:
-        said.append(f"{int((evidence.marks != IGNORE).sum())} marked pixels")
+        parts.append(f"{int((evidence.marks != IGNORE).sum())} marked pixels")
     if evidence.tags is not None:
-        said.append(
-            ", ".join(
-                name
-                for name, tagged in zip(classes[1:], evidence.tags.tolist()[1:], strict=True)
-                if tagged
-            )
-            or "no object"
-        )
-    return "; ".join(said) or "none"
+        tagged = zip(classes[1:], evidence.tags.tolist()[1:], strict=True)
+        parts.append(", ".join(name for name, there in tagged if there) or "no object")
+    return "; ".join(parts) or "none"
