@@ -200,10 +200,10 @@ class Prediction(NamedTuple):
     probs: Tensor
     """float [C,H,W]"""
     features: Tensor | None = None
-    """float [D,h,w], only for a strategy that declares `wants_features`"""
-    early: Tensor | None = None
-    """float [D,h,w] from an early stage of the network's encoder, only for a strategy that sets
-    `wants_early`"""
+    """float [D,h,w], only for a strategy with `Wants.features`"""
+    intermediate: Tensor | None = None
+    """float [D,h,w] from an intermediate stage of the network's encoder, only for a strategy with
+    `Wants.intermediate`"""
 
 
 class Batch(NamedTuple):

@@ -559,7 +559,7 @@ def _validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[C
     cases = []
     for index in worst or _some(data.validation):
         evidence, truth = data.sample(index)
-        cases.append(make_case(segmenter, evidence, truth, rounds.round, scores.get(index)))
+        cases.append(make_case(segmenter, evidence, truth, rounds, scores.get(index)))
     return cases
 
 
@@ -577,7 +577,7 @@ def _training_cases(segmenter: Segmenter, data: Any) -> list[Case]:
         evidence, truth = data.sample(index)
         target = data.target(evidence)
         hard = None if target is None else harden(target, evidence.box_classes)
-        cases.append(make_case(segmenter, evidence, truth, -1)._replace(target=hard))
+        cases.append(make_case(segmenter, evidence, truth, None)._replace(target=hard))
     return cases
 
 

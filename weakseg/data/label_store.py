@@ -20,7 +20,7 @@ from torch import Tensor
 
 from weakseg.utils.files import voc_palette, write_whole
 
-FORMAT = 2  # raise it when the files change: it is part of every key
+FORMAT = 3  # raise it when the files or the keys change: it is part of every key
 _DIGEST = "weakseg-digest"
 _FIGURES = "weakseg-figures"
 
@@ -30,7 +30,7 @@ class DamagedTarget(ValueError):
 
 
 class Stored(NamedTuple):
-    """The target of an image, and what its strategy has shown of it."""
+    """The target of an image, and the figures that its strategy has returned with it."""
 
     target: Tensor
     figures: dict[str, float]

@@ -15,6 +15,8 @@ from weakseg.data.base import WeakData
 from weakseg.evidence import Evidence, Prediction
 from weakseg.reporting.drawing import Case
 from weakseg.reporting.loggers.base import LogsImages
+from weakseg.strategies.base import Context
+from weakseg.training.estimation import read_estimate
 from weakseg.training.label_quality import harden
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -62,23 +64,24 @@ class Dashboard(Callback):
             return
         assert isinstance(pl_module, Segmenter)
         assert isinstance(data, WeakData)
-        rounds = [callback.round for callback in trainer.callbacks if isinstance(callback, Rounds)]  # type: ignore[attr-defined]
-        cases = self._cases(pl_module, data, rounds[0] if rounds else -1)
+        rounds = [callback for callback in trainer.callbacks if isinstance(callback, Rounds)]  # type: ignore[attr-defined]
+        cases = self._cases(pl_module, data, rounds[0] if rounds else None)
         for logger in loggers:
             log_pictures(logger, trainer.global_step, cases, pl_module.classes)
 
-    def _cases(self, segmenter: Segmenter, data: WeakData, round: int) -> list[Case]:
+    def _cases(self, segmenter: Segmenter, data: WeakData, rounds: Rounds | None) -> list[Case]:
         count = min(self.images, len(data.validation))
         indices = [data.validation[place * len(data.validation) // count] for place in range(count)]
         samples = [segmenter.ours(*data.sample(index)) for index in indices]
         predictions = [segmenter.predict(evidence.image, plain=True) for evidence, _ in samples]
-        if round != self._round:
-            asked = self._before or predictions
+        now = -1 if rounds is None else rounds.round
+        if now != self._round:
+            queried = self._before or predictions
             self._targets = [
-                make_target(segmenter, evidence, asked[place], round)
-                for place, (evidence, _) in enumerate(samples)
+                make_target(segmenter, evidence, prediction, rounds)
+                for (evidence, _), prediction in zip(samples, queried, strict=True)
             ]
-            self._round = round
+            self._round = now
         self._before = predictions
         return [
             Case(
@@ -104,15 +107,15 @@ def make_case(
     segmenter: Segmenter,
     evidence: Evidence,
     truth: Tensor | None,
-    round: int,
+    rounds: Rounds | None,
     score: float | None = None,
 ) -> Case:
     """A validation image with what the network says of it, and the target that its evidence would
-    get in this round."""
+    get in the round that these rounds are at; without rounds there is none."""
     prediction = segmenter.predict(evidence.image, plain=True)
     return Case(
         evidence,
-        make_target(segmenter, evidence, prediction, round),
+        make_target(segmenter, evidence, prediction, rounds),
         _likeliest(prediction),
         truth,
         score,
@@ -121,19 +124,20 @@ def make_case(
 
 
 def make_target(
-    segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int
+    segmenter: Segmenter, evidence: Evidence, prediction: Prediction, rounds: Rounds | None
 ) -> Tensor | None:
     """The target of an image in this round, hard; None if the strategy makes none, or cannot from
     this image's evidence."""
     strategy = segmenter.strategy
-    if round < 0 or any(getattr(evidence, need) is None for need in strategy.needs):
+    if rounds is None or rounds.round < 0:
         return None
+    if any(getattr(evidence, need) is None for need in strategy.needs):
+        return None
+    context = Context(prediction if rounds.queried else None, rounds.fitted, rounds.cache)
     try:
         with torch.no_grad():
-            return harden(
-                strategy.estimate(evidence, prediction if round or strategy.wants_early else None),
-                evidence.box_classes,
-            )
+            labels = read_estimate(strategy.estimate(evidence, context)).labels
+            return harden(labels, evidence.box_classes)
     except Exception as error:
         # no training depends on this image: a picture less is better than a run less
         warnings.warn(
@@ -141,8 +145,6 @@ def make_target(
             stacklevel=2,
         )
         return None
-    finally:
-        strategy.forget_shown()  # it is of no step of the training
 
 
 def log_pictures(logger: Logger, step: int, cases: Sequence[Case], classes: Sequence[str]) -> None:

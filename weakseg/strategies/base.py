@@ -1,12 +1,12 @@
-"""Strategy, the one class to subclass: which labels do we believe now, and how do they train the
+"""Strategy, the one class to subclass: which pseudo-labels has an image, and how do they train the
 network?"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -14,10 +14,185 @@ from torch import Tensor, nn
 
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.functional.losses import cross_entropy
+from weakseg.utils.array_cache import ArrayCache
 
+Resolution = Literal["image", "scores"]
+Figures = Mapping[str, Tensor | float]
+NO_FIGURES: Figures = {}
 ClassWeights = dict[str, float] | Literal["auto"] | None
 """weights by names of classes, 1 for those without; auto for what makes up for rare classes; None
 for all alike"""
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What a strategy wants of the network, and what kind of labels it makes.
+
+    Args:
+        features: whether `context.prediction.features` is there: of the last layer before the
+            classifier, in rounds that query the network.
+        intermediate: the long side of the image in pixels at which the encoder sees it for
+            `context.prediction.intermediate`, in round 0, too; 0 for not at all.
+        resolution: of the logits that `loss` is given. image: enlarged to the image; scores: as the
+            network makes them, at its stride.
+        box_masks: whether `estimate` returns a mask for each box, bool [N,H,W], from which networks
+            such as Mask R-CNN learn single objects. Of these a loss on classes gets the classes of
+            the masks, the smallest on top.
+    """
+
+    features: bool = False
+    intermediate: int = 0
+    resolution: Resolution = "image"
+    box_masks: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resolution not in ("image", "scores"):
+            raise ValueError(f"resolution should be image or scores, but it is {self.resolution!r}")
+
+
+class Context(NamedTuple):
+    """What `estimate` is given beside the evidence of an image."""
+
+    prediction: Prediction | None = None
+    """of the network for this image. None in round 0, in which there is no trained network; with
+    `Wants.intermediate` there is one, in which every class has the same probability"""
+    fitted: Tensor | None = None
+    """what `JointStrategy.fit` has returned in this round; None before it has"""
+    cache: ArrayCache = ArrayCache()
+    """for arrays that depend on the image alone and need not be computed again in later rounds"""
+
+
+class Estimate(NamedTuple):
+    """What `estimate` returns if there is more to log than the labels."""
+
+    labels: Tensor
+    figures: Figures = NO_FIGURES
+    """the mean of each over the images of a round is logged as estimate/<name>"""
+
+
+class Loss(NamedTuple):
+    """What `loss` returns if there is more to log than its terms."""
+
+    terms: dict[str, Tensor]
+    labels: Tensor | None = None
+    """pseudo-labels that were estimated in this step: integers [B,H,W] with 255 = ignored, or float
+    [B,C,H,W]. The shares of their classes are logged as estimate/share/<class>, and after an epoch
+    a warning names the classes that should be found, but were not"""
+    named: Tensor | None = None
+    """bool [B,C]: the classes that should be found in each image; None for those that its tags and
+    boxes name"""
+    figures: Figures = NO_FIGURES
+    """logged as estimate/<name>"""
+
+
+class Strategy(nn.Module):
+    """A method of weak supervision: pseudo-label estimation, a loss, or both. Override `estimate`,
+    `loss` or both.
+
+    >>> class EveryPixelIsBackground(Strategy):
+    ...     def estimate(self, evidence, context):
+    ...         return torch.zeros(evidence.image.shape[1:], dtype=torch.uint8)
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """fields of evidence that every training image must have; checked before training starts"""
+    not_in_key: ClassVar[tuple[str, ...]] = ("class_weights",)
+    """attributes that change no target, such as options of the loss and counters. A change of any
+    other attribute computes new targets, as does an edit of the strategy's code or of code that it
+    imports from weakseg or from files beside it. The names of base classes are left out as well;
+    `child.name` is an attribute of a child"""
+    wants: Wants = Wants()
+    """of the network; an instance may have its own"""
+    class_weights: ClassWeights = None
+    """how much a pixel of each class counts in the default loss: `batch.class_weights` has the
+    numbers"""
+
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        super().__init_subclass__()
+        if abstract:
+            return
+        _check_names(cls)
+        _check_declarations(cls)
+        if not estimates(cls) and cls.loss is Strategy.loss:
+            raise TypeError(
+                f"strategy {cls.__name__} overrides neither estimate nor loss; it would teach "
+                "nothing"
+            )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        expected = _own(type(self)).get(name, "a value")
+        if expected != "a value":
+            raise TypeError(
+                f"strategy {type(self).__name__} sets self.{name}, but {name} is {expected} of "
+                "Strategy; call yours otherwise"
+            )
+        super().__setattr__(name, value)
+
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor | Estimate:
+        """The target of one image: uint8 [H,W] (255 = ignored), or float [C,H,W] whose sum at a
+        pixel is its weight; with `Wants.box_masks` bool [N,H,W], a mask for each box.
+
+        Pure: the same input gives the same output, and nothing outside is read or changed. All
+        attributes count as parameters but those that `not_in_key` names.
+        """
+        return torch.full(evidence.image.shape[-2:], IGNORE, dtype=torch.uint8)
+
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
+        """Named terms, logged one by one and summed: logits [B,C,H,W] against a batch. Default:
+        cross-entropy with its targets."""
+        return target_loss(logits, batch, self)
+
+    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
+        """Raise a ValueError if nothing can be learned from this evidence, although it is well
+        formed. Called before training starts."""
+
+
+class JointStrategy(Strategy, abstract=True):
+    """A strategy that fits something to all training images together before it estimates the target
+    of each. Override `describe`, `fit` and `estimate`.
+
+    At the beginning of each round, every image is described, and `fit` is called once, for all
+    processes; this is done `iterations` times. All three methods are pure, and what was fitted is
+    part of the key of every target.
+    """
+
+    iterations: int = 1
+    """how often images are described and fitted before a round; `describe` finds in
+    `context.fitted` what was fitted in the iteration before, at first None"""
+
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        super().__init_subclass__(abstract=abstract)
+        if not abstract and (cls.fit is JointStrategy.fit or not estimates(cls)):
+            raise TypeError(
+                f"strategy {cls.__name__} should override fit, which is called before images are "
+                "estimated, and estimate; one that needs no fit is a Strategy"
+            )
+
+    def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
+        """What `fit` has to know of one image: little, since the descriptions of all images are
+        held in memory."""
+        return {}
+
+    def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor | None:
+        """What `estimate` finds in `context.fitted`, from the descriptions of all training images
+        in the order of the images' ids."""
+        return None
+
+
+def estimates(strategy: Strategy | type[Strategy]) -> bool:
+    """Whether a strategy computes targets, so that training needs rounds."""
+    cls = strategy if isinstance(strategy, type) else type(strategy)
+    return cls.estimate is not Strategy.estimate
+
+
+def target_loss(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Tensor]:
+    """The default loss: the mean cross-entropy with the targets of a batch."""
+    if batch.target is None:
+        raise ValueError(
+            f"the images {', '.join(batch.ids)} have no targets: {type(strategy).__name__} learns "
+            "from estimated targets, so give the trainer callbacks=[weakseg.Rounds()]"
+        )
+    return {"cross_entropy": cross_entropy(logits, batch.target, batch.class_weights)}
 
 
 def expect_class_weights(weights: ClassWeights) -> ClassWeights:
@@ -36,190 +211,32 @@ def expect_class_weights(weights: ClassWeights) -> ClassWeights:
     return weights
 
 
-class Shown(NamedTuple):
-    """What a strategy has estimated in one step, or for one image."""
-
-    target: Tensor
-    """integers [B,H,W] with 255 = no opinion, or float [B,C,H,W]"""
-    named: Tensor | None
-    """bool [B,C]: the classes that should be found in each image; None for those that its tags and
-    boxes name"""
-    figures: dict[str, Tensor]
-
-
-class Strategy(nn.Module):
-    """Turns evidence into a training signal. Override `estimate`, `loss` or both.
-
-    >>> class EveryPixelIsBackground(Strategy):
-    ...     def estimate(self, evidence, prediction):
-    ...         return torch.zeros(evidence.image.shape[1:], dtype=torch.uint8)
-    """
-
-    needs: ClassVar[tuple[str, ...]] = ()
-    """fields of evidence that every training image must have; checked before training starts"""
-    wants_features: ClassVar[bool] = False
-    """whether `estimate` reads `prediction.features`"""
-    makes_masks: ClassVar[bool] = False
-    """whether `estimate` returns a mask for each box, bool [N,H,W], from which networks such as
-    Mask R-CNN learn single objects"""
-    version: ClassVar[int] = 1
-    """raise it when something that no code says, such as a file that you read, changes what
-    `estimate` returns: stored targets are then computed anew, as they are after any change of an
-    attribute, of the strategy's code, or of code that it imports from weakseg or from files beside
-    it"""
-    not_in_key: ClassVar[tuple[str, ...]] = ("_shown", "_scratch", "_class_weights")
-    """attributes that change no target, such as caches and counters: a change of any other one
-    makes new targets. Those of base classes are left out as well; `child.name` is an attribute of a
-    child"""
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        _check_names(cls)
-        wrong = [field for field in cls.needs if field not in Evidence._fields]
-        if isinstance(cls.needs, str) or wrong:
-            raise TypeError(
-                f"strategy {cls.__name__}: needs should be a tuple of "
-                f"{', '.join(Evidence._fields[2:])}, but it is {cls.needs!r}"
-            )
-        if isinstance(cls.not_in_key, str):
-            raise TypeError(
-                f"strategy {cls.__name__}: not_in_key should be a tuple of names of attributes, "
-                f"but it is {cls.not_in_key!r}"
-            )
-        if not (cls.estimates() or cls.loss is not Strategy.loss):
-            raise TypeError(
-                f"strategy {cls.__name__} overrides neither estimate nor loss; it would teach "
-                "nothing"
-            )
-        if cls.learns() and not cls.estimates():
-            raise TypeError(
-                f"strategy {cls.__name__} overrides learn, which is asked before images are "
-                "estimated, but not estimate"
-            )
-
-    wants_early: int = 0
-    """the long side of the image, in pixels, at which the network's encoder looks at it for
-    `prediction.early`; 0 for not at all"""
-    looks: int = 1
-    """how often `learn` is asked before a round; `sketch` finds in `self.learned` what was learned
-    the last time, at first None"""
-    at_scores: bool = False
-    """whether `loss` is given the logits as the network makes them, at its stride, instead of
-    enlarged to the image"""
-    learned: Tensor | None = None
-    """what `learn` returned in this round; None where nothing was learned, as when you call
-    `estimate` by hand"""
-    _class_weights: ClassWeights = None
-    _shown: Shown | None = None
-    _scratch: Path | None = None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in OWN and (kind := _kind(Strategy.__dict__[name])) != "a value":
-            raise TypeError(
-                f"strategy {type(self).__name__} sets self.{name}, but {name} is {kind} of "
-                "Strategy; call yours otherwise"
-            )
-        super().__setattr__(name, value)
-
-    @property
-    def class_weights(self) -> ClassWeights:
-        """How much a pixel of each class counts in the default loss: `batch.class_weights` has the
-        numbers."""
-        return self._class_weights
-
-    @classmethod
-    def estimates(cls) -> bool:
-        """Whether this strategy computes targets, so that training needs rounds."""
-        return cls.estimate is not Strategy.estimate
-
-    @classmethod
-    def learns(cls) -> bool:
-        """Whether rounds of this strategy begin with a look at all training images together."""
-        return cls.learn is not Strategy.learn
-
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        """The target of one image: uint8 [H,W] (255 = no opinion), or float [C,H,W] whose sum at a
-        pixel is the trust in it.
-
-        With `makes_masks` it is bool [N,H,W], a mask for each box. Of these a loss on classes gets
-        uint8 [H,W], the smallest on top.
-
-        `prediction` is None in round 0, when there is no network yet; a strategy with `wants_early`
-        is given one, in which an untrained network gives every class the same chance. Must be pure:
-        the same input gives the same output, and nothing outside is read or changed. All attributes
-        count as parameters but those that `not_in_key` names.
-        """
-        return torch.full(evidence.image.shape[-2:], IGNORE, dtype=torch.uint8)
-
-    def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
-        """What `learn` has to know of one image: little, since the sketches of all images are held
-        in memory. Pure, as `estimate`."""
-        return {}
-
-    def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor | None:
-        """What `estimate` has to know of all training images together; it reads it from
-        `self.learned`. Default: nothing.
-
-        `Rounds` asks at the beginning of each round, `looks` times, once for all processes, with
-        the sketches in the order of the images' ids. Pure, as `estimate`. What is learned is part
-        of the key of every target.
-        """
-        return None
-
-    def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
-        """Raise a ValueError if nothing can be learned from this evidence, although it is well
-        formed. Asked before training starts."""
-
-    @property
-    def scratch(self) -> Path | None:
-        """A folder for what later rounds need not compute again (`utils.array_cache`), if `Rounds`
-        has given one. May be emptied."""
-        return self._scratch
-
-    def use_scratch(self, folder: Path | None) -> None:
-        """Keep there what is costly and depends on the image alone."""
-        self._scratch = folder
-
-    def show(self, target: Tensor, named: Tensor | None = None, **figures: Tensor) -> None:
-        """Tell the dashboard what was estimated, and figures about it.
-
-        From `loss`: a target, hard [B,H,W] or soft [B,C,H,W]; the shares of its classes and the
-        figures are logged as estimate/<name>. From
-        `estimate`: the target of the image; the means of the figures over the images of a round are
-            logged.
-
-        A warning tells of classes that `loss` found nowhere in an epoch, although tags or boxes, or
-        else `named`, bool [B,C], name them.
-        """
-        self._shown = Shown(
-            target.detach(), named, {name: figure.detach() for name, figure in figures.items()}
+def _check_declarations(cls: type[Strategy]) -> None:
+    wrong = [field for field in cls.needs if field not in Evidence._fields]
+    if isinstance(cls.needs, str) or wrong:
+        raise TypeError(
+            f"strategy {cls.__name__}: needs should be a tuple of "
+            f"{', '.join(Evidence._fields[2:])}, but it is {cls.needs!r}"
+        )
+    if isinstance(cls.not_in_key, str):
+        raise TypeError(
+            f"strategy {cls.__name__}: not_in_key should be a tuple of names of attributes, but it "
+            f"is {cls.not_in_key!r}"
+        )
+    wants = vars(cls).get("wants", cls.wants)
+    if not isinstance(wants, Wants | property | cached_property):
+        raise TypeError(
+            f"strategy {cls.__name__}: wants should be a Wants, such as Wants(features=True), but "
+            f"it is {wants!r}"
         )
 
-    @property
-    def shown(self) -> Shown | None:
-        """What `show` was told in this step, if anything."""
-        return self._shown
 
-    def forget_shown(self) -> None:
-        """The step is over."""
-        self._shown = None
-
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Named terms, logged one by one and summed: logits [B,C,H,W] against a batch. Default:
-        cross-entropy with its targets."""
-        if batch.target is None:
-            raise ValueError(
-                f"the images {', '.join(batch.ids)} have no targets: {type(self).__name__} learns "
-                "from estimated targets, so give the trainer callbacks=[weakseg.Rounds()]"
-            )
-        return {"cross_entropy": cross_entropy(logits, batch.target, batch.class_weights)}
-
-
-def _check_names(cls: type) -> None:
+def _check_names(cls: type[Strategy]) -> None:
     """What a subclass calls like something of Strategy has to be of the same kind, or Strategy
     itself would break."""
-    for name in set(vars(cls)) & OWN:
-        expected = _kind(Strategy.__dict__[name])
+    for name, expected in _own(cls).items():
+        if name not in vars(cls):
+            continue
         kind = _kind(vars(cls)[name])
         computed = expected == "a value" and kind == "a property"
         if kind != expected and not computed:
@@ -229,6 +246,18 @@ def _check_names(cls: type) -> None:
             )
 
 
+def _own(cls: type[Strategy]) -> dict[str, str]:
+    """The names that Strategy uses itself, or JointStrategy for what derives from it, each with
+    what it is."""
+    return {
+        name: _kind(value)
+        for base in (Strategy, JointStrategy)
+        if issubclass(cls, base)
+        for name, value in vars(base).items()
+        if not name.startswith("_")
+    }
+
+
 def _kind(attribute: object) -> str:
     """What an attribute of a class is."""
     if isinstance(attribute, classmethod):
@@ -236,6 +265,3 @@ def _kind(attribute: object) -> str:
     if isinstance(attribute, property | cached_property):
         return "a property"
     return "a method" if callable(attribute) else "a value"
-
-
-OWN = frozenset(name for name in vars(Strategy) if not name.startswith("__"))

@@ -12,10 +12,8 @@ from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints.bounds import Constraints, box_constraints, contradiction
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
 from weakseg.strategies.shared.per_step import (
-    Resolution,
-    at_scores,
     boxes_of,
     check_bounds,
     expect_hardness,
@@ -66,7 +64,7 @@ class BoxesCCNN(Strategy):
         self.outside = outside
         self.slack = slack
         self.hardness = hardness
-        self.at_scores = at_scores(resolution)
+        self.wants = Wants(resolution=resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """There is room in all places for what the boxes say."""
@@ -83,12 +81,12 @@ class BoxesCCNN(Strategy):
                 return
         check_bounds(bounds, tags, classes, "lower strategy.inside, or make strategy.slack finite")
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """KL divergence of the network's probabilities from those that keep the bounds."""
         boxes, box_classes = boxes_of(batch, logits, self)
         constraints = self._constraints(boxes, box_classes, *logits.shape[-2:])
         return learn_posterior(
-            self, logits, _tags(box_classes, logits.shape[1]), constraints, valid_of(batch, logits)
+            logits, _tags(box_classes, logits.shape[1]), constraints, valid_of(batch, logits)
         )
 
     def _constraints(

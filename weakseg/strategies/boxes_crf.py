@@ -7,10 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from weakseg.evidence import Evidence, Prediction
+from weakseg.evidence import Evidence
 from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
-from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import ClassWeights, Context, Strategy, expect_class_weights
 
 
 class BoxesCRF(Strategy):
@@ -40,7 +40,7 @@ class BoxesCRF(Strategy):
         class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
-        self._class_weights = expect_class_weights(class_weights)
+        self.class_weights = expect_class_weights(class_weights)
         if unary not in ("wssl_code", "wssl_paper"):
             raise ValueError(f"unary should be wssl_code or wssl_paper, but it is {unary!r}")
         if not 0 < share <= 1:
@@ -52,7 +52,7 @@ class BoxesCRF(Strategy):
         self.share = share
         self.crf = crf
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The likeliest class of every pixel, background and the classes of the image's boxes
         considered."""
         evidence.need(*self.needs)

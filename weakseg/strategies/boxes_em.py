@@ -11,10 +11,8 @@ from weakseg.evidence import IGNORE, Batch
 from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_fixed_boxes
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
 from weakseg.strategies.shared.per_step import (
-    Resolution,
-    at_scores,
     boxes_of,
     expect_finite,
     expect_not_negative,
@@ -59,10 +57,10 @@ class BoxesEM(Strategy):
         expect_finite(foreground=foreground, background=background)
         self.foreground = foreground
         self.background = background
-        self.at_scores = at_scores(resolution)
+        self.wants = Wants(resolution=resolution)
         self.warmup = WarmUp(warmup, "learn filled boxes")
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Cross-entropy of the scores as they are with the labels of the raised ones, or with
         filled boxes during the warm-up."""
         filled = torch.stack(
@@ -78,5 +76,4 @@ class BoxesEM(Strategy):
             )
         else:
             labels = filled if valid is None else filled.masked_fill(~valid, IGNORE)
-        self.show(labels)
-        return {"cross_entropy": cross_entropy(logits, labels.long())}
+        return Loss({"cross_entropy": cross_entropy(logits, labels.long())}, labels)

@@ -4,14 +4,15 @@ person."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from weakseg.evidence import Evidence, Prediction
+from weakseg.evidence import Evidence
 from weakseg.functional.boxes import Unary, box_unary, pixel_boxes
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
+from weakseg.strategies.base import Context, Wants
 from weakseg.strategies.boxes_crf import BoxesCRF
 
 Masks = Literal["crf", "drawn"]
@@ -33,7 +34,7 @@ class BoxesInstances(BoxesCRF):
     crf: as for boxes_crf.
     """
 
-    makes_masks: ClassVar[bool] = True
+    wants = Wants(box_masks=True)
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class BoxesInstances(BoxesCRF):
         if self.masks == "drawn":
             evidence.need("box_masks")
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """A mask for each box, bool [N,H,W]."""
         evidence.need(*self.needs)
         assert evidence.boxes is not None  # need() has seen to it

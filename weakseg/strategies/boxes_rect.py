@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from weakseg.evidence import Evidence, Prediction
+from weakseg.evidence import Evidence
 from weakseg.functional.boxes import fill_boxes
-from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import ClassWeights, Context, Strategy, expect_class_weights
 
 
 class BoxesRect(Strategy):
@@ -28,9 +28,9 @@ class BoxesRect(Strategy):
 
     def __init__(self, class_weights: ClassWeights = None) -> None:
         super().__init__()
-        self._class_weights = expect_class_weights(class_weights)
+        self.class_weights = expect_class_weights(class_weights)
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The boxes of the image, filled."""
         evidence.need(*self.needs)
         assert evidence.boxes is not None  # need() has seen to it

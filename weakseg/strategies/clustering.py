@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.boxes import pixel_boxes
 from weakseg.functional.clustering.assignment import Group, assign_groups
 from weakseg.functional.clustering.evidence_constraints import (
@@ -24,18 +24,23 @@ from weakseg.functional.clustering.margin import hinge_costs, margin_scores
 from weakseg.functional.clustering.max_margin import cluster
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import appearance, pooled
-from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import (
+    ClassWeights,
+    Context,
+    Estimate,
+    JointStrategy,
+    Wants,
+    expect_class_weights,
+)
 from weakseg.strategies.shared.marked import expect_at_least, need_anything
 from weakseg.strategies.shared.per_step import check_tags
-from weakseg.utils.array_cache import remembered
-from weakseg.utils.fingerprint import fingerprint
 
 BY_EDGES = Superpixels()
 MOST = 20_000  # superpixels that classifiers learn from; of images with more, every k-th is taken
 WIDEST = 64  # directions of the features that they learn from: time grows with the square
 
 
-class Clustering(Strategy):
+class Clustering(JointStrategy):
     """Group the superpixels of all images into classes, so that all evidence of any kind is kept:
     tags, boxes, points, scribbles, masks.
 
@@ -60,7 +65,7 @@ class Clustering(Strategy):
     class_weights: as for full.
     """
 
-    wants_features: ClassVar[bool] = True
+    wants = Wants(features=True)
 
     def __init__(
         self,
@@ -72,7 +77,7 @@ class Clustering(Strategy):
         class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
-        self._class_weights = expect_class_weights(class_weights)
+        self.class_weights = expect_class_weights(class_weights)
         if not 0 < strength < float("inf"):
             raise ValueError(
                 "strength should be more than 0 and finite, the weight of the losses, but it is "
@@ -97,9 +102,9 @@ class Clustering(Strategy):
         if evidence.annotations == ("tags",):
             check_tags(evidence, classes)
 
-    def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
-        """A subsample of the superpixels, and their constraints."""
-        segments, features = self._look(evidence.image, prediction)
+    def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
+        """Some superpixels, and what is constraints of them."""
+        segments, features = self._superpixels(evidence.image, context)
         chosen, (allowed, groups) = subsample(
             label_constraints(evidence, segments, class_count(evidence), self.cover), self.samples
         )
@@ -116,10 +121,10 @@ class Clustering(Strategy):
             "members": members,
         }
 
-    def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor:
+    def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
         """Classifiers and balance of the classes, float64 [C,D+2], from the superpixels of all
         images."""
-        few = sketches[:: -(-sum(len(each["features"]) for each in sketches) // MOST)]
+        few = descriptions[:: -(-sum(len(each["features"]) for each in descriptions) // MOST)]
         classes = max(each["allowed"].shape[1] for each in few)
         features = torch.cat([each["features"] for each in few]).float()
         allowed = torch.cat([_widened(each["allowed"], classes) for each in few])
@@ -133,31 +138,27 @@ class Clustering(Strategy):
             start += len(each["features"])
         return self._cluster(features, LabelConstraints(allowed, groups))[1]
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Estimate:
         """The cheapest labels that keep what the image's own evidence promises, with the marks
         written over them."""
         need_anything(evidence)
-        segments, features = self._look(evidence.image, prediction)
-        learned = self.learned
-        classes = (
-            class_count(evidence) if learned is None else max(len(learned), class_count(evidence))
-        )
+        segments, features = self._superpixels(evidence.image, context)
+        fitted = context.fitted
+        classes = max(0 if fitted is None else len(fitted), class_count(evidence))
         constraints = label_constraints(evidence, segments, classes, self.cover)
-        if learned is None:
+        if fitted is None:
             labels = self._cluster(features, constraints)[0]
         else:
-            if learned.shape != (classes, features.shape[1] + 2):
+            if fitted.shape != (classes, features.shape[1] + 2):
                 raise ValueError(
-                    f"learned should be float [{classes},{features.shape[1] + 2}], from images "
+                    f"fitted should be float [{classes},{features.shape[1] + 2}], from images "
                     "with the same classes and the same network, but it is "
-                    f"{list(learned.shape)}; set it to None to cluster image {evidence.id} by "
-                    "itself"
+                    f"{list(fitted.shape)}; leave it out to cluster image {evidence.id} by itself"
                 )
-            costs = hinge_costs(margin_scores(features, learned[:, :-1]), learned[:, -1])
+            costs = hinge_costs(margin_scores(features, fitted[:, :-1]), fitted[:, -1])
             labels = assign_groups(costs, *constraints)
         target = _clean(labels[segments].to(torch.uint8), evidence)
-        self.show(target, superpixels=torch.tensor(len(features)))
-        return target
+        return Estimate(target, {"superpixels": len(features)})
 
     def _cluster(self, features: Tensor, constraints: LabelConstraints) -> tuple[Tensor, Tensor]:
         """Labels, and what was learned of them."""
@@ -172,8 +173,8 @@ class Clustering(Strategy):
         weights = [found.weights[:, :-1] @ basis.T, found.weights[:, -1:], found.balance[:, None]]
         return found.labels, torch.cat(weights, 1)
 
-    def _look(self, image: Tensor, prediction: Prediction | None) -> tuple[Tensor, Tensor]:
-        """Superpixels int64 [H,W] and what they look like, float32 [N,D]."""
+    def _superpixels(self, image: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Superpixels int64 [H,W] and their features, float32 [N,D]."""
 
         def make() -> dict[str, NDArray[Any]]:
             segments = self.superpixels(image)
@@ -182,10 +183,11 @@ class Clustering(Strategy):
                 "features": appearance(image, segments).numpy(),
             }
 
-        # the same in each round, so they are made once
-        kept = remembered(self.scratch, fingerprint("appearance", 1, image, self.superpixels), make)
+        # the same in each round
+        kept = context.cache.get_or_make(("appearance", image, self.superpixels), make)
         segments = torch.from_numpy(kept["segments"]).long()
         features = torch.from_numpy(kept["features"])
+        prediction = context.prediction
         if prediction is not None and prediction.features is not None:
             features = torch.cat([features, pooled(prediction.features, segments)], 1)
         return segments, features

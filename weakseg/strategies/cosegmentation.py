@@ -9,14 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.boxes import box_unary, fill_boxes
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.functional.prior import centre_prior
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
 from weakseg.functional.regression import softmax_regression
-from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import (
+    ClassWeights,
+    Context,
+    JointStrategy,
+    Wants,
+    expect_class_weights,
+)
 from weakseg.strategies.shared.marked import LARGE_PIECES, expect_at_least, need_anything
 from weakseg.strategies.shared.per_step import check_tags
 
@@ -26,7 +32,7 @@ _LEAST = 1e-3  # chance that the classifier leaves to every class
 _SURE = 0.99  # of what is marked, while the CRF looks at it
 
 
-class Cosegmentation(Strategy):
+class Cosegmentation(JointStrategy):
     """Guess where things are, learn from all images what such places look like, look again, and let
     a dense CRF find the outlines.
 
@@ -50,7 +56,7 @@ class Cosegmentation(Strategy):
 
     spread: how far from the middle of the photograph its subject reaches, a standard deviation in
         half sides. For tags and marks.
-    looks: how often the classifier is fitted, each time to better labels.
+    iterations: how often the classifier is fitted, each time to better labels.
     long_side: of the image while the encoder looks at it, in pixels. Larger shows finer parts and
         takes more time.
     samples: how many cells of each image the classifier learns from.
@@ -64,7 +70,7 @@ class Cosegmentation(Strategy):
     def __init__(
         self,
         spread: float = 0.5,
-        looks: int = 4,
+        iterations: int = 4,
         long_side: int = 512,
         samples: int = 200,
         superpixels: Superpixels | None = LARGE_PIECES,
@@ -73,8 +79,8 @@ class Cosegmentation(Strategy):
         class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
-        self._class_weights = expect_class_weights(class_weights)
-        expect_at_least(1, looks=looks, samples=samples)
+        self.class_weights = expect_class_weights(class_weights)
+        expect_at_least(1, iterations=iterations, samples=samples)
         expect_at_least(32, long_side=long_side)
         if not 0 < share <= 1:
             raise ValueError(
@@ -83,8 +89,8 @@ class Cosegmentation(Strategy):
             )
         centre_prior(1, 1, spread)  # refuses what is no spread now
         self.spread = spread
-        self.looks = looks
-        self.wants_early = long_side
+        self.iterations = iterations
+        self.wants = Wants(intermediate=long_side)
         self.samples = samples
         self.superpixels = superpixels
         self.share = share
@@ -97,13 +103,13 @@ class Cosegmentation(Strategy):
         if evidence.annotations == ("tags",):
             check_tags(evidence, classes)
 
-    def sketch(self, evidence: Evidence, prediction: Prediction | None) -> dict[str, Tensor]:
+    def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
         """Some cells of the early stage, and which part of each has which class, as far as it is
         believed now."""
-        features = _early(evidence, prediction)
-        labels = self.estimate(evidence, prediction).long()
-        assert prediction is not None  # _early() has seen to it
-        classes = len(prediction.probs)
+        features = _features(evidence, context)
+        labels = self.estimate(evidence, context).long()
+        assert context.prediction is not None  # _features() has seen to it
+        classes = len(context.prediction.probs)
         shares = (
             F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes]
             .movedim(-1, 0)
@@ -119,17 +125,17 @@ class Cosegmentation(Strategy):
             "possible": possible,
         }
 
-    def learn(self, sketches: Sequence[dict[str, Tensor]]) -> Tensor:
+    def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
         """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all
         images could show it."""
-        few = sketches[:: -(-sum(len(each["features"]) for each in sketches) // MOST)]
+        few = descriptions[:: -(-sum(len(each["features"]) for each in descriptions) // MOST)]
         shares = torch.cat([each["shares"] for each in few]).float()
         possible = torch.stack([each["possible"] for each in few])
         cells = torch.tensor([len(each["shares"]) for each in few])
         rarity = cells.sum() / (cells[:, None] * possible).sum(0).clamp(min=1)
         return softmax_regression(torch.cat([each["features"] for each in few]), shares * rarity)
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The likeliest class of every pixel by the classifier and the CRF; by the first guess and
         the CRF where nothing is learned yet."""
         need_anything(evidence)
@@ -137,13 +143,14 @@ class Cosegmentation(Strategy):
         if marks is not None and "masks" in evidence.annotations:
             return marks.clone()
         classes = torch.tensor(_named(evidence))
-        if self.learned is None and len(classes) > 2 and marks is None and evidence.boxes is None:
+        fitted = context.fitted
+        if fitted is None and len(classes) > 2 and marks is None and evidence.boxes is None:
             # the first guess does not tell two subjects of one photograph apart
             classes = torch.tensor([0, IGNORE])
         probs = self._guess(evidence, classes)
-        if self.learned is not None:
-            opinion = _opinion(self.learned, _early(evidence, prediction), classes, evidence)
-            probs = opinion * probs if evidence.boxes is not None else opinion
+        if fitted is not None:
+            found = _classified(fitted, _features(evidence, context), classes, evidence)
+            probs = found * probs if evidence.boxes is not None else found
         inside = _inside(evidence, classes)
         probs = probs.clamp(min=_LEAST) * inside
         if marks is not None:
@@ -187,24 +194,25 @@ def _named(evidence: Evidence) -> list[int]:
     return sorted(named)
 
 
-def _early(evidence: Evidence, prediction: Prediction | None) -> Tensor:
-    if prediction is None or prediction.early is None:
+def _features(evidence: Evidence, context: Context) -> Tensor:
+    if context.prediction is None or context.prediction.intermediate is None:
         raise ValueError(
-            f"image {evidence.id} comes without `prediction.early`, what an early stage of an "
-            "encoder sees in it: ask weakseg.Segmenter(network, strategy, classes).predict(image)"
+            f"image {evidence.id} comes without `prediction.intermediate`, the features of an "
+            "intermediate stage of the encoder: weakseg.Segmenter(network, strategy, "
+            "classes).predict(image) has them"
         )
-    return prediction.early
+    return context.prediction.intermediate
 
 
-def _opinion(learned: Tensor, features: Tensor, classes: Tensor, evidence: Evidence) -> Tensor:
-    """What the classifier thinks of an image, float [K,H,W] for these classes."""
-    if learned.shape[0] <= int(classes[-1]) or learned.shape[1] != len(features) + 1:
+def _classified(fitted: Tensor, features: Tensor, classes: Tensor, evidence: Evidence) -> Tensor:
+    """The probabilities of the classifier for an image, float [K,H,W] for these classes."""
+    if fitted.shape[0] <= int(classes[-1]) or fitted.shape[1] != len(features) + 1:
         raise ValueError(
-            f"learned should be float [C,{len(features) + 1}] with more than {int(classes[-1])} "
+            f"fitted should be float [C,{len(features) + 1}] with more than {int(classes[-1])} "
             "classes, from images with the same classes and the same network, but it is "
-            f"{list(learned.shape)}; set it to None to guess image {evidence.id} by itself"
+            f"{list(fitted.shape)}; leave it out to guess image {evidence.id} by itself"
         )
-    chosen = learned[classes]
+    chosen = fitted[classes]
     scores = torch.einsum("kd,dhw->khw", chosen[:, :-1], features) + chosen[:, -1, None, None]
     return F.interpolate(scores[None], evidence.image.shape[1:], mode="bilinear")[0].softmax(0)
 

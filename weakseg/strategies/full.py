@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from weakseg.evidence import Evidence, Prediction
-from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.evidence import Evidence
+from weakseg.strategies.base import ClassWeights, Context, Strategy, expect_class_weights
 from weakseg.strategies.shared.marked import need_marked_pixel
 
 
@@ -26,7 +26,9 @@ class Full(Strategy):
 
     >>> import torch
     >>> marks = torch.tensor([[1, 255]], dtype=torch.uint8)
-    >>> Full().estimate(Evidence("a", torch.zeros(3, 1, 2, dtype=torch.uint8), marks=marks), None)
+    >>> Full().estimate(
+    ...     Evidence("a", torch.zeros(3, 1, 2, dtype=torch.uint8), marks=marks), Context()
+    ... )
     tensor([[  1, 255]], dtype=torch.uint8)
     """
 
@@ -34,13 +36,13 @@ class Full(Strategy):
 
     def __init__(self, class_weights: ClassWeights = None) -> None:
         super().__init__()
-        self._class_weights = expect_class_weights(class_weights)
+        self.class_weights = expect_class_weights(class_weights)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""
         need_marked_pixel(evidence)
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The marks of the image."""
         evidence.need(*self.needs)
         assert evidence.marks is not None  # need() has seen to it

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, MASKED, Batch, Evidence, Prediction
+from weakseg.evidence import IGNORE, MASKED, Batch, Evidence
 from weakseg.functional.boxes import Unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, Loss, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.shared.per_step import check_tags, seeded
@@ -134,37 +134,41 @@ class Mixed(Strategy):
         if "tags" in found and not {"masks", "boxes"} & set(found):
             check_tags(evidence, classes)
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The mask; or the target of the boxes with the marks written over it; or the marks; or no
         opinion."""
         marks = evidence.marks
         masked = "masks" in evidence.annotations
         if masked or evidence.boxes is None:
-            return super().estimate(evidence, prediction) if marks is None else marks.clone()
-        labels = self.boxes.estimate(evidence, prediction)
+            ignored = torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
+            return ignored if marks is None else marks.clone()
+        labels = self.boxes.estimate(evidence, context)
         return labels if marks is None else labels.where(marks == IGNORE, marks)
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """The cross-entropy on the pixels of each kind."""
         labels = batch.target
         if labels is None:
             return super().loss(logits, batch)  # which says what is missing
         pixels = pixels_of_kinds(labels, batch)
         self._notice_lost_tags(pixels)
+        guess = None
+        named = None
         if batch.tags is not None and bool(pixels["tags"].any()):
             rows = pixels["tags"].flatten(1).any(1)
             guess = torch.full_like(labels, IGNORE)
             valid = None if batch.valid is None else batch.valid[rows]
             guess[rows] = self._label(logits.detach()[rows], batch.tags[rows], valid, seeded())
             guess = guess.where(pixels["tags"], IGNORE)
-            self.show(guess, named=batch.tags & rows[:, None])
+            named = batch.tags & rows[:, None]
             labels = guess.where(pixels["tags"], labels)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
         each = F.cross_entropy(exact, labels, ignore_index=IGNORE, reduction="none")
-        return {
+        terms = {
             kind: getattr(self._weights, kind) * _mean_by_share(each, own)
             for kind, own in pixels.items()
         }
+        return Loss(terms, guess, named)
 
     def _notice_lost_tags(self, pixels: dict[str, Tensor]) -> None:
         """Tell of images that teach nothing in this step; stop if no image does, batch after

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import absent_loss
 from weakseg.functional.painting import grow_marks
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, Strategy, target_loss
 from weakseg.strategies.shared.marked import (
     LARGE_PIECES,
     disagreement,
@@ -91,7 +91,7 @@ class Points(Strategy):
                 "the tags, or set strategy.absent=0"
             )
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The superpixels and discs of the clicks, and no opinion elsewhere."""
         need_marked_pixel(evidence)
         assert evidence.marks is not None  # need_marked_pixel() has seen to it
@@ -103,7 +103,7 @@ class Points(Strategy):
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the target, the loss of absent classes and the dense CRF loss."""
-        terms = super().loss(logits, batch)
+        terms = target_loss(logits, batch, self)
         if self._absent and batch.tags is not None:
             terms["absent"] = self._absent * absent_loss(logits, batch.tags, batch.valid)
         if self._weight:

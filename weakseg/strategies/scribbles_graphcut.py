@@ -10,10 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.regions.graphcut import graph_cut
 from weakseg.functional.regions.region_graph import (
-    Regions,
     Superpixels,
     appearance_costs,
     edge_similarity,
@@ -23,10 +22,14 @@ from weakseg.functional.regions.region_graph import (
     to_arrays,
 )
 from weakseg.functional.regions.superpixels import region_counts, region_sums
-from weakseg.strategies.base import ClassWeights, Strategy, expect_class_weights
+from weakseg.strategies.base import (
+    ClassWeights,
+    Context,
+    Estimate,
+    Strategy,
+    expect_class_weights,
+)
 from weakseg.strategies.shared.marked import need_marked_pixel
-from weakseg.utils.array_cache import remembered
-from weakseg.utils.fingerprint import fingerprint
 
 BY_EDGES = Superpixels()
 LEAST = 1e-6  # a smaller probability than this counts as this
@@ -74,7 +77,7 @@ class ScribblesGraphCut(Strategy):
         class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
-        self._class_weights = expect_class_weights(class_weights)
+        self.class_weights = expect_class_weights(class_weights)
         for name, value in (("smooth", smooth), ("appearance", appearance), ("network", network)):
             if not (isfinite(value) and value >= 0):
                 raise ValueError(f"{name} should be 0 or more, but it is {value}")
@@ -95,19 +98,24 @@ class ScribblesGraphCut(Strategy):
         """Every image must have a marked pixel."""
         need_marked_pixel(evidence)
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Estimate:
         """The cut, with the marks written over it."""
         need_marked_pixel(evidence)
         assert evidence.marks is not None  # need_marked_pixel() has seen to it
-        graph = self._regions(evidence.image)
+        # the same in each round
+        arrays = context.cache.get_or_make(
+            ("regions", evidence.image, self.superpixels),
+            lambda: to_arrays(regions(evidence.image, self.superpixels)),
+        )
+        graph = from_arrays(arrays)
         classes = torch.unique(evidence.marks[evidence.marks != IGNORE])
         counts = region_counts(evidence.marks, graph.segments, int(classes[-1]) + 1)[
             :, classes.long()
         ]
-        if prediction is None:
+        if context.prediction is None:
             unary = self.appearance * appearance_costs(graph, counts, self.colour)
         else:
-            costs = -prediction.probs[classes.long()].clamp(min=LEAST).log()
+            costs = -context.prediction.probs[classes.long()].clamp(min=LEAST).log()
             unary = self.network * region_sums(costs, graph.segments).double()
         unary = unary.masked_fill(_forbidden(counts), torch.inf)
         labels: Tensor = classes[
@@ -116,26 +124,15 @@ class ScribblesGraphCut(Strategy):
             )
         ]
         target: Tensor = labels[graph.segments].where(evidence.marks == IGNORE, evidence.marks)
-        torn = ((counts > 0).sum(1) > 1).sum()
-        self.show(
-            target,
-            torn=torn,
-            superpixels=torch.tensor(len(counts)),
-            colour=torch.tensor(
-                median_distance(graph.colour) ** 0.5 if self.colour is None else self.colour
-            ),
-            texture=torch.tensor(
-                median_distance(graph.texture) ** 0.5 if self.texture is None else self.texture
-            ),
-        )
-        return target
-
-    def _regions(self, image: Tensor) -> Regions:
-        """The same in each round, so they are made once."""
-        key = fingerprint("regions", 1, image, self.superpixels)
-        return from_arrays(
-            remembered(self.scratch, key, lambda: to_arrays(regions(image, self.superpixels)))
-        )
+        figures = {
+            "torn": ((counts > 0).sum(1) > 1).sum(),
+            "superpixels": len(counts),
+            "colour": median_distance(graph.colour) ** 0.5 if self.colour is None else self.colour,
+            "texture": median_distance(graph.texture) ** 0.5
+            if self.texture is None
+            else self.texture,
+        }
+        return Estimate(target, figures)
 
 
 def _forbidden(counts: Tensor) -> Tensor:

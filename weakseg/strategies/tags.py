@@ -14,7 +14,7 @@ from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import balanced_cross_entropy
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import average_pool
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Loss, Strategy
 from weakseg.strategies.shared.per_step import check_tags, learn_tags
 from weakseg.strategies.shared.warmup import WarmUp
 
@@ -87,7 +87,7 @@ class Tags(Strategy):
         """Tags name background."""
         check_tags(evidence, classes)
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """The classification of the images, and from the end of the warm-up on the balanced
         cross-entropy with what is sure."""
         if batch.tags is None:
@@ -103,11 +103,11 @@ class Tags(Strategy):
             else batch.valid
         )
         terms = learn_tags(logits, batch.tags, valid, self.shrink)
-        if self.warmup.is_over():
-            labels = self.labels(logits, batch.image, batch.tags, valid)
-            self.show(labels)
-            terms["self_training"] = balanced_cross_entropy(logits, labels, batch.tags)
-        return terms
+        if not self.warmup.is_over():
+            return terms
+        labels = self.labels(logits, batch.image, batch.tags, valid)
+        terms["self_training"] = balanced_cross_entropy(logits, labels, batch.tags)
+        return Loss(terms, labels)
 
     @torch.no_grad()
     def labels(self, logits: Tensor, images: Tensor, tags: Tensor, valid: Tensor) -> Tensor:

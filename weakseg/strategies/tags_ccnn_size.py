@@ -9,11 +9,9 @@ from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints.bounds import Constraints, SizeSource, size_constraints
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
 from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
-    Resolution,
-    at_scores,
     check_bounds,
     check_tags,
     expect_hardness,
@@ -84,7 +82,7 @@ class TagsCCNNSize(Strategy):
         expect_spread(spread)
         self.hardness = hardness
         self.spread = spread
-        self.at_scores = at_scores(resolution)
+        self.wants = Wants(resolution=resolution)
         self.warmup = WarmUp(warmup, "teach classification alone")
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
@@ -117,17 +115,15 @@ class TagsCCNNSize(Strategy):
             remedy,
         )
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """KL divergence of the network's probabilities from those that keep the bounds;
         classification during the warm-up."""
         tags = said(batch, "tags", self)
         large = said(batch, "large", self)
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
-            return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
-        return learn_posterior(
-            self, logits, tags, self._constraints(tags, large), valid, self.spread
-        )
+            return learn_tags(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
+        return learn_posterior(logits, tags, self._constraints(tags, large), valid, self.spread)
 
     def _constraints(self, tags: Tensor, large: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper

@@ -10,11 +10,9 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
 from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
-    Resolution,
-    at_scores,
     check_tags,
     expect_finite,
     expect_not_negative,
@@ -94,19 +92,19 @@ class TagsEM(Strategy):
         self.mode = mode
         self.sweeps = sweeps
         self.spread = spread
-        self.at_scores = at_scores(resolution)
+        self.wants = Wants(resolution=resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background."""
         check_tags(evidence, classes)
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """Cross-entropy of the scores as they are with the labels of the raised ones;
         classification during the warm-up."""
         tags = said(batch, "tags", self)
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
-            return learn_tags(logits, tags, valid, 1 if self.at_scores else WARMUP_SHRINK)
+            return learn_tags(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
         scores = placed(logits, valid, self.spread)
         if self.mode == "adapt":
             labels = em_adapt(
@@ -114,5 +112,4 @@ class TagsEM(Strategy):
             )
         else:
             labels = em_fixed(scores, tags, self.foreground, self.background, valid)
-        self.show(labels)
-        return {"cross_entropy": cross_entropy(logits, labels)}
+        return Loss({"cross_entropy": cross_entropy(logits, labels)}, labels)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from weakseg.data.label_store import LabelStore
 from weakseg.evidence import IGNORE, Evidence, Prediction
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, Estimate, Strategy
 from weakseg.utils.lifeline import die_with_parent, die_without
 from weakseg.utils.processes import gather
 from weakseg.utils.progress import track
@@ -44,6 +44,11 @@ class Job(NamedTuple):
     prediction: Prediction | None
     key: str
     """of its target"""
+
+    def in_context(self, context: Context) -> Context:
+        """What the strategy is given beside the evidence: what all images have in common, and the
+        prediction of this one."""
+        return context._replace(prediction=self.prediction)
 
 
 class Failure(NamedTuple):
@@ -69,36 +74,32 @@ def failure(id: str, error: Exception) -> Failure:
     )
 
 
-def estimate_one(strategy: Strategy, job: Job, classes: int, store: LabelStore) -> Failure | None:
-    """Estimate and store the target of one image, with the figures that the strategy shows of
-    it."""
+def estimate_one(
+    strategy: Strategy, context: Context, job: Job, classes: int, store: LabelStore
+) -> Failure | None:
+    """Estimate and store the target of one image, with the figures that the strategy returns."""
     try:
-        strategy.forget_shown()
         with torch.no_grad():
-            target = strategy.estimate(job.evidence, job.prediction)
-        figures = (
-            {}
-            if strategy.shown is None
-            else {name: float(figure) for name, figure in strategy.shown.figures.items()}
-        )
-        store.write(
-            job.evidence.id,
-            job.key,
-            checked_target(target, job.evidence, classes, strategy.makes_masks),
-            figures,
-        )
+            returned = strategy.estimate(job.evidence, job.in_context(context))
+        labels, figures = read_estimate(returned)
+        target = checked_target(labels, job.evidence, classes, strategy.wants.box_masks)
+        numbers = {name: float(figure) for name, figure in figures.items()}
+        store.write(job.evidence.id, job.key, target, numbers)
     except Exception as error:
         # the user's code may raise anything: it is reported with the image's name
         return failure(job.evidence.id, error)
-    finally:
-        strategy.forget_shown()
     return None
 
 
-def mean_figures(shown: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each figure over the images of all ranks that it was shown for. All ranks must
-    call it."""
-    everywhere = [figures for part in gather(list(shown)) for figures in part]
+def read_estimate(returned: Tensor | Estimate) -> Estimate:
+    """What `Strategy.estimate` has returned, with figures in any case."""
+    return returned if isinstance(returned, Estimate) else Estimate(returned)
+
+
+def mean_figures(images: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each figure over the images of all ranks that have it. All ranks must call
+    it."""
+    everywhere = [figures for part in gather(list(images)) for figures in part]
     names = dict.fromkeys(name for figures in everywhere for name in figures)
     values = {name: [figures[name] for figures in everywhere if name in figures] for name in names}
     return {f"estimate/{name}": sum(each) / len(each) for name, each in values.items()}
@@ -155,14 +156,18 @@ def estimate_all(
     jobs: Iterable[Job],
     count: int,
     strategy: Strategy,
+    context: Context,
     classes: int,
     store: LabelStore,
     workers: int,
 ) -> Iterator[Failure | None]:
-    """Estimate `count` jobs and store their targets; yields once per finished image, in any
-    order."""
+    """Estimate `count` jobs and store their targets; yields once per finished image, in any order.
+
+    Args:
+        context: what is the same for all images; it is sent to each worker once.
+    """
     return for_each(
-        partial(estimate_one, strategy, classes=classes, store=store),
+        partial(estimate_one, strategy, context, classes=classes, store=store),
         jobs,
         count,
         workers if can_send(strategy) else 0,

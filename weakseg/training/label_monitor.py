@@ -49,13 +49,14 @@ class Watch(Callback):
         batch_idx: int,
     ) -> None:
         """Log what was estimated in this step, if this is a step that is logged."""
-        if not isinstance(pl_module, Segmenter) or (shown := pl_module.strategy.shown) is None:
+        if not isinstance(pl_module, Segmenter) or outputs["labels"] is None:
             return
-        pl_module.strategy.forget_shown()
-        mass, pixels = _mass(shown.target, len(pl_module.classes))
+        labels = outputs["labels"]
+        named = outputs["named"]
+        mass, pixels = _mass(labels, len(pl_module.classes))
         self._mass = self._mass.to(mass.device) + mass
         self._tagged = self._tagged.to(mass.device) | (
-            _named(batch, mass) if shown.named is None else shown.named.any(0)
+            _named(batch, mass) if named is None else named.any(0)
         )
         shares = mass / mass.sum().clamp(min=1e-12)
         figures = {
@@ -63,11 +64,14 @@ class Watch(Callback):
         }
         figures |= {
             "coverage": mass.sum() / pixels,
-            "entropy": _entropy(shown.target, mass),
-            **shown.figures,
+            "entropy": _entropy(labels, mass),
+            **outputs["figures"],
         }
         pl_module.log_dict(
-            {f"estimate/{name}": figure.float() for name, figure in figures.items()},
+            {
+                f"estimate/{name}": torch.as_tensor(figure, dtype=torch.float32)
+                for name, figure in figures.items()
+            },
             batch_size=len(batch.ids),
         )
 

@@ -7,11 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Loss, Strategy
 
 
-def read_terms(terms: Any, strategy: Strategy) -> dict[str, Tensor]:
+def read_loss(returned: dict[str, Tensor] | Loss, strategy: Strategy) -> Loss:
     """What a strategy's loss returned, if it is what it should be; a TypeError otherwise."""
+    loss = returned if isinstance(returned, Loss) else Loss(returned)
+    return loss._replace(terms=_read_terms(loss.terms, strategy))
+
+
+def _read_terms(terms: Any, strategy: Strategy) -> dict[str, Tensor]:
     expected = f"the loss of {type(strategy).__name__} should return a dict of named scalar tensors"
     if not isinstance(terms, dict) or not terms:
         raise TypeError(

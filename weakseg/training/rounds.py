@@ -9,26 +9,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.data.label_store import FORMAT, LabelStore
 from weakseg.evidence import Prediction
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, JointStrategy, Strategy, estimates
 from weakseg.training.estimation import Job, collected, estimate_all, fitting_target, mean_figures
 from weakseg.training.evidence_check import Seen, survey
-from weakseg.training.joint_fit import learn_together
+from weakseg.training.joint_fit import fit_together
 from weakseg.training.label_quality import LabelQuality
-from weakseg.training.segmenter import Segmenter, see_early
-from weakseg.utils.array_cache import Arrays, remembered
+from weakseg.training.queries import network_fingerprint, query_untrained
+from weakseg.training.segmenter import Segmenter
+from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.files import remove_leftovers
 from weakseg.utils.fingerprint import (
     code_fingerprint,
     edited_code,
     fingerprint,
     homes,
-    is_own,
     module_fingerprint,
 )
 from weakseg.utils.processes import anywhere, gather, share_buffers
@@ -75,14 +75,15 @@ class Rounds(Callback):
         self.folder = folder
         self.count = 1 if when == "once" else count
         self.round = -1  # the round whose targets are in use; -1 = none yet
-        self.asked = ""  # fingerprint of the network that this round asked; "" if it asked none
+        self.queried = ""  # fingerprint of the network that this round queried; "" if none
         self.figures: dict[str, float] = {}  # quality of the targets in use
-        # by the strategy in this round, from all images together
-        self.learned: torch.Tensor | None = None
+        # by the strategy in this round, to all images together
+        self.fitted: Tensor | None = None
         self.maker = ""  # fingerprint of the strategy and its code when it made this round
+        self.cache = ArrayCache()  # for the strategy, beside the targets
         self._seen: dict[int, Seen] = {}  # this rank's images
         self._keys: dict[str, str] = {}  # targets in use, of all ranks
-        self._initial: dict[str, torch.Tensor] = {}
+        self._initial: dict[str, Tensor] = {}
 
     # when
 
@@ -102,10 +103,12 @@ class Rounds(Callback):
         self._seen = survey(
             data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size
         )
-        if not segmenter.strategy.estimates():
+        if not estimates(segmenter.strategy):
             return
+        store = self._store(trainer)
+        self.cache = ArrayCache(_cache_folder(store, segmenter.strategy))
         if trainer.is_global_zero:
-            remove_leftovers(self._store(trainer).folder)
+            remove_leftovers(store.folder)
         self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(
             trainer, segmenter, data
         )
@@ -120,7 +123,7 @@ class Rounds(Callback):
         """Make the next round if it is due and training goes on after it."""
         segmenter, data = _ours(trainer, pl_module)
         due = (
-            segmenter.strategy.estimates()
+            estimates(segmenter.strategy)
             and not self._was_last()
             and (trainer.current_epoch + 1) % self.every == 0
         )
@@ -146,35 +149,36 @@ class Rounds(Callback):
         """What a resumed run must know."""
         return {
             "round": self.round,
-            "asked": self.asked,
+            "queried": self.queried,
             "figures": self.figures,
-            "learned": self.learned,
+            "fitted": self.fitted,
             "maker": self.maker,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The counterpart of `state_dict`."""
         self.round = state_dict["round"]
-        self.asked = state_dict["asked"]
+        self.queried = state_dict["queried"]
         self.figures = state_dict["figures"]
-        self.learned = state_dict.get("learned")  # older checkpoints have none, and no maker
-        self.maker = state_dict.get("maker", "")
+        self.fitted = state_dict["fitted"]
+        self.maker = state_dict["maker"]
 
     # what
 
     def _advance(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """Make the next round on all ranks, measure its targets and train on them from now on."""
         self.round += 1
-        share_buffers(segmenter.network)  # all ranks ask the same network
-        self.asked = _network(segmenter) if self.round or segmenter.strategy.wants_early else ""
+        share_buffers(segmenter.network)  # all ranks query the same network
+        queries = self.round > 0 or segmenter.strategy.wants.intermediate > 0
+        self.queried = network_fingerprint(segmenter) if queries else ""
         store = self._store(trainer)
         before = self._keys
-        self._learn(trainer, segmenter, data, store)
         self.maker = _maker(segmenter)
-        keys = self._make_keys(segmenter, self.maker)
+        self._fit(trainer, segmenter, data)
+        keys = self._make_keys(segmenter)
         self._estimate(trainer, segmenter, data, store, keys, self._lost(store, keys, segmenter))
         quality = LabelQuality(segmenter.classes)
-        shown = []
+        figures = []
         for index in track(
             keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size
         ):
@@ -182,8 +186,8 @@ class Rounds(Callback):
             old = store.read(evidence.id, before[evidence.id]) if before else None
             stored = store.load(evidence.id, keys[index])
             quality.add(stored.target, old, evidence, truth)
-            shown.append(stored.figures)
-        self.figures = quality.figures() | mean_figures(shown)
+            figures.append(stored.figures)
+        self.figures = quality.figures() | mean_figures(figures)
         # another loss may do without targets
         if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:
             name = type(segmenter.strategy).__name__
@@ -199,35 +203,32 @@ class Rounds(Callback):
                 trainer.global_step,
             )
 
-    def _learn(
-        self, trainer: Trainer, segmenter: Segmenter, data: WeakData, store: LabelStore
-    ) -> None:
-        """Let the strategy learn from all images before any is estimated, if it wants to."""
+    def _fit(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
+        """Let a strategy that looks at all images together do so before any is estimated."""
         strategy = segmenter.strategy
-        if not strategy.learns():
+        self.fitted = None  # each round begins anew
+        if not isinstance(strategy, JointStrategy):
             return
-        strategy.learned = None  # what the last round learned is not what it learns from
-        strategy.use_scratch(_scratch(store, strategy))
-        for _ in range(strategy.looks):
-            # all that each image's sketch depends on
-            keys = self._make_keys(segmenter, _maker(segmenter))
-            jobs = self._jobs(segmenter, data, list(keys), keys)
-            named = {self._seen[index].id: key for index, key in keys.items()}
-            strategy.learned = learn_together(
+        for _ in range(strategy.iterations):
+            # all that each image's description depends on
+            keys = self._make_keys(segmenter)
+            self.fitted = fit_together(
                 strategy,
-                jobs,
-                named,
+                self._context(),
+                self._jobs(segmenter, data, list(keys), keys),
+                {self._seen[index].id: key for index, key in keys.items()},
                 self._workers(trainer, strategy),
                 self.round,
                 trainer.world_size,
             )
-        self.learned = strategy.learned
+
+    def _context(self) -> Context:
+        """What the strategy is given for every image of this round."""
+        return Context(fitted=self.fitted, cache=self.cache)
 
     def _find_again(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """The targets of a resumed run's round; lost ones are computed again if the network that
         made them is still there."""
-        if segmenter.strategy.learns():
-            segmenter.strategy.learned = self.learned
         now = _maker(segmenter)
         if self.maker not in ("", now) and trainer.is_global_zero:
             warnings.warn(
@@ -238,10 +239,10 @@ class Rounds(Callback):
                 stacklevel=2,
             )
         store = self._store(trainer)
-        keys = self._make_keys(segmenter, self.maker or now)
+        keys = self._make_keys(segmenter)
         lost = self._lost(store, keys, segmenter)
         if anywhere(bool(lost)):
-            if self.asked not in ("", _network(segmenter)):
+            if self.queried not in ("", network_fingerprint(segmenter)):
                 raise FileNotFoundError(
                     f"{sum(gather(len(lost)))} targets of round {self.round} are missing in "
                     f"{store.folder}, damaged, or of another version of weakseg, and the network "
@@ -250,7 +251,7 @@ class Rounds(Callback):
                 )
             if self.maker != now:  # all of them by the new code, as a part would be a mixture
                 self.maker = now
-                keys = self._make_keys(segmenter, now)
+                keys = self._make_keys(segmenter)
                 lost = self._lost(store, keys, segmenter)
             self._estimate(trainer, segmenter, data, store, keys, lost)
         self._use(data, store, keys)
@@ -259,7 +260,7 @@ class Rounds(Callback):
     def _lost(self, store: LabelStore, keys: dict[int, str], segmenter: Segmenter) -> list[int]:
         """The images whose targets are missing, damaged, or do not fit the image."""
         classes = len(segmenter.classes)
-        masks = segmenter.strategy.makes_masks
+        masks = segmenter.strategy.wants.box_masks
         lost = []
         for index, key in keys.items():
             seen = self._seen[index]
@@ -279,12 +280,12 @@ class Rounds(Callback):
         missing: Sequence[int],
     ) -> None:
         """Store the targets that are missing."""
-        segmenter.strategy.use_scratch(_scratch(store, segmenter.strategy))
         jobs = self._jobs(segmenter, data, missing, keys)
         results = estimate_all(
             jobs,
             len(missing),
             segmenter.strategy,
+            self._context(),
             len(segmenter.classes),
             store,
             self._workers(trainer, segmenter.strategy),
@@ -312,30 +313,20 @@ class Rounds(Callback):
     ) -> Iterator[Job]:
         for index in indices:
             evidence, _ = data.sample(index)
-            yield Job(evidence, self._ask(segmenter, evidence.image), keys[index])
+            yield Job(evidence, self._query(segmenter, evidence.image), keys[index])
 
-    def _ask(self, segmenter: Segmenter, image: torch.Tensor) -> Prediction | None:
-        """What the network thinks; in round 0 what its encoder sees, for strategies that want that,
-        which is kept from look to look."""
-        if not self.asked or self.round:
-            return segmenter.predict(image, plain=True) if self.asked else None
+    def _query(self, segmenter: Segmenter, image: Tensor) -> Prediction | None:
+        """The prediction of the network for an image, if this round queries it."""
+        if not self.queried:
+            return None
+        if self.round > 0:
+            return segmenter.predict(image, plain=True)
+        return query_untrained(segmenter, image, self.queried, self.cache)
 
-        def make() -> Arrays:
-            return {"early": see_early(segmenter, image).half().numpy()}
-
-        key = fingerprint("early", self.asked, segmenter.strategy.wants_early, image)
-        early = torch.from_numpy(remembered(segmenter.strategy.scratch, key, make)["early"]).float()
-        return Prediction(
-            torch.full((len(segmenter.classes), *image.shape[1:]), 1 / len(segmenter.classes)),
-            early=early,
-        )
-
-    def _make_keys(self, segmenter: Segmenter, maker: str) -> dict[int, str]:
+    def _make_keys(self, segmenter: Segmenter) -> dict[int, str]:
         """A content key for each of this rank's images: whatever may change its target is in it."""
-        return {
-            index: fingerprint(FORMAT, maker, segmenter.classes, self.asked, seen.fingerprint)
-            for index, seen in self._seen.items()
-        }
+        of_all = (FORMAT, self.maker, segmenter.classes, self.queried, fingerprint(self.fitted))
+        return {index: fingerprint(*of_all, seen.fingerprint) for index, seen in self._seen.items()}
 
     def _use(self, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
         named = {self._seen[index].id: key for index, key in keys.items()}
@@ -359,28 +350,17 @@ def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakDat
     return module, data
 
 
-def _network(segmenter: Segmenter) -> str:
-    """What the network would say of an image: its weights, and the code that is run to find out."""
-    own = [
-        home
-        for home in homes(*dict.fromkeys(map(type, segmenter.network.modules())))
-        if is_own(home)
-    ]
-    return fingerprint(
-        segmenter.network.state_dict(), code_fingerprint("weakseg.training.segmenter", *own)
-    )
-
-
 def _maker(segmenter: Segmenter) -> str:
-    """What the strategy would estimate, as far as it is not the evidence or the network that
-    decide: its options and its code."""
-    return module_fingerprint(segmenter.strategy, segmenter.strategy.version, *_ESTIMATING)
+    """All that an estimation depends on beside evidence, network and fit: the options of the
+    strategy, what it wants, and the code."""
+    strategy = segmenter.strategy
+    return fingerprint(module_fingerprint(strategy, *_ESTIMATING), strategy.wants)
 
 
-def _scratch(store: LabelStore, strategy: Strategy) -> Path:
-    """A folder for what the code that is run now has found out; other code may find out something
+def _cache_folder(store: LabelStore, strategy: Strategy) -> Path:
+    """A folder for what the code that is run now computes; other code may compute something
     else."""
-    return store.folder / "scratch" / code_fingerprint(*homes(type(strategy)), *_ESTIMATING)[:12]
+    return store.folder / "cache" / code_fingerprint(*homes(type(strategy)), *_ESTIMATING)[:12]
 
 
 # code that calls the strategy, whatever it imports

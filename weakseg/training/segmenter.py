@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.memory import recursive_detach
 from torch import Tensor, nn
 
 from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
@@ -25,9 +26,9 @@ from weakseg.inference.multiscale import Inference, infer
 from weakseg.networks.base import Adapter
 from weakseg.networks.parts.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Loss, Strategy
 from weakseg.training.label_quality import Agreement
-from weakseg.training.outputs import finite_gradients, read_terms
+from weakseg.training.outputs import finite_gradients, read_loss
 from weakseg.utils.processes import anywhere, gather, rank, share_buffers
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
@@ -174,15 +175,17 @@ class Segmenter(LightningModule):
         self.eval()
         seen = downsample(image, self.long_side)
         features = None
-        if self.strategy.wants_features and (plain or self.inference.window is None):
+        if self.strategy.wants.features and (plain or self.inference.window is None):
             images = self.normalise(seen[None].to(self.device))
             features = self.adapter.features(images)[0].float().cpu()
         probs = infer(
             seen, lambda images: self(images.to(self.device)), PLAIN if plain else self.inference
         )
-        early = see_early(self, seen) if self.strategy.wants_early else None
+        intermediate = (
+            intermediate_features(self, seen) if self.strategy.wants.intermediate else None
+        )
         self.train(training)
-        return Prediction(_resized(probs[None], image)[0], features, early)
+        return Prediction(_resized(probs[None], image)[0], features, intermediate)
 
     def predict_step(self, examples: list[Example], batch_idx: int) -> list[Prediction]:
         """Predictions of whole images, for `Trainer.predict`."""
@@ -246,23 +249,23 @@ class Segmenter(LightningModule):
         # an undisturbed run does
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The sum of the strategy's terms."""
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """The sum of the strategy's terms as "loss", and beside it what the strategy returned, as
+        in `Loss`, for callbacks."""
         batch = (
             batch
             if self.class_weights is None
             else batch._replace(class_weights=self.class_weights.to(self.device))
         )
-        # whoever called `estimate` since the last step, such as a dashboard, left what is not of
-        # this one
-        self.strategy.forget_shown()
         if self.adapter.has_losses:
-            terms = self.adapter.losses(self.normalise(batch.image), batch)
+            returned = Loss(self.adapter.losses(self.normalise(batch.image), batch))
+            terms = returned.terms
         else:
             main, *auxiliary = self._outputs(batch.image)
-            # first, so that what the strategy shows is of the main ones
-            terms = self._helping_terms(auxiliary, batch)
-            terms = self._terms(main, batch) | terms
+            # first, as the order of calls decides which random numbers each gets
+            helping = self._helping_terms(auxiliary, batch)
+            returned = self._loss(main, batch)
+            terms = returned.terms | helping
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         self._suspects += batch.ids
         self._bad_loss |= not bool(torch.isfinite(loss))
@@ -272,18 +275,19 @@ class Segmenter(LightningModule):
         )
         self._log_place(self.global_step)
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
-        return loss
+        return {"loss": loss, **recursive_detach(returned._asdict())}
 
-    def _terms(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        logits = logits if self.strategy.at_scores else self.adapter.upsample(logits, batch.image)
-        return read_terms(self.strategy.loss(logits, batch), self.strategy)
+    def _loss(self, logits: Tensor, batch: Batch) -> Loss:
+        if self.strategy.wants.resolution == "image":
+            logits = self.adapter.upsample(logits, batch.image)
+        return read_loss(self.strategy.loss(logits, batch), self.strategy)
 
     def _helping_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
         """The same terms again for each of the auxiliary logits, weighted as the network says."""
         weight = self.adapter.auxiliary_weight
         training = self.strategy.training
         self.strategy.eval()  # one that counts its steps shall not count these
-        each = [self._terms(logits, batch) for logits in auxiliary]
+        each = [self._loss(logits, batch).terms for logits in auxiliary]
         self.strategy.train(training)
         return {
             f"{name}/auxiliary{number}": weight * term
@@ -471,15 +475,15 @@ class Segmenter(LightningModule):
 
 
 @torch.no_grad()
-def see_early(segmenter: Segmenter, image: Tensor) -> Tensor:
-    """What an early stage of the encoder sees in an image at the long side that the strategy wants:
-    float [D,h,w] on the CPU.
+def intermediate_features(segmenter: Segmenter, image: Tensor) -> Tensor:
+    """What an intermediate stage of the encoder makes of an image at the long side that the
+    strategy wants: float [D,h,w] on the CPU.
 
     Both sides are whole cells of the coarsest stage, so that the cells cover the image.
     """
     longest = max(image.shape[1:])
     size = [
-        max(1, round(side * segmenter.strategy.wants_early / longest / CELL)) * CELL
+        max(1, round(side * segmenter.strategy.wants.intermediate / longest / CELL)) * CELL
         for side in image.shape[1:]
     ]
     scaled = F.interpolate(
@@ -489,8 +493,8 @@ def see_early(segmenter: Segmenter, image: Tensor) -> Tensor:
         antialias=True,
     )
     with evaluating(segmenter.network):
-        early = segmenter.adapter.intermediate_features(segmenter.normalise(scaled))
-    return early[0].float().cpu()
+        features = segmenter.adapter.intermediate_features(segmenter.normalise(scaled))
+    return features[0].float().cpu()
 
 
 def _on_cpu(example: Example) -> tuple[Evidence, Tensor | None]:
@@ -566,7 +570,7 @@ def _check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) -
             f"classes should be at least two names, the background first, but it is {classes!r}; "
             "set it in your WeakData"
         )
-    if network.has_losses and not strategy.makes_masks:
+    if network.has_losses and not strategy.wants.box_masks:
         raise TypeError(
             f"{network.name} learns from a mask for each box, but "
             f"{type(strategy).__name__} makes none; take a strategy that does, such as "
@@ -583,12 +587,12 @@ def _check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) -
         raise ValueError(
             f"class_weights names a class that there is not: {none_of(unknown, classes)}"
         )
-    if strategy.wants_early and (problem := network.lacks("intermediate_features")):
+    if strategy.wants.intermediate and (problem := network.lacks("intermediate_features")):
         raise TypeError(
             f"{type(strategy).__name__} wants intermediate features of the network's encoder, but "
             f"{problem}; take a network that has it, such as network=deeplabv3plus"
         )
-    if strategy.wants_features and (problem := network.lacks("features")):
+    if strategy.wants.features and (problem := network.lacks("features")):
         raise TypeError(f"{type(strategy).__name__} wants features, but {problem}")
 
 

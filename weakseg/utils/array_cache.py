@@ -1,5 +1,5 @@
-"""Arrays on disk that take long to make and can be made again: kept from round to round and shared
-by processes."""
+"""Arrays on disk that take long to compute and can be computed again: kept from round to round and
+shared by processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +21,62 @@ DIGEST = "weakseg-digest"  # the name of one more array in each file
 Arrays = dict[str, NDArray[Any]]
 
 
-def remembered(folder: Path | None, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """What `make` made for this key before, or what it makes now; without a folder always the
-    latter.
+@dataclass(frozen=True)
+class ArrayCache:
+    """Named arrays in a folder, one file for each key.
 
-    The key is a fingerprint of everything that the arrays depend on. A file that is damaged or
-    missing is made again.
+    A key is everything that the arrays depend on, as one value that has a `fingerprint`: a tuple of
+    a word, an image and options, say.
+
+    Args:
+        folder: of the files, which may be deleted at any time; None to keep nothing.
     """
-    found = recalled(folder, key)
-    return keep(folder, key, make()) if found is None else found
+
+    folder: Path | None = None
+
+    def get_or_make(self, key: Any, make: Callable[[], Arrays]) -> Arrays:
+        """What is kept under this key, or else what `make` returns, which is kept from now on.
+
+        >>> ArrayCache().get_or_make(("squares", 3), lambda: {"squares": np.arange(3) ** 2})
+        {'squares': array([0, 1, 4])}
+        """
+        found = self.get(key)
+        return self.put(key, make()) if found is None else found
+
+    def get(self, key: Any) -> Arrays | None:
+        """What is kept under this key; None if there is nothing, or only a damaged file or that of
+        another key."""
+        if self.folder is None:
+            return None
+        file = self._file(key)
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
+        except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile):
+            return None
+        digest = arrays.pop(DIGEST, None)
+        return arrays if digest is not None and str(digest) == _digest(file, arrays) else None
+
+    def put(self, key: Any, arrays: Arrays) -> Arrays:
+        """Keep arrays under this key, if there is a folder, and return them."""
+        if self.folder is not None:
+            file = self._file(key)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            data = io.BytesIO()
+            named: dict[str, Any] = {**arrays, DIGEST: np.array(_digest(file, arrays))}
+            # NumPy 2.0 would keep allow_pickle= as one more array; `get` refuses what was pickled
+            np.savez_compressed(data, **named)
+            write_whole(file, data.getvalue())
+        return arrays
+
+    def _file(self, key: Any) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{fingerprint(key)}.npz"
 
 
-def recalled(folder: Path | None, key: str) -> Arrays | None:
-    """What was kept for this key; None if there is nothing, or only a damaged file or that of
-    another key."""
-    if folder is None:
-        return None
-    try:
-        with np.load(folder / f"{key}.npz", allow_pickle=False) as stored:
-            arrays = dict(stored)
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile):
-        return None
-    digest = arrays.pop(DIGEST, None)
-    return arrays if digest is not None and str(digest) == _digest(key, arrays) else None
-
-
-def keep(folder: Path | None, key: str, arrays: Arrays) -> Arrays:
-    """Keep arrays for `recalled`, if there is a folder, and return them."""
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = io.BytesIO()
-        named: dict[str, Any] = {**arrays, DIGEST: np.array(_digest(key, arrays))}
-        # NumPy 2.0 would keep allow_pickle= as one more array; `recalled` refuses what was pickled
-        np.savez_compressed(file, **named)
-        write_whole(folder / f"{key}.npz", file.getvalue())
-    return arrays
-
-
-def _digest(key: str, arrays: Arrays) -> str:
-    """Binds the arrays to their key: a file in the place of another one would make wrong targets
-    under right keys."""
-    return fingerprint(key, {name: np.ascontiguousarray(array) for name, array in arrays.items()})
+def _digest(file: Path, arrays: Arrays) -> str:
+    """Binds the arrays to their key, which names the file: a file in the place of another one would
+    make wrong targets under right keys."""
+    return fingerprint(
+        file.stem, {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    )

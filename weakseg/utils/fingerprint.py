@@ -36,9 +36,8 @@ def fingerprint(*values: Any) -> str:
     return digest.hexdigest()
 
 
-def module_fingerprint(module: nn.Module, version: int = 1, *code: str) -> str:
-    """What a module computes: class, version and source code; attributes, weights, buffers and
-    children.
+def module_fingerprint(module: nn.Module, *code: str) -> str:
+    """What a module computes: class and source code; attributes, weights, buffers and children.
 
     Caches and counters do not count where a class names them in `not_in_key`, a tuple of names;
     those in a child as `child.name`.
@@ -48,7 +47,7 @@ def module_fingerprint(module: nn.Module, version: int = 1, *code: str) -> str:
     """
     below = homes(*dict.fromkeys(map(type, module.modules())))
     sources = code_fingerprint(*homes(type(module)), *filter(is_own, below), *code)
-    return fingerprint(version, sources, _parts(module, frozenset()))
+    return fingerprint(sources, _parts(module, frozenset()))
 
 
 def _parts(module: nn.Module, left_out: frozenset[str]) -> list[Any]:

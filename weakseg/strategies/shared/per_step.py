@@ -16,24 +16,14 @@ from weakseg.functional.constraints.posterior import constrained_posterior, kl_t
 from weakseg.functional.pooling import classification
 from weakseg.functional.prior import centre_odds, centre_prior
 from weakseg.functional.resolution import average_pool, shrink, stride
-from weakseg.strategies.base import Strategy
-
-Resolution = Literal["image", "scores"]
+from weakseg.strategies.base import Loss, Strategy
 
 # of the classes that a contradiction is about
 _NUMBERS = re.compile(r"^((?:class|the classes|no classes but) )(\d+(?:, \d+)*)")
-WARMUP_SHRINK = 4
-"""how much smaller an image is looked at during a warm-up that classifies it, as `Tags` does by
-default"""
+WARMUP_SHRINK = {"image": 4, "scores": 1}
+"""how much smaller logits of each resolution are made during a warm-up that classifies images;
+those of the image as `Tags` does by default"""
 _MISSED = 1e-3  # a bound that is missed by less is met: a tenth of a percent of its region
-
-
-def at_scores(resolution: Resolution) -> bool:
-    """Whether labels are made at the resolution of the network's scores: the value of
-    `Strategy.at_scores`."""
-    if resolution not in ("image", "scores"):
-        raise ValueError(f"resolution should be image or scores, but it is {resolution!r}")
-    return resolution == "scores"
 
 
 def expect_shares(**shares: float) -> None:
@@ -168,30 +158,29 @@ def placed(logits: Tensor, valid: Tensor | None, spread: float | None) -> Tensor
 
 
 def learn_posterior(
-    strategy: Strategy,
     logits: Tensor,
     tags: Tensor,
     constraints: Constraints,
     valid: Tensor | None,
     spread: float | None = None,
-) -> dict[str, Tensor]:
-    """The loss towards the labels that keep the bounds, nearest to the network's own (`placed`);
-    what was found is shown.
+) -> Loss:
+    """The KL divergence towards the labels that keep the bounds, nearest to the network's own
+    (`placed`).
 
-    Shown are `active`, the share of bounds that had to change something; `unmet`, the share that is
-    missed nevertheless; and `converged`, the share of images whose bounds could be met or had used
-    up their slack.
+    Its figures are `active`, the share of bounds that had to change something; `unmet`, the share
+    that is missed nevertheless; and `converged`, the share of images whose bounds could be met or
+    had used up their slack.
     """
     found = constrained_posterior(placed(logits, valid, spread), tags, constraints, valid)
     says = (constraints.lower > 0) | ((constraints.upper < 1) & tags.gather(1, constraints.label))
     bounds = says.sum().clamp(min=1)
-    strategy.show(
-        found.probs if valid is None else found.probs * valid[:, None],
-        active=(found.multipliers != 0).sum() / bounds,
-        unmet=(found.violations > _MISSED).sum() / bounds,
-        converged=found.converged.float().mean(),
-    )
-    return {"kl": kl_to_posterior(logits, found.probs, valid)}
+    figures = {
+        "active": (found.multipliers != 0).sum() / bounds,
+        "unmet": (found.violations > _MISSED).sum() / bounds,
+        "converged": found.converged.float().mean(),
+    }
+    labels = found.probs if valid is None else found.probs * valid[:, None]
+    return Loss({"kl": kl_to_posterior(logits, found.probs, valid)}, labels, figures=figures)
 
 
 def seeded() -> torch.Generator:
