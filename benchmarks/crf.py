@@ -38,6 +38,7 @@ from weakseg.evidence import Evidence
 from weakseg.functional.boxes import box_unary
 from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.strategies import BoxesCRF
+from weakseg.strategies.base import Context
 
 SETTINGS = {
     "67/3": DenseCRF(),
@@ -187,7 +188,7 @@ def boxes_table(repeats: int) -> None:
 
         def estimate(image: Tensor, strategy: BoxesCRF = strategy) -> Tensor:
             return strategy.estimate(
-                Evidence(id="photo", image=image, boxes=boxes, box_classes=classes), None
+                Evidence(id="photo", image=image, boxes=boxes, box_classes=classes), Context()
             )
 
         image = photo()

@@ -20,6 +20,7 @@ import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -39,7 +40,9 @@ from weakseg.data.simulate.annotator import Annotator
 from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.regions.region_graph import regions
 from weakseg.strategies import ScribblesGraphCut
+from weakseg.strategies.base import Context
 from weakseg.training.estimation import Failure, Job, estimate_all
+from weakseg.utils.array_cache import ArrayCache
 
 CLASSES = 21
 SIZE = (375, 500)
@@ -75,7 +78,7 @@ def scribbled(image: Tensor, rows: int, columns: int, seed: int = 0) -> Evidence
     return Evidence(f"photo-{seed}", image, marks=fields["marks"])
 
 
-def opinion() -> Prediction:
+def a_prediction() -> Prediction:
     """Blobs of all classes."""
     coarse = torch.randn(1, CLASSES, 12, 16, generator=torch.Generator().manual_seed(0)) * 2
     return Prediction(torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear")[0].softmax(0))
@@ -91,7 +94,7 @@ def time_photo(repeats: int) -> None:
     """A line for each number of classes and each kind of round."""
     image = photo()
     strategy = ScribblesGraphCut()
-    network = opinion()
+    network = a_prediction()
     pixels = image.permute(1, 2, 0).contiguous().numpy()
     evidence = {name: scribbled(image, *grid) for name, grid in GRIDS.items()}
     cases = [
@@ -107,9 +110,7 @@ def time_photo(repeats: int) -> None:
             "graph": lambda: regions(image, strategy.superpixels),
         }
         for name, each, prediction in cases:
-            calls[name] = lambda each=each, prediction=prediction: strategy.estimate(
-                each, prediction
-            )  # type: ignore[misc]
+            calls[name] = partial(strategy.estimate, each, Context(prediction))
         for name, call in calls.items():
             taken = seconds(call)
             if turn:  # the first turn compiles
@@ -153,13 +154,13 @@ def one_round(evidence: list[Evidence], workers: int) -> Round:
     with TemporaryDirectory() as folder:
         strategy = ScribblesGraphCut()
         store = LabelStore(Path(folder))
-        strategy.use_scratch(Path(folder) / "scratch")
+        context = Context(cache=ArrayCache(Path(folder) / "cache"))
         jobs: Iterator[Job] = (
             Job(each, None, f"{number:032x}") for number, each in enumerate(evidence)
         )
         start = perf_counter()
         ends = []
-        for result in estimate_all(jobs, len(evidence), strategy, CLASSES, store, workers):
+        for result in estimate_all(jobs, len(evidence), strategy, context, CLASSES, store, workers):
             if isinstance(result, Failure):
                 raise RuntimeError(result.reason)
             ends.append(perf_counter())

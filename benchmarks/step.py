@@ -28,6 +28,7 @@ from weakseg.evidence import Batch
 from weakseg.networks import DeepLabV3Plus
 from weakseg.strategies import BoxesCCNN, BoxesEM, Full, Mixed, Tags, TagsCCNN, TagsCCNNSize, TagsEM
 from weakseg.strategies.base import Strategy
+from weakseg.training.outputs import read_loss
 
 CLASSES = 21
 
@@ -85,6 +86,10 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
+def sum_of_terms(strategy: Strategy, logits: Tensor, batch: Batch) -> Tensor:
+    return torch.stack(list(read_loss(strategy.loss(logits, batch), strategy).terms.values())).sum()
+
+
 class Step:
     """One network in training, which every strategy moves in turn."""
 
@@ -101,7 +106,7 @@ class Step:
     def enlarged(self, logits: Tensor, strategy: Strategy) -> Tensor:
         return (
             logits
-            if strategy.at_scores
+            if strategy.wants.resolution == "scores"
             else F.interpolate(logits, self.image.shape[-2:], mode="bilinear", align_corners=False)
         )
 
@@ -109,7 +114,7 @@ class Step:
         """Seconds of a whole step."""
         start = perf_counter()
         logits = self.enlarged(self.network(self.image), strategy)
-        torch.stack(list(strategy.loss(logits, self.batch).values())).sum().backward()
+        sum_of_terms(strategy, logits, self.batch).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
         wait(self.device)
@@ -122,9 +127,7 @@ class Step:
         wait(self.device)
         scores.requires_grad_()
         start = perf_counter()
-        torch.stack(
-            list(strategy.loss(self.enlarged(scores, strategy), self.batch).values())
-        ).sum().backward()
+        sum_of_terms(strategy, self.enlarged(scores, strategy), self.batch).backward()
         wait(self.device)
         return perf_counter() - start
 

@@ -29,6 +29,7 @@ from weakseg.functional.regions.superpixels import region_counts
 from weakseg.networks import DeepLabV3Plus
 from weakseg.optimizers import AdamW
 from weakseg.strategies import Points, ScribblesGraphCut
+from weakseg.strategies.base import Context
 
 PICTURES = Path(__file__).parent / "how-to" / "pictures"
 SMALL = Superpixels(scale=20, smallest=10)  # as in the recipe
@@ -128,7 +129,7 @@ def draw_photo() -> Image.Image:
     rows = []
     for evidence in map(coffee, SCRIBBLES.values()):
         cuts = {
-            weight: ScribblesGraphCut(appearance=weight).estimate(evidence, None)
+            weight: ScribblesGraphCut(appearance=weight).estimate(evidence, Context()).labels
             for weight in (0.0, 0.5)
         }
         line = [("superpixels and scribbles", pieces(evidence, Superpixels()(evidence.image), 2))]
@@ -163,7 +164,7 @@ def draw_points(
     near and alike to two of them."""
     rows = []
     for evidence, truth in map(clicked.sample, images):
-        target = Points().estimate(evidence, None)
+        target = Points().estimate(evidence, Context())
         line = [
             ("clicks", marked(evidence, radius=6)),
             ("target", marked(evidence._replace(marks=target))),

@@ -12,8 +12,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor, nn
 
 from weakseg.data.base import WeakData
-from weakseg.evidence import IGNORE, Evidence, Prediction
-from weakseg.strategies.base import Strategy
+from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.strategies.base import Context, Loss, Strategy
+from weakseg.training.estimation import read_estimate
 
 SIZE = 24
 
@@ -95,19 +96,48 @@ class TinyNet(nn.Module):
 
 
 class Refine(Strategy):
-    """The filled box in round 0; later, the network's own opinion inside the box."""
+    """The filled box in round 0; later, the network's own prediction inside the box."""
 
     needs = ("boxes",)
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         assert evidence.boxes is not None
         assert evidence.box_classes is not None
         (x1, y1, x2, y2), label = evidence.boxes[0].int().tolist(), int(evidence.box_classes[0])
         target = torch.zeros(evidence.image.shape[1:], dtype=torch.uint8)
         target[max(0, y1) : y2, max(0, x1) : x2] = label
-        if prediction is not None:
-            target[prediction.probs[label] < prediction.probs[0]] = 0
+        if context.prediction is not None:
+            probs = context.prediction.probs
+            target[probs[label] < probs[0]] = 0
         return target
+
+
+def labels_of(
+    strategy: Strategy, evidence: Evidence, prediction: Prediction | None = None, **context: Any
+) -> Tensor:
+    """The labels that a strategy estimates of one image."""
+    return read_estimate(strategy.estimate(evidence, Context(prediction, **context))).labels
+
+
+def loss_of(strategy: Strategy, logits: Tensor, batch: Batch) -> Loss:
+    """What the loss of a strategy returns, with everything that may be logged."""
+    returned = strategy.loss(logits, batch)
+    return returned if isinstance(returned, Loss) else Loss(returned)
+
+
+class Killed(Exception):
+    """A run was ended by `KillBefore`."""
+
+
+class KillBefore(pl.Callback):
+    """Ends the run before a step; a stand-in for kill -9 that a test can survive."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            raise Killed
 
 
 def trainer(folder: Path, steps: int = 9, **arguments: Any) -> pl.Trainer:

@@ -16,9 +16,9 @@ from tests.small import TinyNet
 from tests.test_fit import SMALL, TINY
 from weakseg.data.label_store import LabelStore
 from weakseg.data.toy.dataset import Toy
-from weakseg.evidence import Batch, Evidence, Prediction
+from weakseg.evidence import Batch, Evidence
 from weakseg.fit import command, main
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, Strategy
 from weakseg.utils.signals import Stopping
 
 ROOT = Path(__file__).parents[1]
@@ -56,14 +56,14 @@ class WrongBox(Toy):
 class CannotEstimate(Strategy):
     """Fails on each image."""
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> torch.Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> torch.Tensor:
         raise ValueError("this one is odd")
 
 
 class WantsTooMuch(Strategy):
     """Has not the memory for any image."""
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> torch.Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> torch.Tensor:
         raise MemoryError("can't allocate memory: you tried to allocate 9 bytes")
 
 

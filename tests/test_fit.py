@@ -387,7 +387,7 @@ def test_a_strategy_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "        super().__init__()\n"
         "        self.level = level\n"
         "\n"
-        "    def estimate(self, evidence, prediction):\n"
+        "    def estimate(self, evidence, context):\n"
         "        return (evidence.image.float().mean(0) < self.level).to(torch.uint8)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -20,7 +20,7 @@ import wandb
 from weakseg.fit import main
 from weakseg.reporting import loggers
 from weakseg.strategies import NAMES
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Strategy, estimates
 from weakseg.training.metrics_file import read_record
 
 LOGGERS = tuple(loggers.NAMES)
@@ -47,7 +47,7 @@ WORDS = [
     ),
 ]
 SMALLER = {
-    "cosegmentation": ["strategy.long_side=32", "strategy.looks=1", "strategy.samples=16"],
+    "cosegmentation": ["strategy.long_side=32", "strategy.iterations=1", "strategy.samples=16"],
     "clustering": ["strategy.alternations=1"],
 }
 
@@ -104,7 +104,7 @@ def runs(name: str, logger: str, folder: Path) -> list[Outcome]:
 def makes_targets(name: str) -> bool:
     module, _, kind = NAMES[name].rpartition(".")
     strategy: type[Strategy] = getattr(import_module(module), kind)
-    return strategy.estimates()
+    return estimates(strategy)
 
 
 @pytest.mark.filterwarnings("ignore:in epoch")  # so small a network finds little

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.small import TinyNet
+from tests.small import TinyNet, labels_of, loss_of
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.strategies import NAMES
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Strategy, estimates
 from weakseg.training.label_quality import harden
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.fingerprint import module_fingerprint
@@ -64,9 +64,9 @@ def test_targets_are_what_estimate_promises(name: str, size: tuple[int, int]) ->
     strategy, evidence = build(name), every_kind_of_evidence(*size)
     evidence.check(CLASSES)
     for prediction in (None, a_prediction(*size)):
-        target = strategy.estimate(evidence, prediction)
+        target = labels_of(strategy, evidence, prediction)
         assert not target.requires_grad
-        assert strategy.makes_masks == (target.dtype == torch.bool)
+        assert strategy.wants.box_masks == (target.dtype == torch.bool)
         if target.dtype == torch.bool:
             assert target.shape == (2, *size)  # a mask for each box
         elif target.dtype == torch.uint8:
@@ -88,9 +88,9 @@ def test_estimate_is_pure(name: str) -> None:
     )
     given = [*tensors(evidence), *tensors(prediction)]
     before, random_state = [tensor.clone() for tensor in given], torch.get_rng_state()
-    first, second = strategy.estimate(evidence, prediction), strategy.estimate(evidence, prediction)
+    first, second = (labels_of(strategy, evidence, prediction) for _ in range(2))
     assert torch.equal(first, second)
-    assert torch.equal(first, build(name).estimate(evidence, prediction))
+    assert torch.equal(first, labels_of(build(name), evidence, prediction))
     assert all(torch.equal(now, then) for now, then in zip(given, before, strict=True))
     assert torch.equal(torch.get_rng_state(), random_state)
     first.zero_()  # a target is nobody else's tensor
@@ -104,10 +104,8 @@ def test_missing_evidence_is_told_with_the_name_of_the_image(name: str) -> None:
     for field in strategy.needs:
         lacking = full._replace(**{field: None})
         with pytest.raises(ValueError, match=f"image 2008_000008 has no .*{field}; it has "):
-            # one that does not estimate is only asked by the survey before training
-            strategy.estimate(lacking, None) if strategy.estimates() else lacking.need(
-                *strategy.needs
-            )
+            # before training, the evidence check does so for every strategy
+            labels_of(strategy, lacking) if estimates(strategy) else lacking.need(*strategy.needs)
 
 
 @every_strategy
@@ -116,7 +114,7 @@ def test_loss_is_finite_and_teaches(name: str, size: tuple[int, int]) -> None:
     strategy = build(name)
     evidence = [every_kind_of_evidence(*size, name=image) for image in ("a", "b")]
     logits = torch.randn(2, CLASSES, *size, requires_grad=True)
-    terms = strategy.loss(logits, a_batch(strategy, evidence))
+    terms = loss_of(strategy, logits, a_batch(strategy, evidence)).terms
     assert terms
     for term, value in terms.items():
         assert isinstance(term, str)
@@ -141,8 +139,8 @@ def test_training_and_estimating_leave_the_key_of_targets_as_it_was(name: str) -
 
 def a_batch(strategy: Strategy, evidence: list[Evidence]) -> Batch:
     target = None
-    if strategy.estimates():
-        target = torch.stack([painted(strategy.estimate(each, None), each) for each in evidence])
+    if estimates(strategy):
+        target = torch.stack([painted(labels_of(strategy, each), each) for each in evidence])
         target = target if target.is_floating_point() else target.long()
     return Batch(
         ids=[each.id for each in evidence],
@@ -173,14 +171,14 @@ def tensors(fields: Evidence | Prediction) -> list[Tensor]:
 def test_a_strategy_with_the_default_loss_takes_class_weights(name: str) -> None:
     module, _, kind = NAMES[name].rpartition(".")
     cls = getattr(import_module(module), kind)
-    if cls.loss is not Strategy.loss or cls.makes_masks:
+    if cls.loss is not Strategy.loss or cls.wants.box_masks:
         # it would promise what the loss does not keep
         assert "class_weights" not in inspect.signature(cls).parameters
         return
     strategy = cls(class_weights={"cat": 4.0})
     batch = a_batch(strategy, [every_kind_of_evidence(24, 32)])
     logits, weights = torch.randn(1, CLASSES, 24, 32), torch.tensor([1.0, 4.0, 1.0, 1.0])
-    (term,) = strategy.loss(logits, batch._replace(class_weights=weights)).values()
+    (term,) = loss_of(strategy, logits, batch._replace(class_weights=weights)).terms.values()
     assert batch.target is not None
     torch.testing.assert_close(
         term, F.cross_entropy(logits, batch.target, weights, ignore_index=IGNORE)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tests.small import SIZE, Refine, Squares, TinyNet, trainer
 from weakseg.data.label_store import DamagedTarget, LabelStore
-from weakseg.evidence import Evidence, Prediction
-from weakseg.strategies.base import Strategy
+from weakseg.evidence import Evidence
+from weakseg.strategies.base import Context, Strategy, Wants
 from weakseg.training.estimation import EstimationError
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -29,9 +29,9 @@ Damage = Callable[[Path, Path], None]
 
 
 class Soft(Refine):
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         return (
-            torch.nn.functional.one_hot(super().estimate(evidence, prediction).long(), 3).permute(
+            torch.nn.functional.one_hot(super().estimate(evidence, context).long(), 3).permute(
                 2, 0, 1
             )
             * 0.5
@@ -39,10 +39,10 @@ class Soft(Refine):
 
 
 class Masks(Refine):
-    makes_masks = True
+    wants = Wants(box_masks=True)
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        return super().estimate(evidence, prediction)[None] > 0
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
+        return super().estimate(evidence, context)[None] > 0
 
 
 def train(folder: Path, strategy: Strategy) -> None:

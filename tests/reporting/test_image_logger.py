@@ -8,11 +8,11 @@ import torch
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 
-from tests.small import Refine, Squares, TinyNet, trainer
+from tests.small import Refine, Squares, TinyNet, labels_of, trainer
 from weakseg.evidence import Evidence, Prediction
 from weakseg.reporting.drawing import Case
 from weakseg.reporting.image_logger import Dashboard, make_case, make_target
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, Strategy
 from weakseg.training.metrics_file import Record
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -28,8 +28,15 @@ class Silent(Strategy):
 class Fails(Refine):
     """A strategy with a mistake in it."""
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         raise ZeroDivisionError(f"of {evidence.id}")
+
+
+def round_0() -> Rounds:
+    """Rounds that have made their first."""
+    rounds = Rounds()
+    rounds.round = 0
+    return rounds
 
 
 @pytest.fixture
@@ -69,28 +76,28 @@ def test_the_same_images_after_each_validation_with_the_targets_of_the_round(
     for case, index in ((first, 12), (second, 14)):
         evidence, truth = data.sample(index)
         assert case.target is not None
-        assert torch.equal(case.target, segmenter.strategy.estimate(evidence, None))
+        assert torch.equal(case.target, labels_of(segmenter.strategy, evidence))
         assert case.truth is not None
         assert truth is not None
         assert torch.equal(case.truth, truth)
         assert case.score is not None
 
 
-def test_a_round_is_shown_with_the_network_that_it_asked(
+def test_a_round_is_shown_with_the_network_that_it_queried(
     tmp_path: Path, shown: list[tuple[int, list[Case]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[int, Prediction]] = []
+    queries: list[tuple[int, Prediction]] = []
 
     def remember(
-        segmenter: Segmenter, evidence: Evidence, prediction: Prediction, round: int
+        segmenter: Segmenter, evidence: Evidence, prediction: Prediction, rounds: Rounds
     ) -> Tensor | None:
-        asked.append((round, prediction))
-        return make_target(segmenter, evidence, prediction, round)
+        queries.append((rounds.round, prediction))
+        return make_target(segmenter, evidence, prediction, rounds)
 
     monkeypatch.setattr("weakseg.reporting.image_logger.make_target", remember)
     fit(tmp_path, Refine(), TensorBoardLogger(tmp_path), Rounds("epochs", workers=0))
-    assert [round for round, _ in asked] == [0, 0, 1, 1, 2, 2]  # once per image and round
-    before_each = [asked[2:4], asked[4:6]]
+    assert [round for round, _ in queries] == [0, 0, 1, 1, 2, 2]  # once per image and round
+    before_each = [queries[2:4], queries[4:6]]
     for validation in (0, 1):
         for place in (0, 1):
             prediction = before_each[validation][place][1]
@@ -132,7 +139,7 @@ def test_targets_are_made_once_per_round(
     made: list[str] = []
     monkeypatch.setattr(
         "weakseg.reporting.image_logger.make_target",
-        lambda segmenter, evidence, prediction, round: made.append(evidence.id),
+        lambda segmenter, evidence, prediction, rounds: made.append(evidence.id),
     )
     fit(tmp_path, Refine(), TensorBoardLogger(tmp_path))
     assert len(shown) == 3
@@ -164,7 +171,7 @@ def test_a_run_does_not_end_for_a_picture(tmp_path: Path) -> None:
     with pytest.warns(
         UserWarning, match="no target to show for image disc/12: ZeroDivisionError: of disc/12"
     ):
-        case = make_case(segmenter, evidence, truth, round=0)
+        case = make_case(segmenter, evidence, truth, round_0())
     assert case.target is None
     assert case.prediction is not None
 
@@ -174,12 +181,12 @@ def test_there_is_a_target_only_where_the_strategy_makes_one() -> None:
     refine, silent = (
         Segmenter(TinyNet(), strategy, Squares.classes) for strategy in (Refine(), Silent())
     )
-    assert make_case(refine, evidence, truth, round=0, score=0.5).target is not None
-    assert (
-        make_case(refine, evidence._replace(boxes=None, box_classes=None), truth, round=0).target
-        is None
-    )
-    assert make_case(silent, evidence, truth, round=-1).target is None
+    assert make_case(refine, evidence, truth, round_0(), score=0.5).target is not None
+    assert make_case(refine, evidence, truth, None).target is None
+    assert make_case(refine, evidence, truth, Rounds()).target is None  # before round 0
+    without = evidence._replace(boxes=None, box_classes=None)
+    assert make_case(refine, without, truth, round_0()).target is None
+    assert make_case(silent, evidence, truth, Rounds()).target is None
 
 
 def test_pictures_reach_tensorboard(tmp_path: Path) -> None:

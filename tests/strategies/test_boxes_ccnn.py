@@ -4,8 +4,8 @@ from math import inf
 
 import pytest
 import torch
-from torch import Tensor
 
+from tests.small import loss_of
 from tests.strategies.parts import a_batch, padded
 from weakseg.evidence import Evidence
 from weakseg.strategies.boxes_ccnn import BoxesCCNN
@@ -13,22 +13,17 @@ from weakseg.strategies.boxes_ccnn import BoxesCCNN
 BOX = ([2.0, 1, 6, 5], 2)
 
 
-def found(strategy: BoxesCCNN) -> Tensor:
-    assert strategy.shown is not None
-    return strategy.shown.target
-
-
 def test_a_box_holds_its_class_and_nothing_else_does() -> None:
     logits = torch.randn(1, 4, 8, 8)
     logits[:, 0] += 4
     strategy = BoxesCCNN(inside=0.6)
-    (loss,) = strategy.loss(logits, a_batch(8, 8, boxes=[[BOX]])).values()
-    probs = found(strategy)[0]
+    returned = loss_of(strategy, logits, a_batch(8, 8, boxes=[[BOX]]))
+    (loss,) = returned.terms.values()
+    probs = returned.labels[0]
     assert probs[2, 1:5, 2:6].mean().item() == pytest.approx(0.6, abs=2e-5)
     assert probs[2].count_nonzero() == 16
     assert probs[[1, 3]].abs().max() == 0
-    assert strategy.shown is not None
-    assert {name: figure.item() for name, figure in strategy.shown.figures.items()} == {
+    assert {name: figure.item() for name, figure in returned.figures.items()} == {
         "active": 0.5,
         "unmet": 0,
         "converged": 1,
@@ -41,9 +36,9 @@ def test_an_opinion_that_keeps_the_bounds_stays_in_the_box() -> None:
     """Inside, where there is enough of the class, only the classes without a box are taken away."""
     logits = torch.randn(1, 3, 8, 8)
     strategy = BoxesCCNN(inside=0.01)
-    strategy.loss(logits, a_batch(8, 8, boxes=[[BOX]]))
+    returned = loss_of(strategy, logits, a_batch(8, 8, boxes=[[BOX]]))
     torch.testing.assert_close(
-        found(strategy)[0, ::2, 1:5, 2:6], logits[0, ::2].softmax(0)[:, 1:5, 2:6]
+        returned.labels[0, ::2, 1:5, 2:6], logits[0, ::2].softmax(0)[:, 1:5, 2:6]
     )
 
 
@@ -51,43 +46,45 @@ def test_the_numbers_reach_the_bounds() -> None:
     logits = torch.zeros(1, 3, 8, 8)
     logits[:, 2] += 9
     strategy = BoxesCCNN(outside=0.25)
-    strategy.loss(logits, a_batch(8, 8, boxes=[[BOX]]))
+    returned = loss_of(strategy, logits, a_batch(8, 8, boxes=[[BOX]]))
     outside = torch.ones(8, 8).bool()
     outside[1:5, 2:6] = False
-    assert found(strategy)[0, 2][outside].mean().item() == pytest.approx(0.25, abs=2e-5)
+    assert returned.labels[0, 2][outside].mean().item() == pytest.approx(0.25, abs=2e-5)
     strategy = BoxesCCNN(inside=0.9, slack=1)
-    strategy.loss(torch.zeros(1, 3, 8, 8), a_batch(8, 8, boxes=[[BOX]]))
-    assert found(strategy)[0, 2, 1:5, 2:6].mean().item() == pytest.approx(
+    returned = loss_of(strategy, torch.zeros(1, 3, 8, 8), a_batch(8, 8, boxes=[[BOX]]))
+    assert returned.labels[0, 2, 1:5, 2:6].mean().item() == pytest.approx(
         1 / (1 + torch.e**-1), abs=1e-5
     )
     strategy = BoxesCCNN(hardness=1000)
-    strategy.loss(torch.randn(1, 3, 8, 8), a_batch(8, 8, boxes=[[BOX]]))
-    assert found(strategy).amax(1).mean() > 0.99
+    returned = loss_of(strategy, torch.randn(1, 3, 8, 8), a_batch(8, 8, boxes=[[BOX]]))
+    assert returned.labels.amax(1).mean() > 0.99
 
 
 def test_an_image_without_boxes_is_background() -> None:
     strategy = BoxesCCNN()
-    strategy.loss(torch.randn(2, 3, 8, 8), a_batch(8, 8, boxes=[[], [BOX]]))
-    assert (found(strategy)[0, 0] == 1).all()
-    assert found(strategy)[1, 2].sum() > 1
+    returned = loss_of(strategy, torch.randn(2, 3, 8, 8), a_batch(8, 8, boxes=[[], [BOX]]))
+    assert (returned.labels[0, 0] == 1).all()
+    assert returned.labels[1, 2].sum() > 1
 
 
 def test_padding_is_not_learned_and_does_not_count() -> None:
     logits = torch.randn(1, 3, 8, 8)
     wide, valid = padded(logits)
     strategy = BoxesCCNN(inside=0.8)
-    (expected,) = strategy.loss(logits, a_batch(8, 8, boxes=[[BOX]])).values()
-    (loss,) = strategy.loss(
-        wide, a_batch(9, 10, boxes=[[([2.0, 2, 6, 6], 2)]], valid=valid)
-    ).values()
+    returned = loss_of(strategy, logits, a_batch(8, 8, boxes=[[BOX]]))
+    (expected,) = returned.terms.values()
+    returned = loss_of(strategy, wide, a_batch(9, 10, boxes=[[([2.0, 2, 6, 6], 2)]], valid=valid))
+    (loss,) = returned.terms.values()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
-    assert found(strategy).sum(1)[~valid].abs().max() == 0
+    assert returned.labels.sum(1)[~valid].abs().max() == 0
 
 
 def test_boxes_shrink_to_the_scores() -> None:
     strategy = BoxesCCNN(inside=1, resolution="scores")
-    strategy.loss(torch.zeros(1, 3, 2, 4), a_batch(16, 32, boxes=[[([8.0, 0, 24, 8], 2)]]))
-    assert found(strategy)[0, 2].flatten().tolist() == pytest.approx(
+    returned = loss_of(
+        strategy, torch.zeros(1, 3, 2, 4), a_batch(16, 32, boxes=[[([8.0, 0, 24, 8], 2)]])
+    )
+    assert returned.labels[0, 2].flatten().tolist() == pytest.approx(
         [0, 1, 1, 0, 0, 0, 0, 0], abs=1e-4
     )
 

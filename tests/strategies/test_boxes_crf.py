@@ -7,6 +7,7 @@ from torch import Tensor
 from weakseg.evidence import Evidence
 from weakseg.functional.boxes import box_unary
 from weakseg.functional.crf import DenseCRF, dense_crf
+from weakseg.strategies.base import Context
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
 
@@ -36,8 +37,8 @@ def discs(noise: float = 6) -> tuple[Evidence, Tensor]:
 def test_finds_the_outline_that_boxes_miss(unary: str) -> None:
     evidence, truth = discs()
     strategy = BoxesCRF(unary=unary, crf=DenseCRF(bilateral_rgb=13))  # type: ignore[arg-type]
-    wrong = (strategy.estimate(evidence, None) != truth).float().mean()
-    wrong_rect = (BoxesRect().estimate(evidence, None) != truth).float().mean()
+    wrong = (strategy.estimate(evidence, Context()) != truth).float().mean()
+    wrong_rect = (BoxesRect().estimate(evidence, Context()) != truth).float().mean()
     assert wrong_rect > 0.1
     assert wrong < 0.02
 
@@ -50,13 +51,13 @@ def test_equals_the_crf_over_all_21_classes() -> None:
     crf = DenseCRF(bilateral_rgb=13)
     probs = box_unary(evidence.boxes, evidence.box_classes, 21, 60, 80)
     everything = dense_crf(evidence.image, probs, crf).argmax(0)
-    assert (BoxesCRF(crf=crf).estimate(evidence, None) == everything).float().mean() > 0.999
+    assert (BoxesCRF(crf=crf).estimate(evidence, Context()) == everything).float().mean() > 0.999
 
 
 def test_two_boxes_of_one_class() -> None:
     evidence, truth = discs()
     evidence = evidence._replace(box_classes=torch.tensor([9, 9]))
-    target = BoxesCRF(crf=DenseCRF(bilateral_rgb=13)).estimate(evidence, None)
+    target = BoxesCRF(crf=DenseCRF(bilateral_rgb=13)).estimate(evidence, Context())
     assert set(target.unique().tolist()) == {0, 9}
     assert ((target > 0) == (truth > 0)).float().mean() > 0.98
 
@@ -66,7 +67,7 @@ def test_share_reaches_the_unary() -> None:
     # what remains is the argmax of the unary: the cores, as ties go to background
     off = DenseCRF(smooth_weight=0, bilateral_weight=0)
     small, large = (
-        int((BoxesCRF(share=share, crf=off).estimate(evidence, None) > 0).sum())
+        int((BoxesCRF(share=share, crf=off).estimate(evidence, Context()) > 0).sum())
         for share in (0.1, 0.6)
     )
     assert small < large / 2
@@ -76,7 +77,9 @@ def test_no_boxes_is_all_background() -> None:
     evidence = discs()[0]._replace(
         boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64)
     )
-    assert torch.equal(BoxesCRF().estimate(evidence, None), torch.zeros(60, 80, dtype=torch.uint8))
+    assert torch.equal(
+        BoxesCRF().estimate(evidence, Context()), torch.zeros(60, 80, dtype=torch.uint8)
+    )
 
 
 def test_impossible_settings_are_named_at_once() -> None:

@@ -6,13 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.small import labels_of
 from tests.training.test_rounds import run
 from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.regions.region_graph import Superpixels
+from weakseg.strategies.base import Context
 from weakseg.strategies.clustering import Clustering
 from weakseg.training.rounds import Rounds
+from weakseg.utils.array_cache import ArrayCache
 
 SMALL = Superpixels(scale=1, sigma=0, smallest=1)
 
@@ -46,16 +49,26 @@ def labelled(
     strategy: Clustering, images: list[Evidence], predictions: list[Prediction] | None = None
 ) -> list[Tensor]:
     """As a round does it."""
-    asked: list[Prediction | None] = [None] * len(images) if predictions is None else [*predictions]
-    strategy.learned = strategy.learn(
-        [strategy.sketch(*each) for each in zip(images, asked, strict=True)]
+    given = [None] * len(images) if predictions is None else [*predictions]
+    fitted = strategy.fit(
+        [
+            strategy.describe(evidence, Context(prediction))
+            for evidence, prediction in zip(images, given, strict=True)
+        ]
     )
-    return [strategy.estimate(*each) for each in zip(images, asked, strict=True)]
+    return [
+        labels_of(strategy, evidence, prediction, fitted=fitted)
+        for evidence, prediction in zip(images, given, strict=True)
+    ]
+
+
+def fitted_to(strategy: Clustering, images: list[Evidence]) -> Tensor:
+    return strategy.fit([strategy.describe(evidence, Context()) for evidence in images])
 
 
 def test_an_image_by_itself_spreads_its_marks_by_colour() -> None:
     evidence = striped([0, 200, 10, 210], marks=marks(16, c1=0, c5=1))
-    assert stripes(Clustering(SMALL).estimate(evidence, None)) == [0, 1, 0, 1]
+    assert stripes(labels_of(Clustering(SMALL), evidence)) == [0, 1, 0, 1]
 
 
 def test_images_learn_from_each_other() -> None:
@@ -89,20 +102,23 @@ def test_an_image_keeps_its_own_promises_whatever_was_learned() -> None:
     """Everything bright is class 1, but here the tags leave it out, or no box is around it."""
     teacher = [striped([90, 200], f"t{n}", marks=marks(8, c0=0, c5=1)) for n in range(3)]
     strategy = Clustering(SMALL)
-    labelled(strategy, teacher)
-    assert stripes(strategy.estimate(striped([90, 200], tags=tags(1, 1)), None)) == [0, 1]
-    assert stripes(strategy.estimate(striped([90, 200], tags=tags(1, 0)), None)) == [0, 0]
+    fitted = fitted_to(strategy, teacher)
     box = {"boxes": torch.tensor([[0.0, 0.0, 4.0, 6.0]]), "box_classes": torch.tensor([1])}
-    assert stripes(strategy.estimate(striped([90, 200], **box), None)) == [1, 0]
+    for fields, expected in (
+        ({"tags": tags(1, 1)}, [0, 1]),
+        ({"tags": tags(1, 0)}, [0, 0]),
+        (box, [1, 0]),
+    ):
+        target = labels_of(strategy, striped([90, 200], **fields), fitted=fitted)
+        assert stripes(target) == expected
 
 
 def test_single_pixels_are_put_right() -> None:
     """The box cuts the second stripe at three of its four columns; one pixel of the first stripe is
     marked otherwise."""
     box = {"boxes": torch.tensor([[5.0, 0.0, 8.0, 6.0]]), "box_classes": torch.tensor([1])}
-    target = Clustering(SMALL).estimate(
-        striped([90, 200], marks=marks(8, c2=1, c1=0, c0=0), **box), None
-    )
+    evidence = striped([90, 200], marks=marks(8, c2=1, c1=0, c0=0), **box)
+    target = labels_of(Clustering(SMALL), evidence)
     expected = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1], dtype=torch.uint8).repeat(6, 1)
     expected[0, 2] = 1
     assert torch.equal(target, expected)
@@ -126,36 +142,36 @@ def test_later_rounds_use_the_features_of_the_network() -> None:
     assert (target[:, 5:] == 0).all()
 
 
-def test_learned_from_other_features_is_named() -> None:
+def test_a_fit_to_other_features_is_named() -> None:
     evidence = striped([0, 200], marks=marks(8, c1=0, c5=1))
     strategy = Clustering(SMALL)
-    labelled(strategy, [evidence])
+    fitted = fitted_to(strategy, [evidence])
     prediction = Prediction(torch.full((2, 6, 8), 0.5), torch.rand(3, 3, 4))
     with pytest.raises(
         ValueError,
         match=(
-            r"learned should be float \[2,75\].* but it is \[2, 72\]; set it to None to cluster "
+            r"fitted should be float \[2,75\].* but it is \[2, 72\]; leave it out to cluster "
             r"image stripes"
         ),
     ):
-        strategy.estimate(evidence, prediction)
+        strategy.estimate(evidence, Context(prediction, fitted))
 
 
 def test_few_samples_of_many_images_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [Toy(train=6, val=0, evidence="boxes").sample(index)[0] for index in range(6)]
     strategy = Clustering(samples=8)
-    sketches = [strategy.sketch(each, None) for each in images]
-    assert all(len(sketch["features"]) <= 8 + len(sketch["groups"]) for sketch in sketches)
-    whole, half = strategy.learn(sketches), strategy.learn(sketches[::2])
+    described = [strategy.describe(each, Context()) for each in images]
+    assert all(len(each["features"]) <= 8 + len(each["groups"]) for each in described)
+    whole, half = strategy.fit(described), strategy.fit(described[::2])
     monkeypatch.setattr(
-        "weakseg.strategies.clustering.MOST", sum(len(sketch["features"]) for sketch in sketches)
+        "weakseg.strategies.clustering.MOST", sum(len(each["features"]) for each in described)
     )
-    assert torch.equal(strategy.learn(sketches), whole)
+    assert torch.equal(strategy.fit(described), whole)
     monkeypatch.setattr(
         "weakseg.strategies.clustering.MOST",
-        sum(len(sketch["features"]) for sketch in sketches) - 1,
+        sum(len(each["features"]) for each in described) - 1,
     )
-    assert torch.equal(strategy.learn(sketches), half)
+    assert torch.equal(strategy.fit(described), half)
     assert not torch.equal(whole, half)
 
 
@@ -177,27 +193,24 @@ def test_kinds_of_evidence_on_the_toy_set(kind: str, least: float) -> None:
     assert mean_iou(counts) > least
 
 
-def test_rounds_learn_from_colours_first_and_then_from_the_network_as_well(tmp_path: Path) -> None:
+def test_rounds_fit_colours_first_and_then_from_the_network_as_well(tmp_path: Path) -> None:
     strategy, rounds = Clustering(Superpixels(smallest=4)), Rounds(when="epochs", count=2)
     run(tmp_path, strategy, rounds, steps=4)
-    assert strategy.learned is not None
+    assert rounds.fitted is not None
     # histograms, place, features, bias and balance
-    assert strategy.learned.shape == (3, 3 * 16 + 2 * 10 + 2 + 8 + 2)
+    assert rounds.fitted.shape == (3, 3 * 16 + 2 * 10 + 2 + 8 + 2)
     assert rounds.figures["label/miou"] > rounds.figures["evidence/miou"] + 0.05
 
 
 def test_superpixels_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = Toy(train=1, val=0, evidence="points").sample(0)[0]
-    strategy, fresh = Clustering(), Clustering()
-    strategy.use_scratch(tmp_path)
-    first = strategy.estimate(evidence, None)
-    assert torch.equal(first, fresh.estimate(evidence, None))  # kept or not, the same
+    cache = ArrayCache(tmp_path)
+    first = labels_of(Clustering(), evidence, cache=cache)
+    assert torch.equal(first, labels_of(Clustering(), evidence))  # kept or not, the same
     monkeypatch.setattr("weakseg.strategies.clustering.appearance", None)
-    assert torch.equal(first, strategy.estimate(evidence, None))
-    other = Clustering(Superpixels(scale=50))
-    other.use_scratch(tmp_path)
+    assert torch.equal(first, labels_of(Clustering(), evidence, cache=cache))
     with pytest.raises(TypeError):  # other superpixels would have to be made
-        other.estimate(evidence, None)
+        labels_of(Clustering(Superpixels(scale=50)), evidence, cache=cache)
 
 
 def test_an_image_without_evidence_is_named() -> None:
@@ -208,7 +221,7 @@ def test_an_image_without_evidence_is_named() -> None:
     ):
         for ask in (
             lambda given=evidence: Clustering().check(given, ["a", "b"]),
-            lambda given=evidence: Clustering().estimate(given, None),
+            lambda given=evidence: Clustering().estimate(given, Context()),
         ):
             with pytest.raises(
                 ValueError,

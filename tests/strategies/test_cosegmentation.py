@@ -13,6 +13,7 @@ from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.crf import DenseCRF
+from weakseg.strategies.base import Context
 from weakseg.strategies.cosegmentation import Cosegmentation
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -44,10 +45,10 @@ def photo(number: int, label: int, place: tuple[int, int], side: int = 16) -> tu
     return (COLOURS[truth.long()].movedim(-1, 0) + noise).clamp(0, 255).to(torch.uint8), truth
 
 
-def asked(evidence: Evidence) -> Prediction:
-    """An encoder that sees the colours of squares of 4 pixels."""
+def queried(evidence: Evidence) -> Prediction:
+    """Of an encoder that sees the colours of squares of 4 pixels."""
     return Prediction(
-        torch.full((3, SIDE, SIDE), 1 / 3), early=F.avg_pool2d(evidence.image.float(), 4)
+        torch.full((3, SIDE, SIDE), 1 / 3), intermediate=F.avg_pool2d(evidence.image.float(), 4)
     )
 
 
@@ -71,21 +72,27 @@ def album(**shared: Tensor) -> tuple[list[Evidence], list[Tensor]]:
     return images, truths
 
 
-def learn(strategy: Cosegmentation, images: Sequence[Evidence]) -> None:
+def fit(strategy: Cosegmentation, images: Sequence[Evidence]) -> Tensor:
     """As a round does it."""
-    strategy.learned = None
-    for _ in range(strategy.looks):
-        strategy.learned = strategy.learn(
-            [strategy.sketch(evidence, asked(evidence)) for evidence in images]
-        )
+    fitted = None
+    for _ in range(strategy.iterations):
+        described = [
+            strategy.describe(evidence, Context(queried(evidence), fitted)) for evidence in images
+        ]
+        fitted = strategy.fit(described)
+    assert fitted is not None
+    return fitted
 
 
 def quality(
-    strategy: Cosegmentation, images: Sequence[Evidence], truths: Sequence[Tensor]
+    strategy: Cosegmentation,
+    images: Sequence[Evidence],
+    truths: Sequence[Tensor],
+    fitted: Tensor | None,
 ) -> float:
     counts = torch.zeros(3, 3, dtype=torch.int64)
     for evidence, truth in zip(images, truths, strict=True):
-        target = strategy.estimate(evidence, asked(evidence))
+        target = strategy.estimate(evidence, Context(queried(evidence), fitted))
         counts += confusion_matrix(target, truth.masked_fill(target == IGNORE, IGNORE), 3)
     return mean_iou(counts)
 
@@ -93,29 +100,25 @@ def quality(
 def test_looking_at_all_images_finds_what_is_not_in_the_middle() -> None:
     images, truths = album()
     strategy = Cosegmentation(crf=PLAIN)
-    guessed = quality(strategy, images, truths)
-    learn(strategy, images)
-    found = quality(strategy, images, truths)
+    guessed = quality(strategy, images, truths, None)
+    fitted = fit(strategy, images)
+    found = quality(strategy, images, truths, fitted)
     assert guessed < 0.9
     assert found > 0.97
     corner, truth = photo(99, 2, (0, 0))
-    assert (
-        quality(
-            strategy, [Evidence("corner", corner, tags=torch.tensor([True, False, True]))], [truth]
-        )
-        > 0.9
-    )
+    cornered = Evidence("corner", corner, tags=torch.tensor([True, False, True]))
+    assert quality(strategy, [cornered], [truth], fitted) > 0.9
 
 
-def test_only_classes_of_the_tags_are_found_whatever_was_learned() -> None:
+def test_only_classes_of_the_tags_are_found_whatever_was_fitted() -> None:
     images, _ = album()
     strategy = Cosegmentation(crf=PLAIN)
-    learn(strategy, images)
+    fitted = fit(strategy, images)
     image, _ = photo(99, 2, (12, 12))
     for flags, found in (((True, True, False), {0, 1}), ((True, False, False), {0})):
         target = strategy.estimate(
             Evidence("x", image, tags=torch.tensor(flags)),
-            Prediction(torch.ones(3, SIDE, SIDE), early=asked(images[0]).early),
+            Context(queried(images[0]), fitted),
         )
         assert set(target.unique().tolist()) <= found
 
@@ -130,9 +133,9 @@ def test_a_first_guess_does_not_tell_two_subjects_apart_and_a_second_does() -> N
         tags=torch.tensor([True, True, True]),
     )
     strategy = Cosegmentation(crf=PLAIN)
-    assert set(strategy.estimate(both, None).unique().tolist()) == {0, IGNORE}
-    learn(strategy, [*images, both])
-    target = strategy.estimate(both, asked(both))
+    assert set(strategy.estimate(both, Context()).unique().tolist()) == {0, IGNORE}
+    fitted = fit(strategy, [*images, both])
+    target = strategy.estimate(both, Context(queried(both), fitted))
     assert target[20, 10] == 1
     assert target[20, 30] == 2
 
@@ -141,12 +144,12 @@ def test_marks_are_kept_and_spread_over_their_superpixel() -> None:
     image, truth = photo(0, 1, (2, 2))
     marks = torch.full((SIDE, SIDE), IGNORE, dtype=torch.uint8)
     marks[10, 10], marks[30, 30], marks[20, 20] = 1, 0, 2  # the last one is a mistake; it stays one
-    target = Cosegmentation(crf=PLAIN).estimate(Evidence("x", image, marks=marks), None)
+    target = Cosegmentation(crf=PLAIN).estimate(Evidence("x", image, marks=marks), Context())
     assert (target[10, 10], target[30, 30], target[20, 20]) == (1, 0, 2)
     # the middle of the photograph is elsewhere
     assert float((target == 1)[truth == 1].float().mean()) > 0.9
     without = Cosegmentation(crf=PLAIN, superpixels=None).estimate(
-        Evidence("x", image, marks=marks), None
+        Evidence("x", image, marks=marks), Context()
     )
     assert (without[10, 10], without[20, 20]) == (1, 2)
 
@@ -168,10 +171,10 @@ def test_nothing_lies_outside_of_the_boxes() -> None:
             )
         )
     strategy = Cosegmentation(crf=PLAIN)
-    learn(strategy, boxed)
-    assert quality(strategy, boxed, truths) > 0.95
+    fitted = fit(strategy, boxed)
+    assert quality(strategy, boxed, truths, fitted) > 0.95
     wrong = boxed[0]._replace(boxes=torch.tensor([[0.0, 0.0, 6.0, 6.0]]))
-    target = strategy.estimate(wrong, asked(wrong))
+    target = strategy.estimate(wrong, Context(queried(wrong), fitted))
     assert not (target != 0)[fill_boxes(wrong.boxes, wrong.box_classes, SIDE, SIDE) == 0].any()  # type: ignore[arg-type]
     grey = torch.full((3, SIDE, SIDE), 90, dtype=torch.uint8)
     nearly = Evidence(
@@ -180,7 +183,7 @@ def test_nothing_lies_outside_of_the_boxes() -> None:
         boxes=torch.tensor([[2.0, 2.0, 40.0, 40.0]]),
         box_classes=torch.tensor([1]),
     )
-    swept = Cosegmentation(share=1, crf=SWEEPING).estimate(nearly, None)
+    swept = Cosegmentation(share=1, crf=SWEEPING).estimate(nearly, Context())
     assert swept[20, 20] == 1
     assert not swept[:2].any()
     nothing = Evidence(
@@ -189,7 +192,7 @@ def test_nothing_lies_outside_of_the_boxes() -> None:
         boxes=torch.zeros(0, 4),
         box_classes=torch.zeros(0, dtype=torch.int64),
     )
-    assert not strategy.estimate(nothing, asked(nothing)).any()
+    assert not strategy.estimate(nothing, Context(queried(nothing), fitted)).any()
 
 
 def test_a_mask_is_its_own_target_and_teaches_the_others() -> None:
@@ -198,10 +201,10 @@ def test_a_mask_is_its_own_target_and_teaches_the_others() -> None:
         evidence._replace(tags=None, marks=truth)
         for evidence, truth in zip(images[:4], truths[:4], strict=True)
     ]
-    strategy = Cosegmentation(looks=1, crf=PLAIN)
-    assert torch.equal(strategy.estimate(masked[0], None), truths[0])
-    learn(strategy, masked)
-    assert quality(strategy, images[4:], truths[4:]) > 0.95
+    strategy = Cosegmentation(iterations=1, crf=PLAIN)
+    assert torch.equal(strategy.estimate(masked[0], Context()), truths[0])
+    fitted = fit(strategy, masked)
+    assert quality(strategy, images[4:], truths[4:], fitted) > 0.95
 
 
 def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
@@ -225,15 +228,15 @@ def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("weakseg.strategies.cosegmentation.softmax_regression", spy)
-        Cosegmentation().learn([few, *many])
+        Cosegmentation().fit([few, *many])
     assert seen["shares"][0].tolist() == [0.5, 2.0]
     assert seen["shares"][-1].tolist() == [1.0, 0.0]
 
 
 def test_a_class_that_no_image_shows_is_known_nevertheless() -> None:
     images, _ = album()
-    strategy = Cosegmentation(looks=1, crf=PLAIN)
-    learn(
+    strategy = Cosegmentation(iterations=1, crf=PLAIN)
+    fitted = fit(
         strategy,
         [
             image._replace(tags=image.tags[:2])
@@ -241,26 +244,25 @@ def test_a_class_that_no_image_shows_is_known_nevertheless() -> None:
             if image.tags is not None and image.tags[1]
         ],
     )
-    assert strategy.learned is not None
-    assert strategy.learned.shape == (3, 4)
-    assert not strategy.estimate(images[1], asked(images[1])).any()
+    assert fitted.shape == (3, 4)
+    assert not strategy.estimate(images[1], Context(queried(images[1]), fitted)).any()
 
 
 def test_what_is_missing_or_does_not_fit_is_named() -> None:
     images, _ = album()
     strategy = Cosegmentation(crf=PLAIN)
-    with pytest.raises(ValueError, match=r"image photo00 comes without `prediction\.early`"):
-        strategy.sketch(images[0], None)
-    learn(strategy, images)
-    with pytest.raises(ValueError, match=r"image photo00 comes without `prediction\.early`"):
-        strategy.estimate(images[0], None)
-    with pytest.raises(ValueError, match=r"learned should be float \[C,6\]"):
-        strategy.estimate(
-            images[0], Prediction(torch.ones(3, SIDE, SIDE), early=torch.zeros(5, 10, 10))
-        )
+    with pytest.raises(ValueError, match=r"image photo00 comes without `prediction\.intermediate`"):
+        strategy.describe(images[0], Context())
+    fitted = fit(strategy, images)
+    with pytest.raises(ValueError, match=r"image photo00 comes without `prediction\.intermediate`"):
+        strategy.estimate(images[0], Context(fitted=fitted))
+    other = queried(images[0])._replace(intermediate=torch.zeros(5, 10, 10))
+    with pytest.raises(ValueError, match=r"fitted should be float \[C,6\]"):
+        strategy.estimate(images[0], Context(other, fitted))
     with pytest.raises(ValueError, match="more than 3 classes"):
         strategy.estimate(
-            images[0]._replace(tags=torch.tensor([True, False, False, True])), asked(images[0])
+            images[0]._replace(tags=torch.tensor([True, False, False, True])),
+            Context(queried(images[0]), fitted),
         )
     with pytest.raises(ValueError, match="has nothing to learn from"):
         strategy.check(Evidence("x", images[0].image), ("background", "a", "b"))
@@ -274,7 +276,7 @@ def test_what_is_missing_or_does_not_fit_is_named() -> None:
     ("option", "value"),
     [
         ("spread", 0.0),
-        ("looks", 0),
+        ("iterations", 0),
         ("long_side", 16),
         ("samples", 0),
         ("share", 0.0),
@@ -289,15 +291,18 @@ def test_impossible_options_are_refused(option: str, value: float) -> None:
 def test_a_whole_training(tmp_path: Path) -> None:
     """With Squares, whose discs lie anywhere; their tags are those of the boxes."""
     data = Tagged()
-    segmenter = Segmenter(TinyNet(), Cosegmentation(looks=2, long_side=64, crf=PLAIN), data.classes)
+    segmenter = Segmenter(
+        TinyNet(), Cosegmentation(iterations=2, long_side=64, crf=PLAIN), data.classes
+    )
     rounds = Rounds()
     trainer(tmp_path, 1, callbacks=[rounds]).fit(segmenter, datamodule=data)
     assert rounds.figures["label/miou"] > 0.5
-    assert rounds.learned is not None
-    assert rounds.learned.shape == (3, 9)
+    assert rounds.fitted is not None
+    assert rounds.fitted.shape == (3, 9)
 
 
-def test_a_network_without_an_early_stage_is_refused_at_once() -> None:
-    message = r"has no method `intermediate_features`; take a network that has it"
-    with pytest.raises(TypeError, match=message):
+def test_a_network_without_an_intermediate_stage_is_refused_at_once() -> None:
+    with pytest.raises(
+        TypeError, match=r"has no method `intermediate_features`; take a network that has it"
+    ):
         Segmenter(torch.nn.Conv2d(3, 2, 1), Cosegmentation(), ["background", "a"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from weakseg.evidence import Evidence
+from weakseg.strategies.base import Context
 from weakseg.strategies.full import Full
 
 
@@ -16,7 +17,7 @@ def test_the_target_is_the_marks_and_nothing_else() -> None:
         boxes=torch.tensor([[0.0, 0, 3, 2]]),
         box_classes=torch.tensor([2]),
     )
-    target = Full().estimate(evidence, None)
+    target = Full().estimate(evidence, Context())
     assert torch.equal(target, marks)
     assert target.data_ptr() != marks.data_ptr()
 

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.small import Squares, TinyNet, trainer
+from tests.small import Squares, TinyNet, loss_of, trainer
 from weakseg.data.transforms import Item, collate
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_adapt, em_fixed
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.mixed import Mixed, Weights
@@ -51,7 +51,7 @@ def mask(rim: int = 1) -> Tensor:
 
 
 def batch_of(strategy: Strategy, *evidence: Evidence) -> Batch:
-    return collate([Item(each, strategy.estimate(each, None)) for each in evidence], CLASSES)
+    return collate([Item(each, strategy.estimate(each, Context())) for each in evidence], CLASSES)
 
 
 def scores(count: int) -> Tensor:
@@ -78,31 +78,32 @@ def by_hand(logits: Tensor, labels: Tensor) -> float:
 def test_only_boxes_are_what_the_strategies_of_boxes_make_of_them() -> None:
     evidence = image("a", **BOX)
     assert torch.equal(
-        Mixed(share=0.5).estimate(evidence, None), BoxesCRF(share=0.5).estimate(evidence, None)
+        Mixed(share=0.5).estimate(evidence, Context()),
+        BoxesCRF(share=0.5).estimate(evidence, Context()),
     )
     assert torch.equal(
-        Mixed(boxes="rect").estimate(evidence, None), BoxesRect().estimate(evidence, None)
+        Mixed(boxes="rect").estimate(evidence, Context()), BoxesRect().estimate(evidence, Context())
     )
-    assert (Mixed().estimate(image("b", **NO_BOX, **TAGS), None) == 0).all()
+    assert (Mixed().estimate(image("b", **NO_BOX, **TAGS), Context()) == 0).all()
 
 
 def test_marks_are_written_over_boxes_and_stand_alone_without_them() -> None:
     marks, strategy = scribble(), Mixed(boxes="rect")
-    both = strategy.estimate(image("a", **BOX, marks=marks), None)
-    filled = BoxesRect().estimate(image("b", **BOX), None)
+    both = strategy.estimate(image("a", **BOX, marks=marks), Context())
+    filled = BoxesRect().estimate(image("b", **BOX), Context())
     marked = marks != IGNORE
     assert torch.equal(both[marked], marks[marked])
     assert torch.equal(both[~marked], filled[~marked])
     assert not torch.equal(both, filled)
-    assert torch.equal(strategy.estimate(image("c", marks=marks, **TAGS), None), marks)
-    assert (strategy.estimate(image("d", **TAGS), None) == IGNORE).all()
+    assert torch.equal(strategy.estimate(image("c", marks=marks, **TAGS), Context()), marks)
+    assert (strategy.estimate(image("d", **TAGS), Context()) == IGNORE).all()
 
 
 def test_a_mask_is_believed_alone_and_its_rim_stays_open() -> None:
     marks = mask(rim=2)
-    assert torch.equal(Mixed().estimate(image("a", marks=marks, **BOX), None), marks)
+    assert torch.equal(Mixed().estimate(image("a", marks=marks, **BOX), Context()), marks)
     nearly = mask(rim=3)  # 5 of 8 rows: less than three quarters
-    assert (Mixed().estimate(image("a", marks=nearly, **BOX), None)[:3] != IGNORE).all()
+    assert (Mixed().estimate(image("a", marks=nearly, **BOX), Context())[:3] != IGNORE).all()
 
 
 # the loss
@@ -118,11 +119,11 @@ def test_each_kind_is_the_mean_over_its_pixels_times_its_share_of_images_times_i
     ]
     logits = scores(4)
     torch.manual_seed(3)
-    terms = strategy.loss(logits, batch_of(strategy, *evidence))
+    terms = loss_of(strategy, logits, batch_of(strategy, *evidence)).terms
     torch.manual_seed(3)
     generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     guessed = em_adapt(logits.detach()[3:], TAGS["tags"][None], generator=generator)[0]
-    labels = [strategy.estimate(each, None) for each in evidence[:3]] + [guessed]
+    labels = [strategy.estimate(each, Context()) for each in evidence[:3]] + [guessed]
     expected = [
         weight * by_hand(logits[place], own) / 4
         for place, (weight, own) in enumerate(zip((2, 3, 5, 7), labels, strict=True))
@@ -141,7 +142,7 @@ def test_images_labelled_throughout_have_the_plain_cross_entropy() -> None:
         image("d", marks=mask(0), **TAGS),
     )
     logits = scores(4)
-    terms = strategy.loss(logits, batch)
+    terms = loss_of(strategy, logits, batch).terms
     assert batch.target is not None
     torch.testing.assert_close(
         torch.stack(list(terms.values())).sum(), cross_entropy(logits, batch.target)
@@ -155,8 +156,8 @@ def test_an_image_of_several_kinds_teaches_each_on_its_own_pixels() -> None:
     strategy, marks = Mixed(boxes="rect", weights=EVEN), scribble()
     evidence = image("a", **BOX, **TAGS, marks=marks)
     logits = scores(1)
-    terms = strategy.loss(logits, batch_of(strategy, evidence))
-    filled = BoxesRect().estimate(evidence, None)
+    terms = loss_of(strategy, logits, batch_of(strategy, evidence)).terms
+    filled = BoxesRect().estimate(evidence, Context())
     assert terms["marks"].item() == pytest.approx(by_hand(logits[0], marks), rel=1e-5)
     assert terms["boxes"].item() == pytest.approx(
         by_hand(logits[0], filled.where(marks == IGNORE, IGNORE)), rel=1e-5
@@ -172,22 +173,20 @@ def test_tags_label_the_unmarked_pixels_and_only_these_from_the_scores_of_the_wh
     # one class beside background: there is only one order
     tags = torch.tensor([True, False, False, True])
     logits = scores(1)
-    terms = strategy.loss(logits, batch_of(strategy, image("a", marks=marks, tags=tags)))
+    batch = batch_of(strategy, image("a", marks=marks, tags=tags))
+    terms, labels, *_ = loss_of(strategy, logits, batch)
     label = em_adapt if em == "adapt" else em_fixed
     guessed = label(logits.detach(), tags[None], 0.3, 0.1)[0].where(marks == IGNORE, IGNORE)
     assert terms["marks"].item() == pytest.approx(by_hand(logits[0], marks), rel=1e-5)
     assert terms["tags"].item() == pytest.approx(by_hand(logits[0], guessed), rel=1e-5)
-    assert strategy.shown is not None
-    assert torch.equal(strategy.shown.target[0], guessed)
+    assert torch.equal(labels[0], guessed)
 
 
 def test_the_network_learns_from_its_scores_as_they_are() -> None:
     strategy, logits = Mixed(weights=EVEN), scores(1)
-    (gradient,) = torch.autograd.grad(
-        strategy.loss(logits, batch_of(strategy, image("a", **TAGS)))["tags"], logits
-    )
-    assert strategy.shown is not None
-    wanted = logits.softmax(1) - F.one_hot(strategy.shown.target, CLASSES).permute(0, 3, 1, 2)
+    terms, labels, *_ = loss_of(strategy, logits, batch_of(strategy, image("a", **TAGS)))
+    (gradient,) = torch.autograd.grad(terms["tags"], logits)
+    wanted = logits.softmax(1) - F.one_hot(labels, CLASSES).permute(0, 3, 1, 2)
     torch.testing.assert_close(gradient, wanted / (HEIGHT * WIDTH))
 
 
@@ -196,9 +195,7 @@ def test_padding_and_the_rims_of_masks_are_labelled_by_nobody() -> None:
     small = Evidence("small", torch.zeros(3, HEIGHT // 2, WIDTH, dtype=torch.uint8), **TAGS)
     batch = batch_of(strategy, small, image("mask", marks=mask(), **TAGS))
     logits = scores(2)
-    terms = strategy.loss(logits, batch)
-    assert strategy.shown is not None
-    labels = strategy.shown.target
+    terms, labels, *_ = loss_of(strategy, logits, batch)
     assert terms["tags"].item() == pytest.approx(by_hand(logits[0], labels[0]) / 2, rel=1e-5)
     assert (labels[0, : HEIGHT // 2] != IGNORE).all()
     assert (labels[0, HEIGHT // 2 :] == IGNORE).all()
@@ -213,7 +210,7 @@ def test_a_small_mask_in_padding_is_still_a_mask() -> None:
         marks=torch.ones(2, 2, dtype=torch.uint8),
         **TAGS,
     )
-    terms = strategy.loss(scores(2), batch_of(strategy, small, image("box", **BOX)))
+    terms = loss_of(strategy, scores(2), batch_of(strategy, small, image("box", **BOX))).terms
     assert terms["masks"] > 0
     assert terms["marks"] == terms["tags"] == 0
 
@@ -225,7 +222,9 @@ def test_a_small_mask_in_padding_is_still_a_mask() -> None:
 )
 def test_every_batch_has_the_same_finite_terms(fields: dict[str, Any]) -> None:
     strategy, logits = Mixed(), scores(2)
-    terms = strategy.loss(logits, batch_of(strategy, image("a", **fields), image("b", **fields)))
+    terms = loss_of(
+        strategy, logits, batch_of(strategy, image("a", **fields), image("b", **fields))
+    ).terms
     assert list(terms) == KINDS
     assert all(torch.isfinite(term) and term.requires_grad for term in terms.values())
     (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), logits)
@@ -237,14 +236,14 @@ def test_every_batch_has_the_same_finite_terms(fields: dict[str, Any]) -> None:
 def test_half_precision_scores_do_not_overflow() -> None:
     strategy = Mixed(weights=EVEN)
     batch = batch_of(strategy, image("a", marks=mask()), image("b", **TAGS))
-    terms = strategy.loss((scores(2).detach() * 300).half().requires_grad_(), batch)
+    terms = loss_of(strategy, (scores(2).detach() * 300).half().requires_grad_(), batch).terms
     assert all(term.dtype == torch.float32 and torch.isfinite(term) for term in terms.values())
 
 
 def test_a_crop_that_lost_its_tags_is_told() -> None:
     strategy, logits = Mixed(), scores(2)
     whole, lost = image("a", **TAGS), image("b", **TAGS)
-    targets = [strategy.estimate(each, None) for each in (whole, lost)]
+    targets = [strategy.estimate(each, Context()) for each in (whole, lost)]
     with pytest.warns(UserWarning, match="images that have tags alone need data.crop=null"):
         strategy.loss(
             logits,

@@ -9,6 +9,7 @@ from torch import Tensor
 from tests.strategies.parts import a_batch
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.regions.region_graph import Superpixels
+from weakseg.strategies.base import Context
 from weakseg.strategies.points import Points
 from weakseg.utils.fingerprint import module_fingerprint
 
@@ -35,7 +36,7 @@ def colours(columns: list[int], images: int = 1) -> Tensor:
 
 
 def test_the_target_is_a_disc_around_each_click() -> None:
-    target = Points(2, None).estimate(clicked({(2, 1): 2, (2, 7): 0}), None)
+    target = Points(2, None).estimate(clicked({(2, 1): 2, (2, 7): 0}), Context())
     assert target.tolist() == [
         [NO, 2, NO, NO, NO, NO, NO, 0, NO],
         [2, 2, 2, NO, NO, NO, 0, 0, 0],
@@ -46,13 +47,13 @@ def test_the_target_is_a_disc_around_each_click() -> None:
 
 
 def test_where_discs_meet_the_nearer_click_wins() -> None:
-    target = Points(3, None).estimate(clicked({(0, 0): 1, (0, 3): 2}, size=(1, 9)), None)
+    target = Points(3, None).estimate(clicked({(0, 0): 1, (0, 3): 2}, size=(1, 9)), Context())
     assert target.tolist() == [[1, 1, 2, 2, 2, 2, 2, NO, NO]]
 
 
 def test_a_radius_of_zero_is_the_clicks() -> None:
     evidence = clicked({(2, 1): 2, (4, 7): 0})
-    target = Points(0, None).estimate(evidence, None)
+    target = Points(0, None).estimate(evidence, Context())
     assert torch.equal(target, evidence.marks)  # type: ignore[arg-type]
     assert target is not evidence.marks
 
@@ -64,7 +65,7 @@ def test_a_click_spreads_over_its_superpixel() -> None:
     columns = torch.arange(48)
     grey = torch.where(columns < 16, 20, torch.where(columns < 32, 230, 120)).byte()
     target = Points(0, Superpixels(sigma=0, smallest=5)).estimate(
-        evidence._replace(image=grey.expand(3, 12, 48).contiguous()), None
+        evidence._replace(image=grey.expand(3, 12, 48).contiguous()), Context()
     )
     assert (target[:, :16] == 2).all()
     expected = torch.full((12, 32), NO, dtype=torch.uint8)
@@ -76,11 +77,11 @@ def test_a_disc_may_leave_its_superpixel_but_not_reach_into_one_of_another_click
     image = torch.zeros(3, 8, 20, dtype=torch.uint8)
     image[..., 10:] = 200
     points = Points(2, Superpixels(sigma=0, smallest=5))
-    target = points.estimate(clicked({(4, 9): 1}, size=(8, 20))._replace(image=image), None)
+    target = points.estimate(clicked({(4, 9): 1}, size=(8, 20))._replace(image=image), Context())
     assert (target[:, :10] == 1).all()
     assert target[4, 10:].tolist() == [1, 1, *[NO] * 8]
     both = points.estimate(
-        clicked({(4, 9): 1, (4, 19): 2}, size=(8, 20))._replace(image=image), None
+        clicked({(4, 9): 1, (4, 19): 2}, size=(8, 20))._replace(image=image), Context()
     )
     assert (both[:, :10] == 1).all()
     assert (both[:, 10:] == 2).all()
@@ -169,12 +170,12 @@ def test_everything_is_compared_so_many_times_smaller() -> None:
 
 def test_only_superpixels_and_radius_make_new_targets() -> None:
     same = {
-        module_fingerprint(Points(**{name: 2}), 1)
+        module_fingerprint(Points(**{name: 2}))
         for name in ("weight", "xy", "rgb", "shrink", "absent")
     }  # type: ignore[arg-type]
-    assert same == {module_fingerprint(Points(), 1)}
-    assert module_fingerprint(Points(radius=2), 1) not in same
-    assert module_fingerprint(Points(superpixels=Superpixels(scale=2)), 1) not in same
+    assert same == {module_fingerprint(Points())}
+    assert module_fingerprint(Points(radius=2)) not in same
+    assert module_fingerprint(Points(superpixels=Superpixels(scale=2))) not in same
 
 
 def test_clicks_that_the_tags_leave_out_are_named() -> None:
@@ -197,7 +198,7 @@ def test_clicks_that_the_tags_leave_out_are_named() -> None:
 def test_no_click_at_all_is_named() -> None:
     for ask in (
         lambda: Points().check(clicked({}), NAMES),
-        lambda: Points().estimate(clicked({}), None),
+        lambda: Points().estimate(clicked({}), Context()),
     ):
         with pytest.raises(
             ValueError,

@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.small import labels_of
 from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.regions.region_graph import Superpixels
+from weakseg.strategies.base import Context
 from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
+from weakseg.utils.array_cache import ArrayCache
 
 SMALL = Superpixels(scale=1, sigma=0, smallest=1)
 
@@ -37,19 +40,18 @@ def test_by_hand_in_round_0() -> None:
     same, so colours do not decide there."""
     evidence = striped([0, 100, 5, 255], {0: 1, 5: 2})
     strategy = ScribblesGraphCut(SMALL, smooth=0.1, appearance=1, colour=6**0.5, texture=100)
-    target = strategy.estimate(evidence, None)
+    target, figures = strategy.estimate(evidence, Context())
     assert stripes(target)[:3] == [1, 2, 1]
     assert stripes(target)[3] == 1  # to change there as well would cost one border more
-    assert strategy.shown is not None
-    assert strategy.shown.figures["torn"] == 0
-    assert strategy.shown.figures["superpixels"] == 4
+    assert figures["torn"] == 0
+    assert figures["superpixels"] == 4
 
 
 def test_without_appearance_only_borders_count() -> None:
     """The paper: the cut goes where it is cheapest, that is once, on either side of the stripe in
     between."""
     evidence = striped([0, 90, 100, 255], {0: 1, 13: 2})
-    target = ScribblesGraphCut(SMALL, appearance=0).estimate(evidence, None)
+    target = labels_of(ScribblesGraphCut(SMALL, appearance=0), evidence)
     assert stripes(target)[0] == 1
     assert stripes(target)[3] == 2
     assert (
@@ -64,14 +66,12 @@ def test_the_network_counts_from_round_1_on_but_not_where_there_are_marks() -> N
     evidence = striped([0, 100, 200], {0: 1, 5: 2})
     # class 3 leads everywhere, but nobody marked it
     probs = torch.tensor([0.0, 0.1, 0.3, 0.6]).view(4, 1, 1).expand(4, 6, 12)
-    assert stripes(ScribblesGraphCut(SMALL).estimate(evidence, Prediction(probs))) == [1, 2, 2]
+    strategy = ScribblesGraphCut(SMALL)
+    assert stripes(labels_of(strategy, evidence, Prediction(probs))) == [1, 2, 2]
     probs = torch.tensor([0.0, 0.3, 0.1, 0.6]).view(4, 1, 1).expand(4, 6, 12)
-    assert stripes(ScribblesGraphCut(SMALL).estimate(evidence, Prediction(probs))) == [1, 2, 1]
-    assert stripes(
-        ScribblesGraphCut(SMALL, network=0, colour=5, texture=10).estimate(
-            evidence, Prediction(probs)
-        )
-    ) == [1, 2, 2]
+    assert stripes(labels_of(strategy, evidence, Prediction(probs))) == [1, 2, 1]
+    strategy = ScribblesGraphCut(SMALL, network=0, colour=5, texture=10)
+    assert stripes(labels_of(strategy, evidence, Prediction(probs))) == [1, 2, 2]
 
 
 def test_the_network_counts_by_pixels() -> None:
@@ -81,19 +81,20 @@ def test_the_network_counts_by_pixels() -> None:
     probs = torch.tensor([0.0, 0.47, 0.53]).view(3, 1, 1).expand(3, 6, 16)
     leaning = 24 * torch.log(torch.tensor(0.53 / 0.47)).item()
     assert leaning > 2
-    target = ScribblesGraphCut(SMALL, colour=100, texture=100).estimate(evidence, Prediction(probs))
+    target = labels_of(
+        ScribblesGraphCut(SMALL, colour=100, texture=100), evidence, Prediction(probs)
+    )
     assert stripes(target) == [1, 2, 2, 1]
 
 
 def test_superpixels_with_two_classes_take_the_majority_and_marks_stay() -> None:
     evidence = striped([0, 200], {0: 1, 1: 2, 2: 2, 5: 1})
     strategy = ScribblesGraphCut(SMALL)
-    target = strategy.estimate(evidence, None)
+    target, figures = strategy.estimate(evidence, Context())
     assert stripes(target) == [2, 1]
     assert target[0, :6].tolist() == [1, 2, 2, 2, 1, 1]
-    assert strategy.shown is not None
-    assert strategy.shown.figures["torn"] == 1
-    tie = ScribblesGraphCut(SMALL).estimate(striped([0, 200], {0: 2, 1: 1, 5: 1}), None)
+    assert figures["torn"] == 1
+    tie = labels_of(ScribblesGraphCut(SMALL), striped([0, 200], {0: 2, 1: 1, 5: 1}))
     assert stripes(tie) == [1, 1]
 
 
@@ -104,31 +105,28 @@ def test_tiny_images(size: tuple[int, int], method: str) -> None:
     marks[0, 0] = 3
     evidence = Evidence("tiny", torch.randint(0, 256, (3, *size), dtype=torch.uint8), marks=marks)
     strategy = ScribblesGraphCut(Superpixels(method=method, smallest=1))  # type: ignore[arg-type]
-    assert (strategy.estimate(evidence, None) == 3).all()
+    assert (labels_of(strategy, evidence) == 3).all()
     probs = torch.full((4, *size), 0.0)  # zero where the mark is
-    assert (strategy.estimate(evidence, Prediction(probs)) == 3).all()
+    assert (labels_of(strategy, evidence, Prediction(probs)) == 3).all()
 
 
 def test_an_image_of_one_colour_goes_to_the_marks_around() -> None:
     marks = torch.full((20, 20), IGNORE, dtype=torch.uint8)
     marks[:, 0], marks[:, 19] = 1, 2
     evidence = Evidence("grey", torch.full((3, 20, 20), 90, dtype=torch.uint8), marks=marks)
-    target = ScribblesGraphCut(Superpixels(method="slic", count=25)).estimate(evidence, None)
+    target = labels_of(ScribblesGraphCut(Superpixels(method="slic", count=25)), evidence)
     assert set(target.unique().tolist()) == {1, 2}
 
 
 def test_superpixels_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = Toy(train=1, val=0, evidence="scribbles").sample(0)[0]
-    strategy, fresh = ScribblesGraphCut(), ScribblesGraphCut()
-    strategy.use_scratch(tmp_path)
-    first = strategy.estimate(evidence, None)
-    assert torch.equal(first, fresh.estimate(evidence, None))  # kept or not, the same
+    cache = ArrayCache(tmp_path)
+    first = labels_of(ScribblesGraphCut(), evidence, cache=cache)
+    assert torch.equal(first, labels_of(ScribblesGraphCut(), evidence))  # kept or not, the same
     monkeypatch.setattr("weakseg.strategies.scribbles_graphcut.regions", None)
-    assert torch.equal(first, strategy.estimate(evidence, None))
-    other = ScribblesGraphCut(Superpixels(scale=50))
-    other.use_scratch(tmp_path)
+    assert torch.equal(first, labels_of(ScribblesGraphCut(), evidence, cache=cache))
     with pytest.raises(TypeError):  # other superpixels would have to be made
-        other.estimate(evidence, None)
+        labels_of(ScribblesGraphCut(Superpixels(scale=50)), evidence, cache=cache)
 
 
 def test_appearance_helps_on_the_toy_set_and_marks_are_kept() -> None:
@@ -139,7 +137,7 @@ def test_appearance_helps_on_the_toy_set_and_marks_are_kept() -> None:
         strategy = ScribblesGraphCut(Superpixels(scale=30, smallest=10), appearance=appearance)
         for index in range(12):
             evidence, truth = data.sample(index)
-            target = strategy.estimate(evidence, None)
+            target = labels_of(strategy, evidence)
             assert evidence.marks is not None
             marked = evidence.marks != IGNORE
             assert torch.equal(target[marked], evidence.marks[marked])
@@ -152,7 +150,7 @@ def test_no_mark_at_all_is_named() -> None:
     evidence = striped([0, 100], {})
     for ask in (
         lambda: ScribblesGraphCut().check(evidence, []),
-        lambda: ScribblesGraphCut().estimate(evidence, None),
+        lambda: labels_of(ScribblesGraphCut(), evidence),
     ):
         with pytest.raises(
             ValueError,

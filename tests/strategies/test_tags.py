@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.small import loss_of
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.losses import balanced_cross_entropy
@@ -78,7 +79,7 @@ def test_tags_alone_teach_a_network_where_things_are() -> None:
     for _ in range(65):
         logits = network(images / 64 - 2)
         torch.stack(
-            list(strategy.loss(logits, Batch([], images, tags=tags)).values())
+            list(loss_of(strategy, logits, Batch([], images, tags=tags)).terms.values())
         ).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -107,7 +108,7 @@ def test_self_training_learns_the_labels_on_the_unrefined_logits() -> None:
     assert batch.tags is not None
     strategy, logits = trained(), middling(truth)
     labels = strategy.labels(logits, batch.image, batch.tags, without_padding(batch.image))
-    terms = strategy.loss(logits, batch)
+    terms = loss_of(strategy, logits, batch).terms
     torch.testing.assert_close(
         terms["self_training"], balanced_cross_entropy(logits, labels, batch.tags)
     )
@@ -135,11 +136,11 @@ def test_without_shrinking_it_is_the_refinement_itself() -> None:
 def test_warm_up_ends_once_and_stays_over_after_a_resume() -> None:
     batch, truth = disc_batch()
     strategy = Tags(warmup=2)
-    terms = [set(strategy.loss(middling(truth), batch)) for _ in range(3)]
+    terms = [set(loss_of(strategy, middling(truth), batch).terms) for _ in range(3)]
     assert terms == [{"classification"}, {"classification"}, {"classification", "self_training"}]
     resumed = Tags(warmup=2)
     resumed.load_state_dict(strategy.state_dict())
-    assert "self_training" in resumed.loss(middling(truth), batch)
+    assert "self_training" in loss_of(resumed, middling(truth), batch).terms
     resumed.eval().loss(middling(truth), batch)
     assert int(resumed.warmup._steps) == 4  # looking is not training
 
@@ -166,14 +167,16 @@ def test_padding_changes_nothing(pad: tuple[int, int], shrink: int, size: int) -
         labels[:, :size, :size],
         strategy.labels(logits, batch.image, batch.tags, without_padding(batch.image)),
     )
-    for name, term in strategy.loss(logits.requires_grad_(), batch).items():
-        torch.testing.assert_close(strategy.loss(padded.requires_grad_(), large)[name], term)
+    for name, term in loss_of(strategy, logits.requires_grad_(), batch).terms.items():
+        torch.testing.assert_close(
+            loss_of(strategy, padded.requires_grad_(), large).terms[name], term
+        )
 
 
 def test_an_image_without_tags_teaches_nothing() -> None:
     batch, truth = disc_batch(tags=torch.tensor([[True, True, False], [False, False, False]]))
     logits = middling(truth)
-    terms = trained().loss(logits, batch)
+    terms = loss_of(trained(), logits, batch).terms
     (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), logits)
     assert (gradient[1] == 0).all()
     assert (gradient[0] != 0).any()
@@ -183,7 +186,7 @@ def test_an_image_without_tags_teaches_nothing() -> None:
 def test_an_image_of_background_teaches_background_everywhere() -> None:
     batch, truth = disc_batch()
     logits = middling(truth)
-    terms = trained().loss(logits, batch)
+    terms = loss_of(trained(), logits, batch).terms
     for term in terms.values():
         (gradient,) = torch.autograd.grad(term, logits, retain_graph=True)
         assert (gradient[1, 0] < 0).all()  # a step raises background
@@ -194,7 +197,7 @@ def test_a_black_image_and_a_batch_without_any_tags_are_finite_and_teach_nothing
         image=torch.zeros(2, 3, 24, 24, dtype=torch.uint8), tags=torch.zeros(2, 3, dtype=torch.bool)
     )
     logits = middling(truth)
-    terms = trained().loss(logits, batch)
+    terms = loss_of(trained(), logits, batch).terms
     assert {name: term.item() for name, term in terms.items()} == {
         "classification": 0,
         "self_training": 0,
@@ -206,8 +209,8 @@ def test_a_black_image_and_a_batch_without_any_tags_are_finite_and_teach_nothing
 def test_half_precision_logits() -> None:
     batch, truth = disc_batch()
     exact, rough = (
-        trained().loss(middling(truth), batch),
-        trained().loss(middling(truth).to(torch.bfloat16), batch),
+        loss_of(trained(), middling(truth), batch).terms,
+        loss_of(trained(), middling(truth).to(torch.bfloat16), batch).terms,
     )
     for name, term in exact.items():
         assert rough[name].dtype == torch.float32

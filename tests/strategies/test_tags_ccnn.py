@@ -5,10 +5,10 @@ from math import inf
 import pytest
 import torch
 
+from tests.small import loss_of
 from tests.strategies.parts import a_batch, padded
 from weakseg.evidence import Evidence
 from weakseg.functional.prior import centre_prior
-from weakseg.strategies.base import Shown
 from weakseg.strategies.tags_ccnn import TagsCCNN
 
 FIVE_PIXELS = torch.tensor([[4.0, 0, 1, 0], [5, 1, 0, 0], [3, 0, 0, 2], [6, 0, 1, 0], [4, 2, 0, 0]])
@@ -16,34 +16,28 @@ LOGITS = FIVE_PIXELS.T.reshape(1, 4, 1, 5)
 """with tags 0, 1, 2 only the upper bound of background binds, at +- 1.988635 logits"""
 
 
-def shown_by(strategy: TagsCCNN) -> Shown:
-    assert strategy.shown is not None
-    return strategy.shown
-
-
 def test_golden_case_and_its_gradient() -> None:
     strategy, logits = TagsCCNN(), LOGITS.clone().requires_grad_()
-    (loss,) = strategy.loss(logits, a_batch(1, 5, [[1, 1, 1, 0]])).values()
+    returned = loss_of(strategy, logits, a_batch(1, 5, [[1, 1, 1, 0]]))
+    (loss,) = returned.terms.values()
     assert loss.item() == pytest.approx(0.342935, abs=1e-5)
-    shown = shown_by(strategy)
-    assert shown.target.mean((2, 3))[0].tolist() == pytest.approx(
+    assert returned.labels.mean((2, 3))[0].tolist() == pytest.approx(
         [0.7, 0.179159, 0.120841, 0], abs=1e-5
     )
     (gradient,) = torch.autograd.grad(loss, logits)
-    torch.testing.assert_close(gradient, (LOGITS.softmax(1) - shown.target) / 5)
-    figures = {name: figure.item() for name, figure in shown.figures.items()}
+    torch.testing.assert_close(gradient, (LOGITS.softmax(1) - returned.labels) / 5)
+    figures = {name: figure.item() for name, figure in returned.figures.items()}
     # background, 1 and 2 have bounds
     assert figures == {"active": pytest.approx(1 / 3), "unmet": 0, "converged": 1}
 
 
 def test_bounds_that_slack_does_not_reach_are_unmet() -> None:
     strategy = TagsCCNN(foreground_lower=0.3)
-    strategy.loss(LOGITS, a_batch(1, 5, [[1, 1, 1, 0]]))
-    shown = shown_by(strategy)
-    assert shown.target.mean((2, 3))[0].tolist() == pytest.approx(
+    returned = loss_of(strategy, LOGITS, a_batch(1, 5, [[1, 1, 1, 0]]))
+    assert returned.labels.mean((2, 3))[0].tolist() == pytest.approx(
         [0.697941, 0.180325, 0.121734, 0], abs=1e-5
     )
-    assert {name: figure.item() for name, figure in shown.figures.items()} == {
+    assert {name: figure.item() for name, figure in returned.figures.items()} == {
         "active": pytest.approx(2 / 3),
         "unmet": pytest.approx(2 / 3),
         "converged": 1,
@@ -55,13 +49,11 @@ def test_the_numbers_reach_the_bounds() -> None:
     strategy = TagsCCNN(
         background_lower=0.6, background_upper=0.6, foreground_lower=0.2, foreground_slack=inf
     )
-    strategy.loss(logits, batch)
-    assert shown_by(strategy).target.mean((2, 3))[0].tolist() == pytest.approx(
-        [0.6, 0.2, 0.2, 0], abs=2e-5
-    )
+    returned = loss_of(strategy, logits, batch)
+    assert returned.labels.mean((2, 3))[0].tolist() == pytest.approx([0.6, 0.2, 0.2, 0], abs=2e-5)
     certain = TagsCCNN(hardness=1000)
-    certain.loss(logits, batch)
-    assert shown_by(certain).target.amax(1).mean() > 0.99
+    returned = loss_of(certain, logits, batch)
+    assert returned.labels.amax(1).mean() > 0.99
 
 
 def test_the_middle_of_the_photograph() -> None:
@@ -71,9 +63,10 @@ def test_the_middle_of_the_photograph() -> None:
         TagsCCNN(background_lower=0, background_upper=1, foreground_lower=0, spread=0.7),
         torch.zeros(1, 3, 5, 8),
     )
-    (loss,) = strategy.loss(logits, a_batch(5, 8, [[1, 1, 0]])).values()
+    returned = loss_of(strategy, logits, a_batch(5, 8, [[1, 1, 0]]))
+    (loss,) = returned.terms.values()
     prior = centre_prior(5, 8, spread=0.7)
-    torch.testing.assert_close(shown_by(strategy).target[0, :2], torch.stack([1 - prior, prior]))
+    torch.testing.assert_close(returned.labels[0, :2], torch.stack([1 - prior, prior]))
     kl = (
         prior * (3 * prior).log() + (1 - prior) * (3 * (1 - prior)).log()
     )  # from a third each: the network learns from its scores as they are
@@ -82,17 +75,18 @@ def test_the_middle_of_the_photograph() -> None:
 
 def test_only_background_is_all_background() -> None:
     strategy = TagsCCNN()
-    strategy.loss(LOGITS, a_batch(1, 5, [[1, 0, 0, 0]]))
-    assert shown_by(strategy).target[0, 0].tolist() == [[1] * 5]
+    returned = loss_of(strategy, LOGITS, a_batch(1, 5, [[1, 0, 0, 0]]))
+    assert returned.labels[0, 0].tolist() == [[1] * 5]
 
 
 def test_padding_is_not_learned_and_does_not_count() -> None:
     wide, valid = padded(LOGITS)
     strategy = TagsCCNN()
-    (loss,) = strategy.loss(wide, a_batch(2, 7, [[1, 1, 1, 0]], valid=valid)).values()
+    returned = loss_of(strategy, wide, a_batch(2, 7, [[1, 1, 1, 0]], valid=valid))
+    (loss,) = returned.terms.values()
     assert loss.item() == pytest.approx(0.342935, abs=1e-5)
-    assert shown_by(strategy).target.sum(1)[~valid].tolist() == [0] * 9
-    assert shown_by(strategy).target.sum(1)[valid].tolist() == pytest.approx([1] * 5)
+    assert returned.labels.sum(1)[~valid].tolist() == [0] * 9
+    assert returned.labels.sum(1)[valid].tolist() == pytest.approx([1] * 5)
 
 
 def test_contradictions_are_refused_before_training() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.small import loss_of
 from tests.strategies.parts import a_batch
 from weakseg.evidence import Evidence
 from weakseg.strategies.tags_ccnn_size import TagsCCNNSize
@@ -12,13 +13,18 @@ NAMES = ("background", "cat", "dog", "cow")
 TAGS, LARGE = [[1, 1, 1, 0]], torch.tensor([[True, True, False, False]])
 
 
+def labels(strategy: TagsCCNNSize, logits: Tensor) -> Tensor:
+    """The soft labels of one image, float [C,H,W]."""
+    returned = loss_of(strategy, logits, a_batch(*logits.shape[2:], TAGS, large=LARGE))
+    (loss,) = returned.terms.values()
+    assert loss > 0
+    assert returned.labels is not None
+    return returned.labels[0]
+
+
 def means(strategy: TagsCCNNSize, logits: Tensor) -> list[float]:
     """What share of the image each class was given."""
-    batch = a_batch(*logits.shape[2:], TAGS, large=LARGE)
-    (loss,) = strategy.loss(logits, batch).values()
-    assert loss > 0
-    assert strategy.shown is not None
-    shares: list[float] = strategy.shown.target.mean((2, 3))[0].tolist()
+    shares: list[float] = labels(strategy, logits).mean((1, 2)).tolist()
     return shares
 
 
@@ -53,14 +59,13 @@ def test_the_middle_of_the_photograph() -> None:
     """A network that tells no places apart, and .7 for background: at hardness 1000 the other .3
     lie in a circle around the middle."""
     strategy = TagsCCNNSize(background_lower=0.7, spread=0.5)
-    means(strategy, torch.zeros(1, 4, 21, 21))
-    assert strategy.shown is not None
-    labels = strategy.shown.target[0].argmax(0)
-    assert labels[10, 10] > 0
-    assert labels[10, 7] > 0
-    assert (labels[[0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()
+    soft = labels(strategy, torch.zeros(1, 4, 21, 21))
+    hard = soft.argmax(0)
+    assert hard[10, 10] > 0
+    assert hard[10, 7] > 0
+    assert (hard[[0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()
     # 441 * .3 = 132 pixels, a circle of radius 6.5
-    assert strategy.shown.target[0, 1:, 6:15, 6:15].sum() == pytest.approx(81, rel=1e-3)
+    assert soft[1:, 6:15, 6:15].sum() == pytest.approx(81, rel=1e-3)
 
 
 def test_images_of_a_batch_without_sizes_are_named() -> None:

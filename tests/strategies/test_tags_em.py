@@ -4,8 +4,8 @@ from math import exp, log
 
 import pytest
 import torch
-from torch import Tensor
 
+from tests.small import loss_of
 from tests.strategies.parts import a_batch, padded
 from weakseg.strategies.tags_em import TagsEM
 
@@ -14,15 +14,11 @@ ROW = torch.tensor([[[[3.0, 2.0, 5.0, 4.0]], [[0.0, 0.0, 0.0, 0.0]]]])
 wins"""
 
 
-def labels_of(strategy: TagsEM) -> Tensor:
-    assert strategy.shown is not None
-    return strategy.shown.target
-
-
 def test_adapt_by_hand_with_the_scores_as_they_are() -> None:
     strategy, logits = TagsEM(foreground=0.4), ROW.clone().requires_grad_()
-    (loss,) = strategy.loss(logits, a_batch(1, 4, [[1, 1]])).values()
-    assert labels_of(strategy).tolist() == [[[0, 1, 0, 0]]]
+    returned = loss_of(strategy, logits, a_batch(1, 4, [[1, 1]]))
+    (loss,) = returned.terms.values()
+    assert returned.labels.tolist() == [[[0, 1, 0, 0]]]
     expected = (log(1 + exp(-3)) + log(1 + exp(2)) + log(1 + exp(-5)) + log(1 + exp(-4))) / 4
     assert loss.item() == pytest.approx(expected, rel=1e-6)
     (gradient,) = torch.autograd.grad(loss, logits)
@@ -33,8 +29,9 @@ def test_adapt_by_hand_with_the_scores_as_they_are() -> None:
 def test_fixed_by_hand() -> None:
     strategy = TagsEM(mode="fixed")
     logits = torch.tensor([[[[0.0, 2.0]], [[1.5, 1.5]], [[0.0, 0.0]]]])
-    (loss,) = strategy.loss(logits, a_batch(1, 2, [[1, 0, 1]])).values()
-    assert labels_of(strategy).tolist() == [[[2, 0]]]  # 1 1.5 2 and 3 1.5 2
+    returned = loss_of(strategy, logits, a_batch(1, 2, [[1, 0, 1]]))
+    (loss,) = returned.terms.values()
+    assert returned.labels.tolist() == [[[2, 0]]]  # 1 1.5 2 and 3 1.5 2
     assert loss.item() == pytest.approx(
         (log(2 + exp(1.5)) + log(exp(2) + exp(1.5) + 1) - 2) / 2, rel=1e-6
     )
@@ -61,12 +58,12 @@ def test_the_numbers_reach_the_labels() -> None:
     shares = []
     for foreground in (0.0, 0.3, 0.9):
         strategy = TagsEM(foreground=foreground)
-        strategy.loss(logits, a_batch(10, 10, [[1, 1, 0]]))
-        shares.append(int((labels_of(strategy) == 1).sum()))
+        returned = loss_of(strategy, logits, a_batch(10, 10, [[1, 1, 0]]))
+        shares.append(int((returned.labels == 1).sum()))
     assert shares == pytest.approx([0, 30, 90], abs=1)  # the pixel at the border ends in a tie
     strategy = TagsEM(mode="fixed", foreground=4, background=0.1)
-    strategy.loss(logits, a_batch(10, 10, [[1, 1, 0]]))
-    assert (labels_of(strategy) == 1).all()
+    returned = loss_of(strategy, logits, a_batch(10, 10, [[1, 1, 0]]))
+    assert (returned.labels == 1).all()
     assert len({TagsEM(sweeps=sweeps).sweeps for sweeps in (1, 3)}) == 2
 
 
@@ -76,8 +73,8 @@ def test_sweeps_reach_the_labels() -> None:
     for sweeps in (1, 6):
         torch.manual_seed(1)
         strategy = TagsEM(foreground=0.3, background=0.3, sweeps=sweeps)
-        strategy.loss(logits, a_batch(9, 9, [[1, 1, 1, 1]] * 2))
-        found.append(labels_of(strategy))
+        returned = loss_of(strategy, logits, a_batch(9, 9, [[1, 1, 1, 1]] * 2))
+        found.append(returned.labels)
     assert not torch.equal(*found)
 
 
@@ -86,8 +83,8 @@ def test_the_order_of_classes_is_chance_that_a_resumed_run_repeats() -> None:
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         strategy = TagsEM(foreground=0.3)
-        strategy.loss(logits, batch)
-        found.append(labels_of(strategy))
+        returned = loss_of(strategy, logits, batch)
+        found.append(returned.labels)
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
 
@@ -97,21 +94,23 @@ def test_padding_is_not_learned_and_does_not_count(mode: str) -> None:
     logits = torch.randn(1, 3, 6, 7)
     wide, valid = padded(logits)
     alone, within = TagsEM(mode=mode), TagsEM(mode=mode)  # type: ignore[arg-type]
-    (expected,) = alone.loss(logits, a_batch(6, 7, [[1, 0, 1]])).values()
-    (loss,) = within.loss(wide, a_batch(7, 9, [[1, 0, 1]], valid=valid)).values()
+    small = loss_of(alone, logits, a_batch(6, 7, [[1, 0, 1]]))
+    (expected,) = small.terms.values()
+    returned = loss_of(within, wide, a_batch(7, 9, [[1, 0, 1]], valid=valid))
+    (loss,) = returned.terms.values()
     torch.testing.assert_close(loss, expected)
-    assert (labels_of(within)[~valid] == 255).all()
-    assert torch.equal(labels_of(within)[0, 1:, :7], labels_of(alone)[0])
+    assert (returned.labels[~valid] == 255).all()
+    assert torch.equal(returned.labels[0, 1:, :7], small.labels[0])
 
 
 def test_labels_at_the_scores() -> None:
     strategy = TagsEM(resolution="scores", foreground=0.5)
     valid = torch.ones(1, 16, 24).bool()
     valid[:, :, 16:] = False
-    strategy.loss(torch.randn(1, 3, 2, 3), a_batch(16, 24, [[1, 1, 0]], valid=valid))
-    assert labels_of(strategy).shape == (1, 2, 3)
-    assert (labels_of(strategy)[:, :, 2] == 255).all()
-    assert (labels_of(strategy)[:, :, :2] == 1).sum() >= 2
+    returned = loss_of(strategy, torch.randn(1, 3, 2, 3), a_batch(16, 24, [[1, 1, 0]], valid=valid))
+    assert returned.labels.shape == (1, 2, 3)
+    assert (returned.labels[:, :, 2] == 255).all()
+    assert (returned.labels[:, :, :2] == 1).sum() >= 2
 
 
 def test_the_middle_of_the_photograph() -> None:
@@ -122,10 +121,11 @@ def test_the_middle_of_the_photograph() -> None:
     logits = torch.zeros(1, 2, 3, 4, requires_grad=True)
     for mode in ("adapt", "fixed"):
         strategy = TagsEM(mode=mode, foreground=0, background=0, spread=0.8)  # type: ignore[arg-type]
-        (loss,) = strategy.loss(logits, a_batch(3, 4, [[1, 1]], valid=valid)).values()
+        returned = loss_of(strategy, logits, a_batch(3, 4, [[1, 1]], valid=valid))
+        (loss,) = returned.terms.values()
         # .05 + .9 exp(-(4/9) / 1.28) = .686 beside the middle, .05 + .9 exp(-(8/9) / 1.28) = .499
         # in the corners
-        assert labels_of(strategy).tolist() == [[[0, 1, 0, 255], [1, 1, 1, 255], [0, 1, 0, 255]]]
+        assert returned.labels.tolist() == [[[0, 1, 0, 255], [1, 1, 1, 255], [0, 1, 0, 255]]]
         # the network learns from its scores as they are
         assert loss.item() == pytest.approx(log(2))
 

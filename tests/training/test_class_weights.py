@@ -11,13 +11,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tests.small import Refine, Squares, TinyNet, trainer
+from tests.small import KillBefore, Killed, Refine, Squares, TinyNet, trainer
 from weakseg.evidence import Batch
 from weakseg.fit import main
 from weakseg.functional.losses import rarity_weights
 from weakseg.networks.maskrcnn import MaskRCNN
 from weakseg.strategies import BoxesInstances, BoxesRect, Full
-from weakseg.strategies.base import ClassWeights
+from weakseg.strategies.base import ClassWeights, target_loss
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -46,16 +46,16 @@ WORDS = [
 class Remembers(Refine):
     """What batches say of the weights of classes."""
 
-    not_in_key = ("_seen",)
+    not_in_key = ("seen",)
 
     def __init__(self, class_weights: ClassWeights) -> None:
         super().__init__()
-        self._class_weights = class_weights
-        self._seen: list[list[float] | None] = []
+        self.class_weights = class_weights
+        self.seen: list[list[float] | None] = []
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        self._seen.append(None if batch.class_weights is None else batch.class_weights.tolist())
-        return super().loss(logits, batch)
+        self.seen.append(None if batch.class_weights is None else batch.class_weights.tolist())
+        return target_loss(logits, batch, self)
 
 
 def fit(
@@ -76,36 +76,23 @@ def fit(
 
 def test_numbers_by_names_reach_the_loss(tmp_path: Path) -> None:
     strategy, _, _ = fit(tmp_path, {"dark": 7.5})
-    assert strategy._seen == [[1, 1, 7.5]] * 6
+    assert strategy.seen == [[1, 1, 7.5]] * 6
 
 
 def test_without_weights_no_batch_has_any(tmp_path: Path) -> None:
     strategy, _, _ = fit(tmp_path, None)
-    assert strategy._seen == [None] * 6
+    assert strategy.seen == [None] * 6
 
 
 def test_auto_follows_the_targets_of_each_round(tmp_path: Path) -> None:
     strategy, rounds, _ = fit(tmp_path, "auto")
     shares = torch.tensor([rounds.figures[f"label/share/{name}"] for name in CLASSES])
     assert float(shares.sum()) == pytest.approx(1)
-    assert strategy._seen[-1] == rarity_weights(shares).tolist()
-    assert strategy._seen[0] == strategy._seen[2]
-    assert strategy._seen[2] != strategy._seen[3]  # the round after three steps has other targets
+    assert strategy.seen[-1] == rarity_weights(shares).tolist()
+    assert strategy.seen[0] == strategy.seen[2]
+    assert strategy.seen[2] != strategy.seen[3]  # the round after three steps has other targets
     # background is what there is most of
-    assert strategy._seen[0][0] < 1 <= max(strategy._seen[0][1:])
-
-
-class Killed(Exception):
-    pass
-
-
-class KillBefore(pl.Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step:
-            raise Killed
+    assert strategy.seen[0][0] < 1 <= max(strategy.seen[0][1:])
 
 
 @pytest.mark.parametrize("step", [1, 3, 4])
@@ -165,7 +152,7 @@ def test_wrong_weights_are_refused(
 
 def test_a_network_with_losses_of_its_own_takes_no_weights() -> None:
     strategy = BoxesInstances()
-    strategy._class_weights = "auto"
+    strategy.class_weights = "auto"
     network = MaskRCNN(3, "resnet18", width=1 / 16, min_size=None, proposals=20, samples=8)
     with pytest.raises(
         TypeError,

@@ -11,9 +11,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tests.small import SIZE, Refine, Squares, TinyNet, trainer
-from weakseg.evidence import Batch, Evidence, Prediction
-from weakseg.strategies.base import Strategy
+from tests.small import SIZE, KillBefore, Killed, Refine, Squares, TinyNet, trainer
+from weakseg.evidence import Batch, Evidence
+from weakseg.strategies.base import Context, Estimate, Loss, Strategy, target_loss
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
 from weakseg.training.label_monitor import Watch
 from weakseg.training.rounds import Rounds
@@ -28,19 +28,18 @@ class TaggedSquares(Squares):
         return evidence._replace(tags=torch.tensor([True, index % 2 == 0, index % 2 == 1])), truth
 
 
-class Shows(Strategy):
-    """Estimates what it is told to, whatever the image."""
+class Estimates(Strategy):
+    """Has the labels that it is given, whatever the image."""
 
-    def __init__(self, target: Tensor, **figures: float) -> None:
+    named: Tensor | None = None
+
+    def __init__(self, labels: Tensor, **figures: float) -> None:
         super().__init__()
-        self.target, self.figures = target, figures
+        self.labels, self.figures = labels, figures
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        self.show(
-            self.target.expand(len(batch.ids), *self.target.shape),
-            **{k: torch.tensor(v) for k, v in self.figures.items()},
-        )
-        return {"size": logits.square().mean()}
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
+        labels = self.labels.expand(len(batch.ids), *self.labels.shape)
+        return Loss({"size": logits.square().mean()}, labels, self.named, self.figures)
 
 
 def hard(*runs: tuple[int, int]) -> Tensor:
@@ -90,7 +89,7 @@ def told(caught: list[warnings.WarningMessage]) -> list[str]:
 
 
 def test_hard_targets(tmp_path: Path) -> None:
-    made = fit(tmp_path, Shows(hard((0, 12), (1, 3), (2, 3), (255, 6)), active=0.25))
+    made = fit(tmp_path, Estimates(hard((0, 12), (1, 3), (2, 3), (255, 6)), active=0.25))
     assert figures(made) == pytest.approx(
         {
             "share/background": 12 / 18,
@@ -109,7 +108,7 @@ def test_soft_targets(tmp_path: Path) -> None:
     target = torch.zeros(3, SIZE, SIZE)
     target[0, :12] = 1
     target[:2, 12:18] = 0.5
-    made = fit(tmp_path, Shows(target), Squares())
+    made = fit(tmp_path, Estimates(target), Squares())
     expected = {
         "share/background": 15 / 18,
         "share/bright": 3 / 18,
@@ -124,16 +123,16 @@ def test_soft_targets(tmp_path: Path) -> None:
 def test_no_opinion_at_all(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        made = fit(tmp_path, Shows(hard((255, SIZE))))
+        made = fit(tmp_path, Estimates(hard((255, SIZE))))
     shares = dict.fromkeys(["share/background", "share/bright", "share/dark"], 0.0)
     assert figures(made) == {**shares, "coverage": 0, "entropy": 0}
     assert told(caught) == []
 
 
-def test_a_strategy_that_shows_nothing_is_not_watched(tmp_path: Path) -> None:
-    class Silent(Shows):
-        def show(self, target: Tensor, **figures: Tensor) -> None:
-            pass
+def test_a_strategy_that_returns_terms_alone_is_not_watched(tmp_path: Path) -> None:
+    class Silent(Estimates):
+        def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
+            return {"size": logits.square().mean()}
 
     assert figures(fit(tmp_path, Silent(hard((0, SIZE))))) == {}
 
@@ -141,7 +140,7 @@ def test_a_strategy_that_shows_nothing_is_not_watched(tmp_path: Path) -> None:
 def test_a_class_that_vanished_is_named_once_an_epoch(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(tmp_path, Shows(hard((0, 20), (1, 4))), steps=6)
+        fit(tmp_path, Estimates(hard((0, 20), (1, 4))), steps=6)
     assert [text.split(":")[0] for text in told(caught)] == [
         f"in epoch {epoch} no pixel was estimated to be dark, although tags or boxes name it"
         for epoch in range(2)
@@ -153,7 +152,7 @@ def test_several_classes_that_vanished(tmp_path: Path) -> None:
         UserWarning,
         match="estimated to be bright, dark, although tags or boxes name them: .* estimate/share",
     ):
-        fit(tmp_path, Shows(hard((0, SIZE))))
+        fit(tmp_path, Estimates(hard((0, SIZE))))
 
 
 def test_a_class_that_nobody_named_has_not_vanished(tmp_path: Path) -> None:
@@ -166,16 +165,16 @@ def test_a_class_that_nobody_named_has_not_vanished(tmp_path: Path) -> None:
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(tmp_path, Shows(hard((0, 20), (1, 4))), NoDark())
+        fit(tmp_path, Estimates(hard((0, 20), (1, 4))), NoDark())
     assert told(caught) == []
 
 
 def test_one_good_step_in_an_epoch_is_enough(tmp_path: Path) -> None:
-    class Once(Shows):
-        def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-            terms = super().loss(logits, batch)
-            self.target = hard((0, SIZE))
-            return terms
+    class Once(Estimates):
+        def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
+            returned = super().loss(logits, batch)
+            self.labels = hard((0, SIZE))
+            return returned
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -185,25 +184,10 @@ def test_one_good_step_in_an_epoch_is_enough(tmp_path: Path) -> None:
     ]
 
 
-class Killed(Exception):
-    pass
-
-
-class KillBefore(pl.Callback):
-    """Ends the run before a step; a stand-in for kill -9 that a test can survive."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step:
-            raise Killed
-
-
 @pytest.mark.parametrize("stopped", [1, 3, 4, 5])
 def test_a_resumed_run_watches_on(tmp_path: Path, stopped: int) -> None:
     """Killed within an epoch or between two, what follows is watched as if nothing had happened."""
-    strategy, last = Shows(hard((0, 20), (1, 4)), active=0.5), Checkpoints(tmp_path, 1)
+    strategy, last = Estimates(hard((0, 20), (1, 4)), active=0.5), Checkpoints(tmp_path, 1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(Killed):
@@ -216,21 +200,16 @@ def test_a_resumed_run_watches_on(tmp_path: Path, stopped: int) -> None:
 
 def test_boxes_name_classes_too(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="estimated to be dark, although tags or boxes name it"):
-        fit(tmp_path, Shows(hard((0, 12), (1, 12))), Squares())
+        fit(tmp_path, Estimates(hard((0, 12), (1, 12))), Squares())
 
 
-class OnlyBright(Shows):
-    """Says that nothing but bright has to be found."""
+class OnlyBright(Estimates):
+    """Nothing but bright has to be found."""
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        self.show(
-            self.target.expand(len(batch.ids), *self.target.shape),
-            named=torch.tensor([[False, True, False]]),
-        )
-        return {"size": logits.square().mean()}
+    named = torch.tensor([[False, True, False]])
 
 
-def test_a_strategy_may_say_what_has_to_be_found(tmp_path: Path) -> None:
+def test_a_strategy_may_name_what_has_to_be_found(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(tmp_path, OnlyBright(hard((1, 24))))
@@ -239,37 +218,65 @@ def test_a_strategy_may_say_what_has_to_be_found(tmp_path: Path) -> None:
         fit(tmp_path, OnlyBright(hard((0, 24))))
 
 
-class ShowsBoth(Refine):
-    """Shows the target of an image from `estimate`, and one of its batch from `loss` unless it is
-    silent."""
+class ReturnsBoth(Strategy):
+    """Has a figure of each image, and labels of its batch, unless it is silent."""
 
-    silent = False
+    def __init__(self, silent: bool) -> None:
+        super().__init__()
+        self.silent = silent
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        target = super().estimate(evidence, prediction)
-        self.show(target, area=(target > 0).sum())
-        return target
+    def estimate(self, evidence: Evidence, context: Context) -> Estimate:
+        target = Refine().estimate(evidence, context)
+        return Estimate(target, {"area": (target > 0).sum()})
 
-    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        if not self.silent:
-            self.show(hard((0, 12), (1, 12)).expand(len(batch.ids), SIZE, SIZE))
-        return super().loss(logits, batch)
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
+        terms = target_loss(logits, batch, self)
+        labels = hard((0, 12), (1, 12)).expand(len(batch.ids), SIZE, SIZE)
+        return terms if self.silent else Loss(terms, labels)
 
 
-class Estimates(pl.Callback):
+class EstimatesBetween(pl.Callback):
     """Calls `estimate` between steps, as a dashboard does, or anyone else."""
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         evidence, _ = Squares().sample(1)
-        pl_module.strategy.estimate(evidence, None)
+        pl_module.strategy.estimate(evidence, Context())
 
 
 @pytest.mark.filterwarnings("ignore:in epoch 0")
 @pytest.mark.parametrize("silent", [False, True])
 def test_figures_of_a_step_are_of_this_step_alone(tmp_path: Path, silent: bool) -> None:
-    """What `estimate` shows to whoever calls it between two steps is in no figure of a step."""
-    strategy = ShowsBoth()
-    strategy.silent = silent
-    found = figures(fit(tmp_path, strategy, Squares(), callbacks=[Rounds(workers=0), Estimates()]))
+    """What `estimate` returns to whoever calls it between two steps is in no figure of a step."""
+    callbacks = [Rounds(workers=0), EstimatesBetween()]
+    found = figures(fit(tmp_path, ReturnsBoth(silent), Squares(), callbacks=callbacks))
     assert "area" not in found
     assert found.get("share/bright") == (None if silent else 0.5)
+
+
+class Graph(pl.Callback):
+    """Keeps which of the outputs of a step hold a graph in memory."""
+
+    def __init__(self) -> None:
+        self.attached: list[str] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *_: Any
+    ) -> None:
+        tensors = {"labels": outputs["labels"], **outputs["terms"], **outputs["figures"]}
+        self.attached += [name for name, value in tensors.items() if value.requires_grad]
+
+
+class Attached(Strategy):
+    """Returns labels and figures through which gradients flow."""
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        probs = logits.softmax(1)
+        return Loss({"size": logits.square().mean()}, probs, figures={"mean": probs.mean()})
+
+
+@pytest.mark.filterwarnings("ignore:in epoch 0")
+def test_callbacks_are_given_what_the_loss_returned_without_its_graph(tmp_path: Path) -> None:
+    graph = Graph()
+    found = figures(fit(tmp_path, Attached(), Squares(), callbacks=[graph]))
+    assert graph.attached == []
+    assert found["mean"] == pytest.approx(1 / 3)

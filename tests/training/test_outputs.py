@@ -12,7 +12,8 @@ from torch import Tensor
 from tests.small import Refine, TinyNet
 from weakseg.evidence import Batch
 from weakseg.strategies import Tags
-from weakseg.training.outputs import read_terms
+from weakseg.strategies.base import Loss
+from weakseg.training.outputs import read_loss
 from weakseg.training.segmenter import Segmenter
 
 CLASSES = ("background", "bright", "dark")
@@ -34,7 +35,8 @@ def step(segmenter: Segmenter, logged: dict[str, Any], batch: Batch) -> Tensor:
     segmenter.log = lambda *_, **__: None  # type: ignore[method-assign]
     segmenter._log_place = lambda *_: None  # type: ignore[method-assign]
     segmenter._trainer = pl.Trainer(logger=False, accelerator="cpu", barebones=True)
-    return segmenter.training_step(batch, 0)
+    loss: Tensor = segmenter.training_step(batch, 0)["loss"]
+    return loss
 
 
 def test_auxiliary_logits_have_the_same_terms_weighted() -> None:
@@ -55,22 +57,21 @@ def test_auxiliary_logits_have_the_same_terms_weighted() -> None:
     assert [float(logged[f"loss/{name}"]) for name in names] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_strategy_counts_a_step_once_and_shows_what_the_main_logits_taught() -> None:
-    shown = []
+def test_a_strategy_counts_a_step_once_and_returns_what_the_main_logits_taught() -> None:
+    steps = []
 
     class Watching(Tags):
-        def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-            terms = super().loss(logits, batch)
-            shown.append((logits.abs().mean().item(), self.training))
-            return terms
+        def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
+            steps.append((logits.abs().mean().item(), self.training))
+            return super().loss(logits, batch)
 
     tags = torch.ones(2, 3, dtype=torch.bool)
     batch = Batch(["a", "b"], torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8), tags=tags)
     strategy = Watching()
     step(Segmenter(Helped(dropout=0.0), strategy, CLASSES), {}, batch)
     assert int(strategy.warmup._steps) == 1
-    assert [training for _, training in shown] == [False, False, True]
-    assert shown[2][0] == max(size for size, _ in shown)
+    assert [training for _, training in steps] == [False, False, True]
+    assert steps[2][0] == max(size for size, _ in steps)
     assert strategy.training
 
 
@@ -85,4 +86,4 @@ def test_auxiliary_logits_of_other_classes_are_refused() -> None:
 
 def test_a_term_may_not_be_called_like_the_sum_of_all() -> None:
     with pytest.raises(TypeError, match="one is called total, as their sum is in the figures"):
-        read_terms({"total": torch.ones((), requires_grad=True)}, Refine())
+        read_loss({"total": torch.ones((), requires_grad=True)}, Refine())

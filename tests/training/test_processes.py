@@ -195,7 +195,7 @@ FAILS_ON_ONE_RANK = """
 import torch, weakseg
 
 class Fails(weakseg.Strategy):
-    def estimate(self, evidence, prediction):
+    def estimate(self, evidence, context):
         if evidence.id == "toy-00003":
             raise ValueError("this one is odd")
         return torch.zeros(evidence.image.shape[1:], dtype=torch.uint8)

@@ -13,9 +13,9 @@ from torch import Tensor
 import weakseg.utils.fingerprint as fingerprint
 from tests.small import Refine, Squares, TinyNet, trainer
 from weakseg.data.label_store import LabelStore
-from weakseg.evidence import Evidence, Prediction
+from weakseg.evidence import Evidence
 from weakseg.optimizers import AdamW
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, Strategy
 from weakseg.training.estimation import EstimationError
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -26,9 +26,9 @@ class Count(Refine):
 
     asked: ClassVar[list[tuple[str, bool]]] = []
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
-        self.asked.append((evidence.id, prediction is not None))
-        return super().estimate(evidence, prediction)
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
+        self.asked.append((evidence.id, context.prediction is not None))
+        return super().estimate(evidence, context)
 
 
 @pytest.fixture(autouse=True)
@@ -101,9 +101,9 @@ class Weighted(Refine):
         super().__init__()
         self.weight = weight
 
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         Count.asked.append((evidence.id, True))
-        return super().estimate(evidence, prediction)
+        return super().estimate(evidence, context)
 
 
 class OtherEvidence(Squares):
@@ -171,9 +171,9 @@ def test_a_damaged_target_is_computed_again(tmp_path: Path) -> None:
 
 
 class Soft(Refine):
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         return (
-            torch.nn.functional.one_hot(super().estimate(evidence, prediction).long(), 3).permute(
+            torch.nn.functional.one_hot(super().estimate(evidence, context).long(), 3).permute(
                 2, 0, 1
             )
             * 0.5
@@ -188,10 +188,10 @@ def test_soft_targets_train(tmp_path: Path) -> None:
 
 
 class Fails(Refine):
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         if evidence.id in ("disc/3", "disc/7"):
             raise KeyError("no such thing")
-        return super().estimate(evidence, prediction)
+        return super().estimate(evidence, context)
 
 
 def test_failures_name_all_images_and_keep_the_other_targets(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_failures_name_all_images_and_keep_the_other_targets(tmp_path: Path) -> 
 )
 def test_wrong_targets_are_refused(tmp_path: Path, returned: Any, message: str) -> None:
     class Wrong(Refine):
-        def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        def estimate(self, evidence: Evidence, context: Context) -> Tensor:
             return returned  # type: ignore[no-any-return]
 
     with pytest.raises(EstimationError, match=message):
@@ -289,7 +289,7 @@ def test_validation_beyond_the_data_set(tmp_path: Path) -> None:
 
 
 class Silent(Refine):
-    def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         return torch.full(evidence.image.shape[1:], 255, dtype=torch.uint8)
 
 

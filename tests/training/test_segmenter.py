@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from tests.small import Refine, Squares, TinyNet, trainer
 from weakseg.evidence import Batch, Evidence
 from weakseg.optimizers import SGD, AdamW
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Context, JointStrategy, Strategy, Wants
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 
@@ -248,42 +249,57 @@ def test_neither_method_is_refused_when_the_class_is_made() -> None:
         type("Idle", (Strategy,), {})
 
 
-OWN_NAMES = [name for name in vars(Strategy) if not name.startswith("__")]
+class Fitted(JointStrategy):
+    def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor | None:
+        return None
+
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
+        return Refine().estimate(evidence, context)
+
+
+OWN_NAMES = [
+    name for cls in (Strategy, JointStrategy) for name in vars(cls) if not name.startswith("_")
+]
+
+
+def test_a_strategy_has_ten_public_names_at_most() -> None:
+    assert len(OWN_NAMES) <= 10
 
 
 @pytest.mark.parametrize("name", OWN_NAMES)
 def test_a_name_that_strategy_uses_itself_is_refused_in_a_line(name: str) -> None:
-    is_value = not (callable(getattr(Strategy, name)) or isinstance(vars(Strategy)[name], property))
-    wrong = (
-        (lambda self: 1) if is_value or name in ("estimates", "learns", "scratch", "shown") else 5
-    )
-    with pytest.raises(
-        TypeError,
-        match=(
-            rf"strategy Mine: {name} is a \w+( method)? of Strategy, but here it is .*; call "
-            r"yours otherwise"
-        ),
-    ):
-        type("Mine", (Refine,), {name: wrong})
+    base = Refine if name in vars(Strategy) else Fitted
+    is_value = not callable(getattr(base, name))
+    here = rf"strategy Mine: {name} is a \w+ of Strategy, but here it is .*; call yours otherwise"
+    with pytest.raises(TypeError, match=here):
+        type("Mine", (base,), {name: (lambda self: 1) if is_value else 5})
     if not is_value:
         with pytest.raises(
             TypeError,
-            match=rf"strategy Refine sets self\.{name}, but {name} is a .*; call yours otherwise",
+            match=rf"strategy \w+ sets self\.{name}, but {name} is a .*; call yours otherwise",
         ):
-            setattr(Refine(), name, 5)
+            setattr(base(), name, 5)
 
 
 def test_names_that_strategy_uses_itself_may_be_overridden_in_kind() -> None:
     class Mine(Refine):
-        wants_early = property(lambda self: 1)  # type: ignore[assignment]
+        wants = property(lambda self: Wants(features=True))  # type: ignore[assignment]
         check = torch.no_grad()(lambda self, evidence, classes: None)  # type: ignore[assignment]
-        estimates = classmethod(lambda cls: True)  # type: ignore[assignment]
+        iterations = classmethod(lambda cls: 3)  # of JointStrategy, which this is not
 
         def __init__(self) -> None:
             super().__init__()
-            self.looks, self.learned, self.version = 3, None, 2  # type: ignore[misc]
+            self.class_weights = "auto"
 
-    assert (Mine().looks, Mine().wants_early, Mine.estimates()) == (3, 1, True)
+    assert (Mine().wants.features, Mine.iterations(), Mine().class_weights) == (True, 3, "auto")
+
+
+@pytest.mark.parametrize("wants", [True, {"features": True}, None])
+def test_wants_are_declared_as_such(wants: Any) -> None:
+    with pytest.raises(TypeError, match=r"strategy Mine: wants should be a Wants, such as Wants"):
+        type("Mine", (Refine,), {"wants": wants})
+    with pytest.raises(TypeError, match=r"strategy Refine: wants should be a Wants, such as Wants"):
+        Refine().wants = wants
 
 
 @pytest.mark.parametrize("classes", ["abc", (), ("background",)])
@@ -298,7 +314,7 @@ def test_wrong_parts_are_refused_at_once() -> None:
 
 
 class Curious(Refine):
-    wants_features = True
+    wants = Wants(features=True)
 
 
 def test_features_come_on_request_only() -> None:

@@ -126,6 +126,8 @@ class Strategy(nn.Module):
                 f"strategy {type(self).__name__} sets self.{name}, but {name} is {expected} of "
                 "Strategy; call yours otherwise"
             )
+        if name == "wants":
+            _check_wants(type(self), value)
         super().__setattr__(name, value)
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor | Estimate:
@@ -223,7 +225,10 @@ def _check_declarations(cls: type[Strategy]) -> None:
             f"strategy {cls.__name__}: not_in_key should be a tuple of names of attributes, but it "
             f"is {cls.not_in_key!r}"
         )
-    wants = vars(cls).get("wants", cls.wants)
+    _check_wants(cls, cls.wants)
+
+
+def _check_wants(cls: type[Strategy], wants: object) -> None:
     if not isinstance(wants, Wants | property | cached_property):
         raise TypeError(
             f"strategy {cls.__name__}: wants should be a Wants, such as Wants(features=True), but "

@@ -12,6 +12,7 @@ from tests.functional.photos import beliefs, by_pydensecrf, large_photo, photo
 from weakseg.config.recipe import RecipeError, load, resolve
 from weakseg.evidence import Evidence
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
+from weakseg.strategies.base import Context
 from weakseg.strategies.boxes_crf import BoxesCRF
 
 OTHER_REACHES = DenseCRF(smooth_xy=3, bilateral_weight=10, bilateral_xy=80, bilateral_rgb=13)
@@ -142,9 +143,9 @@ def test_a_recipe_may_ask_for_it() -> None:
         boxes=torch.tensor([[5.0, 5, 30, 25]]),
         box_classes=torch.tensor([7]),
     )
-    same = strategy.estimate(evidence, None) == BoxesCRF(
+    same = strategy.estimate(evidence, Context()) == BoxesCRF(
         crf=replace(strategy.crf, backend="weakseg")
-    ).estimate(evidence, None)
+    ).estimate(evidence, Context())
     assert same.float().mean() > 0.999
 
 

@@ -94,10 +94,9 @@ def test_contradictions_name_the_classes(
 
 @pytest.mark.parametrize("kind", [*ON_TAGS, BoxesEM, BoxesCCNN])
 def test_resolution_says_what_the_loss_is_given(kind: type[Strategy]) -> None:
-    assert [
-        kind().at_scores,
-        *(kind(resolution=word).at_scores for word in ("image", "scores")),
-    ] == [False, False, True]  # type: ignore[call-arg]
+    assert kind().wants.resolution == "image"
+    for word in ("image", "scores"):
+        assert kind(resolution=word).wants.resolution == word  # type: ignore[call-arg]
     with pytest.raises(
         ValueError, match="resolution should be image or scores, but it is 'pixels'"
     ):

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.small import loss_of
 from tests.strategies.parts import a_batch
-from weakseg.evidence import Evidence, Prediction
+from weakseg.evidence import Evidence
 from weakseg.functional.pooling import classification
 from weakseg.functional.resolution import average_pool
+from weakseg.strategies.base import Context
 from weakseg.strategies.shared.warmup import WarmUp
 from weakseg.strategies.tags_ccnn import TagsCCNN
 from weakseg.strategies.tags_ccnn_size import TagsCCNNSize
@@ -40,7 +42,7 @@ def test_a_negative_number_is_named() -> None:
 
 def test_the_count_is_no_part_of_what_targets_depend_on() -> None:
     class Estimating(TagsEM):
-        def estimate(self, evidence: Evidence, prediction: Prediction | None) -> Tensor:
+        def estimate(self, evidence: Evidence, context: Context) -> Tensor:
             return torch.zeros(evidence.image.shape[1:], dtype=torch.uint8)
 
     strategy = Estimating(warmup=5)
@@ -58,7 +60,7 @@ def test_tags_teach_classification_first(kind: type[TagsEM | TagsCCNN | TagsCCNN
     batch = a_batch(8, 8, [[1, 1, 0]], valid=valid)._replace(
         large=torch.tensor([[True, True, False]])
     )
-    first, later = strategy.loss(logits, batch), strategy.loss(logits, batch)
+    first, later = (loss_of(strategy, logits, batch).terms for _ in range(2))
     assert batch.tags is not None
     torch.testing.assert_close(
         first,

@@ -1,4 +1,4 @@
-"""What an early stage of the encoder sees, for strategies that want it."""
+"""Features of an intermediate stage of the encoder, for strategies that want them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from torch import Tensor
 
 from tests.small import Refine, Squares, TinyNet
 from weakseg.networks import DeepLabV3, DeepLabV3Plus, UNet
+from weakseg.strategies.base import Wants
 from weakseg.training.segmenter import Segmenter
 
 CLASSES = Squares.classes
 
 
-class Early(Refine):
-    wants_early = 100
+class Intermediate(Refine):
+    wants = Wants(intermediate=100)
 
 
-def test_an_early_stage_sees_the_whole_image_at_the_size_it_wants() -> None:
+def test_an_intermediate_stage_sees_the_whole_image_at_the_size_that_is_wanted() -> None:
     seen = []
 
     class Eyed(TinyNet):
@@ -27,16 +28,16 @@ def test_an_early_stage_sees_the_whole_image_at_the_size_it_wants() -> None:
 
     image = torch.full((3, 20, 41), 128, dtype=torch.uint8)
     image[:, :, 20:] = 255
-    segmenter = Segmenter(Eyed(), Early(), CLASSES)
+    segmenter = Segmenter(Eyed(), Intermediate(), CLASSES)
     prediction = segmenter.predict(image)
-    assert prediction.early is not None
+    assert prediction.intermediate is not None
     # 64 x 96: whole cells of 32 pixels, as near to 49 x 100 as it goes
-    assert prediction.early.shape == (3, 4, 6)
+    assert prediction.intermediate.shape == (3, 4, 6)
     assert torch.allclose(seen[0][0, :, 0, 0], segmenter.normalise(image)[:, 0, 0])
     assert torch.allclose(seen[0][0, :, -1, -1], segmenter.normalise(image)[:, -1, -1])
-    assert Segmenter(Eyed(), Refine(), CLASSES).predict(image).early is None
+    assert Segmenter(Eyed(), Refine(), CLASSES).predict(image).intermediate is None
     with pytest.raises(TypeError, match="no method `intermediate_features`"):
-        Segmenter(torch.nn.Conv2d(3, 3, 1), Early(), CLASSES)
+        Segmenter(torch.nn.Conv2d(3, 3, 1), Intermediate(), CLASSES)
 
 
 @pytest.mark.parametrize("network", [DeepLabV3, DeepLabV3Plus, UNet])
