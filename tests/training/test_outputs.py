@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.small import Refine, TinyNet
 from weakseg.evidence import Batch
-from weakseg.strategies import Tags
+from weakseg.strategies import BoxesInstances, Tags
 from weakseg.strategies.base import Loss
 from weakseg.training.outputs import read_loss
 from weakseg.training.segmenter import Segmenter
@@ -84,6 +84,27 @@ def test_auxiliary_logits_of_other_classes_are_refused() -> None:
         Segmenter(Wrong(), Refine(), CLASSES)(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize(
+    ("returned", "came"),
+    [
+        (None, "it returned NoneType"),
+        ({}, "it returned an empty one"),
+        ({"box": torch.ones(2)}, r"'box' is a tensor \[2\]"),
+        ({"box": torch.ones(())}, "no gradient can flow"),
+        ({"total": torch.ones(())}, "one is called total"),
+    ],
+)
+def test_losses_of_a_network_that_are_none_are_explained(returned: Any, came: str) -> None:
+    class Finds(TinyNet):
+        def losses(self, image: Tensor, batch: Batch) -> Any:
+            return returned
+
+    batch = Batch(["a"], torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+    message = rf"Finds\.losses should return a dict of named scalar tensors.*{came}"
+    with pytest.raises(TypeError, match=message):
+        step(Segmenter(Finds(), BoxesInstances(), CLASSES), {}, batch)
+
+
 def test_a_term_may_not_be_called_like_the_sum_of_all() -> None:
     with pytest.raises(TypeError, match="one is called total, as their sum is in the figures"):
-        read_loss({"total": torch.ones((), requires_grad=True)}, Refine())
+        read_loss({"total": torch.ones((), requires_grad=True)}, "the loss of Refine")

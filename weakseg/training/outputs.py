@@ -7,17 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weakseg.strategies.base import Loss, Strategy
+from weakseg.strategies.base import Loss
 
 
-def read_loss(returned: dict[str, Tensor] | Loss, strategy: Strategy) -> Loss:
-    """What a strategy's loss returned, if it is what it should be; a TypeError otherwise."""
+def read_loss(returned: dict[str, Tensor] | Loss, source: str) -> Loss:
+    """What a loss returned, if it is what it should be; a TypeError that names its source, such as
+    "the loss of Tags", otherwise."""
     loss = returned if isinstance(returned, Loss) else Loss(returned)
-    return loss._replace(terms=_read_terms(loss.terms, strategy))
+    return loss._replace(terms=_read_terms(loss.terms, source))
 
 
-def _read_terms(terms: Any, strategy: Strategy) -> dict[str, Tensor]:
-    expected = f"the loss of {type(strategy).__name__} should return a dict of named scalar tensors"
+def _read_terms(terms: Any, source: str) -> dict[str, Tensor]:
+    expected = f"{source} should return a dict of named scalar tensors"
     if not isinstance(terms, dict) or not terms:
         raise TypeError(
             f"{expected}, but it returned {type(terms).__name__ if terms != {} else 'an empty one'}"
@@ -35,7 +36,7 @@ def _read_terms(terms: Any, strategy: Strategy) -> dict[str, Tensor]:
             raise TypeError(f"{expected}, but {name!r} is {came}")
     if not any(term.requires_grad for term in terms.values()):
         raise TypeError(
-            f"{expected} that depend on the logits, but none does: no gradient can flow"
+            f"{expected} that depend on the network, but none does: no gradient can flow"
         )
     return {name: term.reshape(()) for name, term in terms.items()}
 

@@ -258,7 +258,8 @@ class Segmenter(LightningModule):
             else batch._replace(class_weights=self.class_weights.to(self.device))
         )
         if self.adapter.has_losses:
-            returned = Loss(self.adapter.losses(self.normalise(batch.image), batch))
+            made = self.adapter.losses(self.normalise(batch.image), batch)
+            returned = read_loss(made, f"{self.adapter.name}.losses")
             terms = returned.terms
         else:
             main, *auxiliary = self._outputs(batch.image)
@@ -280,7 +281,8 @@ class Segmenter(LightningModule):
     def _loss(self, logits: Tensor, batch: Batch) -> Loss:
         if self.strategy.wants.resolution == "image":
             logits = self.adapter.upsample(logits, batch.image)
-        return read_loss(self.strategy.loss(logits, batch), self.strategy)
+        source = f"the loss of {type(self.strategy).__name__}"
+        return read_loss(self.strategy.loss(logits, batch), source)
 
     def _helping_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
         """The same terms again for each of the auxiliary logits, weighted as the network says."""
