@@ -17,7 +17,7 @@ from weakseg.config.words import kind_of
 
 if TYPE_CHECKING:  # neither is imported before the words are known to be right
     from weakseg.data.base import WeakData
-    from weakseg.reporting.dataset_check import Diagnosis
+    from weakseg.reporting.dataset_check import DatasetCheck
 
 USAGE = """\
 usage: python -m weakseg.check data=<name> [data.<key>=value ...]
@@ -84,11 +84,13 @@ def _check(words: list[str], own: dict[str, str]) -> int:
 
     from rich.console import Console  # these only now: a mistyped word was answered without torch
 
-    from weakseg.reporting.dataset_check import diagnose, tell
+    from weakseg.reporting.dataset_check import check_dataset, print_check
 
-    found = diagnose(data, int(own["workers"] or (os.cpu_count() or 1) * (len(data) >= ENOUGH)))
+    found = check_dataset(
+        data, int(own["workers"] or (os.cpu_count() or 1) * (len(data) >= ENOUGH))
+    )
     lines = _cost(resolved, data, found) if own["cost"] == "true" else []
-    tell(found, Console())
+    print_check(found, Console())
     print("\n".join(lines), end="\n" * bool(lines))
     _write(data, found, out, own["sheet"])
     return found.errors
@@ -130,7 +132,7 @@ def _folder(out: str) -> Path | None:
     return Path(out)
 
 
-def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> None:
+def _write(data: WeakData, found: DatasetCheck, out: Path | None, sheet: str) -> None:
     from weakseg.reporting.contact_sheet import write_sheet
     from weakseg.utils.files import write_whole
 
@@ -145,7 +147,7 @@ def _write(data: WeakData, found: Diagnosis, out: Path | None, sheet: str) -> No
         print(f"contact sheet: {path}")
 
 
-def _cost(recipe: Resolved, data: WeakData, found: Diagnosis) -> list[str]:
+def _cost(recipe: Resolved, data: WeakData, found: DatasetCheck) -> list[str]:
     """What a training by the recipe takes, in lines; a step that takes too much memory becomes a
     problem among the others."""
     from weakseg.reporting.dataset_check import Problem

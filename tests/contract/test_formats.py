@@ -44,7 +44,7 @@ def told(root: Path, format: str, **options: Any) -> list[str]:
         return [str(error)]
     problems = list(data.problems)
     for index in range(len(data)):
-        data.look(index, problems)
+        data.read_files(index, problems)
     return [str(problem) for problem in problems]
 
 

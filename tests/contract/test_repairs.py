@@ -13,10 +13,10 @@ from PIL import Image
 
 from tests.data.layouts import HEIGHT, WIDTH, photo
 from weakseg.data.class_names import Naming, Others
-from weakseg.data.files.photos import KINDS_OF, Entry, Photos, held
+from weakseg.data.files.photos import KINDS_OF, Entry, Photos, in_memory
 from weakseg.data.formats.base import Annotation, Place, Shape, box, line, mask, point, polygon
 from weakseg.data.formats.runs import pack
-from weakseg.reporting.dataset_check import Diagnosis, diagnose
+from weakseg.reporting.dataset_check import DatasetCheck, check_dataset
 
 HERE = Place("drawn.json", "a.png", 1)
 KINDS = ("box", "polygon", "line", "point", "mask")
@@ -51,19 +51,19 @@ def check(
     rename: Any = None,
     others: Others = "error",
     **options: Any,
-) -> Diagnosis:
+) -> DatasetCheck:
     data = Photos(others=others, **options)
     data.evidence = evidence
     entry = Entry(
         "a.png",
         photo(folder / "a.png"),
-        partial(held, Annotation("a.png", list(shapes), None, HERE)),
+        partial(in_memory, Annotation("a.png", list(shapes), None, HERE)),
     )
     data.take(Naming(("background", "cat", "dog"), others, rename or {}), [entry], [])
-    return diagnose(data)
+    return check_dataset(data)
 
 
-def told(found: Diagnosis) -> str:
+def told(found: DatasetCheck) -> str:
     """All that the check says of what it met, classes that never come apart."""
     lines = [str(problem) for problem in found.problems if problem.what != "every class"]
     return "\n".join(lines + [f"{what}: {count}" for what, count in found.repairs.items()])
@@ -147,10 +147,10 @@ def test_what_covers_no_pixel_is_counted(tmp_path: Path) -> None:
     )
 
 
-def image(folder: Path, name: str, **options: Any) -> Diagnosis:
+def image(folder: Path, name: str, **options: Any) -> DatasetCheck:
     data = Photos(**options)
     data.take(Naming(("background", "cat")), [Entry(name, folder / name)], [])
-    return diagnose(data)
+    return check_dataset(data)
 
 
 def test_what_is_changed_of_images_is_counted(tmp_path: Path) -> None:

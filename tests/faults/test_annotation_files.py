@@ -157,7 +157,7 @@ def use(root: Path, format: str) -> list[str]:
         return [str(error)]
     problems = list(data.problems)
     for index in range(len(data)):
-        data.look(index, problems)
+        data.read_files(index, problems)
         try:
             evidence, truth = data.sample(index)
         except FormatError as error:

@@ -21,7 +21,7 @@ from tests.small import Squares
 from weakseg.data.files.coco import Coco
 from weakseg.data.files.folder import Folder
 from weakseg.evidence import Evidence
-from weakseg.reporting.dataset_check import Diagnosis, diagnose, look, tell
+from weakseg.reporting.dataset_check import DatasetCheck, check_dataset, check_image, print_check
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*pin_memory.*")
 
@@ -118,7 +118,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_all_problems_at_once(ill: Path, workers: int) -> None:
-    found = diagnose(
+    found = check_dataset(
         Folder(ill, "voc_xml", classes=["cat", "dog"], masks="masks", val_share=0), workers
     )
     told = [str(problem) for problem in found.problems]
@@ -134,7 +134,9 @@ def test_all_problems_at_once(ill: Path, workers: int) -> None:
 
 
 def test_counts_are_those_of_the_images_that_are_right(ill: Path) -> None:
-    found = diagnose(Folder(ill, "voc_xml", classes=["cat", "dog"], masks="masks", val_share=0))
+    found = check_dataset(
+        Folder(ill, "voc_xml", classes=["cat", "dog"], masks="masks", val_share=0)
+    )
     assert (
         found.counts["boxes", 2]
         == found.counts["images with a box", 2]
@@ -153,7 +155,7 @@ def test_a_healthy_set_has_no_problem_and_counts_by_hand(tmp_path: Path) -> None
         images=3,
     )
     coco(tmp_path, "val2017", [outlined(0, 25, 1, 1, 2, 2)], images=1)
-    found = diagnose(Coco(tmp_path))
+    found = check_dataset(Coco(tmp_path))
     assert [(problem.level, problem.found) for problem in found.problems] == [("warning", "empty")]
     assert (found.images, found.measured, found.errors) == (4, 1, 0)
     numbers = {"dog": (2, 1), "airplane": (1, 1), "giraffe": (1, 1)}
@@ -176,11 +178,13 @@ def test_a_photo_on_its_side_is_pointed_out_where_nobody_says_for_which_way_up(
         tmp_path / "images" / "a.jpg", exif=exif
     )
     text(tmp_path / "annotations" / "a.csv", "image,x,y,class\na.jpg,1,1,dog\n")
-    (problem,) = diagnose(Folder(tmp_path, "csv", val_share=0)).problems
+    (problem,) = check_dataset(Folder(tmp_path, "csv", val_share=0)).problems
     assert problem.level == "warning"
     assert "its camera turned (EXIF 6)" in problem.found
     text(tmp_path / "notes" / "a.xml", voc_xml("dog", (3, 2, 8, 7)))
-    (problem,) = diagnose(Folder(tmp_path, "voc_xml", annotations="notes", val_share=0)).problems
+    (problem,) = check_dataset(
+        Folder(tmp_path, "voc_xml", annotations="notes", val_share=0)
+    ).problems
     assert problem.level == "error"
     assert (
         "as the image has it, 10 by 12, but it is 12 by 10; was it resized or turned since?"
@@ -201,7 +205,7 @@ class Own(Squares):
 
 
 def test_any_data_set_can_be_looked_at() -> None:
-    found = diagnose(Own(train=6, val=2))
+    found = check_dataset(Own(train=6, val=2))
     assert [str(problem) for problem in found.problems] == [
         "error: image number 1: reading it should be possible, but it is not: KeyError: 'label'",
         "error: image disc/2: the evidence should be right, but it is not: the box [5.0, 5.0, "
@@ -219,7 +223,7 @@ def test_a_box_far_over_the_rim_is_pointed_out_in_any_data_set() -> None:
                 boxes=torch.tensor([[5.0, 5, 26 + 540 * (index == 1), 9]])
             ), truth
 
-    (problem,) = diagnose(Far(train=2, val=1)).problems
+    (problem,) = check_dataset(Far(train=2, val=1)).problems
     assert str(problem) == (
         "warning: image disc/1: every box should be at most 2 pixels over the rim, but it is "
         "up to 542 over it"
@@ -232,12 +236,12 @@ def test_masks_that_are_probably_scribbles_are_pointed_out(tmp_path: Path) -> No
     for number in range(3):
         photo(tmp_path / "images" / f"{number}.png", number)
         indexed(tmp_path / "annotations" / f"{number}.png", values)
-    (problem,) = diagnose(Folder(tmp_path, "mask_png", classes=["cat"], val_share=0)).problems
+    (problem,) = check_dataset(Folder(tmp_path, "mask_png", classes=["cat"], val_share=0)).problems
     assert (
         "for 3 of 3: 255 on more than a quarter; for scribbles or clicks write "
         "data.evidence=scribbles" in str(problem)
     )
-    assert not diagnose(
+    assert not check_dataset(
         Folder(tmp_path, "mask_png", classes=["cat"], val_share=0, evidence="scribbles")
     ).problems
 
@@ -248,17 +252,17 @@ def test_the_same_image_twice(tmp_path: Path) -> None:
     data.take(data.naming, [data.entries[0], *data.entries], [])
     assert (
         "train2017/000.jpg: the name of an image should be its own, but it is that of 2 images"
-        in str(diagnose(data).problems[0])
+        in str(check_dataset(data).problems[0])
     )
 
 
 def test_it_prints_problems_counts_and_a_sum() -> None:
-    found = Diagnosis(
+    found = DatasetCheck(
         ("background", "cat"), images=3, measured=1, seconds=0.5, counts=Counter({("boxes", 1): 7})
     )
-    found.problems = look(Own(train=6, val=2), 1).problems * 3
+    found.problems = check_image(Own(train=6, val=2), 1).problems * 3
     console = Console(file=io.StringIO(), width=120)
-    tell(found, console, most=2)
+    print_check(found, console, most=2)
     lines = console.file.getvalue().splitlines()
     assert (
         lines[:2]
@@ -286,6 +290,6 @@ def test_masks_that_are_annotation_and_truth_are_told_of_once(tmp_path: Path) ->
         photo(tmp_path / "images" / f"{name}.png", number)
         indexed(tmp_path / "annotations" / f"{name}.png", square(2))
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "annotations" / "colour.png")
-    found = diagnose(Folder(tmp_path, "mask_png", classes=["cat", "dog"], val_share=0))
+    found = check_dataset(Folder(tmp_path, "mask_png", classes=["cat", "dog"], val_share=0))
     (problem,) = (problem for problem in found.problems if problem.level == "error")
     assert problem.place.endswith("colour.png")

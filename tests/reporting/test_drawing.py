@@ -10,7 +10,7 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.reporting.drawing import (
     Case,
     draw_evidence,
-    enlarge,
+    magnify,
     overlay,
     palette,
     png_base64,
@@ -39,14 +39,14 @@ def test_the_palette_is_that_of_pascal_voc() -> None:
 
 def test_small_images_are_enlarged_by_whole_numbers_and_without_blurring() -> None:
     image = torch.randint(0, 256, (3, 96, 60), dtype=torch.uint8)
-    large = enlarge(image)
+    large = magnify(image)
     assert large.shape == (3, 288, 180)
     assert torch.equal(large[:, 1::3, 2::3], image)
     assert torch.equal(
         large, torch.from_numpy(np.kron(image.numpy(), np.ones((1, 3, 3), np.uint8)))
     )
-    assert enlarge(GREY) is not None
-    assert torch.equal(enlarge(GREY), GREY)
+    assert magnify(GREY) is not None
+    assert torch.equal(magnify(GREY), GREY)
 
 
 def test_overlay_blends_outlines_and_hatches() -> None:

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from weakseg.reporting.tables import Row, print_tables, summary_columns, summary_rows
+from weakseg.reporting.tables import ClassRow, print_tables, summary_columns, summary_rows
 
 NAN = float("nan")
 FIGURES = {
@@ -27,8 +27,8 @@ def printed(figures: dict[str, float], classes: tuple[str, ...] = CLASSES) -> st
 
 def test_a_row_per_class_and_the_mean_below() -> None:
     rows = summary_rows(FIGURES, CLASSES)
-    assert rows[1] == Row("cat", 0.6, 0.675, None)
-    assert rows[3] == Row("mean", 0.75, 0.8125, None)
+    assert rows[1] == ClassRow("cat", 0.6, 0.675, None)
+    assert rows[3] == ClassRow("mean", 0.75, 0.8125, None)
     assert len(rows) == 4
 
 

@@ -34,20 +34,20 @@ class Shares:
     tags: float | None = None
 
     def __post_init__(self) -> None:
-        for kind, share in self.asked.items():
+        for kind, share in self.given.items():
             if not 0 <= share <= 1:
                 raise ValueError(
                     f"shares.{kind} should lie from 0 to 1, a part of the images of an epoch, or "
                     f"be null, but it is {share}"
                 )
-        if sum(self.asked.values()) > 1 + 1e-9:
-            numbers = ", ".join(f"{kind} {share:g}" for kind, share in self.asked.items())
+        if sum(self.given.values()) > 1 + 1e-9:
+            numbers = ", ".join(f"{kind} {share:g}" for kind, share in self.given.items())
             raise ValueError(
                 f"shares should sum to at most 1, the whole epoch, but they are {numbers}"
             )
 
     @property
-    def asked(self) -> dict[str, float]:
+    def given(self) -> dict[str, float]:
         """The kinds that have a number."""
         return {kind: share for kind, share in asdict(self).items() if share is not None}
 
@@ -137,12 +137,12 @@ class WeakData(LightningDataModule):
     def groups(self) -> list[Group]:
         """The places in `training` of the images that have a share of each epoch; nothing if all
         come as they are."""
-        if not self.shares.asked:
+        if not self.shares.given:
             return []
         places: dict[str, list[int]] = {}
         for place, index in enumerate(self.training):
             places.setdefault(self.kind(index), []).append(place)
-        return make_groups(places, self.shares.asked)
+        return make_groups(places, self.shares.given)
 
     def use_targets(self, store: LabelStore, keys: Mapping[str, str]) -> None:
         """From the next epoch on, train with these stored targets: a content key for the id of each

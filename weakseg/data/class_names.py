@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from weakseg.data.formats.base import Annotation, FormatError, Place
-from weakseg.data.names import nearest
+from weakseg.data.names import spelling_hint
 from weakseg.evidence import IGNORE, Evidence
 
 Others = Literal["error", "background", "ignore"]
@@ -83,7 +83,11 @@ class Naming(NamedTuple):
         ):
             value = min(strange)
             name = names[value] if value < len(names) else None
-            came = str(value) if name is None else f"{value}, {name}; {nearest(name, self.classes)}"
+            came = (
+                str(value)
+                if name is None
+                else f"{value}, {name}; {spelling_hint(name, self.classes)}"
+            )
             expected = (
                 f"the number of a class, 0 to {len(names) - 1}, or 255"
                 if name is None

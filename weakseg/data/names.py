@@ -30,7 +30,7 @@ def tags_named(names: Iterable[str], classes: Sequence[str]) -> Tensor:
     tags[0] = True
     for name in names:
         if name not in classes:
-            raise ValueError(f"there is no class {name!r}; {nearest(name, classes)}")
+            raise ValueError(f"there is no class {name!r}; {spelling_hint(name, classes)}")
         tags[list(classes).index(name)] = True
     return tags
 
@@ -70,11 +70,11 @@ def _apart(one: str, other: str) -> tuple[str, str]:
     return one[same:][::-1], other[same:][::-1]
 
 
-def nearest(name: str, classes: Sequence[str]) -> str:
+def spelling_hint(name: str, classes: Sequence[str]) -> str:
     """What to tell a person who wrote a name that is no class: the nearest one that is, or all of
     them.
 
-    >>> nearest("dgo", ["background", "dog"])
+    >>> spelling_hint("dgo", ["background", "dog"])
     'did you mean dog?'
     """
     lower = {known.lower(): known for known in reversed(classes)}

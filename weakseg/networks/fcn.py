@@ -128,14 +128,14 @@ class _Scores(nn.Module):
     def __init__(self, channels: Sequence[int], classes: int, learn_upsampling: bool) -> None:
         super().__init__()
         self.scores = nn.ModuleList(linear(each, classes, deviation=0) for each in channels)
-        self.enlarge = nn.ModuleList(
+        self.upsample = nn.ModuleList(
             bilinear(classes).requires_grad_(learn_upsampling) for _ in channels[1:]
         )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         first, *others = (score(each) for score, each in zip(self.scores, features, strict=True))
-        for enlarge, other in zip(self.enlarge, others, strict=True):
-            first = enlarge(first) + other
+        for upsample, other in zip(self.upsample, others, strict=True):
+            first = upsample(first) + other
         return first  # type: ignore[no-any-return]
 
 

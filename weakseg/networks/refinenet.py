@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakseg.networks.parts.layers import cells, enlarge, padded
+from weakseg.networks.parts.layers import cells, padded, upsample_like
 from weakseg.networks.parts.resnet import depth_of, resnet_body
 
 
@@ -103,7 +103,7 @@ class _Path(nn.Module):
             and self.fuse is not None
             and self.fuse_coarser is not None
         ):
-            fused = self.fuse(fused) + enlarge(
+            fused = self.fuse(fused) + upsample_like(
                 self.fuse_coarser(self.adapt_coarser(coarser)), stage
             )
         fused = part = torch.relu(fused)

@@ -85,7 +85,7 @@ class Finding(NamedTuple):
 
 
 @dataclass
-class Diagnosis:
+class DatasetCheck:
     """What was found of all images."""
 
     classes: tuple[str, ...]
@@ -114,9 +114,9 @@ class Diagnosis:
         return sum(problem.level == "error" for problem in self.problems)
 
 
-def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
+def check_dataset(data: WeakData, workers: int = 0) -> DatasetCheck:
     """Look at every image of a data set, in this process or in several."""
-    found = Diagnosis(tuple(data.classes), len(data), len(data.validation))
+    found = DatasetCheck(tuple(data.classes), len(data), len(data.validation))
     if isinstance(data, Photos):
         found.problems += [_problem(error) for error in data.problems]
         found.remarks += data.remarks
@@ -149,7 +149,7 @@ def diagnose(data: WeakData, workers: int = 0) -> Diagnosis:
     return found
 
 
-def _add(found: Diagnosis, finding: Finding, held_out: bool) -> None:
+def _add(found: DatasetCheck, finding: Finding, held_out: bool) -> None:
     # a mask that is annotation and truth is read twice
     found.problems += dict.fromkeys(finding.problems)
     found.counts += finding.counts
@@ -162,7 +162,7 @@ def _add(found: Diagnosis, finding: Finding, held_out: bool) -> None:
         found.held_out.setdefault(finding.measures, []).append(finding.id)
 
 
-def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
+def print_check(found: DatasetCheck, console: Console, most: int = 200) -> None:
     """Print what was chosen, the problems, the counts of classes, what was changed on reading, what
     can be measured, and a sum."""
     for remark in found.remarks:
@@ -194,7 +194,7 @@ def tell(found: Diagnosis, console: Console, most: int = 200) -> None:
     )
 
 
-def _sizes(found: Diagnosis) -> list[str]:
+def _sizes(found: DatasetCheck) -> list[str]:
     if not found.sizes:
         return []
     low, high = (
@@ -208,7 +208,7 @@ def _sizes(found: Diagnosis) -> list[str]:
     ]
 
 
-def _repaired(found: Diagnosis) -> list[str]:
+def _repaired(found: DatasetCheck) -> list[str]:
     if not found.repairs:
         return []
     return [
@@ -217,14 +217,14 @@ def _repaired(found: Diagnosis) -> list[str]:
     ]
 
 
-def _measurable(found: Diagnosis) -> list[str]:
+def _measurable(found: DatasetCheck) -> list[str]:
     """What the figures of a validation will rest on: annotations count only where no validation
     image has a mask."""
     by = {kind: len(ids) for kind, ids in found.held_out.items() if kind in _counting(found)}
     return [f"measured on {_many(count, 'image')} by {FIGURES[kind]}" for kind, count in by.items()]
 
 
-def _counting(found: Diagnosis) -> Collection[str]:
+def _counting(found: DatasetCheck) -> Collection[str]:
     return {"masks"} if "masks" in found.held_out else set(FIGURES)
 
 
@@ -232,7 +232,7 @@ def _many(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-class _Looks(Dataset[Finding]):
+class _Checks(Dataset[Finding]):
     def __init__(self, data: WeakData) -> None:
         self.data = data
 
@@ -240,22 +240,22 @@ class _Looks(Dataset[Finding]):
         return len(self.data)
 
     def __getitem__(self, index: int) -> Finding:
-        return look(self.data, index)
+        return check_image(self.data, index)
 
 
 def _findings(data: WeakData, workers: int) -> Iterator[Finding]:
     """In the order of the images; workers hand over words and numbers only, no pictures."""
     loader: DataLoader[Finding] = DataLoader(
-        _Looks(data), batch_size=8 if workers else 1, num_workers=workers, collate_fn=list
+        _Checks(data), batch_size=8 if workers else 1, num_workers=workers, collate_fn=list
     )
     for findings in loader:
         yield from findings
 
 
-def look(data: WeakData, index: int) -> Finding:
+def check_image(data: WeakData, index: int) -> Finding:
     """All that is wrong with one image, and how often each class comes in what is right."""
     if isinstance(data, Photos):
-        return _look_at_files(data, index)
+        return _check_files(data, index)
     problems: list[Problem] = []
     evidence = None
     truth = None
@@ -274,21 +274,21 @@ def look(data: WeakData, index: int) -> Finding:
     return _finding(id, problems, evidence, truth)
 
 
-def _look_at_files(data: Photos, index: int) -> Finding:
+def _check_files(data: Photos, index: int) -> Finding:
     errors: list[FormatError] = []
     repairs = Counter[str]()
-    seen = data.look(index, errors, repairs)
+    read = data.read_files(index, errors, repairs)
     problems = [_problem(error) for error in errors]
     kinds = (
         Counter[str]()
-        if seen.annotation is None
-        else Counter[str](shape.kind for shape in seen.annotation.shapes)
+        if read.annotation is None
+        else Counter[str](shape.kind for shape in read.annotation.shapes)
     )
-    if seen.annotation is not None and not errors:
-        problems += _nothing_used(seen.annotation.place, kinds, _wanted(data))
+    if read.annotation is not None and not errors:
+        problems += _nothing_used(read.annotation.place, kinds, _wanted(data))
     if (
-        seen.annotation is not None
-        and seen.annotation.size is None
+        read.annotation is not None
+        and read.annotation.size is None
         and (turn := _turn(data, index))
     ):
         how = (
@@ -296,17 +296,17 @@ def _look_at_files(data: Photos, index: int) -> Finding:
             "way up"
         )
         problems.append(
-            Problem(str(seen.entry.image), "the image", "stored upright", how, "warning")
+            Problem(str(read.entry.image), "the image", "stored upright", how, "warning")
         )
-    if seen.evidence is not None and _is_one_grey(seen.evidence.image):
+    if read.evidence is not None and _is_one_grey(read.evidence.image):
         how = (
             "practically one grey or colour; images of 16 bits may need "
             "data.window=[darkest,brightest]"
         )
         problems.append(
-            Problem(str(seen.entry.image), "the image", "one that shows something", how, "warning")
+            Problem(str(read.entry.image), "the image", "one that shows something", how, "warning")
         )
-    return _finding(seen.entry.id, problems, seen.evidence, seen.truth)._replace(
+    return _finding(read.entry.id, problems, read.evidence, read.truth)._replace(
         repairs=+repairs, kinds=kinds
     )
 
@@ -447,8 +447,8 @@ def _turn(data: Photos, index: int) -> int:
 
 def _unannotated(data: Folder) -> Problem:
     names = data.unannotated
-    told = f"not, for {len(names)} of them, such as {', '.join(names[:3])}"
-    return Problem(str(data.files), "the annotations", "about every image", told, "warning")
+    came = f"not, for {len(names)} of them, such as {', '.join(names[:3])}"
+    return Problem(str(data.files), "the annotations", "about every image", came, "warning")
 
 
 def _unused(data: Photos, kinds: Counter[str]) -> Problem | None:
@@ -475,11 +475,11 @@ def _unused(data: Photos, kinds: Counter[str]) -> Problem | None:
     )
 
 
-def _partial(data: Photos, found: Diagnosis) -> list[Problem]:
+def _partial(data: Photos, found: DatasetCheck) -> list[Problem]:
     """A warning of masks that are probably scribbles."""
     if found.partial <= len(found.sizes) // 2 or data.evidence in ("scribbles", "points"):
         return []
-    told = (
+    came = (
         f"not, for {found.partial} of {len(found.sizes)}: 255 on more than a quarter; for "
         "scribbles or clicks write data.evidence=scribbles"
     )
@@ -488,18 +488,18 @@ def _partial(data: Photos, found: Diagnosis) -> list[Problem]:
             "the masks",
             "each of them",
             "one of nearly all pixels, as it is taken for the truth",
-            told,
+            came,
             "warning",
         )
     ]
 
 
-def _unmeasured(found: Diagnosis) -> list[Problem]:
+def _unmeasured(found: DatasetCheck) -> list[Problem]:
     """A warning of images that are held out although nothing can be measured on them."""
     ids = [id for kind, own in found.held_out.items() if kind not in _counting(found) for id in own]
     if not ids:
         return []
-    told = (
+    came = (
         f"not, for {len(ids)} of them, such as {', '.join(ids[:3])}: nothing is measured on "
         "these, and nothing is learned from them"
     )
@@ -509,29 +509,29 @@ def _unmeasured(found: Diagnosis) -> list[Problem]:
         else "one with a mask or an annotation"
     )
     return [
-        Problem("the data set", "every image that is only measured on", wanted, told, "warning")
+        Problem("the data set", "every image that is only measured on", wanted, came, "warning")
     ]
 
 
-def _of_several_depths(found: Diagnosis) -> list[Problem]:
+def _of_several_depths(found: DatasetCheck) -> list[Problem]:
     """A warning where images of 16 bits are not all read alike."""
     depths = [what for what in found.repairs if "read as" in what]
     if len(depths) < 2:
         return []
     bits = ", ".join(what.partition("read as ")[2] for what in depths)
-    told = f"of {bits}: the same grey is read differently; give data.window=[darkest,brightest]"
+    came = f"of {bits}: the same grey is read differently; give data.window=[darkest,brightest]"
     return [
         Problem(
             "the data set",
             "every image of 16 bits",
             "of as many bits as the others",
-            told,
+            came,
             "warning",
         )
     ]
 
 
-def _never(found: Diagnosis) -> list[Problem]:
+def _never(found: DatasetCheck) -> list[Problem]:
     """Classes of which no image has anything."""
     seen = {label for (_, label), count in found.counts.items() if count}
     missing = [name for number, name in enumerate(found.classes) if number not in seen and number]
@@ -548,7 +548,7 @@ def _never(found: Diagnosis) -> list[Problem]:
     ]
 
 
-def _mistyped(found: Diagnosis) -> list[Problem]:
+def _mistyped(found: DatasetCheck) -> list[Problem]:
     """A warning of classes that are probably another one, mistyped in some files: much rarer than
     one of nearly the same name."""
     often = [
@@ -563,13 +563,13 @@ def _mistyped(found: Diagnosis) -> list[Problem]:
         if likely := [other for other in others if nearly_same(name, found.classes[other])]:
             meant = found.classes[likely[0]]
             times = often[likely[0]]
-            told = (
+            came = (
                 f"{name} (seen {often[number]}), beside {meant} (seen {times}); if they are the "
                 f"same, data.rename={{{name}: {meant}}}"
             )
             problems.append(
                 Problem(
-                    "the data set", "every class", "called the same everywhere", told, "warning"
+                    "the data set", "every class", "called the same everywhere", came, "warning"
                 )
             )
     return problems

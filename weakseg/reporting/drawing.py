@@ -42,7 +42,7 @@ def palette(classes: int) -> Tensor:
     return torch.tensor(voc_palette()[:classes], dtype=torch.uint8)
 
 
-def enlarge(picture: Tensor) -> Tensor:
+def magnify(picture: Tensor) -> Tensor:
     """An image [3,H,W] or labels [H,W], small ones enlarged by a whole number without blurring."""
     factor = -(-SMALLEST // max(picture.shape[-2:]))
     return picture.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
@@ -54,8 +54,8 @@ def overlay(image: Tensor, labels: Tensor, opacity: float = 0.55) -> Tensor:
 
     In grey, since red through which a green meadow shines looks like the colour of another class.
     """
-    image = enlarge(image)
-    labels = enlarge(labels)
+    image = magnify(image)
+    labels = magnify(labels)
     colours = _colours(labels)
     drawn = torch.lerp(_grey(image), colours.float(), opacity).round().to(torch.uint8)
     outlines = _outlines(labels)
@@ -69,7 +69,7 @@ def draw_evidence(evidence: Evidence, classes: int) -> Tensor:
     """The image with boxes as frames, marks thick enough to see, and one square per tag in the
     lower left corner."""
     colours = palette(classes)
-    drawn = enlarge(evidence.image)
+    drawn = magnify(evidence.image)
     factor = drawn.shape[-1] // evidence.image.shape[-1]
     if evidence.marks is not None:
         drawn = _draw_marks(drawn, evidence, factor)

@@ -20,10 +20,10 @@ from weakseg.reporting.tables import (
     AGREEMENT,
     AGREEMENTS,
     agreement_table,
+    figure_text,
     measured_on,
     percent,
     precision_table,
-    shown,
     summary_columns,
     summary_rows,
 )
@@ -90,7 +90,7 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"figure": shown, "known": _known}
+    environment.filters |= {"figure": figure_text, "known": _known}
     page = importlib.resources.files("weakseg.reporting") / "report.html"
     return environment.from_string(page.read_text("utf-8"))
 
@@ -98,16 +98,16 @@ def _template() -> Template:
 def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> dict[str, str]:
     """The few numbers to look at first."""
     facts = {
-        "mean IoU of the network": shown(final.get("val/miou")),
-        "IoU of the network's extents with the boxes": shown(final.get("val/box_extent_iou")),
+        "mean IoU of the network": figure_text(final.get("val/miou")),
+        "IoU of the network's extents with the boxes": figure_text(final.get("val/box_extent_iou")),
         "of the marks are right in the network, mean of the classes": _percent(
             final.get("val/marks_accuracy")
         ),
-        "F1 of the network for the tags": shown(final.get("val/tags_f1")),
-        "mask AP of the network": shown(final.get("val/mask_ap")),
-        "mask AP of the targets": shown(final.get("label/mask_ap")),
-        "mean IoU of the targets": shown(final.get("label/miou")),
-        "mean IoU of the evidence alone": shown(final.get("evidence/miou")),
+        "F1 of the network for the tags": figure_text(final.get("val/tags_f1")),
+        "mask AP of the network": figure_text(final.get("val/mask_ap")),
+        "mask AP of the targets": figure_text(final.get("label/mask_ap")),
+        "mean IoU of the targets": figure_text(final.get("label/miou")),
+        "mean IoU of the evidence alone": figure_text(final.get("evidence/miou")),
         "of the pixels have a target": _percent(final.get("label/coverage")),
         "rounds": _rounds(read_series(figures, "round")),
         "per step": _seconds(read_series(figures, "time/step")),

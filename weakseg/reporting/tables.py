@@ -31,7 +31,7 @@ AGREEMENT = (
 PRECISIONS = {"val/mask_ap": "masks", "val/box_ap": "boxes", "label/mask_ap": "target masks"}
 
 
-class Row(NamedTuple):
+class ClassRow(NamedTuple):
     """IoU of one class, or the mean over the classes. None: not measured. nan: nobody shows this
     class."""
 
@@ -44,21 +44,22 @@ class Row(NamedTuple):
     """of the evidence alone: boxes filled, marks as they are"""
 
 
-def summary_rows(figures: Mapping[str, float], classes: Sequence[str]) -> list[Row]:
+def summary_rows(figures: Mapping[str, float], classes: Sequence[str]) -> list[ClassRow]:
     """One row per class and the mean below, from figures such as val/iou/cat and label/miou.
 
     >>> summary_rows({"val/miou": 0.5, "val/iou/cat": 0.4}, ["cat"])
-    [Row(name='cat', network=0.4, targets=None, evidence=None), Row(name='mean', network=0.5,
-    targets=None, evidence=None)]
+    [ClassRow(name='cat', network=0.4, targets=None, evidence=None),
+    ClassRow(name='mean', network=0.5, targets=None, evidence=None)]
     """
     prefixes = [prefix for prefix, _ in COLUMNS.values()]
     rows = [
-        Row(name, *(figures.get(f"{prefix}/iou/{name}") for prefix in prefixes)) for name in classes
+        ClassRow(name, *(figures.get(f"{prefix}/iou/{name}") for prefix in prefixes))
+        for name in classes
     ]
-    return [*rows, Row("mean", *(figures.get(f"{prefix}/miou") for prefix in prefixes))]
+    return [*rows, ClassRow("mean", *(figures.get(f"{prefix}/miou") for prefix in prefixes))]
 
 
-def summary_columns(rows: Sequence[Row]) -> dict[str, list[float | None]]:
+def summary_columns(rows: Sequence[ClassRow]) -> dict[str, list[float | None]]:
     """The columns in which anything was measured, by their headings."""
     columns = {
         heading: [getattr(row, field) for row in rows] for field, (_, heading) in COLUMNS.items()
@@ -149,10 +150,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.001 or not share else f"{100 * share:.2g} %"
 
 
-def shown(value: float | None) -> str:
+def figure_text(value: float | None) -> str:
     """A share with three digits, or a dash.
 
-    >>> shown(0.9), shown(float("nan"))
+    >>> figure_text(0.9), figure_text(float("nan"))
     ('0.900', '-')
     """
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
@@ -193,7 +194,7 @@ def _print_table(
     for heading in columns:
         table.add_column(heading, justify="right")
     for index, name in enumerate(names):
-        cells = [shown(values[index]) for values in columns.values()]
+        cells = [figure_text(values[index]) for values in columns.values()]
         table.add_row(
             Text(name),
             *cells,

@@ -24,7 +24,7 @@ from weakseg.check import main
 from weakseg.data.files.folder import Folder
 from weakseg.evidence import Evidence
 from weakseg.reporting.contact_sheet import draw_sheet
-from weakseg.reporting.dataset_check import diagnose
+from weakseg.reporting.dataset_check import check_dataset
 from weakseg.strategies import Full
 from weakseg.training.evidence_check import survey
 
@@ -89,7 +89,7 @@ def test_everything_is_counted_drawn_and_read(kind: str, name: str, tmp_path: Pa
     root, format = place(tmp_path, kind, name)
     for evidence in EVIDENCE:
         data = Folder(root, format, ["cat", "dog", "traffic light"], evidence=evidence, val_share=0)
-        found = diagnose(data)
+        found = check_dataset(data)
         assert (found.errors == 0) is fits(kind, name, evidence), found.problems
         draw_sheet(data)
         if fits(kind, name, evidence):

@@ -14,7 +14,7 @@ from weakseg.data.files.folder import Folder
 from weakseg.data.files.listing import share_of
 from weakseg.data.formats.base import FormatError
 from weakseg.data.formats.images import PHOTOS
-from weakseg.reporting.dataset_check import diagnose
+from weakseg.reporting.dataset_check import check_dataset
 
 NAMES = [f"{number}.jpg" for number in range(5)]
 BOX = [[2.0, 1.0, 8.0, 7.0]]
@@ -485,7 +485,7 @@ def test_a_split_is_said_when_a_run_begins_and_by_the_check(
     assert "own split is used" in capsys.readouterr().err
     data.setup("validate")
     assert capsys.readouterr().err == ""
-    assert diagnose(data).remarks == data.remarks
+    assert check_dataset(data).remarks == data.remarks
 
 
 @pytest.mark.parametrize("format", ["labelme", "voc_xml", "yolo"])

@@ -18,7 +18,7 @@ from weakseg.data.files.photos import Entry, Photos
 from weakseg.data.files.voc import VOC
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.simulate.annotator import stream_of
-from weakseg.reporting.dataset_check import diagnose
+from weakseg.reporting.dataset_check import check_dataset
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.points import Points
 from weakseg.training.estimation import EstimationError
@@ -59,7 +59,9 @@ def test_the_example_of_the_page_reads_boxes_and_tells_what_is_wrong(
     assert (evidence.id, truth) == ("2", None)
     assert evidence.boxes.tolist() == [[1, 2, 5, 6], [0, 0, 12, 10]]
     text(tmp_path / "2.txt", "duk;1;2;5;6\nheron;9;0;2;10\nduck;1\n")
-    told = [str(problem).partition("2.txt, image '2', ")[2] for problem in diagnose(data).problems]
+    told = [
+        str(problem).partition("2.txt, image '2', ")[2] for problem in check_dataset(data).problems
+    ]
     assert [line.partition(":")[0] for line in told] == ["line 2", "line 3", "line 1"]
     assert "did you mean duck?" in told[2]
 

@@ -11,7 +11,7 @@ import torch
 from tests.data.layouts import photo
 from weakseg.data.files.folder import Folder
 from weakseg.evidence import Evidence
-from weakseg.reporting.dataset_check import diagnose
+from weakseg.reporting.dataset_check import check_dataset
 
 REAL = Path(__file__).parents[1] / "real"
 BOX = [6.0, 5.0, 20.0, 15.0]
@@ -79,7 +79,7 @@ def test_it_is_read_as_it_comes(
     data = Folder(place, format)
     assert data.classes == ("background", "cat", "dog")
     assert data.problems == []
-    assert diagnose(data).errors == 0
+    assert check_dataset(data).errors == 0
     for index in range(len(data)):
         check(data.sample(index)[0])
     if split is not None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from weakseg.data.files.voc import VOC
-from weakseg.reporting.dataset_check import look
+from weakseg.reporting.dataset_check import check_image
 
 FOLDER = os.environ.get("WEAKSEG_DATA", "")
 ROOT = next((path.parent for path in Path(FOLDER).glob("**/VOCdevkit")), None) if FOLDER else None
@@ -80,4 +80,6 @@ def test_boxes_and_masks_name_the_same_classes() -> None:
 
 def test_nothing_is_wrong_with_it() -> None:
     data = VOC(ROOT)
-    assert [problem for index in range(0, 882, 40) for problem in look(data, index).problems] == []
+    assert [
+        problem for index in range(0, 882, 40) for problem in check_image(data, index).problems
+    ] == []

@@ -132,7 +132,7 @@ def test_other_classes_are_an_error_otherwise(root: Path) -> None:
     ):
         data.sample(2)
     problems: list[FormatError] = []
-    data.look(2, problems)
+    data.read_files(2, problems)
     assert [problem.what for problem in problems] == ["the class", "every value of the mask"]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from weakseg.data.formats.base import FormatError, Place, shown
+from weakseg.data.formats.base import FormatError, Place, excerpt
 from weakseg.data.formats.images import read_image
 from weakseg.data.formats.opening import inside, read_bytes, read_json, read_text, read_xml
 
@@ -132,4 +132,4 @@ def test_errors_travel_between_processes_and_stay_short() -> None:
     assert len(str(error)) < 200
     assert "\n" not in str(error)
     assert "\x1b" not in str(error)
-    assert len(shown([["x" * 1000] * 1000] * 1000)) < 2000
+    assert len(excerpt([["x" * 1000] * 1000] * 1000)) < 2000

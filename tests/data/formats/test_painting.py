@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from weakseg.data.formats import painting
-from weakseg.data.formats.painting import Patch, dots, fill, stroke
+from weakseg.data.formats.painting import Patch, dots, fill, thick_line
 
 
 def shown(patch: Patch, width: int, height: int) -> list[str]:
@@ -120,13 +120,13 @@ def test_a_thousand_rings_take_no_longer_than_what_they_cover() -> None:
     ("thickness", "expected"), [(1, ["......", "######", "......"]), (3, ["######"] * 3)]
 )
 def test_a_straight_line(thickness: float, expected: list[str]) -> None:
-    assert shown(stroke(np.array([[0, 1.5], [6, 1.5]]), 6, 3, thickness), 6, 3) == expected
+    assert shown(thick_line(np.array([[0, 1.5], [6, 1.5]]), 6, 3, thickness), 6, 3) == expected
 
 
 def test_a_line_with_a_bend_and_one_that_is_a_dot() -> None:
     bend = np.array([[0.5, 0.5], [3.5, 0.5], [3.5, 2.5]])
-    assert shown(stroke(bend, 6, 4, 1), 6, 4) == ["####..", "...#..", "...#..", "......"]
-    assert shown(stroke(np.array([[2.5, 1.5], [2.5, 1.5]]), 6, 4, 1), 6, 4) == [
+    assert shown(thick_line(bend, 6, 4, 1), 6, 4) == ["####..", "...#..", "...#..", "......"]
+    assert shown(thick_line(np.array([[2.5, 1.5], [2.5, 1.5]]), 6, 4, 1), 6, 4) == [
         "......",
         "..#...",
         "......",
@@ -139,7 +139,7 @@ def test_lines_against_the_distance_of_every_middle() -> None:
     for thickness in (1, 2.5, 5):
         line = rng.uniform(-5, 25, (4, 2))
         mine = np.zeros((20, 20), bool)
-        patch = stroke(line, 20, 20, thickness)
+        patch = thick_line(line, 20, 20, thickness)
         mine[patch.rows, patch.columns] = patch.covered
         along = np.linspace(0, 1, 1001)[:, None]
         dense = np.concatenate([start + along * (end - start) for start, end in pairwise(line)])

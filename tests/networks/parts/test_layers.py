@@ -7,10 +7,10 @@ from torch import nn
 from weakseg.networks.parts.layers import (
     BatchNormOfSeveral,
     conv_bn_relu,
-    enlarge,
     evaluating,
     forgive_one_value,
     run_sizes,
+    upsample_like,
 )
 
 
@@ -21,14 +21,14 @@ def test_a_coarse_map_comes_to_the_size_of_any_finer_one(
 ) -> None:
     fine = torch.zeros(1, 2, *size)
     coarse = torch.randn(1, 3, -(-size[0] // factor), -(-size[1] // factor))
-    assert enlarge(coarse, fine).shape == (1, 3, *size)
+    assert upsample_like(coarse, fine).shape == (1, 3, *size)
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
 def test_a_cell_stays_on_its_pixel(factor: int) -> None:
     rows, columns = torch.meshgrid(torch.arange(5.0), torch.arange(7.0), indexing="ij")
     ramp = (3 * rows + columns)[None, None] * factor
-    enlarged = enlarge(ramp, torch.zeros(1, 1, 5 * factor, 7 * factor))[0, 0]
+    enlarged = upsample_like(ramp, torch.zeros(1, 1, 5 * factor, 7 * factor))[0, 0]
     fine_rows, fine_columns = torch.meshgrid(
         torch.arange(5.0 * factor), torch.arange(7.0 * factor), indexing="ij"
     )

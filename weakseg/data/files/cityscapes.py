@@ -12,14 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from weakseg.data.class_names import Naming, with_background
+from weakseg.data.files.downsampling import downsample_labels
 from weakseg.data.files.layout import expect_folder
 from weakseg.data.files.listing import Pictures
 from weakseg.data.files.photos import Entry, Photos
-from weakseg.data.files.shrinking import shrink_labels
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.formats.images import image_size
-from weakseg.data.names import nearest
-from weakseg.data.simulate.annotator import Asked, check_asked
+from weakseg.data.names import spelling_hint
+from weakseg.data.simulate.annotator import AnnotationKind, check_annotation_kind
 from weakseg.data.simulate.derive import objects_of
 from weakseg.evidence import IGNORE
 
@@ -69,19 +69,19 @@ class Cityscapes(Photos):
     def __init__(
         self,
         root: Path,
-        evidence: Asked = "masks",
+        evidence: AnnotationKind = "masks",
         train: str = "train",
         val: str | None = "val",
         classes_used: list[str] | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        check_asked(evidence)
+        check_annotation_kind(evidence)
         used = list(LABELS) if classes_used is None else classes_used
         if wrong := [name for name in used if name not in LABELS]:
             raise ValueError(
                 f"classes_used should name classes of Cityscapes, but {wrong[0]!r} is none; "
-                f"{nearest(wrong[0], list(LABELS))}"
+                f"{spelling_hint(wrong[0], list(LABELS))}"
             )
         self.root = expect_folder("root", Path(root))
         self.evidence = evidence
@@ -105,7 +105,7 @@ class Cityscapes(Photos):
         class that is not counted."""
         assert entry.mask is not None
         path = entry.mask.with_name(entry.mask.name.replace("_labelIds", "_instanceIds"))
-        numbers = shrink_labels(_read_numbers(path), (truth.shape[0], truth.shape[1]))
+        numbers = downsample_labels(_read_numbers(path), (truth.shape[0], truth.shape[1]))
         objects = torch.zeros(truth.shape, dtype=torch.int32)
         labels = list[int]()
         for number in torch.unique(numbers[numbers >= COUNTED]).tolist():

@@ -10,10 +10,10 @@ from typing import Any
 from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.files.layout import expect_folder
 from weakseg.data.files.listing import Pictures
-from weakseg.data.files.photos import KINDS_OF, TOLD, Entry, Photos, held
+from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Entry, Photos, in_memory
 from weakseg.data.formats.base import noting
 from weakseg.data.formats.coco import read
-from weakseg.data.simulate.annotator import Asked, check_asked
+from weakseg.data.simulate.annotator import AnnotationKind, check_annotation_kind
 
 # COCO's names of the classes that VOC has too
 VOC_RENAMES: dict[str, str | None] = {
@@ -46,7 +46,7 @@ class Coco(Photos):
     def __init__(
         self,
         root: Path,
-        evidence: Asked = "boxes",
+        evidence: AnnotationKind = "boxes",
         train: str = "train2017",
         val: str | None = "val2017",
         classes: list[str] | None = None,
@@ -55,7 +55,7 @@ class Coco(Photos):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        check_asked(evidence)
+        check_annotation_kind(evidence)
         self.root = expect_folder("root", Path(root))
         self.evidence = evidence
         self.whole = True
@@ -65,7 +65,7 @@ class Coco(Photos):
         names = [name for name in self.found if name != BACKGROUND] if classes is None else classes
         if not names:
             told = (
-                "; ".join(map(str, self.problems[:TOLD]))
+                "; ".join(map(str, self.problems[:MOST_PROBLEMS]))
                 or "no object of any class is in the files: name them with data.classes"
             )
             raise ValueError(told)
@@ -98,7 +98,7 @@ class Coco(Photos):
                     shapes=[shape for shape in annotation.shapes if shape.kind in wanted]
                 )
                 entries.append(
-                    Entry(f"{name}/{image}", pictures.names[image], partial(held, annotation))
+                    Entry(f"{name}/{image}", pictures.names[image], partial(in_memory, annotation))
                 )
         if absent:
             self.remarks.append(

@@ -18,7 +18,7 @@ from weakseg.data.files.layout import (
     stems_of,
 )
 from weakseg.data.files.listing import part_of_path, part_of_stem, positions, read_names, share_of
-from weakseg.data.files.photos import KINDS_OF, TOLD, Entry, Photos, Reader, held
+from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Entry, Photos, Reader, in_memory
 from weakseg.data.formats import (
     coco,
     csv_file,
@@ -45,7 +45,7 @@ from weakseg.data.formats.base import (
 from weakseg.data.formats.images import Colour, image_size
 from weakseg.data.formats.labelmap import LabelMap
 from weakseg.data.formats.yolo import Header
-from weakseg.data.simulate.annotator import Asked, check_asked
+from weakseg.data.simulate.annotator import AnnotationKind, check_annotation_kind
 
 Format = Literal[
     "voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"
@@ -116,7 +116,7 @@ class Folder(Photos):
         annotations: str | None = None,
         masks: str | None = None,
         whole: bool = False,
-        evidence: Asked | None = None,
+        evidence: AnnotationKind | None = None,
         train: str | None = None,
         val: str | None = None,
         val_share: float | None = None,
@@ -126,7 +126,7 @@ class Folder(Photos):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        check_asked(evidence, none=True)
+        check_annotation_kind(evidence, none=True)
         _check(format, val_share, line_width, point_radius)
         self.root = expect_folder("root", Path(root))
         self.evidence = evidence
@@ -240,7 +240,7 @@ class Folder(Photos):
                     if own is not None:
                         self.declared[name] = own
         self._remark_absent({name: reason for name, reason in absent.items() if name not in found})
-        return {name: partial(held, annotation) for name, annotation in found.items()}
+        return {name: partial(in_memory, annotation) for name, annotation in found.items()}
 
     def _joined(self, earlier: Annotation, annotation: Annotation) -> Annotation:
         """What two files say about one image; only those of COCO may be about different things."""
@@ -340,8 +340,12 @@ class Folder(Photos):
     ) -> str:
         """Why no class, or no image, is left, which can have many reasons."""
         if problems:
-            more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
-            return "; ".join(map(str, problems[:TOLD])) + more
+            more = (
+                f"; and {len(problems) - MOST_PROBLEMS} more"
+                if len(problems) > MOST_PROBLEMS
+                else ""
+            )
+            return "; ".join(map(str, problems[:MOST_PROBLEMS])) + more
         if not self.pictures.names:
             return (
                 f"there should be images in {self.pictures.folder}, but there are none of a kind "

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from weakseg.data.files.listing import PICTURES, Pictures, part_of_path
 from weakseg.data.formats.base import FormatError, Part
 from weakseg.data.formats.opening import inside, read_text
-from weakseg.data.names import nearest
+from weakseg.data.names import spelling_hint
 
 IMAGES = ("images", "JPEGImages")
 ANNOTATIONS = ("annotations", "Annotations", "labels")
@@ -52,7 +52,7 @@ def expect_folder(key: str, path: Path) -> Path:
         return path
     there = f"{abspath(path)} is a file" if exists(path) else f"there is none at {abspath(path)}"
     beside = [other.name for other in Path(abspath(path)).parent.glob("*") if isdir(other)]
-    near = nearest(path.name[:100], beside) if beside and path.name not in beside else ""
+    near = spelling_hint(path.name[:100], beside) if beside and path.name not in beside else ""
     raise ValueError(
         f"{key} should be a folder, but {there}{f'; {near}' if near.startswith('did you') else ''}"
     )

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from weakseg.data.formats.base import PARTS, FormatError, Part, Place, shown
+from weakseg.data.formats.base import PARTS, FormatError, Part, Place, excerpt
 from weakseg.data.formats.opening import inside, read_text
-from weakseg.data.names import nearest
+from weakseg.data.names import spelling_hint
 
 # every suffix of the kinds of image that `formats.images` reads
 PICTURES = frozenset(
@@ -121,7 +121,7 @@ class Pictures:
         """The end of a message about an image that is missing: the nearest name that there is, or
         nothing."""
         near = (
-            nearest(_last(name)[:100], list(self._bare))
+            spelling_hint(_last(name)[:100], list(self._bare))
             if self._bare and len(self._bare) < 100_000
             else ""
         )
@@ -259,7 +259,7 @@ def read_names(path: Path) -> list[str]:
             if path.parent.is_dir()
             else []
         )
-        hint = nearest(path.name, near) if near else f"there is no list in {path.parent}"
+        hint = spelling_hint(path.name, near) if near else f"there is no list in {path.parent}"
         raise ValueError(f"there is no list {path}; {hint.replace('the classes are', 'there are')}")
     return [line.strip() for line in read_text(path).splitlines()]
 
@@ -292,7 +292,7 @@ def positions(
                     place,
                     "every line",
                     "the name of an image that is there",
-                    f"{shown(line)}{pictures.near(line)}",
+                    f"{excerpt(line)}{pictures.near(line)}",
                 )
             )
         elif again := [name for name in found if name in kept]:

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.data.class_names import Naming, Others, check_others
+from weakseg.data.files.downsampling import downsample_evidence
 from weakseg.data.files.repairs import count_lost, count_shapes
-from weakseg.data.files.shrinking import shrink
 from weakseg.data.formats.base import Annotation, FormatError, Kind, Place, noting
 from weakseg.data.formats.evidence import RIM, check_shape, to_evidence
 from weakseg.data.formats.images import Colour, Window, changes, read_image, read_mask
 from weakseg.data.loader import shuffled
-from weakseg.data.simulate.annotator import CAREFUL, Annotator, Asked, stream_of
+from weakseg.data.simulate.annotator import CAREFUL, AnnotationKind, Annotator, stream_of
 from weakseg.data.simulate.derive import large_of, tags_of
 from weakseg.evidence import Evidence
 
@@ -34,7 +34,7 @@ KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "tags": ("tag",),
 }
 REMEMBERED = 2**28  # bytes of simulated annotations that each process keeps, about
-TOLD = 5  # problems that an error shows; `weakseg.check` shows all
+MOST_PROBLEMS = 5  # problems that an error shows; `weakseg.check` shows all
 
 
 class Entry(NamedTuple):
@@ -49,12 +49,12 @@ class Entry(NamedTuple):
     """values by class"""
 
 
-def held(annotation: Annotation, problems: list[FormatError] | None) -> Annotation:
+def in_memory(annotation: Annotation, problems: list[FormatError] | None) -> Annotation:
     """An annotation that is in memory already, as a reader."""
     return annotation
 
 
-class Look(NamedTuple):
+class Reading(NamedTuple):
     """What was found in the files of one image, and what they make."""
 
     entry: Entry
@@ -148,7 +148,7 @@ class Photos(WeakData):
         self.colours: Mapping[Colour, int] | None = None
         """which values the colours of masks are, for masks in colours"""
         self.entries: list[Entry] = []
-        self.evidence: Asked | None = None
+        self.evidence: AnnotationKind | None = None
         self.mask_names: Sequence[str | None] = ()
         self.kinds: Collection[Kind] | None = None
         self.kinds_of: Mapping[str, tuple[Kind, ...]] = KINDS_OF
@@ -182,7 +182,9 @@ class Photos(WeakData):
         self.masked = self._choose_masked(train) if self.mask_share else frozenset()
         if not self.entries:
             raise ValueError(
-                "; ".join(["there is no image in the data set", *map(str, self.problems[:TOLD])])
+                "; ".join(
+                    ["there is no image in the data set", *map(str, self.problems[:MOST_PROBLEMS])]
+                )
             )
         for id, count in Counter(entry.id for entry in self.entries).items():
             if count > 1:
@@ -224,7 +226,7 @@ class Photos(WeakData):
         """Before training: files that could not be read are not passed over, and wrong objects only
         if one wants it so."""
         if problems := self._serious(self.problems):
-            first = "\n".join(f"  {problem}" for problem in problems[:TOLD])
+            first = "\n".join(f"  {problem}" for problem in problems[:MOST_PROBLEMS])
             count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
             raise ValueError(
                 f"{count} in the files; python -m weakseg.check data=... shows all of them\n{first}"
@@ -262,18 +264,18 @@ class Photos(WeakData):
         """The evidence and the truth of an image, read from its files; a FormatError says what is
         wrong in them."""
         problems: list[FormatError] | None = [] if self.wrong == "skip" else None
-        look = self.look(index, problems)
+        reading = self.read_files(index, problems)
         for problem in self._serious(problems or []):
             raise problem
-        assert look.evidence is not None
-        return look.evidence, look.truth
+        assert reading.evidence is not None
+        return reading.evidence, reading.truth
 
-    def look(
+    def read_files(
         self,
         index: int,
         problems: list[FormatError] | None = None,
         repairs: Counter[str] | None = None,
-    ) -> Look:
+    ) -> Reading:
         """The same with what the files say. With a list, all problems are noted there, and what is
         right is still returned.
 
@@ -292,7 +294,7 @@ class Photos(WeakData):
                         annotation.shapes
                     )
         if image is None:
-            return Look(entry, annotation)
+            return Reading(entry, annotation)
         if annotation is not None and problems is not None:
             annotation = self._right_shapes(annotation, image, problems)
         with noting(problems):
@@ -302,7 +304,7 @@ class Photos(WeakData):
         size = (image.shape[-1], image.shape[-2])
         if repairs is not None and evidence is not None:
             repairs.update(self._repairs(entry, annotation, size, evidence, (whole_truth, truth)))
-        return Look(entry, annotation, evidence, truth, size)
+        return Reading(entry, annotation, evidence, truth, size)
 
     def _repairs(
         self,
@@ -378,7 +380,7 @@ class Photos(WeakData):
         if truth is not None and self.tags_of_masks and not from_truth:
             large = large_of(truth, len(self.classes)) if asked in ("boxes", "tags") else None
             evidence = evidence._replace(tags=self._tags(truth, evidence), large=large)
-        evidence, truth = shrink(evidence, truth, self.long_side)
+        evidence, truth = downsample_evidence(evidence, truth, self.long_side)
         if from_truth:
             if truth is None:
                 raise FormatError(
@@ -405,7 +407,7 @@ class Photos(WeakData):
         tags[0] = True
         return tags
 
-    def _simulate(self, kind: Asked, entry: Entry, truth: Tensor) -> dict[str, Tensor]:
+    def _simulate(self, kind: AnnotationKind, entry: Entry, truth: Tensor) -> dict[str, Tensor]:
         """What somebody would have drawn; remembered, since a scribble takes longer to make than a
         photo to read."""
         if (made := self._simulated.get(entry.id)) is None:
@@ -426,7 +428,7 @@ class Photos(WeakData):
         return None, ()
 
     def _made(
-        self, annotation: Annotation, image: Tensor, evidence: Asked | None = None
+        self, annotation: Annotation, image: Tensor, evidence: AnnotationKind | None = None
     ) -> Evidence:
         kinds = self.kinds if evidence is None else self.kinds_of[evidence]
         whole = self.whole and evidence == "masks"

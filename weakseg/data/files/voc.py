@@ -10,11 +10,11 @@ from typing import Any
 from weakseg.data.class_names import Naming, with_background
 from weakseg.data.files.layout import expect_folder
 from weakseg.data.files.listing import read_names
-from weakseg.data.files.photos import Entry, Photos, Reader, held
+from weakseg.data.files.photos import Entry, Photos, Reader, in_memory
 from weakseg.data.formats import clicks, scribblesup, voc_xml
 from weakseg.data.formats.base import Annotation, Shape, noting
-from weakseg.data.names import nearest
-from weakseg.data.simulate.annotator import Asked, check_asked
+from weakseg.data.names import spelling_hint
+from weakseg.data.simulate.annotator import AnnotationKind, check_annotation_kind
 
 CLASSES = (
     *(
@@ -70,7 +70,7 @@ class VOC(Photos):
     def __init__(
         self,
         root: Path,
-        evidence: Asked = "boxes",
+        evidence: AnnotationKind = "boxes",
         train: str = "train",
         val: str | None = "val",
         classes_used: list[str] | None = None,
@@ -79,11 +79,11 @@ class VOC(Photos):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        check_asked(evidence)
+        check_annotation_kind(evidence)
         if wrong := [name for name in classes_used or () if name not in CLASSES]:
             raise ValueError(
                 f"classes_used should name classes of VOC, but {wrong[0]!r} is none; "
-                f"{nearest(wrong[0], CLASSES[1:])}"
+                f"{spelling_hint(wrong[0], CLASSES[1:])}"
             )
         self.home = _home(expect_folder("root", Path(root)))
         self.evidence = evidence
@@ -131,7 +131,7 @@ class VOC(Photos):
             return partial(voc_xml.read, self.home / "Annotations" / f"{id}.xml")
         if self.evidence == "scribbles":
             return partial(scribblesup.read, self.scribbles / f"{id}.xml")
-        return partial(held, self.clicked[id]) if id in self.clicked else None
+        return partial(in_memory, self.clicked[id]) if id in self.clicked else None
 
     def _clicks(self, points: list[str] | None) -> dict[str, Annotation]:
         files = [self.home / name for name in points or CLICKS]

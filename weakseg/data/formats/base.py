@@ -72,13 +72,13 @@ class Place(NamedTuple):
     which line"""
 
     def __str__(self) -> str:
-        image = "" if self.image is None else f", image {shown(self.image)}"
+        image = "" if self.image is None else f", image {excerpt(self.image)}"
         what = "line" if self.file.endswith((".csv", ".txt")) else "object"
         return f"{self.file}{image}" + ("" if self.number is None else f", {what} {self.number}")
 
     def wrong(self, what: str, expected: str, came: object) -> FormatError:
         """An error that shows the foreign value that came instead of what was expected here."""
-        return FormatError(self, what, expected, shown(came))
+        return FormatError(self, what, expected, excerpt(came))
 
 
 class Shape(NamedTuple):
@@ -267,7 +267,7 @@ def field(entry: object, key: str, kind: type[T], place: Place) -> T:
     value: Any = entry.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise FormatError(
-            place, f"the field {key!r}", WORDS[kind], shown(value) if key in entry else "missing"
+            place, f"the field {key!r}", WORDS[kind], excerpt(value) if key in entry else "missing"
         )
     return value
 
@@ -283,10 +283,10 @@ def noting(problems: list[FormatError] | None) -> Iterator[None]:
         problems.append(error)
 
 
-def shown(value: object) -> str:
+def excerpt(value: object) -> str:
     """A foreign value for a message: on one line, and short whatever its length.
 
-    >>> shown([1.0, float("nan"), "x" * 1000])
+    >>> excerpt([1.0, float("nan"), "x" * 1000])
     "[1.0, nan, 'xxxxxxxxxxxx...xxxxxxxxxxxxx']"
     """
     return _cut(reprlib.repr(value), LONGEST_VALUE)

@@ -21,6 +21,7 @@ from weakseg.data.formats.base import (
     Place,
     Shape,
     box,
+    excerpt,
     field,
     mask,
     noting,
@@ -28,7 +29,6 @@ from weakseg.data.formats.base import (
     pairs,
     point,
     polygon,
-    shown,
     size_of,
     wholes,
 )
@@ -57,7 +57,7 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
                     place,
                     "the id of an image",
                     "its own",
-                    f"{shown(number)}, which another image has too",
+                    f"{excerpt(number)}, which another image has too",
                 )
             images[number] = _image(entry, place)
     for count, entry in told or ():
@@ -133,7 +133,7 @@ def _categories(
                     place,
                     "the id of a category",
                     "its own",
-                    f"{shown(number)}, which another category has too",
+                    f"{excerpt(number)}, which another category has too",
                 )
             names[number] = field(entry, "name", str, place)
     return names
@@ -214,6 +214,6 @@ def _known(table: dict[int | str, Any], entry: object, key: str, place: Place) -
             place,
             f"the field {key!r}",
             f"one of the {len(table)} ids that the file defines",
-            shown(number),
+            excerpt(number),
         )
     return table[number]

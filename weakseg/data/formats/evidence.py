@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakseg.data.formats.base import KINDS, Annotation, Floats, FormatError, Kind, Shape, shown
+from weakseg.data.formats.base import KINDS, Annotation, Floats, FormatError, Kind, Shape, excerpt
 from weakseg.data.formats.painting import patch_of
-from weakseg.data.names import nearest, tags_named
+from weakseg.data.names import spelling_hint, tags_named
 from weakseg.evidence import IGNORE, Evidence
 
 PAINTED = ("polygon", "line", "point", "mask")
@@ -78,7 +78,7 @@ def check_shape(
             place,
             "the class",
             "one of the data set's",
-            f"{shown(shape.name)}; {nearest(shape.name[:100], classes)}",
+            f"{excerpt(shape.name)}; {spelling_hint(shape.name[:100], classes)}",
         )
     if shape.kind == "box" and shape.name == classes[0]:
         raise FormatError(

@@ -13,7 +13,7 @@ import yaml
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from weakseg.data.formats.base import FormatError, Place, shown
+from weakseg.data.formats.base import FormatError, Place, excerpt
 
 # the largest file of COCO 2017 has 0.45 GB; a parsed file takes several times its size in memory
 MOST_BYTES = 2**30
@@ -117,7 +117,7 @@ def _check_yaml(text: str, place: Place) -> None:
                 place,
                 "the file",
                 "YAML without anchors (&name, *name)",
-                f"one with {shown(anchor)}",
+                f"one with {excerpt(anchor)}",
             )
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
             event, yaml.CollectionEndEvent

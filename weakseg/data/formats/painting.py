@@ -46,7 +46,7 @@ def patch_of(shape: Shape, width: int, height: int, line_width: float, point_rad
     if shape.kind == "polygon":
         return fill(shape.parts, width, height)
     if shape.kind == "line":
-        return stroke(shape.parts[0], width, height, line_width)
+        return thick_line(shape.parts[0], width, height, line_width)
     return dots(shape.parts[0], width, height, point_radius)
 
 
@@ -71,7 +71,7 @@ def fill(rings: Sequence[Floats], width: int, height: int) -> Patch:
     return Patch(rows, columns, covered)
 
 
-def stroke(points: Floats, width: int, height: int, thickness: float) -> Patch:
+def thick_line(points: Floats, width: int, height: int, thickness: float) -> Patch:
     """The pixels whose middle is at most half of the thickness away from the line."""
     reach = thickness / 2
     rows, columns = _window(points, width, height, reach)

@@ -25,8 +25,8 @@ from weakseg.data.simulate.derive import (
 )
 from weakseg.data.simulate.strokes import USUAL
 
-Asked = Literal["masks", "boxes", "points", "scribbles", "tags"]
-AskedOfDrawings = Literal["masks", "boxes", "points", "scribbles", "tags", "instances"]
+AnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags"]
+DrawnAnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags", "instances"]
 """of pictures whose objects are known one by one"""
 
 
@@ -105,7 +105,7 @@ class Annotator:
 
     def annotate(
         self,
-        kind: AskedOfDrawings,
+        kind: DrawnAnnotationKind,
         truth: Tensor,
         instances: Tensor | None,
         classes_of_instance: Sequence[int],
@@ -133,11 +133,9 @@ class Annotator:
                 return {"tags": tags_of(truth, classes), "marks": self._scribbles(truth, rng)}
             case "tags":
                 return self._tags(truth, classes, rng)
-        if kind not in get_args(AskedOfDrawings):
-            raise ValueError(
-                f"the kind of annotation should be one of {', '.join(get_args(AskedOfDrawings))}, "
-                f"but it is {kind!r}"
-            )
+        if kind not in get_args(DrawnAnnotationKind):
+            kinds = ", ".join(get_args(DrawnAnnotationKind))
+            raise ValueError(f"the kind of annotation should be one of {kinds}, but it is {kind!r}")
         if instances is None:
             instances, classes_of_instance = objects_of(truth, self.smallest)
         if kind in ("boxes", "instances"):
@@ -203,9 +201,9 @@ def stream_of(id: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, *hashlib.sha256(id.encode()).digest()[:8]])
 
 
-def check_asked(evidence: str | None, none: bool = False, drawings: bool = False) -> None:
+def check_annotation_kind(evidence: str | None, none: bool = False, drawings: bool = False) -> None:
     """A ValueError if this is no kind of evidence."""
-    kinds = get_args(AskedOfDrawings if drawings else Asked)
+    kinds = get_args(DrawnAnnotationKind if drawings else AnnotationKind)
     if evidence not in kinds and not (none and evidence is None):
         raise ValueError(
             f"evidence should be one of {', '.join(kinds)}{' or null' if none else ''}, but it is "

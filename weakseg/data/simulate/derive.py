@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from weakseg.data.simulate.strokes import AROUND, USUAL, depth_of, draws_of, stroke
+from weakseg.data.simulate.strokes import AROUND, USUAL, distance_inside, draws_of, stroke
 from weakseg.evidence import IGNORE, Instances
 
 LARGE = 0.1  # more than this share of the image makes a class large
@@ -211,7 +211,7 @@ def _click(
     if not region.any():
         return
     window = ndimage.find_objects(region.astype(np.uint8))[0]  # nothing outside of it is nearer
-    depth = depth_of(region[window])
+    depth = distance_inside(region[window])
     deepest = float(depth.max())
     # a background is so deep in the middle that half of that would leave only one spot
     enough = min((1 - spread) * deepest, 3 * (1 - spread) / spread) if spread else deepest

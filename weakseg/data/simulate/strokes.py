@@ -69,7 +69,7 @@ def stroke(
     return _ink(path[start : max(int(last * len(path)), start + 1)], region.shape, width) & region
 
 
-def depth_of(region: Bools) -> NDArray[np.float64]:
+def distance_inside(region: Bools) -> NDArray[np.float64]:
     """Distance of every pixel of the region to the nearest pixel outside; outside the picture is
     outside."""
     depth: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
@@ -99,7 +99,7 @@ def _long_way(draws: Draws) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The way between two far ends of a region along its middle, with detours: its cells [N,2], and
     how deep inside each of them lies."""
     region = draws.region
-    depth = depth_of(draws.region)
+    depth = distance_inside(draws.region)
     hills = ndimage.gaussian_filter(draws.hills, 3)
     hills = (hills - hills.min()) / max(float(np.ptp(hills)), 1e-9)
     # a negative cost is a wall

@@ -11,7 +11,12 @@ from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.data.loader import shuffled
-from weakseg.data.simulate.annotator import CAREFUL, Annotator, AskedOfDrawings, check_asked
+from weakseg.data.simulate.annotator import (
+    CAREFUL,
+    Annotator,
+    DrawnAnnotationKind,
+    check_annotation_kind,
+)
 from weakseg.data.simulate.derive import instances_of
 from weakseg.data.toy.drawing import CLASSES, draw_scene
 from weakseg.evidence import Evidence, Instances
@@ -43,7 +48,7 @@ class Toy(WeakData):
         train: int = 300,
         val: int = 60,
         size: int = 112,
-        evidence: AskedOfDrawings = "boxes",
+        evidence: DrawnAnnotationKind = "boxes",
         drawing_seed: int = 0,
         mask_share: float = 0.0,
         annotator: Annotator = CAREFUL,
@@ -60,7 +65,7 @@ class Toy(WeakData):
                 raise ValueError(
                     f"{name} of the toy set should be at least {least}, but it is {value}"
                 )
-        check_asked(evidence, drawings=True)
+        check_annotation_kind(evidence, drawings=True)
         if not 0 <= mask_share <= 1:
             raise ValueError(
                 "mask_share should lie from 0 to 1, a part of the training images, but it is "

@@ -20,8 +20,8 @@ from weakseg.data.toy.shapes import (
     SHAPES,
     Colour,
     Floats,
+    ObjectKind,
     Paints,
-    Shape,
     disc,
     oval,
     turned,
@@ -139,7 +139,7 @@ def _objects(canvas: Canvas, rng: np.random.Generator) -> tuple[Bytes, list[int]
     return instances, classes
 
 
-def _place(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Window:
+def _place(canvas: Canvas, rng: np.random.Generator, shape: ObjectKind) -> Window:
     """A random place, size and turn for an object, at most a little of it beyond the edge of the
     picture."""
     scale = canvas.size * rng.uniform(*SPAN)
@@ -147,7 +147,7 @@ def _place(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Window:
     return canvas.window(x, y, rng.uniform(-shape.tilt, shape.tilt), scale, REACH)
 
 
-def _paints(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Paints:
+def _paints(canvas: Canvas, rng: np.random.Generator, shape: ObjectKind) -> Paints:
     """Colours within the range of the shape that stand out from all that has been painted so far,
     if such can be found."""
     best = _mix(rng, shape)
@@ -163,7 +163,7 @@ def _paints(canvas: Canvas, rng: np.random.Generator, shape: Shape) -> Paints:
     return best
 
 
-def _mix(rng: np.random.Generator, shape: Shape) -> Paints:
+def _mix(rng: np.random.Generator, shape: ObjectKind) -> Paints:
     hue = rng.uniform(*shape.hues)
     saturation = rng.uniform(*shape.saturations)
     value = rng.uniform(*shape.values)

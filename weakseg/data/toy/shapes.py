@@ -38,7 +38,7 @@ class Paints(NamedTuple):
     dark: Colour
 
 
-class Shape(NamedTuple):
+class ObjectKind(NamedTuple):
     """How one class of object looks and which colours it comes in."""
 
     parts: Callable[[Floats, Floats, np.random.Generator, Paints], list[Part]]
@@ -168,9 +168,9 @@ def umbrella(u: Floats, v: Floats, rng: np.random.Generator, paints: Paints) -> 
     return [*parts, Part(canopy, two_tone(np.floor(panel) % 2 == 0, paints.main, paints.second))]
 
 
-SHAPES: dict[str, Shape] = {
-    "leaf": Shape(leaf, math.pi, (0.11, 0.4), (0.55, 0.9), (0.4, 0.85)),
-    "wheel": Shape(wheel, math.pi, (0.03, 0.12), (0.45, 0.75), (0.3, 0.85)),
-    "fish": Shape(fish, 0.8, (0.47, 0.66), (0.6, 0.95), (0.55, 0.95)),
-    "umbrella": Shape(umbrella, 0.9, (0.75, 1.0), (0.6, 0.95), (0.5, 0.95)),
+SHAPES: dict[str, ObjectKind] = {
+    "leaf": ObjectKind(leaf, math.pi, (0.11, 0.4), (0.55, 0.9), (0.4, 0.85)),
+    "wheel": ObjectKind(wheel, math.pi, (0.03, 0.12), (0.45, 0.75), (0.3, 0.85)),
+    "fish": ObjectKind(fish, 0.8, (0.47, 0.66), (0.6, 0.95), (0.55, 0.95)),
+    "umbrella": ObjectKind(umbrella, 0.9, (0.75, 1.0), (0.6, 0.95), (0.5, 0.95)),
 }

@@ -17,13 +17,13 @@ def conv_bn_relu(channels: int, out: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(conv, BatchNormOfSeveral(out), nn.ReLU(inplace=True))
 
 
-def enlarge(coarse: Tensor, fine: Tensor) -> Tensor:
+def upsample_like(coarse: Tensor, fine: Tensor) -> Tensor:
     """Bring a coarse map to the size of a finer one whose stride is 1, 2, 4 or 8 times smaller.
 
     As in a ResNet, where kernels are odd and padded alike on both sides, cell i of the coarse map
     lies on cell i times the factor.
 
-    >>> enlarge(torch.tensor([[[[0.0, 8.0, 16.0]]]]), torch.zeros(1, 1, 1, 10))
+    >>> upsample_like(torch.tensor([[[[0.0, 8.0, 16.0]]]]), torch.zeros(1, 1, 1, 10))
     tensor([[[[ 0.,  2.,  4.,  6.,  8., 10., 12., 14., 16., 16.]]]])
     """
     height, width = fine.shape[-2:]

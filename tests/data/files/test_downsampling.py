@@ -1,6 +1,6 @@
 import torch
 
-from weakseg.data.files.shrinking import shrink, shrink_marks
+from weakseg.data.files.downsampling import downsample_evidence, downsample_marks
 from weakseg.evidence import Evidence
 
 
@@ -18,7 +18,7 @@ def test_image_boxes_marks_and_truth_shrink_together() -> None:
         marks=truth.clone(),
         tags=torch.ones(3, dtype=torch.bool),
     )
-    small, small_truth = shrink(evidence, truth, 20)
+    small, small_truth = downsample_evidence(evidence, truth, 20)
     small.check(3)
     assert small.image.shape == (3, 10, 20)
     assert small.boxes.tolist() == [[10, 0, 20, 5]]
@@ -33,7 +33,7 @@ def test_image_boxes_marks_and_truth_shrink_together() -> None:
 def test_smaller_images_stay_as_they_are() -> None:
     evidence = Evidence("a", torch.zeros(3, 10, 20, dtype=torch.uint8))
     for side in (None, 20, 50):
-        assert shrink(evidence, None, side)[0] is evidence
+        assert downsample_evidence(evidence, None, side)[0] is evidence
 
 
 def test_every_point_stays_however_far_the_image_shrinks() -> None:
@@ -42,7 +42,7 @@ def test_every_point_stays_however_far_the_image_shrinks() -> None:
         marks = torch.full((97, 131), 255, dtype=torch.uint8)
         row, column = (int(torch.randint(high, (1,), generator=random)) for high in marks.shape)
         marks[row, column] = 3
-        small = shrink_marks(marks, (9, 13))
+        small = downsample_marks(marks, (9, 13))
         assert (small == 3).nonzero().tolist() == [[row * 9 // 97, column * 13 // 131]]
         assert (small != 255).sum() == 1
 
@@ -50,4 +50,4 @@ def test_every_point_stays_however_far_the_image_shrinks() -> None:
 def test_the_rims_of_masks_do_not_grow() -> None:
     mask = torch.zeros(40, 40, dtype=torch.uint8)
     mask[:, ::10] = 255
-    assert (shrink_marks(mask, (20, 20)) == 255).float().mean() <= 0.1
+    assert (downsample_marks(mask, (20, 20)) == 255).float().mean() <= 0.1

@@ -12,7 +12,7 @@ from weakseg.evidence import IGNORE, MASKED, Evidence
 from weakseg.functional.resolution import downsample, fitted_size
 
 
-def shrink(
+def downsample_evidence(
     evidence: Evidence, truth: Tensor | None, long_side: int | None
 ) -> tuple[Evidence, Tensor | None]:
     """Evidence and truth of the image whose longer side has at most this many pixels; smaller
@@ -27,15 +27,15 @@ def shrink(
     if boxes is not None:
         boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
     if marks is not None:
-        marks = shrink_marks(marks, size)
+        marks = downsample_marks(marks, size)
     if masks is not None:
-        masks = shrink_labels(masks.byte(), size).bool()
+        masks = downsample_labels(masks.byte(), size).bool()
     return evidence._replace(
         image=downsample(evidence.image, long_side), boxes=boxes, marks=marks, box_masks=masks
-    ), None if truth is None else shrink_labels(truth, size)
+    ), None if truth is None else downsample_labels(truth, size)
 
 
-def shrink_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
+def downsample_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Labels [H,W], or [N,H,W], of a smaller image: each pixel takes the one in its middle."""
     smaller: Tensor = resize(
         labels[None], list(size), interpolation=InterpolationMode.NEAREST_EXACT
@@ -43,17 +43,17 @@ def shrink_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
     return smaller[0]
 
 
-def shrink_marks(marks: Tensor, size: tuple[int, int]) -> Tensor:
+def downsample_marks(marks: Tensor, size: tuple[int, int]) -> Tensor:
     """The same for marks; few of them, points or lines, all stay, however far the image shrinks.
 
-    >>> shrink_marks(
+    >>> downsample_marks(
     ...     torch.tensor([[1, 255, 255, 255], [255, 255, 255, 2]], dtype=torch.uint8), (1, 2)
     ... ).tolist()
     [[1, 2]]
     """
     marked = marks != IGNORE
     if marked.float().mean() >= MASKED:
-        return shrink_labels(marks, size)
+        return downsample_labels(marks, size)
     height, width = marks.shape
     smaller = torch.full(size, IGNORE, dtype=torch.uint8)
     rows, columns = marked.nonzero(as_tuple=True)

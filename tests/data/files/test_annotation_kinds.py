@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from weakseg.data.simulate.annotator import check_asked, stream_of
+from weakseg.data.simulate.annotator import check_annotation_kind, stream_of
 
 
 def test_a_stream_depends_on_the_name_and_the_number() -> None:
@@ -12,12 +12,12 @@ def test_a_stream_depends_on_the_name_and_the_number() -> None:
 
 
 def test_what_cannot_be_asked_for() -> None:
-    check_asked("tags")
-    check_asked(None, none=True)
+    check_annotation_kind("tags")
+    check_annotation_kind(None, none=True)
     with pytest.raises(
         ValueError,
         match="evidence should be one of masks, boxes, points, scribbles, tags, but it is lines",
     ):
-        check_asked("lines")
+        check_annotation_kind("lines")
     with pytest.raises(ValueError, match="or null, but it is lines"):
-        check_asked("lines", none=True)
+        check_annotation_kind("lines", none=True)
