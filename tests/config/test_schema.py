@@ -213,9 +213,7 @@ def test_limits_of_an_annotation_are_said() -> None:
     ) -> None:
         pass
 
-    assert said(limited, share=Text("2")) == [
-        "share: it should be less than or equal to 1, but it is 2.0"
-    ]
+    assert said(limited, share=Text("2")) == ["share: it should lie from 0 to 1, but it is 2.0"]
     assert said(limited, rates=Text("1,nan")) == [
         "rates: expected a list (each entry a number), but it is '1,nan'"
     ]

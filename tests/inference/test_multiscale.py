@@ -332,17 +332,16 @@ def test_an_empty_crf_in_a_file_is_the_default_one(tmp_path: Path) -> None:
         ),
         (
             "predict.window=0",
-            "predict: window should be a number of pixels, at least 1, or null for whole images, "
+            "predict.window: it should be a number of pixels, at least 1, or null for whole images, "
             "but it is 0",
         ),
         (
             "predict.overlap=1",
-            "predict: overlap should be a part of a window's side, from 0 to 0.9, but it is 1.0",
+            "predict.overlap: it should be a part of a window's side, from 0 to 0.9, but it is 1.0",
         ),
         (
             "predict.crf.iterations=0",
-            "predict.crf: iterations of the dense CRF should be a whole number, 1 or more, but it "
-            "is 0",
+            "predict.crf.iterations: it should be at least 1, but it is 0",
         ),
     ],
 )

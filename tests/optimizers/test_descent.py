@@ -11,8 +11,10 @@ def test_a_schedule_that_there_is_not() -> None:
         ValueError, match="schedule should be one of poly, step, constant, but it is 'Step'"
     ):
         SGD(schedule="Step")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="drop_every should be at least 1 and drop above 0"):
+    with pytest.raises(ValueError, match="drop should be more than 0 and at most 1, but it is 0"):
         SGD(schedule="step", drop=0)
+    with pytest.raises(ValueError, match="lr should be more than 0, but it is -1"):
+        SGD(lr=-1)
 
 
 def test_rates_fall_in_steps() -> None:

@@ -336,11 +336,16 @@ def test_restarted_network_begins_each_round_with_the_initial_weights(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"count": 2}, {"when": "epochs", "every": 0}, {"when": "epochs", "count": 0}, {"workers": -1}],
+    ("wrong", "message"),
+    [
+        ({"count": 2}, "when=once makes one round, but count is 2"),
+        ({"when": "epochs", "every": 0}, "every should be at least 1, but it is 0"),
+        ({"when": "epochs", "count": 0}, "count should be at least 1, but it is 0"),
+        ({"workers": -1}, "workers should be at least 0, but it is -1"),
+    ],
 )
-def test_nonsense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="count"):
+def test_nonsense_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Rounds(**wrong)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +22,7 @@ from weakseg.config.values import (
     read,
     shown,
 )
+from weakseg.utils.limits import refusal, resolve_hint
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -67,23 +67,12 @@ def _signature(function: Constructor, owner: Any = None) -> tuple[dict[str, Argu
         if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY):
             factory = factories.get(item.name, dataclasses.MISSING)
             default = item.default if factory is dataclasses.MISSING else factory()
-            hint = _resolved(item.annotation, names)
+            hint = resolve_hint(item.annotation, names)
+            if isinstance(hint, dataclasses.InitVar):
+                hint = hint.type
             hint = typing.Optional[hint] if default is None else hint  # noqa: UP045
             found[item.name] = Argument(hint, default)
     return found, any(item.kind is item.VAR_KEYWORD for item in parameters)
-
-
-def _resolved(annotation: Any, names: dict[str, Any]) -> Any:
-    """The type that an annotation means; any value where there is none, or none that can be looked
-    up."""
-    if annotation is REQUIRED:
-        return Any
-    try:
-        holder = types.SimpleNamespace(__annotations__={"it": annotation})
-        hint = typing.get_type_hints(holder, names, include_extras=True)["it"]
-    except Exception:  # a name that is imported for the type checker only
-        return Any
-    return hint.type if isinstance(hint, dataclasses.InitVar) else hint
 
 
 def nested(hint: Any) -> Any:
@@ -171,7 +160,7 @@ def _validated(argument: Argument, value: Any) -> Any:
     try:
         result = adapter.validate_python(value_read)
     except ValidationError as error:
-        raise ValueError(_mismatch(hint, value, error)) from None
+        raise ValueError(_mismatch(hint, value, value_read, error)) from None
     if _has_nan(result):
         raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}")
     return result
@@ -201,22 +190,21 @@ def _has_nan(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _mismatch(hint: Any, value: Any, error: ValidationError) -> str:
+def _mismatch(hint: Any, value: Any, value_read: Any, error: ValidationError) -> str:
     """One line for a value that does not fit its type."""
+    text = f"expected {describe(hint)}, but it is {shown(value)}"
     items = error.errors(include_url=False)
     for item in items:
         if LIMITS & set(item.get("ctx", {})) and item["ctx"].get("field_type") != "Tuple":
-            return f"{item['msg'].replace('Input', 'it', 1)}, but it is {shown(item['input'])}"
+            theirs = f"{item['msg'].removeprefix('Input ')}, but it is {shown(item['input'])}"
+            return f"it {refusal(hint, value_read) or theirs}"
         if item["type"] == "value_error":
             return one_line(item["ctx"]["error"])
-    text = f"expected {describe(hint)}, but it is {shown(value)}"
+        if item["type"] == "string_type" and not isinstance(item["input"], (str, list, dict)):
+            text += f"; {QUOTE}" if value is not None else ""
     if isinstance(value, str):
         return text + meant(value, [str(choice) for choice in choices(hint)])
-    quote = any(
-        item["type"] == "string_type" and not isinstance(item["input"], (list, dict))
-        for item in items
-    )
-    return text + (f"; {QUOTE}" if quote and value is not None else "")
+    return text
 
 
 def make(

@@ -10,26 +10,33 @@ import importlib.util
 import inspect
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Optional, Union
+from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
+
+import annotated_types
 
 from weakseg.config.schema import REQUIRED, Argument, Constructor, nested
 
 SOMETHING = object()  # a default that only running the code would tell
+LIMITS = ("Gt", "Ge", "Lt", "Le", "doc")
 TYPES: dict[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, str, bool, list, tuple, dict, set, frozenset)},
     **{f"typing.{name}": getattr(typing, name) for name in ("Any", "List", "Tuple", "Dict", "Set")},
     "typing.Literal": Literal,
     "typing.Optional": Optional,
     "typing.Union": Union,
+    "typing.Annotated": Annotated,
     "pathlib.Path": Path,
+    "math.inf": inf,
+    **{f"annotated_types.{name}": getattr(annotated_types, name) for name in LIMITS},
     **{
         f"collections.abc.{kind.__name__}": kind
         for kind in (Collection, Iterable, Mapping, Sequence)
     },
 }
 WITHOUT_KEYWORDS = ("object", "abc.ABC", "torch.nn.Module")
-KEEP_SIGNATURES = ("_defaults_from_env_vars",)  # decorators; Lightning's own
+KEEP_SIGNATURES = ("limited", "_defaults_from_env_vars")  # decorators; the latter is Lightning's
 
 
 class _Found(NamedTuple):
@@ -202,6 +209,10 @@ def _type(node: ast.expr, module: str) -> Any:
     if isinstance(node, ast.Subscript):
         outer = _type(node.value, module)
         inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if outer is Annotated:
+            kind = _type(inner[0], module)
+            limits = [limit for part in inner[1:] if (limit := _limit(part, module))]
+            return Annotated[(kind, *limits)] if limits else kind
         parts = [
             ast.literal_eval(part) if outer is Literal else _type(part, module) for part in inner
         ]
@@ -210,6 +221,27 @@ def _type(node: ast.expr, module: str) -> Any:
     if name is None:
         raise LookupError
     return _named(_full(name, module))
+
+
+def _limit(node: ast.expr, module: str) -> Any:
+    """A limit such as Ge(0) that a type is annotated with; nothing of anything else."""
+    name = _dotted(node.func) if isinstance(node, ast.Call) else None
+    kind = TYPES.get(_full(name, module)) if name else None
+    if kind is None or not isinstance(node, ast.Call):
+        return None
+    return kind(*(_constant(given, module) for given in node.args))
+
+
+def _constant(node: ast.expr, module: str) -> Any:
+    """A number or a text, written out or by the name that its module has for it."""
+    value = _literal(node)
+    dotted = _full(_dotted(node) or "", module)
+    if value is not SOMETHING or dotted in TYPES:
+        return TYPES.get(dotted, value)
+    found = _find(dotted)
+    if found is None or not isinstance(found.node, ast.Assign):
+        raise LookupError
+    return _constant(found.node.value, found.module)
 
 
 def _named(dotted: str) -> Any:

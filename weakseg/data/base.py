@@ -6,18 +6,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le, doc
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from weakseg.data.label_store import DamagedTarget, LabelStore
 from weakseg.data.loader import Group, OrderedLoader, TrainLoader, keyed_generator
-from weakseg.data.transforms import Augmentation, Item, collate
+from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
+from weakseg.utils.limits import Count, CountFromZero, check_limits, limited
+
+ShareOfEpoch = Annotated[float, Ge(0), Le(1), doc("a part of the images of an epoch, or be null")]
 
 
 @dataclass(frozen=True)
@@ -28,18 +32,13 @@ class Shares:
     all, every epoch has every image once.
     """
 
-    masks: float | None = None
-    boxes: float | None = None
-    marks: float | None = None
-    tags: float | None = None
+    masks: ShareOfEpoch | None = None
+    boxes: ShareOfEpoch | None = None
+    marks: ShareOfEpoch | None = None
+    tags: ShareOfEpoch | None = None
 
     def __post_init__(self) -> None:
-        for kind, share in self.given.items():
-            if not 0 <= share <= 1:
-                raise ValueError(
-                    f"shares.{kind} should lie from 0 to 1, a part of the images of an epoch, or "
-                    f"be null, but it is {share}"
-                )
+        check_limits(self, "shares.{}")
         if sum(self.given.values()) > 1 + 1e-9:
             numbers = ", ".join(f"{kind} {share:g}" for kind, share in self.given.items())
             raise ValueError(
@@ -77,22 +76,18 @@ class WeakData(LightningDataModule):
     validation: Sequence[int] = ()
     """indices of the images that are measured on and never trained on"""
 
+    @limited
     def __init__(
         self,
-        batch_size: int = 8,
-        workers: int = 0,
-        crop: int | None = None,
+        batch_size: Count = 8,
+        workers: CountFromZero = 0,
+        crop: Side | None = None,
         scale: tuple[float, float] = (1.0, 1.0),
         flip: bool = True,
-        colour: float = 0.0,
+        colour: Colour = 0.0,
         shares: Shares = AS_THEY_COME,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or workers < 0:
-            raise ValueError(
-                "batch_size should be at least 1 and workers at least 0, but they are "
-                f"{batch_size} and {workers}"
-            )
         self.batch_size = batch_size
         self.workers = workers
         self.shares = shares

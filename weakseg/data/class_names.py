@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -123,11 +123,3 @@ def with_background(names: Sequence[str]) -> tuple[str, ...]:
             f"{len(classes) - 1}"
         )
     return classes
-
-
-def check_others(others: str) -> None:
-    """A ValueError if this is no rule for other classes."""
-    if others not in get_args(Others):
-        raise ValueError(
-            f"others should be one of {', '.join(get_args(Others))}, but it is {others}"
-        )

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Lt, doc
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import (
@@ -19,6 +20,7 @@ from torchvision.transforms.v2.functional import (
 )
 
 from weakseg.evidence import IGNORE, Batch, Evidence
+from weakseg.utils.limits import check_limits
 
 # a box of which a crop shows less than this share is dropped: its object may not be seen at all
 VISIBLE = 0.1
@@ -33,28 +35,24 @@ class Item(NamedTuple):
     """bool [H,W]: False in the padding; None where there is none"""
 
 
+Side = Annotated[int, doc("a number of pixels"), Ge(1), doc("or null for whole images")]
+Colour = Annotated[float, Ge(0), Lt(1)]
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """What is drawn anew each time an image is used."""
 
-    crop: int | None = None
+    crop: Side | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     flip: bool = True
-    colour: float = 0.0
+    colour: Colour = 0.0
 
     def __post_init__(self) -> None:
-        if self.crop is not None and self.crop < 1:
-            raise ValueError(
-                "crop should be a number of pixels, at least 1, or null for whole images, but it "
-                f"is {self.crop}"
-            )
+        check_limits(self)
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(
                 f"scale should be two factors, smallest first, both above 0, but it is {self.scale}"
-            )
-        if not 0 <= self.colour < 1:
-            raise ValueError(
-                f"colour should be at least 0 and less than 1, but it is {self.colour}"
             )
 
     def __call__(

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, product
 from math import ceil, isfinite
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le, doc
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from weakseg.functional.crf import DenseCRF, dense_crf
+from weakseg.utils.limits import check_limits
 
 # windows that are one batch: enough for a GPU to be busy, few enough to be small beside a large
 # image
@@ -40,12 +42,14 @@ class Inference:
     averaged"""
     flip: bool = False
     """the mirror image is seen too, which takes twice as long"""
-    window: int | None = None
+    window: (
+        Annotated[int, doc("a number of pixels"), Ge(1), doc("or null for whole images")] | None
+    ) = None
     """side in pixels of the largest part that the network is given at once, after scaling; null for
     whole images. With it, memory is bounded for images of any size; take the crop of the training,
     or more. Rounds, dashboards and reports predict whole images all the same, and so does
     validation, unless `validation` says otherwise"""
-    overlap: float = 0.25
+    overlap: Annotated[float, doc("a part of a window's side"), Ge(0), Le(_MOST_OVERLAP)] = 0.25
     """the part of a window's side that its neighbour sees too, at least; there one goes over
     smoothly into the other"""
     crf: DenseCRF | None = None
@@ -61,16 +65,7 @@ class Inference:
                 "scales should be one or more numbers above 0, such as 0.75,1,1.25, but it is "
                 f"{list(self.scales)}"
             )
-        if self.window is not None and self.window < 1:
-            raise ValueError(
-                "window should be a number of pixels, at least 1, or null for whole images, but "
-                f"it is {self.window}"
-            )
-        if not 0 <= self.overlap <= _MOST_OVERLAP:
-            raise ValueError(
-                f"overlap should be a part of a window's side, from 0 to {_MOST_OVERLAP}, but it "
-                f"is {self.overlap}"
-            )
+        check_limits(self)
 
 
 class Strip(NamedTuple):

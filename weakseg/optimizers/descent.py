@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.networks.base import encoder_of
+from weakseg.utils.limits import Count, check_limits
 
 Schedule = Literal["poly", "step", "constant"]
 
@@ -34,31 +36,17 @@ class Optimizer:
             came with. That of the head, which came with none, learns.
     """
 
-    lr: float = 1e-3
-    head_multiplier: float = 1.0
-    weight_decay: float = 1e-4
+    lr: Annotated[float, Gt(0)] = 1e-3
+    head_multiplier: Annotated[float, Gt(0)] = 1.0
+    weight_decay: Annotated[float, Ge(0)] = 1e-4
     schedule: Schedule = "poly"
     power: float = 0.9
-    drop_every: int = 2000
-    drop: float = 0.1
+    drop_every: Count = 2000
+    drop: Annotated[float, Gt(0), Le(1)] = 0.1
     freeze_batchnorm: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("lr", "head_multiplier"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} should be above 0, but it is {getattr(self, name)}")
-        if self.schedule not in get_args(Schedule):
-            raise ValueError(
-                f"schedule should be one of {', '.join(get_args(Schedule))}, but it is "
-                f"{self.schedule!r}"
-            )
-        if self.drop_every < 1 or not 0 < self.drop <= 1:
-            raise ValueError(
-                "drop_every should be at least 1 and drop above 0 and at most 1, but they are "
-                f"{self.drop_every} and {self.drop}"
-            )
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay should not be negative, but it is {self.weight_decay}")
+        check_limits(self)
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The torch optimizer over parameter groups."""

@@ -20,6 +20,7 @@ from weakseg.training.estimation import read_estimate
 from weakseg.training.label_quality import harden
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
+from weakseg.utils.limits import CountFromZero, limited
 
 SCORES = {
     "val/miou": "IoU",
@@ -37,9 +38,8 @@ class Dashboard(Callback):
         images: how many, spread evenly over the validation images.
     """
 
-    def __init__(self, images: int = 8) -> None:
-        if images < 0:
-            raise ValueError(f"images should be at least 0, but it is {images}")
+    @limited
+    def __init__(self, images: CountFromZero = 8) -> None:
         self.images = images
         self._round = -2  # the round of these targets; -2 = none made yet
         self._targets: list[Tensor | None] = []

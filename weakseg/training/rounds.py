@@ -31,6 +31,7 @@ from weakseg.utils.fingerprint import (
     homes,
     module_fingerprint,
 )
+from weakseg.utils.limits import Count, CountFromZero, limited
 from weakseg.utils.processes import anywhere, gather, share_buffers
 from weakseg.utils.progress import track
 
@@ -51,23 +52,19 @@ class Rounds(Callback):
             default_root_dir.
     """
 
+    @limited
     def __init__(
         self,
         when: Literal["once", "epochs"] = "once",
-        every: int = 1,
-        count: int | None = None,
+        every: Count = 1,
+        count: Count | None = None,
         restart_network: bool = False,
-        workers: int | None = None,
+        workers: CountFromZero | None = None,
         folder: Path | None = None,
     ) -> None:
         if when == "once" and count not in (None, 1):
             raise ValueError(
                 f"when=once makes one round, but count is {count}; for more rounds use when=epochs"
-            )
-        if every < 1 or (count is not None and count < 1) or (workers is not None and workers < 0):
-            raise ValueError(
-                "every and count should be at least 1 and workers at least 0, but they are "
-                f"{every}, {count} and {workers}"
             )
         self.every = every
         self.restart_network = restart_network

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from weakseg.data.simulate.annotator import check_annotation_kind, stream_of
+from weakseg.data.files.cityscapes import Cityscapes
+from weakseg.data.files.coco import Coco
+from weakseg.data.files.folder import Folder
+from weakseg.data.files.voc import VOC
+from weakseg.data.simulate.annotator import stream_of
 
 
 def test_a_stream_depends_on_the_name_and_the_number() -> None:
@@ -11,13 +17,10 @@ def test_a_stream_depends_on_the_name_and_the_number() -> None:
     assert stream_of("a", 0).random() == draws["a", 0]
 
 
-def test_what_cannot_be_asked_for() -> None:
-    check_annotation_kind("tags")
-    check_annotation_kind(None, none=True)
+@pytest.mark.parametrize("data", [Folder, Coco, VOC, Cityscapes])
+def test_evidence_that_no_data_set_has(data: Any) -> None:
     with pytest.raises(
         ValueError,
-        match="evidence should be one of masks, boxes, points, scribbles, tags, but it is lines",
+        match="evidence should be one of masks, boxes, points, scribbles, tags, but it is 'lines'",
     ):
-        check_annotation_kind("lines")
-    with pytest.raises(ValueError, match="or null, but it is lines"):
-        check_annotation_kind("lines", none=True)
+        data(root="nowhere", **({"format": "csv"} if data is Folder else {}), evidence="lines")

@@ -327,13 +327,13 @@ def test_files_without_an_image_and_files_that_cannot_be_read_are_noted(root: Pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "voc"}, "format should be one of voc_xml, coco, .* but it is voc"),
+        ({"format": "voc"}, "format should be one of voc_xml, coco, .* but it is 'voc'"),
         ({"format": "mask_png"}, "classes should name the values of the masks"),
         ({"format": "yolo"}, "yolo files number their classes: give classes"),
-        ({"val_share": 1.5}, "val_share should be from 0 to 1, "),
+        ({"val_share": 1.5}, "val_share should lie from 0 to 1, a part"),
         ({"images": "pictures"}, "there should be a folder of images at .*pictures"),
         ({"annotations": "labels"}, "there should be annotations at .*labels"),
-        ({"line_width": 0}, "line_width should be above 0"),
+        ({"line_width": 0}, "line_width should be more than 0"),
         ({"train": "lst.txt"}, "there is no list .*lst.txt"),
     ],
 )

@@ -178,12 +178,15 @@ def test_a_missing_mask_is_named_where_it_is_the_evidence(root: Path) -> None:
         ),
         ({"classes_used": ["cat", "dgo"]}, r"'dgo' is none; did you mean dog\?"),
         ({"classes_used": ["cat", "cat"]}, "cat comes twice"),
-        ({"evidence": "box"}, "evidence should be one of masks, boxes, .* but it is box"),
+        ({"evidence": "box"}, "evidence should be one of masks, boxes, .* but it is 'box'"),
         (
             {"evidence": "points", "points": ["clicks.json"]},
             r"there are no clicks in .*clicks.json: expected the JSON file",
         ),
-        ({"others": "drop"}, "others should be one of error, background, ignore, but it is drop"),
+        (
+            {"others": "drop"},
+            "others should be one of error, background, ignore, but it is 'drop'",
+        ),
         ({"long_side": 0}, "long_side should be a number of pixels, at least 1"),
     ],
 )

@@ -344,24 +344,24 @@ def test_a_word_on_the_command_line_changes_one_field():
         ({"scribble_length": 1.5}, "at most 1, but it is 1.5"),
         (
             {"scribble_width": 0},
-            "scribble_width of the annotator should be a whole number, 1 or more, but it is 0",
+            "scribble_width of the annotator should be at least 1, but it is 0",
         ),
         ({"scribble_width": 2.5}, "scribble_width of the annotator should be a whole number"),
         (
             {"scribble_jitter": -0.1},
-            "scribble_jitter of the annotator should be from 0 to 1, but it is -0.1",
+            "scribble_jitter of the annotator should lie from 0 to 1, but it is -0.1",
         ),
         (
             {"scribble_background": "no"},
             "scribble_background of the annotator should be true or false, but it is 'no'",
         ),
-        ({"smallest": 0}, "smallest of the annotator should be a whole number, 1 or more"),
-        ({"point_count": 0}, "point_count of the annotator should be a whole number, 1 or more"),
+        ({"smallest": 0}, "smallest of the annotator should be at least 1"),
+        ({"point_count": 0}, "point_count of the annotator should be at least 1"),
         (
             {"point_background": -1},
-            "point_background of the annotator should be a whole number, 0 or more",
+            "point_background of the annotator should be at least 0",
         ),
-        ({"point_spread": 2}, "point_spread of the annotator should be from 0 to 1"),
+        ({"point_spread": 2}, "point_spread of the annotator should lie from 0 to 1"),
         (
             {"box_loose": float("nan")},
             "box_loose of the annotator should be a share of the box's side, from 0 to 1, but it "

@@ -158,10 +158,10 @@ def test_pickles_small_and_goes_on_as_before():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"train": 0}, "train of the toy set should be at least 1, but it is 0"),
-        ({"val": -1}, "val of the toy set should be at least 0, but it is -1"),
-        ({"size": 8}, "size of the toy set should be at least 32, but it is 8"),
-        ({"drawing_seed": -1}, "drawing_seed of the toy set should be at least 0, but it is -1"),
+        ({"train": 0}, "train should be at least 1, but it is 0"),
+        ({"val": -1}, "val should be at least 0, but it is -1"),
+        ({"size": 8}, "size should be at least 32, but it is 8"),
+        ({"drawing_seed": -1}, "drawing_seed should be at least 0, but it is -1"),
         (
             {"mask_share": 1.5},
             "mask_share should lie from 0 to 1, a part of the training images, but it is 1.5",
@@ -169,7 +169,7 @@ def test_pickles_small_and_goes_on_as_before():
         ({"mask_share": float("nan")}, "mask_share should lie from 0 to 1"),
         (
             {"evidence": "box"},
-            "one of masks, boxes, points, scribbles, tags, instances, but it is box",
+            "one of masks, boxes, points, scribbles, tags, instances, but it is 'box'",
         ),
     ],
 )

@@ -378,9 +378,9 @@ class TestWrongInput:
         ("smooth_xy", 0, "0.001 or more"),
         ("bilateral_xy", inf, "0.001 or more"),
         ("bilateral_rgb", -3, "0.001 or more"),
-        ("bilateral_rgb", "3", "0.001 or more"),
-        ("iterations", 0, "a whole number, 1 or more"),
-        ("iterations", 2.5, "a whole number, 1 or more"),
+        ("bilateral_rgb", "3", "a number, 0.001 or more"),
+        ("iterations", 0, "at least 1"),
+        ("iterations", 2.5, "a whole number, at least 1"),
     ],
 )
 def test_impossible_settings_are_named(field: str, value: Any, expected: str) -> None:

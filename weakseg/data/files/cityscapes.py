@@ -19,9 +19,10 @@ from weakseg.data.files.photos import Entry, Photos
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.formats.images import image_size
 from weakseg.data.names import spelling_hint
-from weakseg.data.simulate.annotator import AnnotationKind, check_annotation_kind
+from weakseg.data.simulate.annotator import AnnotationKind
 from weakseg.data.simulate.derive import objects_of
 from weakseg.evidence import IGNORE
+from weakseg.utils.limits import limited
 
 # the number in the masks (labelIds) of each of the 19 classes
 LABELS = {
@@ -66,6 +67,7 @@ class Cityscapes(Photos):
         classes_used: names of the classes; null for all 19. Of other classes, see `others`.
     """
 
+    @limited
     def __init__(
         self,
         root: Path,
@@ -76,7 +78,6 @@ class Cityscapes(Photos):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        check_annotation_kind(evidence)
         used = list(LABELS) if classes_used is None else classes_used
         if wrong := [name for name in used if name not in LABELS]:
             raise ValueError(

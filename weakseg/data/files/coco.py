@@ -13,7 +13,8 @@ from weakseg.data.files.listing import Pictures
 from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Entry, Photos, in_memory
 from weakseg.data.formats.base import noting
 from weakseg.data.formats.coco import read
-from weakseg.data.simulate.annotator import AnnotationKind, check_annotation_kind
+from weakseg.data.simulate.annotator import AnnotationKind
+from weakseg.utils.limits import limited
 
 # COCO's names of the classes that VOC has too
 VOC_RENAMES: dict[str, str | None] = {
@@ -43,6 +44,7 @@ class Coco(Photos):
         rename: what further classes are called here; null leaves one out.
     """
 
+    @limited
     def __init__(
         self,
         root: Path,
@@ -55,7 +57,6 @@ class Coco(Photos):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        check_annotation_kind(evidence)
         self.root = expect_folder("root", Path(root))
         self.evidence = evidence
         self.whole = True

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, doc
 
 from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.files.layout import (
@@ -45,7 +47,8 @@ from weakseg.data.formats.base import (
 from weakseg.data.formats.images import Colour, image_size
 from weakseg.data.formats.labelmap import LabelMap
 from weakseg.data.formats.yolo import Header
-from weakseg.data.simulate.annotator import AnnotationKind, check_annotation_kind
+from weakseg.data.simulate.annotator import AnnotationKind
+from weakseg.utils.limits import CountFromZero, limited
 
 Format = Literal[
     "voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"
@@ -107,6 +110,7 @@ class Folder(Photos):
         point_radius: of the discs around points, in pixels; 0 marks one pixel.
     """
 
+    @limited
     def __init__(
         self,
         root: Path,
@@ -119,15 +123,13 @@ class Folder(Photos):
         evidence: AnnotationKind | None = None,
         train: str | None = None,
         val: str | None = None,
-        val_share: float | None = None,
+        val_share: Annotated[float, Ge(0), Le(1), doc("a part of the images")] | None = None,
         rename: dict[str, str | None] | None = None,
-        line_width: float = 3,
-        point_radius: int = 0,
+        line_width: Annotated[float, Gt(0)] = 3,
+        point_radius: CountFromZero = 0,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        check_annotation_kind(evidence, none=True)
-        _check(format, val_share, line_width, point_radius)
         self.root = expect_folder("root", Path(root))
         self.evidence = evidence
         self.format = format
@@ -510,19 +512,3 @@ def _header(root: Path, files: Path, format: str, classes: Sequence[str] | None)
             f"{', '.join(YOLO_NAMES)} into {root}"
         )
     return Header([name for name in classes if name != BACKGROUND])
-
-
-def _check(format: str, val_share: float | None, line_width: float, point_radius: int) -> None:
-    if format not in get_args(Format):
-        raise ValueError(
-            f"format should be one of {', '.join(get_args(Format))}, but it is {format}"
-        )
-    if val_share is not None and not 0 <= val_share <= 1:
-        raise ValueError(
-            f"val_share should be from 0 to 1, a part of the images, but it is {val_share}"
-        )
-    if not line_width > 0 or point_radius < 0:
-        raise ValueError(
-            f"line_width should be above 0 and point_radius at least 0, but they are {line_width} "
-            f"and {point_radius}"
-        )

@@ -8,21 +8,23 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
+from annotated_types import Ge, doc
 from torch import Tensor
 
 from weakseg.data.base import WeakData
-from weakseg.data.class_names import Naming, Others, check_others
+from weakseg.data.class_names import Naming, Others
 from weakseg.data.files.downsampling import downsample_evidence
 from weakseg.data.files.repairs import count_lost, count_shapes
 from weakseg.data.formats.base import Annotation, FormatError, Kind, Place, noting
 from weakseg.data.formats.evidence import RIM, check_shape, to_evidence
 from weakseg.data.formats.images import Colour, Window, changes, read_image, read_mask
 from weakseg.data.loader import shuffled
-from weakseg.data.simulate.annotator import CAREFUL, AnnotationKind, Annotator, stream_of
+from weakseg.data.simulate.annotator import CAREFUL, AnnotationKind, Annotator, MaskShare, stream_of
 from weakseg.data.simulate.derive import large_of, tags_of
 from weakseg.evidence import Evidence
+from weakseg.utils.limits import CountFromZero, limited
 
 Reader = Callable[[list[FormatError] | None], Annotation]
 Wrong = Literal["error", "skip", "cut"]
@@ -65,6 +67,9 @@ class Reading(NamedTuple):
     """width and height of the image before it shrinks"""
 
 
+LongSide = Annotated[int, doc("a number of pixels"), Ge(1), doc("or null for images as they are")]
+
+
 class Photos(WeakData):
     """Photos with annotation files, masks, or both. A subclass lists them with `take`.
 
@@ -94,36 +99,20 @@ class Photos(WeakData):
     line_width: float = 3
     point_radius: int = 0
 
+    @limited
     def __init__(
         self,
-        long_side: int | None = None,
+        long_side: LongSide | None = None,
         others: Others = "error",
         wrong: Wrong = "error",
         simulated: bool = False,
-        annotation_seed: int = 0,
+        annotation_seed: CountFromZero = 0,
         annotator: Annotator = CAREFUL,
-        mask_share: float = 0.0,
+        mask_share: MaskShare = 0.0,
         window: Window | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        if long_side is not None and long_side < 1:
-            raise ValueError(
-                "long_side should be a number of pixels, at least 1, or null for images as they "
-                f"are, but it is {long_side}"
-            )
-        if annotation_seed < 0:
-            raise ValueError(f"annotation_seed should be at least 0, but it is {annotation_seed}")
-        if not 0 <= mask_share <= 1:
-            raise ValueError(
-                "mask_share should lie from 0 to 1, a part of the training images, but it is "
-                f"{mask_share}"
-            )
-        check_others(others)
-        if wrong not in get_args(Wrong):
-            raise ValueError(
-                f"wrong should be one of {', '.join(get_args(Wrong))}, but it is {wrong!r}"
-            )
         if window is not None and not -math.inf < window[0] < window[1] < math.inf:
             raise ValueError(
                 "window should be two numbers, the one that becomes black first and the larger "

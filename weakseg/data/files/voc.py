@@ -14,7 +14,8 @@ from weakseg.data.files.photos import Entry, Photos, Reader, in_memory
 from weakseg.data.formats import clicks, scribblesup, voc_xml
 from weakseg.data.formats.base import Annotation, Shape, noting
 from weakseg.data.names import spelling_hint
-from weakseg.data.simulate.annotator import AnnotationKind, check_annotation_kind
+from weakseg.data.simulate.annotator import AnnotationKind
+from weakseg.utils.limits import limited
 
 CLASSES = (
     *(
@@ -67,6 +68,7 @@ class VOC(Photos):
         scribbles: folder of the XML files of ScribbleSup, from the folder VOC2012 on.
     """
 
+    @limited
     def __init__(
         self,
         root: Path,
@@ -79,7 +81,6 @@ class VOC(Photos):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        check_annotation_kind(evidence)
         if wrong := [name for name in classes_used or () if name not in CLASSES]:
             raise ValueError(
                 f"classes_used should name classes of VOC, but {wrong[0]!r} is none; "

@@ -4,13 +4,13 @@ draw."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt, Le, doc
 from torch import Tensor
 
 from weakseg.data.simulate.derive import (
@@ -24,10 +24,15 @@ from weakseg.data.simulate.derive import (
     tags_of,
 )
 from weakseg.data.simulate.strokes import USUAL
+from weakseg.utils.limits import Count, CountFromZero, Share, check_limits
 
 AnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags"]
 DrawnAnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags", "instances"]
 """of pictures whose objects are known one by one"""
+
+
+MaskShare = Annotated[float, Ge(0), Le(1), doc("a part of the training images")]
+Probability = Annotated[float, doc("a probability"), Ge(0), Le(1)]
 
 
 @dataclass(frozen=True)
@@ -42,66 +47,41 @@ class Annotator:
     3
     """
 
-    scribble_length: float = USUAL
+    scribble_length: Annotated[float, doc("a share of the region's long way"), Gt(0), Le(1)] = USUAL
     """mean length of a scribble, as a share of its region's long way; more than 0, at most 1"""
-    scribble_width: int = 3
+    scribble_width: Count = 3
     """in pixels"""
-    scribble_jitter: float = 0.0
+    scribble_jitter: Share = 0.0
     """how wavy: the share of the room at its sides over which a scribble swings, from 0 to 1"""
     scribble_background: bool = True
     """whether the background gets scribbles too"""
-    smallest: int = 50
+    smallest: Count = 50
     """in pixels: a smaller region of one class gets no scribble, and is no object where objects are
     not told apart"""
-    point_count: int = 1
+    point_count: Count = 1
     """clicks per object"""
-    point_background: int = 4
+    point_background: CountFromZero = 4
     """clicks on the background of an image"""
-    point_spread: float = 0.5
+    point_spread: Share = 0.5
     """where clicks fall: 0 in the very middle of an object, 1 anywhere inside it"""
-    box_loose: float = 0.0
+    box_loose: Annotated[float, doc("a share of the box's side"), Ge(0), Le(1)] = 0.0
     """how far the edges of a box are off, each for itself, in or out: the standard deviation as a
     share of the box's side. Normally distributed, and never off by more than three times that"""
-    box_missing: float = 0.0
+    box_missing: Probability = 0.0
     """probability that an object has no box"""
-    tag_missing: float = 0.0
+    tag_missing: Probability = 0.0
     """probability that a class which is there is not named; for evidence of tags alone. The
     background is always named"""
-    tag_wrong: float = 0.0
+    tag_wrong: Probability = 0.0
     """probability that a class which is not there is named; for evidence of tags alone"""
 
     def __post_init__(self) -> None:
-        for name in ("scribble_jitter", "point_spread"):
-            self._expect(name, "from 0 to 1", Real, lambda value: 0 <= value <= 1)
-        for name in ("box_missing", "tag_missing", "tag_wrong"):
-            self._expect(name, "a probability, from 0 to 1", Real, lambda value: 0 <= value <= 1)
-        self._expect(
-            "box_loose",
-            "a share of the box's side, from 0 to 1",
-            Real,
-            lambda value: 0 <= value <= 1,
-        )
-        self._expect(
-            "scribble_length",
-            "a share of the region's long way, more than 0 and at most 1",
-            Real,
-            lambda value: 0 < value <= 1,
-        )
-        for name in ("scribble_width", "smallest", "point_count"):
-            self._expect(name, "a whole number, 1 or more", Integral, lambda value: value >= 1)
-        self._expect(
-            "point_background", "a whole number, 0 or more", Integral, lambda value: value >= 0
-        )
+        check_limits(self, "{} of the annotator")
         if not isinstance(self.scribble_background, bool):
             raise ValueError(
                 "scribble_background of the annotator should be true or false, but it is "
                 f"{self.scribble_background!r}"
             )
-
-    def _expect(self, name: str, expected: str, number: type, right: Callable[[Any], bool]) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, number) or not right(value):
-            raise ValueError(f"{name} of the annotator should be {expected}, but it is {value!r}")
 
     def annotate(
         self,
@@ -199,13 +179,3 @@ def stream_of(id: str, seed: int) -> np.random.Generator:
     """A random stream that an image's name and a number decide, so that other images do not change
     it."""
     return np.random.default_rng([seed, *hashlib.sha256(id.encode()).digest()[:8]])
-
-
-def check_annotation_kind(evidence: str | None, none: bool = False, drawings: bool = False) -> None:
-    """A ValueError if this is no kind of evidence."""
-    kinds = get_args(DrawnAnnotationKind if drawings else AnnotationKind)
-    if evidence not in kinds and not (none and evidence is None):
-        raise ValueError(
-            f"evidence should be one of {', '.join(kinds)}{' or null' if none else ''}, but it is "
-            f"{evidence}"
-        )

@@ -3,10 +3,11 @@ and no disk."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from weakseg.data.base import WeakData
@@ -15,11 +16,12 @@ from weakseg.data.simulate.annotator import (
     CAREFUL,
     Annotator,
     DrawnAnnotationKind,
-    check_annotation_kind,
+    MaskShare,
 )
 from weakseg.data.simulate.derive import instances_of
 from weakseg.data.toy.drawing import CLASSES, draw_scene
 from weakseg.evidence import Evidence, Instances
+from weakseg.utils.limits import Count, CountFromZero, limited
 
 REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw them again
 
@@ -43,34 +45,19 @@ class Toy(WeakData):
 
     classes = CLASSES
 
+    @limited
     def __init__(
         self,
-        train: int = 300,
-        val: int = 60,
-        size: int = 112,
+        train: Count = 300,
+        val: CountFromZero = 60,
+        size: Annotated[int, Ge(32)] = 112,
         evidence: DrawnAnnotationKind = "boxes",
-        drawing_seed: int = 0,
-        mask_share: float = 0.0,
+        drawing_seed: CountFromZero = 0,
+        mask_share: MaskShare = 0.0,
         annotator: Annotator = CAREFUL,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        for name, value, least in (
-            ("train", train, 1),
-            ("val", val, 0),
-            ("size", size, 32),
-            ("drawing_seed", drawing_seed, 0),
-        ):
-            if value < least:
-                raise ValueError(
-                    f"{name} of the toy set should be at least {least}, but it is {value}"
-                )
-        check_annotation_kind(evidence, drawings=True)
-        if not 0 <= mask_share <= 1:
-            raise ValueError(
-                "mask_share should lie from 0 to 1, a part of the training images, but it is "
-                f"{mask_share}"
-            )
         self.size = size
         self.evidence = evidence
         self.drawing_seed = drawing_seed

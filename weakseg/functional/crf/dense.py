@@ -6,15 +6,15 @@ alike in colour (bilateral).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
-from numbers import Integral, Real
-from typing import Literal, overload
+from math import inf, isfinite
+from typing import Annotated, Literal, overload
 
 import torch
+from annotated_types import Ge, Lt, doc
 from torch import Tensor
 
 from weakseg.functional.crf import meanfield
@@ -23,6 +23,7 @@ from weakseg.functional.crf import pydensecrf as original
 from weakseg.functional.crf.kernels import Kernel
 from weakseg.functional.crf.meanfield import Normalization
 from weakseg.utils import memory
+from weakseg.utils.limits import Count, check_limits
 
 # bytes that benchmarks/crf.py finds to be taken by compiled code
 _PER_PIXEL = 180
@@ -32,14 +33,8 @@ _LEAST_REACH = 1e-3
 _SUM_TOLERANCE = 1e-2
 
 
-def _expect_number(name: str, value: float, expected: str, right: Callable[[float], bool]) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Real)
-        or not isfinite(value)
-        or not right(value)
-    ):
-        raise ValueError(f"{name} of the dense CRF should be {expected}, but it is {value!r}")
+Weight = Annotated[float, Ge(0), Lt(inf), doc("0 switches this kernel off")]
+Deviation = Annotated[float, Ge(_LEAST_REACH), Lt(inf), doc("a standard deviation")]
 
 
 @dataclass(frozen=True)
@@ -50,18 +45,18 @@ class DenseCRF:
     67.0
     """
 
-    smooth_weight: float = 3.0
+    smooth_weight: Weight = 3.0
     """how strongly near pixels pull each other towards one label, whatever their colours; 0
     switches it off"""
-    smooth_xy: float = 1.0
+    smooth_xy: Deviation = 1.0
     """how near: the standard deviation in pixels"""
-    bilateral_weight: float = 4.0
+    bilateral_weight: Weight = 4.0
     """how strongly pixels of similar colour pull each other; 0 switches it off"""
-    bilateral_xy: float = 67.0
+    bilateral_xy: Deviation = 67.0
     """how near those are: the standard deviation in pixels"""
-    bilateral_rgb: float = 3.0
+    bilateral_rgb: Deviation = 3.0
     """how similar: the standard deviation in steps of colour, of which there are 256"""
-    iterations: int = 10
+    iterations: Count = 10
     normalization: Normalization = "symmetric"
     """symmetric as in pydensecrf, or after (the filtering) as in the code of 2011 that DeepLab
     used; results differ"""
@@ -70,32 +65,7 @@ class DenseCRF:
     reproduce old results"""
 
     def __post_init__(self) -> None:
-        for name in ("smooth_weight", "bilateral_weight"):
-            _expect_number(
-                name,
-                getattr(self, name),
-                "0 or more (0 switches this pull off)",
-                lambda value: value >= 0,
-            )
-        for name in ("smooth_xy", "bilateral_xy", "bilateral_rgb"):
-            expected = f"{_LEAST_REACH} or more (it is a standard deviation)"
-            _expect_number(name, getattr(self, name), expected, lambda value: value >= _LEAST_REACH)
-        _expect_number(
-            "iterations",
-            self.iterations,
-            "a whole number, 1 or more",
-            lambda value: value >= 1 and isinstance(value, Integral),
-        )
-        if self.normalization not in ("symmetric", "after"):
-            raise ValueError(
-                "normalization of the dense CRF should be symmetric or after, but it is "
-                f"{self.normalization!r}"
-            )
-        if self.backend not in ("weakseg", "pydensecrf"):
-            raise ValueError(
-                "backend of the dense CRF should be weakseg or pydensecrf, but it is "
-                f"{self.backend!r}"
-            )
+        check_limits(self, "{} of the dense CRF")
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -19,6 +18,7 @@ from weakseg.functional.regions.superpixels import (
     neighbours,
     slic,
 )
+from weakseg.utils.limits import Count, NotNegative, Positive, check_limits
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,14 @@ class Superpixels:
     """
 
     method: Literal["felzenszwalb", "slic"] = "felzenszwalb"
-    scale: float = 75.0
-    sigma: float = 0.5
-    smallest: int = 30
-    count: int = 600
-    compactness: float = 10.0
+    scale: Positive = 75.0
+    sigma: NotNegative = 0.5
+    smallest: Count = 30
+    count: Count = 600
+    compactness: Positive = 10.0
 
     def __post_init__(self) -> None:
-        if self.method not in ("felzenszwalb", "slic"):
-            raise ValueError(
-                f"superpixels.method should be felzenszwalb or slic, but it is {self.method!r}"
-            )
-        for name, least in (("sigma", 0), ("smallest", 1), ("count", 1)):
-            value = getattr(self, name)
-            if not (isfinite(value) and value >= least):
-                raise ValueError(
-                    f"superpixels.{name} should be at least {least}, but it is {value}"
-                )
-        for name in ("scale", "compactness"):
-            value = getattr(self, name)
-            if not (isfinite(value) and value > 0):
-                raise ValueError(f"superpixels.{name} should be more than 0, but it is {value}")
+        check_limits(self, "superpixels.{}")
 
     def __call__(self, image: Tensor) -> Tensor:
         """The superpixel of each pixel of an image uint8 [3,H,W], int64 [H,W], from 0 without
