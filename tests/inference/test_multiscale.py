@@ -332,8 +332,8 @@ def test_an_empty_crf_in_a_file_is_the_default_one(tmp_path: Path) -> None:
         ),
         (
             "predict.window=0",
-            "predict.window: it should be a number of pixels, at least 1, or null for whole images, "
-            "but it is 0",
+            "predict.window: it should be a number of pixels, at least 1, or null for whole "
+            "images, but it is 0",
         ),
         (
             "predict.overlap=1",

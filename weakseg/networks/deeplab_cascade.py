@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Gt
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import cells, padded
 from weakseg.networks.parts.resnet import depth_of, resnet_body, set_rates
+from weakseg.utils.limits import Count, limited
 
 
 class DeepLabV3Cascade(nn.Module):
@@ -27,6 +29,7 @@ class DeepLabV3Cascade(nn.Module):
         width: the encoder has so many times the usual channels; for small tests.
     """
 
+    @limited
     def __init__(
         self,
         classes: int,
@@ -34,17 +37,10 @@ class DeepLabV3Cascade(nn.Module):
         weights: Literal["imagenet"] | Path | None = None,
         output_stride: Literal[8, 16] = 16,
         multi_grid: tuple[int, ...] = (1, 2, 1),
-        copies: int = 3,
-        width: float = 1.0,
+        copies: Count = 3,
+        width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
-        if output_stride not in (8, 16):
-            raise ValueError(f"output_stride should be 8 or 16, but it is {output_stride!r}")
-        if copies < 1:
-            raise ValueError(
-                f"copies should be at least 1, but it is {copies}; a ResNet without copies is no "
-                "cascade"
-            )
         depth, deep_stem = depth_of(encoder)
         self.encoder = resnet_body(depth, output_stride, weights, multi_grid, width, deep_stem)
         channels = self.encoder.channels[-1]

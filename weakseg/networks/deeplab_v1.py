@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import padded
@@ -18,6 +19,7 @@ from weakseg.networks.parts.vgg import (
     load_vgg,
     scaled,
 )
+from weakseg.utils.limits import Share, limited
 
 _FIELDS: dict[str, dict[str, Any]] = {
     "large": {"kernel": 3, "rates": (12,), "channels": 1024, "average": True},
@@ -50,18 +52,17 @@ class DeepLabV1(nn.Module):
 
     stride = 8
 
+    @limited
     def __init__(
         self,
         classes: int,
         weights: Weights = None,
         field: Literal["large", "4x4", "7x7"] = "large",
         multi_scale: bool = False,
-        dropout: float = 0.5,
-        width: float = 1.0,
+        dropout: Share = 0.5,
+        width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
-        if field not in _FIELDS:
-            raise ValueError(f"field should be one of {', '.join(_FIELDS)}, but it is {field!r}")
         self.encoder = VGGToFC7(width, 8, "3x3", dropout=dropout, **_FIELDS[field])
         load_vgg(self.encoder, weights, width)
         after = scaled(128, width)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import cells, padded
 from weakseg.networks.parts.resnet import depth_of, resnet_body
 from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
+from weakseg.utils.limits import Share, limited
 
 
 class DeepLabV2(nn.Module):
@@ -38,6 +40,7 @@ class DeepLabV2(nn.Module):
             without ready weights.
     """
 
+    @limited
     def __init__(
         self,
         classes: int,
@@ -46,12 +49,10 @@ class DeepLabV2(nn.Module):
         output_stride: Literal[8, 16] = 8,
         rates: tuple[int, ...] = (6, 12, 18, 24),
         scales: tuple[float, ...] = (1.0,),
-        dropout: float = 0.5,
-        width: float = 1.0,
+        dropout: Share = 0.5,
+        width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
-        if output_stride not in (8, 16):
-            raise ValueError(f"output_stride should be 8 or 16, but it is {output_stride!r}")
         for name, values in (("rates", rates), ("scales", scales)):
             if not values or min(values) <= 0:
                 raise ValueError(

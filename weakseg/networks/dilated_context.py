@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import padded
 from weakseg.networks.parts.vgg import VGGToFC7, Weights, init_zero, linear, load_vgg
+from weakseg.utils.limits import Share, limited
 
 RATES = (1, 1, 2, 4, 8, 16, 1)
 """dilation of the 3x3 convolutions"""
@@ -36,14 +40,15 @@ class DilatedContext(nn.Module):
 
     stride = 8
 
+    @limited
     def __init__(
         self,
         classes: int,
         weights: Weights = None,
         context: bool = True,
         large: bool = False,
-        dropout: float = 0.5,
-        width: float = 1.0,
+        dropout: Share = 0.5,
+        width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = VGGToFC7(width, 8, "early", dropout=dropout)

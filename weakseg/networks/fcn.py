@@ -12,13 +12,15 @@ interpolates by itself, so the networks end before that, at stride 32, 16 or 8.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import cells, padded
 from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
+from weakseg.utils.limits import Share, limited
 
 
 class FCN32s(nn.Module):
@@ -34,13 +36,14 @@ class FCN32s(nn.Module):
             without ready weights.
     """
 
+    @limited
     def __init__(
         self,
         classes: int,
         weights: Weights = None,
         output_stride: Literal[8, 16, 32] = 32,
-        dropout: float = 0.5,
-        width: float = 1.0,
+        dropout: Share = 0.5,
+        width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = VGGToFC7(width, output_stride, dropout=dropout)
@@ -66,13 +69,14 @@ class _Skipping(nn.Module):
     """which of the five"""
     stride: int
 
+    @limited
     def __init__(
         self,
         classes: int,
         weights: Weights = None,
         learn_upsampling: bool = False,
-        dropout: float = 0.5,
-        width: float = 1.0,
+        dropout: Share = 0.5,
+        width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = VGGToFC7(width, dropout=dropout)

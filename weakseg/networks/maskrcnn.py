@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Tensor, nn
 from torchvision.models import detection
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
@@ -17,6 +18,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from weakseg.evidence import Batch, Instances
 from weakseg.functional.instances import paint_scores
 from weakseg.networks.parts.resnet import depth_of, resnet_body
+from weakseg.utils.limits import Count, limited
 
 TERMS = {
     "loss_classifier": "class",
@@ -60,27 +62,20 @@ class MaskRCNN(nn.Module):
 
     stride = 1
 
+    @limited
     def __init__(
         self,
         classes: int,
         encoder: str = "resnet50",
         weights: Literal["imagenet"] | Path | None = None,
-        width: float = 1.0,
-        min_size: int | None = 800,
+        width: Annotated[float, Gt(0)] = 1.0,
+        min_size: Count | None = 800,
         max_size: int = 1333,
-        proposals: int = 1000,
-        samples: int = 512,
-        detections: int = 100,
+        proposals: Count = 1000,
+        samples: Count = 512,
+        detections: Count = 100,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("proposals", proposals),
-            ("samples", samples),
-            ("detections", detections),
-            ("min_size", min_size or 1),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} should be at least 1, but it is {value}")
         depth, deep_stem = depth_of(encoder)
         body = resnet_body(depth, weights=weights, width=width, deep_stem=deep_stem)
         channels = max(1, round(256 * width))

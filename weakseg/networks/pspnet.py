@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import cells, conv_bn_relu, padded
 from weakseg.networks.parts.resnet import depth_of, resnet_body
+from weakseg.utils.limits import Share, limited
 
 
 class PSPNet(nn.Module):
@@ -31,6 +33,7 @@ class PSPNet(nn.Module):
         width: the encoder has so many times the usual channels; for small tests.
     """
 
+    @limited
     def __init__(
         self,
         classes: int,
@@ -39,16 +42,14 @@ class PSPNet(nn.Module):
         output_stride: Literal[8, 16] = 8,
         bins: tuple[int, ...] = (1, 2, 3, 6),
         auxiliary_weight: float = 0.4,
-        dropout: float = 0.1,
-        width: float = 1.0,
+        dropout: Share = 0.1,
+        width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
         if not bins or min(bins) < 1:
             raise ValueError(
                 f"bins should be whole numbers from 1 on, such as 1, 2, 3, 6, but it is {bins}"
             )
-        if output_stride not in (8, 16):
-            raise ValueError(f"output_stride should be 8 or 16, but it is {output_stride!r}")
         depth, deep_stem = depth_of(encoder)
         self.encoder = resnet_body(depth, output_stride, weights, width=width, deep_stem=deep_stem)
         *_, third, last = self.encoder.channels

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import cells, padded, upsample_like
 from weakseg.networks.parts.resnet import depth_of, resnet_body
+from weakseg.utils.limits import Count, Share, limited
 
 
 class RefineNet(nn.Module):
@@ -33,19 +35,18 @@ class RefineNet(nn.Module):
     stride = 4
     """pixels of the image per pixel of the logits, in each direction"""
 
+    @limited
     def __init__(
         self,
         classes: int,
         encoder: str = "resnet101",
         weights: Literal["imagenet"] | Path | None = None,
-        pools: int = 2,
+        pools: Count = 2,
         channels: int = 256,
-        dropout: float = 0.5,
-        width: float = 1.0,
+        dropout: Share = 0.5,
+        width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
-        if pools < 1:
-            raise ValueError(f"pools should be at least 1, but it is {pools}")
         depth, deep_stem = depth_of(encoder)
         self.encoder = resnet_body(depth, 32, weights, width=width, deep_stem=deep_stem)
         _, *stages = self.encoder.channels

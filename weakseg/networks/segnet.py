@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Annotated
 
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import padded
 from weakseg.networks.parts.vgg import STAGES, Weights, init_for_relu, load_vgg, scaled, stages
+from weakseg.utils.limits import limited
 
 
 class SegNet(nn.Module):
@@ -27,7 +30,10 @@ class SegNet(nn.Module):
 
     stride = 1
 
-    def __init__(self, classes: int, weights: Weights = None, width: float = 1.0) -> None:
+    @limited
+    def __init__(
+        self, classes: int, weights: Weights = None, width: Annotated[float, Gt(0)] = 1.0
+    ) -> None:
         super().__init__()
         self.encoder = _Encoder(width)
         load_vgg(self.encoder, weights, width, "VGG16_BN")

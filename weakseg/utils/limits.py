@@ -12,7 +12,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union
@@ -46,8 +46,10 @@ def refusal(hint: Any, value: Any) -> str:
     union = typing.get_origin(hint) in (Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)
     expected = [_expected(kind, value) for kind in kinds]
+    if not all(expected):
+        return ""
     came = repr(value) if isinstance(value, str) else str(value)
-    return f"should {expected[0]}, but it is {came[:100]}" if all(expected) else ""
+    return f"should {expected[0]}, but it is {came[:100]}"
 
 
 def _expected(kind: Any, value: Any) -> str:
@@ -57,27 +59,35 @@ def _expected(kind: Any, value: Any) -> str:
     origin = typing.get_origin(kind)
     if origin is Literal:
         choices = typing.get_args(kind)
-        names = [str(choice) for choice in choices]
-        words = " or ".join(names) if len(names) < 3 else f"one of {', '.join(names)}"
-        return "" if value in choices else f"be {words}"
+        return "" if value in choices else f"be {_one_of(choices)}"
     if origin is not Annotated or kind.__origin__ not in NUMBERS:
         return ""
     number, name = NUMBERS[kind.__origin__]
     limits = {type(limit): limit for limit in kind.__metadata__}
     is_number = isinstance(value, number) and not isinstance(value, bool)
-    if is_number and _within(value, limits):
+    if not limits.keys() & {Gt, Ge, Lt, Le} or (is_number and _within(value, limits)):
         return ""
-    described = isinstance(kind.__metadata__[0], DocInfo)
-    words = [] if is_number or described else [name]
-    range_given = False
-    for limit in kind.__metadata__:
-        if isinstance(limit, DocInfo):
-            words.append(limit.documentation)
-        elif not range_given and type(limit) in (Gt, Ge, Lt, Le):
-            words.append(_range(limits, whole=number is Integral))
-            range_given = True
-    verb = "lie" if words and words[0].startswith("from") else "be"
+    words = _in_words(kind.__metadata__, _range(limits, whole=number is Integral))
+    if not is_number and type(kind.__metadata__[0]) is not DocInfo:
+        words.insert(0, name)
+    verb = "lie" if words[0].startswith("from") else "be"
     return f"{verb} {', '.join(words)}"
+
+
+def _one_of(choices: Sequence[Any]) -> str:
+    names = [str(choice) for choice in choices]
+    return " or ".join(names) if len(names) < 3 else f"one of {', '.join(names)}"
+
+
+def _in_words(metadata: Sequence[Any], limits: str) -> list[str]:
+    """The limits, and what stands before and after them."""
+    words: list[str] = []
+    for item in metadata:
+        if isinstance(item, DocInfo):
+            words.append(item.documentation)
+        elif limits not in words:
+            words.append(limits)
+    return words
 
 
 def _within(value: Any, limits: Mapping[type, Any]) -> bool:
@@ -130,7 +140,8 @@ def check_limits(options: Any, called: str = "{}") -> None:
         options: the dataclass.
         called: what a message calls a field, as in "{} of the dense CRF".
     """
-    for name, hint in _field_hints(type(options)).items():
+    kind: Any = type(options)
+    for name, hint in _field_hints(kind).items():
         _refuse(called.format(name), hint, getattr(options, name))
 
 

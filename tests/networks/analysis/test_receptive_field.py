@@ -199,5 +199,5 @@ def test_a_table_has_a_line_for_each_layer() -> None:
 
 
 def test_a_share_beyond_the_whole_is_refused() -> None:
-    with pytest.raises(ValueError, match="share should be above 0 and at most 1, but it is 2"):
+    with pytest.raises(ValueError, match="share should be more than 0 and at most 1, but it is 2"):
         effective_field(nn.Conv2d(3, 1, 1), 4, share=2)

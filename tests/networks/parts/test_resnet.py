@@ -177,7 +177,7 @@ def test_weights_of_timm_fit(monkeypatch: pytest.MonkeyPatch, encoder: str, name
 def test_what_is_wrong_is_said() -> None:
     with pytest.raises(ValueError, match="depth should be one of 18, 34, 50, 101, but it is 19"):
         resnet_body(19)
-    with pytest.raises(ValueError, match="output_stride should be 8, 16 or 32, but it is 4"):
+    with pytest.raises(ValueError, match="output_stride should be one of 8, 16, 32, but it is 4"):
         resnet_body(18, 4)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="multi_grid should be 2 whole numbers"):
         resnet_body(18, multi_grid=(1, 2, 4), width=0.05)

@@ -148,8 +148,8 @@ def test_batch_norm_of_torchvision_loads(tmp_path: Path) -> None:
     [
         ({"weights": "imagenet"}, "the full width, but width is 0.0625"),
         ({"weights": Path("nowhere.pth")}, "there is no weights file nowhere.pth"),
-        ({"width": 0}, "width should be above 0, but it is 0"),
-        ({"output_stride": 4}, "output_stride should be 8, 16 or 32, but it is 4"),
+        ({"width": 0}, "width should be more than 0, but it is 0"),
+        ({"output_stride": 4}, "output_stride should be one of 8, 16, 32, but it is 4"),
     ],
 )
 def test_wrong_arguments_are_said(arguments: dict[str, Any], message: str) -> None:

@@ -6,9 +6,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
@@ -17,6 +18,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from weakseg.networks.base import main_logits
 from weakseg.networks.parts.layers import evaluating, run_sizes
+from weakseg.utils.limits import limited
 
 
 class Layer(NamedTuple):
@@ -87,8 +89,12 @@ def table(layers: Sequence[Layer]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
+@limited
 def effective_field(
-    network: nn.Module, size: int = 128, share: float = 0.95, images: int = 4
+    network: nn.Module,
+    size: int = 128,
+    share: Annotated[float, Gt(0), Le(1)] = 0.95,
+    images: int = 4,
 ) -> Effect:
     """What the value at the centre of the logits in effect depends on (Luo et al., NeurIPS 2016).
 
@@ -96,8 +102,6 @@ def effective_field(
     and colours. They keep within the bound of `receptive_field`, and most of their energy lies far
     inside of it.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share should be above 0 and at most 1, but it is {share}")
     chance = torch.Generator().manual_seed(0)
     image = (
         torch.randn(images, 3, size, size, generator=chance)

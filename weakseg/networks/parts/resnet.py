@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import timm
+from annotated_types import Gt
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import Tensor, nn
 
 from weakseg.networks.parts.encoders import without_classifier
 from weakseg.networks.parts.weights import load_state, read_weights
+from weakseg.utils.limits import limited
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """residual blocks in each of the four stages, by the depth of the network"""
@@ -48,12 +50,13 @@ class ResNetBody(nn.Module):
         return features
 
 
+@limited
 def resnet_body(
     depth: int = 50,
     output_stride: Literal[8, 16, 32] = 32,
     weights: Literal["imagenet"] | Path | None = None,
     multi_grid: Sequence[int] | None = None,
-    width: float = 1.0,
+    width: Annotated[float, Gt(0)] = 1.0,
     deep_stem: bool = False,
 ) -> ResNetBody:
     """A ResNet without its classifier (He et al., CVPR 2016).
@@ -76,8 +79,6 @@ def resnet_body(
         raise ValueError(
             f"depth should be one of {', '.join(map(str, BLOCKS))}, but it is {depth!r}"
         )
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"output_stride should be 8, 16 or 32, but it is {output_stride!r}")
     channels = tuple(max(1, round(width * usual)) for usual in (64, 128, 256, 512))
     stem: dict[str, Any] = {"stem_type": "deep", "stem_width": channels[0]} if deep_stem else {}
     block: Any = Bottleneck if depth >= 50 else BasicBlock

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.weights import load_state, read_weights
+from weakseg.utils.limits import limited
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """channels of the 3x3 convolutions in each of the five stages; a pooling ends each"""
@@ -47,17 +49,16 @@ class VGG(nn.Module):
     """pixels to be put in front of the image (see `padded`), so that the cells lie where they
     should"""
 
+    @limited
     def __init__(
         self,
-        width: float = 1.0,
+        width: Annotated[float, Gt(0)] = 1.0,
         output_stride: Literal[8, 16, 32] = 32,
         pools: Pools = "2x2",
         *,
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise ValueError(f"output_stride should be 8, 16 or 32, but it is {output_stride!r}")
         # of what comes before the pooling of stage 1, 2, ...
         rates = [max(1, 2**stage // output_stride) for stage in range(6)]
         endings = [_pooling(pools, 2**stage, output_stride) for stage in range(1, 6)]
@@ -177,14 +178,13 @@ def _pooling(pools: Pools, stride: int, output_stride: int) -> nn.Module:
     return nn.MaxPool2d(2, 1) if beyond == 2 else nn.MaxPool2d(2, 1, padding=1, dilation=2)
 
 
-def scaled(channels: int, width: float) -> int:
+@limited
+def scaled(channels: int, width: Annotated[float, Gt(0)]) -> int:
     """So many channels has a layer of a network that is `width` times as wide.
 
     >>> scaled(64, 1.0), scaled(64, 1 / 16), scaled(64, 0.001)
     (64, 4, 1)
     """
-    if not width > 0:
-        raise ValueError(f"width should be above 0, but it is {width}")
     return max(1, round(channels * width))
 
 
