@@ -1,5 +1,5 @@
-"""Recipes in Python: `load` reads one, `resolve` looks up its classes; `build` makes the object that
-a single section describes."""
+"""Recipes in Python: `load` reads one, `resolve` looks up its classes; `build` makes the object
+that a single section describes."""
 
 from weakseg.config.lookup import build
 from weakseg.config.recipe import RecipeError, load, resolve
