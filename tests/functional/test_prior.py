@@ -12,9 +12,7 @@ def test_values_by_hand() -> None:
     """Two by four pixels: their middles are 1/2 of half the height, and 1/4 and 3/4 of half the
     width away."""
     near, far = (0.05 + 0.9 * exp(-(0.25 + across**2) / 0.5) for across in (0.25, 0.75))
-    assert torch.allclose(
-        centre_prior(2, 4, spread=0.5), torch.tensor([[far, near, near, far]] * 2)
-    )
+    assert torch.allclose(centre_prior(2, 4, sigma=0.5), torch.tensor([[far, near, near, far]] * 2))
 
 
 def test_it_is_the_same_for_any_size_and_from_any_side() -> None:
@@ -26,10 +24,10 @@ def test_it_is_the_same_for_any_size_and_from_any_side() -> None:
     assert float(prior.max()) < 0.95
 
 
-@pytest.mark.parametrize("spread", [0, -1, float("inf"), float("nan")])
-def test_an_impossible_spread_is_refused(spread: float) -> None:
-    with pytest.raises(ValueError, match="spread should be more than 0"):
-        centre_prior(3, 3, spread)
+@pytest.mark.parametrize("sigma", [0, -1, float("inf"), float("nan")])
+def test_an_impossible_spread_is_refused(sigma: float) -> None:
+    with pytest.raises(ValueError, match="sigma should be more than 0"):
+        centre_prior(3, 3, sigma)
 
 
 def test_odds_by_hand_of_images_in_padding() -> None:
@@ -38,7 +36,7 @@ def test_odds_by_hand_of_images_in_padding() -> None:
     valid = torch.zeros(3, 4, 6, dtype=torch.bool)
     valid[0, :2, :4] = True
     valid[1, 1:4, 2:5] = True
-    odds = centre_odds(valid, spread=0.5)
+    odds = centre_odds(valid, sigma=0.5)
     near, far = (0.05 + 0.9 * exp(-(0.25 + across**2) / 0.5) for across in (0.25, 0.75))
     near, far = log(near / (1 - near)), log(far / (1 - far))
     assert torch.allclose(odds[0, :2, :4], torch.tensor([[far, near, near, far]] * 2))

@@ -55,7 +55,7 @@ def test_the_numbers_reach_the_bounds() -> None:
     assert returned.labels[0, 2, 1:5, 2:6].mean().item() == pytest.approx(
         1 / (1 + torch.e**-1), abs=1e-5
     )
-    strategy = BoxesCCNN(hardness=1000)
+    strategy = BoxesCCNN(inverse_temperature=1000)
     returned = loss_of(strategy, torch.randn(1, 3, 8, 8), a_batch(8, 8, boxes=[[BOX]]))
     assert returned.labels.amax(1).mean() > 0.99
 
@@ -124,7 +124,7 @@ def test_impossible_settings_are_named_at_once() -> None:
         ValueError, match="inside should lie from 0 to 1, a share of the pixels, but it is 20"
     ):
         BoxesCCNN(inside=20)
-    with pytest.raises(ValueError, match="hardness should be more than 0 and finite"):
-        BoxesCCNN(hardness=inf)
+    with pytest.raises(ValueError, match="inverse_temperature should be more than 0 and finite"):
+        BoxesCCNN(inverse_temperature=inf)
     with pytest.raises(ValueError, match="slack should be 0 or more"):
         BoxesCCNN(slack=-1)

@@ -275,7 +275,7 @@ def test_what_is_missing_or_does_not_fit_is_named() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("spread", 0.0),
+        ("prior_sigma", 0.0),
         ("iterations", 0),
         ("long_side", 16),
         ("samples", 0),

@@ -51,7 +51,7 @@ def test_the_numbers_reach_the_bounds() -> None:
     )
     returned = loss_of(strategy, logits, batch)
     assert returned.labels.mean((2, 3))[0].tolist() == pytest.approx([0.6, 0.2, 0.2, 0], abs=2e-5)
-    certain = TagsCCNN(hardness=1000)
+    certain = TagsCCNN(inverse_temperature=1000)
     returned = loss_of(certain, logits, batch)
     assert returned.labels.amax(1).mean() > 0.99
 
@@ -60,12 +60,12 @@ def test_the_middle_of_the_photograph() -> None:
     """Without bounds that bind, a network that tells no places apart is believed to have said the
     prior."""
     strategy, logits = (
-        TagsCCNN(background_lower=0, background_upper=1, foreground_lower=0, spread=0.7),
+        TagsCCNN(background_lower=0, background_upper=1, foreground_lower=0, prior_sigma=0.7),
         torch.zeros(1, 3, 5, 8),
     )
     returned = loss_of(strategy, logits, a_batch(5, 8, [[1, 1, 0]]))
     (loss,) = returned.terms.values()
-    prior = centre_prior(5, 8, spread=0.7)
+    prior = centre_prior(5, 8, sigma=0.7)
     torch.testing.assert_close(returned.labels[0, :2], torch.stack([1 - prior, prior]))
     kl = (
         prior * (3 * prior).log() + (1 - prior) * (3 * (1 - prior)).log()
@@ -121,5 +121,5 @@ def test_impossible_settings_are_named_at_once() -> None:
         TagsCCNN(foreground_lower=5)
     with pytest.raises(ValueError, match="foreground_slack should be 0 or more"):
         TagsCCNN(foreground_slack=-1)
-    with pytest.raises(ValueError, match="hardness should be more than 0 and finite"):
-        TagsCCNN(hardness=0)
+    with pytest.raises(ValueError, match="inverse_temperature should be more than 0 and finite"):
+        TagsCCNN(inverse_temperature=0)

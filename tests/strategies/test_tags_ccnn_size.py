@@ -48,7 +48,11 @@ def test_the_code_takes_small_classes_for_absent() -> None:
 
 def test_the_numbers_reach_the_bounds() -> None:
     strategy = TagsCCNNSize(
-        background_lower=0.4, background_upper=0.45, large_lower=0.5, small_upper=0.1, hardness=1
+        background_lower=0.4,
+        background_upper=0.45,
+        large_lower=0.5,
+        small_upper=0.1,
+        inverse_temperature=1,
     )
     logits = torch.zeros(1, 4, 20, 20)
     logits[:, 2] += 5
@@ -56,9 +60,9 @@ def test_the_numbers_reach_the_bounds() -> None:
 
 
 def test_the_middle_of_the_photograph() -> None:
-    """A network that tells no places apart, and .7 for background: at hardness 1000 the other .3
-    lie in a circle around the middle."""
-    strategy = TagsCCNNSize(background_lower=0.7, spread=0.5)
+    """A network that tells no places apart, and .7 for background: at 1000 the other .3 lie in a
+    circle around the middle."""
+    strategy = TagsCCNNSize(background_lower=0.7, prior_sigma=0.5)
     soft = labels(strategy, torch.zeros(1, 4, 21, 21))
     hard = soft.argmax(0)
     assert hard[10, 10] > 0

@@ -120,7 +120,7 @@ def test_the_middle_of_the_photograph() -> None:
     valid[:, :, 3] = False
     logits = torch.zeros(1, 2, 3, 4, requires_grad=True)
     for mode in ("adapt", "fixed"):
-        strategy = TagsEM(mode=mode, foreground=0, background=0, spread=0.8)  # type: ignore[arg-type]
+        strategy = TagsEM(mode=mode, foreground=0, background=0, prior_sigma=0.8)  # type: ignore[arg-type]
         returned = loss_of(strategy, logits, a_batch(3, 4, [[1, 1]], valid=valid))
         (loss,) = returned.terms.values()
         # .05 + .9 exp(-(4/9) / 1.28) = .686 beside the middle, .05 + .9 exp(-(8/9) / 1.28) = .499
@@ -147,7 +147,7 @@ def test_impossible_settings_are_named_at_once() -> None:
         TagsEM(mode="fixed", foreground=-1)
     with pytest.raises(ValueError, match="sweeps should be at least 1"):
         TagsEM(sweeps=0)
-    with pytest.raises(ValueError, match="spread should be more than 0 and finite"):
-        TagsEM(spread=0)
+    with pytest.raises(ValueError, match="prior_sigma should be more than 0 and finite"):
+        TagsEM(prior_sigma=0)
     with pytest.raises(ValueError, match="foreground should be finite"):
         TagsEM(mode="fixed", foreground=float("inf"))

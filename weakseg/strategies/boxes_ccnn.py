@@ -1,5 +1,5 @@
-"""Boxes, and the labels nearest to the network's opinion in which every box holds enough of its
-class."""
+"""Boxes as constraints: the posterior nearest to the network's probabilities in which every box
+holds enough of its class."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
 from weakseg.strategies.shared.per_step import (
     boxes_of,
     check_bounds,
-    expect_hardness,
+    expect_inverse_temperature,
     expect_not_negative,
     expect_shares,
-    learn_posterior,
+    posterior_loss,
     valid_of,
 )
 
@@ -27,23 +27,25 @@ _SMALL = 64  # pixels of the longer side
 
 
 class BoxesCCNN(Strategy):
-    """In every step, find the probabilities nearest to the network's in which each box holds enough
-    of its class; learn these.
+    """In every step the posterior that is nearest to the network's probabilities and keeps the
+    constraints of the boxes; the network learns it.
 
     CCNN (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly
     Supervised Segmentation", ICCV 2015), with bounds in places instead of in the whole image: at
     least a part of each box is of its class, and outside of all boxes of a class there is none of
     it. A class without a box gets nothing, so an image without boxes is background.
 
-    inside: the least part of each box that is of its class.
-    outside: the largest part of what no box of a class covers that may be of it nevertheless; above
-        0 for boxes that are drawn too small.
-    slack: by how many logits a class is raised at most to fill its boxes; inf for as many as it
-        takes.
-    hardness: the logits are multiplied by this; far above 1 the probabilities are next to 0 and 1.
-    resolution: where probabilities are found. image: logits are enlarged to the image first;
-        scores: at the network's own stride, and boxes shrink with it. That takes less time by the
-            square of the stride, and tells less about borders.
+    Args:
+        inside: the least part of each box that is of its class.
+        outside: the largest part of what no box of a class covers that may be of it nevertheless;
+            above 0 for boxes that are drawn too small.
+        slack: by how many logits a class is raised at most to fill its boxes; inf for as many as it
+            takes.
+        inverse_temperature: the logits are multiplied by this; far above 1 the probabilities are
+            next to 0 and 1.
+        resolution: of the posterior. image: of logits that are enlarged to the image first; scores:
+            at the network's own stride, and boxes shrink with it. That takes less time by the
+            square of the stride, and resolves borders less finely.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
@@ -53,17 +55,17 @@ class BoxesCCNN(Strategy):
         inside: float = 0.2,
         outside: float = 0.0,
         slack: float = inf,
-        hardness: float = 1.0,
+        inverse_temperature: float = 1.0,
         resolution: Resolution = "image",
     ) -> None:
         super().__init__()
         expect_shares(inside=inside, outside=outside)
-        expect_hardness(hardness)
+        expect_inverse_temperature(inverse_temperature)
         expect_not_negative(slack=slack)
         self.inside = inside
         self.outside = outside
         self.slack = slack
-        self.hardness = hardness
+        self.inverse_temperature = inverse_temperature
         self.wants = Wants(resolution=resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
@@ -85,7 +87,7 @@ class BoxesCCNN(Strategy):
         """KL divergence of the network's probabilities from those that keep the bounds."""
         boxes, box_classes = boxes_of(batch, logits, self)
         constraints = self._constraints(boxes, box_classes, *logits.shape[-2:])
-        return learn_posterior(
+        return posterior_loss(
             logits, _tags(box_classes, logits.shape[1]), constraints, valid_of(batch, logits)
         )
 
@@ -100,7 +102,7 @@ class BoxesCCNN(Strategy):
             self.inside,
             self.outside,
             self.slack,
-            hardness=self.hardness,
+            inverse_temperature=self.inverse_temperature,
         )
 
 

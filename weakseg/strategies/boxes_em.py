@@ -1,4 +1,4 @@
-"""Boxes, and labels from the network's own scores, raised by what the boxes say of each pixel."""
+"""Boxes, and labels from the network's own scores, raised by a bias in each box."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ from weakseg.strategies.shared.warmup import WarmUp
 
 
 class BoxesEM(Strategy):
-    """In every step, raise background everywhere, and in a box its class a little more; the best
-    class of each pixel is its label.
+    """In every step a bias is added to the scores, to background everywhere and in a box, a little
+    more, to its class; the best class of each pixel is its pseudo-label.
 
     Bbox-EM-Fixed of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised
     Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015), with the
     numbers of its released code. A pixel in a box is background where the network prefers that by
     more than foreground - background; where boxes overlap the smallest one counts. The network
-    learns from its scores as they are, without what was added. An image without boxes is taken to
-    be background.
+    learns from its scores as they are, without the bias. An image without boxes is background.
 
-    foreground: what is added to the score of a box's class inside the box.
-    background: what is added to the score of background, inside of boxes too.
-    warmup: how many batches learn the filled boxes first. A network that knows nothing has no
-        opinion that is worth believing, and may lose its classes one by one; weights from an
-        earlier training need none.
-    resolution: where labels are made. image: scores are enlarged to the image and every pixel has a
-        label. scores: each of the network's scores has a label, as in the original, which learns at
-        an eighth of the image; boxes shrink with it. That takes less time by the square of the
-        stride, and tells less about borders.
+    Args:
+        foreground: the bias of a box's class inside the box.
+        background: the bias of background, inside of boxes too.
+        warmup: how many batches learn the filled boxes first. An untrained network makes random
+            labels and may lose its classes one by one; weights from an earlier training need none.
+        resolution: of the labels. image: scores are enlarged to the image and every pixel has a
+            label. scores: each of the network's scores has a label, as in the original, which
+            learns at an eighth of the image; boxes shrink with it. That takes less time by the
+            square of the stride, and resolves borders less finely.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")

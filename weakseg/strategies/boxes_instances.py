@@ -1,4 +1,4 @@
-"""A mask for the object in each box: drawn by a dense CRF in which the boxes compete, or by a
+"""A mask for the object in each box: by a dense CRF in which the boxes compete, or drawn by a
 person."""
 
 from __future__ import annotations
@@ -14,24 +14,23 @@ from weakseg.functional.boxes import Unary, box_unary, pixel_boxes
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.strategies.base import Context, Wants
 from weakseg.strategies.boxes_crf import BoxesCRF
+from weakseg.strategies.shared.boxed import need_boxes
 
 Masks = Literal["crf", "drawn"]
 
 
 class BoxesInstances(BoxesCRF):
-    """Give each box a mask of its own, for networks that learn objects one by one, such as Mask
-    R-CNN.
+    """A pseudo-mask for each box, for instance segmentation networks such as Mask R-CNN.
 
     The CRF is that of boxes_crf, but each box is a label of its own, so that two overlapping
     objects of one class are told apart by their colours. Where the CRF leaves a box without a
-    single pixel, the whole box is its mask. A network that knows no objects learns the classes of
+    single pixel, the whole box is its mask. A semantic segmentation network learns the classes of
     the masks, the smallest on top.
 
-    masks: whose masks are believed: those of the CRF, or those that a person drew (box_masks), the
-        upper bound.
-    unary: as for boxes_crf.
-    share: as for boxes_crf.
-    crf: as for boxes_crf.
+    Args:
+        masks: those of the CRF (crf), or those that a person drew (drawn, evidence `box_masks`),
+            the upper bound.
+        unary, share, crf: as for boxes_crf.
     """
 
     wants = Wants(box_masks=True)
@@ -55,21 +54,19 @@ class BoxesInstances(BoxesCRF):
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """A mask for each box, bool [N,H,W]."""
-        evidence.need(*self.needs)
-        assert evidence.boxes is not None  # need() has seen to it
+        boxes, _ = need_boxes(evidence)
         if self.masks == "drawn":
             evidence.need("box_masks")
             assert evidence.box_masks is not None
             return evidence.box_masks.clone()
-        (height, width) = evidence.image.shape[1:]
-        count = len(evidence.boxes)
+        height, width = evidence.image.shape[1:]
+        count = len(boxes)
         numbers = torch.arange(1, count + 1)
-        probs = box_unary(evidence.boxes, numbers, count + 1, height, width, self.unary, self.share)
+        probs = box_unary(boxes, numbers, count + 1, height, width, self.unary, self.share)
         likeliest = dense_crf(evidence.image, probs, self.crf).max(0).indices
         masks = likeliest == numbers[:, None, None]
-        for mask, (x1, y1, x2, y2) in zip(
-            masks, pixel_boxes(evidence.boxes, height, width).tolist(), strict=True
-        ):
+        rectangles = pixel_boxes(boxes, height, width).tolist()
+        for mask, (x1, y1, x2, y2) in zip(masks, rectangles, strict=True):
             if not mask.any():
                 mask[y1:y2, x1:x2] = True
         return masks

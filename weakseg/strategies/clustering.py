@@ -1,5 +1,5 @@
-"""Unified max-margin clustering: tags, boxes, points and scribbles as promises about superpixels,
-kept by one and the same method."""
+"""Unified max-margin clustering: tags, boxes, points and scribbles as constraints on the labels of
+superpixels, for one and the same method."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ WIDEST = 64  # directions of the features that they learn from: time grows with 
 
 
 class Clustering(JointStrategy):
-    """Group the superpixels of all images into classes, so that all evidence of any kind is kept:
-    tags, boxes, points, scribbles, masks.
+    """Max-margin clustering of the superpixels of all images into classes, under constraints from
+    evidence of any kind: tags, boxes, points, scribbles, masks.
 
-    Unified max-margin clustering (Xu, Schwing and Urtasun, "Learning to Segment Under Various Forms
-    of Weak Supervision", CVPR 2015). Each round first fits one balanced linear classifier per class
-    to superpixels of all images, in turns with the labels of these, which are the cheapest that
-    meet the constraints. Then every superpixel of every image gets its label in the same way.
-    Superpixels are told apart by colours, textures and place; in later rounds
-    (`rounds.when=epochs`) by the network's features as well.
+    Xu, Schwing and Urtasun, "Learning to Segment Under Various Forms of Weak Supervision", CVPR
+    2015. Each round first fits one balanced linear classifier per class to superpixels of all
+    images, in turns with the labels of these, which are the cheapest that keep the constraints.
+    Then every superpixel of every image gets its label in the same way. Features of superpixels are
+    colours, textures and place; in later rounds (`rounds.when=epochs`) those of the network, too.
 
-    What evidence promises: `functional.clustering.evidence_constraints`. Each image may have any
-    kinds of it. In the target every marked pixel has its own class, and no class lies outside of
-    its boxes. Without rounds, `estimate` clusters an image by itself.
+    Constraints: `functional.clustering.evidence_constraints`. Each image may have evidence of any
+    kinds. In the target every marked pixel has its own class, and no class lies outside of its
+    boxes. Without rounds, `estimate` clusters an image by itself.
 
-    superpixels: how images are cut into pieces.
-    strength: how closely classifiers follow the labels; less makes them simpler.
-    alternations: how often classifiers and labels take turns, unless labels stay the same before.
-    samples: about how many superpixels of each image classifiers learn from. Of very many images
-        (20,000 superpixels) not all are used.
-    cover: which part of the superpixels in a box has its class at least; 0 asks for one. The paper
-        asks for one.
-    class_weights: as for full.
+    Args:
+        superpixels: how images are cut into pieces.
+        strength: how closely classifiers follow the labels; less makes them simpler.
+        alternations: how often classifiers and labels take turns, unless labels stay the same
+            before.
+        samples: about how many superpixels of each image classifiers learn from. Of very many
+            images (20,000 superpixels) not all are used.
+        cover: which part of the superpixels in a box has its class at least; 0, the paper, for one.
+        class_weights: as for full.
     """
 
     wants = Wants(features=True)
@@ -139,8 +139,8 @@ class Clustering(JointStrategy):
         return self._cluster(features, LabelConstraints(allowed, groups))[1]
 
     def estimate(self, evidence: Evidence, context: Context) -> Estimate:
-        """The cheapest labels that keep what the image's own evidence promises, with the marks
-        written over them."""
+        """The cheapest labels that keep the constraints of the image's own evidence, with the
+        marks written over them."""
         need_anything(evidence)
         segments, features = self._superpixels(evidence.image, context)
         fitted = context.fitted

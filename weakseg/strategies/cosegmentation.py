@@ -1,5 +1,5 @@
-"""What a class looks like is what all its images have in common: found by looking at them together,
-whatever their evidence."""
+"""Semantic cosegmentation: a class has similar features in all of its images, whatever their
+evidence is."""
 
 from __future__ import annotations
 
@@ -23,53 +23,55 @@ from weakseg.strategies.base import (
     Wants,
     expect_class_weights,
 )
+from weakseg.strategies.shared.boxed import expect_core_share
 from weakseg.strategies.shared.marked import LARGE_PIECES, expect_at_least, need_anything
-from weakseg.strategies.shared.per_step import check_tags
+from weakseg.strategies.shared.per_step import check_tags, expect_prior_sigma
 
 # cells that the classifier learns from; of data sets with more, every k-th image is taken
 MOST = 200_000
-_LEAST = 1e-3  # chance that the classifier leaves to every class
-_SURE = 0.99  # of what is marked, while the CRF looks at it
+_LEAST = 1e-3  # probability that the classifier leaves to every class
+_SURE = 0.99  # probability of the class of a marked pixel, as a unary of the CRF
 
 
 class Cosegmentation(JointStrategy):
-    """Guess where things are, learn from all images what such places look like, look again, and let
-    a dense CRF find the outlines.
+    """Cosegmentation: one classifier on intermediate features of the encoder is fitted to the
+    pseudo-labels of all images, in turns with pseudo-labels from its predictions and a dense CRF.
 
-    The first guess is the middle of the photograph for tags, the middle of the box for boxes; marks
-    are certain, and so are the superpixels they lie in. A dense CRF moves it to the edges of the
-    image. Then one linear classifier is fitted to these labels in all images together: it sees an
-    early stage of the network's encoder, which knows colours, textures and parts, but neither the
-    place nor the rest of the image. So what is wrong by accident (the middle is not the animal)
-    does not fit, and what is common to all images of a class does. Its opinion, within the classes
-    that the image can have, goes through the CRF again, and so on.
+    The first pseudo-labels come from a centre prior: the middle of the photograph for tags, the
+    middle of the box for boxes; marks are certain, and so are the superpixels they lie in. A dense
+    CRF moves them to the edges of the image. Then one linear classifier is fitted to them in all
+    images together: its features are those of an intermediate stage of the network's encoder, which
+    encode colours, textures and parts, but neither the place nor the rest of the image. So labels
+    that are wrong by accident (the middle is not the animal) do not fit, and features that all
+    images of a class have in common do. Its predictions, within the classes that the image can
+    have, go through the CRF again, and so on.
 
-    After Joulin, Bach and Ponce ("Multi-Class Cosegmentation", CVPR 2012), who take turns between a
+    After Joulin, Bach and Ponce ("Multi-Class Cosegmentation", CVPR 2012), who alternate between a
     softmax classifier and labels that are smooth in each image. Theirs has hand-made features, no
-    list of classes and random beginnings; the centre as a first guess is from the literature of
-    saliency. Estimates once; needs an encoder that has been trained on something, classification at
-    least.
+    list of classes and random beginnings; the centre prior is from the literature of saliency.
+    Estimates once; needs an encoder that has been trained on something, classification at least.
 
     An image with a mask (marks on three quarters of its pixels) has its mask for a target. With
-    boxes, nothing is outside of them, and the first guess of each box is believed beside the
-    classifier. Marked pixels keep their class.
+    boxes, nothing is outside of them, and the first probabilities of each box are multiplied by
+    those of the classifier. Marked pixels keep their class.
 
-    spread: how far from the middle of the photograph its subject reaches, a standard deviation in
-        half sides. For tags and marks.
-    iterations: how often the classifier is fitted, each time to better labels.
-    long_side: of the image while the encoder looks at it, in pixels. Larger shows finer parts and
-        takes more time.
-    samples: how many cells of each image the classifier learns from.
-    superpixels: of an image with marks; a piece with marks of one class alone is of that class.
-        null for the marks alone.
-    share: how much of a box's area is its middle.
-    crf: strengths and reaches of the CRF.
-    class_weights: as for full.
+    Args:
+        prior_sigma: standard deviation of the centre prior, in half sides of the photograph. For
+            tags and marks.
+        iterations: how often the classifier is fitted, each time to better labels.
+        long_side: of the image while the encoder sees it, in pixels. Larger resolves finer parts
+            and takes more time.
+        samples: how many cells of each image the classifier learns from.
+        superpixels: of an image with marks; a piece with marks of one class alone is of that class.
+            null for the marks alone.
+        share: how much of a box's area is its middle.
+        crf: weights and standard deviations of the CRF.
+        class_weights: as for full.
     """
 
     def __init__(
         self,
-        spread: float = 0.5,
+        prior_sigma: float = 0.5,
         iterations: int = 4,
         long_side: int = 512,
         samples: int = 200,
@@ -82,13 +84,9 @@ class Cosegmentation(JointStrategy):
         self.class_weights = expect_class_weights(class_weights)
         expect_at_least(1, iterations=iterations, samples=samples)
         expect_at_least(32, long_side=long_side)
-        if not 0 < share <= 1:
-            raise ValueError(
-                "share should be more than 0 and at most 1, the part of a box that is its "
-                f"middle, but it is {share}"
-            )
-        centre_prior(1, 1, spread)  # refuses what is no spread now
-        self.spread = spread
+        expect_core_share(share)
+        expect_prior_sigma(prior_sigma)
+        self.prior_sigma = prior_sigma
         self.iterations = iterations
         self.wants = Wants(intermediate=long_side)
         self.samples = samples
@@ -104,17 +102,14 @@ class Cosegmentation(JointStrategy):
             check_tags(evidence, classes)
 
     def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
-        """Some cells of the early stage, and which part of each has which class, as far as it is
-        believed now."""
+        """Intermediate features of some cells, and which part of each has which class in the
+        pseudo-labels of this iteration."""
         features = _features(evidence, context)
         labels = self.estimate(evidence, context).long()
         assert context.prediction is not None  # _features() has seen to it
         classes = len(context.prediction.probs)
-        shares = (
-            F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes]
-            .movedim(-1, 0)
-            .float()
-        )
+        known = F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes]
+        shares = known.movedim(-1, 0).float()
         cells = F.interpolate(shares[None], features.shape[-2:], mode="area")[0].flatten(1).T
         chosen = torch.linspace(0, len(cells) - 1, min(self.samples, len(cells))).long()
         possible = torch.zeros(classes, dtype=torch.bool)
@@ -136,8 +131,8 @@ class Cosegmentation(JointStrategy):
         return softmax_regression(torch.cat([each["features"] for each in few]), shares * rarity)
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
-        """The likeliest class of every pixel by the classifier and the CRF; by the first guess and
-        the CRF where nothing is learned yet."""
+        """The likeliest class of every pixel by the classifier and the CRF; by the prior and the
+        CRF before anything is fitted."""
         need_anything(evidence)
         marks = evidence.marks
         if marks is not None and "masks" in evidence.annotations:
@@ -145,39 +140,37 @@ class Cosegmentation(JointStrategy):
         classes = torch.tensor(_named(evidence))
         fitted = context.fitted
         if fitted is None and len(classes) > 2 and marks is None and evidence.boxes is None:
-            # the first guess does not tell two subjects of one photograph apart
+            # the centre prior does not tell two subjects of one photograph apart
             classes = torch.tensor([0, IGNORE])
-        probs = self._guess(evidence, classes)
+        probs = self._prior(evidence, classes)
         if fitted is not None:
             found = _classified(fitted, _features(evidence, context), classes, evidence)
             probs = found * probs if evidence.boxes is not None else found
         inside = _inside(evidence, classes)
         probs = probs.clamp(min=_LEAST) * inside
         if marks is not None:
-            known = (
-                marks
-                if self.superpixels is None
-                else spread_marks(marks, self.superpixels(evidence.image))
-            )
-            certain = torch.where(
-                known == classes[:, None, None], _SURE, (1 - _SURE) / max(1, len(classes) - 1)
-            )
+            known = marks
+            if self.superpixels is not None:
+                known = spread_marks(marks, self.superpixels(evidence.image))
+            rest = (1 - _SURE) / max(1, len(classes) - 1)
+            certain = torch.where(known == classes[:, None, None], _SURE, rest)
             probs = certain.where(known != IGNORE, probs)
         # a strong CRF moves things out of their boxes
-        chances = dense_crf(evidence.image, probs / probs.sum(0), self.crf)
-        likeliest = chances.masked_fill(~inside, -1).max(0).indices
+        refined = dense_crf(evidence.image, probs / probs.sum(0), self.crf)
+        likeliest = refined.masked_fill(~inside, -1).max(0).indices
         target = classes.to(torch.uint8)[likeliest]
         return target if marks is None else target.where(marks == IGNORE, marks)
 
-    def _guess(self, evidence: Evidence, classes: Tensor) -> Tensor:
-        """What the evidence alone says, float [K,H,W] for the classes that the image can have."""
+    def _prior(self, evidence: Evidence, classes: Tensor) -> Tensor:
+        """Probabilities by the evidence alone, float [K,H,W] for the classes that the image can
+        have."""
         height, width = evidence.image.shape[1:]
         if evidence.boxes is not None and evidence.box_classes is not None:
             places = torch.searchsorted(classes, evidence.box_classes)
             return box_unary(
                 evidence.boxes, places, len(classes), height, width, "wssl_code", self.share
             )
-        subject = centre_prior(height, width, self.spread)
+        subject = centre_prior(height, width, self.prior_sigma)
         return torch.stack([1 - subject, *[subject] * (len(classes) - 1)])
 
 
@@ -197,9 +190,8 @@ def _named(evidence: Evidence) -> list[int]:
 def _features(evidence: Evidence, context: Context) -> Tensor:
     if context.prediction is None or context.prediction.intermediate is None:
         raise ValueError(
-            f"image {evidence.id} comes without `prediction.intermediate`, the features of an "
-            "intermediate stage of the encoder: weakseg.Segmenter(network, strategy, "
-            "classes).predict(image) has them"
+            f"image {evidence.id} comes without `prediction.intermediate`: the prediction of "
+            "weakseg.Segmenter(network, strategy, classes) has these features"
         )
     return context.prediction.intermediate
 
@@ -210,7 +202,7 @@ def _classified(fitted: Tensor, features: Tensor, classes: Tensor, evidence: Evi
         raise ValueError(
             f"fitted should be float [C,{len(features) + 1}] with more than {int(classes[-1])} "
             "classes, from images with the same classes and the same network, but it is "
-            f"{list(fitted.shape)}; leave it out to guess image {evidence.id} by itself"
+            f"{list(fitted.shape)}; leave it out for a first estimate of image {evidence.id}"
         )
     chosen = fitted[classes]
     scores = torch.einsum("kd,dhw->khw", chosen[:, :-1], features) + chosen[:, -1, None, None]

@@ -1,4 +1,4 @@
-"""Full supervision: the marks are the labels."""
+"""Full supervision: masks, or whatever is marked."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from torch import Tensor
 
 from weakseg.evidence import Evidence
 from weakseg.strategies.base import ClassWeights, Context, Strategy, expect_class_weights
-from weakseg.strategies.shared.marked import need_marked_pixel
+from weakseg.strategies.shared.marked import need_marked_pixel, need_marks
 
 
 class Full(Strategy):
-    """Believe the marks as they are, and nothing else.
+    """Full supervision: the marks are the labels.
 
     With whole masks this is ordinary supervised training, the yardstick for every weaker kind of
     evidence. With points or scribbles it trains on the marked pixels alone ("partial
-    cross-entropy"), the simplest thing that works: pixels nobody marked are 255 and teach nothing.
+    cross-entropy"), the simplest thing that works: unmarked pixels are 255 and teach nothing.
     Estimates once, needs no network.
 
-    class_weights: how much a pixel counts in the loss, by names of classes, such as {leaf: 5}, 1
-        for the others; auto weighs rare classes more, by the root of (median share / own share);
-        null for all alike.
+    Args:
+        class_weights: how much a pixel counts in the loss, by names of classes, such as {leaf: 5},
+            1 for the others; auto weighs rare classes more, by the root of (median share / own
+            share); null for all alike.
 
     >>> import torch
     >>> marks = torch.tensor([[1, 255]], dtype=torch.uint8)
-    >>> Full().estimate(
-    ...     Evidence("a", torch.zeros(3, 1, 2, dtype=torch.uint8), marks=marks), Context()
-    ... )
+    >>> Full().estimate(Evidence("a", torch.zeros(3, 1, 2).byte(), marks=marks), Context())
     tensor([[  1, 255]], dtype=torch.uint8)
     """
 
@@ -44,6 +43,4 @@ class Full(Strategy):
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The marks of the image."""
-        evidence.need(*self.needs)
-        assert evidence.marks is not None  # need() has seen to it
-        return evidence.marks.clone()
+        return need_marks(evidence).clone()

@@ -19,12 +19,13 @@ from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.base import Context, Loss, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
+from weakseg.strategies.shared.marked import need_anything
 from weakseg.strategies.shared.per_step import check_tags, seeded
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How much the loss counts on pixels that masks, boxes, marks or tags tell of."""
+    """Weights of the loss on pixels that are labelled by masks, boxes, marks or tags."""
 
     masks: float = 1.0
     boxes: float = 1.0
@@ -43,7 +44,7 @@ class Weights:
             raise ValueError("weights should not all be 0: nothing would be learned")
 
 
-DOUBT_TAGS = Weights()
+TAGS_COUNT_LITTLE = Weights()
 _IDLE = 20  # batches in a row that teach nothing: no accident
 _LOST = (
     "a crop may show no mark, and has no tags either, since it may not show what they name: "
@@ -52,16 +53,16 @@ _LOST = (
 
 
 class Mixed(Strategy):
-    """Learn from each image what its annotation says best: its mask, or its boxes, marks and tags
-    together.
+    """Mixed supervision: each image is learned from its most precise annotations, that is its mask,
+    or its boxes, marks and tags together.
 
     - An image with a mask (marks on three quarters of its pixels or more): the mask, and nothing
       else.
-    - With boxes: what `boxes_crf` makes of them, or filled boxes, with the marks written over it.
-      An empty list is all background.
+    - With boxes: the pseudo-labels of `boxes_crf`, or filled boxes, with the marks written over
+      them. An empty list is all background.
     - Without: the marks. With tags too, the unmarked pixels get labels in every step, from the
       network's own scores: EM-Adapt or EM-Fixed on the whole image. The network learns them from
-      its scores as they are; only the labels see the raised ones.
+      its scores as they are; only the labels depend on the raised ones.
 
     So a few masks beside many boxes or tags are the semi-supervised setting of WSSL (Papandreou,
     Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional Network
@@ -73,22 +74,22 @@ class Mixed(Strategy):
     few scribbles are not drowned by the many pixels around them. Where images are labelled
     throughout, and weights are 1, the sum is the plain mean cross-entropy.
 
-    Which pixels are whose is read from target and marks of the batch: in an image without a mask,
-    only boxes give an unmarked pixel a target. That holds for an empty list of boxes and for a crop
-    without any box, too, where the boxes of the batch would tell nothing.
+    The kind of a pixel is read from target and marks of the batch: in an image without a mask, only
+    boxes give an unmarked pixel a target. That holds for an empty list of boxes and for a crop
+    without any box, too, where the boxes of the batch would not show it.
 
-    boxes: `crf` shrinks boxes onto the objects, as `boxes_crf` does with the same unary, share and
-        crf; `rect` fills them.
-    em: how tags become labels; `adapt` gives each class its portion of the image, `fixed` adds a
-        bias to its scores.
-    source: whose numbers; those of the released code (wssl_code) or of the paper (wssl_paper).
-    foreground, background: other portions (adapt) or biases (fixed); null for those of the source.
-    weights: of the four terms. Labels from tags are the worst, so they count little unless told
-        otherwise.
+    Args:
+        boxes: `crf` shrinks boxes onto the objects, as `boxes_crf` does with the same unary, share
+            and crf; `rect` fills them.
+        em: how tags become labels; `adapt` gives each class its portion of the image, `fixed` adds
+            a bias to its scores.
+        source: of the portions or biases: the released code (wssl_code) or the paper (wssl_paper).
+        foreground, background: portions (adapt) or biases (fixed); null for those of the source.
+        weights: of the four terms. Labels from tags are the worst, so by default they count little.
     """
 
     # they change the loss, and no target
-    not_in_key: ClassVar[tuple[str, ...]] = ("_em", "_weights", "_idle", "_numbers")
+    not_in_key: ClassVar[tuple[str, ...]] = ("em", "biases", "weights", "idle")
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class Mixed(Strategy):
         source: Source = "wssl_code",
         foreground: float | None = None,
         background: float | None = None,
-        weights: Weights = DOUBT_TAGS,
+        weights: Weights = TAGS_COUNT_LITTLE,
     ) -> None:
         super().__init__()
         for name, value, known in (
@@ -112,10 +113,10 @@ class Mixed(Strategy):
                 raise ValueError(f"{name} should be {' or '.join(known)}, but it is {value!r}")
         self.boxes = BoxesCRF(unary, share, crf) if boxes == "crf" else BoxesRect()
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
-        self._em = em
-        self._weights = weights
-        self._idle = 0  # batches in a row that taught nothing
-        self._numbers = (
+        self.em = em
+        self.weights = weights
+        self.idle = 0  # batches in a row that taught nothing
+        self.biases = (
             usual[0] if foreground is None else foreground,
             usual[1] if background is None else background,
         )
@@ -125,18 +126,14 @@ class Mixed(Strategy):
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have something to learn from; and tags that are to label it must name
         the background."""
-        found = evidence.annotations
-        if not found:
-            raise ValueError(
-                f"image {evidence.id} has nothing to learn from: no marked pixel, no list of "
-                "boxes and no tags; annotate it or leave it out"
-            )
-        if "tags" in found and not {"masks", "boxes"} & set(found):
+        need_anything(evidence)
+        found = set(evidence.annotations)
+        if "tags" in found and not {"masks", "boxes"} & found:
             check_tags(evidence, classes)
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
-        """The mask; or the target of the boxes with the marks written over it; or the marks; or no
-        opinion."""
+        """The mask; or the target of the boxes with the marks written over it; or the marks; or
+        nothing, all ignored."""
         marks = evidence.marks
         masked = "masks" in evidence.annotations
         if masked or evidence.boxes is None:
@@ -152,30 +149,29 @@ class Mixed(Strategy):
             return super().loss(logits, batch)  # which says what is missing
         pixels = pixels_of_kinds(labels, batch)
         self._notice_lost_tags(pixels)
-        guess = None
+        guessed = None
         named = None
         if batch.tags is not None and bool(pixels["tags"].any()):
             rows = pixels["tags"].flatten(1).any(1)
-            guess = torch.full_like(labels, IGNORE)
+            found = torch.full_like(labels, IGNORE)
             valid = None if batch.valid is None else batch.valid[rows]
-            guess[rows] = self._label(logits.detach()[rows], batch.tags[rows], valid, seeded())
-            guess = guess.where(pixels["tags"], IGNORE)
+            found[rows] = self._label(logits.detach()[rows], batch.tags[rows], valid, seeded())
+            guessed = found.where(pixels["tags"], IGNORE)
             named = batch.tags & rows[:, None]
-            labels = guess.where(pixels["tags"], labels)
+            labels = guessed.where(pixels["tags"], labels)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
         each = F.cross_entropy(exact, labels, ignore_index=IGNORE, reduction="none")
         terms = {
-            kind: getattr(self._weights, kind) * _mean_by_share(each, own)
+            kind: getattr(self.weights, kind) * _mean_by_share(each, own)
             for kind, own in pixels.items()
         }
-        return Loss(terms, guess, named)
+        return Loss(terms, guessed, named)
 
     def _notice_lost_tags(self, pixels: dict[str, Tensor]) -> None:
-        """Tell of images that teach nothing in this step; stop if no image does, batch after
-        batch."""
+        """Warn of images that teach nothing in this step; stop after many batches of only these."""
         teaches = torch.stack(list(pixels.values())).any(0).flatten(1).any(1)
-        self._idle = 0 if bool(teaches.any()) else self._idle + 1
-        if self._idle >= _IDLE:
+        self.idle = 0 if bool(teaches.any()) else self.idle + 1
+        if self.idle >= _IDLE:
             raise ValueError(f"the last {_IDLE} batches taught nothing: {_LOST}")
         if not bool(teaches.all()):
             warnings.warn(f"an image of this batch teaches nothing: {_LOST}", stacklevel=2)
@@ -183,13 +179,13 @@ class Mixed(Strategy):
     def _label(
         self, logits: Tensor, tags: Tensor, valid: Tensor | None, generator: torch.Generator | None
     ) -> Tensor:
-        if self._em == "fixed":
-            return em_fixed(logits, tags, *self._numbers, valid=valid)
-        return em_adapt(logits, tags, *self._numbers, generator=generator, valid=valid)
+        if self.em == "fixed":
+            return em_fixed(logits, tags, *self.biases, valid=valid)
+        return em_adapt(logits, tags, *self.biases, generator=generator, valid=valid)
 
 
 def pixels_of_kinds(target: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """The pixels that masks, boxes, marks and tags tell of, bool [B,H,W] each; no pixel belongs to
+    """The pixels that masks, boxes, marks and tags label, bool [B,H,W] each; no pixel belongs to
     two. Targets are hard."""
     known = target != IGNORE
     marked = torch.zeros_like(known) if batch.marks is None else known & (batch.marks != IGNORE)

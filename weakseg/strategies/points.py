@@ -1,5 +1,5 @@
-"""Clicks: what surely belongs to each, what the tags leave out, and a loss that lets near pixels of
-like colours agree."""
+"""Clicks: the superpixel of each is its pseudo-label, and the loss adds what the tags leave out and
+a dense CRF."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weakseg.functional.regions.superpixels import spread_marks
 from weakseg.strategies.base import Context, Strategy, target_loss
 from weakseg.strategies.shared.marked import (
     LARGE_PIECES,
-    disagreement,
+    crf_loss,
     expect_at_least,
     expect_reach,
     expect_weight,
@@ -26,32 +26,32 @@ from weakseg.strategies.shared.marked import (
 
 
 class Points(Strategy):
-    """Learn the superpixel that was clicked on, never a class that the tags leave out, and agree
-    with what is near and of a similar colour.
+    """The superpixel of each click as its pseudo-label, a loss for classes that the tags leave out,
+    and a dense CRF loss on all pixels.
 
     A click is a tiny scribble, so this is `ScribblesCRF` (the dense CRF loss of Tang and others,
-    ECCV 2018) with two things that clicks
-    need: more than one pixel, and, where an image has tags, a loss for probability that is given to
-        classes they leave out ("What's the
-    Point", Bearman and others, ECCV 2016, has it in another form). Background is known from clicks
-    on it; where nobody clicked on it, from the tags and from other images. Estimates once, needs no
-    network.
+    ECCV 2018) with two things that clicks need: more than one pixel, and, where an image has tags,
+    a loss for probability that is given to classes they leave out ("What's the Point", Bearman and
+    others, ECCV 2016, has it in another form). Background is known from clicks on it; where there
+    are none, from the tags and from other images. Estimates once, needs no network.
 
-    radius: of a disc around each click, in pixels; where two meet, the nearer click wins. 0 for the
-        clicks alone.
-    superpixels: how the image is cut; a piece with clicks of one class alone is of that class,
-        whatever discs reach into it. null for the discs alone.
-    weight: of the dense CRF loss, which goes from 0 to 1.
-    xy, rgb: within how many pixels, and how alike, two pixels belong together, standard deviations.
-    shrink: probabilities and image are compared this many times smaller in each direction.
-    absent: weight of the loss for classes that the tags leave out; 0 to ignore tags. On the toy
-        set, where every image has clicks on background, it makes no difference at 0.1 and hurts at
-        1.
+    Args:
+        radius: of a disc around each click, in pixels; where two meet, the nearer click wins. 0 for
+            the clicks alone.
+        superpixels: how the image is cut; a piece with clicks of one class alone is of that class,
+            whatever discs reach into it. null for the discs alone.
+        weight: of the dense CRF loss, which goes from 0 to 1.
+        xy, rgb: standard deviations, in pixels and in steps of colour, within which two pixels
+            should agree.
+        shrink: probabilities and image are compared this many times smaller in each direction.
+        absent: weight of the loss for classes that the tags leave out; 0 to ignore tags. On the toy
+            set, where every image has clicks on background, it makes no difference at 0.1 and hurts
+            at 1.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
     # they change the loss, and no target
-    not_in_key: ClassVar[tuple[str, ...]] = ("_weight", "_xy", "_rgb", "_shrink", "_absent")
+    not_in_key: ClassVar[tuple[str, ...]] = ("weight", "xy", "rgb", "shrink", "absent")
 
     def __init__(
         self,
@@ -70,21 +70,20 @@ class Points(Strategy):
         expect_at_least(1, shrink=shrink)
         self.superpixels = superpixels
         self.radius = radius
-        self._weight = weight
-        self._xy = xy
-        self._rgb = rgb
-        self._shrink = shrink
-        self._absent = absent
+        self.weight = weight
+        self.xy = xy
+        self.rgb = rgb
+        self.shrink = shrink
+        self.absent = absent
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a click, and tags, if there are any, must name what was clicked
         on."""
-        need_marked_pixel(evidence)
-        if evidence.tags is None or not self._absent or not evidence.tags.any():
+        marks = need_marked_pixel(evidence)
+        if evidence.tags is None or not self.absent or not evidence.tags.any():
             return
-        assert evidence.marks is not None
         named = torch.cat([evidence.tags, torch.ones(256 - len(evidence.tags), dtype=torch.bool)])
-        if wrong := torch.unique(evidence.marks[~named[evidence.marks.long()]]).tolist():
+        if wrong := torch.unique(marks[~named[marks.long()]]).tolist():
             names = ", ".join(classes[label] for label in wrong)
             raise ValueError(
                 f"image {evidence.id} has clicks on {names}, which its tags leave out; add it to "
@@ -92,22 +91,19 @@ class Points(Strategy):
             )
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
-        """The superpixels and discs of the clicks, and no opinion elsewhere."""
-        need_marked_pixel(evidence)
-        assert evidence.marks is not None  # need_marked_pixel() has seen to it
-        discs = grow_marks(evidence.marks, self.radius)
+        """The superpixels and discs of the clicks; all other pixels are ignored."""
+        marks = need_marked_pixel(evidence)
+        discs = grow_marks(marks, self.radius)
         if self.superpixels is None:
             return discs
-        clicked = spread_marks(evidence.marks, self.superpixels(evidence.image))
+        clicked = spread_marks(marks, self.superpixels(evidence.image))
         return torch.where(clicked == IGNORE, discs, clicked)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the target, the loss of absent classes and the dense CRF loss."""
         terms = target_loss(logits, batch, self)
-        if self._absent and batch.tags is not None:
-            terms["absent"] = self._absent * absent_loss(logits, batch.tags, batch.valid)
-        if self._weight:
-            terms["crf"] = self._weight * disagreement(
-                logits, batch, self._xy, self._rgb, self._shrink
-            )
+        if self.absent and batch.tags is not None:
+            terms["absent"] = self.absent * absent_loss(logits, batch.tags, batch.valid)
+        if self.weight:
+            terms["crf"] = self.weight * crf_loss(logits, batch, self.xy, self.rgb, self.shrink)
         return terms

@@ -1,4 +1,4 @@
-"""Scribbles or points, and a loss that lets near pixels of like colours agree."""
+"""Scribbles or points, and a dense CRF loss on all pixels."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.strategies.base import Strategy
 from weakseg.strategies.shared.marked import (
-    disagreement,
+    crf_loss,
     expect_at_least,
     expect_reach,
     expect_weight,
-    learn_marks,
+    marks_loss,
     need_marked_pixel,
 )
 from weakseg.strategies.shared.warmup import WarmUp
 
 
 class ScribblesCRF(Strategy):
-    """Learn the marked pixels, and on all others agree with what is near and of a similar colour.
+    """Partial cross-entropy on the marked pixels, and a dense CRF loss that makes near pixels of
+    similar colours agree.
 
     The dense CRF loss of Tang, Perazzi, Djelouah, Ben Ayed, Schroers and Boykov ("On Regularized
     Losses for Weakly-supervised CNN Segmentation", ECCV 2018). One stage and no rounds: the CRF is
-    in the loss, so there are no targets to estimate. Marks may be scribbles, points or anything
-    that says the class of a few pixels; an image without a mark teaches agreement alone and is
-    refused.
+    in the loss, so there are no targets to estimate. An image without a mark is refused, as it
+    would teach agreement alone.
 
-    weight: of the dense CRF loss against the cross-entropy of the marked pixels. It counts from 0
-        to 1, the chance that two pixels that belong together are of different classes, whatever the
-        size of the images; the original sums over pairs, see the page.
-    xy: within how many pixels of the image two of them belong together, a standard deviation.
-    rgb: how alike their colours must be, a standard deviation in steps of 0 to 255.
-    shrink: probabilities and image are compared this many times smaller in each direction, as in
-        the original; xy shrinks with them.
-    warmup: how many batches learn the marks alone, the first phase of the original.
+    Args:
+        weight: of the dense CRF loss against the cross-entropy of the marked pixels. It is from 0
+            to 1, the probability that two pixels that should agree are of different classes; the
+            original sums over pairs, see the page.
+        xy: standard deviation in pixels of the image within which two pixels should agree.
+        rgb: standard deviation of their colours, in steps of 0 to 255.
+        shrink: probabilities and image are compared this many times smaller, as in the original.
+        warmup: how many batches learn the marks alone, the first phase of the original.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
@@ -66,7 +66,7 @@ class ScribblesCRF(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the marked pixels, and from the end of the warm-up on the dense CRF
         loss of all."""
-        terms = learn_marks(logits, batch, self)
+        terms = marks_loss(logits, batch, self)
         if self.warmup.is_over():
-            terms["crf"] = self.weight * disagreement(logits, batch, self.xy, self.rgb, self.shrink)
+            terms["crf"] = self.weight * crf_loss(logits, batch, self.xy, self.rgb, self.shrink)
         return terms

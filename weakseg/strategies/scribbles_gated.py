@@ -1,5 +1,4 @@
-"""Scribbles or points, and a loss that lets each pixel agree with the few around it that look
-alike."""
+"""Scribbles or points, and a gated CRF loss within a small window around each pixel."""
 
 from __future__ import annotations
 
@@ -12,32 +11,33 @@ from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import GatedKernel, gated_crf_loss
 from weakseg.strategies.base import Strategy
 from weakseg.strategies.shared.marked import (
+    downsampled,
     expect_at_least,
     expect_reach,
     expect_weight,
-    learn_marks,
+    marks_loss,
     need_marked_pixel,
-    smaller,
 )
 from weakseg.strategies.shared.warmup import WarmUp
 
 
 class ScribblesGated(Strategy):
-    """Learn the marked pixels, and on all others agree with the neighbours within a few pixels that
-    look alike.
+    """Partial cross-entropy on the marked pixels, and a gated CRF loss that makes each pixel agree
+    with pixels of similar colours within a small window.
 
     The Gated CRF loss of Obukhov, Georgoulis, Dai and Van Gool ("Gated CRF Loss for Weakly
     Supervised Semantic Image Segmentation", 2019). Like `ScribblesCRF` one stage without rounds,
-    but each pixel is compared with a small window only, on the network's small
-    scores: no lattice, so it runs on any device at the same speed. What a mark says spreads from
-        window to window as the network learns.
+    but each pixel is compared with a small window only, on the network's small scores: no lattice,
+    so it runs on any device at the same speed. Labels of marks propagate from window to window as
+    the network learns.
 
-    weight: of the loss against the cross-entropy of the marked pixels.
-    xy: within how many shrunk pixels two of them belong together, a standard deviation.
-    rgb: how alike their colours must be, a standard deviation in steps of 0 to 255.
-    radius: of the window, in shrunk pixels; memory and time grow with its square.
-    shrink: probabilities and image are compared this many times smaller in each direction.
-    warmup: how many batches learn the marks alone.
+    Args:
+        weight: of the loss against the cross-entropy of the marked pixels.
+        xy: standard deviation in shrunk pixels within which two pixels should agree.
+        rgb: standard deviation of their colours, in steps of 0 to 255.
+        radius: of the window, in shrunk pixels; memory and time grow with its square.
+        shrink: probabilities and image are compared this many times smaller in each direction.
+        warmup: how many batches learn the marks alone.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
@@ -69,9 +69,9 @@ class ScribblesGated(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The cross-entropy of the marked pixels, and from the end of the warm-up on the gated CRF
         loss of all."""
-        terms = learn_marks(logits, batch, self)
+        terms = marks_loss(logits, batch, self)
         if self.warmup.is_over():
-            probs, colours, there = smaller(logits, batch, self.shrink)
+            probs, colours, there = downsampled(logits, batch, self.shrink)
             kernels = [GatedKernel(xy=self.xy, rgb=self.rgb)]
             terms["gated_crf"] = self.weight * gated_crf_loss(
                 probs, colours, kernels=kernels, radius=self.radius, valid=there

@@ -1,5 +1,5 @@
-"""Scribbles that a graph cut spreads over superpixels, and that the network's own opinion corrects
-in later rounds."""
+"""Scribbles, propagated over superpixels by a graph cut, with the network's predictions in later
+rounds."""
 
 from __future__ import annotations
 
@@ -36,32 +36,33 @@ LEAST = 1e-6  # a smaller probability than this counts as this
 
 
 class ScribblesGraphCut(Strategy):
-    """Give each superpixel the class of the scribble on it, and let a graph cut spread these; later
-    the network's opinion counts as well.
+    """Pseudo-labels by a graph cut over superpixels that propagates scribbles along similar
+    colours; in later rounds the network's predictions are its unaries.
 
     ScribbleSup (Lin, Dai, Jia, He and Sun, "ScribbleSup: Scribble-Supervised Convolutional Networks
-    for Semantic Segmentation", CVPR 2016).
-    Only classes that are marked on an image can win there. Round 0 knows marks and colours; in
-    later rounds (`rounds.when=epochs`) the network's probabilities, summed over each superpixel,
-    take the place of the appearance. A superpixel with marks of several classes takes the one with
-    the most marked pixels in the cut (of equal ones the lower); how many of these there are is
-    logged as estimate/torn. In the target, every marked pixel has its own class.
+    for Semantic Segmentation", CVPR 2016). Only classes that are marked on an image can win there.
+    Round 0 has marks and colours; in later rounds (`rounds.when=epochs`) the network's
+    probabilities, summed over each superpixel, take the place of the appearance. A superpixel with
+    marks of several classes takes the one with the most marked pixels in the cut (of equal ones the
+    lower); how many of these there are is logged as estimate/torn. In the target, every marked
+    pixel has its own class.
 
-    In the paper nothing but borders tells round 0 what an unmarked superpixel shows, so a class
+    In the paper nothing but borders gives an unmarked superpixel its class in round 0, so a class
     shrinks to its scribble where a ring of cheap borders lies close around it. Here superpixels
     also cost what their colours differ from the marked ones of each class.
 
-    superpixels: how the image is cut into pieces.
-    smooth: what a border between two classes costs, where both sides look the same.
-    appearance: what looking unlike a class costs in round 0: the squared distance of the colour
-        histogram to the nearest one of a superpixel that is marked with the class, in units of the
-        median over borders. 0 is the paper.
-    network: what the network's opinion counts, from round 1 on; 1 is the paper's sum over the
-        pixels of a superpixel.
-    colour, texture: how different the histograms of two sides have to be to make a border cheap;
-        null takes the median of the image's borders. The paper has 5 and 10, with which every
-        border costs nearly the same: its histograms can differ by no more than 2.
-    class_weights: as for full.
+    Args:
+        superpixels: how the image is cut into pieces.
+        smooth: what a border between two classes costs, where both sides have the same colours.
+        appearance: weight of the unaries of round 0: the squared distance of a superpixel's colour
+            histogram to the nearest one that is marked with the class, in units of the median over
+            borders. 0 is the paper.
+        network: weight of the network's predictions, from round 1 on; 1 is the paper's sum over the
+            pixels of a superpixel.
+        colour, texture: how different the histograms of two sides have to be to make a border
+            cheap; null takes the median of the image's borders. The paper has 5 and 10, with which
+            every border costs nearly the same: its histograms can differ by no more than 2.
+        class_weights: as for full.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
@@ -100,37 +101,29 @@ class ScribblesGraphCut(Strategy):
 
     def estimate(self, evidence: Evidence, context: Context) -> Estimate:
         """The cut, with the marks written over it."""
-        need_marked_pixel(evidence)
-        assert evidence.marks is not None  # need_marked_pixel() has seen to it
-        # the same in each round
-        arrays = context.cache.get_or_make(
-            ("regions", evidence.image, self.superpixels),
-            lambda: to_arrays(regions(evidence.image, self.superpixels)),
+        marks = need_marked_pixel(evidence)
+        image = evidence.image
+        kept = context.cache.get_or_make(  # the same in each round
+            ("regions", image, self.superpixels),
+            lambda: to_arrays(regions(image, self.superpixels)),
         )
-        graph = from_arrays(arrays)
-        classes = torch.unique(evidence.marks[evidence.marks != IGNORE])
-        counts = region_counts(evidence.marks, graph.segments, int(classes[-1]) + 1)[
-            :, classes.long()
-        ]
+        graph = from_arrays(kept)
+        classes = torch.unique(marks[marks != IGNORE])
+        counts = region_counts(marks, graph.segments, int(classes[-1]) + 1)[:, classes.long()]
         if context.prediction is None:
             unary = self.appearance * appearance_costs(graph, counts, self.colour)
         else:
             costs = -context.prediction.probs[classes.long()].clamp(min=LEAST).log()
             unary = self.network * region_sums(costs, graph.segments).double()
         unary = unary.masked_fill(_forbidden(counts), torch.inf)
-        labels: Tensor = classes[
-            graph_cut(
-                unary, graph.edges, edge_similarity(graph, self.colour, self.texture), self.smooth
-            )
-        ]
-        target: Tensor = labels[graph.segments].where(evidence.marks == IGNORE, evidence.marks)
+        similarity = edge_similarity(graph, self.colour, self.texture)
+        labels: Tensor = classes[graph_cut(unary, graph.edges, similarity, self.smooth)]
+        target: Tensor = labels[graph.segments].where(marks == IGNORE, marks)
         figures = {
             "torn": ((counts > 0).sum(1) > 1).sum(),
-            "superpixels": len(counts),
-            "colour": median_distance(graph.colour) ** 0.5 if self.colour is None else self.colour,
-            "texture": median_distance(graph.texture) ** 0.5
-            if self.texture is None
-            else self.texture,
+            "superpixels": torch.tensor(len(counts)),
+            "colour": torch.tensor(self.colour or median_distance(graph.colour) ** 0.5),
+            "texture": torch.tensor(self.texture or median_distance(graph.texture) ** 0.5),
         }
         return Estimate(target, figures)
 

@@ -1,5 +1,4 @@
-"""Tags that teach in one go: classification through pixels, then self-training on refined
-scores."""
+"""Image tags, in one stage: classification through pixels, then self-training on refined scores."""
 
 from __future__ import annotations
 
@@ -15,40 +14,42 @@ from weakseg.functional.losses import balanced_cross_entropy
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Loss, Strategy
-from weakseg.strategies.shared.per_step import check_tags, learn_tags
+from weakseg.strategies.shared.per_step import check_tags, tags_loss, valid_pixels
 from weakseg.strategies.shared.warmup import WarmUp
 
 
 class Tags(Strategy):
-    """Learn from pixels which classes an image shows; later also believe what the network is sure
-    of, moved to the edges of the photo.
+    """Image classification by pooled pixel scores, and self-training on the network's own
+    predictions, refined along the edges of the photograph.
 
     The losses of Araslanov and Roth ("Single-Stage Semantic Segmentation from Image Labels", CVPR
     2020). Every class but the background is classified by its pooled score (`weighted_pooling` plus
     `size_focal`), from the first step on. After the warm-up the probabilities, restricted to the
-    tags of the image and refined by its colours (`pixel_adaptive`), are the labels where they are
-    sure (`confident`); the network learns them from its own, unrefined logits. Its best class is
-    the segmentation, with no threshold on top.
+    tags of the image and refined by its colours (`pixel_adaptive`), are pseudo-labels where they
+    are confident (`confident`); the network learns them from its own, unrefined logits. Its best
+    class is the segmentation, with no threshold on top.
 
     What this assumes: tags are complete and hold for what the network sees, so give it whole
-    images, no crops (`data.scale` is fine). Parts of an object look more alike than object and
-    surroundings. And what always comes with a class (rails with trains) is taken for it:
-    nothing in a list of classes says otherwise.
+    images, no crops (`data.scale` is fine). Parts of an object are more similar to each other than
+    to the surroundings. And what always comes with a class (rails with trains) is taken for it:
+    nothing in a list of classes tells them apart.
 
     Differs from the paper: background is the network's own class 0 instead of a constant 1, and the
     score of a class is its lead over background plus 1, which is the same to the classification.
-    The network is any network; the paper's has a gate and a normalisation of its own. What sure
-    pixels teach is a weighted mean, while the paper has a weighted sum, divided by all pixels.
-    Probabilities are restricted to the tags before the refinement, not after it.
+    The network is any network; the paper's has a gate and a normalisation of its own. The
+    self-training loss is a weighted mean over confident pixels; the paper has a weighted sum,
+    divided by all pixels. Probabilities are restricted to the tags before the refinement, not after
+    it.
 
-    warmup: how many batches teach classification alone. Too few, and errors are believed; an image
-        has to be seen several times.
-    foreground, background: the share of its maximum in the image at which a class is sure.
-    lowest: no pixel is sure of a class below this probability.
-    shrink: classification and refinement look at images and logits this many times smaller in each
-        direction: at 4 that takes less than a third of the time at 2. Details finer than that are
-            lost to the labels.
-    iterations: of the refinement; its reach grows with each.
+    Args:
+        warmup: how many batches teach classification alone. With too few, errors become labels; an
+            image has to be seen several times.
+        foreground, background: the share of its maximum in the image at which a class is confident.
+        lowest: no pixel is confident of a class below this probability.
+        shrink: classification and refinement use images and logits this many times smaller in each
+            direction: at 4 that takes less than a third of the time at 2. Details finer than that
+            are lost to the labels.
+        iterations: of the refinement; its reach grows with each.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
@@ -89,7 +90,7 @@ class Tags(Strategy):
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """The classification of the images, and from the end of the warm-up on the balanced
-        cross-entropy with what is sure."""
+        cross-entropy with confident labels."""
         if batch.tags is None:
             raise ValueError(
                 f"the images {', '.join(batch.ids)} have no tags; give each the list of its "
@@ -97,12 +98,8 @@ class Tags(Strategy):
                 "tags of an image name and loses them, so set data.crop=null"
             )
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        valid = (
-            torch.ones_like(batch.image[:, 0], dtype=torch.bool)
-            if batch.valid is None
-            else batch.valid
-        )
-        terms = learn_tags(logits, batch.tags, valid, self.shrink)
+        valid = valid_pixels(batch)
+        terms = tags_loss(logits, batch.tags, valid, self.shrink)
         if not self.warmup.is_over():
             return terms
         labels = self.labels(logits, batch.image, batch.tags, valid)
@@ -111,13 +108,13 @@ class Tags(Strategy):
 
     @torch.no_grad()
     def labels(self, logits: Tensor, images: Tensor, tags: Tensor, valid: Tensor) -> Tensor:
-        """What is believed now: int64 [B,H,W], 255 where the network is not sure, in the padding
-        and in images without tags."""
+        """Pseudo-labels of the network's predictions: int64 [B,H,W], 255 where they are not
+        confident, in the padding and in images without tags."""
         scores, there = average_pool(logits, valid, self.shrink)
         colours, _ = average_pool(images.to(logits.dtype), valid, self.shrink)
         classes, listed = _listed(tags)
         scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
-        # of an image without tags anything, which nobody is going to believe
+        # of an image without tags anything; it gets no labels
         possible = listed | ~listed.any(1, keepdim=True)
         probs = scores.masked_fill(~possible[:, :, None, None], -torch.inf).softmax(1)
         refined = pixel_adaptive(

@@ -1,5 +1,5 @@
-"""Tags, and the labels nearest to the network's opinion in which every class of the tags has a part
-of the image."""
+"""Tags as constraints: the posterior nearest to the network's probabilities in which every class of
+the tags has a part of the image."""
 
 from __future__ import annotations
 
@@ -16,43 +16,40 @@ from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
     check_bounds,
     check_tags,
-    expect_hardness,
+    expect_inverse_temperature,
     expect_not_negative,
+    expect_prior_sigma,
     expect_range,
     expect_shares,
-    expect_spread,
-    learn_posterior,
-    learn_tags,
-    said,
+    per_image,
+    posterior_loss,
+    tags_loss,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
 
 
 class TagsCCNN(Strategy):
-    """In every step, find the probabilities nearest to the network's in which each class of the
-    tags covers enough; learn these.
+    """In every step the posterior that is nearest to the network's probabilities and gives each
+    class of the tags enough of the image; the network learns it.
 
     CCNN (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly
     Supervised Segmentation", ICCV 2015), with the numbers of its released code. A class that is not
     in the tags gets nothing. The network learns the probabilities themselves, not their best class.
-    Tags must name background too, and hold for what is seen: train on whole images.
+    Tags must name background too, and hold for what the network sees: train on whole images.
 
-    background_lower: the least part of the image that is background.
-    background_upper: the largest, in an image that shows anything else.
-    foreground_lower: the least part of the image of every other class in the tags.
-    foreground_slack: by how many logits a class is raised at most to reach that; inf for as many as
-        it takes.
-    hardness: the logits are multiplied by this; far above 1 the probabilities are next to 0 and 1.
-    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns
-        roughly where things are. 0 is the paper, which has more steps.
-    resolution: where probabilities are found. image: logits are enlarged to the image first;
-        scores: at the network's own stride, as in the original. The parts are the same; scores take
-            less time by the square of the stride, and tell less about borders.
-    spread: how far from the middle of the photograph its subject reaches, a standard deviation in
-        half sides: labels are made of scores to which the logits of `functional.prior.centre_prior`
-        are added, for every class but background. null is the paper, for which all places are
-        alike.
+    Args:
+        background_lower: the least part of the image that is background.
+        background_upper: the largest, in an image that shows anything else.
+        foreground_lower: the least part of the image of every other class in the tags.
+        foreground_slack: by how many logits a class is raised at most to reach that; inf for as
+            many as it takes.
+        inverse_temperature: the logits are multiplied by this; far above 1 the probabilities are
+            next to 0 and 1.
+        resolution: of the posterior. image: of logits that are enlarged to the image first; scores:
+            at the network's own stride, as in the original. The parts are the same; scores take
+            less time by the square of the stride, and resolve borders less finely.
+        warmup, prior_sigma: as for tags_em.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
@@ -63,23 +60,23 @@ class TagsCCNN(Strategy):
         background_upper: float = 0.7,
         foreground_lower: float = 0.05,
         foreground_slack: float = 2.0,
-        hardness: float = 1.0,
+        inverse_temperature: float = 1.0,
         warmup: int = 0,
         resolution: Resolution = "image",
-        spread: float | None = None,
+        prior_sigma: float | None = None,
     ) -> None:
         super().__init__()
         expect_range("background", background_lower, background_upper)
         expect_shares(foreground_lower=foreground_lower)
-        expect_hardness(hardness)
+        expect_inverse_temperature(inverse_temperature)
         expect_not_negative(foreground_slack=foreground_slack)
         self.background_lower = background_lower
         self.background_upper = background_upper
         self.foreground_lower = foreground_lower
         self.foreground_slack = foreground_slack
-        expect_spread(spread)
-        self.hardness = hardness
-        self.spread = spread
+        expect_prior_sigma(prior_sigma)
+        self.inverse_temperature = inverse_temperature
+        self.prior_sigma = prior_sigma
         self.wants = Wants(resolution=resolution)
         self.warmup = WarmUp(warmup, "teach classification alone")
 
@@ -105,14 +102,18 @@ class TagsCCNN(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """KL divergence of the network's probabilities from those that keep the bounds;
         classification during the warm-up."""
-        tags = said(batch, "tags", self)
+        tags = per_image(batch, "tags", self)
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
-            return learn_tags(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
-        return learn_posterior(logits, tags, self._constraints(tags), valid, self.spread)
+            return tags_loss(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
+        return posterior_loss(logits, tags, self._constraints(tags), valid, self.prior_sigma)
 
     def _constraints(self, tags: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper
         return tag_constraints(
-            tags, *background, self.foreground_lower, self.foreground_slack, self.hardness
+            tags,
+            *background,
+            self.foreground_lower,
+            self.foreground_slack,
+            self.inverse_temperature,
         )

@@ -1,4 +1,5 @@
-"""Tags, and one bit more for each: whether the class covers more than a tenth of the image."""
+"""Tags as constraints, and one bit more for each: whether the class covers more than a tenth of the
+image."""
 
 from __future__ import annotations
 
@@ -14,44 +15,37 @@ from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
     check_bounds,
     check_tags,
-    expect_hardness,
+    expect_inverse_temperature,
+    expect_prior_sigma,
     expect_range,
     expect_shares,
-    expect_spread,
-    learn_posterior,
-    learn_tags,
-    said,
+    per_image,
+    posterior_loss,
+    tags_loss,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
 
 
 class TagsCCNNSize(Strategy):
-    """As `TagsCCNN`, for images whose tags also say which classes are large: those cover at least a
-    tenth, others next to nothing.
+    """`TagsCCNN` with size constraints: classes that are known to be large cover at least a tenth
+    of the image, others next to nothing.
 
-    CCNN with size constraints (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural
-    Networks for Weakly Supervised Segmentation", ICCV 2015). `large` of the evidence says which
-    classes cover more than a tenth of the image.
+    CCNN (Pathak, Krähenbühl and Darrell, "Constrained Convolutional Neural Networks for Weakly
+    Supervised Segmentation", ICCV 2015). `large` of the evidence names the classes that cover more
+    than a tenth of the image.
 
-    source: what becomes of a small class. paper: it covers at most `small_upper`. ccnn_code, as its
-        authors released it: it gets nothing, so that a class that is small in all images is never
-        learned.
-    background_lower: the least part of the image that is background.
-    background_upper: the largest, in an image with something large.
-    large_lower: the least part of the image of a large class.
-    small_upper: the largest part of a small one.
-    hardness: the logits are multiplied by this; at 1000, that of the released code, the
-        probabilities are next to 0 and 1.
-    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns
-        roughly where things are. 0 is the paper, which has more steps.
-    resolution: where probabilities are found. image: logits are enlarged to the image first;
-        scores: at the network's own stride, as in the original. The parts are the same; scores take
-            less time by the square of the stride, and tell less about borders.
-    spread: how far from the middle of the photograph its subject reaches, a standard deviation in
-        half sides: labels are made of scores to which the logits of `functional.prior.centre_prior`
-        are added, for every class but background. null is the paper, for which all places are
-        alike.
+    Args:
+        source: what becomes of a small class. paper: it covers at most `small_upper`. ccnn_code, as
+            its authors released it: it gets nothing, so that a class that is small in all images is
+            never learned.
+        background_lower: the least part of the image that is background.
+        background_upper: the largest, in an image with something large.
+        large_lower: the least part of the image of a large class.
+        small_upper: the largest part of a small one.
+        inverse_temperature: the logits are multiplied by this; at 1000, that of the released code,
+            the probabilities are next to 0 and 1.
+        warmup, resolution, prior_sigma: as for tags_ccnn.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags", "large")
@@ -63,25 +57,25 @@ class TagsCCNNSize(Strategy):
         background_upper: float = 0.7,
         large_lower: float = 0.1,
         small_upper: float = 0.01,
-        hardness: float = 1000.0,
+        inverse_temperature: float = 1000.0,
         warmup: int = 0,
         resolution: Resolution = "image",
-        spread: float | None = None,
+        prior_sigma: float | None = None,
     ) -> None:
         super().__init__()
         if source not in ("paper", "ccnn_code"):
             raise ValueError(f"source should be paper or ccnn_code, but it is {source!r}")
         expect_range("background", background_lower, background_upper)
         expect_shares(large_lower=large_lower, small_upper=small_upper)
-        expect_hardness(hardness)
+        expect_inverse_temperature(inverse_temperature)
         self.source: SizeSource = source
         self.background_lower = background_lower
         self.background_upper = background_upper
         self.large_lower = large_lower
         self.small_upper = small_upper
-        expect_spread(spread)
-        self.hardness = hardness
-        self.spread = spread
+        expect_prior_sigma(prior_sigma)
+        self.inverse_temperature = inverse_temperature
+        self.prior_sigma = prior_sigma
         self.wants = Wants(resolution=resolution)
         self.warmup = WarmUp(warmup, "teach classification alone")
 
@@ -118,15 +112,21 @@ class TagsCCNNSize(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """KL divergence of the network's probabilities from those that keep the bounds;
         classification during the warm-up."""
-        tags = said(batch, "tags", self)
-        large = said(batch, "large", self)
+        tags = per_image(batch, "tags", self)
+        large = per_image(batch, "large", self)
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
-            return learn_tags(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
-        return learn_posterior(logits, tags, self._constraints(tags, large), valid, self.spread)
+            return tags_loss(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
+        return posterior_loss(logits, tags, self._constraints(tags, large), valid, self.prior_sigma)
 
     def _constraints(self, tags: Tensor, large: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper
         return size_constraints(
-            tags, large, self.source, *background, self.large_lower, self.small_upper, self.hardness
+            tags,
+            large,
+            self.source,
+            *background,
+            self.large_lower,
+            self.small_upper,
+            self.inverse_temperature,
         )

@@ -1,4 +1,4 @@
-"""Tags, and labels from the network's own scores, raised for the classes that the tags name."""
+"""Tags, and labels from the network's own scores, raised by a bias for the classes of the tags."""
 
 from __future__ import annotations
 
@@ -13,50 +13,51 @@ from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
 from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
+    centre_biased_logits,
     check_tags,
     expect_finite,
     expect_not_negative,
+    expect_prior_sigma,
     expect_shares,
-    expect_spread,
-    learn_tags,
-    placed,
-    said,
+    per_image,
     seeded,
+    tags_loss,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
 
 
 class TagsEM(Strategy):
-    """In every step, raise the scores of the classes in the tags; the best class of each pixel is
-    its label, and the network learns it.
+    """In every step a bias raises the scores of the classes in the tags; the best class of each
+    pixel is its pseudo-label, which the network learns.
 
     EM-Adapt and EM-Fixed of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised
     Learning of a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). The
-    network learns from its scores as they are, without what was added to make labels. Tags must
-    name background too, and hold for what is seen: train on whole images.
+    network learns from its scores as they are, without the bias. Tags must name background too, and
+    hold for what the network sees: train on whole images.
 
-    mode: adapt raises each class of the tags until it has its portion of the image, and no other
-        class gets a pixel; fixed adds the same number in every image, and a class that is not in
-        the tags still wins where it leads by more.
-    source: whose numbers foreground and background are if they are not given. The released code
-        (wssl_code) has portions of .2 and .2, and adds 2 and 1; the paper (wssl_paper) has portions
-        of .2 and .4, and adds 5 and 3.
-    foreground: the portion of the image that each class of the tags wins (adapt), or what is added
-        to its score (fixed).
-    background: the same for background.
-    sweeps: how often adapt raises each class. A later one may take pixels back from an earlier one,
-        which more sweeps mend in part.
-    warmup: how many batches teach classification alone, as in `Tags`, from which the network learns
-        roughly where things are. 0 is the paper, which has more steps.
-    resolution: where labels are made. image: scores are enlarged to the image and every pixel has a
-        label. scores: each of the network's scores has a label, as in the original, which learns at
-        an eighth of the image. That takes less time by the square of the stride, but scores are not
-        smoothed on the way and what is thin gets few labels, so the networks differ.
-    spread: how far from the middle of the photograph its subject reaches, a standard deviation in
-        half sides: labels are made of scores to which the logits of `functional.prior.centre_prior`
-        are added, for every class but background. null is the paper, for which all places are
-        alike.
+    Args:
+        mode: adapt raises each class of the tags until it has its portion of the image, and no
+            other class gets a pixel; fixed adds the same number in every image, and a class that is
+            not in the tags still wins where it leads by more.
+        source: of foreground and background where they are null. The released code (wssl_code) has
+            portions of .2 and .2, and adds 2 and 1; the paper (wssl_paper) has portions of .2 and
+            .4, and adds 5 and 3.
+        foreground: the portion of the image that each class of the tags wins (adapt), or the bias
+            of its score (fixed).
+        background: the same for background.
+        sweeps: how often adapt raises each class. A later one may take pixels back from an earlier
+            one, which more sweeps mend in part.
+        warmup: how many batches teach classification alone, as in `Tags`, from which the network
+            learns roughly where things are. 0 is the paper, which has more steps.
+        resolution: of the labels. image: scores are enlarged to the image and every pixel has a
+            label. scores: each of the network's scores has a label, as in the original, which
+            learns at an eighth of the image. That takes less time by the square of the stride, but
+            scores are not smoothed on the way and what is thin gets few labels, so the networks
+            differ.
+        prior_sigma: standard deviation of a centre prior, in half sides of the photograph: labels
+            are made of scores to which the logits of `functional.prior.centre_prior` are added, for
+            every class but background. null is the paper, for which all places are alike.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
@@ -70,7 +71,7 @@ class TagsEM(Strategy):
         sweeps: int = 1,
         warmup: int = 0,
         resolution: Resolution = "image",
-        spread: float | None = None,
+        prior_sigma: float | None = None,
     ) -> None:
         super().__init__()
         if mode not in ("adapt", "fixed"):
@@ -88,10 +89,10 @@ class TagsEM(Strategy):
         expect(foreground=self.foreground, background=self.background)
         expect_finite(foreground=self.foreground, background=self.background)
         self.warmup = WarmUp(warmup, "teach classification alone")
-        expect_spread(spread)
+        expect_prior_sigma(prior_sigma)
         self.mode = mode
         self.sweeps = sweeps
-        self.spread = spread
+        self.prior_sigma = prior_sigma
         self.wants = Wants(resolution=resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
@@ -101,11 +102,11 @@ class TagsEM(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """Cross-entropy of the scores as they are with the labels of the raised ones;
         classification during the warm-up."""
-        tags = said(batch, "tags", self)
+        tags = per_image(batch, "tags", self)
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
-            return learn_tags(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
-        scores = placed(logits, valid, self.spread)
+            return tags_loss(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
+        scores = centre_biased_logits(logits, valid, self.prior_sigma)
         if self.mode == "adapt":
             labels = em_adapt(
                 scores, tags, self.foreground, self.background, self.sweeps, seeded(), valid

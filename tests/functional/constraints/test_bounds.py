@@ -44,7 +44,7 @@ class TestTags:
         )
         assert bounds.slack_lower.tolist() == [[inf, 2, 2, 2]] * 4
         assert bounds.slack_upper.tolist() == [[inf] * 4] * 4
-        assert (bounds.label.tolist(), bounds.region, bounds.hardness) == (
+        assert (bounds.label.tolist(), bounds.region, bounds.inverse_temperature) == (
             [[0, 1, 2, 3]] * 4,
             None,
             1,
@@ -54,7 +54,7 @@ class TestTags:
         bounds = tag_constraints(TAGS[:1], 0.1, 0.9, 0.2, 5.0, 3.0)
         assert bounds.lower.tolist() == listed(torch.tensor([[0.1, 0.2, 0, 0.2]]))
         assert bounds.upper.tolist() == listed(torch.tensor([[0.9, 1, 1, 1]]))
-        assert (bounds.slack_lower[0, 3].item(), bounds.hardness) == (5, 3)
+        assert (bounds.slack_lower[0, 3].item(), bounds.inverse_temperature) == (5, 3)
 
 
 class TestSizes:
@@ -71,7 +71,7 @@ class TestSizes:
             torch.tensor([[0.7, 1, 1, 0.01], [1, 1, 1, 1], [1, 0.01, 0.01, 1], [1, 1, 1, 1]])
         )
         assert bounds.slack_lower.tolist() == bounds.slack_upper.tolist() == [[inf] * 4] * 4
-        assert bounds.hardness == 1000
+        assert bounds.inverse_temperature == 1000
 
     def test_released_code_takes_small_classes_off_the_tags(self) -> None:
         bounds = size_constraints(TAGS, self.large, source="ccnn_code")
@@ -138,9 +138,9 @@ class TestTogether:
     def test_what_does_not_fit_is_named(self) -> None:
         bounds = tag_constraints(TAGS)
         with pytest.raises(
-            ValueError, match=r"one hardness to be combined, but they have \[1.0, 5.0\]"
+            ValueError, match=r"one inverse_temperature to be combined, but they have \[1.0, 5.0\]"
         ):
-            combine(bounds, replace(bounds, hardness=5.0))
+            combine(bounds, replace(bounds, inverse_temperature=5.0))
         with pytest.raises(ValueError, match="for the same images"):
             combine(bounds, tag_constraints(TAGS[:1]))
         with pytest.raises(ValueError, match="but they have none"):
@@ -287,8 +287,12 @@ GOOD: dict[str, Any] = {
             torch.zeros(2, 3, 4, 5),
             r"region should be bool \[2,3,H,W\], a mask per bound, or None, but it is float32",
         ),
-        ("hardness", 0.0, "hardness should be more than 0 and finite .*, but it is 0.0"),
-        ("hardness", inf, "but it is inf"),
+        (
+            "inverse_temperature",
+            0.0,
+            "inverse_temperature should be more than 0 and finite .*, but it is 0.0",
+        ),
+        ("inverse_temperature", inf, "but it is inf"),
     ],
 )
 def test_impossible_constraints_are_named(field: str, value: Any, message: str) -> None:

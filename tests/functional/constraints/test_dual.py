@@ -23,7 +23,7 @@ from weakseg.functional.constraints.bounds import (
 from weakseg.functional.constraints.posterior import Posterior, constrained_posterior
 
 
-def random_problem(seed: int, hardness: float = 1.0) -> tuple[Tensor, Tensor, Constraints]:
+def random_problem(seed: int, beta: float = 1.0) -> tuple[Tensor, Tensor, Constraints]:
     """One image of at most 25 pixels with up to six bounds on random regions; about every seventh
     cannot be met."""
     random = np.random.default_rng(seed)
@@ -38,7 +38,11 @@ def random_problem(seed: int, hardness: float = 1.0) -> tuple[Tensor, Tensor, Co
     region = random.random((bounds, height, width)) < random.choice([0.3, 0.7, 1.1], (bounds, 1, 1))
     label = np.flatnonzero(tags)[random.integers(0, tags.sum(), bounds)]
     rows = (torch.tensor(values)[None] for values in (label, lower, upper, *slacks, region))
-    return torch.tensor(logits)[None], torch.tensor(tags)[None], Constraints(*rows, hardness)  # type: ignore[misc, arg-type]
+    return (
+        torch.tensor(logits)[None],
+        torch.tensor(tags)[None],
+        Constraints(*rows, beta),
+    )  # type: ignore[misc, arg-type]
 
 
 def one_sided(
@@ -76,12 +80,12 @@ def by_scipy(logits: Tensor, tags: Tensor, constraints: Constraints) -> np.ndarr
     matrix, bound, cap = one_sided(tags, constraints, (logits.shape[1], scores.shape[1]))
 
     def labels(multipliers: np.ndarray) -> np.ndarray:
-        raised = constraints.hardness * (scores + np.tensordot(multipliers, matrix, 1))
+        raised = constraints.inverse_temperature * (scores + np.tensordot(multipliers, matrix, 1))
         return np.exp(raised - logsumexp(raised, 0))
 
     def objective(multipliers: np.ndarray) -> tuple[float, np.ndarray]:
-        raised = constraints.hardness * (scores + np.tensordot(multipliers, matrix, 1))
-        value = logsumexp(raised, 0).sum() / constraints.hardness - multipliers @ bound
+        raised = constraints.inverse_temperature * (scores + np.tensordot(multipliers, matrix, 1))
+        value = logsumexp(raised, 0).sum() / constraints.inverse_temperature - multipliers @ bound
         return value, np.tensordot(matrix, labels(multipliers), 2) - bound
 
     options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}
@@ -181,7 +185,7 @@ def optimality(
         assert multiplier >= 0 or mean >= upper - near
     raised[~tags[0]] = -inf
     assert probs.numpy() == pytest.approx(
-        (constraints.hardness * raised).softmax(0).numpy(), abs=1e-9
+        (constraints.inverse_temperature * raised).softmax(0).numpy(), abs=1e-9
     )
 
 
@@ -194,8 +198,8 @@ def test_the_conditions_of_optimality_hold(seed: int) -> None:
     assert found.steps.item() < 200 or not found.converged
 
 
-@pytest.mark.parametrize("hardness", [1.0, 1000.0])
-def test_a_batch_is_its_images_one_by_one(hardness: float) -> None:
+@pytest.mark.parametrize("beta", [1.0, 1000.0])
+def test_a_batch_is_its_images_one_by_one(beta: float) -> None:
     torch.manual_seed(0)
     logits = torch.randn(5, 6, 7, 8) * torch.tensor([0.1, 1.0, 3.0, 10.0, 1.0])[:, None, None, None]
     tags = torch.tensor(
@@ -214,8 +218,8 @@ def test_a_batch_is_its_images_one_by_one(hardness: float) -> None:
         *[torch.zeros(0).long()] * 2,
     ]
     constraints = combine(
-        tag_constraints(tags, hardness=hardness),
-        box_constraints(boxes, labels, 7, 8, outside=0.05, hardness=hardness),
+        tag_constraints(tags, inverse_temperature=beta),
+        box_constraints(boxes, labels, 7, 8, outside=0.05, inverse_temperature=beta),
     )
     valid = torch.rand(5, 7, 8) < 0.9
     batch = constrained_posterior(logits, tags, constraints, valid)
@@ -252,7 +256,7 @@ def test_no_step_raises_the_dual(monkeypatch: pytest.MonkeyPatch) -> None:
     logits, tags = torch.randn(1, 4, 20, 20) * 8, torch.ones(1, 4).bool()
     logits[:, 0] += 30
     found = constrained_posterior(
-        logits, tags, tag_constraints(tags, foreground_slack=inf, hardness=100.0)
+        logits, tags, tag_constraints(tags, foreground_slack=inf, inverse_temperature=100.0)
     )
     assert found.converged.item()
     assert len(values) > 5
@@ -260,7 +264,7 @@ def test_no_step_raises_the_dual(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.diff(values).min() < -1
 
 
-def many_pixels(hardness: float) -> tuple[Tensor, Tensor, Constraints, Tensor]:
+def many_pixels(beta: float) -> tuple[Tensor, Tensor, Constraints, Tensor]:
     """Smooth scores of 4 images at 90 x 100 pixels, some of them padding, with bounds of all
     kinds."""
     torch.manual_seed(0)
@@ -277,24 +281,38 @@ def many_pixels(hardness: float) -> tuple[Tensor, Tensor, Constraints, Tensor]:
         torch.zeros(0, 4),
     ]
     labels = [torch.tensor([1, 5]), torch.zeros(0).long(), torch.tensor([3]), torch.zeros(0).long()]
-    whole = tag_constraints(tags, foreground_slack=inf, foreground_lower=0.1, hardness=hardness)
+    whole = tag_constraints(
+        tags, foreground_slack=inf, foreground_lower=0.1, inverse_temperature=beta
+    )
     constraints = combine(
-        whole, box_constraints(boxes, labels, 90, 100, inside=0.7, outside=0.05, hardness=hardness)
+        whole,
+        box_constraints(
+            boxes,
+            labels,
+            90,
+            100,
+            inside=0.7,
+            outside=0.05,
+            inverse_temperature=beta,
+        ),
     )
     valid = torch.ones(4, 90, 100).bool()
     valid[1, 60:] = valid[2, :, 80:] = False
     return logits, tags, constraints, valid
 
 
-@pytest.mark.parametrize("hardness", [1.0, 1000.0])
+@pytest.mark.parametrize("beta", [1.0, 1000.0])
 @pytest.mark.parametrize("kind", ["boxes", "whole images"])
 def test_many_pixels_in_single_precision_from_a_coarse_beginning(
-    hardness: float, kind: str, monkeypatch: pytest.MonkeyPatch
+    beta: float, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logits, tags, constraints, valid = many_pixels(hardness)
+    logits, tags, constraints, valid = many_pixels(beta)
     if kind == "whole images":
         constraints = tag_constraints(
-            tags, foreground_slack=inf, foreground_lower=0.1, hardness=hardness
+            tags,
+            foreground_slack=inf,
+            foreground_lower=0.1,
+            inverse_temperature=beta,
         )
     quick = constrained_posterior(logits, tags, constraints, valid)
     monkeypatch.setattr(dual, "_MANY", 10**9)
@@ -302,8 +320,8 @@ def test_many_pixels_in_single_precision_from_a_coarse_beginning(
     assert quick.converged.all()
     assert quick.violations.max() < 1.1e-5
     assert slow.steps.max() > 0
-    # at hardness 1000 the few pixels at the border between two classes are as good on either side
-    assert (quick.probs - slow.probs).abs().mean().item() < 2e-4 * (hardness > 1) + 1e-5
+    # at beta 1000 the few pixels at the border between two classes are as good on either side
+    assert (quick.probs - slow.probs).abs().mean().item() < 2e-4 * (beta > 1) + 1e-5
     torch.testing.assert_close(
         quick.probs.mean((2, 3)), slow.probs.mean((2, 3)).float(), rtol=0, atol=3e-5
     )
@@ -312,9 +330,9 @@ def test_many_pixels_in_single_precision_from_a_coarse_beginning(
 def test_a_coarse_beginning_saves_most_of_the_steps_on_all_pixels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In all; at hardness 1000, where the dual has edges, it is up to rounding whether a few are
+    """In all; at beta 1000, where the dual has edges, it is up to rounding whether a few are
     saved."""
-    problems = [many_pixels(hardness) for hardness in (1.0, 10.0, 30.0, 100.0)]
+    problems = [many_pixels(beta) for beta in (1.0, 10.0, 30.0, 100.0)]
     quick = sum(constrained_posterior(*problem).steps.sum().item() for problem in problems)
     monkeypatch.setattr(dual, "_MANY", 10**9)
     assert (

@@ -60,16 +60,14 @@ def multipliers(seed: int) -> torch.Tensor:
     ) * torch.tensor([1, 0, 1, 5, 0.1])
 
 
-def sums(
-    rows: Rows, raised: torch.Tensor, hardness: float, wanted: list[bool]
-) -> list[torch.Tensor]:
+def sums(rows: Rows, raised: torch.Tensor, beta: float, wanted: list[bool]) -> list[torch.Tensor]:
     values = compiled.sums(
         rows.scores,
         rows.counted,
         rows.labels,
         rows.regions,
         raised.numpy(),
-        hardness,
+        beta,
         np.array(wanted),
     )
     return [torch.from_numpy(one) for one in values]
@@ -77,12 +75,12 @@ def sums(
 
 @pytest.mark.parametrize("pixels", [1, 63, 256, 257, 700])
 @pytest.mark.parametrize("shared", [False, True], ids=["regions", "whole images"])
-@pytest.mark.parametrize("hardness", [0.7, 1000.0])
-def test_sums_are_those_in_tensors(pixels: int, shared: bool, hardness: float) -> None:
+@pytest.mark.parametrize("beta", [0.7, 1000.0])
+def test_sums_are_those_in_tensors(pixels: int, shared: bool, beta: float) -> None:
     for seed in range(3):
         rows, raised = random_rows(seed, pixels, shared=shared), multipliers(seed)
-        expected = dual._sums(rows, raised, hardness)
-        for one, other in zip(sums(rows, raised, hardness, [True] * 3), expected, strict=True):
+        expected = dual._sums(rows, raised, beta)
+        for one, other in zip(sums(rows, raised, beta, [True] * 3), expected, strict=True):
             torch.testing.assert_close(one, other.view(one.shape), rtol=1e-11, atol=1e-11)
 
 
@@ -137,7 +135,7 @@ def test_exp(dtype: type, lowest: float, near: float) -> None:
 
 
 def problems(
-    images: int, size: int, hardness: float
+    images: int, size: int, beta: float
 ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Constraints]]:
     """Scores and tags of images, and bounds of all kinds."""
     logits = (
@@ -154,17 +152,27 @@ def problems(
     ]
     corners = [one[: len(named)] for one, named in zip(corners, classes, strict=True)]
     inside = box_constraints(
-        corners, classes, size, size, inside=0.5, outside=0.1, slack_inside=3, hardness=hardness
+        corners,
+        classes,
+        size,
+        size,
+        inside=0.5,
+        outside=0.1,
+        slack_inside=3,
+        inverse_temperature=beta,
     )
     kinds = {
-        "tags": tag_constraints(tags, hardness=hardness),
-        "size": size_constraints(tags, large, hardness=hardness),
+        "tags": tag_constraints(tags, inverse_temperature=beta),
+        "size": size_constraints(tags, large, inverse_temperature=beta),
         "boxes": inside,
         "boxes and tags": combine(
-            inside, tag_constraints(tags, foreground_slack=inf, hardness=hardness)
+            inside,
+            tag_constraints(tags, foreground_slack=inf, inverse_temperature=beta),
         ),
         "classes": class_constraints(
-            upper=torch.full((images, 6), 0.4), slack_upper=5.0, hardness=hardness
+            upper=torch.full((images, 6), 0.4),
+            slack_upper=5.0,
+            inverse_temperature=beta,
         ),
     }
     return logits, tags, kinds
@@ -184,12 +192,12 @@ def both(
         return quick, constrained_posterior(logits, tags, bounds, valid, near)
 
 
-@pytest.mark.parametrize("hardness", [1.0, 100.0])
+@pytest.mark.parametrize("beta", [1.0, 100.0])
 @pytest.mark.parametrize("kind", ["tags", "size", "boxes", "boxes and tags", "classes"])
 def test_the_solver_finds_the_same_with_tensors(
-    kind: str, hardness: float, monkeypatch: pytest.MonkeyPatch
+    kind: str, beta: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logits, tags, kinds = problems(9, 12, hardness)
+    logits, tags, kinds = problems(9, 12, beta)
     valid = torch.rand(9, 12, 12) < 0.9
     one, other = both(monkeypatch, logits.double(), tags, kinds[kind], valid, 1e-9)
     assert one.converged.tolist() == other.converged.tolist()

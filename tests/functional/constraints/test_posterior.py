@@ -51,10 +51,10 @@ class TestGoldenCases:
 
 
 class TestWhatCannotBe:
-    @pytest.mark.parametrize("hardness", [1.0, 1000.0])
-    def test_more_than_everything(self, hardness: float) -> None:
+    @pytest.mark.parametrize("beta", [1.0, 1000.0])
+    def test_more_than_everything(self, beta: float) -> None:
         torch.manual_seed(0)
-        bounds = class_constraints(lower=torch.tensor([[0.0, 0.7, 0.6]]), hardness=hardness)
+        bounds = class_constraints(lower=torch.tensor([[0.0, 0.7, 0.6]]), inverse_temperature=beta)
         found = constrained_posterior(torch.randn(1, 3, 9, 9), torch.ones(1, 3).bool(), bounds)
         assert found.converged.tolist() == [False]
         # no more is missed than has to be
@@ -135,7 +135,7 @@ class TestExtremes:
 
     def test_an_image_without_tags_is_left_as_it_is(self) -> None:
         tags = torch.zeros(1, 4).bool()
-        bounds = class_constraints(torch.tensor([[0.9, 0.9, 0.0, 0.0]]), hardness=7.0)
+        bounds = class_constraints(torch.tensor([[0.9, 0.9, 0.0, 0.0]]), inverse_temperature=7.0)
         found = constrained_posterior(LOGITS, tags, bounds)
         torch.testing.assert_close(found.probs, LOGITS.softmax(1))
         assert (
@@ -161,19 +161,21 @@ class TestExtremes:
         )
         assert found.probs.mean((2, 3))[0].tolist() == pytest.approx([0.25, 0.5, 0.25], abs=2e-5)
 
-    @pytest.mark.parametrize("hardness", [1.0, 1000.0])
-    def test_huge_logits(self, hardness: float) -> None:
+    @pytest.mark.parametrize("beta", [1.0, 1000.0])
+    def test_huge_logits(self, beta: float) -> None:
         torch.manual_seed(0)
         logits = torch.randn(2, 3, 9, 9)
         logits[0] *= 1e4
         logits[1] += torch.tensor([1e4, -1e4, 0])[:, None, None]
         tags = torch.ones(2, 3).bool()
         found = constrained_posterior(
-            logits, tags, tag_constraints(tags, foreground_slack=inf, hardness=hardness)
+            logits,
+            tags,
+            tag_constraints(tags, foreground_slack=inf, inverse_temperature=beta),
         )
         assert found.probs.isfinite().all()
         # which at such logits may take more steps than are allowed
-        assert found.converged.all() or hardness == 1000
+        assert found.converged.all() or beta == 1000
         means = found.probs.mean((2, 3))
         missed = (
             (torch.tensor([0.3, 0.05, 0.05]) - means)
@@ -216,8 +218,8 @@ def test_padding_counts_for_nothing_and_keeps_its_softmax() -> None:
     padding[..., 1] = torch.nan  # whatever stands there
     wide = torch.cat([padding, LOGITS], 3)
     valid = torch.tensor([[[False, False, True, True, True, True, True]]])
-    found = constrained_posterior(wide, TAGS, tag_constraints(TAGS, hardness=2.0), valid)
-    alone = constrained_posterior(LOGITS, TAGS, tag_constraints(TAGS, hardness=2.0))
+    found = constrained_posterior(wide, TAGS, tag_constraints(TAGS, inverse_temperature=2.0), valid)
+    alone = constrained_posterior(LOGITS, TAGS, tag_constraints(TAGS, inverse_temperature=2.0))
     torch.testing.assert_close(found.probs[..., 2:], alone.probs)
     torch.testing.assert_close(found.multipliers, alone.multipliers)
     torch.testing.assert_close(found.probs[..., 0], padding.softmax(1)[..., 0])

@@ -40,7 +40,7 @@ class Constraints:
     slack_upper: Tensor
     region: Tensor | None = None
     """bool [B,R,H,W] at the resolution of the logits; None: all bounds are about whole images"""
-    hardness: float = 1.0
+    inverse_temperature: float = 1.0
     """the logits are multiplied by this, so that the labels become almost certain where it is
     large"""
 
@@ -66,10 +66,10 @@ class Constraints:
                 f"region should be bool [{size},H,W], a mask per bound, or None, but it is "
                 f"{_describe(region)}"
             )
-        if not 0 < self.hardness < inf:
+        if not 0 < self.inverse_temperature < inf:
             raise ValueError(
-                "hardness should be more than 0 and finite (1 leaves the logits as they are), "
-                f"but it is {self.hardness!r}"
+                "inverse_temperature should be more than 0 and finite (1 leaves the logits as they "
+                f"are), but it is {self.inverse_temperature!r}"
             )
 
 
@@ -78,7 +78,7 @@ def class_constraints(
     upper: Tensor | None = None,
     slack_lower: Tensor | float = inf,
     slack_upper: Tensor | float = inf,
-    hardness: float = 1.0,
+    inverse_temperature: float = 1.0,
 ) -> Constraints:
     """Your own bounds on the share of the image that each class covers: float [B,C] each. What is
     left out bounds nothing.
@@ -107,7 +107,7 @@ def class_constraints(
         slack_upper=slack_upper
         if isinstance(slack_upper, Tensor)
         else torch.full_like(given, slack_upper),
-        hardness=hardness,
+        inverse_temperature=inverse_temperature,
     )
 
 
@@ -117,7 +117,7 @@ def tag_constraints(
     background_upper: float = 0.7,
     foreground_lower: float = 0.05,
     foreground_slack: float = 2.0,
-    hardness: float = 1.0,
+    inverse_temperature: float = 1.0,
 ) -> Constraints:
     """What CCNN makes of tags bool [B,C]: background covers .3 to .7, and each class that is there
     a twentieth, if +2 logits do it.
@@ -136,7 +136,9 @@ def tag_constraints(
     slack = torch.full_like(lower, foreground_slack)
     slack[:, 0] = inf
     background = _background(tags, lower, background_lower, background_upper)
-    return class_constraints(*background, slack_lower=slack, hardness=hardness)
+    return class_constraints(
+        *background, slack_lower=slack, inverse_temperature=inverse_temperature
+    )
 
 
 def size_constraints(
@@ -147,7 +149,7 @@ def size_constraints(
     background_upper: float = 0.7,
     large_lower: float = 0.1,
     small_upper: float = 0.01,
-    hardness: float = 1000.0,
+    inverse_temperature: float = 1000.0,
 ) -> Constraints:
     """Tags, and one bit of size: `large` bool [B,C] flags the classes that cover more than a tenth
     of the image.
@@ -172,7 +174,9 @@ def size_constraints(
         shown, torch.where(shown & large, large_lower, 0.0), background_lower, background_upper
     )
     most = small_upper if source == "paper" else 0.0
-    return class_constraints(lower, torch.where(small, most, upper), hardness=hardness)
+    return class_constraints(
+        lower, torch.where(small, most, upper), inverse_temperature=inverse_temperature
+    )
 
 
 def _background(shown: Tensor, lower: Tensor, least: float, most: float) -> tuple[Tensor, Tensor]:
@@ -193,7 +197,7 @@ def box_constraints(
     outside: float = 0.0,
     slack_inside: float = inf,
     slack_outside: float = inf,
-    hardness: float = 1.0,
+    inverse_temperature: float = 1.0,
 ) -> Constraints:
     """At least a share `inside` of each box is of its class, and at most a share `outside` of what
     none of its class's boxes covers.
@@ -231,7 +235,7 @@ def box_constraints(
     upper = torch.where(bounded, outside, ones)
     lower[:, most:], upper[:, :most] = 0, 1
     return Constraints(
-        label, lower, upper, slack_inside * ones, slack_outside * ones, regions, hardness
+        label, lower, upper, slack_inside * ones, slack_outside * ones, regions, inverse_temperature
     )
 
 
@@ -245,11 +249,11 @@ def _masks(boxes: Tensor, height: int, width: int) -> Tensor:
 
 def combine(*constraints: Constraints) -> Constraints:
     """All bounds at once, for the same images, in the order given."""
-    hardness = {each.hardness for each in constraints}
-    if len(hardness) != 1:
+    inverse_temperature = {each.inverse_temperature for each in constraints}
+    if len(inverse_temperature) != 1:
         raise ValueError(
-            "constraints should have one hardness to be combined, but they have "
-            f"{sorted(hardness) or 'none'}"
+            "constraints should have one inverse_temperature to be combined, but they have "
+            f"{sorted(inverse_temperature) or 'none'}"
         )
     sizes = {
         (len(each.label), *each.region.shape[2:]) for each in constraints if each.region is not None
@@ -269,7 +273,7 @@ def combine(*constraints: Constraints) -> Constraints:
         region = torch.cat(masks, 1)
     names = ("label", "lower", "upper", "slack_lower", "slack_upper")
     joined = {name: torch.cat([getattr(each, name) for each in constraints], 1) for name in names}
-    return Constraints(**joined, region=region, hardness=hardness.pop())
+    return Constraints(**joined, region=region, inverse_temperature=inverse_temperature.pop())
 
 
 def contradiction(constraints: Constraints, tags: Tensor, image: int = 0) -> str | None:

@@ -29,7 +29,7 @@ _NEARLY = 1e-3  # the tolerance of a beginning
 # all columns
 _COARSE = 7
 _MANY = 4096  # pixels from which that pays, and from which float32 will do
-# pixels from which float32 will do up to this hardness
+# pixels from which float32 will do up to this inverse temperature
 _SOME = 1024
 _SOFT = 10.0
 
@@ -64,16 +64,16 @@ class Rows(NamedTuple):
     """float [B,R]: the same for lowering it"""
 
 
-def precision(logits: Tensor, hardness: float, tolerance: float) -> tuple[torch.dtype, torch.dtype]:
+def precision(logits: Tensor, beta: float, tolerance: float) -> tuple[torch.dtype, torch.dtype]:
     """The types of bounds and of pixels for logits [B,C,N].
 
-    Both float64 if need be, as the share of one pixel at hardness 1000 is beyond float32. Softer
+    Both float64 if need be, as the share of one pixel at beta = 1000 is beyond float32. Softer
     pixels are not, and many pixels make up for that; then float32 takes half the time. Apple's GPUs
     have no float64.
     """
     if logits.device.type == "mps":
         return torch.float32, torch.float32
-    enough = logits.shape[2] >= (_SOME if hardness <= _SOFT else _MANY) and tolerance >= _FLOAT32
+    enough = logits.shape[2] >= (_SOME if beta <= _SOFT else _MANY) and tolerance >= _FLOAT32
     return (
         torch.float64,
         torch.float32 if enough and logits.dtype != torch.float64 else torch.float64,
@@ -93,7 +93,7 @@ class Solution(NamedTuple):
     """int64 [B]: Newton steps, those included that were taken back"""
 
 
-def solve(rows: Rows, hardness: float, tolerance: float, most_steps: int) -> Solution:
+def solve(rows: Rows, beta: float, tolerance: float, most_steps: int) -> Solution:
     """Minimise the dual of all images by Newton steps, cut off at the limits of the multipliers.
 
     A step that does not lower the dual is taken back and tried again, less far in the bounds that
@@ -103,12 +103,16 @@ def solve(rows: Rows, hardness: float, tolerance: float, most_steps: int) -> Sol
     `converged` is False.
     """
     bounds, open_end = _bounds(rows)
-    state = newton.begin(_start(rows, hardness, most_steps).clip(bounds.least, bounds.most))
+    state = newton.begin(_start(rows, beta, most_steps).clip(bounds.least, bounds.most))
     # rounding adds less to the dual than to single pixels, which are many where they are float32
     eps = max(64 * torch.finfo(rows.lower.dtype).eps, 2 * torch.finfo(rows.scores.dtype).eps)
     for number in range(most_steps + 1):
         newton.judge(
-            bounds, state, *_measure(rows, state.trial, hardness, state.unmet), hardness, eps
+            bounds,
+            state,
+            *_measure(rows, state.trial, beta, state.unmet),
+            beta,
+            eps,
         )
         if number == most_steps or not newton.advance(bounds, state, tolerance):
             break
@@ -126,7 +130,7 @@ def solve(rows: Rows, hardness: float, tolerance: float, most_steps: int) -> Sol
     )
 
 
-def _start(rows: Rows, hardness: float, most_steps: int) -> NDArray[np.float64]:
+def _start(rows: Rows, beta: float, most_steps: int) -> NDArray[np.float64]:
     """Multipliers to begin with, [B,R]: those of a part of the pixels if there are many, which
     saves most steps on all of them."""
     if rows.scores.shape[2] < _MANY:
@@ -139,7 +143,7 @@ def _start(rows: Rows, hardness: float, most_steps: int) -> NDArray[np.float64]:
     few = few._replace(
         lower=few.lower.where(met, -torch.inf), upper=few.upper.where(met, torch.inf)
     )
-    found = solve(few, hardness, _NEARLY, most_steps)
+    found = solve(few, beta, _NEARLY, most_steps)
     return torch.where(found.converged[:, None], found.multipliers, 0).double().cpu().numpy()
 
 
@@ -176,41 +180,50 @@ def _total(rows: Rows, values: Tensor) -> Tensor:
 
 
 def softmax_into(
-    probs: Tensor, shown: Tensor, rows: Rows, multipliers: Tensor, hardness: float
+    probs: Tensor, shown: Tensor, rows: Rows, multipliers: Tensor, beta: float
 ) -> None:
     """Write the labels that belong to multipliers float [B,R] to the classes shown, int64 [B,K], of
     probs float [B,C,N]."""
     if _on_cpu(rows):
         compiled.softmax_into(
-            probs, shown, rows.scores, rows.labels, rows.regions, multipliers, hardness
+            probs, shown, rows.scores, rows.labels, rows.regions, multipliers, beta
         )
         return
     places = (
         shown + torch.arange(len(shown), device=shown.device)[:, None] * probs.shape[1]
     ).flatten()
-    found = _moved(rows, multipliers, hardness).softmax(1).to(probs.dtype)
+    found = _moved(rows, multipliers, beta).softmax(1).to(probs.dtype)
     # row by row; scatter takes ten times as long
     probs.view(-1, probs.shape[2]).index_copy_(0, places, found.flatten(0, 1))
 
 
-def _moved(rows: Rows, multipliers: Tensor, hardness: float) -> Tensor:
-    """The logits after the multipliers, times the hardness: float [B,K,N]."""
+def _moved(rows: Rows, multipliers: Tensor, beta: float) -> Tensor:
+    """The logits after the multipliers, times beta: float [B,K,N]."""
     raised = (rows.picks * multipliers[:, :, None]).mT.to(rows.scores.dtype)
     if rows.regions.shape[1] < raised.shape[2]:
-        return rows.scores.add(raised.sum(2, keepdim=True)).mul_(hardness)
-    return torch.baddbmm(rows.scores, raised, rows.regions).mul_(hardness)
+        return rows.scores.add(raised.sum(2, keepdim=True)).mul_(beta)
+    return torch.baddbmm(rows.scores, raised, rows.regions).mul_(beta)
 
 
 def _measure(
-    rows: Rows, multipliers: NDArray[np.float64], hardness: float, wanted: NDArray[np.bool_]
+    rows: Rows,
+    multipliers: NDArray[np.float64],
+    beta: float,
+    wanted: NDArray[np.bool_],
 ) -> list[NDArray[np.float64]]:
     """The sums of `_sums` at multipliers [B,R], of the images that are wanted, [B]; what the others
     get means nothing."""
     if _on_cpu(rows):
         return compiled.sums(
-            rows.scores, rows.counted, rows.labels, rows.regions, multipliers, hardness, wanted
+            rows.scores,
+            rows.counted,
+            rows.labels,
+            rows.regions,
+            multipliers,
+            beta,
+            wanted,
         )
-    sums = _sums(rows, torch.from_numpy(multipliers).to(rows.lower), hardness)
+    sums = _sums(rows, torch.from_numpy(multipliers).to(rows.lower), beta)
     # fetched at once, as each time the GPU and the processor wait for each other
     fetched = torch.cat([one.flatten(1) for one in sums], 1).cpu().double().numpy()
     bounds = multipliers.shape[1]
@@ -218,14 +231,14 @@ def _measure(
     return [logs[:, 0].copy(), totals.copy(), curvature.reshape(-1, bounds, bounds)]
 
 
-def _sums(rows: Rows, multipliers: Tensor, hardness: float) -> tuple[Tensor, Tensor, Tensor]:
+def _sums(rows: Rows, multipliers: Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over pixels: of the logarithms of sums of exponentials, float [B,1], and of the
     probabilities that bounds are about, [B,R].
 
     And how fast the latter grow as the class of each bound is raised in its region, times the
-    hardness: float [B,R,R].
+    beta: float [B,R,R].
     """
-    scores = _moved(rows, multipliers, hardness)
+    scores = _moved(rows, multipliers, beta)
     top = scores.amax(1, keepdim=True)
     # below that squares, and later exp, take ten times as long to become nothing
     probs = scores.sub_(top).clamp_(min=0.45 * log(torch.finfo(scores.dtype).tiny)).exp_()

@@ -71,7 +71,7 @@ def sums(
     labels: Tensor,
     regions: Tensor,
     multipliers: NDArray[np.float64],
-    hardness: float,
+    beta: float,
     wanted: Switches,
 ) -> list[NDArray[np.float64]]:
     """As `_sums` in `functional.dual`; zero for images that are not wanted."""
@@ -81,7 +81,7 @@ def sums(
     _sums(
         *(one.numpy() for one in (scores, counted, labels, regions)),
         multipliers,
-        hardness,
+        beta,
         least,
         wanted,
         *results,
@@ -96,14 +96,14 @@ def softmax_into(
     labels: Tensor,
     regions: Tensor,
     multipliers: Tensor,
-    hardness: float,
+    beta: float,
 ) -> None:
     """Write the softmax of scores [B,K,N] after multipliers [B,R] to the rows shown, [B,K], of
     probs [B,C,N]."""
     least = log(torch.finfo(probs.dtype).tiny)
     _softmax_into(
         *(one.numpy() for one in (probs, shown, scores, labels, regions, multipliers)),
-        hardness,
+        beta,
         least,
     )
 
@@ -122,7 +122,7 @@ def _sums(
     labels: Numbers,
     regions: Floats,
     multipliers: NDArray[np.float64],
-    hardness: float,
+    beta: float,
     least: float,
     wanted: Switches,
     logs: NDArray[np.float64],
@@ -149,7 +149,7 @@ def _sums(
         for first in range(0, scores.shape[2], TILE):
             here = min(TILE, scores.shape[2] - first)
             _raise(scores[image], label, region, multipliers[image], first, here, probs)
-            _softmax(probs, here, hardness, least, top, total, share)
+            _softmax(probs, here, beta, least, top, total, share)
             logs[image] += _log(top, total, count[first : first + here])
             for bound in range(bounds):
                 inside = region[min(bound, len(region) - 1), first : first + here]
@@ -172,7 +172,7 @@ def _softmax_into(
     labels: Numbers,
     regions: Floats,
     multipliers: NDArray[np.float64],
-    hardness: float,
+    beta: float,
     least: float,
 ) -> None:
     some = np.empty((scores.shape[1], TILE), scores.dtype)
@@ -185,7 +185,7 @@ def _softmax_into(
             _raise(
                 scores[image], labels[image], regions[image], multipliers[image], first, here, some
             )
-            _softmax(some, here, hardness, least, top, total, share)
+            _softmax(some, here, beta, least, top, total, share)
             for place in range(len(some)):
                 row = some[place]
                 result = probs[image, shown[image, place], first : first + here]
@@ -243,16 +243,16 @@ def _raise(
 def _softmax(
     rows: Floats,
     here: int,
-    hardness: float,
+    beta: float,
     least: float,
     top: Floats,
     total: Floats,
     share: Floats,
 ) -> None:
-    """Rows [K,TILE], times the hardness, become their softmax. It leaves the largest ones, and the
+    """Rows [K,TILE], times beta, become their softmax. It leaves the largest ones, and the
     sums of exponentials below those."""
     kind = rows.dtype.type
-    hard = kind(hardness)
+    hard = kind(beta)
     low = kind(least)
     top[:here] = -np.inf
     total[:here] = 0

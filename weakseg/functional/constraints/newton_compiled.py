@@ -88,7 +88,7 @@ def judge(
     logs: Floats,
     totals: Floats,
     curvature: Floats,
-    hardness: float,
+    beta: float,
     eps: float,
 ) -> None:
     """Take the trials over that lower the dual, by sums over the pixels of each image; adapt how
@@ -104,7 +104,7 @@ def judge(
             pixels = bounds.pixels[image]
             best = state.best[image]
             trial = state.trial[image]
-            value = logs[image] / (pixels * hardness)
+            value = logs[image] / (pixels * beta)
             promised = 0.0
             noise = 1 + abs(state.value[image])
             for r in range(len(means)):
@@ -128,7 +128,7 @@ def judge(
                 for r in range(len(means)):
                     best[r], state.means[image, r] = trial[r], means[r]
                     for s in range(len(means)):
-                        state.curvature[image, r, s] = curvature[image, r, s] * (hardness / pixels)
+                        state.curvature[image, r, s] = curvature[image, r, s] * (beta / pixels)
 
 
 @compiled

@@ -58,9 +58,9 @@ def constrained_posterior(
     counted = tags.any(1, keepdim=True) & (everywhere if valid is None else valid.flatten(1))
     everything = bool(counted.all())
     rows, shown, bounds = _rows(scores, tags, constraints, counted, everything, tolerance)
-    solution = solve(rows, constraints.hardness, tolerance, most_steps)
+    solution = solve(rows, constraints.inverse_temperature, tolerance, most_steps)
     probs = scores.new_zeros(scores.shape)
-    softmax_into(probs, shown, rows, solution.multipliers, constraints.hardness)
+    softmax_into(probs, shown, rows, solution.multipliers, constraints.inverse_temperature)
     if not everything:
         probs.mT[~counted] = scores.mT[~counted].softmax(1)
     missed = (rows.lower - solution.means).maximum(solution.means - rows.upper).clamp(min=0)
@@ -204,7 +204,7 @@ def _rows(
         )
     )
     never = bounding & (upper <= 0) & (slack_upper == torch.inf)
-    wide, dtype = precision(logits, constraints.hardness, tolerance)
+    wide, dtype = precision(logits, constraints.inverse_temperature, tolerance)
     scores = logits[images, shown].to(dtype)
     weights = counted.to(dtype)
     if not everything:

@@ -1,5 +1,5 @@
-"""What the strategies share that learn marked pixels: points, scribbles, or anything that says the
-class of a few pixels."""
+"""What the strategies share that learn from marked pixels: points, scribbles, or any other partial
+labels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from weakseg.functional.losses import cross_entropy, dense_crf_loss
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.per_step import valid_pixels
 
 LARGE_PIECES = Superpixels(scale=150.0)
-"""how the strategies for clicks cut an image: so that one click says enough"""
+"""how the strategies for clicks cut an image: a piece is large enough for one click"""
 
 
 def need_anything(evidence: Evidence) -> None:
-    """Raise a ValueError that names the image if nobody said anything about it."""
+    """Raise a ValueError that names the image if it has no annotation."""
     if not evidence.annotations:
         raise ValueError(
             f"image {evidence.id} has nothing to learn from: no marked pixel, no list of boxes "
@@ -27,16 +28,23 @@ def need_anything(evidence: Evidence) -> None:
         )
 
 
-def need_marked_pixel(evidence: Evidence) -> None:
-    """Raise a ValueError that names the image if nobody marked a pixel of it."""
+def need_marks(evidence: Evidence) -> Tensor:
+    """The marks uint8 [H,W] of an image; a ValueError that names it if it has none."""
     evidence.need("marks")
     assert evidence.marks is not None
-    if bool((evidence.marks == IGNORE).all()):
+    return evidence.marks
+
+
+def need_marked_pixel(evidence: Evidence) -> Tensor:
+    """The marks of an image; a ValueError that names it if no pixel of it is marked."""
+    marks = need_marks(evidence)
+    if bool((marks == IGNORE).all()):
         raise ValueError(
             f"image {evidence.id} has no marked pixel (all marks are {IGNORE}); mark something on "
             "it, leave it out, or, if its file holds shapes of another kind, name that in "
             "data.evidence"
         )
+    return marks
 
 
 def expect_weight(**weights: float) -> None:
@@ -64,7 +72,7 @@ def expect_at_least(least: int, **numbers: int) -> None:
             raise ValueError(f"{name} should be at least {least}, but it is {number}")
 
 
-def learn_marks(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Tensor]:
+def marks_loss(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Tensor]:
     """The cross-entropy of the marked pixels alone; 0 where a batch of crops shows none."""
     if batch.marks is None:
         raise ValueError(
@@ -74,21 +82,18 @@ def learn_marks(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, T
     return {"marks": cross_entropy(logits, batch.marks)}
 
 
-def smaller(logits: Tensor, batch: Batch, shrink: int) -> tuple[Tensor, Tensor, Tensor]:
+def downsampled(logits: Tensor, batch: Batch, shrink: int) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities float [B,C,h,w], colours uint8 [B,3,h,w] and where there is an image, bool
     [B,h,w], so many times smaller."""
-    valid = (
-        torch.ones_like(batch.image[:, 0], dtype=torch.bool) if batch.valid is None else batch.valid
-    )
-    probs, there = average_pool(
-        logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1), valid, shrink
-    )
+    valid = valid_pixels(batch)
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    probs, there = average_pool(exact.softmax(1), valid, shrink)
     colours, _ = average_pool(batch.image.to(probs.dtype), valid, shrink)
     return probs, colours.round().to(torch.uint8), there
 
 
-def disagreement(logits: Tensor, batch: Batch, xy: float, rgb: float, shrink: int) -> Tensor:
+def crf_loss(logits: Tensor, batch: Batch, xy: float, rgb: float, shrink: int) -> Tensor:
     """The dense CRF loss of a batch, compared `shrink` times smaller; xy is in pixels of the
     image."""
-    probs, colours, there = smaller(logits, batch, shrink)
+    probs, colours, there = downsampled(logits, batch, shrink)
     return dense_crf_loss(probs, colours, xy=xy / shrink, rgb=rgb, valid=there)

@@ -14,7 +14,7 @@ from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints.bounds import Constraints, contradiction
 from weakseg.functional.constraints.posterior import constrained_posterior, kl_to_posterior
 from weakseg.functional.pooling import classification
-from weakseg.functional.prior import centre_odds, centre_prior
+from weakseg.functional.prior import centre_odds
 from weakseg.functional.resolution import average_pool, shrink, stride
 from weakseg.strategies.base import Loss, Strategy
 
@@ -58,20 +58,22 @@ def expect_finite(**values: float) -> None:
             raise ValueError(f"{name} should be finite, a number of logits, but it is {value}")
 
 
-def expect_hardness(hardness: float) -> None:
+def expect_inverse_temperature(inverse_temperature: float) -> None:
     """Raise a ValueError if logits cannot be multiplied by this."""
-    if not 0 < hardness < inf:
+    if not 0 < inverse_temperature < inf:
         raise ValueError(
-            "hardness should be more than 0 and finite (1 leaves the logits as they are), but it "
-            f"is {hardness}"
+            "inverse_temperature should be more than 0 and finite (1 leaves the logits as they "
+            f"are), but it is {inverse_temperature}"
         )
 
 
-def expect_spread(spread: float | None) -> None:
-    """Raise a ValueError if this is neither None nor how far from the middle of an image its
-    subject reaches."""
-    if spread is not None:
-        centre_prior(1, 1, spread)
+def expect_prior_sigma(prior_sigma: float | None) -> None:
+    """Raise a ValueError if this is neither None nor a standard deviation."""
+    if prior_sigma is not None and not 0 < prior_sigma < inf:
+        raise ValueError(
+            "prior_sigma should be more than 0 and finite, in half sides of the image, but it is "
+            f"{prior_sigma}"
+        )
 
 
 def check_tags(evidence: Evidence, classes: Sequence[str]) -> None:
@@ -103,7 +105,7 @@ def check_bounds(
         raise ValueError(f"{named}; {remedy}")
 
 
-def said(batch: Batch, field: Literal["tags", "large"], strategy: Strategy) -> Tensor:
+def per_image(batch: Batch, field: Literal["tags", "large"], strategy: Strategy) -> Tensor:
     """The tags or large classes of a batch, bool [B,C], of which every image must have some."""
     rows: Tensor | None = getattr(batch, field)
     if rows is None or not bool(rows.any(1).all()):
@@ -130,39 +132,44 @@ def boxes_of(batch: Batch, logits: Tensor, strategy: Strategy) -> tuple[list[Ten
     return [boxes / scale for boxes in batch.boxes], batch.box_classes
 
 
+def valid_pixels(batch: Batch) -> Tensor:
+    """Where a pixel of the images is not padding, bool [B,H,W]."""
+    if batch.valid is not None:
+        return batch.valid
+    return torch.ones_like(batch.image[:, 0], dtype=torch.bool)
+
+
 def valid_of(batch: Batch, logits: Tensor) -> Tensor | None:
     """Where a pixel of the logits is not padding, bool [B,h,w]; None where no image is padded."""
     return None if batch.valid is None else shrink(batch.valid, *logits.shape[-2:])
 
 
-def learn_tags(
-    logits: Tensor, tags: Tensor, valid: Tensor | None, shrink: int
-) -> dict[str, Tensor]:
-    """The classification of images by the pooled scores of their pixels, looked at so many times
+def tags_loss(logits: Tensor, tags: Tensor, valid: Tensor | None, shrink: int) -> dict[str, Tensor]:
+    """The loss of classifying images by the pooled scores of their pixels, so many times
     smaller."""
     valid = torch.ones_like(logits[:, 0], dtype=torch.bool) if valid is None else valid
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return {"classification": classification(*average_pool(exact, valid, shrink), tags)}
 
 
-def placed(logits: Tensor, valid: Tensor | None, spread: float | None) -> Tensor:
-    """The network's scores to make labels of; unless spread is None, all but background is likelier
-    in the middle of each image."""
+def centre_biased_logits(logits: Tensor, valid: Tensor | None, prior_sigma: float | None) -> Tensor:
+    """The network's scores, detached, as unaries of labels; unless prior_sigma is None, with the
+    logits of a centre prior for every class but background."""
     scores = logits.detach()
-    if spread is None:
+    if prior_sigma is None:
         return scores
     odds = centre_odds(
-        torch.ones_like(scores[:, 0], dtype=torch.bool) if valid is None else valid, spread
+        torch.ones_like(scores[:, 0], dtype=torch.bool) if valid is None else valid, prior_sigma
     )
     return torch.cat([scores[:, :1], scores[:, 1:] + odds[:, None].to(scores.dtype)], 1)
 
 
-def learn_posterior(
+def posterior_loss(
     logits: Tensor,
     tags: Tensor,
     constraints: Constraints,
     valid: Tensor | None,
-    spread: float | None = None,
+    prior_sigma: float | None = None,
 ) -> Loss:
     """The KL divergence towards the labels that keep the bounds, nearest to the network's own
     (`placed`).
@@ -171,7 +178,9 @@ def learn_posterior(
     that is missed nevertheless; and `converged`, the share of images whose bounds could be met or
     had used up their slack.
     """
-    found = constrained_posterior(placed(logits, valid, spread), tags, constraints, valid)
+    found = constrained_posterior(
+        centre_biased_logits(logits, valid, prior_sigma), tags, constraints, valid
+    )
     says = (constraints.lower > 0) | ((constraints.upper < 1) & tags.gather(1, constraints.label))
     bounds = says.sum().clamp(min=1)
     figures = {
@@ -184,6 +193,6 @@ def learn_posterior(
 
 
 def seeded() -> torch.Generator:
-    """A generator that goes on from the global random numbers, which depend on seed and step: a
-    resumed run repeats."""
+    """A generator seeded by the global random numbers, which depend on seed and step, so that a
+    resumed run repeats them."""
     return torch.Generator().manual_seed(int(torch.randint(2**62, ())))

@@ -1,4 +1,4 @@
-"""The first batches of a training, in which a strategy believes less than it does later."""
+"""The first batches of a training, in which a simpler loss trains the network."""
 
 from __future__ import annotations
 
