@@ -87,7 +87,9 @@ def wait(device: torch.device) -> None:
 
 
 def sum_of_terms(strategy: Strategy, logits: Tensor, batch: Batch) -> Tensor:
-    return torch.stack(list(read_loss(strategy.loss(logits, batch), strategy).terms.values())).sum()
+    return torch.stack(
+        list(read_loss(strategy.loss(logits, batch), "the loss").terms.values())
+    ).sum()
 
 
 class Step:

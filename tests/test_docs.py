@@ -19,6 +19,7 @@ from tests.small import Squares
 from weakseg.config.recipe import RecipeError, check_spelling, list_recipes, load
 from weakseg.fit import main
 from weakseg.networks import base
+from weakseg.training.metrics_file import read_record
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -143,6 +144,48 @@ def test_the_other_lines_of_the_page_on_networks_run(my_networks: Any) -> None:
     for block in python_blocks(OWN_NETWORK):
         if block.startswith("from "):
             exec(block, vars(my_networks).copy())
+
+
+STRATEGY_PAGE = PAGES["docs/how-to/write-a-strategy.md"]
+STRATEGIES = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", STRATEGY_PAGE, re.DOTALL))
+FIGURES = {
+    "box_centres": {"label/miou", "loss/cross_entropy"},
+    "refined_boxes": {"estimate/removed"},
+    "self_training": {"loss/marks", "estimate/share/background", "estimate/confidence"},
+    "bright_parts": {"label/miou", "loss/cross_entropy"},
+}
+
+
+def test_the_page_on_strategies_has_one_of_each_kind() -> None:
+    assert list(STRATEGIES) == list(FIGURES)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.filterwarnings("ignore:in epoch")  # so small a network finds little
+def test_the_strategies_of_the_page_train_as_printed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{name}.py").write_text(STRATEGIES[name])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    commands = printed_commands(STRATEGY_PAGE)
+    (command,) = (each for each in commands if f"strategy={name}." in " ".join(each))
+    words = [
+        *command[command.index("weakseg.fit") + 1 :],
+        "network=tests.small.TinyNet",
+        "network.classes=5",
+        "data.train=4",
+        "data.val=1",
+        "data.size=48",
+        "data.batch_size=2",
+        "rounds.workers=0",
+        "trainer.max_steps=6",
+        "trainer.log_every_n_steps=1",
+        "trainer.accelerator=cpu",
+    ]
+    run = main(words)
+    rows = read_record(run / "metrics.csv")
+    assert FIGURES[name] <= {figure for row in rows for figure, value in row.items() if value}
 
 
 class Discs(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from weakseg.evidence import Batch as Batch
     from weakseg.evidence import Evidence as Evidence
     from weakseg.evidence import Prediction as Prediction
+    from weakseg.strategies.base import Context as Context
+    from weakseg.strategies.base import Estimate as Estimate
+    from weakseg.strategies.base import JointStrategy as JointStrategy
+    from weakseg.strategies.base import Loss as Loss
     from weakseg.strategies.base import Strategy as Strategy
+    from weakseg.strategies.base import Wants as Wants
     from weakseg.training.rounds import Rounds as Rounds
     from weakseg.training.segmenter import Segmenter as Segmenter
 
@@ -26,7 +31,12 @@ _TARGETS = (
     "weakseg.evidence.Prediction",
     "weakseg.training.rounds.Rounds",
     "weakseg.training.segmenter.Segmenter",
+    "weakseg.strategies.base.Context",
+    "weakseg.strategies.base.Estimate",
+    "weakseg.strategies.base.JointStrategy",
+    "weakseg.strategies.base.Loss",
     "weakseg.strategies.base.Strategy",
+    "weakseg.strategies.base.Wants",
 )
 
 __all__ = [target.rpartition(".")[2] for target in _TARGETS]
