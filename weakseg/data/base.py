@@ -55,8 +55,8 @@ AS_THEY_COME = Shares()
 
 
 class WeakData(LightningDataModule):
-    """Images with evidence. A subclass says how many there are, which is the i-th, and which ones
-    are only measured on.
+    """Images with evidence. A subclass defines how many there are, which is the i-th, and which
+    ones are only measured on.
 
     Arguments:
         batch_size: images per step and process.
@@ -92,7 +92,7 @@ class WeakData(LightningDataModule):
         self.workers = workers
         self.shares = shares
         self.augmentation = Augmentation(crop, scale, flip, colour)
-        self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
+        self.seed = torch.initial_seed() % 2**31  # of seed_everything
         self._targets: tuple[LabelStore, Mapping[str, str]] | None = None
 
     def __len__(self) -> int:
@@ -108,8 +108,8 @@ class WeakData(LightningDataModule):
         )
 
     def true_instances(self, index: int) -> Instances | None:
-        """The true objects of an image, one by one, to measure networks such as Mask R-CNN with;
-        None if they are not known."""
+        """The true instances of an image, to measure instance segmentation with; None if they are
+        not known."""
         return None
 
     @cached_property

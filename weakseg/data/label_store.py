@@ -90,7 +90,7 @@ class LabelStore:
             if os.path.lexists(file):
                 try:
                     return _decode(file, id, key)
-                except Exception as error:  # whatever a decoder says of damaged bytes
+                except Exception as error:  # whatever a decoder raises for damaged bytes
                     raise DamagedTarget(
                         f"the target {file} is damaged ({error}); delete it to have it computed "
                         "again"

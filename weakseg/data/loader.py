@@ -80,16 +80,16 @@ class TrainLoader(Generic[T]):
         return [order[start : start + self.batch_size] for start in starts]
 
     def __iter__(self) -> Iterator[T]:
-        # A generator runs from the first `next` on. By then the trainer knows the epoch, and the
-        # batch that comes next in it.
+        # A generator runs from the first `next` on. By then the trainer has set the epoch, and
+        # the batch that comes next in it.
         done = self.trainer.fit_loop.batch_idx + 1
         yield from _load(
             self.items, self.batches(self.trainer.current_epoch)[done:], self.workers, self.collate
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: that it exists tells Lightning that this loader can continue in the middle of an
-        epoch."""
+        """Nothing: Lightning takes a loader that has this method for one that can continue in the
+        middle of an epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

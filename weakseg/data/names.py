@@ -71,8 +71,7 @@ def _apart(one: str, other: str) -> tuple[str, str]:
 
 
 def spelling_hint(name: str, classes: Sequence[str]) -> str:
-    """What to tell a person who wrote a name that is no class: the nearest one that is, or all of
-    them.
+    """The end of a message about a name that is no class: the most similar class, or all classes.
 
     >>> spelling_hint("dgo", ["background", "dog"])
     'did you mean dog?'

@@ -22,7 +22,7 @@ from torchvision.transforms.v2.functional import (
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.utils.limits import check_limits
 
-# a box of which a crop shows less than this share is dropped: its object may not be seen at all
+# a box of which a crop shows less than this share is dropped: its object may be outside of the crop
 VISIBLE = 0.1
 
 
@@ -130,7 +130,7 @@ def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
 
 
 def _pad(item: Item, height: int, width: int) -> Item:
-    """Black pixels without opinion on the right and below, up to a size."""
+    """Black pixels without label on the right and below, up to a size."""
     evidence, target, valid = item
     sides = (
         0,
@@ -213,8 +213,7 @@ def _flip(item: Item) -> Item:
 
 
 def collate(items: Sequence[Item], classes: int) -> Batch:
-    """A batch of augmented images; smaller ones are padded with black pixels that have no
-    opinion."""
+    """A batch of augmented images; smaller ones are padded with black pixels without label."""
     height = max(item.evidence.image.shape[-2] for item in items)
     width = max(item.evidence.image.shape[-1] for item in items)
     padded = [_pad(item, height, width) for item in items]
@@ -280,7 +279,7 @@ def _stack_targets(targets: list[Tensor], classes: int) -> Tensor:
 
 
 def one_hot(target: Tensor, classes: int) -> Tensor:
-    """A hard target as a soft one: full trust in its class, none where it has no opinion."""
+    """A hard target as a soft one: weight 1 for its class, 0 for all where it is ignored."""
     return (
         F.one_hot(target.long().clamp(max=classes), classes + 1)[..., :classes]
         .permute(2, 0, 1)

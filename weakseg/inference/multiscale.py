@@ -1,5 +1,5 @@
-"""Inference: the probabilities of one image, from several sizes, its mirror image, windows that
-overlap, and a dense CRF."""
+"""Inference: class probabilities of one image by multi-scale and flip averaging, sliding windows
+and a dense CRF."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class Inference:
     """
 
     scales: tuple[float, ...] = (1.0,)
-    """the image is seen at each of these sizes, 1 being its own, and the probabilities are
-    averaged"""
+    """the image is resized by each of these factors, 1 being its own size, and the probabilities
+    are averaged"""
     flip: bool = False
-    """the mirror image is seen too, which takes twice as long"""
+    """the mirror image is predicted too, which takes twice as long"""
     window: (
         Annotated[int, doc("a number of pixels"), Ge(1), doc("or null for whole images")] | None
     ) = None
     """side in pixels of the largest part that the network is given at once, after scaling; null for
     whole images. With it, memory is bounded for images of any size; take the crop of the training,
     or more. Rounds, dashboards and reports predict whole images all the same, and so does
-    validation, unless `validation` says otherwise"""
+    validation, unless `validation` is set"""
     overlap: Annotated[float, doc("a part of a window's side"), Ge(0), Le(_MOST_OVERLAP)] = 0.25
-    """the part of a window's side that its neighbour sees too, at least; there one goes over
-    smoothly into the other"""
+    """the part of a window's side that its neighbour covers too, at least; there both are
+    blended"""
     crf: DenseCRF | None = None
     """the dense CRF that refines the probabilities at the end; null for none. It has the whole
     image in memory: with 21 classes, 0.7 kB per pixel"""
@@ -92,7 +92,7 @@ def infer(image: Tensor, network: Callable[[Tensor], Tensor], inference: Inferen
     share = 1 / (len(inference.scales) * (1 + inference.flip))
     for scale in inference.scales:
         for batch in _batches(_windows(image, scale, inference)):
-            probs = _ask(
+            probs = _predict(
                 torch.stack([image[:, down.place, across.place] for down, across in batch]),
                 network,
                 scale,
@@ -135,7 +135,7 @@ def strips(length: int, window: int, overlap: float) -> list[Strip]:
 
 
 def _windows(image: Tensor, scale: float, inference: Inference) -> Iterator[tuple[Strip, Strip]]:
-    """Strips down and across of every window that, scaled, is as large as the network is to see."""
+    """Strips down and across of every window that has the wanted size after scaling."""
     height, width = image.shape[1:]
     side = max(height, width) if inference.window is None else max(1, int(inference.window / scale))
     yield from product(
@@ -148,9 +148,11 @@ def _batches(windows: Iterator[tuple[Strip, Strip]]) -> Iterator[list[tuple[Stri
         yield batch
 
 
-def _ask(images: Tensor, network: Callable[[Tensor], Tensor], scale: float, flip: bool) -> Tensor:
-    """Probabilities float32 [B,C,h,w] of images uint8 [B,3,h,w], seen at a scale; with their mirror
-    images, the sum of both."""
+def _predict(
+    images: Tensor, network: Callable[[Tensor], Tensor], scale: float, flip: bool
+) -> Tensor:
+    """Probabilities float32 [B,C,h,w] of images uint8 [B,3,h,w], predicted at a scale; with their
+    mirror images, the sum of both."""
     height, width = images.shape[-2:]
     size = [max(1, round(height * scale)), max(1, round(width * scale))]
     seen = images if size == [height, width] else resize(images, size, antialias=True)

@@ -33,7 +33,7 @@ class Network(Protocol):
 
 
 class WithStride(Network, Protocol):
-    """Says how logits lie on the image. Without it they are interpolated to the image's size."""
+    """Defines how logits lie on the image. Without it they are interpolated to the image's size."""
 
     @property
     def stride(self) -> int:
@@ -65,7 +65,7 @@ class WithAuxiliaryLogits(Network, Protocol):
 
 
 class WithEncoder(Network, Protocol):
-    """Tells its pretrained body from its head: `optimizer.head_multiplier` needs it, and
+    """Separates its pretrained body from its head: `optimizer.head_multiplier` needs it, and
     `optimizer.freeze_batchnorm` is then for the body alone. It may be called `backbone`, too."""
 
     @property
@@ -89,8 +89,8 @@ class WithInstances(Network, Protocol):
 
 
 class Adapter:
-    """One network as the rest of weakseg sees it: which optional parts it has, found out once, and
-    outputs that are what the protocols say.
+    """One network for the rest of weakseg: which optional parts it has, found out once, and outputs
+    that are checked against the protocols.
 
     Arguments:
         network: any module that maps images to logits.
@@ -207,7 +207,7 @@ def main_logits(output: Any) -> Any:
 
 def encoder_of(network: nn.Module) -> nn.Module | None:
     """The part of a network that may come pretrained, its `encoder` or `backbone`; None if it does
-    not tell body from head."""
+    not separate body and head."""
     found = (getattr(network, name, None) for name in ("encoder", "backbone"))
     return next((module for module in found if isinstance(module, nn.Module)), None)
 

@@ -68,7 +68,7 @@ class _DeepLab(nn.Module):
             set_rates(self.encoder.layer4, [32 // output_stride * unit for unit in multi_grid])
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees: float [B,D,h,w] at `stride`. Any size of image."""
+        """Input of the last layer: float [B,D,h,w] at `stride`. Any size of image."""
         height, width = image.shape[-2:]
         sides = (0, -width % self.output_stride, 0, -height % self.output_stride)
         padded = F.pad(image, sides, mode="replicate") if any(sides) else image

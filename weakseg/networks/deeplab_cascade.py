@@ -53,7 +53,7 @@ class DeepLabV3Cascade(nn.Module):
         self.output_stride = self.stride = output_stride
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees: float [B,D,h,w] at `stride`. Any size of image."""
+        """Input of the last layer: float [B,D,h,w] at `stride`. Any size of image."""
         rows, columns = cells(image, self.stride)
         # cells centred on the pixels that they stand for
         last = self.encoder(padded(image, self.stride, lead=self.stride // 2))[-1]

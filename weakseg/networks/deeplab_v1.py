@@ -39,7 +39,7 @@ class DeepLabV1(nn.Module):
     Arguments:
         weights: null, imagenet, or the path of a state dict of torchvision's vgg16. If that has the
             classifier, fc6 and fc7 begin with every so manieth of its weights.
-        field: what fc6 sees. large is LargeFOV (3x3, rate 12, 1024 channels); 4x4 and 7x7 have rate
+        field: kernel of fc6. large is LargeFOV (3x3, rate 12, 1024 channels); 4x4 and 7x7 have rate
             4 and 4096 channels.
         multi_scale: the paper's MSc. The image and the first four pools each pass a 3x3 convolution
             to 128 channels, which strides as far as stride 8, and a 1x1 to 128, each with ReLU and
@@ -73,7 +73,7 @@ class DeepLabV1(nn.Module):
         self.head = linear(self.encoder.channels[-1] + len(self.scales) * after, classes)
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees: float [B,D,h,w] at stride 8. Any size of image."""
+        """Input of the last layer: float [B,D,h,w] at stride 8. Any size of image."""
         whole = padded(image, self.stride)
         *pools, last = self.encoder(whole)
         found = [
@@ -89,7 +89,8 @@ class DeepLabV1(nn.Module):
 
 
 class _Perceptron(nn.Module):
-    """Two layers on what an early stage sees, taken around the same pixels as the late ones."""
+    """Two layers on an intermediate feature map, at cells around the same pixels as those of the
+    last map."""
 
     def __init__(self, before: int, after: int, stride: int, dropout: float) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ class DeepLabV2(nn.Module):
 
     On a ResNet the branches are 3x3 convolutions from its last stage to logits. On VGG-16 each
     branch has its own fc6 (3x3), fc7 (both 1024 channels) and linear layer to logits; the sum of
-    these is one linear layer on what all of them see, and is stored so.
+    these is one linear layer on their common input, and is stored so.
 
     Arguments:
         encoder: vgg16, or a ResNet such as resnet101.
@@ -32,7 +32,7 @@ class DeepLabV2(nn.Module):
             its weights.
         output_stride: 8 or 16, reached by dilation.
         rates: dilation of the branches.
-        scales: the image is seen at each of these sizes, and the largest logit counts; the paper
+        scales: the image is resized to each of these, and the largest logit counts; the paper
             has 1, 0.75, 0.5. In training the network then returns {"out": logits, "aux": [logits of
             each scale]}, all of one size.
         dropout: share of fc6 and fc7 of VGG-16 that is dropped in training.
@@ -83,7 +83,7 @@ class DeepLabV2(nn.Module):
             self.lead = output_stride // 2
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees, of the image at its own size: float [B,D,h,w] at `stride`. Any
+        """Input of the last layer, for the image at its own size: float [B,D,h,w] at `stride`. Any
         size of image."""
         rows, columns = cells(image, self.stride)
         last: Tensor = self.encoder(padded(image, self.stride, self.lead))[-1]

@@ -89,7 +89,7 @@ def _passing(conv: nn.Conv2d, classes: int) -> nn.Conv2d:
     """Let each class through: the channels that stand for it share its score evenly, and those
     behind add it up again.
 
-    Where several channels stand for a class, noise tells them apart; without it they would stay
+    Where several channels stand for a class, noise makes them different; without it they would stay
     equal for ever.
     """
     after, before, height, width = conv.weight.shape

@@ -1,9 +1,10 @@
 """Fully convolutional networks on VGG-16: FCN-32s, FCN-16s, FCN-8s.
 
 The original puts 100 zeros around the image, convolves with fc6 without padding and cuts its output
-at 19, 27 or 31 pixels. fc6 then looks at the image around pixel 32 i + 12.5. Here fc6 is padded by
-3 cells: it looks around 32 i + 15.5, the middle of the 32 pixels that cell i stands for. That is
-the same function of a moved image, but near the edges, where the original sees features of zeros.
+at 19, 27 or 31 pixels. The receptive field of fc6 is then centred on pixel 32 i + 12.5. Here fc6 is
+padded by 3 cells: it is centred on 32 i + 15.5, the middle of the 32 pixels that cell i stands for.
+That is the same function of a moved image, but near the edges, where the original has features of
+zeros.
 
 The original ends in a transposed convolution that is fixed to bilinear interpolation. `Segmenter`
 interpolates by itself, so the networks end before that, at stride 32, 16 or 8.
@@ -52,7 +53,7 @@ class FCN32s(nn.Module):
         self.stride = output_stride
 
     def features(self, image: Tensor) -> Tensor:
-        """fc7, what the last layer sees: float [B,D,h,w] at `stride`. Any size of image."""
+        """fc7, the input of the last layer: float [B,D,h,w] at `stride`. Any size of image."""
         last: Tensor = self.encoder(padded(image, self.stride, self.encoder.lead))[-1]
         return last
 
@@ -63,7 +64,7 @@ class FCN32s(nn.Module):
 
 
 class _Skipping(nn.Module):
-    """Scores of fc7 and of pools, from coarse to fine: enlarged twice, then the next are added."""
+    """Scores of fc7 and of pools, from coarse to fine: upsampled twice, then the next are added."""
 
     pools: ClassVar[tuple[int, ...]]
     """which of the five"""
@@ -99,7 +100,7 @@ class _Skipping(nn.Module):
 
 
 class FCN16s(_Skipping):
-    """FCN-16s: to the scores of fc7, enlarged twice, those of pool4 are added (Long, Shelhamer and
+    """FCN-16s: to the scores of fc7, upsampled by 2, those of pool4 are added (Long, Shelhamer and
     Darrell, CVPR 2015).
 
     All scores begin as zero. In the paper the weights begin as those of a trained FCN-32s.
@@ -107,7 +108,7 @@ class FCN16s(_Skipping):
     Arguments:
         weights: null, imagenet, or the path of a state dict of torchvision's vgg16, with or without
             its classifier.
-        learn_upsampling: train the enlargement too, as in the paper; in the released networks it
+        learn_upsampling: train the upsampling too, as in the paper; in the released networks it
             stays bilinear.
         dropout: share of fc6 and fc7 that is dropped in training.
         width: the hidden layers have so many times the usual channels; below 1 for a small network,
@@ -119,7 +120,7 @@ class FCN16s(_Skipping):
 
 
 class FCN8s(_Skipping):
-    """FCN-8s: as FCN16s, then enlarged twice again, and the scores of pool3 are added.
+    """FCN-8s: as FCN16s, then upsampled by 2 again, and the scores of pool3 are added.
 
     Arguments: as for FCN16s.
     """
@@ -147,7 +148,7 @@ def bilinear(channels: int) -> nn.ConvTranspose2d:
     """A transposed convolution that makes maps twice as large; it begins as bilinear interpolation
     of each channel by itself.
 
-    Outside of the map it sees zeros.
+    Outside of the map are zeros.
     """
     layer = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
     sides = torch.tensor([0.25, 0.75, 0.75, 0.25])

@@ -1,4 +1,4 @@
-"""Mask R-CNN: finds objects one by one, each with its class, box and mask."""
+"""Mask R-CNN: instance segmentation, a class, box and mask for each object."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class MaskRCNN(nn.Module):
     torchvision.
 
     It learns from masks of single boxes, which a strategy such as boxes_instances makes. Its logits
-    are painted from the objects that it finds, for figures and pictures of classes; they teach
-    nothing.
+    are painted from the objects that it finds, for figures and pictures of classes; no gradient
+    flows through them.
 
     Arguments:
         encoder: a ResNet, resnet18 to resnet101.
@@ -55,7 +55,7 @@ class MaskRCNN(nn.Module):
             without ready weights.
         min_size: images are scaled until the shorter side has so many pixels ...
         max_size: ... or the longer one so many; min_size=null leaves them as they are.
-        proposals: places that are looked at more closely in each image, twice as many in training.
+        proposals: regions per image that are classified, twice as many in training.
         samples: of those, how many train the heads.
         detections: objects that are found at most in one image.
     """

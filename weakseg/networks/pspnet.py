@@ -65,7 +65,7 @@ class PSPNet(nn.Module):
         self.output_stride = self.stride = output_stride
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees: float [B,D,h,w] at `stride`. Any size of image."""
+        """Input of the last layer: float [B,D,h,w] at `stride`. Any size of image."""
         return self._context(self._stages(image)[1])
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:

@@ -61,7 +61,7 @@ class RefineNet(nn.Module):
         self.head = nn.Conv2d(channels, classes, 3, padding=1)
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees: float [B,D,h,w] at stride 4. Any size of image."""
+        """Input of the last layer: float [B,D,h,w] at stride 4. Any size of image."""
         rows, columns = cells(image, self.stride)
         # cells centred on the pixels that they stand for
         _, *stages = self.encoder(padded(image, self.stride, lead=self.stride // 2))

@@ -44,7 +44,7 @@ class SegNet(nn.Module):
         init_for_relu(self.head)
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees: float [B,D,H,W]. Any size of image."""
+        """Input of the last layer: float [B,D,H,W]. Any size of image."""
         height, width = image.shape[-2:]
         return self._whole(image)[..., :height, :width]
 

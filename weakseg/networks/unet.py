@@ -13,7 +13,7 @@ from weakseg.networks.parts.encoders import build_model
 
 
 class UNet(nn.Module):
-    """Up again by the stairs that the encoder went down, each with its features of that size
+    """A decoder that upsamples in five steps, each joined with the encoder's features of that size
     (Ronneberger et al., MICCAI 2015).
 
     Convolutions are padded, so logits are as large as the image, and the encoder is any with five
@@ -44,7 +44,7 @@ class UNet(nn.Module):
         self.head = model.segmentation_head[0]
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last layer sees: float [B,D,H,W]. Any size of image."""
+        """Input of the last layer: float [B,D,H,W]. Any size of image."""
         height, width = image.shape[-2:]
         sides = (0, -width % 32, 0, -height % 32)
         padded = F.pad(image, sides, mode="replicate") if any(sides) else image

@@ -1,2 +1,2 @@
-"""What people look at: the report, charts, drawings, tables, the check of a data set, and
+"""What people see of a run: the report, charts, drawings, tables, the check of a data set, and
 dashboards."""

@@ -14,8 +14,8 @@ LEFT = 52
 RIGHT = 24
 TOP = 10
 BOTTOM = 34
-MOST_POINTS = 240  # more are averaged: the eye cannot tell them apart
-MOST_DOTS = 40  # up to so many points each is a dot that says its value
+MOST_POINTS = 240  # more are averaged: the eye cannot separate them
+MOST_DOTS = 40  # up to so many points each is a dot that shows its value
 COLOURS = 8  # series-0 ... series-7 in the style sheet
 
 

@@ -1,4 +1,4 @@
-"""One picture of many images with their annotations on them, to see at a glance what a list of
+"""One picture of many images with their annotations on them, to show at a glance what a list of
 numbers hides."""
 
 from __future__ import annotations

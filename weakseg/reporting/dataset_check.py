@@ -1,4 +1,4 @@
-"""A doctor for data sets: looks at every image and every annotation, and tells all that is wrong at
+"""The check of a data set: reads every image and every annotation, and reports all problems at
 once."""
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TURNED = 5  # EXIF notes from here on swap width and height
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong, or that should be looked at."""
+    """One thing that is wrong, or that should be checked by a person."""
 
     place: str
     what: str
@@ -115,7 +115,7 @@ class DatasetCheck:
 
 
 def check_dataset(data: WeakData, workers: int = 0) -> DatasetCheck:
-    """Look at every image of a data set, in this process or in several."""
+    """Check every image of a data set, in this process or in several."""
     found = DatasetCheck(tuple(data.classes), len(data), len(data.validation))
     if isinstance(data, Photos):
         found.problems += [_problem(error) for error in data.problems]
@@ -335,7 +335,7 @@ def _wanted(data: Photos) -> Collection[str] | None:
 def _nothing_used(
     place: Place, kinds: Counter[str], wanted: Collection[str] | None
 ) -> list[Problem]:
-    """A warning if a file is about an image, but says nothing that evidence is made from: that is
+    """A warning if a file is about an image, but has nothing that evidence is made from: that is
     taken for background, or for no mark."""
     if not kinds:
         return [Problem(str(place), "the annotation", "of at least one object", "empty", "warning")]
@@ -360,7 +360,7 @@ def _listed(kinds: Counter[str]) -> str:
 
 def _is_one_grey(image: Tensor) -> bool:
     """Whether nearly all pixels have the same values; some thousands of them, spread evenly, are
-    looked at."""
+    compared."""
     steps = [max(1, side // 128) for side in image.shape[1:]]
     values = image[:, :: steps[0], :: steps[1]].reshape(3, -1).float()
     low, high = torch.quantile(values, torch.tensor([0.01, 0.99]), dim=1)
@@ -435,8 +435,8 @@ def _counts(evidence: Evidence, truth: Tensor | None) -> Counter[tuple[str, int]
 
 
 def _turn(data: Photos, index: int) -> int:
-    """How the camera was held, if that swaps width and height; 0 otherwise, and where the image
-    cannot be opened."""
+    """The EXIF orientation, if it swaps width and height; 0 otherwise, and where the image cannot
+    be opened."""
     try:
         with Image.open(data.entries[index].image) as image:
             turn = orientation(image)
@@ -452,7 +452,7 @@ def _unannotated(data: Folder) -> Problem:
 
 
 def _unused(data: Photos, kinds: Counter[str]) -> Problem | None:
-    """An error if no file says anything of the kind that `evidence` names."""
+    """An error if no file has a shape of the kind that `evidence` names."""
     kinds_wanted = _wanted(data)
     if (
         kinds_wanted is None

@@ -19,8 +19,7 @@ WHITE = 255
 
 
 class Case(NamedTuple):
-    """One image with everything there is to show of it; labels are uint8 [H,W], 255 = no
-    opinion."""
+    """One image with everything there is to show of it; labels are uint8 [H,W], 255 = no label."""
 
     evidence: Evidence
     target: Tensor | None = None
@@ -50,7 +49,7 @@ def magnify(picture: Tensor) -> Tensor:
 
 def overlay(image: Tensor, labels: Tensor, opacity: float = 0.55) -> Tensor:
     """The image in grey with its labels as colours, outlined; in its own colours and hatched where
-    nobody has an opinion (255).
+    there is no label (255).
 
     In grey, since red through which a green meadow shines looks like the colour of another class.
     """
@@ -59,7 +58,7 @@ def overlay(image: Tensor, labels: Tensor, opacity: float = 0.55) -> Tensor:
     colours = _colours(labels)
     drawn = torch.lerp(_grey(image), colours.float(), opacity).round().to(torch.uint8)
     outlines = _outlines(labels)
-    # a light casing tells the outline from what is dark
+    # a light casing sets the outline off from what is dark
     drawn = torch.where(_beside(outlines) & (labels == 0), WHITE, drawn)
     drawn = torch.where(outlines, colours, drawn)
     return torch.where(labels == IGNORE, _hatched(image), drawn)

@@ -15,7 +15,7 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 ENDINGS = (".ttf", ".otf", ".ttc")
-# parts of names of upright fonts, those with many scripts first; others are looked at after them
+# parts of names of upright fonts, those with many scripts first; others are tried after them
 LIKELY = (
     "NotoSansCJK-Regular",
     "SourceHanSans",
@@ -27,7 +27,7 @@ LIKELY = (
     "ArialUnicode",
     "DejaVuSans.",
 )
-MOST = 400  # font files that are looked into
+MOST = 400  # font files that are opened
 # no font has this one, so each draws what it draws for letters that it lacks
 MISSING = "\U0010fffd"
 
@@ -49,7 +49,7 @@ def letter(text: str, size: int, folders: Sequence[Path] | None = None) -> Lette
     Arguments:
         text: of one line.
         size: height of the letters, in pixels.
-        folders: where fonts are looked for; None for where this system keeps them.
+        folders: where fonts are searched; None for where this system keeps them.
     """
     font: Font = ImageFont.load_default(size)
     if lacking := _lacking(font, text):

@@ -43,7 +43,7 @@ class Dashboard(Callback):
         self.images = images
         self._round = -2  # the round of these targets; -2 = none made yet
         self._targets: list[Tensor | None] = []
-        # at the validation before, when the network was the one that a new round asks
+        # at the validation before, when the network was the one that a new round queries
         self._before: list[Prediction] = []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -110,8 +110,8 @@ def make_case(
     rounds: Rounds | None,
     score: float | None = None,
 ) -> Case:
-    """A validation image with what the network says of it, and the target that its evidence would
-    get in the round that these rounds are at; without rounds there is none."""
+    """A validation image with its prediction, and the target that its evidence would get in the
+    round that these rounds are at; without rounds there is none."""
     prediction = segmenter.predict(evidence.image, plain=True)
     return Case(
         evidence,

@@ -96,7 +96,7 @@ def _template() -> Template:
 
 
 def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> dict[str, str]:
-    """The few numbers to look at first."""
+    """The most important numbers."""
     facts = {
         "mean IoU of the network": figure_text(final.get("val/miou")),
         "IoU of the network's extents with the boxes": figure_text(final.get("val/box_extent_iou")),

@@ -32,7 +32,7 @@ PRECISIONS = {"val/mask_ap": "masks", "val/box_ap": "boxes", "label/mask_ap": "t
 
 
 class ClassRow(NamedTuple):
-    """IoU of one class, or the mean over the classes. None: not measured. nan: nobody shows this
+    """IoU of one class, or the mean over the classes. None: not measured. nan: no image shows this
     class."""
 
     name: str
@@ -108,7 +108,7 @@ def agreement_table(
     >>> agreement_table({"val/tags_f1": 0.5, "val/tags_f1/cat": 0.5}, ["background", "cat"])
     (['cat', 'mean'], {'tags (F1)': [0.5, 0.5]})
     """
-    # only marks tell of background
+    # only marks can be of background
     names = [
         name for name in classes if any(f"{figure}/{name}" in figures for figure in AGREEMENTS)
     ]
@@ -123,8 +123,8 @@ def agreement_table(
 
 
 def measured_on(figures: Mapping[str, float]) -> str:
-    """What the figures are of; IoU of targets that have no opinion on most pixels means little
-    without that number.
+    """What the figures are of; IoU of targets that label few pixels means little without that
+    number.
 
     >>> measured_on({"label/miou": 0.9, "label/coverage": 0.02})
     'network: validation images; targets and evidence: training images; targets: 2.0 % of the pixels
@@ -160,7 +160,7 @@ def figure_text(value: float | None) -> str:
 
 
 def print_tables(figures: Mapping[str, float], classes: Sequence[str], console: Console) -> None:
-    """Print all that was measured as tables; says so if it is nothing."""
+    """Print all that was measured as tables, or a line that nothing was."""
     rows = summary_rows(figures, classes)
     if any(value is not None for row in rows for value in row[1:]):
         _print_table(

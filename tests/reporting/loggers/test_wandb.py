@@ -121,7 +121,7 @@ def test_an_offline_run_keeps_figures_and_mask_layers_in_its_folder(
         b"val/miou",
         b"data.password=***",
         b"trainer/global_step",
-        b"no opinion",
+        b"no label",
         b"disc/1: IoU 0.250",
         b"20260102-030405-ab12",
     ):

@@ -65,11 +65,11 @@ class Coco(Photos):
         parts = [[] if name is None else self._entries(name) for name in (train, val)]
         names = [name for name in self.found if name != BACKGROUND] if classes is None else classes
         if not names:
-            told = (
+            problems = (
                 "; ".join(map(str, self.problems[:MOST_PROBLEMS]))
                 or "no object of any class is in the files: name them with data.classes"
             )
-            raise ValueError(told)
+            raise ValueError(problems)
         self.take(Naming(with_background(names), self.others, self.renames), *parts)
 
     def _entries(self, name: str) -> list[Entry]:

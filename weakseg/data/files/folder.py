@@ -141,7 +141,7 @@ class Folder(Photos):
         self.pictures = find_pictures(self.root, images)
         self.files = find_annotations(self.root, self.pictures, annotations, ending, many)
         self.masks = None if masks is None else self._named_masks(self.root / masks)
-        # the files hold what was drawn, and say nothing elsewhere
+        # the files hold what was drawn, and nothing about other pixels
         if format == "mask_png" and evidence in MARKS:
             self.kinds_of = {**KINDS_OF, evidence: ("mask",)}
         if (
@@ -163,7 +163,7 @@ class Folder(Photos):
         so"""
         readers = self._many(MANY[format][0], ending) if many else self._single(ending)
         self.unannotated = [name for name in self.pictures.names if name not in readers]
-        """images that no annotation file speaks of, or that nobody has annotated yet"""
+        """images without an entry in any annotation file, or not annotated yet"""
         if classes is None or evidence is None:
             found, self.kinds, problems = self._found(readers)
             self.names_found = classes is None
@@ -198,7 +198,7 @@ class Folder(Photos):
         return folder
 
     def _label_map(self) -> LabelMap | None:
-        """What colours and values of masks mean, where a file beside them says so."""
+        """The classes of colours and values of masks, from a file beside them if there is one."""
         folders = [
             folder
             for folder in (self.masks, self.files if self.format == "mask_png" else None)
@@ -245,7 +245,8 @@ class Folder(Photos):
         return {name: partial(in_memory, annotation) for name, annotation in found.items()}
 
     def _joined(self, earlier: Annotation, annotation: Annotation) -> Annotation:
-        """What two files say about one image; only those of COCO may be about different things."""
+        """The annotations of one image in two files; only those of COCO may be about different
+        things."""
         elsewhere = earlier.place.file != annotation.place.file
         if self.format == "coco" and elsewhere and (both := coco.joined(earlier, annotation)):
             return both
@@ -265,10 +266,10 @@ class Folder(Photos):
         if not absent:
             return
         counts = Counter(absent.values())
-        told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
         self.remarks.append(
             f"{self.files}: {len(absent)} image{'s are' if len(absent) > 1 else ' is'} left out: "
-            f"{told}"
+            f"{reasons}"
         )
 
     def _single(self, ending: str) -> dict[str, Reader]:
@@ -327,7 +328,7 @@ class Folder(Photos):
         problems = list[FormatError]()
         for read in readers.values():
             shapes: Sequence[Shape] = ()
-            with noting(problems):  # will be told when the image is read
+            with noting(problems):  # reported when the image is read
                 shapes = read(problems).shapes
             names |= {self.rename.get(shape.name, shape.name) or BACKGROUND for shape in shapes}
             kinds |= {shape.kind for shape in shapes}
@@ -484,7 +485,7 @@ def _read_one(
 
 def _header(root: Path, files: Path, format: str, classes: Sequence[str] | None) -> Header:
     """The classes in the order of their numbers, where the files use numbers for them, and what
-    else is said about all files."""
+    else is common to all files."""
     if format == "mask_png":
         if not classes:
             raise ValueError(

@@ -32,7 +32,7 @@ class Split(NamedTuple):
     """Which images a data set itself means to be trained on, measured on, and left alone."""
 
     origin: str
-    """where that is said, for people"""
+    """where that stands, for messages"""
     parts: Mapping[Part, Collection[str]]
 
     def of(self, part: Part) -> set[str]:
@@ -41,8 +41,8 @@ class Split(NamedTuple):
 
 
 def expect_folder(key: str, path: Path) -> Path:
-    """The path that a key names, if there is a folder; else a ValueError with where it was looked
-    for, and the nearest name there.
+    """The path that a key names, if there is a folder; else a ValueError with the place that was
+    searched, and the most similar name there.
 
     Arguments:
         key: of the data set.
@@ -114,7 +114,7 @@ def find_annotations(
 
 def _usual(root: Path, pictures: Pictures, ending: str, many: bool) -> Path:
     """In a folder for them, in the root, or beside the images; masks only in a folder for them,
-    since images look alike."""
+    since images have the same endings."""
     usual = [root / name for name in _usual_names(ending)]
     there = next((path for path in usual if path.is_dir()), usual[0])
     if found := [path for path in usual if _holds(path, [ending])]:
@@ -172,14 +172,14 @@ def own_split(
         root: of the data set.
         pictures: its images.
         header: paths of folders or lists, as a data.yaml has them.
-        declared: what annotation files say about images.
+        declared: the parts that annotation files name for images.
     """
     by_header: Parts = {
         part: [name for path in paths for name in _listed(root, path, pictures)]
         for part, paths in header.items()
     }
     by_files: Parts = {}
-    if set(declared.values()) - {"train"}:  # files that do not say what they are for are trained on
+    if set(declared.values()) - {"train"}:  # images without a named part are trained on
         by_files = _parted({name: declared.get(name, "train") for name in pictures.names})
     folders = {name: part for name in pictures.names if (part := part_of_path(name))}
     # one may be called train after what it shows

@@ -118,8 +118,8 @@ class Pictures:
         return (self.matching(line) or self.matching(line.split()[0])) if line else []
 
     def near(self, name: str) -> str:
-        """The end of a message about an image that is missing: the nearest name that there is, or
-        nothing."""
+        """The end of a message about an image that is missing: the most similar name that there is,
+        or nothing."""
         near = (
             spelling_hint(_last(name)[:100], list(self._bare))
             if self._bare and len(self._bare) < 100_000
@@ -216,7 +216,7 @@ def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def part_of_path(name: str) -> Part | None:
-    """Which part of a data set the folders of an image say that it belongs to.
+    """The part of a data set that an image belongs to by the names of its folders.
 
     >>> (
     ...     part_of_path("val/a.jpg"),
@@ -234,7 +234,7 @@ def part_of_path(name: str) -> Part | None:
 
 
 def part_of_stem(stem: str) -> Part | None:
-    """Which part the name of an annotation file says that it is about.
+    """The part of a data set that an annotation file is about by its name.
 
     >>> (
     ...     part_of_stem("instances_train2017"),

@@ -80,15 +80,15 @@ class Photos(WeakData):
             refused; background or ignore: they are left out, and in masks their pixels are
             background, or 255.
         wrong: what becomes of annotated objects that cannot be right, such as a click outside of
-            the image. error: the image is refused;
-            skip: they are left out, as if nobody had drawn them; where a box was, that is
+            the image. error: the image is refused; skip: they are left out, as if they had not been
+            drawn; where a box was, that is
                 background. cut: of objects that reach over the
             rim of the image, what is inside stays; all else is refused. Files that cannot be read
             are refused all the same. `python -m weakseg.check` shows everything.
         simulated: whether evidence is made from the masks, as a person would have given it, instead
             of read from annotation files.
         annotation_seed: another number makes other simulated points and scribbles.
-        annotator: how careful somebody is whose annotations are simulated, and how much they draw.
+        annotator: how careful the simulated annotator is, and how much is drawn.
         mask_share: which part of the training images, at least one if it is not 0, has masks
             instead of what is annotated otherwise. Those of a small part are also among those of a
             larger one. Another annotation_seed chooses others.
@@ -187,12 +187,12 @@ class Photos(WeakData):
         """The images to train on without those that are measured on."""
         both = [entry.id for entry in train if entry.id in measured]
         if both:
-            told = (
+            came = (
                 f"in both, for {len(both)} of them, such as {both[0]}; nothing can be measured on "
                 "what was trained on"
             )
             self.problems.append(
-                FormatError(Place(lists), "every image", "in one of the two", told)
+                FormatError(Place(lists), "every image", "in one of the two", came)
             )
         return [entry for entry in train if entry.id not in measured]
 
@@ -250,7 +250,7 @@ class Photos(WeakData):
         ]
 
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
-        """The evidence and the truth of an image, read from its files; a FormatError says what is
+        """The evidence and the truth of an image, read from its files; a FormatError names what is
         wrong in them."""
         problems: list[FormatError] | None = [] if self.wrong == "skip" else None
         reading = self.read_files(index, problems)
@@ -265,8 +265,8 @@ class Photos(WeakData):
         problems: list[FormatError] | None = None,
         repairs: Counter[str] | None = None,
     ) -> Reading:
-        """The same with what the files say. With a list, all problems are noted there, and what is
-        right is still returned.
+        """The same with the contents of the files. With a list, all problems are noted there, and
+        what is right is still returned.
 
         `repairs` is given what was changed or left out without an error, by what it is.
         """
@@ -358,16 +358,16 @@ class Photos(WeakData):
     def _evidence(
         self, entry: Entry, annotation: Annotation | None, image: Tensor, truth: Tensor | None
     ) -> tuple[Evidence, Tensor | None]:
-        asked = self.evidence
+        kind = self.evidence
         masked = entry.id in self.masked
         from_truth = masked or (
-            asked is not None and (self.simulated or (asked == "masks" and annotation is None))
+            kind is not None and (self.simulated or (kind == "masks" and annotation is None))
         )
         evidence = Evidence(entry.id, image)
         if annotation is not None and not from_truth:
-            evidence = self._made(annotation, image, asked)._replace(id=entry.id)
+            evidence = self._made(annotation, image, kind)._replace(id=entry.id)
         if truth is not None and self.tags_of_masks and not from_truth:
-            large = large_of(truth, len(self.classes)) if asked in ("boxes", "tags") else None
+            large = large_of(truth, len(self.classes)) if kind in ("boxes", "tags") else None
             evidence = evidence._replace(tags=self._tags(truth, evidence), large=large)
         evidence, truth = downsample_evidence(evidence, truth, self.long_side)
         if from_truth:
@@ -380,14 +380,14 @@ class Photos(WeakData):
                 )
             fields = {
                 **evidence._asdict(),
-                **self._simulate("masks" if masked else asked or "masks", entry, truth),
+                **self._simulate("masks" if masked else kind or "masks", entry, truth),
             }
             evidence = Evidence(**fields)
         return evidence, truth
 
     def _tags(self, truth: Tensor, evidence: Evidence) -> Tensor:
-        """Classes of the mask and of what was annotated, where people disagree; background is
-        always named, as in the literature."""
+        """Classes of the mask and of the annotation, where both differ; background is always named,
+        as in the literature."""
         tags = tags_of(truth, len(self.classes))
         if evidence.marks is not None:
             tags |= tags_of(evidence.marks, len(self.classes))
@@ -397,7 +397,7 @@ class Photos(WeakData):
         return tags
 
     def _simulate(self, kind: AnnotationKind, entry: Entry, truth: Tensor) -> dict[str, Tensor]:
-        """What somebody would have drawn; remembered, since a scribble takes longer to make than a
+        """What the simulated annotator draws; cached, since a scribble takes longer to make than a
         photo to read."""
         if (made := self._simulated.get(entry.id)) is None:
             objects, labels = self.objects(entry, truth)
@@ -412,8 +412,8 @@ class Photos(WeakData):
         return {**super().__getstate__(), "_simulated": {}}
 
     def objects(self, entry: Entry, truth: Tensor) -> tuple[Tensor | None, Sequence[int]]:
-        """Objects told apart, for simulated boxes and points: numbers from 1 on [H,W] and the class
-        of each; None if they are not."""
+        """Separate objects, for simulated boxes and points: numbers from 1 on [H,W] and the class
+        of each; None if they are not known."""
         return None, ()
 
     def _made(

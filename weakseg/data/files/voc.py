@@ -1,5 +1,4 @@
-"""PASCAL VOC 2012, and whatever else has its layout, with the annotations that people have made of
-it."""
+"""PASCAL VOC 2012, and whatever else has its layout, with the annotations that exist for it."""
 
 from __future__ import annotations
 

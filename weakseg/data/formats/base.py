@@ -1,5 +1,5 @@
-"""What annotation files of all formats are read into, and the error that says where such a file is
-wrong."""
+"""What annotation files of all formats are read into, and the error with the place at which such a
+file is wrong."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ WORDS: dict[type, str] = {
 
 
 class FormatError(ValueError):
-    """A file is not what its format says: which file, image and object, what was expected, and what
-    came."""
+    """A file breaks the rules of its format: which file, image and object, what was expected, and
+    what came."""
 
     def __init__(self, place: Place, what: str, expected: str, came: str) -> None:
         super().__init__(place, what, expected, came)
@@ -82,8 +82,8 @@ class Place(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """One thing that a person annotated. All coordinates are pixel edges: 0 0 is the image's upper
-    left corner, W H its lower right."""
+    """One annotated shape. All coordinates are pixel edges: (0, 0) is the image's upper left
+    corner, (W, H) its lower right."""
 
     name: str
     """of the class, as the file has it"""
@@ -99,19 +99,19 @@ class Shape(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """All that a file says about one image."""
+    """The annotation of one image in a file."""
 
     image: str
     """the image's name, as the file has it: foreign text, to be opened only through
     `opening.inside`"""
     shapes: list[Shape]
     size: tuple[int, int] | None
-    """width and height as the file has them; None if it does not say"""
+    """width and height as the file has them; None if it has none"""
     place: Place
     part: Part | None = None
-    """which part of the data set's own split the image belongs to, where the file says so"""
+    """which part of the data set's own split the image belongs to, where the file names it"""
     absent: Absent | None = None
-    """why the file has no annotation of this image; None if somebody searched it, even in vain"""
+    """why the file has no annotation of this image; None if it is annotated, even as empty"""
 
 
 def box(
@@ -196,7 +196,7 @@ def upright(name: str, place: Place, corners: Floats, layer: int = 0) -> Shape:
 
 
 def turned(points: Floats, middle: tuple[float, float], degrees: float) -> Floats:
-    """Points turned around a place, clockwise as one sees the image."""
+    """Points turned around a place, clockwise on the screen."""
     cos = math.cos(math.radians(degrees))
     sin = math.sin(math.radians(degrees))
     return np.asarray((points - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle)
@@ -246,8 +246,7 @@ def wholes(values: object, place: Place, what: str, count: int | None = None) ->
 
 
 def size_of(width: object, height: object, place: Place) -> tuple[int, int] | None:
-    """Width and height as a file says them; None where it says nothing, which some tools write as
-    0."""
+    """Width and height as a file has them; None where it has none, which some tools write as 0."""
     if width in (None, 0, "0", "") and height in (None, 0, "0", ""):
         return None
     pair = wholes([width, height], place, "the size of the image")

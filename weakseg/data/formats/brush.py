@@ -2,9 +2,9 @@
 which is the paint, as a stream of bits.
 
 The stream begins with the number of bytes (32 bits), the bits per byte less one (5) and four
-lengths less one (4 each). Packets follow: one bit that says whether one byte is repeated, two bits
-that choose one of the lengths, the number of bytes less one in as many bits, and the byte itself,
-or all of the bytes. (This is `rle-pack` of thi.ng/umbrella.)
+lengths less one (4 each). Packets follow: one bit for whether one byte is repeated, two bits that
+choose one of the lengths, the number of bytes less one in as many bits, and the byte itself, or all
+of the bytes. (This is `rle-pack` of thi.ng/umbrella.)
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ ADDRESSES = ("/data/upload/", "/data/local-files/")  # how names begin that Labe
 
 
 def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotation]:
-    """Every image of the file, in its order; those without an object too, unless the file says that
-    nobody has looked for any."""
+    """Every image of the file, in its order; those without an object too, unless the file marks it
+    as not annotated."""
     top = read_json(path)
     place = Place(str(path))
-    told = _told(top, place)
-    categories = [] if told is None else field(top, "categories", list, place)
+    entries = _entries(top, place)
+    categories = [] if entries is None else field(top, "categories", list, place)
     names = _categories(categories, place, problems)
     images: dict[int | str, Annotation] = {}
     for entry in field(top, "images", list, place):
@@ -60,7 +60,7 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
                     f"{excerpt(number)}, which another image has too",
                 )
             images[number] = _image(entry, place)
-    for count, entry in told or ():
+    for count, entry in entries or ():
         with noting(problems):
             image = _known(images, entry, "image_id", place._replace(number=count))
             here = image.place._replace(number=count)
@@ -74,7 +74,8 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
 
 
 def joined(one: Annotation, other: Annotation) -> Annotation | None:
-    """What two files say about one image, such as instances and key points, each object once.
+    """The annotations of one image in two files, such as instances and key points, each object
+    once.
 
     None if they are two versions of the same: both have areas or boxes of a class, and not the same
     ones.
@@ -95,23 +96,23 @@ def _content(shape: Shape) -> tuple[object, ...]:
     return shape.name, shape.kind, tuple(np.round(part, 2).tobytes() for part in shape.parts), runs
 
 
-def _told(top: Any, place: Place) -> list[tuple[int, Any]] | None:
+def _entries(top: Any, place: Place) -> list[tuple[int, Any]] | None:
     """The annotations that are read, with their places in the list; None if the file is about
     something else than classes of objects."""
     if isinstance(top, dict) and "images" in top and "annotations" not in top:
         return None
     entries = field(top, "annotations", list, place)
-    told = [
+    readable = [
         (count, entry)
         for count, entry in enumerate(entries, 1)
         if not (isinstance(entry, dict) and PASSED_OVER & entry.keys())
     ]
-    return None if entries and not told else told
+    return None if entries and not readable else readable
 
 
 def _image(entry: Any, place: Place) -> Annotation:
-    """An image without objects; where even its size is null, as Label Studio writes it, nobody has
-    opened it."""
+    """An image without objects; where even its size is null, as Label Studio writes it, it was
+    never opened."""
     name = field(entry, "file_name", str, place)
     here = place._replace(image=image_name(name) if name.startswith(ADDRESSES) else name)
     size = size_of(entry.get("width"), entry.get("height"), here)
@@ -145,7 +146,7 @@ def _shapes(
     bbox = entry.get("bbox")
     area = entry.get("segmentation")
     keys = entry.get("keypoints")
-    # nobody drew the box of such an area
+    # the box of such an area was not drawn
     if bbox is not None and not (area and name == BACKGROUND):
         with noting(problems):
             x, y, width, height = numbers(bbox, place, "bbox, x y width height,", 4).tolist()

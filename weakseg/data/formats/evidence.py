@@ -1,4 +1,4 @@
-"""From what a file says of an image to the evidence that strategies learn from."""
+"""From the annotation of an image in a file to the evidence that strategies learn from."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def to_evidence(
 
     Arguments:
         annotation: what a reader of one of the formats returned.
-        image: uint8 [3,H,W], of the size that the file says.
+        image: uint8 [3,H,W], of the size that the file has.
         classes: names of the classes.
         kinds: which kinds of shapes are used, and the image was searched for, so that an image
             without a box has an empty list of boxes. None: those that are there.
@@ -49,14 +49,14 @@ def to_evidence(
             does is cut off there.
     """
     _check(annotation, image, classes, kinds, rim)
-    asked = [shape for shape in annotation.shapes if kinds is None or shape.kind in kinds]
-    there = {shape.kind for shape in asked} if kinds is None else set(kinds)
+    wanted = [shape for shape in annotation.shapes if kinds is None or shape.kind in kinds]
+    there = {shape.kind for shape in wanted} if kinds is None else set(kinds)
     evidence = Evidence(annotation.image, image)
     if "box" in there:
-        boxes, labels = _boxes([shape for shape in asked if shape.kind == "box"], image, classes)
+        boxes, labels = _boxes([shape for shape in wanted if shape.kind == "box"], image, classes)
         evidence = evidence._replace(boxes=boxes, box_classes=labels)
     if whole or there.intersection(PAINTED):
-        painted = [shape for shape in asked if shape.kind in PAINTED]
+        painted = [shape for shape in wanted if shape.kind in PAINTED]
         evidence = evidence._replace(
             marks=_marks(painted, image, classes, line_width, point_radius, 0 if whole else IGNORE)
         )
@@ -150,12 +150,12 @@ def _check(
         )
     height, width = image.shape[-2:]
     if annotation.size not in (None, (width, height)):
-        says = "{} by {}; was it resized or turned since?".format(*annotation.size or ())
+        came = "{} by {}; was it resized or turned since?".format(*annotation.size or ())
         raise FormatError(
             annotation.place,
             "the size of the image",
             f"as the image has it, {width} by {height}",
-            says,
+            came,
         )
     for shape in annotation.shapes:
         check_shape(shape, width, height, classes, rim)

@@ -1,5 +1,5 @@
-"""Images and masks from files that nobody has looked at: the size is read from the header before a
-pixel is decoded.
+"""Images and masks from unchecked files: the size is read from the header before a pixel is
+decoded.
 
 A photo is turned upright as its camera noted it, since that is how annotation tools and browsers
 show it.
@@ -22,8 +22,8 @@ from torch import Tensor
 from weakseg.data.formats.base import MOST_PIXELS, FormatError, Place
 from weakseg.evidence import IGNORE
 
-# Pillow knows more, among them some that start other programs, or have no beginning to be known by;
-# older ones do not know AVIF
+# Pillow knows more, among them some that start other programs, or have no signature;
+# older versions do not read AVIF
 AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()
 PHOTOS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", *AVIF)
 # JPEG changes values a little, which makes other classes of them
@@ -42,8 +42,8 @@ TURNS = {
 SPREAD = {"L;2": 85, "L;4": 17}
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have
-# Pillow keeps the upper byte of colours of 16 bits; asked for the other order of bytes, it gives
-# the lower one
+# Pillow keeps the upper byte of colours of 16 bits; with the other order of bytes it gives the
+# lower one
 LOWER_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 
 Colour = tuple[int, int, int]
@@ -126,8 +126,8 @@ def read_mask(
     """The class of every pixel as uint8 [H,W], 255 where there is none: the indices of an indexed
     image, or the values of a grey one.
 
-    A mask in true colours, or in indexed ones, is read with a table that says which colour is which
-    class, if there is one.
+    A mask in true colours, or in indexed ones, is read with a table of the classes of colours, if
+    there is one.
     """
     with _opened(path, EXACT, most_pixels) as image:
         spread = SPREAD.get(_raw_mode(image), 1)
@@ -156,8 +156,7 @@ def read_mask(
 
 
 def orientation(image: Image.Image) -> int:
-    """How the camera was held, from 1 (upright) to 8, as the header says; 1 where it says nothing
-    that can be read."""
+    """The EXIF orientation, from 1 (upright) to 8; 1 where the header has none that can be read."""
     # Pillow turns TIFF by itself; a note behind the pixels of a PNG would be found only after
     # decoding them
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):

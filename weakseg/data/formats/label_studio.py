@@ -3,8 +3,8 @@ ellipses, painted masks and choices.
 
 Places are in per cent of the image. Turned boxes become the upright ones around them. Of several
 people's annotations of an image, the one marked as the truth counts, or else the first that was not
-cancelled; what models predicted is never read. A task that everybody skipped, and one that nobody
-has worked on yet, says nothing about its image.
+cancelled; what models predicted is never read. A task that was skipped by all, or is not annotated
+yet, has no annotation of its image.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from weakseg.data.formats.base import (
 from weakseg.data.formats.brush import unpack_brush
 from weakseg.data.formats.opening import read_json
 
-# passed over: answers that say nothing of where or what, and geometry without a name, which comes a
+# passed over: answers without place or class, and geometry without a name, which comes a
 # second time with its labels
 QUESTIONS = frozenset(
     ["textarea", "rating", "number", "datetime", "pairwise", "ranker", "relation"]
@@ -78,16 +78,16 @@ def _image(
             field(data, texts[0] if key not in data and len(texts) == 1 else key, str, place)
         )
     )
-    people = [
+    by_people = [
         one
         for one in field(task, "annotations", list, place)
         if isinstance(one, dict) and not one.get("was_cancelled")
     ]
-    people.sort(key=lambda one: not one.get("ground_truth"))
-    if not people:
+    by_people.sort(key=lambda one: not one.get("ground_truth"))
+    if not by_people:
         absent: Absent = "skipped" if task["annotations"] else "not annotated"
         return Annotation(place.image or "", [], None, place, absent=absent)
-    results = field(people[0], "result", list, place)
+    results = field(by_people[0], "result", list, place)
     size: tuple[int, int] | None = None
     shapes: list[Shape] = []
     for number, result in enumerate(results, 1):

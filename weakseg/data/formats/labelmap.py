@@ -1,5 +1,5 @@
-"""Label maps: the text file beside masks in colours that says which colour is which class, as CVAT
-and Datumaro write it.
+"""Label maps: the text file beside masks in colours with the class of each colour, as CVAT and
+Datumaro write it.
 
 A line is `name:red,green,blue:parts:actions`; `#` begins a remark. A class without a colour has
 that of PASCAL VOC for its number.

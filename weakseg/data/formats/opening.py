@@ -47,7 +47,7 @@ def inside(root: Path, name: str) -> Path:
 
 
 def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """All of a file, unless it is larger than `most_bytes`, which is looked up before anything is
+    """All of a file, unless it is larger than `most_bytes`, which is checked before anything is
     read."""
     place = Place(str(path))
     try:
@@ -76,7 +76,7 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
 
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
-    """What a JSON file says. It may say NaN and Infinity, which JSON does not have: `numbers`
+    """The content of a JSON file. It may hold NaN and Infinity, which JSON does not have: `numbers`
     refuses them with the object's place."""
     place = Place(str(path))
     text = read_text(path, most_bytes)
@@ -94,8 +94,8 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def read_yaml(path: Path, most_bytes: int = MOST_YAML) -> Any:
-    """What a YAML file says, every value as the text that stands there: `on`, `no` and `1` may be
-    names. Anchors are refused unread."""
+    """The content of a YAML file, every value as the text that stands there: `on`, `no` and `1` may
+    be names. Anchors are refused unread."""
     place = Place(str(path))
     text = read_text(path, most_bytes)
     try:
@@ -143,7 +143,7 @@ def read_xml(path: Path, tag: str, most_bytes: int = MOST_BYTES) -> Element:
             f"one with them ({type(error).__name__})",
         ) from None
     except (ParseError, ValueError, LookupError) as error:
-        # LookupError: an encoding that nobody knows
+        # LookupError: an unknown encoding
         raise FormatError(place, "the file", "XML", f"not: {error}") from None
     if root.tag != tag:
         raise place.wrong("the outermost element", f"<{tag}>", root.tag)

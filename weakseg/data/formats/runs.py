@@ -42,7 +42,7 @@ class Runs(NamedTuple):
 
 
 def pack(mask: NDArray[np.bool_], left: int = 0, top: int = 0, by_columns: bool = False) -> Runs:
-    """The runs of a mask [height,width]; `left` and `top` say where in the image it lies.
+    """The runs of a mask [height,width]; `left` and `top` are its place in the image.
 
     >>> pack(np.array([[False, True], [True, True]])).counts.tolist()
     [1, 3]
@@ -72,7 +72,7 @@ def complaint(runs: Runs) -> str | None:
 def from_coco_string(text: str) -> NDArray[np.int64]:
     """The lengths that a compressed COCO mask holds; a ValueError if it is none.
 
-    Each number takes one to seven characters of six bits, lowest first, where one bit says that
+    Each number takes one to seven characters of six bits, lowest first, where one bit is set if
     more follow and the last one has a sign; from the fourth number on, it is the difference to the
     number before the last.
 

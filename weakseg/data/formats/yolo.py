@@ -1,7 +1,7 @@
 """YOLO: one text file per image. A line is the number of a class and a box, or a polygon, in shares
 of the image's width and height.
 
-Files for poses look like those of polygons; `kpt_shape` in data.yaml tells them apart. There a line
+Files for poses look like those of polygons; `kpt_shape` in data.yaml separates them. There a line
 is a class, a box, and key points.
 """
 
@@ -39,7 +39,7 @@ KEYS: tuple[tuple[str, Part], ...] = (
 
 
 class Header(NamedTuple):
-    """What a data.yaml, or a list of names, says about all files."""
+    """What a data.yaml, or a list of names, has for all files."""
 
     names: list[str]
     """of the classes, in the order of their numbers"""
@@ -58,8 +58,8 @@ def read(
     problems: list[FormatError] | None = None,
     key_points: tuple[int, int] | None = None,
 ) -> Annotation:
-    """Boxes, polygons and key points of one image of this width and height. `read_header` knows the
-    names and how many points there are."""
+    """Boxes, polygons and key points of one image of this width and height. `read_header` finds the
+    names and the number of points."""
     place = Place(str(path), image)
     shapes: list[Shape] = []
     for number, text in enumerate(read_text(path).splitlines(), 1):
@@ -100,8 +100,8 @@ def _line(
 def _pose(
     rest: list[str], name: str, size: tuple[int, int], place: Place, key_points: tuple[int, int]
 ) -> list[Shape]:
-    """A box and, if any is labelled, its points. A point is not if it is not seen (0), or stands at
-    0 0 where the file does not say."""
+    """A box and, if any is labelled, its points. A point is not labelled if its visibility is 0, or
+    it stands at 0 0 where the file has no visibility."""
     count, each = key_points
     if len(rest) != 4 + count * each:
         expected = (

@@ -1,5 +1,4 @@
-"""Annotations as people give them, made from full masks: how careful they are, and how much they
-draw."""
+"""Simulated annotations from full masks: how careful the annotator is, and how much is drawn."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ from weakseg.utils.limits import Count, CountFromZero, Share, check_limits
 
 AnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags"]
 DrawnAnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags", "instances"]
-"""of pictures whose objects are known one by one"""
+"""of pictures whose instances are known"""
 
 
 MaskShare = Annotated[float, Ge(0), Le(1), doc("a part of the training images")]
@@ -37,7 +36,7 @@ Probability = Annotated[float, doc("a probability"), Ge(0), Le(1)]
 
 @dataclass(frozen=True)
 class Annotator:
-    """How a person annotates. The defaults are somebody careful.
+    """A simulated annotator. The defaults are a careful one.
 
     More of a fault changes what less of it gave: a box that is missing at 0.1 is missing at 0.2
     too, edges are off to the same side, and a short scribble is a part of the long one. So results
@@ -52,12 +51,13 @@ class Annotator:
     scribble_width: Count = 3
     """in pixels"""
     scribble_jitter: Share = 0.0
-    """how wavy: the share of the room at its sides over which a scribble swings, from 0 to 1"""
+    """how wavy: the share of the free width of the region over which a scribble swings, from 0 to
+    1"""
     scribble_background: bool = True
     """whether the background gets scribbles too"""
     smallest: Count = 50
-    """in pixels: a smaller region of one class gets no scribble, and is no object where objects are
-    not told apart"""
+    """in pixels: a smaller region of one class gets no scribble, and is no object where instances
+    are not known"""
     point_count: Count = 1
     """clicks per object"""
     point_background: CountFromZero = 4
@@ -92,8 +92,7 @@ class Annotator:
         classes: int,
         rng: np.random.Generator,
     ) -> dict[str, Tensor]:
-        """The fields of `Evidence` that somebody who is asked for one kind, and no other, would
-        have given.
+        """The fields of `Evidence` for one kind of annotation and no other.
 
         Arguments:
             kind: masks (marks on every pixel), boxes (boxes, tags, large), instances (as boxes, and
@@ -101,7 +100,7 @@ class Annotator:
                 or tags (tags, large).
             truth: uint8 [H,W], 255 = unknown.
             instances: [H,W], 1 for the first object, 2 for the second, ..., 0 and 255 for none.
-                None if objects are not told apart: then every connected region of a class is one.
+                None if instances are not known: then every connected region of a class is one.
             classes_of_instance: the class of each object; not used without instances.
             classes: how many there are, background included.
             rng: a stream of its own for each image.
@@ -151,8 +150,7 @@ class Annotator:
         rng: np.random.Generator,
         masks: bool,
     ) -> dict[str, Tensor]:
-        """The boxes, and what whoever drew them knows: a class whose boxes are all missing is not
-        named either."""
+        """The boxes and their tags: a class whose boxes are all missing is not named either."""
         edges, missing = rng.spawn(2)
         boxes, labels = boxes_of(instances, classes_of_instance)
         height, width = truth.shape
@@ -172,10 +170,10 @@ class Annotator:
 
 
 CAREFUL = Annotator()
-"""somebody careful, the default of data sets whose evidence is made from masks"""
+"""a careful one, the default of data sets whose evidence is made from masks"""
 
 
 def stream_of(id: str, seed: int) -> np.random.Generator:
-    """A random stream that an image's name and a number decide, so that other images do not change
+    """A random stream seeded by an image's name and a number, so that other images do not change
     it."""
     return np.random.default_rng([seed, *hashlib.sha256(id.encode()).digest()[:8]])

@@ -1,7 +1,6 @@
-"""Evidence made from a full mask, as a person would have given it: for drawn pictures and for
-experiments on known masks.
+"""Evidence simulated from a full mask: for drawn pictures and for experiments on known masks.
 
-A pixel of class 255 is unknown: nothing here ever speaks of it.
+A pixel of class 255 is unknown: no evidence is made of it.
 """
 
 from __future__ import annotations
@@ -77,8 +76,7 @@ def instances_of(instances: Tensor, classes_of_instance: Sequence[int]) -> Insta
 
 
 def objects_of(truth: Tensor, smallest: int = 1) -> tuple[Tensor, list[int]]:
-    """Objects for a mask that tells classes but no objects: every connected region of a class but
-    the background is one.
+    """Instances for a mask of classes: every connected region of a class but the background is one.
 
     Regions of fewer than `smallest` pixels are none, unless they are all that an image shows of a
     class: then the largest is one. Gives the number of its object for every pixel, uint8 [H,W], 0
@@ -138,8 +136,8 @@ def points_of(
     elsewhere.
 
     A click falls well inside, where a person would aim: at least half as deep as the object's
-    deepest pixel. `spread` says otherwise: 0 for the very deepest pixels, 1 for anywhere inside.
-    More clicks are added to those of a smaller number.
+    deepest pixel. `spread` changes that: 0 for the very deepest pixels, 1 for anywhere inside. More
+    clicks are added to those of a smaller number.
     """
     mask = truth.numpy()
     objects = instances.numpy()
@@ -172,7 +170,7 @@ def scribbles_of(
     A stroke is `width` pixels wide where its region is and never leaves it; regions of fewer than
     `smallest` pixels get none. It takes the share `length` of the region's long way, on average,
     and shorter strokes are parts of longer ones. With `jitter` it swings to its sides, over that
-    share of the room it has there.
+    share of the free width of the region there.
     """
     if width < 1:
         raise ValueError(f"the width of a scribble should be at least 1 pixel, but it is {width}")

@@ -11,8 +11,8 @@ from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
 AROUND = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
-USUAL = 0.75  # the mean share of its way that a stroke takes before anybody asks for another
-# the way through a region of four times as many pixels is looked for on a coarser grid, which takes
+USUAL = 0.75  # the mean share of its way that a stroke takes by default
+# the way through a region of four times as many pixels is searched on a coarser grid, which takes
 # a fraction of the time
 CELLS = 6_500
 CALM = 2.0  # the way through a coarse grid has corners: it is smoothed over so many cells
@@ -26,7 +26,7 @@ class Draws(NamedTuple):
     others as they are."""
 
     region: Bools
-    """the region on the grid on which its way is looked for"""
+    """the region on the grid on which its way is searched"""
     step: int
     """pixels per cell of that grid"""
     hills: Floats
@@ -36,7 +36,7 @@ class Draws(NamedTuple):
     ends: tuple[float, float]
     """where on its way a stroke of the usual length starts and ends, from 0 to 1"""
     noise: np.random.Generator
-    """a stream of its own for whatever is asked for beyond the usual stroke"""
+    """a stream of its own for all options beyond the usual stroke"""
 
 
 def draws_of(region: Bools, rng: np.random.Generator) -> Draws:
@@ -57,14 +57,14 @@ def stroke(
     far it swings to its sides."""
     cells, depth = _long_way(draws)
     path = (cells * draws.step + draws.step // 2).astype(float)
-    room = (depth - 1) * draws.step
+    free = (depth - 1) * draws.step
     first, last = _cut(draws.ends, length, draws.noise.uniform(0.25, 0.75))
     if draws.step > 1:
         path = path + _within(
-            ndimage.gaussian_filter1d(path, CALM, axis=0, mode="nearest") - path, room
+            ndimage.gaussian_filter1d(path, CALM, axis=0, mode="nearest") - path, free
         )
     if jitter:
-        path = path + _within(_swings(path, room, draws.noise) * jitter, room)
+        path = path + _within(_swings(path, free, draws.noise) * jitter, free)
     start = int(first * len(path))
     return _ink(path[start : max(int(last * len(path)), start + 1)], region.shape, width) & region
 
@@ -127,10 +127,10 @@ def _cut(ends: tuple[float, float], length: float, middle: float) -> tuple[float
     return first + (centre - first) * less, last - (last - centre) * less
 
 
-def _swings(path: Floats, room: Floats, noise: np.random.Generator) -> Floats:
-    """Steps to the left and right of a path, in pixels [N,2]: a smooth wave as large as there is
-    room."""
-    reach = max(4.0, float(np.mean(room)))
+def _swings(path: Floats, free: Floats, noise: np.random.Generator) -> Floats:
+    """Steps to the left and right of a path, in pixels [N,2]: a smooth wave as large as the region
+    allows."""
+    reach = max(4.0, float(np.mean(free)))
     wave = ndimage.gaussian_filter1d(
         noise.standard_normal(len(path)), reach, mode="nearest"
     ) * np.sqrt(2 * reach * np.sqrt(np.pi))
@@ -142,14 +142,14 @@ def _swings(path: Floats, room: Floats, noise: np.random.Generator) -> Floats:
     aside = (
         ahead[:, ::-1] * (1, -1) / np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
     )
-    swings: Floats = aside * (wave * room)[:, None]
+    swings: Floats = aside * (wave * free)[:, None]
     return swings
 
 
-def _within(steps: Floats, room: Floats) -> Floats:
-    """The same steps, none of them longer than the room there is."""
+def _within(steps: Floats, free: Floats) -> Floats:
+    """The same steps, none of them longer than the limit at its place."""
     shorter: Floats = (
-        steps * np.minimum(1, room / np.maximum(np.linalg.norm(steps, axis=1), 1e-9))[:, None]
+        steps * np.minimum(1, free / np.maximum(np.linalg.norm(steps, axis=1), 1e-9))[:, None]
     )
     return shorter
 

@@ -40,7 +40,7 @@ class Toy(WeakData):
         drawing_seed: another number draws other images.
         mask_share: which part of the training images, at least one if it is not 0, has masks
             instead of `evidence`. Those of a small part are also among those of a larger one.
-        annotator: how careful somebody is who annotates, and how much they draw.
+        annotator: how careful the simulated annotator is, and how much is drawn.
     """
 
     classes = CLASSES
@@ -86,7 +86,7 @@ class Toy(WeakData):
         return self._drawn[index][0]
 
     def true_instances(self, index: int) -> Instances:
-        """The drawn objects of an image, one by one."""
+        """The drawn instances of an image."""
         self.sample(index)
         return self._drawn[index][1]
 
@@ -94,7 +94,7 @@ class Toy(WeakData):
         scene = draw_scene(np.random.default_rng([self.drawing_seed, index]), self.size)
         image = torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()
         truth = torch.from_numpy(scene.truth)
-        # a stream of its own: which evidence is asked for must not change the picture
+        # a stream of its own: the kind of evidence must not change the picture
         kind = "masks" if index in self.masked else self.evidence
         rng = np.random.default_rng([self.drawing_seed, index, 1])
         instances = torch.from_numpy(scene.instances)

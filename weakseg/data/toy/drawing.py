@@ -40,7 +40,7 @@ NOISE = (1.0, 2.5)  # deviation of the grain of a picture, in grey levels
 
 
 class Scene(NamedTuple):
-    """One picture and all there is to know about it."""
+    """One picture with its ground truth."""
 
     image: Bytes
     """uint8 [H,W,3]"""
@@ -53,8 +53,8 @@ class Scene(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A part of the canvas, with the place of every pixel as an object there sees it; one unit is
-    `scale` pixels."""
+    """A part of the canvas, with the coordinates of every pixel in the frame of an object; one unit
+    is `scale` pixels."""
 
     rows: slice
     columns: slice

@@ -76,7 +76,7 @@ def oval(u: Floats, v: Floats, length: float, width: float) -> Floats:
 
 
 def turned(u: Floats, v: Floats, angle: float) -> tuple[Floats, Floats]:
-    """The same coordinates seen from a frame turned by the angle."""
+    """The same coordinates in a frame turned by the angle."""
     cos = math.cos(angle)
     sin = math.sin(angle)
     return cos * u + sin * v, cos * v - sin * u

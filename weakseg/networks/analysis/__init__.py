@@ -1,1 +1,1 @@
-"""What a network sees: receptive fields, and dilation that a map is too small for."""
+"""Receptive fields, and dilation that is too large for a feature map."""

@@ -32,7 +32,7 @@ def check_dilation(network: nn.Module, size: tuple[int, int], least: float = 0.2
     map, for images of a size.
 
     Arguments:
-        network: of whose modules every `Conv2d` is looked at.
+        network: of whose modules every `Conv2d` is checked.
         size: height and width of the images that it is to be trained with.
         least: the part that is enough.
     """
@@ -58,8 +58,8 @@ def warn_of_dilation(network: nn.Module, crop: int, least: float = 0.25) -> None
     """One warning if `check_dilation` complains of the crops of a training: how many layers, and
     the first of them.
 
-    Weights that never lie on a crop learn nothing, and yet they count when the network sees a whole
-    image, if that is larger.
+    Weights that never lie on a crop learn nothing, and yet they count when the network is given a
+    whole image, if that is larger.
     """
     if found := check_dilation(network, (crop, crop), least):
         beginning = (
@@ -72,8 +72,8 @@ def warn_of_dilation(network: nn.Module, crop: int, least: float = 0.25) -> None
 
 
 def dilation_note(network: nn.Module, size: tuple[int, int], least: float = 0.25) -> str:
-    """What `check_dilation` says of whole images, in a sentence; nothing if it is content. It does
-    no harm: the network is smaller."""
+    """The complaint of `check_dilation` for whole images, in a sentence; empty if there is none.
+    Such dilation does no harm: the network is smaller."""
     found = check_dilation(network, size, least)
     work = (
         f"{len(found)} layers work as smaller kernels, since their dilation reaches beyond images "

@@ -1,4 +1,4 @@
-"""How much of the image each layer of a network sees: at most, by arithmetic, and in effect, by
+"""Receptive fields of the layers of a network: theoretical, by arithmetic, and effective, by
 gradients."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from weakseg.utils.limits import limited
 
 
 class Layer(NamedTuple):
-    """One layer, and what a value behind it sees."""
+    """One layer, and the receptive field of a value behind it."""
 
     name: str
     """of the module that it runs in"""
@@ -54,7 +54,7 @@ def receptive_field(network: nn.Module, size: int = 128) -> list[Layer]:
 
     Modules and functions are found alike. Where branches meet, the largest field counts. Kernels
     are taken to be square; pooling into a fixed number of parts has the kernel that the size asks
-    for; what leaves the form [B,C,H,W], as attention does, sees everything.
+    for; what leaves the form [B,C,H,W], as attention does, depends on everything.
 
     >>> layers = receptive_field(
     ...     nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 3, dilation=4))

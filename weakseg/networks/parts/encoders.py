@@ -1,4 +1,5 @@
-"""Encoders of segmentation-models-pytorch with weights from nowhere, ImageNet or a local file."""
+"""Encoders of segmentation-models-pytorch with random weights, or those of ImageNet or of a local
+file."""
 
 from __future__ import annotations
 

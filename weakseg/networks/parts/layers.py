@@ -96,8 +96,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def run_sizes(network: nn.Module, image: Tensor) -> None:
-    """Run a network as after training, on an image of the device "meta": hooks see sizes, and
-    nothing is computed."""
+    """Run a network as after training, on an image of the device "meta": hooks get tensors with
+    sizes but without values."""
     named = chain(network.named_parameters(), network.named_buffers())
     state = {name: tensor.to("meta") for name, tensor in named}
     with evaluating(network), torch.no_grad():

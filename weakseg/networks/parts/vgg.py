@@ -27,7 +27,7 @@ Weights = Literal["imagenet"] | Path | None
 class VGG(nn.Module):
     """The five stages, named as in torchvision, whose state dicts load.
 
-    Logits made of cell i see the image around pixel stride * i + (stride - 1) / 2, which is where
+    The receptive field of cell i is centred on pixel stride * i + (stride - 1) / 2, which is where
     `Segmenter` expects them: exactly with pools 2x2 (if `lead` pixels are put in front of the
     image) and early; half a pixel further with 3x3.
 
@@ -44,7 +44,7 @@ class VGG(nn.Module):
     channels: tuple[int, ...]
     """of the five features"""
     rate: int
-    """dilation of a convolution that follows, to see what it would see at stride 32"""
+    """dilation of a convolution that follows, for the receptive field that it has at stride 32"""
     lead: int
     """pixels to be put in front of the image (see `padded`), so that the cells lie where they
     should"""
@@ -108,7 +108,8 @@ class VGGToFC7(VGG):
     Arguments:
         kernel: side of fc6 in cells.
         channels: of fc6 and fc7, before `width`.
-        rates: dilation of fc6; null for the one with which 7x7 sees what it sees at stride 32.
+        rates: dilation of fc6; null for the one with which 7x7 has its receptive field at
+            stride 32.
         dropout: share of fc6 and fc7 that is dropped in training.
         average: 3x3 average pooling before fc6.
     """

@@ -1,4 +1,4 @@
-"""Weights from files, read safely, and what does not fit said tensor by tensor."""
+"""Weights from files, read safely; errors name each tensor that does not fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_weights(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except DamagedFile:
         raise
-    except Exception as error:  # whatever torch says of a file that is none of its own
+    except Exception as error:  # whatever torch raises for a file that is not its own
         why = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise ValueError(
             f"{path} is not a file of weights that torch can read safely ({why})"
@@ -36,7 +36,7 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 
 def load_state(module: nn.Module, state: dict[str, Any], source: Path) -> None:
-    """Load a state dict; a ValueError says which tensors do not fit."""
+    """Load a state dict; a ValueError names the tensors that do not fit."""
     if problems := _misfits(module.state_dict(), state):
         shown = "\n  ".join(
             problems[:10] + ([f"and {len(problems) - 10} more"] if len(problems) > 10 else [])

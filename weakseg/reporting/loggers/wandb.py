@@ -1,5 +1,5 @@
 """Runs in Weights & Biases: online if that is possible, else kept in the run's folder; it never
-asks and never waits for long."""
+prompts and never waits for long."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ class Wandb(View):
 
     def _choose(self) -> tuple[Literal["online", "offline", "disabled"], str]:
         """The mode, and the reason if it is offline."""
-        asked = self.mode if self.mode != "auto" else os.environ.get("WANDB_MODE", "")
-        if asked in ("offline", "dryrun"):
-            return "offline", "as asked for"
-        if asked == "disabled":
+        wanted = self.mode if self.mode != "auto" else os.environ.get("WANDB_MODE", "")
+        if wanted in ("offline", "dryrun"):
+            return "offline", "as requested"
+        if wanted == "disabled":
             return "disabled", ""
         host = _settings().base_url
         if not has_key(host):
@@ -155,7 +155,7 @@ def log_pictures(
 
 
 def _image(case: Case, classes: Sequence[str]) -> wandb.Image:
-    names = {**dict(enumerate(classes)), IGNORE: "no opinion"}
+    names = {**dict(enumerate(classes)), IGNORE: "no label"}
     weak = paint_evidence(case.evidence, len(classes))
     layers: dict[str, Tensor | None] = {
         "weak": weak,
@@ -181,7 +181,7 @@ def _image(case: Case, classes: Sequence[str]) -> wandb.Image:
 
 
 def has_key(host: str) -> bool:
-    """Whether wandb will find a key for the host without asking for one."""
+    """Whether wandb will find a key for the host without a prompt."""
     if (
         _settings().api_key
         or os.environ.get("WANDB_API_KEY")
@@ -209,7 +209,7 @@ def answers(host: str, patience: float = PATIENCE) -> bool:
     """Whether a host answers at all within a few seconds, name look-up and proxies included."""
     answered = threading.Event()
 
-    def ask() -> None:
+    def connect() -> None:
         try:
             urllib.request.urlopen(host, timeout=patience).close()
         except urllib.error.HTTPError:  # refusing is answering
@@ -218,8 +218,8 @@ def answers(host: str, patience: float = PATIENCE) -> bool:
             return
         answered.set()
 
-    # a look-up of a name cannot be told when to stop
-    threading.Thread(target=ask, daemon=True).start()
+    # a look-up of a name has no time limit
+    threading.Thread(target=connect, daemon=True).start()
     return answered.wait(patience)
 
 
@@ -229,7 +229,7 @@ def _settings() -> Any:
 
 @contextmanager
 def _no_secrets_no_prompt() -> Iterator[None]:
-    """wandb stores the command line, and asks for a key if there is a terminal to ask at."""
+    """wandb stores the command line, and prompts for a key if there is a terminal."""
     words = sys.argv
     stdin = sys.stdin
     with open(os.devnull) as nothing:
