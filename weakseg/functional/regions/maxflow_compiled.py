@@ -1,5 +1,6 @@
-"""Expansion moves by maximum flow, compiled for the processor at hand: what `functional.graphcut`
-asks for, in one thread.
+"""Expansion moves by maximum flow, compiled for the processor at hand: the loops of `graphcut`, in
+one thread. With SciPy's maximum flow, rounds after the first take two and a half to seven times as
+long, as docs/explanation/decisions/region-solvers.md shows.
 
 A move offers one label to all nodes at once. Those that take it and those that keep theirs are the
 two sides of a minimum cut. Nodes that gain by taking have something to give away, nodes that lose
@@ -45,7 +46,7 @@ class Graph(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """One move, half done."""
+    """The state of the maximum flow of one move."""
 
     room: Floats
     """[A]: what each arc could still carry"""
@@ -161,8 +162,8 @@ def _falls(unary: Floats, arcs: Graph, label: int, space: Flow, labels: Labels) 
 
 @compiled
 def cut(arcs: Graph, space: Flow) -> int:
-    """Let flow whatever can: how many nodes take the label. They are the first in the queue, and
-    those with a level from 0 upwards."""
+    """Find the maximum flow, and from it how many nodes take the label. They are the first in the
+    queue, and those with a level from 0 upwards."""
     reached = 0
     found = True
     while found:
