@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from numba.core.dispatcher import Dispatcher
 
-from weakseg.functional import compiled as vectors
+from weakseg.functional import compiled as module
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = Path(vectors.__file__).parent
+FOLDER = Path(module.__file__).parent
 
 
 def begun(folder: Path) -> subprocess.Popen[str]:
@@ -70,14 +70,14 @@ def test_what_is_kept_is_found_again_until_the_sources_change(
     monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
 
     def compiles() -> bool:
-        kernel = vectors.compiled(doubled)
+        kernel = module.compiled(doubled)
         assert isinstance(kernel, Dispatcher)
         kernel.compile("float64(float64[::1])")
         return bool(kernel.stats.cache_misses)
 
     assert compiles()
     assert not compiles()
-    monkeypatch.setattr(vectors, "_sources", cache(lambda: "other ones"))
+    monkeypatch.setattr(module, "_sources", cache(lambda: "other ones"))
     assert compiles()
     assert not compiles()
 
@@ -89,8 +89,8 @@ def test_a_change_in_any_compiled_file_is_one_of_the_sources(name: str, tmp_path
     copy = shutil.copytree(
         FOLDER, tmp_path / "compiled", ignore=shutil.ignore_patterns("__pycache__")
     )
-    assert vectors._sources(copy) == vectors._sources()
+    assert module._sources(copy) == module._sources()
     copy = copy.rename(tmp_path / "changed")
     with (copy / name).open("a") as file:
         file.write("\n")
-    assert vectors._sources(copy) != vectors._sources()
+    assert module._sources(copy) != module._sources()

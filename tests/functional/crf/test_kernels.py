@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weakseg.functional.crf.kernels import Kernel, Recent, content, features
+from weakseg.functional.crf.kernels import Kernel, LRUCache, content, features
 
 
 class TestFeatures:
@@ -71,8 +71,8 @@ def kilobytes(number: int) -> Callable[[], tuple[Tensor]]:
     return lambda: (torch.zeros(number * 1000, dtype=torch.uint8),)
 
 
-class TestRecent:
-    def made(self, recent: Recent, *keys: str) -> list[str]:
+class TestLRUCache:
+    def made(self, recent: LRUCache, *keys: str) -> list[str]:
         """Those of the keys for which something is made anew, each of a kilobyte."""
         new: list[str] = []
 
@@ -85,27 +85,27 @@ class TestRecent:
         return new
 
     def test_what_was_not_used_for_longest_goes_first(self) -> None:
-        recent = Recent(3000)
+        recent = LRUCache(3000)
         assert self.made(recent, "a", "b", "c", "a", "b", "c") == ["a", "b", "c"]
         assert self.made(recent, "a", "d") == ["d"]  # b was not used for longest
         assert self.made(recent, "a", "c", "d") == []
         assert self.made(recent, "b") == ["b"]
 
     def test_one_large_thing_takes_the_place_of_several(self) -> None:
-        recent = Recent(3000)
+        recent = LRUCache(3000)
         self.made(recent, "a", "b", "c")
         recent.get("large", kilobytes(2))
         assert self.made(recent, "c", "a") == ["a"]
 
     def test_what_is_larger_than_all_room_is_returned_but_not_kept(self) -> None:
-        recent = Recent(3000)
+        recent = LRUCache(3000)
         assert len(recent.get("large", kilobytes(4))[0]) == 4000
         first = recent.get("large", kilobytes(4))
         assert recent.get("large", kilobytes(4)) is not first
 
     @pytest.mark.parametrize(("limit", "kept"), [(2400, True), (2399, False)])
     def test_arrays_deep_inside_count(self, limit: int, kept: bool) -> None:
-        recent = Recent(limit)
+        recent = LRUCache(limit)
         deep = recent.get(
             "deep",
             lambda: (
@@ -118,26 +118,26 @@ class TestRecent:
         assert (recent.get("deep", lambda: ()) is deep) == kept
 
     def test_nothing_made_is_remembered_too(self) -> None:
-        recent, calls = Recent(100), []
+        recent, calls = LRUCache(100), []
         for _ in range(3):
             assert recent.get("none", lambda: (calls.append(1),)[:0]) == ()
         assert len(calls) == 1
 
     def test_clear(self) -> None:
-        recent = Recent(3000)
+        recent = LRUCache(3000)
         self.made(recent, "a")
         recent.clear()
         assert self.made(recent, "a") == ["a"]
 
     def test_an_error_while_making_leaves_no_trace(self) -> None:
-        recent = Recent(3000)
+        recent = LRUCache(3000)
         with pytest.raises(ZeroDivisionError):
             recent.get("a", lambda: (1 / 0,))
         assert self.made(recent, "a") == ["a"]
 
     def test_many_threads(self) -> None:
         """Each gets what belongs to its key, while others throw it out; making may overlap."""
-        recent, start = Recent(5000), threading.Barrier(8)
+        recent, start = LRUCache(5000), threading.Barrier(8)
 
         def work(seed: int) -> bool:
             start.wait()
@@ -157,7 +157,7 @@ class TestRecent:
         assert sum(len(made[0]) for made in recent._made.values()) <= 5000
 
     def test_one_that_makes_holds_up_no_other(self) -> None:
-        recent, done = Recent(3000), threading.Event()
+        recent, done = LRUCache(3000), threading.Event()
 
         def slowly() -> tuple[Tensor]:
             assert done.wait(10)

@@ -6,11 +6,11 @@ import torch
 from numpy.typing import NDArray
 
 from tests.functional.photos import photo
-from weakseg.functional.compiled import zeros
 from weakseg.functional.crf import permutohedral
 from weakseg.functional.crf import permutohedral_compiled as compiled
 from weakseg.functional.crf.kernels import Kernel, features
 from weakseg.functional.crf.permutohedral_compiled import Lattice, lattice
+from weakseg.functional.crf.vectors_compiled import aligned_zeros
 
 Floats = NDArray[np.float32]
 
@@ -205,7 +205,7 @@ def test_blur_by_hand() -> None:
         8,
         (np.array([0, 2, 3, 4, 0, 5, 6, 0], np.int32),),
     )
-    vertices = zeros(8, 4)
+    vertices = aligned_zeros(8, 4)
     vertices[2:, 0] = [1, 10, 100, 1000, 10000, 7]
     found.blur(vertices)
     assert vertices[2:, 0].tolist() == [6, 60.5, 105, 6000, 10500, 7]

@@ -1,4 +1,4 @@
-"""What pulls two pixels of an image together, and a memory of what was made for the last images."""
+"""The Gaussian kernels of the dense CRF, and a cache of what was made for the last images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class Kernel(NamedTuple):
-    """A Gaussian kernel over pixels: near ones pull each other, or near ones of similar colour."""
+    """A Gaussian kernel over pairs of pixels: of their distance, or of that and of how much their
+    colours differ."""
 
     strength: float
     xy: float
@@ -44,10 +45,11 @@ def content(image: Tensor) -> bytes:
     return blake2b(image.contiguous().cpu().numpy().data, digest_size=16).digest()
 
 
-class Recent:
-    """What was made lately, as much of it as fits into so many bytes. Several threads may use it.
+class LRUCache:
+    """A cache of at most so many bytes that forgets what has not been used for longest. Several
+    threads may use it.
 
-    >>> recent = Recent(limit=100)
+    >>> recent = LRUCache(limit=100)
     >>> first = recent.get("ones", lambda: (torch.ones(3),))
     >>> recent.get("ones", lambda: (torch.zeros(3),)) is first
     True
@@ -59,7 +61,7 @@ class Recent:
         self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` made for this key when it was last called for it, or what it makes now."""
+        """What is kept for this key, or else what `make` returns now."""
         with self._lock:
             if key in self._made:
                 self._made.move_to_end(key)

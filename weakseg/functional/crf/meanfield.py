@@ -1,6 +1,6 @@
 """Mean field of the dense CRF in tensors: on any device, in any precision, for many images at once.
 
-`functional.compiled` does the same for one image on a CPU, several times faster.
+`meanfield_compiled` does the same for one image on a CPU, several times faster.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakseg.functional.crf.kernels import Kernel, Recent, content, features
+from weakseg.functional.crf.kernels import Kernel, LRUCache, content, features
 from weakseg.functional.crf.permutohedral import Lattice, lattice
 
 Normalization = Literal["symmetric", "after"]
@@ -28,7 +28,7 @@ LEAST = 1e-20
 _TOGETHER = 2**26
 LATTICE = 20
 COPIES = 9  # numbers kept for each of these at the peak, as measured
-_recent = Recent(2**29)
+_recent = LRUCache(2**29)
 
 
 def refine(
@@ -61,8 +61,8 @@ def _size(probs: Tensor) -> int:
 def mean_field(
     unary: Tensor, filters: Sequence[Filter], weights: Sequence[float], iterations: int
 ) -> Tensor:
-    """Marginals float [N,C] of a CRF from energies float [N,C] (minus log probabilities) and what
-    pulls its points together.
+    """Marginals float [N,C] of a CRF from energies float [N,C] (minus log probabilities) and the
+    filters of its kernels.
 
     With `normalize` around a kernel that is written out as a matrix this works for any small
     problem.
@@ -77,8 +77,8 @@ def mean_field(
 
 
 def normalize(kernel: Filter, ones: Tensor, how: Normalization) -> Filter:
-    """The same kernel, scaled by how much each point receives in all. `ones` [N,1] says how many
-    points there are, in which dtype."""
+    """The same kernel, normalised by its row sums. `ones` [N,1] says how many points there are, in
+    which dtype."""
     return partial(_normalized, kernel, _share(kernel, ones), how)
 
 
@@ -102,29 +102,27 @@ def _together(
 ) -> list[Tensor]:
     """A label that is impossible in one image, but not in others, has an infinite energy in it."""
     labels = max(map(len, probs))
-    beliefs = torch.cat(
-        [F.pad(belief.flatten(1), (0, 0, 0, labels - len(belief))) for belief in probs], 1
-    )
+    flat = torch.cat([F.pad(one.flatten(1), (0, 0, 0, labels - len(one))) for one in probs], 1)
     sizes = [image[0].numel() for image in images]
-    possible = torch.stack([(part > 0).any(1) for part in torch.split(beliefs, sizes, 1)], 1)
+    possible = torch.stack([(part > 0).any(1) for part in torch.split(flat, sizes, 1)], 1)
     used = possible.any(1)
     impossible = ~possible[used].repeat_interleave(torch.tensor(sizes, device=used.device), 1)
-    unary = -beliefs[used].clamp(min=LEAST).log().masked_fill(impossible, -torch.inf).T.contiguous()
+    unary = -flat[used].clamp(min=LEAST).log().masked_fill(impossible, -torch.inf).T.contiguous()
     filters = [_filter(images, kernel, normalization, unary.dtype) for kernel in kernels]
     marginals = mean_field(unary, filters, [kernel.strength for kernel in kernels], iterations)
-    result = torch.zeros_like(beliefs)
+    result = torch.zeros_like(flat)
     result[used] = marginals.T
     parts = torch.split(result, sizes, 1)
     return [
-        part[: len(belief)].reshape(belief.shape).to(belief.dtype)
-        for part, belief in zip(parts, probs, strict=True)
+        part[: len(one)].reshape(one.shape).to(one.dtype)
+        for part, one in zip(parts, probs, strict=True)
     ]
 
 
 def _filter(
     images: Sequence[Tensor], kernel: Kernel, normalization: Normalization, dtype: torch.dtype
 ) -> Filter:
-    """The normalised filter over the pixels of all images, which do not see each other."""
+    """The normalised filter over the pixels of all images, each image by itself."""
     key = (kernel.xy, kernel.rgb, dtype, images[0].device)
     seen = tuple(
         image.shape[1:] if kernel.rgb is None else (image.shape[1:], content(image))

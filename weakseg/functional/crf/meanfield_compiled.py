@@ -1,8 +1,10 @@
-"""Mean field of the dense CRF, compiled for the processor at hand: what `functional.meanfield` does
-in tensors, one image in one thread.
+"""Mean field of the dense CRF, compiled for the processor at hand: what `meanfield` does in
+tensors, one image in one thread.
 
-What an iteration reads from the vertices, its softmax and what that spreads over the vertices again
-are one pass over the pixels, so that marginals never go to memory.
+Each iteration is one pass over the pixels: what a pixel gets from the vertices of the lattices, the
+softmax of that, and the new marginals back to the vertices. So the marginals of a pixel stay in
+registers and never go to memory. What compiled code adds and scales there are rows, the labels of
+one pixel at once: see docs/explanation/vectors.md.
 """
 
 from __future__ import annotations
@@ -17,112 +19,116 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.functional.compiled import (
+from weakseg.functional.compiled import compiled
+from weakseg.functional.crf.kernels import Kernel, LRUCache, content
+from weakseg.functional.crf.permutohedral_compiled import Floats, Ints, Lattice, lattice
+from weakseg.functional.crf.vectors_compiled import (
     Rows,
-    compiled,
+    aligned_zeros,
+    as_rows,
     exp,
     fill,
     highest,
-    lanes,
     load,
-    rows,
+    padded_width,
     store,
     total,
-    zeros,
 )
-from weakseg.functional.crf.kernels import Kernel, Recent, content
-from weakseg.functional.crf.permutohedral_compiled import Floats, Ints, Lattice, lattice
 
-# all kernels together; stronger ones could leave the range in which `exp` is right
-STRONGEST = 60.0
-MOST = 256  # labels; every length of rows is compiled by itself, and very long ones take minutes
-# much lower, and products become denormal numbers, which are slow
+# of all kernels together; beyond it, energies could leave the range in which `exp` is right
+MAX_STRENGTH = 60.0
+# every width of rows is compiled by itself, and very wide ones take minutes
+MAX_LABELS = 256
+# products with smaller exponentials are denormal numbers, which are slow
 _LOW = np.float32(-50)
 _HIGH = np.float32(80)
-_LEAST = np.float32(1e-20)  # as in `functional.meanfield`
+_LEAST = np.float32(1e-20)  # as in `functional.crf.meanfield`
+_PADDING = np.float32(-1e4)  # the energy of labels that only fill up a row: their marginals are 0
 _ONE = np.float32(1)
 _LOG2 = np.float32(log(2))
 # pixels that change from one row per label to one row per pixel, or back, before the next ones
 _TILE = 64
-_recent = Recent(2**27)
+_recent = LRUCache(2**27)
 
 
-class Placed(NamedTuple):
-    """The lattice of one kernel, and how much each point receives in all if every point has a value
-    of one, float32 [N]."""
-
-    lattice: Lattice
-    received: Floats
-
-
-class Pull(NamedTuple):
-    """One kernel of an image: a lattice, and factors that hold its strength and its
-    normalisation."""
+class NormalizedLattice(NamedTuple):
+    """The lattice of one kernel, and what normalises it."""
 
     lattice: Lattice
-    gather: Floats
-    """[N]: times what a point reads from its corners"""
-    spread: Floats
-    """[N]: times what it spreads over them"""
+    row_sums: Floats
+    """[N]: the sum of each row of the kernel's matrix, which the lattice multiplies by"""
 
 
-class Around(NamedTuple):
-    """A `Pull` as the loops take it."""
+class KernelTerm(NamedTuple):
+    """What one kernel adds to the energies of an image's pixels. Strength and normalisation are in
+    the factors."""
+
+    lattice: Lattice
+    slice_scale: Floats
+    """[N]: times what a pixel gets from its vertices"""
+    splat_scale: Floats
+    """[N]: times what a pixel adds to its vertices"""
+
+
+class KernelArrays(NamedTuple):
+    """A `KernelTerm` as the compiled loops take it."""
 
     corners: Rows
     weights: Rows
-    gather: Floats
-    spread: Floats
+    slice_scale: Floats
+    splat_scale: Floats
 
 
 def refine(
     image: Tensor, probs: Tensor, kernels: Sequence[Kernel], symmetric: bool, iterations: int
 ) -> Tensor | None:
-    """Marginals float32 [C,H,W] of an image uint8 [3,H,W] from probabilities float32 [C,H,W]; None
-    if it is not made for such a case.
+    """Marginals float32 [C,H,W] of an image uint8 [3,H,W] from probabilities float32 [C,H,W].
 
-    That is on a GPU, in double precision, without kernels, with overly strong or tiny ones, or with
-    hundreds of labels.
+    None for what is left to tensors: anything on a GPU or in double precision, no kernels, overly
+    strong or tiny ones, or hundreds of labels.
     """
     if probs.device.type != "cpu" or probs.dtype != torch.float32:
         return None
-    beliefs = probs.flatten(1).contiguous().numpy()
-    possible = np.flatnonzero(beliefs.max(1) > 0).astype(np.int32)
+    flat = probs.flatten(1).contiguous().numpy()
+    possible = np.flatnonzero(flat.max(1) > 0).astype(np.int32)
     strength = sum(kernel.strength for kernel in kernels)
-    if not 0 < strength <= STRONGEST or len(kernels) > 2 or len(possible) > MOST:
+    if not 0 < strength <= MAX_STRENGTH or len(kernels) > 2 or len(possible) > MAX_LABELS:
         return None
-    refined = np.zeros_like(beliefs)
+    refined = np.zeros_like(flat)
     if len(possible) == 1:
         refined[possible] = 1
     else:
-        placed = [found for kernel in kernels if (found := _placed(image, kernel))]
-        if len(placed) < len(kernels):
+        lattices = [found for kernel in kernels if (found := _normalized_lattice(image, kernel))]
+        if len(lattices) < len(kernels):
             return None
-        one, *more = [_pull(*both, symmetric) for both in zip(kernels, placed, strict=True)]
-        other = more[0] if more else _nothing(beliefs.shape[1])
-        mean_field(beliefs, possible, one, other, strength, iterations, refined)
+        one, *more = [_term(*both, symmetric) for both in zip(kernels, lattices, strict=True)]
+        other = more[0] if more else _no_term(flat.shape[1])
+        mean_field(flat, possible, one, other, strength, iterations, refined)
     return torch.from_numpy(refined).view_as(probs)
 
 
-def _placed(image: Tensor, kernel: Kernel) -> Placed | None:
-    """The lattice of a kernel on an image, from memory if it has been made lately: without colours
-    for every image of the same size."""
-    seen = image.shape[1:] if kernel.rgb is None else (image.shape[1:], content(image))
-    found = _recent.get((kernel.xy, kernel.rgb, seen), partial(_place, image, kernel))
+def _normalized_lattice(image: Tensor, kernel: Kernel) -> NormalizedLattice | None:
+    """The lattice of a kernel on an image, from the cache if it is there.
+
+    A kernel without colours has the same lattice for every image of one size.
+    """
+    depends_on = image.shape[1:] if kernel.rgb is None else (image.shape[1:], content(image))
+    key = (kernel.xy, kernel.rgb, depends_on)
+    found = _recent.get(key, partial(_make_lattice, image, kernel))
     return found[0] if found else None
 
 
-def _place(image: Tensor, kernel: Kernel) -> tuple[Placed, ...]:
+def _make_lattice(image: Tensor, kernel: Kernel) -> tuple[NormalizedLattice, ...]:
+    """Nothing where the lattice would be too large for its keys."""
     found = lattice(_features(image.numpy(), kernel))
-    return (
-        (Placed(found, found.filter(np.ones((len(found.corners), 1), np.float32))[:, 0]),)
-        if found
-        else ()
-    )
+    if found is None:
+        return ()
+    ones = np.ones((len(found.corners), 1), np.float32)
+    return (NormalizedLattice(found, found.filter(ones)[:, 0]),)
 
 
 def _features(image: NDArray[np.uint8], kernel: Kernel) -> Floats:
-    """As in `functional.kernels`, where torch would start threads of its own in each thread."""
+    """As in `functional.crf.kernels`, where torch would start threads of its own in each thread."""
     height, width = image.shape[1:]
     result = np.empty((2 if kernel.rgb is None else 5, height, width), np.float32)
     result[0] = np.arange(width, dtype=np.float32) / np.float32(kernel.xy)
@@ -132,54 +138,62 @@ def _features(image: NDArray[np.uint8], kernel: Kernel) -> Floats:
     return result.reshape(len(result), -1)
 
 
-def _pull(kernel: Kernel, placed: Placed, symmetric: bool) -> Pull:
-    """Symmetric normalisation is shared by reading and spreading, the other belongs to reading
-    alone."""
-    share = np.float32(kernel.strength * placed.lattice.alpha) / placed.received
-    gather = np.sqrt(share) if symmetric else share
-    return Pull(placed.lattice, gather, gather if symmetric else np.ones_like(share))
+def _term(kernel: Kernel, normalized: NormalizedLattice, symmetric: bool) -> KernelTerm:
+    """Symmetric normalisation divides by the root of the sums before and after the filter, the
+    other one by the sums after it."""
+    share = np.float32(kernel.strength * normalized.lattice.alpha) / normalized.row_sums
+    if symmetric:
+        root = np.sqrt(share)
+        return KernelTerm(normalized.lattice, root, root)
+    return KernelTerm(normalized.lattice, share, np.ones_like(share))
 
 
-def _nothing(points: int) -> Pull:
-    """In place of the second kernel where there is only one: all read zero from vertex 0, and give
-    it nothing."""
-    nowhere = np.zeros((points, 1), np.int32)
-    none = np.zeros(points, np.float32)
-    return Pull(Lattice(nowhere, none[:, None], 2, ()), none, none)
+def _no_term(points: int) -> KernelTerm:
+    """In place of the second kernel where there is only one.
+
+    All pixels get zero from vertex 0, which stands for no vertex, and add nothing to it.
+    """
+    corners = np.zeros((points, 1), np.int32)
+    zeros = np.zeros(points, np.float32)
+    return KernelTerm(Lattice(corners, zeros[:, None], 2, ()), zeros, zeros)
 
 
 def mean_field(
     probs: Floats,
     labels: Ints,
-    one: Pull,
-    other: Pull,
+    one: KernelTerm,
+    other: KernelTerm,
     strength: float,
     iterations: int,
     refined: Floats,
 ) -> None:
     """Write the marginals of some labels into `refined` [C,N], from probabilities [C,N]. `strength`
     is that of both kernels together."""
-    energy = zeros(probs.shape[1], lanes(len(labels)))
-    energy[:, len(labels) :] = -1e4
+    terms = (one, other)
+    energy = aligned_zeros(probs.shape[1], padded_width(len(labels)))
+    energy[:, len(labels) :] = _PADDING
     _energies(probs, labels, energy)
-    around = [
-        Around(rows(pull.lattice.corners), rows(pull.lattice.weights), pull.gather, pull.spread)
-        for pull in (one, other)
-    ]
-    before, after = (
-        [zeros(pull.lattice.size, energy.shape[1]) for pull in (one, other)] for _ in range(2)
-    )
-    _start(rows(energy), np.float32(strength / 2), *around, *map(rows, before))
+    pixels = as_rows(energy)
+    arrays = [_arrays(term) for term in terms]
+    before = [aligned_zeros(term.lattice.size, energy.shape[1]) for term in terms]
+    after = [aligned_zeros(term.lattice.size, energy.shape[1]) for term in terms]
+    _start(pixels, np.float32(strength / 2), *arrays, *map(as_rows, before))
     for _ in range(iterations - 1):
-        for pull, vertices, others in zip((one, other), before, after, strict=True):
-            pull.lattice.blur(vertices)
+        for term, vertices, others in zip(terms, before, after, strict=True):
+            term.lattice.blur(vertices)
             others[:] = 0
-        _step(rows(energy), *around, *map(rows, before), *map(rows, after))
+        _step(pixels, *arrays, *map(as_rows, before), *map(as_rows, after))
         before, after = after, before
-    for pull, vertices in zip((one, other), before, strict=True):
-        pull.lattice.blur(vertices)
-    _finish(rows(energy), *around, *map(rows, before))
+    for term, vertices in zip(terms, before, strict=True):
+        term.lattice.blur(vertices)
+    _finish(pixels, *arrays, *map(as_rows, before))
     _marginals(energy, labels, refined)
+
+
+def _arrays(term: KernelTerm) -> KernelArrays:
+    corners = as_rows(term.lattice.corners)
+    weights = as_rows(term.lattice.weights)
+    return KernelArrays(corners, weights, term.slice_scale, term.splat_scale)
 
 
 @compiled
@@ -224,24 +238,24 @@ def _marginals(energy: Floats, labels: Ints, refined: Floats) -> None:
 
 
 @compiled
-def _read(around: Around, point: int, vertices: Rows) -> Any:
-    """What one kernel pulls a point to."""
-    corners = around.corners[point].lanes
-    weights = around.weights[point].lanes
+def _slice(term: KernelArrays, point: int, vertices: Rows) -> Any:
+    """What a pixel gets from the vertices around it."""
+    corners = term.corners[point]["numbers"]
+    weights = term.weights[point]["numbers"]
     row = fill(0.0, vertices)
     for k in range(len(corners)):
         row += load(vertices, corners[k]) * weights[k]
-    return row * around.gather[point]
+    return row * term.slice_scale[point]
 
 
 @compiled
-def _spread(around: Around, point: int, row: Any, vertices: Rows) -> None:
-    """Hand a point's row to the corners around it."""
-    corners = around.corners[point].lanes
-    weights = around.weights[point].lanes
-    own = row * around.spread[point]
+def _splat(term: KernelArrays, point: int, row: Any, vertices: Rows) -> None:
+    """Add a pixel's row to the vertices around it."""
+    corners = term.corners[point]["numbers"]
+    weights = term.weights[point]["numbers"]
+    scaled = row * term.splat_scale[point]
     for k in range(len(corners)):
-        store(vertices, corners[k], load(vertices, corners[k]) + own * weights[k])
+        store(vertices, corners[k], load(vertices, corners[k]) + scaled * weights[k])
 
 
 @compiled
@@ -252,46 +266,62 @@ def _softmax(row: Any) -> Any:
 
 @compiled
 def _start(
-    energy: Rows, shift: float, one: Around, other: Around, to_one: Rows, to_other: Rows
+    energy: Rows,
+    shift: float,
+    one: KernelArrays,
+    other: KernelArrays,
+    to_one: Rows,
+    to_other: Rows,
 ) -> None:
-    """Bring each point's best energy to minus shift, in the middle of what `exp` can do, and spread
-    its softmax."""
+    """Bring each pixel's best energy to minus shift, and splat its softmax.
+
+    The kernels can add twice the shift. So the best energy stays between minus shift and shift,
+    and no softmax has to subtract the largest energy first.
+    """
     for point in range(len(energy)):
         row = load(energy, point)
         row += fill(-shift - highest(row), energy)
         store(energy, point, row)
         row = _softmax(row)
-        _spread(one, point, row, to_one)
-        _spread(other, point, row, to_other)
+        _splat(one, point, row, to_one)
+        _splat(other, point, row, to_other)
+
+
+@compiled
+def _marginal(
+    energy: Rows,
+    point: int,
+    one: KernelArrays,
+    other: KernelArrays,
+    of_one: Rows,
+    of_other: Rows,
+) -> Any:
+    """A pixel's marginals, from its energies and what both kernels add."""
+    row = load(energy, point) + _slice(one, point, of_one) + _slice(other, point, of_other)
+    return _softmax(row)
 
 
 @compiled
 def _step(
     energy: Rows,
-    one: Around,
-    other: Around,
+    one: KernelArrays,
+    other: KernelArrays,
     of_one: Rows,
     of_other: Rows,
     to_one: Rows,
     to_other: Rows,
 ) -> None:
-    """Read what pulls each point, and spread its new softmax."""
+    """One iteration: from the vertices `of` the last one `to` those of the next."""
     for point in range(len(energy)):
-        row = _softmax(
-            load(energy, point) + _read(one, point, of_one) + _read(other, point, of_other)
-        )
-        _spread(one, point, row, to_one)
-        _spread(other, point, row, to_other)
+        row = _marginal(energy, point, one, other, of_one, of_other)
+        _splat(one, point, row, to_one)
+        _splat(other, point, row, to_other)
 
 
 @compiled
-def _finish(energy: Rows, one: Around, other: Around, of_one: Rows, of_other: Rows) -> None:
-    """Read once more; the marginals take the place of the energies."""
+def _finish(
+    energy: Rows, one: KernelArrays, other: KernelArrays, of_one: Rows, of_other: Rows
+) -> None:
+    """The last iteration: the marginals take the place of the energies."""
     for point in range(len(energy)):
-        store(
-            energy,
-            point,
-            _softmax(
-                load(energy, point) + _read(one, point, of_one) + _read(other, point, of_other)
-            ),
-        )
+        store(energy, point, _marginal(energy, point, one, other, of_one, of_other))

@@ -1,12 +1,12 @@
-"""The permutohedral lattice, compiled for the processor at hand: what `functional.permutohedral`
-does in tensors, in one thread.
+"""The permutohedral lattice, compiled for the processor at hand: what `permutohedral` does in
+tensors, in one thread.
 
 Points that share a vertex find it in a table of keys. Vertices that follow each other in one
 direction form chains, along which the blur runs in place; most vertices have few neighbours, and
 one without any is left alone.
 
-Vertex 0 is nowhere and always holds zero: it stands between chains, so that the blur need not ask
-where one ends. What it would get goes to vertex 1, which nobody reads.
+Vertex 0 stands for no vertex and always holds zero. It separates the chains, so that the blur needs
+no test for where one ends. What it would get goes to vertex 1, which is never read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.functional.compiled import Rows, compiled, fill, lanes, load, rows, store, zeros
+from weakseg.functional.compiled import compiled
+from weakseg.functional.crf.vectors_compiled import (
+    Rows,
+    aligned_zeros,
+    as_rows,
+    fill,
+    load,
+    padded_width,
+    store,
+)
 
 # points taken together, so that the arithmetic before the table is done for several at once
 BLOCK = 128
@@ -55,28 +64,28 @@ class Lattice(NamedTuple):
         both_ways: the mean of the filter and its transpose, whose blurs come in reverse order.
         """
         points, columns = values.shape
-        padded = zeros(points, lanes(columns))
-        total = zeros(self.size, lanes(columns))
+        padded = aligned_zeros(points, padded_width(columns))
+        total = aligned_zeros(self.size, padded_width(columns))
         padded[:, :columns] = values
-        _splat(rows(padded), rows(self.corners), rows(self.weights), rows(total))
+        _splat(as_rows(padded), as_rows(self.corners), as_rows(self.weights), as_rows(total))
         reverse = total.copy() if both_ways else total
         self.blur(total)
         if both_ways:
             for chain in reversed(self.chains):
-                _blur(rows(reverse), chain)
+                _blur(as_rows(reverse), chain)
             total += reverse
         _slice(
-            rows(total),
-            rows(self.corners),
-            rows(self.weights),
+            as_rows(total),
+            as_rows(self.corners),
+            as_rows(self.weights),
             np.float32(self.alpha / (1 + both_ways)),
-            rows(padded),
+            as_rows(padded),
         )
         return padded[:, :columns]
 
     def blur(self, vertices: Floats) -> None:
         """Blur values of the vertices [M,C] along one direction after the other, in place."""
-        values = rows(vertices)
+        values = as_rows(vertices)
         for chain in self.chains:
             _blur(values, chain)
 
@@ -265,8 +274,8 @@ def _chains(keys: Keys, table: Ints, shift: np.uint64, step: int) -> Ints:
 @compiled
 def _splat(values: Rows, corners: Rows, weights: Rows, vertices: Rows) -> None:
     for point in range(len(corners)):
-        around = corners[point].lanes
-        weight = weights[point].lanes
+        around = corners[point]["numbers"]
+        weight = weights[point]["numbers"]
         value = load(values, point)
         for k in range(len(around)):
             store(vertices, around[k], load(vertices, around[k]) + value * weight[k])
@@ -275,8 +284,8 @@ def _splat(values: Rows, corners: Rows, weights: Rows, vertices: Rows) -> None:
 @compiled
 def _slice(vertices: Rows, corners: Rows, weights: Rows, scale: float, values: Rows) -> None:
     for point in range(len(corners)):
-        around = corners[point].lanes
-        weight = weights[point].lanes
+        around = corners[point]["numbers"]
+        weight = weights[point]["numbers"]
         value = fill(0.0, values)
         for k in range(len(around)):
             value += load(vertices, around[k]) * weight[k]
