@@ -58,7 +58,7 @@ class WeakData(LightningDataModule):
     """Images with evidence. A subclass defines how many there are, which is the i-th, and which
     ones are only measured on.
 
-    Arguments:
+    Args:
         batch_size: images per step and process.
         workers: loader processes per process; 0 loads in the training process itself.
         crop: side in pixels of the square that is cut out of an image; null for whole images.

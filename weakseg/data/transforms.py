@@ -3,9 +3,9 @@ colours change in the image alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -90,104 +90,109 @@ def _recolour(image: Tensor, strength: float, generator: torch.Generator) -> Ten
     return image
 
 
-def _scale(item: Item, factor: float) -> Item:
-    evidence = item.evidence
-    target = item.target
-    height, width = evidence.image.shape[-2:]
-    size = [max(1, round(height * factor)), max(1, round(width * factor))]
-    boxes = evidence.boxes
-    if boxes is not None:
-        boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
-    image = resize(evidence.image, size, antialias=True)
-    masks = evidence.box_masks
-    if masks is not None:
-        masks = _resize_labels(masks.byte(), size).bool()
-    marks = None if evidence.marks is None else _resize_labels(evidence.marks, size)
+def _moved(
+    item: Item,
+    image: Callable[[Tensor], Tensor],
+    labels: Callable[[Tensor, int], Tensor],
+    boxes: Callable[[Tensor], Tensor] = lambda boxes: boxes,
+) -> Item:
+    """An item after one change of place of all that lies on its pixels.
+
+    Args:
+        item: with the image, its evidence and its target.
+        image: the change of values [C,H,W], those of the image and of a soft target.
+        labels: the change of labels [H,W] and masks [N,H,W], with the label of pixels from outside.
+        boxes: the change of boxes [N,4].
+    """
+    evidence, target, valid = item
     if target is not None:
-        target = (
-            _resize_labels(target, size)
-            if target.ndim == 2
-            else resize(target, size, antialias=True)
-        )
-    evidence = evidence._replace(image=image, marks=marks, boxes=boxes, box_masks=masks)
-    return Item(_without_vanished(evidence), target)
+        target = labels(target, IGNORE) if target.ndim == 2 else image(target)
+    moved = evidence._replace(
+        image=image(evidence.image),
+        marks=None if evidence.marks is None else labels(evidence.marks, IGNORE),
+        boxes=None if evidence.boxes is None else boxes(evidence.boxes),
+        box_masks=None if evidence.box_masks is None else labels(evidence.box_masks, False),
+    )
+    return Item(moved, target, None if valid is None else labels(valid, False))
+
+
+def _scale(item: Item, factor: float) -> Item:
+    height, width = item.evidence.image.shape[-2:]
+    size = [max(1, round(height * factor)), max(1, round(width * factor))]
+    scaled = _moved(
+        item,
+        lambda values: resize(values, size, antialias=True),
+        lambda labels, outside: _resize_labels(labels, size),
+        lambda boxes: boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2),
+    )
+    return scaled._replace(evidence=_without_vanished(scaled.evidence))
 
 
 def _without_vanished(evidence: Evidence) -> Evidence:
     """Without boxes of whose object not a single pixel is left."""
-    boxes = evidence.boxes
-    labels = evidence.box_classes
-    masks = evidence.box_masks
-    if boxes is None or labels is None or masks is None:
+    if evidence.box_masks is None:
         return evidence
-    seen = masks.flatten(1).any(1)
-    return evidence._replace(boxes=boxes[seen], box_classes=labels[seen], box_masks=masks[seen])
+    return _with_boxes(evidence, evidence.box_masks.flatten(1).any(1))
+
+
+def _with_boxes(evidence: Evidence, keep: Tensor) -> Evidence:
+    """With some of its boxes alone."""
+    fields = {name: getattr(evidence, name) for name in ("boxes", "box_classes", "box_masks")}
+    return evidence._replace(
+        **{name: value[keep] for name, value in fields.items() if value is not None}
+    )
 
 
 def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
-    resized: Tensor = resize(labels[None], size, interpolation=InterpolationMode.NEAREST_EXACT)
-    return resized[0]
+    """Labels of another size: each pixel takes the one in its middle."""
+    numbers = labels.byte() if labels.dtype == torch.bool else labels
+    resized: Tensor = resize(numbers[None], size, interpolation=InterpolationMode.NEAREST_EXACT)
+    return resized[0].to(labels.dtype)
 
 
 def _pad(item: Item, height: int, width: int) -> Item:
     """Black pixels without label on the right and below, up to a size."""
-    evidence, target, valid = item
-    sides = (
-        0,
-        max(0, width - evidence.image.shape[-1]),
-        0,
-        max(0, height - evidence.image.shape[-2]),
-    )
+    rows, columns = item.evidence.image.shape[-2:]
+    sides = (0, max(0, width - columns), 0, max(0, height - rows))
     if not any(sides):
         return item
-    marks = None if evidence.marks is None else F.pad(evidence.marks, sides, value=IGNORE)
-    if target is not None:
-        target = F.pad(target, sides, value=IGNORE if target.ndim == 2 else 0)
-    valid = F.pad(
-        torch.ones(evidence.image.shape[-2:], dtype=torch.bool) if valid is None else valid, sides
-    )
-    masks = None if evidence.box_masks is None else F.pad(evidence.box_masks, sides)
-    return Item(
-        evidence._replace(image=F.pad(evidence.image, sides), marks=marks, box_masks=masks),
-        target,
-        valid,
+    if item.valid is None:
+        item = item._replace(valid=torch.ones(rows, columns, dtype=torch.bool))
+    return _moved(
+        item,
+        lambda values: F.pad(values, sides),
+        lambda labels, outside: F.pad(labels, sides, value=outside),
     )
 
 
 def _crop(item: Item, top: int, left: int, size: int) -> Item:
-    evidence, target, valid = item
+    """A square part. What the tags of the image name may not be in it, unless boxes are."""
     window = (..., slice(top, top + size), slice(left, left + size))
-    evidence = _crop_evidence(evidence, window, [left, top] * 2, size)
-    return Item(
-        evidence,
-        None if target is None else target[window],
-        None if valid is None else valid[window],
+    part = _moved(
+        item,
+        lambda values: values[window],
+        lambda labels, outside: labels[window],
+        lambda boxes: boxes - boxes.new_tensor([left, top] * 2),
     )
+    whole = item.evidence.image.shape[-2:] == (size, size)
+    return part._replace(evidence=_cut(part.evidence, size, whole))
 
 
-def _crop_evidence(
-    evidence: Evidence, window: tuple[Any, ...], corner: list[int], size: int
-) -> Evidence:
-    """What is true of a part of an image. What its tags name may not be there any more, unless
-    boxes say that it is."""
-    marks = None if evidence.marks is None else evidence.marks[window]
-    whole = evidence.image.shape[-2:] == (size, size)
-    part = evidence._replace(image=evidence.image[window], marks=marks)
+def _cut(evidence: Evidence, size: int, whole: bool) -> Evidence:
+    """Boxes cut at the rim, and tags by what is left of them where the crop is not the whole
+    image."""
+    tags = evidence.tags
     if evidence.boxes is None or evidence.box_classes is None:
-        return part if whole else part._replace(tags=None, large=None)
-    boxes = evidence.boxes - evidence.boxes.new_tensor(corner)
-    cut = boxes.clamp(0, size)
-    keep = _areas(cut) > VISIBLE * _areas(boxes)
-    masks = None if evidence.box_masks is None else evidence.box_masks[window][keep]
-    part = _without_vanished(
-        part._replace(boxes=cut[keep], box_classes=evidence.box_classes[keep], box_masks=masks)
-    )
-    if whole or evidence.tags is None:
-        return part
-    tags = torch.zeros_like(evidence.tags)
-    tags[evidence.box_classes[keep]] = True
-    tags[0] = evidence.tags[0]
-    return part._replace(tags=tags, large=None)
+        return evidence if whole else evidence._replace(tags=None, large=None)
+    boxes = evidence.boxes.clamp(0, size)
+    keep = _areas(boxes) > VISIBLE * _areas(evidence.boxes)
+    cut = _with_boxes(evidence._replace(boxes=boxes), keep)
+    if not whole and tags is not None:
+        there = torch.zeros_like(tags)
+        there[evidence.box_classes[keep]] = True
+        there[0] = tags[0]
+        cut = cut._replace(tags=there, large=None)
+    return _without_vanished(cut)
 
 
 def _areas(boxes: Tensor) -> Tensor:
@@ -195,20 +200,14 @@ def _areas(boxes: Tensor) -> Tensor:
 
 
 def _flip(item: Item) -> Item:
-    evidence, target, valid = item
-    width = evidence.image.shape[-1]
-    boxes = evidence.boxes
-    if boxes is not None:
-        boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
-    marks = None if evidence.marks is None else evidence.marks.flip(-1)
-    masks = None if evidence.box_masks is None else evidence.box_masks.flip(-1)
-    evidence = evidence._replace(
-        image=evidence.image.flip(-1), marks=marks, boxes=boxes, box_masks=masks
-    )
-    return Item(
-        evidence,
-        None if target is None else target.flip(-1),
-        None if valid is None else valid.flip(-1),
+    width = item.evidence.image.shape[-1]
+
+    def mirrored(boxes: Tensor) -> Tensor:
+        left, top, right, bottom = boxes.unbind(1)
+        return torch.stack([width - right, top, width - left, bottom], 1)
+
+    return _moved(
+        item, lambda values: values.flip(-1), lambda labels, outside: labels.flip(-1), mirrored
     )
 
 

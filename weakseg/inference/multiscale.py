@@ -81,7 +81,7 @@ class Strip(NamedTuple):
 def infer(image: Tensor, network: Callable[[Tensor], Tensor], inference: Inference) -> Tensor:
     """Probabilities float32 [C,H,W] on the CPU of one image uint8 [3,H,W].
 
-    Arguments:
+    Args:
         network: logits float [B,C,h,w] of images uint8 [B,3,h,w], at their resolution, on whatever
             device.
 

@@ -92,7 +92,7 @@ class Adapter:
     """One network for the rest of weakseg: which optional parts it has, found out once, and outputs
     that are checked against the protocols.
 
-    Arguments:
+    Args:
         network: any module that maps images to logits.
         classes: names of the classes that its logits should have.
     """

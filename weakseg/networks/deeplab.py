@@ -90,7 +90,7 @@ class _DeepLab(nn.Module):
 class DeepLabV3(_DeepLab):
     """Atrous spatial pyramid pooling on the encoder's last stage (Chen et al. 2017).
 
-    Arguments:
+    Args:
         encoder: name in segmentation-models-pytorch, or `tu-<name>` of one in timm.
         weights: null, imagenet, or the path of a state dict of the encoder.
         output_stride: 8 or 16, reached by dilation.
@@ -106,7 +106,7 @@ class DeepLabV3Plus(_DeepLab):
     """DeepLabV3 with a decoder that brings in the encoder's fine features at stride 4 (Chen et al.
     2018).
 
-    Arguments: as for DeepLabV3.
+    Args: as for DeepLabV3.
     """
 
     kind = smp.DeepLabV3Plus

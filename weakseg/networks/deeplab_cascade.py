@@ -20,7 +20,7 @@ class DeepLabV3Cascade(nn.Module):
 
     The copies start from random weights and belong to the head.
 
-    Arguments:
+    Args:
         encoder: resnet18, 34, 50 or 101.
         weights: null, imagenet, or the path of a state dict of the encoder.
         output_stride: 8 or 16, reached by dilation.

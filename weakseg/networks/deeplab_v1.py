@@ -36,7 +36,7 @@ class DeepLabV1(nn.Module):
     Pools are 3x3; the fourth and fifth do not stride; conv5 has rate 2. The network of CCNN (Pathak
     et al., ICCV 2015) is field=4x4.
 
-    Arguments:
+    Args:
         weights: null, imagenet, or the path of a state dict of torchvision's vgg16. If that has the
             classifier, fc6 and fc7 begin with every so manieth of its weights.
         field: kernel of fc6. large is LargeFOV (3x3, rate 12, 1024 channels); 4x4 and 7x7 have rate

@@ -25,7 +25,7 @@ class DeepLabV2(nn.Module):
     branch has its own fc6 (3x3), fc7 (both 1024 channels) and linear layer to logits; the sum of
     these is one linear layer on their common input, and is stored so.
 
-    Arguments:
+    Args:
         encoder: vgg16, or a ResNet such as resnet101.
         weights: null, imagenet, or the path of a state dict of the encoder in torchvision. If that
             of vgg16 has the classifier, the fc6 and fc7 of every branch begin with every fourth of

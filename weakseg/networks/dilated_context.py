@@ -27,7 +27,7 @@ class DilatedContext(nn.Module):
     Every convolution is padded with zeros; in the original only image and scores are, which differs
     near the edges.
 
-    Arguments:
+    Args:
         weights: null, imagenet, or the path of a state dict of torchvision's vgg16, with or without
             its classifier.
         context: with the context module; without, the front end alone, which the paper trains

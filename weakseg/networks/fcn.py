@@ -28,7 +28,7 @@ class FCN32s(nn.Module):
     """FCN-32s (Long, Shelhamer and Darrell, CVPR 2015): fc6, fc7 and scores as convolutions. Scores
     begin as zero.
 
-    Arguments:
+    Args:
         weights: null, imagenet, or the path of a state dict of torchvision's vgg16, with or without
             its classifier.
         output_stride: 32; with 16 or 8 the same network is evaluated more densely, by dilation.
@@ -105,7 +105,7 @@ class FCN16s(_Skipping):
 
     All scores begin as zero. In the paper the weights begin as those of a trained FCN-32s.
 
-    Arguments:
+    Args:
         weights: null, imagenet, or the path of a state dict of torchvision's vgg16, with or without
             its classifier.
         learn_upsampling: train the upsampling too, as in the paper; in the released networks it
@@ -122,7 +122,7 @@ class FCN16s(_Skipping):
 class FCN8s(_Skipping):
     """FCN-8s: as FCN16s, then upsampled by 2 again, and the scores of pool3 are added.
 
-    Arguments: as for FCN16s.
+    Args: as for FCN16s.
     """
 
     pools = (3, 2)

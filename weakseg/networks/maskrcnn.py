@@ -48,7 +48,7 @@ class MaskRCNN(nn.Module):
     are painted from the objects that it finds, for figures and pictures of classes; no gradient
     flows through them.
 
-    Arguments:
+    Args:
         encoder: a ResNet, resnet18 to resnet101.
         weights: null, imagenet, or the path of a state dict of the encoder.
         width: all layers have so many times the usual channels; below 1 for a small network,

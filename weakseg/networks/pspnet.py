@@ -22,7 +22,7 @@ class PSPNet(nn.Module):
     In training it returns {"out": logits, "aux": logits of the third stage}; the loss of the second
     counts `auxiliary_weight` times.
 
-    Arguments:
+    Args:
         encoder: resnet18, 34, 50 or 101; with an s (resnet50s) the stem is three 3x3 convolutions,
             as in the paper.
         weights: null, imagenet, or the path of a state dict of the encoder.

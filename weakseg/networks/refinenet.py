@@ -22,7 +22,7 @@ class RefineNet(nn.Module):
     The path of the coarsest stage has twice the channels of the others. Nothing is dilated, and the
     decoder has no batch norm.
 
-    Arguments:
+    Args:
         encoder: resnet18, 34, 50 or 101.
         weights: null, imagenet, or the path of a state dict of the encoder.
         pools: blocks of chained pooling in each path: 2 in the paper, 4 in the code that its

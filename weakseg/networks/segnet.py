@@ -21,7 +21,7 @@ class SegNet(nn.Module):
     The decoder mirrors the encoder. Its poolings are undone by putting each value where its maximum
     was, and zeros elsewhere.
 
-    Arguments:
+    Args:
         weights: of the encoder: null, imagenet, or the path of a state dict of torchvision's
             vgg16_bn.
         width: the hidden layers have so many times the usual channels; below 1 for a small network,

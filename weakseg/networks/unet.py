@@ -19,7 +19,7 @@ class UNet(nn.Module):
     Convolutions are padded, so logits are as large as the image, and the encoder is any with five
     stages.
 
-    Arguments:
+    Args:
         encoder: name in segmentation-models-pytorch, or `tu-<name>` of one in timm.
         weights: null, imagenet, or the path of a state dict of the encoder.
         channels: of the five steps up, from coarse to fine.

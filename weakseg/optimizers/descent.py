@@ -23,7 +23,7 @@ Schedule = Literal["poly", "step", "constant"]
 class Optimizer:
     """What every optimizer here has in common.
 
-    Arguments:
+    Args:
         lr: learning rate of the body.
         head_multiplier: the head (all that is outside the network's `encoder` or `backbone`) learns
             this many times faster.

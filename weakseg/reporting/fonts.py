@@ -46,7 +46,7 @@ def letter(text: str, size: int, folders: Sequence[Path] | None = None) -> Lette
     Letters that none has lose their accents; without these, or in a script that no font of the
     machine has, they are spelled as U+ and their number.
 
-    Arguments:
+    Args:
         text: of one line.
         size: height of the letters, in pixels.
         folders: where fonts are searched; None for where this system keeps them.

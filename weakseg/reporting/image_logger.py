@@ -34,7 +34,7 @@ class Dashboard(Callback):
     """After each validation, shows a few fixed images in wandb, TensorBoard or another logger with
     a method `log_images`: weak labels, target, prediction and truth.
 
-    Arguments:
+    Args:
         images: how many, spread evenly over the validation images.
     """
 

@@ -56,7 +56,7 @@ def write_report(
 ) -> None:
     """Write the report of a run.
 
-    Arguments:
+    Args:
         path: of the file.
         title: what the run is called.
         classes: names of the classes.

@@ -58,7 +58,7 @@ class Cityscapes(Photos):
     No pixel is background when all 19 classes are used, and what is not measured (void) is 255.
     With classes such as [person,car] and others=background, it is all that is neither.
 
-    Arguments:
+    Args:
         root: the folder with leftImg8bit and gtFine.
         evidence: masks, boxes (with tags and large), points (with tags), scribbles (with tags), or
             tags (with large).

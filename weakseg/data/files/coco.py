@@ -31,7 +31,7 @@ class Coco(Photos):
     """COCO. Its polygons and masks outline every object of its classes, so that the rest is
     background: that is the truth.
 
-    Arguments:
+    Args:
         root: the folder with the images and `annotations`.
         evidence: masks, boxes (with tags), points (key points), or tags.
         train: the images that are trained on: folder of the root, and

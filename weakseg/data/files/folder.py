@@ -76,7 +76,7 @@ class Folder(Photos):
     """Images and annotation files in a folder. Images that no file speaks of are left out, unless
     they are only measured on.
 
-    Arguments:
+    Args:
         root: the folder.
         format: of the annotation files: voc_xml, coco, yolo, labelme, cvat, datumaro, label_studio,
             mask_png or csv.

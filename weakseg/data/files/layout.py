@@ -44,7 +44,7 @@ def expect_folder(key: str, path: Path) -> Path:
     """The path that a key names, if there is a folder; else a ValueError with the place that was
     searched, and the most similar name there.
 
-    Arguments:
+    Args:
         key: of the data set.
         path: what the key names.
     """
@@ -87,7 +87,7 @@ def find_annotations(
     """The file or folder of annotations that the user named, or wherever tools put it; a ValueError
     if there is none of these.
 
-    Arguments:
+    Args:
         root: of the data set.
         pictures: its images.
         named: what the user named, from the root on.
@@ -168,7 +168,7 @@ def own_split(
     """The split of the data set itself, of the first of these that has images to train on and
     others: header, lists, files, folders.
 
-    Arguments:
+    Args:
         root: of the data set.
         pictures: its images.
         header: paths of folders or lists, as a data.yaml has them.

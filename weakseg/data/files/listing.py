@@ -45,7 +45,7 @@ class Pictures:
     """The images of a folder and those below it, found by the names that annotation files give
     them.
 
-    Arguments:
+    Args:
         folder: what the names of the images begin from.
         below: folders in it, if images in others are not meant.
     """

@@ -73,7 +73,7 @@ LongSide = Annotated[int, doc("a number of pixels"), Ge(1), doc("or null for ima
 class Photos(WeakData):
     """Photos with annotation files, masks, or both. A subclass lists them with `take`.
 
-    Arguments:
+    Args:
         long_side: images whose longer side has more pixels are shrunk to this on reading, with all
             that is annotated; null for none.
         others: what becomes of objects of classes that the data set does not have. error: they are

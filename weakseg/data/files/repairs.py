@@ -36,7 +36,7 @@ def count_shapes(
 ) -> Counter[str]:
     """The shapes of an image that are left out, or not used as they are.
 
-    Arguments:
+    Args:
         annotation: of the image, without the shapes that are wrong.
         naming: the classes of the data set.
         used: the kinds of shapes that evidence or truth is made from; None for all.
@@ -70,7 +70,7 @@ def count_lost(
 ) -> Counter[str]:
     """What cannot be seen any more in the evidence and the truth as they are read.
 
-    Arguments:
+    Args:
         annotation: of the image, without the shapes that are wrong.
         naming: the classes of the data set.
         used: the kinds of shapes that evidence is made from; None for all.

@@ -52,7 +52,7 @@ class VOC(Photos):
     """PASCAL VOC in the layout of VOCdevkit. Tags are those of the masks, as in the literature;
     images without a mask have none.
 
-    Arguments:
+    Args:
         root: the folder VOCdevkit, the one above it, or VOCdevkit/VOC2012 itself.
         evidence: what is annotated: masks; boxes (of Annotations, with tags and large); points
             (clicks, with tags); scribbles (with tags); or tags (with large).

@@ -36,7 +36,7 @@ def to_evidence(
         then the later one; elsewhere nothing is marked. Tags become `tags`, which
     name the classes of all shapes of whatever kind, and the background.
 
-    Arguments:
+    Args:
         annotation: what a reader of one of the formats returned.
         image: uint8 [3,H,W], of the size that the file has.
         classes: names of the classes.

@@ -64,7 +64,7 @@ def read_image(path: Path, most_pixels: int = MOST_PIXELS, window: Window | None
     white. Of images of 16 bits, as cameras and scanners of 10, 12 or 14 bits write them, the upper
     8 of those bits are kept that the image uses: 10, 12, 14 or all 16.
 
-    Arguments:
+    Args:
         path: of the file.
         most_pixels: larger images are refused by their header.
         window: the values of an image of 16 bits that become black and white, with what is between

@@ -18,7 +18,7 @@ def read(
 ) -> Annotation:
     """A mask for every class that the file shows, the background among them.
 
-    Arguments:
+    Args:
         path: of the file.
         names: the classes in the order of their values; None for one that is not marked, as 255.
         image: what the image is called.

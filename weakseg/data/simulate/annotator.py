@@ -94,7 +94,7 @@ class Annotator:
     ) -> dict[str, Tensor]:
         """The fields of `Evidence` for one kind of annotation and no other.
 
-        Arguments:
+        Args:
             kind: masks (marks on every pixel), boxes (boxes, tags, large), instances (as boxes, and
                 the mask of the object in each), points (marks and tags), scribbles (marks and tags)
                 or tags (tags, large).

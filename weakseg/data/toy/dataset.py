@@ -30,7 +30,7 @@ class Toy(WeakData):
     """Drawn pictures of leaves, wheels, fish and umbrellas; the last `val` of them are only
     measured on.
 
-    Arguments:
+    Args:
         train: how many images are trained on.
         val: how many further images are measured on.
         size: side of the square images in pixels.

@@ -31,7 +31,7 @@ def check_dilation(network: nn.Module, size: tuple[int, int], least: float = 0.2
     """One complaint for each dilated convolution that has less than a part of its weights on the
     map, for images of a size.
 
-    Arguments:
+    Args:
         network: of whose modules every `Conv2d` is checked.
         size: height and width of the images that it is to be trained with.
         least: the part that is enough.

@@ -65,7 +65,7 @@ def resnet_body(
     torchvision: the strided network, evaluated densely. (Networks of segmentation-models-pytorch
         have the full rate in all blocks, which is another function.)
 
-    Arguments:
+    Args:
         depth: 18, 34, 50 or 101.
         output_stride: 8, 16 or 32, reached by dilation.
         weights: null, imagenet, or the path of a state dict of a ResNet of torchvision or timm.

@@ -31,7 +31,7 @@ class VGG(nn.Module):
     `Segmenter` expects them: exactly with pools 2x2 (if `lead` pixels are put in front of the
     image) and early; half a pixel further with 3x3.
 
-    Arguments:
+    Args:
         width: the layers have so many times the usual channels; below 1 for a small network,
             without ready weights.
         output_stride: 8, 16 or 32; where the pooling no longer strides, the following convolutions
@@ -105,7 +105,7 @@ class FullyConnected(nn.Module):
 class VGGToFC7(VGG):
     """VGG-16 with fc6 and fc7: once, or once for each of several dilation rates side by side.
 
-    Arguments:
+    Args:
         kernel: side of fc6 in cells.
         channels: of fc6 and fc7, before `width`.
         rates: dilation of fc6; null for the one with which 7x7 has its receptive field at

@@ -55,7 +55,7 @@ def reorder(
 ) -> dict[str, Any]:
     """A state dict with the rows of its classes in another order.
 
-    Arguments:
+    Args:
         wider: the same network for one class more: where its tensors are longer, there are rows of
             classes. None if there is none.
         table: where the row of each class goes.

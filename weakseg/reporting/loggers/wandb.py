@@ -36,7 +36,7 @@ FINISH = 120.0  # seconds to upload the rest when the program ends; what is left
 class Wandb(View):
     """Shows a run in wandb.
 
-    Arguments:
+    Args:
         project: null for what WANDB_PROJECT says, else weakseg.
         name: of the run; null for the recipe and the folder.
         entity: user or team; null for what WANDB_ENTITY says.
