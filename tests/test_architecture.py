@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "functional": "evidence utils",
     **dict.fromkeys(["data", "networks", "strategies", "inference"], "functional"),
     "optimizers": "networks",
-    "training": "data networks strategies inference optimizers",
+    "training": "config data networks strategies inference optimizers",
     "reporting": "training",
     # the last one is weakseg/__init__.py: the public names, lazily
     **dict.fromkeys(["run", "fit", "check", ""], EVERYTHING),

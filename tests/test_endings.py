@@ -213,7 +213,7 @@ def test_the_report_is_there_when_the_table_cannot_be_printed(
     def closed(*_: Any) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr("weakseg.run.print_tables", closed)
+    monkeypatch.setattr("weakseg.reporting.results.print_tables", closed)
     assert command([*RUN, *TINY]) == 1
     assert len(list(Path("runs").glob("boxes_rect/*/report.html"))) == 1
 

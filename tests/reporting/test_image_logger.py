@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.small import Refine, Squares, TinyNet, labels_of, trainer
 from weakseg.evidence import Evidence, Prediction
 from weakseg.reporting.drawing import Case
-from weakseg.reporting.image_logger import Dashboard, make_case, make_target
+from weakseg.reporting.image_logger import ImageLogger, make_case, make_target
 from weakseg.strategies.base import Context, Strategy
 from weakseg.training.metrics_file import Record
 from weakseg.training.rounds import Rounds
@@ -57,7 +57,7 @@ def fit(
 ) -> tuple[Segmenter, Squares]:
     pl.seed_everything(3, verbose=False)
     data, segmenter = Squares(), Segmenter(TinyNet(), strategy, Squares.classes)
-    callbacks = [rounds or Rounds(workers=0), Dashboard(images=2)]
+    callbacks = [rounds or Rounds(workers=0), ImageLogger(images=2)]
     trainer(folder, steps=steps, logger=logger, callbacks=callbacks).fit(segmenter, data)
     return segmenter, data
 

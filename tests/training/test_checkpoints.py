@@ -124,14 +124,14 @@ def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
 def test_chance_differs_from_step_to_step(tmp_path: Path) -> None:
     drawn = []
 
-    class Watch(pl.Callback):
+    class LabelMonitor(pl.Callback):
         def on_train_batch_end(self, *_: Any) -> None:
             drawn.append(float(torch.rand(())))
 
     pl.seed_everything(7, verbose=False)
     data = Squares()
     segmenter = Segmenter(TinyNet(), Refine(), data.classes)
-    trainer(tmp_path, callbacks=[Rounds(), Watch()]).fit(segmenter, datamodule=data)
+    trainer(tmp_path, callbacks=[Rounds(), LabelMonitor()]).fit(segmenter, datamodule=data)
     assert len(set(drawn)) == 9
 
 

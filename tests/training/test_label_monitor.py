@@ -15,7 +15,7 @@ from tests.small import SIZE, KillBefore, Killed, Refine, Squares, TinyNet, trai
 from weakseg.evidence import Batch, Evidence
 from weakseg.strategies.base import Context, Estimate, Loss, Strategy, target_loss
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
-from weakseg.training.label_monitor import Watch
+from weakseg.training.label_monitor import LabelMonitor
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 
@@ -54,7 +54,7 @@ def fit(
 ) -> pl.Trainer:
     """Three steps are an epoch."""
     data = data or TaggedSquares()
-    callbacks, ckpt_path = [Watch(), *more.get("callbacks", [])], more.get("ckpt_path")
+    callbacks, ckpt_path = [LabelMonitor(), *more.get("callbacks", [])], more.get("ckpt_path")
     made = trainer(
         folder,
         steps=steps,

@@ -15,7 +15,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from weakseg.training.rank_monitor import (
     Beat,
-    Companions,
+    RankMonitor,
     Seen,
     _exit_code,
     _is_broken_connection,
@@ -127,12 +127,12 @@ def test_launched_ranks_are_watched_by_ourselves_from_the_first_moment(
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         ),
     )
-    companions = Companions(Stopping())
+    companions = RankMonitor(Stopping())
     companions.prepare(trainer)
 
     def look(number: int) -> int:
         watches = {thread.name: thread for thread in set(threading.enumerate()) - before}
-        assert "weakseg-companions" in watches
+        assert "weakseg-rank-monitor" in watches
         assert getattr(watches.get("child-process-observer"), "_child_processes", []) == []
         return number
 
@@ -152,4 +152,4 @@ def test_rank_0_is_named_though_its_connections_break_before_it_is_gone(
     broken = RuntimeError(
         "[../gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:1"
     )
-    assert str(Companions(Stopping()).explain(broken)) == "rank 0 has died; all ranks end"
+    assert str(RankMonitor(Stopping()).explain(broken)) == "rank 0 has died; all ranks end"

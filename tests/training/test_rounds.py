@@ -318,7 +318,7 @@ def test_without_rounds_the_error_says_what_to_do(tmp_path: Path) -> None:
 def test_restarted_network_begins_each_round_with_the_initial_weights(tmp_path: Path) -> None:
     seen = []
 
-    class Watch(pl.Callback):
+    class LabelMonitor(pl.Callback):
         def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             seen.append(
                 (pl_module.network.head.weight.clone(), trainer.optimizers[0].param_groups[0]["lr"])
@@ -327,7 +327,7 @@ def test_restarted_network_begins_each_round_with_the_initial_weights(tmp_path: 
     pl.seed_everything(3, verbose=False)
     data = Squares()
     segmenter = Segmenter(TinyNet(), Refine(), data.classes)
-    trainer(tmp_path, callbacks=[Rounds(when="epochs", restart_network=True), Watch()]).fit(
+    trainer(tmp_path, callbacks=[Rounds(when="epochs", restart_network=True), LabelMonitor()]).fit(
         segmenter, datamodule=data
     )
     (first, rate), *later = seen

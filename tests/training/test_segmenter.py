@@ -125,12 +125,12 @@ def test_batch_norm_learns_otherwise(tmp_path: Path) -> None:
 def test_rates_fall_per_step_and_the_head_is_faster(tmp_path: Path) -> None:
     rates = []
 
-    class Watch(pl.Callback):
+    class LabelMonitor(pl.Callback):
         def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
             rates.append([group["lr"] for group in trainer.optimizers[0].param_groups])
 
     segmenter = Segmenter(TinyNet(), Refine(), CLASSES, SGD(lr=0.1, head_multiplier=10.0))
-    trainer(tmp_path, callbacks=[Rounds(), Watch()]).fit(segmenter, datamodule=Squares())
+    trainer(tmp_path, callbacks=[Rounds(), LabelMonitor()]).fit(segmenter, datamodule=Squares())
     for step, (body, head) in enumerate(rates):
         assert body == pytest.approx(0.1 * (1 - step / 9) ** 0.9)
         assert head == pytest.approx(10 * body)
@@ -139,12 +139,14 @@ def test_rates_fall_per_step_and_the_head_is_faster(tmp_path: Path) -> None:
 def test_accumulated_gradients_count_as_one_step_of_the_schedule(tmp_path: Path) -> None:
     rates = []
 
-    class Watch(pl.Callback):
+    class LabelMonitor(pl.Callback):
         def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     segmenter = Segmenter(TinyNet(), Refine(), CLASSES, SGD(lr=0.1))
-    made = trainer(tmp_path, steps=4, accumulate_grad_batches=3, callbacks=[Rounds(), Watch()])
+    made = trainer(
+        tmp_path, steps=4, accumulate_grad_batches=3, callbacks=[Rounds(), LabelMonitor()]
+    )
     made.fit(segmenter, datamodule=Squares())
     assert rates == pytest.approx([0.1 * (1 - step / 4) ** 0.9 for step in range(4)])
 

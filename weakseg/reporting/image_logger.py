@@ -1,5 +1,5 @@
-"""Dashboard, the callback that shows validation images while a run goes on, and the cases that the
-report shows at its end."""
+"""ImageLogger, the callback that shows validation images while a run goes on, and the cases that
+the report shows at its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCORES = {
 }
 
 
-class Dashboard(Callback):
+class ImageLogger(Callback):
     """After each validation, shows a few fixed images in wandb, TensorBoard or another logger with
     a method `log_images`: weak labels, target, prediction and truth.
 

@@ -1,5 +1,5 @@
-"""Watch, the callback that shows what a strategy estimates inside its loss, and warns when a class
-is lost."""
+"""LabelMonitor, the callback that shows what a strategy estimates inside its loss, and warns when a
+class is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weakseg.utils.processes import gather
 LOST = 1e-4  # a smaller share of all estimated pixels is none
 
 
-class Watch(Callback):
+class LabelMonitor(Callback):
     """Logs estimate/share/<class>, of the pixels with an opinion, estimate/coverage,
     estimate/entropy and what else a strategy shows.
 

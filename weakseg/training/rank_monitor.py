@@ -109,7 +109,7 @@ class LostRank(RuntimeError):
     """Another rank has died; the message says which."""
 
 
-class Companions(Callback):
+class RankMonitor(Callback):
     """The other ranks of a run, as this one sees them, and whether this one has trained at all.
 
     Arguments:
@@ -166,7 +166,7 @@ class Companions(Callback):
         self._launched = self.stopping.launched()
         if self._launched:
             _dismiss_observer()
-            threading.Thread(target=self._watch, daemon=True, name="weakseg-companions").start()
+            threading.Thread(target=self._watch, daemon=True, name="weakseg-rank-monitor").start()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 
-class Timing(Callback):
+class StepTimer(Callback):
     """Logs time/step, seconds from a batch's arrival to the end of its step, and time/wait, seconds
     until it arrived."""
 

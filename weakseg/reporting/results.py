@@ -1,0 +1,144 @@
+"""What a run leaves at its end: the tables on the screen, and the report."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import nn
+
+from weakseg.config.recipe import Recipe, Resolved, to_yaml
+from weakseg.config.words import next_step
+from weakseg.networks.analysis.gridding import dilation_note
+from weakseg.networks.parts.weights import read_weights
+from weakseg.reporting.drawing import Case
+from weakseg.reporting.image_logger import make_case
+from weakseg.reporting.report import write_report
+from weakseg.reporting.tables import print_tables
+from weakseg.training.label_quality import harden
+from weakseg.training.metrics_file import read_record
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
+from weakseg.utils.secrets import scrub_text, scrub_yaml
+
+GALLERY = 12  # validation images in the report, worst first
+
+
+def report_run(
+    recipe: Resolved, folder: Path, segmenter: Segmenter, rounds: Rounds, data: Any
+) -> None:
+    """The table on the screen, and the report."""
+    rows = read_record(folder / "metrics.csv")
+    final = {
+        name: float(value)
+        for row in rows
+        for name, value in row.items()
+        if name.startswith(("val/", "label/mask_ap")) and value
+    }
+    final |= rounds.figures
+    best = _best(folder)
+    report = folder / "report.html"
+    write_report(
+        report,
+        title=f"{recipe.name}: {folder.name}",
+        classes=segmenter.classes,
+        figures=rows,
+        final=final,
+        confusion=segmenter.confusion if segmenter.confusion.any() else None,
+        cases=_validation_cases(segmenter, rounds, data),
+        training=[] if segmenter.confusion.any() else _training_cases(segmenter, data),
+        recipe=scrub_yaml(to_yaml(recipe)),
+        notes=[
+            *_notes(recipe, segmenter),
+            *_dilation(segmenter.network, data),
+            *([best] if best else []),
+        ],
+    )
+    print_tables(final, segmenter.classes, Console())
+    if best:
+        print(best)
+    print(f"report: {report}")
+    print(next_step(recipe.sections["data"]["name"], folder))
+
+
+def _validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[Case]:
+    """The validation images with the worst scores, or some of all if none has a score."""
+    scores = segmenter.scores
+    worst = sorted(
+        scores, key=lambda index: -math.inf if math.isnan(scores[index]) else scores[index]
+    )[:GALLERY]
+    cases = []
+    for index in worst or _spread(data.validation):
+        evidence, truth = data.sample(index)
+        cases.append(make_case(segmenter, evidence, truth, rounds, scores.get(index)))
+    return cases
+
+
+def _spread(indices: Sequence[int]) -> list[int]:
+    """A few of the images, spread evenly."""
+    count = min(GALLERY, len(indices))
+    return [indices[place * len(indices) // count] for place in range(count)]
+
+
+def _training_cases(segmenter: Segmenter, data: Any) -> list[Case]:
+    """Training images with the targets in use: where no mask tells how good they are, a person has
+    to see it."""
+    cases = []
+    for index in _spread(data.training):
+        evidence, truth = data.sample(index)
+        target = data.target(evidence)
+        hard = None if target is None else harden(target, evidence.box_classes)
+        cases.append(make_case(segmenter, evidence, truth, None)._replace(target=hard))
+    return cases
+
+
+def _dilation(network: nn.Module, data: Any) -> list[str]:
+    """A note on dilation that is too much for whole images."""
+    try:
+        height, width = data.sample(data.training[0])[0].image.shape[-2:]
+        note = dilation_note(network, (height, width))
+    except Exception as error:  # a network may need numbers to run, where the check has sizes
+        logging.getLogger(__name__).debug("dilation was not checked: %s", error)
+        return []
+    return [note] if note else []
+
+
+def _best(folder: Path) -> str:
+    """How good the best network is, in words; nothing where no validation has measured any."""
+    path = folder / "checkpoints" / "best.ckpt"
+    if not path.is_file():
+        return ""
+    try:
+        known = read_weights(path).get("weakseg", {}).get("validation")
+    except ValueError as error:  # what was trained and measured is told all the same
+        return f"best.ckpt: {error}"
+    if known is None:
+        return ""
+    return (
+        f"best.ckpt: {known['figure']} {known['value']:.3f}, the highest of all validations, "
+        f"after step {known['step']}"
+    )
+
+
+def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:
+    weights = recipe.sections["network"].get("weights")
+    return [
+        f"weakseg {_version('weakseg')}, torch {_version('torch')}, pytorch-lightning "
+        f"{_version('pytorch-lightning')}; seed {recipe.seed}",
+        f"network: {type(segmenter.network).__name__}, initial weights: "
+        f"{scrub_text(str(recipe.init_from or weights or 'random'))}",
+        "figures are of the last weights, not of the best ones; IoU is taken from one confusion "
+        "matrix over all images at their own size",
+    ]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a bare checkout
+        return "from a checkout"

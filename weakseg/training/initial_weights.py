@@ -1,0 +1,50 @@
+"""The weights of another run as the first ones of this: its classes matched by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from weakseg.config.recipe import RecipeError, Resolved
+from weakseg.functional.class_matching import match_classes
+from weakseg.networks.parts.weights import load_state, read_weights, reorder
+
+
+def load_initial_weights(recipe: Resolved, network: nn.Module, classes: Sequence[str]) -> list[str]:
+    """Load the network's weights from a checkpoint, its classes matched by their names; returns
+    what is wrong with it."""
+    source = Path(recipe.init_from or "")
+    try:
+        content = read_weights(source)
+        state = {
+            name.removeprefix("network."): value
+            for name, value in content.get("state_dict", {}).items()
+            if name.startswith("network.")
+        }
+        theirs = content.get("weakseg", {}).get("classes", classes)
+        if set(theirs) != set(classes):
+            raise ValueError(
+                f"the weights in {source} know the classes {', '.join(theirs)}, but the data set "
+                f"has {', '.join(classes)}; expected the same names, in any order: see "
+                "data.rename, data.classes and data.others"
+            )
+        table = match_classes(theirs, classes)
+        if table is not None:
+            state = reorder(state, _wider(recipe, len(classes)), table, len(classes), source)
+        load_state(network, state, source)
+    except ValueError as error:
+        return [f"init_from: {error}"]
+    return []
+
+
+def _wider(recipe: Resolved, classes: int) -> nn.Module | None:
+    """The recipe's network for one class more, whose tensors tell which rows belong to classes;
+    None if it cannot be built."""
+    wider = recipe.with_random_weights().with_values("network", classes=classes + 1)
+    try:
+        network: nn.Module = wider.build("network")
+    except RecipeError:
+        return None
+    return network
