@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from weakseg.config.schema import Constructor, make, validate
+from weakseg.config.schema import Constructor, arguments, make, validate
 from weakseg.config.values import RecipeError, meant, nearest, one_line, shown
 
 
@@ -49,6 +49,9 @@ class Part:
 
     def with_values(self, **values: Any) -> Part:
         """The same with other values for some arguments."""
+        known = arguments(self.constructor)
+        if unknown := [name for name in values if name not in known]:
+            raise RecipeError([f"{self.where}.{name}: no such key" for name in unknown])
         return replace(self, values=self.values | values)
 
 

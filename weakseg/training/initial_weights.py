@@ -42,8 +42,8 @@ def load_initial_weights(recipe: Resolved, network: nn.Module, classes: Sequence
 def _wider(recipe: Resolved, classes: int) -> nn.Module | None:
     """The recipe's network for one class more, whose tensors tell which rows belong to classes;
     None if it cannot be built."""
-    wider = recipe.with_random_weights().with_values("network", classes=classes + 1)
     try:
+        wider = recipe.with_random_weights().with_values("network", classes=classes + 1)
         network: nn.Module = wider.build("network")
     except RecipeError:
         return None
