@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weakseg.config.recipe import RecipeError, Resolved, check_spelling, load, resolve
-from weakseg.config.words import kind_of
+from weakseg.utils.paths import kind_of
 
 if TYPE_CHECKING:  # neither is imported before the words are known to be right
     from weakseg.data.base import WeakData
@@ -124,10 +124,8 @@ def _folder(out: str) -> Path | None:
         Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecipeError(
-            [
-                f"out: the folder {out} cannot be made: {error.strerror}; name another, or write "
-                "out=null"
-            ]
+            f"out: the folder {out} cannot be made: {error.strerror}; name another, or write "
+            "out=null"
         ) from None
     return Path(out)
 

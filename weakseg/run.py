@@ -153,7 +153,7 @@ def _processes(trainer: Any) -> int:
     cores = os.cpu_count() or 1
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(4, cores):
         many = f"{trainer.num_devices} processes are too many for the {cores} cores of this machine"
-        raise RecipeError([f"trainer.devices: {many}"])
+        raise RecipeError(f"trainer.devices: {many}")
     return int(trainer.num_devices * trainer.num_nodes)
 
 
@@ -186,7 +186,7 @@ def _look_at_memory(recipe: Resolved, segmenter: Segmenter, data: Any) -> None:
     if rank() == 0 and (
         excess := check_memory(segmenter, data, *device_of(recipe.sections["trainer"]))
     ):
-        raise RecipeError([f"data: {excess}"])
+        raise RecipeError(f"data: {excess}")
 
 
 def load(

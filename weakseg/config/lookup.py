@@ -39,12 +39,12 @@ class Part:
             # anything else is a mistake in the code
             refused = isinstance(error, (ValueError, OSError, ImportError))
             if refused or type(error).__name__ == "MisconfigurationException":
-                raise RecipeError([f"{self.where}: {one_line(error)}"]) from error
+                raise RecipeError(f"{self.where}: {one_line(error)}") from error
             raise
         if self.base is not None and not isinstance(made, self.base):
             came = f"{self.constructor.__qualname__} makes a {type(made).__name__}"
             wrong = f"expected a {self.base.__qualname__}, but {came}"
-            raise RecipeError([f"{self.where}.name: {wrong}"])
+            raise RecipeError(f"{self.where}.name: {wrong}")
         return made
 
     def with_values(self, **values: Any) -> Part:
@@ -95,11 +95,11 @@ def lookup(name: Any, where: str, home: str, base: type | None = None) -> Constr
     names: dict[str, str] = importlib.import_module(home).NAMES
     errors = wrong_name(name, names)
     if errors:
-        raise RecipeError([f"{where}.name: {errors}"])
+        raise RecipeError(f"{where}.name: {errors}")
     found = imported(names.get(name, name), f"{where}.name")
     if name not in names and base and isinstance(found, type) and not issubclass(found, base):
         raise RecipeError(
-            [f"{where}.name: {name} is not a subclass of {base.__module__}.{base.__qualname__}"]
+            f"{where}.name: {name} is not a subclass of {base.__module__}.{base.__qualname__}"
         )
     return found
 
@@ -131,20 +131,20 @@ def imported(dotted: str, key: str) -> Constructor:
         found = getattr(holder, attribute, None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise RecipeError([_broken(module, key, error)]) from error
+            raise RecipeError(_broken(module, key, error)) from error
         raise RecipeError(
-            [f"{key}: there is no module {error.name}{_near_module(error.name)}"]
+            f"{key}: there is no module {error.name}{_near_module(error.name)}"
         ) from None
     except (Exception, SystemExit) as error:
-        raise RecipeError([_broken(module, key, error)]) from error
+        raise RecipeError(_broken(module, key, error)) from error
     if found is None:
         classes = [name for name, value in vars(holder).items() if isinstance(value, type)]
         raise RecipeError(
-            [f"{key}: the module {module} has no {attribute}{meant(attribute, classes)}"]
+            f"{key}: the module {module} has no {attribute}{meant(attribute, classes)}"
         )
     if not callable(found):
         raise RecipeError(
-            [f"{key}: {dotted} is neither a class nor a function, but {shown(found)[:60]}"]
+            f"{key}: {dotted} is neither a class nor a function, but {shown(found)[:60]}"
         )
     return typing.cast(Constructor, found)
 

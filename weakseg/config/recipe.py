@@ -179,10 +179,10 @@ def _bytes(file: Traversable) -> bytes:
         with file.open("rb") as stream:
             content = stream.read(LARGEST + 1)
     except OSError as error:
-        raise RecipeError([f"{file}: {error.strerror}"]) from None
+        raise RecipeError(f"{file}: {error.strerror}") from None
     if len(content) > LARGEST:
         large = f"expected a recipe, a short text, but it has more than {LARGEST:,} bytes"
-        raise RecipeError([f"{file}: {large}"])
+        raise RecipeError(f"{file}: {large}")
     return content
 
 

@@ -4,49 +4,26 @@ seconds, the answer to a mistyped key not."""
 from __future__ import annotations
 
 import ast
+import builtins
 import dataclasses
 import functools
+import importlib
 import importlib.util
 import inspect
-import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from math import inf
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
-
-import annotated_types
+from typing import Any
 
 from weakseg.config.schema import REQUIRED, Argument, Constructor, nested
 
 SOMETHING = object()  # a default that only running the code would tell
-LIMITS = ("Gt", "Ge", "Lt", "Le", "doc")
-TYPES: dict[str, Any] = {
-    **{kind.__name__: kind for kind in (int, float, str, bool, list, tuple, dict, set, frozenset)},
-    **{f"typing.{name}": getattr(typing, name) for name in ("Any", "List", "Tuple", "Dict", "Set")},
-    "typing.Literal": Literal,
-    "typing.Optional": Optional,
-    "typing.Union": Union,
-    "typing.Annotated": Annotated,
-    "pathlib.Path": Path,
-    "math.inf": inf,
-    **{f"annotated_types.{name}": getattr(annotated_types, name) for name in LIMITS},
-    **{
-        f"collections.abc.{kind.__name__}": kind
-        for kind in (Collection, Iterable, Mapping, Sequence)
-    },
-}
+# what their names mean is known, since to import them takes no time
+LIGHT = ("annotated_types", "collections.abc", "datetime", "math", "pathlib", "typing")
 WITHOUT_KEYWORDS = ("object", "abc.ABC", "torch.nn.Module")
 KEEP_SIGNATURES = ("limited", "_defaults_from_env_vars")  # decorators; the latter is Lightning's
 
-
-class _Found(NamedTuple):
-    """A statement at the top of a module."""
-
-    node: ast.stmt
-    module: str
-
-
 Arguments = dict[str, Argument]
+Names = dict[str, ast.stmt | ast.expr | str]
 
 
 def sketched(dotted: str) -> Constructor | None:
@@ -81,44 +58,31 @@ def _arguments(dotted: str) -> Arguments | None:
     """The keywords of a class or function; None: they cannot be told."""
     if dotted in WITHOUT_KEYWORDS:
         return {}
-    found = _find(dotted)
-    if found is None:
+    node, module = _find(dotted)
+    if isinstance(node, ast.FunctionDef):
+        return None if _changed(node) else _keywords(node.args, module)
+    if not isinstance(node, ast.ClassDef):
         return None
-    if isinstance(found.node, ast.FunctionDef):
-        return None if _changed(found.node) else _keywords(found.node.args, found.module)
-    return _of_class(found.node, found.module) if isinstance(found.node, ast.ClassDef) else None
-
-
-def _of_class(node: ast.ClassDef, module: str) -> Arguments | None:
     if _is_dataclass(node):
         return _fields(node, module)
-    if node.decorator_list:
+    inits = [item for item in node.body if getattr(item, "name", "") == "__init__"]
+    init = inits[-1] if inits else None
+    if node.decorator_list or (isinstance(init, ast.FunctionDef) and _changed(init)):
         return None
-    own: Arguments = {}
-    inits = [
-        item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"
-    ]
-    for init in inits[-1:]:
-        own = _keywords(init.args, module, leave=1)
-        if _changed(init) or not init.args.kwarg:
-            return None if _changed(init) else own
+    own = _keywords(init.args, module, leave=1) if isinstance(init, ast.FunctionDef) else {}
+    if isinstance(init, ast.FunctionDef) and not init.args.kwarg:
+        return own
     above = _above(node, module)
-    return (
-        None
-        if above is None
-        else own | {name: argument for name, argument in above.items() if name not in own}
-    )
+    return None if above is None else own | above | own
 
 
 def _above(node: ast.ClassDef, module: str) -> Arguments | None:
     """The keywords of the parent. With several parents the order in which they are called is not
     told here."""
-    if len(node.bases) > 1:
+    names = [_dotted(base) for base in node.bases]
+    if len(names) > 1 or "" in names:
         return None
-    for base in node.bases:
-        name = _dotted(base)
-        return None if name is None else _arguments(_full(name, module))
-    return {}
+    return _arguments(_full(names[0], module)) if names else {}
 
 
 def _changed(node: ast.FunctionDef) -> bool:
@@ -141,38 +105,26 @@ def _keywords(arguments: ast.arguments, module: str, leave: int = 0) -> Argument
 def _fields(node: ast.ClassDef, module: str) -> Arguments | None:
     """The fields of a dataclass, those of its parent first."""
     found = _above(node, module)
-    if found is None:
-        return None
     for item in node.body:
-        if (
-            isinstance(item, ast.AnnAssign)
-            and isinstance(item.target, ast.Name)
-            and _is_field(item)
-        ):
-            found[item.target.id] = _argument(item.annotation, _default_of(item.value), module)
+        if found is None or not isinstance(item, ast.AnnAssign):
+            continue
+        default, is_given = _default_of(item.value)
+        kind = item.annotation.value if isinstance(item.annotation, ast.Subscript) else None
+        if is_given and _last(kind or item.annotation) not in ("ClassVar", "KW_ONLY"):
+            found[_dotted(item.target)] = _argument(item.annotation, default, module)
     return found
 
 
-def _is_field(item: ast.AnnAssign) -> bool:
-    kind = item.annotation.value if isinstance(item.annotation, ast.Subscript) else item.annotation
-    set_later = any(
-        word.arg == "init" and _literal(word.value) is False for word in _field_words(item.value)
-    )
-    return not set_later and _last(kind) not in ("ClassVar", "KW_ONLY")
-
-
-def _default_of(value: ast.expr | None) -> ast.expr | None:
-    """The default behind field(default=...); what a factory makes is not told."""
-    if not (isinstance(value, ast.Call) and _last(value.func) == "field"):
-        return value
-    given = [
-        word.value for word in _field_words(value) if word.arg in ("default", "default_factory")
-    ]
-    return given[0] if given else None
-
-
-def _field_words(value: ast.expr | None) -> list[ast.keyword]:
-    return value.keywords if isinstance(value, ast.Call) and _last(value.func) == "field" else []
+def _default_of(value: ast.expr | None) -> tuple[ast.expr | None, bool]:
+    """The default of a field, also in field(default=...), and whether a constructor may be given
+    another."""
+    if not isinstance(value, ast.Call) or _last(value) != "field":
+        return value, True
+    words = {word.arg: word.value for word in value.keywords}
+    if factory := words.get("default_factory"):
+        words["default"] = ast.copy_location(ast.Call(factory, [], []), value)
+    init = words.get("init")
+    return words.get("default"), not (isinstance(init, ast.Constant) and init.value is False)
 
 
 def _argument(annotation: ast.expr | None, default: ast.expr | None, module: str) -> Argument:
@@ -180,200 +132,156 @@ def _argument(annotation: ast.expr | None, default: ast.expr | None, module: str
     if default is None:
         return Argument(hint, REQUIRED)
     section = nested(hint)
-    value = _literal(default)
-    return Argument(hint, section() if section is not None and value is SOMETHING else value)
-
-
-def _literal(node: ast.expr) -> Any:
     try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return SOMETHING
+        return Argument(hint, _value(default, module))
+    except Exception:  # whatever code may raise
+        return Argument(hint, SOMETHING if section is None else section())
 
 
 def _hint(annotation: ast.expr, module: str) -> Any:
     """The type that an annotation means; any value where the source does not tell."""
     try:
-        return _type(annotation, module)
-    except (LookupError, TypeError, SyntaxError):
+        hint = _value(annotation, module)
+        text = hint if isinstance(hint, str) else ""
+        return _value(ast.parse(text, mode="eval").body, module) if text else hint
+    except Exception:  # whatever code may raise
         return Any
 
 
-def _type(node: ast.expr, module: str) -> Any:
-    if isinstance(node, ast.Constant) and node.value in (None, ...):
-        return node.value
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return _type(ast.parse(node.value, mode="eval").body, module)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return Union[_type(node.left, module), _type(node.right, module)]  # noqa: UP007
-    if isinstance(node, ast.Subscript):
-        outer = _type(node.value, module)
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if outer is Annotated:
-            kind = _type(inner[0], module)
-            limits = [limit for part in inner[1:] if (limit := _limit(part, module))]
-            return Annotated[(kind, *limits)] if limits else kind
-        parts = [
-            ast.literal_eval(part) if outer is Literal else _type(part, module) for part in inner
-        ]
-        return outer[parts[0] if len(parts) == 1 else tuple(parts)]
-    name = _dotted(node)
-    if name is None:
-        raise LookupError
-    return _named(_full(name, module))
+# values -------------------------------------------------------------------------------------------
 
 
-def _limit(node: ast.expr, module: str) -> Any:
-    """A limit such as Ge(0) that a type is annotated with; nothing of anything else."""
-    name = _dotted(node.func) if isinstance(node, ast.Call) else None
-    kind = TYPES.get(_full(name, module)) if name else None
-    if kind is None or not isinstance(node, ast.Call):
-        return None
-    return kind(*(_constant(given, module) for given in node.args))
+class _Module:
+    """A module that is not imported, or whatever else has names below it."""
+
+    def __init__(self, dotted: str) -> None:
+        self.dotted = dotted
+
+    def __getattr__(self, name: str) -> Any:
+        return _meaning(f"{self.dotted}.{name}")
 
 
-def _constant(node: ast.expr, module: str) -> Any:
-    """A number or a text, written out or by the name that its module has for it."""
-    value = _literal(node)
-    dotted = _full(_dotted(node) or "", module)
-    if value is not SOMETHING or dotted in TYPES:
-        return TYPES.get(dotted, value)
-    found = _find(dotted)
-    if found is None or not isinstance(found.node, ast.Assign):
-        raise LookupError
-    return _constant(found.node.value, found.module)
+class _Meanings(dict[str, Any]):
+    """The names that a module knows, each looked up when an expression has it."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__()
+        self.module = module
+
+    def __missing__(self, name: str) -> Any:
+        return _meaning(_full(name, self.module))
 
 
-def _named(dotted: str) -> Any:
-    """The type of a name: one that everybody has, a dataclass, or what stands behind an alias."""
-    if dotted in TYPES:
-        return TYPES[dotted]
-    found = _find(dotted)
-    if found and isinstance(found.node, ast.ClassDef) and _is_dataclass(found.node):
-        return _stand_in(found.node, found.module)
-    if found and isinstance(found.node, ast.Assign):
-        return _type(found.node.value, found.module)
-    raise LookupError
+def _value(node: ast.expr, module: str) -> Any:
+    """The value of a type or a default, of which nothing is run but types, limits and dataclasses:
+    all other names are unknown."""
+    code = compile(ast.Expression(node), module, "eval")
+    return eval(code, {"__builtins__": {}}, _Meanings(module))
 
 
-def _stand_in(node: ast.ClassDef, module: str) -> Any:
+def _meaning(dotted: str) -> Any:
+    """What a name stands for: a type that everybody has, a dataclass, or what an alias says."""
+    above, _, name = dotted.rpartition(".")
+    if dotted in LIGHT:
+        return importlib.import_module(dotted)
+    if above in LIGHT:
+        return getattr(importlib.import_module(above), name)
+    node, module = _find(dotted)
+    if isinstance(node, ast.expr):
+        return _value(node, module)
+    if isinstance(node, ast.ClassDef) and _is_dataclass(node):
+        return _dataclass(node, module)
+    if node is None and isinstance(getattr(builtins, dotted, None), type):
+        return getattr(builtins, dotted)
+    if node is None and _file(dotted) is not None:
+        return _Module(dotted)
+    raise LookupError(dotted)
+
+
+@functools.lru_cache(64)
+def _dataclass(node: ast.ClassDef, module: str) -> Any:
     """A dataclass with the same fields, and none of the code that would refuse their values."""
     found = _fields(node, module)
     if found is None:
-        raise LookupError
-    fields = [
-        (name, hint, dataclasses.field(default_factory=_always(default)))
-        for name, (hint, default) in found.items()
-    ]
-    return dataclasses.make_dataclass(node.name, fields, kw_only=True)
-
-
-def _always(default: Any) -> Callable[[], Any]:
-    value = SOMETHING if default is REQUIRED else default
-    return lambda: value
+        raise LookupError(node.name)
+    fields: list[Any] = []
+    for name, (hint, default) in found.items():
+        value = SOMETHING if default is REQUIRED else default
+        fields.append((name, hint, dataclasses.field(default_factory=lambda value=value: value)))
+    return dataclasses.make_dataclass(node.name, fields)
 
 
 # names --------------------------------------------------------------------------------------------
 
 
-def _dotted(node: ast.expr) -> str | None:
-    """`nn.Module` as text; None for anything but names and dots."""
+def _dotted(node: ast.expr) -> str:
+    """`nn.Module` as text; nothing for anything but names and dots."""
     if isinstance(node, ast.Attribute):
         above = _dotted(node.value)
-        return None if above is None else f"{above}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else None
+        return f"{above}.{node.attr}" if above else ""
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _last(node: ast.expr) -> str:
-    name = _dotted(node.func if isinstance(node, ast.Call) else node)
-    return (name or "").rpartition(".")[2]
+    return _dotted(node.func if isinstance(node, ast.Call) else node).rpartition(".")[2]
 
 
 def _full(name: str, module: str) -> str:
     """The whole dotted name of what a module calls by this one."""
     first, dot, rest = name.partition(".")
-    for node in reversed(_body(module)):
-        imported = _imported(node, module)
-        if first in imported:
-            return f"{imported[first]}{dot}{rest}"
-        if _binds(node, first):
-            return f"{module}.{name}"
-    return name
+    found = _names(module).get(first)
+    if isinstance(found, str):
+        return f"{found}{dot}{rest}"
+    return f"{module}.{name}" if found else name
 
 
-def _imported(node: ast.stmt, module: str) -> dict[str, str]:
-    """The names that an import gives to a module, and what they are called elsewhere."""
-    if isinstance(node, ast.Import):
-        tops = {alias.name.partition(".")[0] for alias in node.names if not alias.asname}
-        return {top: top for top in tops} | {
-            alias.asname: alias.name for alias in node.names if alias.asname
-        }
-    if isinstance(node, ast.ImportFrom):
-        return {
-            alias.asname or alias.name: f"{_origin(node, module)}.{alias.name}"
-            for alias in node.names
-        }
-    return {}
-
-
-def _origin(node: ast.ImportFrom, module: str) -> str:
-    if not node.level:
-        return node.module or ""
-    file = _file(module)
-    parts = module.split(".")
-    up = node.level - (file is not None and file.name == "__init__.py")
-    return ".".join([*parts[: len(parts) - up], *([node.module] if node.module else [])])
-
-
-def _find(dotted: str) -> _Found | None:
-    """The last statement that makes a name, also where the module only hands it on."""
+def _find(dotted: str) -> tuple[ast.stmt | ast.expr | None, str]:
+    """The definition that a name stands for, also where modules hand it on, and its module."""
     module, _, name = dotted.rpartition(".")
-    for node in reversed([*_for_types_only(module), *_body(module)]):
-        imported = _imported(node, module)
-        if name in imported:
-            return _find(imported[name])
-        if _binds(node, name):
-            return _Found(node, module)
-    return None
+    found = _names(module).get(name)
+    return _find(found) if isinstance(found, str) else (found, module)
 
 
-def _binds(node: ast.stmt, name: str) -> bool:
-    if isinstance(node, ast.Assign):
-        return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
-    return isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name
-
-
-def _for_types_only(module: str) -> Iterator[ast.stmt]:
-    """What stands below `if TYPE_CHECKING:`, as the names do that a package imports late."""
-    for node in _body(module):
-        if isinstance(node, ast.If) and _last(node.test) == "TYPE_CHECKING":
-            yield from node.body
-
-
-def _body(module: str) -> list[ast.stmt]:
+def _names(module: str) -> Names:
     file = _file(module)
-    return [] if file is None else _parsed(file, file.stat().st_mtime_ns).body
+    return {} if file is None else _parsed(file, module, file.stat().st_mtime_ns)
 
 
 @functools.lru_cache(64)
-def _parsed(file: Path, changed: int) -> ast.Module:
-    return ast.parse(file.read_bytes())
+def _parsed(file: Path, module: str, changed: int) -> Names:
+    """What a module calls by which name: its own classes, functions and values, and the whole names
+    of what it imports, also below `if TYPE_CHECKING:`, as packages do that import late."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    body = ast.parse(file.read_bytes()).body
+    late = [
+        node.body
+        for node in body
+        if isinstance(node, ast.If) and _last(node.test) == "TYPE_CHECKING"
+    ]
+    names: Names = {}
+    for node in [*(inner for nodes in late for inner in nodes), *body]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                names[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom):
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names |= {item.asname or item.name: f"{origin}.{item.name}" for item in node.names}
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names[node.name] = node
+        elif isinstance(node, ast.Assign):
+            names |= {_dotted(target): node.value for target in node.targets}
+    return names
 
 
 def _file(module: str) -> Path | None:
     """The file of a module, found without importing its parents."""
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top) if top else None
-    places = (
-        (Path(folder, *rest) for folder in spec.submodule_search_locations or []) if spec else ()
-    )
-    files = [
-        file
-        for place in places
-        for file in (place.parent / f"{place.name}.py", place / "__init__.py")
-    ]
     if spec is None or spec.origin is None:
         return None
-    return next(
-        (file for file in [*files, *([] if rest else [Path(spec.origin)])] if file.is_file()), None
-    )
+    files = [] if rest else [Path(spec.origin)]
+    for folder in spec.submodule_search_locations or ():
+        place = Path(folder, *rest)
+        files += [place.with_name(f"{place.name}.py"), place / "__init__.py"]
+    return next((file for file in files if file.suffix == ".py" and file.is_file()), None)

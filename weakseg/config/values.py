@@ -41,8 +41,9 @@ NAMES: dict[Any, str] = {
 class RecipeError(ValueError):
     """Everything wrong with a recipe or a command line, one line each in `errors`."""
 
-    def __init__(self, errors: Sequence[str]) -> None:
-        self.errors = [printable(line) for line in errors]
+    def __init__(self, errors: Sequence[str] | str) -> None:
+        lines = [errors] if isinstance(errors, str) else errors
+        self.errors = [printable(line) for line in lines]
         super().__init__("\n".join(self.errors))
 
 
@@ -311,15 +312,15 @@ def read_yaml(content: bytes, file: str) -> tuple[dict[str, Any], Lines]:
         data = {} if root is None else loader.read(root)
     except UnicodeDecodeError as error:
         wrong = f"{file}: byte {error.start} is not UTF-8 text; save the file as UTF-8"
-        raise RecipeError([wrong]) from None
+        raise RecipeError(wrong) from None
     except yaml.MarkedYAMLError as error:
         at = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = one_line(error.problem or error.context or "")
-        raise RecipeError([f"{file}{at}: {problem}"]) from None
+        raise RecipeError(f"{file}{at}: {problem}") from None
     except Exception as error:
         # a control character, a date that no calendar has, or a tag such as !!int, whose reader may
         # fail in any way
-        raise RecipeError([f"{file}: {one_line(error) or 'it cannot be read'}"]) from None
+        raise RecipeError(f"{file}: {one_line(error) or 'it cannot be read'}") from None
     errors = [f"{file} {line}" for line in loader.errors]
     if root is None:
         errors = [f"{file}: the file is empty; a recipe names at least {LEAST}"]

@@ -13,7 +13,6 @@ from rich.console import Console
 from torch import nn
 
 from weakseg.config.recipe import Recipe, Resolved, to_yaml
-from weakseg.config.words import next_step
 from weakseg.networks.analysis.gridding import dilation_note
 from weakseg.networks.parts.weights import read_weights
 from weakseg.reporting.drawing import Case
@@ -64,6 +63,26 @@ def report_run(
         print(best)
     print(f"report: {report}")
     print(next_step(recipe.sections["data"]["name"], folder))
+
+
+def next_step(data: str, folder: Path) -> str:
+    """What to do after a run: to look at it, and then to train on images of one's own, or to use
+    the network.
+
+    >>> next_step("toy", Path("runs/boxes/1"))
+    'next: open it in a browser; then images of your own: python -m weakseg.check data=folder
+    data.root=<folder> data.format=coco'
+    """
+    look = "next: open it in a browser; then "
+    if data == "toy":
+        return (
+            f"{look}images of your own: python -m weakseg.check data=folder data.root=<folder> "
+            "data.format=coco"
+        )
+    return (
+        f"{look}segment other images, in Python: from weakseg.run import load; "
+        f"load({str(folder)!r}).predict(image)"
+    )
 
 
 def _validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[Case]:

@@ -41,33 +41,27 @@ def read_stop(recipe: Recipe) -> StoppedRun:
     ]
     for file in places:
         if os.path.lexists(file) and not file.is_file():
-            raise RecipeError(
-                [f"resume: expected a file, but {file} is none; move it away to go on"]
-            )
+            raise RecipeError(f"resume: expected a file, but {file} is none; move it away to go on")
     last = last_checkpoint(recipe, folder)
     if last is None:
         return StoppedRun()
     try:
         content = read_weights(last)
     except ValueError as error:
-        raise RecipeError([f"resume: {error}; {_way_out(last)}"]) from None
+        raise RecipeError(f"resume: {error}; {_way_out(last)}") from None
     if missing := sorted(GOES_ON - set(content)):
         raise RecipeError(
-            [
-                f"resume: {last} is no checkpoint that a run can go on from: it has no "
-                f"{', no '.join(missing)} (best.ckpt is of that kind, for init_from=); "
-                f"{_way_out(last)}"
-            ]
+            f"resume: {last} is no checkpoint that a run can go on from: it has no "
+            f"{', no '.join(missing)} (best.ckpt is of that kind, for init_from=); "
+            f"{_way_out(last)}"
         )
     stopped = StoppedRun(content["global_step"], **content.get(PLACE, {}))
     if stopped.recipe not in (None, recipe_digest(folder)):
         raise RecipeError(
-            [
-                f"resume: {folder / 'recipe.yaml'} is not the recipe that this run was trained "
-                "with until now; undo the change (what may change goes on the command line, such "
-                "as trainer.max_steps=), or start a new run from its weights with "
-                f"recipe={folder / 'recipe.yaml'} init_from={last}"
-            ]
+            f"resume: {folder / 'recipe.yaml'} is not the recipe that this run was trained "
+            "with until now; undo the change (what may change goes on the command line, such "
+            "as trainer.max_steps=), or start a new run from its weights with "
+            f"recipe={folder / 'recipe.yaml'} init_from={last}"
         )
     return stopped
 
@@ -84,19 +78,15 @@ def compare_processes(now: int, then: int | None, wanted: int | None) -> None:
     words."""
     if wanted is not None and wanted != now:
         raise RecipeError(
-            [
-                f"processes: expected {now}, as many as trainer.devices and trainer.num_nodes "
-                f"make, but it is {wanted}"
-            ]
+            f"processes: expected {now}, as many as trainer.devices and trainer.num_nodes "
+            f"make, but it is {wanted}"
         )
     if then is not None and then != now and wanted is None:
         raise RecipeError(
-            [
-                f"resume: this run was trained by {then} process{'es' * (then > 1)} and would go "
-                f"on with {now}, so its results would differ from those of an undisturbed run; "
-                f"write processes={now} to go on all the same, or set trainer.devices and "
-                f"trainer.num_nodes so that there are {then}"
-            ]
+            f"resume: this run was trained by {then} process{'es' * (then > 1)} and would go "
+            f"on with {now}, so its results would differ from those of an undisturbed run; "
+            f"write processes={now} to go on all the same, or set trainer.devices and "
+            f"trainer.num_nodes so that there are {then}"
         )
 
 

@@ -40,7 +40,7 @@ def run_folder(recipe: Resolved, root: Path, rank_monitor: RankMonitor) -> Itera
             folder.mkdir(parents=True)
         except OSError as error:
             raise RecipeError(
-                [f"trainer.default_root_dir: the folder {folder} cannot be made: {error}"]
+                f"trainer.default_root_dir: the folder {folder} cannot be made: {error}"
             ) from error
         rank_monitor.folder = folder
     with _explained(recipe, rank_monitor):

@@ -1,0 +1,24 @@
+"""What there is at a path."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def kind_of(path: Path) -> str:
+    """What there is in place of a file: a folder, a device, a pipe or a socket; nothing for a file,
+    and where there is nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # there is none, or no file can have such a name
+        return ""
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "")
