@@ -10,7 +10,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -204,11 +204,16 @@ def _dataclass(node: ast.ClassDef, module: str) -> Any:
     found = _fields(node, module)
     if found is None:
         raise LookupError(node.name)
-    fields: list[Any] = []
-    for name, (hint, default) in found.items():
-        value = SOMETHING if default is REQUIRED else default
-        fields.append((name, hint, dataclasses.field(default_factory=lambda value=value: value)))
+    fields = [
+        (name, hint, dataclasses.field(default_factory=_always(default)))
+        for name, (hint, default) in found.items()
+    ]
     return dataclasses.make_dataclass(node.name, fields)
+
+
+def _always(default: Any) -> Callable[[], Any]:
+    value = SOMETHING if default is REQUIRED else default
+    return lambda: value
 
 
 # names --------------------------------------------------------------------------------------------
