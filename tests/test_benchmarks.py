@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +72,17 @@ def test_what_only_one_checkout_logs_is_not_compared() -> None:
         [{"step": "0", "loss/total": "1.5", "val/marks": "0.5"}], Counter(), {}
     )
     assert compared.differences(before, after) == []
+
+
+@pytest.mark.parametrize("name", ["flip", "scale 0.5 to 1.5, crop 321, flip"])
+def test_torchvision_augments_as_weakseg_does_but_for_where_labels_are(name: str) -> None:
+    compared = benchmark("transforms")
+    settings = compared.SETTINGS[name]
+    centred = partial(compared.by_tv_tensors, centred=True)
+    assert compared.differing(compared.ours, centred, settings, 3) == {}
+    found = compared.differing(compared.ours, compared.by_tv_tensors, settings, 3)
+    assert set(found) <= {"marks", "box_masks", "target"}
+    assert ("target" in found) == ("scale" in name)
 
 
 def benchmark(name: str) -> ModuleType:
