@@ -195,7 +195,7 @@ class Evidence(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the network thinks of one image, at the image's own resolution."""
+    """The network's prediction for one image, at the image's own resolution."""
 
     probs: Tensor
     """float [C,H,W]"""

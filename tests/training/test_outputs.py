@@ -105,6 +105,21 @@ def test_losses_of_a_network_that_are_none_are_explained(returned: Any, came: st
         step(Segmenter(Finds(), BoxesInstances(), CLASSES), {}, batch)
 
 
+@pytest.mark.parametrize(
+    ("labels", "came"),
+    [
+        (torch.zeros(2, 9, 9), r"float32 \[2, 9, 9\]"),
+        (torch.zeros(2, 3, 9, 9, dtype=torch.int64), r"int64 \[2, 3, 9, 9\]"),
+        ([[0]], "list"),
+    ],
+)
+def test_labels_that_are_none_are_explained(labels: Any, came: str) -> None:
+    terms = {"one": torch.ones((), requires_grad=True)}
+    message = rf"labels as integers \[B,H,W\] or float \[B,C,H,W\], but it returned {came}"
+    with pytest.raises(TypeError, match=message):
+        read_loss(Loss(terms, labels), "the loss of Refine")
+
+
 def test_a_term_may_not_be_called_like_the_sum_of_all() -> None:
     with pytest.raises(TypeError, match="one is called total, as their sum is in the figures"):
         read_loss({"total": torch.ones((), requires_grad=True)}, "the loss of Refine")

@@ -15,7 +15,7 @@ from tests.small import Refine, Squares, TinyNet, trainer
 from weakseg.data.label_store import LabelStore
 from weakseg.evidence import Evidence
 from weakseg.optimizers import AdamW
-from weakseg.strategies.base import Context, Strategy
+from weakseg.strategies.base import Context, Strategy, Wants
 from weakseg.training.estimation import EstimationError
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -122,14 +122,14 @@ def test_any_change_computes_anew_and_only_what_changed(tmp_path: Path) -> None:
     assert Count.asked[24:] == [("disc/3", True)]
 
 
-def edit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def edit_code(monkeypatch: pytest.MonkeyPatch, edited: str = "estimation.py") -> None:
     """As if the file of a module that every estimation uses had another line."""
     read = Path.read_bytes
     monkeypatch.setattr(fingerprint, "_SOURCES", {})
     monkeypatch.setattr(
         Path,
         "read_bytes",
-        lambda file: read(file) + (b"# edited" if file.name == "estimation.py" else b""),
+        lambda file: read(file) + (b"# edited" if file.name == edited else b""),
     )
 
 
@@ -138,6 +138,43 @@ def test_edited_code_makes_new_targets(tmp_path: Path, monkeypatch: pytest.Monke
     edit_code(monkeypatch)
     run(tmp_path, Count(), Rounds())
     assert len(Count.asked) == 24
+
+
+@pytest.mark.parametrize(
+    ("edited", "anew"), [("queries.py", 12), ("segmenter.py", 12), ("array_cache.py", 24)]
+)
+def test_code_that_queries_the_network_is_in_the_key_of_rounds_that_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str, anew: int
+) -> None:
+    """Of rounds 0 and 1, only the later one queries the network; Refine itself imports neither."""
+    run(tmp_path, Refine(), Rounds(when="epochs", count=2))
+    before = set(LabelStore(tmp_path / "labels").keys())
+    edit_code(monkeypatch, edited)
+    run(tmp_path, Refine(), Rounds(when="epochs", count=2))
+    assert len(set(LabelStore(tmp_path / "labels").keys()) - before) == anew
+
+
+class Wanting(Count):
+    def __init__(self, wants: Wants) -> None:
+        super().__init__()
+        self.wants = wants
+
+
+class Declared(Count):
+    wants = Wants(intermediate=32)
+
+
+def test_what_a_strategy_wants_is_in_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wants in (Wants(), Wants(features=True), Wants(features=True)):
+        run(tmp_path, Wanting(wants), Rounds())
+    assert len(Count.asked) == 24
+    run(tmp_path, Declared(), Rounds())
+    # as if it had been declared in a class whose source no file has
+    monkeypatch.setattr(Declared, "wants", Wants(intermediate=64))
+    run(tmp_path, Declared(), Rounds())
+    assert len(Count.asked) == 48
 
 
 def test_a_run_that_goes_on_keeps_the_targets_of_its_round_when_code_was_edited_and_says_so(

@@ -69,13 +69,13 @@ class BoxesCCNN(Strategy):
         self.wants = Wants(resolution=resolution)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
-        """There is room in all places for what the boxes say."""
+        """The constraints of the boxes can be met in all places."""
         if evidence.boxes is None or evidence.box_classes is None or self.slack < inf:
             return
         height, width = evidence.image.shape[-2:]
         tags = _tags([evidence.box_classes], len(classes))[0]
-        # asked of a small picture first, as pixels take long; what is too much there may be due to
-        # how boxes are rounded
+        # of a small picture first, as pixels take long; a contradiction there may be due to how
+        # boxes are rounded
         for scale in (min(1.0, _SMALL / max(height, width)), 1.0):
             size = ceil(height * scale), ceil(width * scale)
             bounds = self._constraints([evidence.boxes * scale], [evidence.box_classes], *size)

@@ -161,7 +161,7 @@ class Clustering(JointStrategy):
         return Estimate(target, {"superpixels": len(features)})
 
     def _cluster(self, features: Tensor, constraints: LabelConstraints) -> tuple[Tensor, Tensor]:
-        """Labels, and what was learned of them."""
+        """Labels, and the classifiers fitted to them."""
         basis = _directions(features)
         found = cluster(
             features.double() @ basis,
@@ -194,7 +194,7 @@ class Clustering(JointStrategy):
 
 
 def _directions(features: Tensor) -> Tensor:
-    """The few directions in which the features lie, as far as they can be told by few: float64
+    """The principal directions of the features, as far as they can be told by few: float64
     [D,K], of length one and at right angles."""
     features = features.double()
     vectors: Tensor = torch.linalg.eigh(features.T @ features).eigenvectors

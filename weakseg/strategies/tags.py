@@ -121,7 +121,7 @@ class Tags(Strategy):
             colours, probs * there[:, None], iterations=self.iterations, valid=there
         )
         probs = _larger(refined, self.shrink, valid.shape[1:])
-        sure = confident(
+        kept = confident(
             probs,
             listed,
             foreground=self.foreground,
@@ -129,8 +129,8 @@ class Tags(Strategy):
             lowest=self.lowest,
             valid=valid,
         )
-        labels = classes.gather(1, sure.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(sure)
-        return torch.where(sure == IGNORE, IGNORE, labels)
+        labels = classes.gather(1, kept.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(kept)
+        return torch.where(kept == IGNORE, IGNORE, labels)
 
 
 def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:

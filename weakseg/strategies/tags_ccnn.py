@@ -84,7 +84,7 @@ class TagsCCNN(Strategy):
         """Tags name background, and there is room for all that they name."""
         check_tags(evidence, classes)
         if evidence.tags is not None:
-            # slack would give way to what was asked for by mistake
+            # slack would hide bounds that were set by mistake
             wanted = tag_constraints(
                 evidence.tags[None],
                 self.background_lower,

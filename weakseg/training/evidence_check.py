@@ -1,4 +1,4 @@
-"""A look at all evidence before anything long begins: every problem of every image, found at
+"""The check of all evidence before anything long begins: every problem of every image is found at
 once."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RECIPES = {
     "scribbles": "scribbles",
     "tags": "tags",
 }
-LOOKED_AT = 100  # images, to say what there is in place of what is wanted
+SAMPLED = 100  # images, to name what there is in place of what is wanted
 HINT = (
     "data.wrong=skip leaves out single objects that cannot be right; python -m weakseg.check "
     "data=... shows all of them"
@@ -33,7 +33,7 @@ HINT = (
 
 
 class Seen(NamedTuple):
-    """What is remembered of an image's evidence."""
+    """What rounds keep of an image's evidence."""
 
     id: str
     fingerprint: str
@@ -126,7 +126,7 @@ def _there_is(data: WeakData) -> str:
     """What the files hold in place of what is wanted, and how to train on it."""
     kinds = Counter[str]()
     if isinstance(data, Photos):
-        for index in data.training[:LOOKED_AT]:
+        for index in data.training[:SAMPLED]:
             kinds += data.shapes_of(index)
     words = [word for word, shapes in KINDS_OF.items() if any(kinds[shape] for shape in shapes)]
     if not words:

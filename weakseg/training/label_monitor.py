@@ -1,4 +1,4 @@
-"""LabelMonitor, the callback that shows what a strategy estimates inside its loss, and warns when a
+"""LabelMonitor, the callback that logs what a strategy estimates inside its loss, and warns when a
 class is lost."""
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ LOST = 1e-4  # a smaller share of all estimated pixels is none
 
 
 class LabelMonitor(Callback):
-    """Logs estimate/share/<class>, of the pixels with an opinion, estimate/coverage,
-    estimate/entropy and what else a strategy shows.
+    """Logs estimate/share/<class>, of the labelled pixels, estimate/coverage, estimate/entropy and
+    the figures that a loss returns.
 
     After an epoch in which tags or boxes of some image named a class, but it was estimated nowhere,
     a warning names it.
@@ -127,8 +127,7 @@ def _mass(target: Tensor, classes: int) -> tuple[Tensor, int]:
 
 
 def _entropy(target: Tensor, mass: Tensor) -> Tensor:
-    """Mean over pixels, in nats; 0 for hard targets. Only classes that have a mass are looked
-    at."""
+    """Mean over pixels, in nats; 0 for hard labels. Only classes that have a mass count."""
     if target.ndim == 3:
         return torch.zeros((), device=target.device)
     total: Tensor = torch.special.entr(target[:, mass > 0]).sum()

@@ -14,7 +14,22 @@ def read_loss(returned: dict[str, Tensor] | Loss, source: str) -> Loss:
     """What a loss returned, if it is what it should be; a TypeError that names its source, such as
     "the loss of Tags", otherwise."""
     loss = returned if isinstance(returned, Loss) else Loss(returned)
+    _check_labels(loss.labels, source)
     return loss._replace(terms=_read_terms(loss.terms, source))
+
+
+def _check_labels(labels: Any, source: str) -> None:
+    if labels is None:
+        return
+    if isinstance(labels, Tensor) and labels.ndim == 3 + labels.is_floating_point():
+        return
+    came = type(labels).__name__
+    if isinstance(labels, Tensor):
+        came = f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
+    raise TypeError(
+        f"{source} should return labels as integers [B,H,W] or float [B,C,H,W], but it returned "
+        f"{came}"
+    )
 
 
 def _read_terms(terms: Any, source: str) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ class Rounds(Callback):
             }
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at all evidence, then make round 0; or, in a resumed run, find the targets of its
+        """Check all evidence, then make round 0; or, in a resumed run, find the targets of its
         round again."""
         segmenter, data = _ours(trainer, pl_module)
         self._seen = survey(
@@ -201,7 +201,7 @@ class Rounds(Callback):
             )
 
     def _fit(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
-        """Let a strategy that looks at all images together do so before any is estimated."""
+        """Fit a joint strategy to all images before any is estimated."""
         strategy = segmenter.strategy
         self.fitted = None  # each round begins anew
         if not isinstance(strategy, JointStrategy):

@@ -1,4 +1,4 @@
-"""Segmenter, the one LightningModule: a network, a strategy that says what trains it, and the
+"""Segmenter, the one LightningModule: a network, the strategy that trains it, and the
 figures of both."""
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Segmenter(LightningModule):
         strategy: what the evidence teaches.
         classes: names of the classes; class 0 is the background.
         optimizer: `SGD` or `AdamW` of `weakseg.optimizers`.
-        inference: how `predict` asks the network; None for once, about the whole image.
+        inference: how `predict` queries the network; None for once, with the whole image.
     """
 
     mean: Tensor
@@ -127,7 +127,7 @@ class Segmenter(LightningModule):
                 norm.eval()
         return self
 
-    # what the network thinks
+    # predictions
 
     @property
     def adapter(self) -> Adapter:
@@ -151,11 +151,11 @@ class Segmenter(LightningModule):
 
     @torch.no_grad()
     def predict(self, image: Tensor, plain: bool = False) -> Prediction:
-        """What the network thinks of one uint8 image [3,H,W]: on the CPU, at the image's own
+        """The network's prediction for one uint8 image [3,H,W]: on the CPU, at the image's own
         resolution.
 
         Arguments:
-            plain: whether to ask it once, whatever `inference` says, as strategies do. Features,
+            plain: whether to query it once, whatever `inference` says, as strategies do. Features,
                 for those that want them, are of the whole image, and left out where `inference` has
                 windows.
 

@@ -181,8 +181,10 @@ def posterior_loss(
     found = constrained_posterior(
         centre_biased_logits(logits, valid, prior_sigma), tags, constraints, valid
     )
-    says = (constraints.lower > 0) | ((constraints.upper < 1) & tags.gather(1, constraints.label))
-    bounds = says.sum().clamp(min=1)
+    binding = (constraints.lower > 0) | (
+        (constraints.upper < 1) & tags.gather(1, constraints.label)
+    )
+    bounds = binding.sum().clamp(min=1)
     figures = {
         "active": (found.multipliers != 0).sum() / bounds,
         "unmet": (found.violations > _MISSED).sum() / bounds,

@@ -30,7 +30,7 @@ class WarmUp(nn.Module):
         self.register_buffer("_steps", torch.zeros((), dtype=torch.int64))
 
     def is_over(self) -> bool:
-        """Whether so many batches have been before this one. To be asked once for each; those of
+        """Whether so many batches have been before this one. To be called once for each; those of
         training count."""
         # to read the count is to wait for a GPU: not without need
         over = self.batches == 0 or int(self._steps) >= self.batches
