@@ -124,10 +124,10 @@ def random_rows(width: int, seed: int = 0) -> Floats:
     return np.random.default_rng(seed).normal(size=(7, width)).astype(np.float32)
 
 
-@pytest.mark.parametrize("width", [4, 24])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_each_operation_is_compiled_to_what_it_means_in_numpy(name: str, width: int) -> None:
+def test_each_operation_is_compiled_to_what_it_means_in_numpy(name: str) -> None:
     function = OPERATIONS[name]
+    width = 24  # three vectors of eight lanes
     rows = [random_rows(width, seed) for seed in (0, 1)]
     expected = aligned_zeros(7, width)
     function(*map(as_rows, rows), as_rows(expected))
