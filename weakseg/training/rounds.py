@@ -76,7 +76,7 @@ class Rounds(Callback):
         self.figures: dict[str, float] = {}  # quality of the targets in use
         # by the strategy in this round, to all images together
         self.fitted: Tensor | None = None
-        self.maker = ""  # fingerprint of the strategy and its code when it made this round
+        self.method = ""  # fingerprint of the strategy and its code when it made this round
         self.cache = ArrayCache()  # for the strategy, beside the targets
         self._seen: dict[int, Seen] = {}  # this rank's images
         self._keys: dict[str, str] = {}  # targets in use, of all ranks
@@ -106,7 +106,7 @@ class Rounds(Callback):
         self.cache = ArrayCache(_cache_folder(store, segmenter.strategy))
         if trainer.is_global_zero:
             remove_leftovers(store.folder)
-        self._find_again(trainer, segmenter, data) if self.round >= 0 else self._advance(
+        self._restore_round(trainer, segmenter, data) if self.round >= 0 else self._advance(
             trainer, segmenter, data
         )
 
@@ -149,7 +149,7 @@ class Rounds(Callback):
             "queried": self.queried,
             "figures": self.figures,
             "fitted": self.fitted,
-            "maker": self.maker,
+            "method": self.method,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ class Rounds(Callback):
         self.queried = state_dict["queried"]
         self.figures = state_dict["figures"]
         self.fitted = state_dict["fitted"]
-        self.maker = state_dict["maker"]
+        self.method = state_dict["method"]
 
     # what
 
@@ -170,7 +170,7 @@ class Rounds(Callback):
         self.queried = network_fingerprint(segmenter) if queries else ""
         store = self._store(trainer)
         before = self._keys
-        self.maker = _maker(segmenter)
+        self.method = _method_fingerprint(segmenter)
         self._fit(trainer, segmenter, data)
         keys = self._make_keys(segmenter)
         self._estimate(trainer, segmenter, data, store, keys, self._lost(store, keys, segmenter))
@@ -223,11 +223,11 @@ class Rounds(Callback):
         """What the strategy is given for every image of this round."""
         return Context(fitted=self.fitted, cache=self.cache)
 
-    def _find_again(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
+    def _restore_round(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """The targets of a resumed run's round; lost ones are computed again if the network that
         made them is still there."""
-        now = _maker(segmenter)
-        if self.maker not in ("", now) and trainer.is_global_zero:
+        now = _method_fingerprint(segmenter)
+        if self.method not in ("", now) and trainer.is_global_zero:
             warnings.warn(
                 f"{type(segmenter.strategy).__name__}, or code that it uses, has changed since "
                 f"round {self.round} was made: its targets stay in use, as resume= goes on with "
@@ -246,8 +246,8 @@ class Rounds(Callback):
                     "that made them has trained on since; start a new run from its weights with "
                     "init_from=<checkpoint>"
                 )
-            if self.maker != now:  # all of them by the new code, as a part would be a mixture
-                self.maker = now
+            if self.method != now:  # all of them by the new code, as a part would be a mixture
+                self.method = now
                 keys = self._make_keys(segmenter)
                 lost = self._lost(store, keys, segmenter)
             self._estimate(trainer, segmenter, data, store, keys, lost)
@@ -322,7 +322,7 @@ class Rounds(Callback):
 
     def _make_keys(self, segmenter: Segmenter) -> dict[int, str]:
         """A content key for each of this rank's images: whatever may change its target is in it."""
-        of_all = (FORMAT, self.maker, segmenter.classes, self.queried, fingerprint(self.fitted))
+        of_all = (FORMAT, self.method, segmenter.classes, self.queried, fingerprint(self.fitted))
         return {index: fingerprint(*of_all, seen.fingerprint) for index, seen in self._seen.items()}
 
     def _use(self, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
@@ -347,7 +347,7 @@ def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakDat
     return module, data
 
 
-def _maker(segmenter: Segmenter) -> str:
+def _method_fingerprint(segmenter: Segmenter) -> str:
     """All that an estimation depends on beside evidence, network and fit: the options of the
     strategy, what it wants, and the code."""
     strategy = segmenter.strategy
