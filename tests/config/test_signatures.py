@@ -160,6 +160,12 @@ MISTYPED = {
     ),
     "trainer.max_step=5": "trainer.max_step: no such key; did you mean max_steps?",
     "rounds.evry=5": "rounds.evry: no such key; did you mean every?",
+    "strategy.share=0": (
+        "strategy.share: it should be more than 0 and at most 1, the part of a box that is its "
+        "middle, but it is 0.0"
+    ),
+    "optimizer.lr=-1": "optimizer.lr: it should be more than 0, but it is -1.0",
+    "data.workers=-1": "data.workers: it should be at least 0, but it is -1",
 }
 
 

@@ -69,11 +69,13 @@ def test_boxes_shrink_to_the_scores() -> None:
 
 def test_impossible_settings_are_named_at_once() -> None:
     with pytest.raises(
-        ValueError, match="background should be 0 or more, a number of logits, but it is -5"
+        ValueError,
+        match="background should be 0 or more and finite, a number of logits, but it is -5",
     ):
         BoxesEM(background=-5)
     with pytest.raises(
-        ValueError, match="foreground should be finite, a number of logits, but it is inf"
+        ValueError,
+        match="foreground should be 0 or more and finite, a number of logits, but it is inf",
     ):
         BoxesEM(foreground=float("inf"))
 

@@ -216,10 +216,13 @@ def test_no_click_at_all_is_named() -> None:
         ({"radius": -1}, "radius should be at least 0, but it is -1"),
         (
             {"weight": float("inf")},
-            "weight should be 0 or more, what a loss is multiplied by, but it is inf",
+            "weight should be 0 or more and finite, what a loss is multiplied by, but it is inf",
         ),
-        ({"absent": -1}, "absent should be 0 or more, what a loss is multiplied by, but it is -1"),
-        ({"xy": 0}, "xy should be more than 0, how far a pixel reaches, but it is 0"),
+        (
+            {"absent": -1},
+            "absent should be 0 or more and finite, what a loss is multiplied by, but it is -1",
+        ),
+        ({"xy": 0}, "xy should be more than 0 and finite, how far a pixel reaches, but it is 0"),
         ({"shrink": 0}, "shrink should be at least 1, but it is 0"),
     ],
 )

@@ -155,11 +155,14 @@ def test_evidence_that_cannot_be_learned_is_named() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"weight": -1}, "weight should be 0 or more, what a loss is multiplied by, but it is -1"),
-        ({"xy": 0}, "xy should be more than 0, how far a pixel reaches, but it is 0"),
+        (
+            {"weight": -1},
+            "weight should be 0 or more and finite, what a loss is multiplied by, but it is -1",
+        ),
+        ({"xy": 0}, "xy should be more than 0 and finite, how far a pixel reaches, but it is 0"),
         (
             {"rgb": float("inf")},
-            "rgb should be more than 0, how far a pixel reaches, but it is inf",
+            "rgb should be more than 0 and finite, how far a pixel reaches, but it is inf",
         ),
         ({"shrink": 0}, "shrink should be at least 1, but it is 0"),
         (

@@ -126,9 +126,9 @@ def test_evidence_that_cannot_be_learned_is_named() -> None:
     [
         (
             {"weight": inf},
-            "weight should be 0 or more, what a loss is multiplied by, but it is inf",
+            "weight should be 0 or more and finite, what a loss is multiplied by, but it is inf",
         ),
-        ({"xy": 0}, "xy should be more than 0, how far a pixel reaches, but it is 0"),
+        ({"xy": 0}, "xy should be more than 0 and finite, how far a pixel reaches, but it is 0"),
         ({"radius": 0}, "radius should be at least 1, but it is 0"),
         ({"shrink": 0}, "shrink should be at least 1, but it is 0"),
         (

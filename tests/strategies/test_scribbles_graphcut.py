@@ -165,8 +165,8 @@ def test_no_mark_at_all_is_named() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"smooth": -1}, "smooth should be 0 or more, but it is -1"),
-        ({"network": float("nan")}, "network should be 0 or more, but it is nan"),
+        ({"smooth": -1}, "smooth should be 0 or more and finite, but it is -1"),
+        ({"network": float("nan")}, "network should be 0 or more and finite, but it is nan"),
         (
             {"colour": 0},
             "colour should be more than 0, or null for the median of the image's borders, but it "

@@ -142,12 +142,13 @@ def test_impossible_settings_are_named_at_once() -> None:
     ):
         TagsEM(foreground=5)
     with pytest.raises(
-        ValueError, match="foreground should be 0 or more, a number of logits, but it is -1"
+        ValueError,
+        match="foreground should be 0 or more and finite, a number of logits, but it is -1",
     ):
         TagsEM(mode="fixed", foreground=-1)
     with pytest.raises(ValueError, match="sweeps should be at least 1"):
         TagsEM(sweeps=0)
     with pytest.raises(ValueError, match="prior_sigma should be more than 0 and finite"):
         TagsEM(prior_sigma=0)
-    with pytest.raises(ValueError, match="foreground should be finite"):
+    with pytest.raises(ValueError, match="foreground should be 0 or more and finite"):
         TagsEM(mode="fixed", foreground=float("inf"))

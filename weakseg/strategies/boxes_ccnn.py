@@ -13,15 +13,14 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints.bounds import Constraints, box_constraints, contradiction
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
+from weakseg.strategies.shared.options import InverseTemperature, ShareOfPixels, Slack
 from weakseg.strategies.shared.per_step import (
     boxes_of,
     check_bounds,
-    expect_inverse_temperature,
-    expect_not_negative,
-    expect_shares,
     posterior_loss,
     valid_of,
 )
+from weakseg.utils.limits import limited
 
 _SMALL = 64  # pixels of the longer side
 
@@ -50,18 +49,16 @@ class BoxesCCNN(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
 
+    @limited
     def __init__(
         self,
-        inside: float = 0.2,
-        outside: float = 0.0,
-        slack: float = inf,
-        inverse_temperature: float = 1.0,
+        inside: ShareOfPixels = 0.2,
+        outside: ShareOfPixels = 0.0,
+        slack: Slack = inf,
+        inverse_temperature: InverseTemperature = 1.0,
         resolution: Resolution = "image",
     ) -> None:
         super().__init__()
-        expect_shares(inside=inside, outside=outside)
-        expect_inverse_temperature(inverse_temperature)
-        expect_not_negative(slack=slack)
         self.inside = inside
         self.outside = outside
         self.slack = slack

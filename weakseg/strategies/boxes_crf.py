@@ -11,7 +11,9 @@ from weakseg.evidence import Evidence
 from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.strategies.base import ClassWeights, Context, Strategy, expect_class_weights
-from weakseg.strategies.shared.boxed import expect_core_share, need_boxes
+from weakseg.strategies.shared.boxed import need_boxes
+from weakseg.strategies.shared.options import CoreShare
+from weakseg.utils.limits import limited
 
 
 class BoxesCRF(Strategy):
@@ -33,18 +35,16 @@ class BoxesCRF(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
 
+    @limited
     def __init__(
         self,
         unary: Unary = "wssl_code",
-        share: float = 0.2,
+        share: CoreShare = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
         class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
         self.class_weights = expect_class_weights(class_weights)
-        if unary not in ("wssl_code", "wssl_paper"):
-            raise ValueError(f"unary should be wssl_code or wssl_paper, but it is {unary!r}")
-        expect_core_share(share)
         self.unary: Unary = unary
         self.share = share
         self.crf = crf

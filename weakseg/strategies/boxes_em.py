@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge, doc
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch
@@ -12,13 +13,13 @@ from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_fixed_boxes
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
+from weakseg.strategies.shared.options import Bias
 from weakseg.strategies.shared.per_step import (
     boxes_of,
-    expect_finite,
-    expect_not_negative,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.limits import limited
 
 
 class BoxesEM(Strategy):
@@ -44,20 +45,19 @@ class BoxesEM(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
 
+    @limited
     def __init__(
         self,
-        foreground: float = 6.0,
-        background: float = 5.0,
-        warmup: int = 0,
+        foreground: Bias = 6.0,
+        background: Bias = 5.0,
+        warmup: Annotated[int, Ge(0), doc("how many batches learn filled boxes")] = 0,
         resolution: Resolution = "image",
     ) -> None:
         super().__init__()
-        expect_not_negative(foreground=foreground, background=background)
-        expect_finite(foreground=foreground, background=background)
         self.foreground = foreground
         self.background = background
         self.wants = Wants(resolution=resolution)
-        self.warmup = WarmUp(warmup, "learn filled boxes")
+        self.warmup = WarmUp(warmup)
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Cross-entropy of the scores as they are with the labels of the raised ones, or with

@@ -4,7 +4,7 @@ person."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.strategies.base import Context, Wants
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.shared.boxed import need_boxes
+from weakseg.strategies.shared.options import CoreShare
+from weakseg.utils.limits import limited
 
 Masks = Literal["crf", "drawn"]
 
@@ -35,16 +37,15 @@ class BoxesInstances(BoxesCRF):
 
     wants = Wants(box_masks=True)
 
+    @limited
     def __init__(
         self,
         masks: Masks = "crf",
         unary: Unary = "wssl_code",
-        share: float = 0.2,
+        share: CoreShare = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
     ) -> None:
         super().__init__(unary, share, crf)
-        if masks not in get_args(Masks):
-            raise ValueError(f"masks should be crf or drawn, but it is {masks!r}")
         self.masks: Masks = masks
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:

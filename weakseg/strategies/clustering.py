@@ -4,10 +4,11 @@ superpixels, for one and the same method."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
-from typing import Any
+from math import inf
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Gt, Le, Lt, doc
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,8 +33,9 @@ from weakseg.strategies.base import (
     Wants,
     expect_class_weights,
 )
-from weakseg.strategies.shared.marked import expect_at_least, need_anything
+from weakseg.strategies.shared.marked import need_anything
 from weakseg.strategies.shared.per_step import check_tags
+from weakseg.utils.limits import Count, limited
 
 BY_EDGES = Superpixels()
 MOST = 20_000  # superpixels that classifiers learn from; of images with more, every k-th is taken
@@ -67,28 +69,18 @@ class Clustering(JointStrategy):
 
     wants = Wants(features=True)
 
+    @limited
     def __init__(
         self,
         superpixels: Superpixels = BY_EDGES,
-        strength: float = 0.1,
-        alternations: int = 5,
-        samples: int = 50,
-        cover: float = 0.3,
+        strength: Annotated[float, Gt(0), Lt(inf), doc("the weight of the losses")] = 0.1,
+        alternations: Count = 5,
+        samples: Count = 50,
+        cover: Annotated[float, Ge(0), Le(1), doc("a part of the superpixels of a box")] = 0.3,
         class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
         self.class_weights = expect_class_weights(class_weights)
-        if not 0 < strength < float("inf"):
-            raise ValueError(
-                "strength should be more than 0 and finite, the weight of the losses, but it is "
-                f"{strength}"
-            )
-        if not (isfinite(cover) and 0 <= cover <= 1):
-            raise ValueError(
-                "cover should lie from 0 to 1, a part of the superpixels of a box, but it is "
-                f"{cover}"
-            )
-        expect_at_least(1, alternations=alternations, samples=samples)
         self.superpixels = superpixels
         self.strength = strength
         self.alternations = alternations

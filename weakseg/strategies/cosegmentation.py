@@ -4,9 +4,11 @@ evidence is."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
@@ -23,9 +25,10 @@ from weakseg.strategies.base import (
     Wants,
     expect_class_weights,
 )
-from weakseg.strategies.shared.boxed import expect_core_share
-from weakseg.strategies.shared.marked import LARGE_PIECES, expect_at_least, need_anything
-from weakseg.strategies.shared.per_step import check_tags, expect_prior_sigma
+from weakseg.strategies.shared.marked import LARGE_PIECES, need_anything
+from weakseg.strategies.shared.options import CoreShare, PriorSigma
+from weakseg.strategies.shared.per_step import check_tags
+from weakseg.utils.limits import Count, limited
 
 # cells that the classifier learns from; of data sets with more, every k-th image is taken
 MOST = 200_000
@@ -69,23 +72,20 @@ class Cosegmentation(JointStrategy):
         class_weights: as for full.
     """
 
+    @limited
     def __init__(
         self,
-        prior_sigma: float = 0.5,
-        iterations: int = 4,
-        long_side: int = 512,
-        samples: int = 200,
+        prior_sigma: PriorSigma = 0.5,
+        iterations: Count = 4,
+        long_side: Annotated[int, Ge(32)] = 512,
+        samples: Count = 200,
         superpixels: Superpixels | None = LARGE_PIECES,
-        share: float = 0.2,
+        share: CoreShare = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
         class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
         self.class_weights = expect_class_weights(class_weights)
-        expect_at_least(1, iterations=iterations, samples=samples)
-        expect_at_least(32, long_side=long_side)
-        expect_core_share(share)
-        expect_prior_sigma(prior_sigma)
         self.prior_sigma = prior_sigma
         self.iterations = iterations
         self.wants = Wants(intermediate=long_side)

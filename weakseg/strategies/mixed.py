@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import ClassVar, Literal
 
 import torch
@@ -20,27 +19,23 @@ from weakseg.strategies.base import Context, Loss, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.shared.marked import need_anything
+from weakseg.strategies.shared.options import CoreShare, LossWeight
 from weakseg.strategies.shared.per_step import check_tags, seeded
+from weakseg.utils.limits import check_limits, limited
 
 
 @dataclass(frozen=True)
 class Weights:
     """Weights of the loss on pixels that are labelled by masks, boxes, marks or tags."""
 
-    masks: float = 1.0
-    boxes: float = 1.0
-    marks: float = 1.0
-    tags: float = 0.1
+    masks: LossWeight = 1.0
+    boxes: LossWeight = 1.0
+    marks: LossWeight = 1.0
+    tags: LossWeight = 0.1
 
     def __post_init__(self) -> None:
-        weights = asdict(self)
-        for kind, weight in weights.items():
-            if not (isfinite(weight) and weight >= 0):
-                raise ValueError(
-                    f"weights.{kind} should be 0 or more, what its loss is multiplied by, but it "
-                    f"is {weight}"
-                )
-        if not any(weights.values()):
+        check_limits(self, "weights.{}")
+        if not any(asdict(self).values()):
             raise ValueError("weights should not all be 0: nothing would be learned")
 
 
@@ -91,11 +86,12 @@ class Mixed(Strategy):
     # they change the loss, and no target
     not_in_key: ClassVar[tuple[str, ...]] = ("em", "biases", "weights", "idle")
 
+    @limited
     def __init__(
         self,
         boxes: Literal["crf", "rect"] = "crf",
         unary: Unary = "wssl_code",
-        share: float = 0.2,
+        share: CoreShare = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
         em: Literal["adapt", "fixed"] = "adapt",
         source: Source = "wssl_code",
@@ -104,13 +100,6 @@ class Mixed(Strategy):
         weights: Weights = TAGS_COUNT_LITTLE,
     ) -> None:
         super().__init__()
-        for name, value, known in (
-            ("boxes", boxes, ("crf", "rect")),
-            ("em", em, ("adapt", "fixed")),
-            ("source", source, tuple(BIASES)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} should be {' or '.join(known)}, but it is {value!r}")
         self.boxes = BoxesCRF(unary, share, crf) if boxes == "crf" else BoxesRect()
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
         self.em = em

@@ -18,11 +18,10 @@ from weakseg.strategies.base import Context, Strategy, target_loss
 from weakseg.strategies.shared.marked import (
     LARGE_PIECES,
     crf_loss,
-    expect_at_least,
-    expect_reach,
-    expect_weight,
     need_marked_pixel,
 )
+from weakseg.strategies.shared.options import LossWeight, Reach
+from weakseg.utils.limits import Count, CountFromZero, limited
 
 
 class Points(Strategy):
@@ -53,21 +52,18 @@ class Points(Strategy):
     # they change the loss, and no target
     not_in_key: ClassVar[tuple[str, ...]] = ("weight", "xy", "rgb", "shrink", "absent")
 
+    @limited
     def __init__(
         self,
-        radius: int = 3,
+        radius: CountFromZero = 3,
         superpixels: Superpixels | None = LARGE_PIECES,
-        weight: float = 1.0,
-        xy: float = 100.0,
-        rgb: float = 15.0,
-        shrink: int = 2,
-        absent: float = 0.1,
+        weight: LossWeight = 1.0,
+        xy: Reach = 100.0,
+        rgb: Reach = 15.0,
+        shrink: Count = 2,
+        absent: LossWeight = 0.1,
     ) -> None:
         super().__init__()
-        expect_weight(weight=weight, absent=absent)
-        expect_reach(xy=xy, rgb=rgb)
-        expect_at_least(0, radius=radius)
-        expect_at_least(1, shrink=shrink)
         self.superpixels = superpixels
         self.radius = radius
         self.weight = weight

@@ -11,13 +11,12 @@ from weakseg.evidence import Batch, Evidence
 from weakseg.strategies.base import Strategy
 from weakseg.strategies.shared.marked import (
     crf_loss,
-    expect_at_least,
-    expect_reach,
-    expect_weight,
     marks_loss,
     need_marked_pixel,
 )
+from weakseg.strategies.shared.options import LossWeight, MarksWarmup, Reach
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.limits import Count, limited
 
 
 class ScribblesCRF(Strategy):
@@ -41,23 +40,21 @@ class ScribblesCRF(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
 
+    @limited
     def __init__(
         self,
-        weight: float = 1.0,
-        xy: float = 100.0,
-        rgb: float = 15.0,
-        shrink: int = 2,
-        warmup: int = 0,
+        weight: LossWeight = 1.0,
+        xy: Reach = 100.0,
+        rgb: Reach = 15.0,
+        shrink: Count = 2,
+        warmup: MarksWarmup = 0,
     ) -> None:
         super().__init__()
-        expect_weight(weight=weight)
-        expect_reach(xy=xy, rgb=rgb)
-        expect_at_least(1, shrink=shrink)
         self.weight = weight
         self.xy = xy
         self.rgb = rgb
         self.shrink = shrink
-        self.warmup = WarmUp(warmup, "learn the marks alone")
+        self.warmup = WarmUp(warmup)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""

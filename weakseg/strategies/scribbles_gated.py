@@ -12,13 +12,12 @@ from weakseg.functional.losses import GatedKernel, gated_crf_loss
 from weakseg.strategies.base import Strategy
 from weakseg.strategies.shared.marked import (
     downsampled,
-    expect_at_least,
-    expect_reach,
-    expect_weight,
     marks_loss,
     need_marked_pixel,
 )
+from weakseg.strategies.shared.options import LossWeight, MarksWarmup, Reach
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.limits import Count, limited
 
 
 class ScribblesGated(Strategy):
@@ -42,25 +41,23 @@ class ScribblesGated(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
 
+    @limited
     def __init__(
         self,
-        weight: float = 0.1,
-        xy: float = 6.0,
-        rgb: float = 5.8,
-        radius: int = 5,
-        shrink: int = 4,
-        warmup: int = 0,
+        weight: LossWeight = 0.1,
+        xy: Reach = 6.0,
+        rgb: Reach = 5.8,
+        radius: Count = 5,
+        shrink: Count = 4,
+        warmup: MarksWarmup = 0,
     ) -> None:
         super().__init__()
-        expect_weight(weight=weight)
-        expect_reach(xy=xy, rgb=rgb)
-        expect_at_least(1, radius=radius, shrink=shrink)
         self.weight = weight
         self.xy = xy
         self.rgb = rgb
         self.radius = radius
         self.shrink = shrink
-        self.warmup = WarmUp(warmup, "learn the marks alone")
+        self.warmup = WarmUp(warmup)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""

@@ -4,10 +4,10 @@ rounds."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Gt, doc
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
@@ -30,9 +30,13 @@ from weakseg.strategies.base import (
     expect_class_weights,
 )
 from weakseg.strategies.shared.marked import need_marked_pixel
+from weakseg.utils.limits import NotNegative, limited
 
 BY_EDGES = Superpixels()
 LEAST = 1e-6  # a smaller probability than this counts as this
+
+
+Tolerance = Annotated[float, Gt(0), doc("or null for the median of the image's borders")]
 
 
 class ScribblesGraphCut(Strategy):
@@ -67,27 +71,19 @@ class ScribblesGraphCut(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
 
+    @limited
     def __init__(
         self,
         superpixels: Superpixels = BY_EDGES,
-        smooth: float = 1.0,
-        appearance: float = 0.5,
-        network: float = 1.0,
-        colour: float | None = None,
-        texture: float | None = None,
+        smooth: NotNegative = 1.0,
+        appearance: NotNegative = 0.5,
+        network: NotNegative = 1.0,
+        colour: Tolerance | None = None,
+        texture: Tolerance | None = None,
         class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
         self.class_weights = expect_class_weights(class_weights)
-        for name, value in (("smooth", smooth), ("appearance", appearance), ("network", network)):
-            if not (isfinite(value) and value >= 0):
-                raise ValueError(f"{name} should be 0 or more, but it is {value}")
-        for name, reach in (("colour", colour), ("texture", texture)):
-            if reach is not None and not reach > 0:
-                raise ValueError(
-                    f"{name} should be more than 0, or null for the median of the image's "
-                    f"borders, but it is {reach}"
-                )
         self.superpixels = superpixels
         self.smooth = smooth
         self.appearance = appearance

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Lt, doc
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch, Evidence
@@ -14,8 +15,12 @@ from weakseg.functional.losses import balanced_cross_entropy
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Loss, Strategy
+from weakseg.strategies.shared.options import TagsWarmup
 from weakseg.strategies.shared.per_step import check_tags, tags_loss, valid_pixels
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.limits import Count, CountFromZero, limited
+
+Certainty = Annotated[float, Ge(0), Lt(1), doc("or no pixel is ever sure")]
 
 
 class Tags(Strategy):
@@ -54,30 +59,18 @@ class Tags(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
 
+    @limited
     def __init__(
         self,
-        warmup: int = 200,
-        foreground: float = 0.6,
-        background: float = 0.7,
-        lowest: float = 0.2,
-        shrink: int = 4,
-        iterations: int = 10,
+        warmup: TagsWarmup = 200,
+        foreground: Certainty = 0.6,
+        background: Certainty = 0.7,
+        lowest: Certainty = 0.2,
+        shrink: Count = 4,
+        iterations: CountFromZero = 10,
     ) -> None:
         super().__init__()
-        for name, number, least in (("shrink", shrink, 1), ("iterations", iterations, 0)):
-            if number < least:
-                raise ValueError(f"{name} should be at least {least}, but it is {number}")
-        for name, share in (
-            ("foreground", foreground),
-            ("background", background),
-            ("lowest", lowest),
-        ):
-            if not 0 <= share < 1:
-                raise ValueError(
-                    f"{name} should be at least 0 and less than 1, or no pixel is ever sure, but "
-                    f"it is {share}"
-                )
-        self.warmup = WarmUp(warmup, "teach classification alone")
+        self.warmup = WarmUp(warmup)
         self.shrink = shrink
         self.iterations = iterations
         self.foreground = foreground

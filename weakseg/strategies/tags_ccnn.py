@@ -12,21 +12,25 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints.bounds import Constraints, tag_constraints
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
+from weakseg.strategies.shared.options import (
+    InverseTemperature,
+    PriorSigma,
+    ShareOfPixels,
+    Slack,
+    TagsWarmup,
+    expect_ordered,
+)
 from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
     check_bounds,
     check_tags,
-    expect_inverse_temperature,
-    expect_not_negative,
-    expect_prior_sigma,
-    expect_range,
-    expect_shares,
     per_image,
     posterior_loss,
     tags_loss,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.limits import limited
 
 
 class TagsCCNN(Strategy):
@@ -54,31 +58,28 @@ class TagsCCNN(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
 
+    @limited
     def __init__(
         self,
-        background_lower: float = 0.3,
-        background_upper: float = 0.7,
-        foreground_lower: float = 0.05,
-        foreground_slack: float = 2.0,
-        inverse_temperature: float = 1.0,
-        warmup: int = 0,
+        background_lower: ShareOfPixels = 0.3,
+        background_upper: ShareOfPixels = 0.7,
+        foreground_lower: ShareOfPixels = 0.05,
+        foreground_slack: Slack = 2.0,
+        inverse_temperature: InverseTemperature = 1.0,
+        warmup: TagsWarmup = 0,
         resolution: Resolution = "image",
-        prior_sigma: float | None = None,
+        prior_sigma: PriorSigma | None = None,
     ) -> None:
         super().__init__()
-        expect_range("background", background_lower, background_upper)
-        expect_shares(foreground_lower=foreground_lower)
-        expect_inverse_temperature(inverse_temperature)
-        expect_not_negative(foreground_slack=foreground_slack)
+        expect_ordered("background", background_lower, background_upper)
         self.background_lower = background_lower
         self.background_upper = background_upper
         self.foreground_lower = foreground_lower
         self.foreground_slack = foreground_slack
-        expect_prior_sigma(prior_sigma)
         self.inverse_temperature = inverse_temperature
         self.prior_sigma = prior_sigma
         self.wants = Wants(resolution=resolution)
-        self.warmup = WarmUp(warmup, "teach classification alone")
+        self.warmup = WarmUp(warmup)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background, and there is room for all that they name."""

@@ -11,20 +11,24 @@ from torch import Tensor
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.constraints.bounds import Constraints, SizeSource, size_constraints
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
+from weakseg.strategies.shared.options import (
+    InverseTemperature,
+    PriorSigma,
+    ShareOfPixels,
+    TagsWarmup,
+    expect_ordered,
+)
 from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
     check_bounds,
     check_tags,
-    expect_inverse_temperature,
-    expect_prior_sigma,
-    expect_range,
-    expect_shares,
     per_image,
     posterior_loss,
     tags_loss,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.limits import limited
 
 
 class TagsCCNNSize(Strategy):
@@ -50,34 +54,30 @@ class TagsCCNNSize(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("tags", "large")
 
+    @limited
     def __init__(
         self,
         source: SizeSource = "paper",
-        background_lower: float = 0.2,
-        background_upper: float = 0.7,
-        large_lower: float = 0.1,
-        small_upper: float = 0.01,
-        inverse_temperature: float = 1000.0,
-        warmup: int = 0,
+        background_lower: ShareOfPixels = 0.2,
+        background_upper: ShareOfPixels = 0.7,
+        large_lower: ShareOfPixels = 0.1,
+        small_upper: ShareOfPixels = 0.01,
+        inverse_temperature: InverseTemperature = 1000.0,
+        warmup: TagsWarmup = 0,
         resolution: Resolution = "image",
-        prior_sigma: float | None = None,
+        prior_sigma: PriorSigma | None = None,
     ) -> None:
         super().__init__()
-        if source not in ("paper", "ccnn_code"):
-            raise ValueError(f"source should be paper or ccnn_code, but it is {source!r}")
-        expect_range("background", background_lower, background_upper)
-        expect_shares(large_lower=large_lower, small_upper=small_upper)
-        expect_inverse_temperature(inverse_temperature)
+        expect_ordered("background", background_lower, background_upper)
         self.source: SizeSource = source
         self.background_lower = background_lower
         self.background_upper = background_upper
         self.large_lower = large_lower
         self.small_upper = small_upper
-        expect_prior_sigma(prior_sigma)
         self.inverse_temperature = inverse_temperature
         self.prior_sigma = prior_sigma
         self.wants = Wants(resolution=resolution)
-        self.warmup = WarmUp(warmup, "teach classification alone")
+        self.warmup = WarmUp(warmup)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Tags name background, something is large, and there is room for it."""

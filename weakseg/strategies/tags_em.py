@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from annotated_types import Ge, doc
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
 from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
+from weakseg.strategies.shared.options import Bias, PriorSigma, ShareOfPixels, TagsWarmup
 from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
     centre_biased_logits,
     check_tags,
-    expect_finite,
-    expect_not_negative,
-    expect_prior_sigma,
-    expect_shares,
     per_image,
     seeded,
     tags_loss,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.limits import limited, require
 
 
 class TagsEM(Strategy):
@@ -62,34 +61,26 @@ class TagsEM(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
 
+    @limited
     def __init__(
         self,
         mode: Literal["adapt", "fixed"] = "adapt",
         source: Source = "wssl_code",
         foreground: float | None = None,
         background: float | None = None,
-        sweeps: int = 1,
-        warmup: int = 0,
+        sweeps: Annotated[int, Ge(1), doc("how often each class is raised")] = 1,
+        warmup: TagsWarmup = 0,
         resolution: Resolution = "image",
-        prior_sigma: float | None = None,
+        prior_sigma: PriorSigma | None = None,
     ) -> None:
         super().__init__()
-        if mode not in ("adapt", "fixed"):
-            raise ValueError(f"mode should be adapt or fixed, but it is {mode!r}")
-        if source not in BIASES:
-            raise ValueError(f"source should be {' or '.join(BIASES)}, but it is {source!r}")
-        if sweeps < 1:
-            raise ValueError(
-                f"sweeps should be at least 1, how often each class is raised, but it is {sweeps}"
-            )
         usual = PORTIONS[source] if mode == "adapt" else BIASES[source]
         self.foreground = usual[0] if foreground is None else foreground
         self.background = usual[1] if background is None else background
-        expect = expect_shares if mode == "adapt" else expect_not_negative
-        expect(foreground=self.foreground, background=self.background)
-        expect_finite(foreground=self.foreground, background=self.background)
-        self.warmup = WarmUp(warmup, "teach classification alone")
-        expect_prior_sigma(prior_sigma)
+        kind = ShareOfPixels if mode == "adapt" else Bias
+        require("foreground", kind, self.foreground)
+        require("background", kind, self.background)
+        self.warmup = WarmUp(warmup)
         self.mode = mode
         self.sweeps = sweeps
         self.prior_sigma = prior_sigma

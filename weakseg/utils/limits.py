@@ -142,7 +142,7 @@ def check_limits(options: Any, called: str = "{}") -> None:
     """
     kind: Any = type(options)
     for name, hint in _field_hints(kind).items():
-        _refuse(called.format(name), hint, getattr(options, name))
+        require(called.format(name), hint, getattr(options, name))
 
 
 @functools.cache
@@ -169,12 +169,13 @@ def limited(function: Callable[Given, Made]) -> Callable[Given, Made]:
                 {name: resolve_hint(item.annotation, names) for name, item in parameters.items()}
             )
         for name, value in {**dict(zip(parameters, given, strict=False)), **named}.items():
-            _refuse(name, hints.get(name), value)
+            require(name, hints.get(name), value)
         return function(*given, **named)
 
     return checked
 
 
-def _refuse(name: str, hint: Any, value: Any) -> None:
+def require(name: str, hint: Any, value: Any) -> None:
+    """Raise a ValueError if a value lies outside of the range that stands in a type."""
     if wrong := refusal(hint, value):
         raise ValueError(f"{name} {wrong}")

@@ -18,26 +18,24 @@ from weakseg.utils.fingerprint import module_fingerprint
 
 
 def test_it_is_over_after_so_many_batches_of_training() -> None:
-    warmup = WarmUp(2, "wait")
+    warmup = WarmUp(2)
     warmup.eval()
     assert not warmup.is_over()  # looking is not training
     warmup.train()
     assert [warmup.is_over() for _ in range(4)] == [False, False, True, True]
-    assert WarmUp(0, "wait").is_over()
+    assert WarmUp(0).is_over()
 
 
 def test_a_resumed_one_goes_on() -> None:
-    before, after = WarmUp(2, "wait"), WarmUp(2, "wait")
+    before, after = WarmUp(2), WarmUp(2)
     before.is_over()
     after.load_state_dict(before.state_dict())
     assert [after.is_over() for _ in range(2)] == [False, True]
 
 
 def test_a_negative_number_is_named() -> None:
-    with pytest.raises(
-        ValueError, match="warmup should be at least 0, how many batches wait, but it is -3"
-    ):
-        WarmUp(-3, "wait")
+    with pytest.raises(ValueError, match="batches should be at least 0, but it is -3"):
+        WarmUp(-3)
 
 
 def test_the_count_is_no_part_of_what_targets_depend_on() -> None:

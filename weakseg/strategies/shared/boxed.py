@@ -14,12 +14,3 @@ def need_boxes(evidence: Evidence) -> tuple[Tensor, Tensor]:
     assert evidence.boxes is not None
     assert evidence.box_classes is not None
     return evidence.boxes, evidence.box_classes
-
-
-def expect_core_share(share: float) -> None:
-    """Raise a ValueError if this is no part of a box."""
-    if not 0 < share <= 1:
-        raise ValueError(
-            "share should be more than 0 and at most 1, the part of a box that is its middle, but "
-            f"it is {share}"
-        )

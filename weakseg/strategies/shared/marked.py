@@ -3,8 +3,6 @@ labels."""
 
 from __future__ import annotations
 
-from math import isfinite
-
 import torch
 from torch import Tensor
 
@@ -45,31 +43,6 @@ def need_marked_pixel(evidence: Evidence) -> Tensor:
             "data.evidence"
         )
     return marks
-
-
-def expect_weight(**weights: float) -> None:
-    """Raise a ValueError if a loss cannot be multiplied by one of the named values."""
-    for name, value in weights.items():
-        if not (isfinite(value) and value >= 0):
-            raise ValueError(
-                f"{name} should be 0 or more, what a loss is multiplied by, but it is {value}"
-            )
-
-
-def expect_reach(**reaches: float) -> None:
-    """Raise a ValueError if one of the named values is no standard deviation."""
-    for name, value in reaches.items():
-        if not (isfinite(value) and value > 0):
-            raise ValueError(
-                f"{name} should be more than 0, how far a pixel reaches, but it is {value}"
-            )
-
-
-def expect_at_least(least: int, **numbers: int) -> None:
-    """Raise a ValueError if one of the named values is smaller."""
-    for name, number in numbers.items():
-        if number < least:
-            raise ValueError(f"{name} should be at least {least}, but it is {number}")
 
 
 def marks_loss(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from math import inf
 from typing import Literal
 
 import torch
@@ -24,56 +23,6 @@ WARMUP_SHRINK = {"image": 4, "scores": 1}
 """how much smaller logits of each resolution are made during a warm-up that classifies images;
 those of the image as `Tags` does by default"""
 _MISSED = 1e-3  # a bound that is missed by less is met: a tenth of a percent of its region
-
-
-def expect_shares(**shares: float) -> None:
-    """Raise a ValueError if one of the named values is not a share."""
-    for name, share in shares.items():
-        if not 0 <= share <= 1:
-            raise ValueError(
-                f"{name} should lie from 0 to 1, a share of the pixels, but it is {share}"
-            )
-
-
-def expect_range(name: str, lower: float, upper: float) -> None:
-    """Raise a ValueError if <name>_lower and <name>_upper are not shares, smallest first."""
-    expect_shares(**{f"{name}_lower": lower, f"{name}_upper": upper})
-    if lower > upper:
-        raise ValueError(
-            f"{name}_lower should be at most {name}_upper, but they are {lower} and {upper}"
-        )
-
-
-def expect_not_negative(**values: float) -> None:
-    """Raise a ValueError if one of the named values is below 0."""
-    for name, value in values.items():
-        if not value >= 0:
-            raise ValueError(f"{name} should be 0 or more, a number of logits, but it is {value}")
-
-
-def expect_finite(**values: float) -> None:
-    """Raise a ValueError if one of the named values is infinite."""
-    for name, value in values.items():
-        if value == inf:
-            raise ValueError(f"{name} should be finite, a number of logits, but it is {value}")
-
-
-def expect_inverse_temperature(inverse_temperature: float) -> None:
-    """Raise a ValueError if logits cannot be multiplied by this."""
-    if not 0 < inverse_temperature < inf:
-        raise ValueError(
-            "inverse_temperature should be more than 0 and finite (1 leaves the logits as they "
-            f"are), but it is {inverse_temperature}"
-        )
-
-
-def expect_prior_sigma(prior_sigma: float | None) -> None:
-    """Raise a ValueError if this is neither None nor a standard deviation."""
-    if prior_sigma is not None and not 0 < prior_sigma < inf:
-        raise ValueError(
-            "prior_sigma should be more than 0 and finite, in half sides of the image, but it is "
-            f"{prior_sigma}"
-        )
 
 
 def check_tags(evidence: Evidence, classes: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from weakseg.utils.limits import CountFromZero, limited
+
 
 class WarmUp(nn.Module):
     """Counts batches until a warm-up is over. The count is in the checkpoint, so that a resumed run
@@ -20,12 +22,9 @@ class WarmUp(nn.Module):
     not_in_key: ClassVar[tuple[str, ...]] = ("_steps",)
     _steps: Tensor
 
-    def __init__(self, batches: int, what: str) -> None:
+    @limited
+    def __init__(self, batches: CountFromZero) -> None:
         super().__init__()
-        if batches < 0:
-            raise ValueError(
-                f"warmup should be at least 0, how many batches {what}, but it is {batches}"
-            )
         self.batches = batches
         self.register_buffer("_steps", torch.zeros((), dtype=torch.int64))
 
