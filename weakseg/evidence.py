@@ -236,8 +236,7 @@ class Batch(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """The objects of one image, one by one: what a network finds, or the truth it is measured
-    with."""
+    """The instances of one image: what a network finds, or the truth it is measured with."""
 
     boxes: Tensor
     """float [N,4], as in Evidence"""

@@ -115,8 +115,8 @@ class AdamW(Optimizer):
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
-    """Every batch norm layer of a network's body, or of all of it if it does not tell body from
-    head."""
+    """Every batch norm layer of a network's body, or of all of it if it does not separate
+    body and head."""
     return [
         module
         for module in (encoder_of(network) or network).modules()

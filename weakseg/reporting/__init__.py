@@ -1,2 +1,2 @@
-"""What people see of a run: the report, charts, drawings, tables, the check of a data set, and
+"""What a run shows to people: the report, charts, drawings, tables, the check of a data set, and
 dashboards."""

@@ -105,8 +105,8 @@ def _spread(indices: Sequence[int]) -> list[int]:
 
 
 def _training_cases(segmenter: Segmenter, data: Any) -> list[Case]:
-    """Training images with the targets in use: where no mask tells how good they are, a person has
-    to see it."""
+    """Training images with the targets in use: where no mask measures how good they are, a person
+    has to see it."""
     cases = []
     for index in _spread(data.training):
         evidence, truth = data.sample(index)
@@ -134,7 +134,7 @@ def _best(folder: Path) -> str:
         return ""
     try:
         known = read_weights(path).get("weakseg", {}).get("validation")
-    except ValueError as error:  # what was trained and measured is told all the same
+    except ValueError as error:  # what was trained and measured is printed all the same
         return f"best.ckpt: {error}"
     if known is None:
         return ""

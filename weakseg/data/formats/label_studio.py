@@ -2,7 +2,7 @@
 ellipses, painted masks and choices.
 
 Places are in per cent of the image. Turned boxes become the upright ones around them. Of several
-people's annotations of an image, the one marked as the truth counts, or else the first that was not
+annotations of an image, the one marked as the truth counts, or else the first that was not
 cancelled; what models predicted is never read. A task that was skipped by all, or is not annotated
 yet, has no annotation of its image.
 """

@@ -83,7 +83,7 @@ def dilation_note(network: nn.Module, size: tuple[int, int], least: float = 0.25
 
 
 def _check(name: str, least: float, found: list[str]) -> Any:
-    def look(conv: nn.Conv2d, inputs: tuple[Tensor, ...]) -> None:
+    def check(conv: nn.Conv2d, inputs: tuple[Tensor, ...]) -> None:
         height, width = inputs[0].shape[-2:]
         reach = _padding(conv)
         sides = [
@@ -101,7 +101,7 @@ def _check(name: str, least: float, found: list[str]) -> Any:
                 f"{1 / (conv.kernel_size[0] * conv.kernel_size[1]):.0%})"
             )
 
-    return look
+    return check
 
 
 def _padding(conv: nn.Conv2d) -> Sequence[int]:

@@ -44,8 +44,8 @@ class Effect(NamedTuple):
     """from the first to the last with a gradient"""
     columns: int
     side: int
-    """of the smallest square around their middle that holds the share of the gradients' energy that
-    was asked for"""
+    """of the smallest square around their middle that holds the given share of the gradients'
+    energy"""
 
 
 def receptive_field(network: nn.Module, size: int = 128) -> list[Layer]:
@@ -53,8 +53,8 @@ def receptive_field(network: nn.Module, size: int = 128) -> list[Layer]:
     size.
 
     Modules and functions are found alike. Where branches meet, the largest field counts. Kernels
-    are taken to be square; pooling into a fixed number of parts has the kernel that the size asks
-    for; what leaves the form [B,C,H,W], as attention does, depends on everything.
+    are taken to be square; pooling into a fixed number of parts has the kernel that follows from
+    the size; what leaves the form [B,C,H,W], as attention does, depends on everything.
 
     >>> layers = receptive_field(
     ...     nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 3, dilation=4))
