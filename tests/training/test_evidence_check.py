@@ -14,7 +14,7 @@ from weakseg.data.files.folder import Folder
 from weakseg.evidence import Evidence
 from weakseg.fit import main
 from weakseg.strategies import BoxesRect
-from weakseg.training.evidence_check import survey
+from weakseg.training.evidence_check import check_evidence
 
 
 class Emptied(Squares):
@@ -34,20 +34,20 @@ class Emptied(Squares):
 
 def test_images_without_an_object_are_background_but_not_all_of_them() -> None:
     data = Emptied(11)
-    assert len(survey(data, BoxesRect(), data.classes, 0, 1)) == 12
+    assert len(check_evidence(data, BoxesRect(), data.classes, 0, 1)) == 12
     data = Emptied(12)
     with pytest.raises(
         ValueError, match=r"none of the 12 training images has a box.*data\.evidence=masks"
     ):
-        survey(data, BoxesRect(), data.classes, 0, 1)
+        check_evidence(data, BoxesRect(), data.classes, 0, 1)
 
 
 def test_marks_tell_of_objects_too_but_tags_of_images_without_boxes_do_not() -> None:
     marked = Emptied(12, marks=torch.full((24, 24), 2, dtype=torch.uint8))
-    assert len(survey(marked, BoxesRect(), marked.classes, 0, 1)) == 12
+    assert len(check_evidence(marked, BoxesRect(), marked.classes, 0, 1)) == 12
     tagged = Emptied(12, tags=torch.tensor([True, False, True]))
     with pytest.raises(ValueError, match="none of the 12 training images has a box"):
-        survey(tagged, BoxesRect(), tagged.classes, 0, 1)
+        check_evidence(tagged, BoxesRect(), tagged.classes, 0, 1)
 
 
 def test_a_folder_without_the_kind_of_the_recipe_is_not_trained_as_background(
@@ -84,7 +84,7 @@ def test_a_folder_without_the_kind_of_the_recipe_is_not_trained_as_background(
 def test_a_data_set_without_an_image_to_train_on_is_refused_before_anything_is_estimated() -> None:
     data = Squares(train=0, val=3)
     with pytest.raises(ValueError, match="no image to train on: all 3 images are only measured on"):
-        survey(data, BoxesRect(), data.classes, 0, 1)
+        check_evidence(data, BoxesRect(), data.classes, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_what_the_files_hold_in_place_of_what_is_wanted_is_said(
     text(tmp_path / "table.csv", table)
     data = Folder(tmp_path, "csv", evidence="boxes", val_share=0)
     with pytest.raises(ValueError, match=f"all would be background. {says}"):
-        survey(data, BoxesRect(), data.classes, 0, 1)
+        check_evidence(data, BoxesRect(), data.classes, 0, 1)

@@ -33,7 +33,7 @@ from weakseg.strategies.base import (
     Wants,
     expect_class_weights,
 )
-from weakseg.strategies.shared.marked import need_anything
+from weakseg.strategies.shared.marked import need_annotation
 from weakseg.strategies.shared.per_step import check_tags
 from weakseg.utils.limits import Count, limited
 
@@ -90,7 +90,7 @@ class Clustering(JointStrategy):
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have something to learn from; and tags that are all it has must name the
         background."""
-        need_anything(evidence)
+        need_annotation(evidence)
         if evidence.annotations == ("tags",):
             check_tags(evidence, classes)
 
@@ -133,7 +133,7 @@ class Clustering(JointStrategy):
     def estimate(self, evidence: Evidence, context: Context) -> Estimate:
         """The cheapest labels that keep the constraints of the image's own evidence, with the
         marks written over them."""
-        need_anything(evidence)
+        need_annotation(evidence)
         segments, features = self._superpixels(evidence.image, context)
         fitted = context.fitted
         classes = max(0 if fitted is None else len(fitted), class_count(evidence))

@@ -25,7 +25,7 @@ from weakseg.strategies.base import (
     Wants,
     expect_class_weights,
 )
-from weakseg.strategies.shared.marked import LARGE_PIECES, need_anything
+from weakseg.strategies.shared.marked import LARGE_PIECES, need_annotation
 from weakseg.strategies.shared.options import CoreShare, PriorSigma
 from weakseg.strategies.shared.per_step import check_tags
 from weakseg.utils.limits import Count, limited
@@ -97,7 +97,7 @@ class Cosegmentation(JointStrategy):
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have something to learn from; and tags that are all it has must name the
         background."""
-        need_anything(evidence)
+        need_annotation(evidence)
         if evidence.annotations == ("tags",):
             check_tags(evidence, classes)
 
@@ -133,7 +133,7 @@ class Cosegmentation(JointStrategy):
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The likeliest class of every pixel by the classifier and the CRF; by the prior and the
         CRF before anything is fitted."""
-        need_anything(evidence)
+        need_annotation(evidence)
         marks = evidence.marks
         if marks is not None and "masks" in evidence.annotations:
             return marks.clone()

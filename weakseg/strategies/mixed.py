@@ -18,7 +18,7 @@ from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.base import Context, Loss, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
-from weakseg.strategies.shared.marked import need_anything
+from weakseg.strategies.shared.marked import need_annotation
 from weakseg.strategies.shared.options import CoreShare, LossWeight
 from weakseg.strategies.shared.per_step import check_tags, seeded
 from weakseg.utils.limits import check_limits, limited
@@ -115,7 +115,7 @@ class Mixed(Strategy):
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have something to learn from; and tags that are to label it must name
         the background."""
-        need_anything(evidence)
+        need_annotation(evidence)
         found = set(evidence.annotations)
         if "tags" in found and not {"masks", "boxes"} & found:
             check_tags(evidence, classes)

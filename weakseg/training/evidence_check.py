@@ -32,7 +32,7 @@ HINT = (
 )
 
 
-class Seen(NamedTuple):
+class CheckedImage(NamedTuple):
     """What rounds keep of an image's evidence."""
 
     id: str
@@ -43,9 +43,9 @@ class Seen(NamedTuple):
     """how many"""
 
 
-def survey(
+def check_evidence(
     data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int, world: int
-) -> dict[int, Seen]:
+) -> dict[int, CheckedImage]:
     """Check this rank's share of all images; problems of any rank are raised on all. Returns what
     its training images hold."""
     if not data.training:
@@ -57,7 +57,7 @@ def survey(
     # nothing is estimated for these, so they need not have what the strategy needs
     others = list(data.validation)[rank::world]
     held_out = set(others)
-    seen: dict[int, Seen] = {}
+    seen: dict[int, CheckedImage] = {}
     failures: list[Failure] = []
     objects = False
     shown: list[bool] = []
@@ -73,7 +73,7 @@ def survey(
                 strategy.check(evidence, classes)
                 shown.append(_shows_objects(evidence))
             height, width = evidence.image.shape[-2:]
-            seen[index] = Seen(
+            seen[index] = CheckedImage(
                 id,
                 fingerprint(*evidence),
                 (height, width),

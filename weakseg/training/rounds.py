@@ -17,7 +17,7 @@ from weakseg.data.label_store import FORMAT, LabelStore
 from weakseg.evidence import Prediction
 from weakseg.strategies.base import Context, JointStrategy, Strategy, estimates
 from weakseg.training.estimation import Job, collected, estimate_all, fitting_target, mean_figures
-from weakseg.training.evidence_check import Seen, survey
+from weakseg.training.evidence_check import CheckedImage, check_evidence
 from weakseg.training.joint_fit import fit_together
 from weakseg.training.label_quality import LabelQuality
 from weakseg.training.queries import network_fingerprint, query_untrained
@@ -78,7 +78,7 @@ class Rounds(Callback):
         self.fitted: Tensor | None = None
         self.method = ""  # fingerprint of the strategy and its code when it made this round
         self.cache = ArrayCache()  # for the strategy, beside the targets
-        self._seen: dict[int, Seen] = {}  # this rank's images
+        self._seen: dict[int, CheckedImage] = {}  # this rank's images
         self._keys: dict[str, str] = {}  # targets in use, of all ranks
         self._initial: dict[str, Tensor] = {}
 
@@ -97,7 +97,7 @@ class Rounds(Callback):
         """Check all evidence, then make round 0; or, in a resumed run, find the targets of its
         round again."""
         segmenter, data = _ours(trainer, pl_module)
-        self._seen = survey(
+        self._seen = check_evidence(
             data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size
         )
         if not estimates(segmenter.strategy):
@@ -173,7 +173,7 @@ class Rounds(Callback):
         self.method = _method_fingerprint(segmenter)
         self._fit(trainer, segmenter, data)
         keys = self._make_keys(segmenter)
-        self._estimate(trainer, segmenter, data, store, keys, self._lost(store, keys, segmenter))
+        self._estimate(trainer, segmenter, data, store, keys, self._missing(store, keys, segmenter))
         quality = LabelQuality(segmenter.classes)
         figures = []
         for index in track(
@@ -237,7 +237,7 @@ class Rounds(Callback):
             )
         store = self._store(trainer)
         keys = self._make_keys(segmenter)
-        lost = self._lost(store, keys, segmenter)
+        lost = self._missing(store, keys, segmenter)
         if anywhere(bool(lost)):
             if self.queried not in ("", network_fingerprint(segmenter)):
                 raise FileNotFoundError(
@@ -249,12 +249,12 @@ class Rounds(Callback):
             if self.method != now:  # all of them by the new code, as a part would be a mixture
                 self.method = now
                 keys = self._make_keys(segmenter)
-                lost = self._lost(store, keys, segmenter)
+                lost = self._missing(store, keys, segmenter)
             self._estimate(trainer, segmenter, data, store, keys, lost)
         self._use(data, store, keys)
         segmenter.weigh(self.figures)
 
-    def _lost(self, store: LabelStore, keys: dict[int, str], segmenter: Segmenter) -> list[int]:
+    def _missing(self, store: LabelStore, keys: dict[int, str], segmenter: Segmenter) -> list[int]:
         """The images whose targets are missing, damaged, or do not fit the image."""
         classes = len(segmenter.classes)
         masks = segmenter.strategy.wants.box_masks

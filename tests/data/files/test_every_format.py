@@ -26,7 +26,7 @@ from weakseg.evidence import Evidence
 from weakseg.reporting.contact_sheet import draw_sheet
 from weakseg.reporting.dataset_check import check_dataset
 from weakseg.strategies import Full
-from weakseg.training.evidence_check import survey
+from weakseg.training.evidence_check import check_evidence
 
 LINES: dict[str, Reader] = {
     "labelme": lambda folder: labelme_of(folder, "line", [[30, 50], [40, 70]]),
@@ -103,7 +103,7 @@ def test_everything_is_counted_drawn_and_read(kind: str, name: str, tmp_path: Pa
                 == 1
             )
             data.setup("fit")
-            assert len(survey(data, Whatever(), data.classes, 0, 1)) == 1
+            assert len(check_evidence(data, Whatever(), data.classes, 0, 1)) == 1
 
 
 @pytest.mark.parametrize(("kind", "name"), ONE_PER_FORMAT)

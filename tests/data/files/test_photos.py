@@ -22,7 +22,7 @@ from weakseg.reporting.dataset_check import check_dataset
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.points import Points
 from weakseg.training.estimation import EstimationError
-from weakseg.training.evidence_check import survey
+from weakseg.training.evidence_check import check_evidence
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 
@@ -243,8 +243,10 @@ def test_a_wrong_object_is_reported_with_the_word_that_leaves_it_out(tmp_path: P
         EstimationError,
         match=r"\(data.wrong=skip leaves out .*weakseg.check.*\) on 1 image:\n.*object 1: a point",
     ):
-        survey(data, Points(), data.classes, 0, 1)
-    assert len(survey(VOC(root, wrong="skip", **options), Points(), data.classes, 0, 1)) == 2
+        check_evidence(data, Points(), data.classes, 0, 1)
+    assert (
+        len(check_evidence(VOC(root, wrong="skip", **options), Points(), data.classes, 0, 1)) == 2
+    )
 
 
 def test_tags_of_masks_name_the_background_and_what_was_clicked_on(tmp_path: Path) -> None:

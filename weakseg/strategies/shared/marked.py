@@ -17,7 +17,7 @@ LARGE_PIECES = Superpixels(scale=150.0)
 """how the strategies for clicks cut an image: a piece is large enough for one click"""
 
 
-def need_anything(evidence: Evidence) -> None:
+def need_annotation(evidence: Evidence) -> None:
     """Raise a ValueError that names the image if it has no annotation."""
     if not evidence.annotations:
         raise ValueError(
