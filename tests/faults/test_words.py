@@ -22,7 +22,7 @@ from weakseg.config.recipe import (
     show,
     to_yaml,
 )
-from weakseg.config.values import LONGEST
+from weakseg.utils.messages import LONGEST
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 KEYS = [

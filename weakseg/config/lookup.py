@@ -11,12 +11,13 @@ import sysconfig
 import traceback
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from weakseg.config.schema import Constructor, arguments, make, validate
-from weakseg.config.values import RecipeError, meant, nearest, one_line, shown
+from weakseg.config.schema import Constructor, make, validate
+from weakseg.config.values import RecipeError
+from weakseg.utils.messages import meant, nearest, one_line, shown
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,6 @@ class Part:
             wrong = f"expected a {self.base.__qualname__}, but {came}"
             raise RecipeError(f"{self.where}.name: {wrong}")
         return made
-
-    def with_values(self, **values: Any) -> Part:
-        """The same with other values for some arguments."""
-        known = arguments(self.constructor)
-        if unknown := [name for name in values if name not in known]:
-            raise RecipeError([f"{self.where}.{name}: no such key" for name in unknown])
-        return replace(self, values=self.values | values)
 
 
 def build(

@@ -14,19 +14,9 @@ from yaml.representer import RepresenterError
 from weakseg.config.lookup import Part, build, imported, lookup, validated, wrong_name
 from weakseg.config.schema import Constructor, arguments, filled
 from weakseg.config.signatures import sketched
-from weakseg.config.values import (
-    Lines,
-    RecipeError,
-    Text,
-    nearest,
-    one_line,
-    plain,
-    read,
-    read_yaml,
-    shown,
-    written,
-)
+from weakseg.config.values import Lines, RecipeError, Text, plain, read, read_yaml, written
 from weakseg.config.words import OTHERS, Words, list_recipes, parse, source, usage, wrong_start
+from weakseg.utils.messages import nearest, one_line, shown
 
 __all__ = [
     "SECTIONS",
@@ -135,8 +125,9 @@ class Resolved(Recipe):
 
     def with_values(self, section: str, **values: Any) -> Resolved:
         """The same recipe with other values for arguments of one section."""
-        part = self.parts[section].with_values(**values)
-        return replace(self, parts={**self.parts, section: part})
+        part = self.parts[section]
+        part = replace(part, values=part.values | values)
+        return replace(self, parts=self.parts | {section: part})
 
     def with_random_weights(self) -> Resolved:
         """The same recipe, whose network is not given the weights that others trained."""
@@ -191,21 +182,21 @@ def _merge(
 ) -> tuple[Recipe, list[str]]:
     """The recipe, the words above the content of its file, and what is wrong with that."""
     values = words.values
-    known = (*SECTIONS, "seed")
     sections, errors = _sections(words, content)
     kept = _keep_evidence(sections, content, words.switched) if keep else []
+    _add_defaults(sections)
     seed, wrong_seed = _whole("seed", values.get("seed", content.get("seed", 0)), 0, 2**32 - 1)
     processes, wrong_processes = _whole("processes", values.get("processes", 1), 1)
-    paths = [*_paths(sections), *(["seed"] if "seed" in {**content, **values} else [])]
-    origins = dict.fromkeys(paths, "recipe")
-    for key in values:
-        origins |= {path: "command line" for path in paths if f"{path}.".startswith(f"{key}.")}
-    _add_defaults(sections)
     lines = {
         place: line
         for place, line in empty.lines.items()
         if place[0] not in words.switched or place in kept
     }
+    for key in content:
+        if isinstance(content[key], str) and (key,) in lines:  # short for its name
+            lines[key, "name"] = lines[key,]
+    origins = {".".join(place): "recipe" for place in lines}
+    origins |= {key: "command line" for key in values if key not in OTHERS}
     recipe = replace(
         empty,
         sections=sections,
@@ -216,6 +207,7 @@ def _merge(
         origins=origins,
         lines=lines,
     )
+    known = (*SECTIONS, "seed")
     strangers = [key for key in content if key not in known]
     strangers += [key for key in values if key.partition(".")[0] not in (*known, *OTHERS)]
     errors += wrong_processes + wrong_seed
@@ -279,15 +271,6 @@ def _keep_evidence(
                     sections[section][key] = node[key]
                     kept.append((section, key))
     return kept
-
-
-def _paths(node: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """The dotted keys of all values."""
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _paths(value, f"{above}{key}.")
-        elif value != {} or above:
-            yield f"{above}{key}"
 
 
 def _whole(key: str, value: Any, least: int, most: int | None = None) -> tuple[int, list[str]]:
@@ -396,8 +379,11 @@ def resolve(recipe: Recipe, sections: Iterable[str] | None = None) -> Resolved:
             errors += error.errors
     if errors:
         raise RecipeError(recipe.located(errors))
-    typed = {section: _plain(section, recipe, part.values) for section, part in parts.items()}
-    return Resolved(**vars(recipe) | {"sections": recipe.sections | typed}, parts=parts)
+    sections = dict(recipe.sections)
+    for section, part in parts.items():
+        name = {"name": sections[section]["name"]} if SECTIONS[section].home else {}
+        sections[section] = plain(name | part.values)
+    return Resolved(**vars(recipe) | {"sections": sections}, parts=parts)
 
 
 def _part(section: str, node: Mapping[str, Any]) -> Part:
@@ -411,12 +397,6 @@ def _part(section: str, node: Mapping[str, Any]) -> Part:
     if is_dataclass(constructor) and not meaning.given:
         part.build()  # only options, so it costs nothing to ask what it refuses
     return part
-
-
-def _plain(section: str, recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A section as YAML can hold it."""
-    name = {"name": recipe.sections[section]["name"]} if SECTIONS[section].home else {}
-    return {**plain(name), **plain(values)}
 
 
 def to_yaml(recipe: Resolved, defaults: bool = False) -> str:
@@ -440,8 +420,8 @@ def _written(recipe: Resolved, defaults: bool, objects: bool) -> Iterator[tuple[
         node = recipe.sections[section]
         if defaults:
             supplied = {*SECTIONS[section].given, *SECTIONS[section].fixed}
-            everything = filled(part.constructor, part.values, leave=supplied)
-            node = _plain(section, recipe, everything)
+            name = {"name": node["name"]} if SECTIONS[section].home else {}
+            node = name | filled(part.constructor, part.values, leave=supplied)
         if node:
             yield from _lines({section: node}, "", "", recipe.origins, objects)
     yield f"seed: {recipe.seed}", recipe.origins.get("seed", "default")

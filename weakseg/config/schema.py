@@ -9,20 +9,9 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from weakseg.config.values import (
-    NONE,
-    QUOTE,
-    RecipeError,
-    choices,
-    describe,
-    meant,
-    members,
-    nearest,
-    one_line,
-    read,
-    shown,
-)
+from weakseg.config.values import NONE, QUOTE, RecipeError, choices, describe, members, plain, read
 from weakseg.utils.limits import refusal, resolve_hint
+from weakseg.utils.messages import meant, nearest, one_line, shown
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -224,19 +213,16 @@ def make(
 
 
 def filled(
-    constructor: Constructor,
-    values: Mapping[str, Any],
-    default: Any = None,
-    leave: Collection[str] = (),
+    constructor: Constructor, values: Mapping[str, Any], leave: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The values with the defaults of all other arguments, but for those in `leave`, which the
-    program supplies."""
+    """The values as YAML can hold them, with the defaults of all other arguments but for those in
+    `leave`, which the program supplies."""
     everything = {}
-    for name, (hint, own) in arguments(constructor).items():
-        fallback = getattr(default, name, own) if dataclasses.is_dataclass(default) else own
-        below = nested(hint)
-        if below and isinstance(values.get(name), dict):
-            everything[name] = filled(below, values[name], fallback)
-        elif name in values or (fallback is not REQUIRED and name not in leave):
-            everything[name] = values.get(name, fallback)
+    for name, (hint, default) in arguments(constructor).items():
+        value = values.get(name, default)
+        section = nested(hint)
+        if section and isinstance(value, dict):
+            value = make(section, value, default)
+        if name in values or (value is not REQUIRED and name not in leave):
+            everything[name] = plain(value)
     return everything

@@ -8,7 +8,6 @@ import types
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -17,13 +16,14 @@ import yaml
 from yaml.composer import Composer, ComposerError
 from yaml.parser import Parser
 
+from weakseg.utils.messages import one_line, printable, shown
+
 Lines = dict[tuple[str, ...], int]
 
 BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|inf)")
 NONE = type(None)
 DEEPEST = 20  # levels of keys and lists; recipes have four
-LONGEST = 1000  # characters of a line that is shown
 QUOTE = "write what is meant as text in quotes"
 LEAST = "a strategy, a network and data"  # what every recipe names
 REFERENCE = "this value is used again by a reference (&name, *name), which recipes do not have"
@@ -50,47 +50,6 @@ class RecipeError(ValueError):
 class Text(str):
     """A value as a person typed it: the type of the argument it is meant for decides what it
     becomes."""
-
-
-def meant(word: str, names: Iterable[str]) -> str:
-    """The end of an error message about a mistyped name: the name that was meant, or nothing.
-
-    >>> meant("boxs", ["boxes", "tags"])
-    '; did you mean boxes?'
-    """
-    known = {name.lower(): name for name in names}
-    close = get_close_matches(word.lower(), known, n=1)
-    return f"; did you mean {known[close[0]]}?" if close else ""
-
-
-def nearest(word: str, names: Sequence[str], all_of_them: str = "there are") -> str:
-    """Like `meant`, but where no name is near it lists all of them."""
-    return meant(word, names) or (f"; {all_of_them} {', '.join(names)}" if names else "")
-
-
-def one_line(error: BaseException | str) -> str:
-    return " ".join(str(error).split())
-
-
-def printable(line: str) -> str:
-    """A line that fits a screen, whatever was typed: control characters as in Python, and nothing
-    out of the middle of a very long one.
-
-    >>> printable("recipe: there is no " + chr(27) + "[2J")
-    'recipe: there is no \\\\x1b[2J'
-    """
-    short = line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in short
-    )
-
-
-def shown(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    text = repr(str(value)) if isinstance(value, str) else str(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def members(hint: Any) -> tuple[Any, ...]:
@@ -198,7 +157,7 @@ def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
     maps = untyped or any(_is(kind, Mapping) for kind in kinds)
     if (text[:1] == "[" and lists) or (text[:1] == "{" and maps):
         try:
-            return _as_text(yaml.load(text, _Brackets))
+            return yaml.load(text, _Brackets)
         except yaml.YAMLError:
             wrong = f"{shown(text)} cannot be read; write a list as [a, b, c]"
             raise ValueError(wrong) from None
@@ -225,12 +184,6 @@ def _number(text: str, whole: bool, real: bool) -> int | float | None:
     return value if real else int(value) if value.is_integer() else None
 
 
-def _as_text(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {Text(key): _as_text(entry) for key, entry in value.items()}
-    return [_as_text(entry) for entry in value] if isinstance(value, list) else Text(value)
-
-
 class _Plain(Parser, Composer):
     """Refuses references, and what is nested so deeply that it would exhaust Python's stack."""
 
@@ -253,6 +206,9 @@ class _Plain(Parser, Composer):
 
 class _Brackets(_Plain, yaml.BaseLoader):
     """Reads nothing but lists, mappings and text, as they stand in one word."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Text:
+        return Text(node.value)
 
 
 class _Loader(_Plain, yaml.SafeLoader):

@@ -14,7 +14,8 @@ from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import NamedTuple
 
-from weakseg.config.values import DEEPEST, RecipeError, Text, meant, nearest
+from weakseg.config.values import DEEPEST, RecipeError, Text
+from weakseg.utils.messages import meant, nearest
 from weakseg.utils.paths import kind_of
 
 # a key and a value with = between them, in two or three words

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor
+
+from weakseg.utils.messages import meant
 
 # letters of a name from which on one other letter is probably a mistake, and no other word
 LONG = 5
@@ -76,6 +77,5 @@ def spelling_hint(name: str, classes: Sequence[str]) -> str:
     >>> spelling_hint("dgo", ["background", "dog"])
     'did you mean dog?'
     """
-    lower = {known.lower(): known for known in reversed(classes)}
-    near = get_close_matches(str(name).lower(), lower, n=1)
-    return f"did you mean {lower[near[0]]}?" if near else f"the classes are {', '.join(classes)}"
+    hint = meant(str(name), reversed(classes)) or f"; the classes are {', '.join(classes)}"
+    return hint.removeprefix("; ")

@@ -3,7 +3,6 @@ file."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from segmentation_models_pytorch.encoders import get_encoder_names
 from torch import nn
 
 from weakseg.networks.parts.weights import load_state, read_weights
+from weakseg.utils.messages import meant
 
 _CLASSIFIERS = ("fc.", "classifier.")  # what an image classifier has beyond its encoder
 
@@ -23,10 +23,7 @@ def build_model(
     for one of timm)."""
     names: list[str] = get_encoder_names()
     if not encoder.startswith("tu-") and encoder not in names:
-        near = difflib.get_close_matches(encoder, names, 1)
-        raise ValueError(
-            f"there is no encoder {encoder!r}{f'; did you mean {near[0]}?' if near else ''}"
-        )
+        raise ValueError(f"there is no encoder {encoder!r}{meant(encoder, names)}")
     if str(weights) == "imagenet":
         return _with_imagenet_weights(kind, encoder, arguments)
     model = kind(encoder, encoder_weights=None, **arguments)
