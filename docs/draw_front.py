@@ -33,6 +33,8 @@ from weakseg.evidence import IGNORE
 from weakseg.fit import main as fit
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.run import load
+from weakseg.strategies.base import Context, estimates
+from weakseg.training.estimation import read_estimate
 
 PICTURE = Path(__file__).parent / "front.svg"
 ANNOTATED = 15  # a training image
@@ -114,13 +116,14 @@ def column(kind: Kind, segmenter: Segmenter) -> Column:
 
 def target(segmenter: Segmenter, evidence: Evidence) -> Tensor:
     """The pseudo-label that the strategy estimates, with the prediction of the trained network."""
-    if segmenter.strategy.estimates():
-        labels = segmenter.strategy.estimate(evidence, segmenter.predict(evidence.image))
-        return labels.to(torch.uint8)
+    strategy = segmenter.strategy
+    if estimates(strategy):
+        context = Context(segmenter.predict(evidence.image))
+        return read_estimate(strategy.estimate(evidence, context)).labels.to(torch.uint8)
     # estimated in each training step, from the logits of that step
     images = evidence.image[None]
     valid = torch.ones_like(images[:, 0], dtype=torch.bool)
-    labels = segmenter.strategy.labels(segmenter(images), images, evidence.tags[None], valid)
+    labels = strategy.labels(segmenter(images), images, evidence.tags[None], valid)
     return labels[0].to(torch.uint8)
 
 

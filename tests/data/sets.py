@@ -132,6 +132,10 @@ def _many(root: Path, format: str, drawn: Drawn, names: list[str]) -> Path:
         return text(
             place / "all.json", json.dumps([_task(image, there) for image, there in drawn.items()])
         )
+    if format != "csv":
+        raise KeyError(
+            f"write_set cannot write {format} yet: add it here, and to SINGLE, JSON or XML"
+        )
     rows = [f'{image},"{name}"' for image, there in seen.items() for name in there or [""]]
     return text(place / "all.csv", "image,class\n" + "".join(f"{row}\n" for row in rows))
 
