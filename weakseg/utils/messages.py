@@ -1,0 +1,49 @@
+"""Parts of error messages: what was probably meant, and what came, on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+LONGEST = 1000  # characters of a line that is shown
+
+
+def meant(word: str, names: Iterable[str]) -> str:
+    """The end of an error message about a mistyped name: the name that was meant, or nothing.
+
+    >>> meant("boxs", ["boxes", "tags"])
+    '; did you mean boxes?'
+    """
+    known = {name.lower(): name for name in names}
+    close = get_close_matches(word.lower(), known, n=1)
+    return f"; did you mean {known[close[0]]}?" if close else ""
+
+
+def nearest(word: str, names: Sequence[str], all_of_them: str = "there are") -> str:
+    """Like `meant`, but where no name is near it lists all of them."""
+    return meant(word, names) or (f"; {all_of_them} {', '.join(names)}" if names else "")
+
+
+def one_line(error: BaseException | str) -> str:
+    return " ".join(str(error).split())
+
+
+def printable(line: str) -> str:
+    """A line that fits a screen, whatever was typed: control characters as in Python, and nothing
+    out of the middle of a very long one.
+
+    >>> printable("recipe: there is no " + chr(27) + "[2J")
+    'recipe: there is no \\\\x1b[2J'
+    """
+    short = line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in short
+    )
+
+
+def shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    text = repr(str(value)) if isinstance(value, str) else str(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
