@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import traceback
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -29,7 +29,7 @@ class Part:
     values: dict[str, Any]
     base: type | None = None  # what has to come of it
 
-    def build(self, **given: Any) -> Any:
+    def construct(self, **given: Any) -> Any:
         """The object; what is wrong with it is raised as one RecipeError."""
         try:
             made = make(self.constructor, self.values, **given)
@@ -65,22 +65,8 @@ def build(
     """
     constructor = lookup(node.get("name"), where, home, base)
     own = {key: value for key, value in node.items() if key != "name"}
-    return Part(where, constructor, validated(constructor, own, where, given), base).build(**given)
-
-
-def validated(
-    constructor: Constructor,
-    node: Mapping[str, Any],
-    where: str,
-    given: Collection[str],
-    fixed: Collection[str] = (),
-) -> dict[str, Any]:
-    """The node's values as the constructor's types; each line of a RecipeError begins with the
-    whole key."""
-    try:
-        return validate(constructor, node, given, fixed)
-    except RecipeError as error:
-        raise RecipeError([f"{where}.{line}" for line in error.errors]) from None
+    values = validate(constructor, own, given, above=f"{where}.")
+    return Part(where, constructor, values, base).construct(**given)
 
 
 def lookup(name: Any, where: str, home: str, base: type | None = None) -> Constructor:

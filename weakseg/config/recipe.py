@@ -11,8 +11,8 @@ from typing import Any
 
 from yaml.representer import RepresenterError
 
-from weakseg.config.lookup import Part, build, imported, lookup, validated, wrong_name
-from weakseg.config.schema import Constructor, arguments, filled
+from weakseg.config.lookup import Part, build, imported, lookup, wrong_name
+from weakseg.config.schema import Constructor, arguments, filled, validate
 from weakseg.config.signatures import sketched
 from weakseg.config.values import Lines, RecipeError, Text, plain, read, read_yaml, written
 from weakseg.config.words import OTHERS, Words, list_recipes, parse, source, usage, wrong_start
@@ -119,7 +119,7 @@ class Resolved(Recipe):
         """The object that a section describes; `given` are arguments that the program supplies
         where the recipe does not."""
         try:
-            return self.parts[section].build(**given)
+            return self.parts[section].construct(**given)
         except RecipeError as error:
             raise RecipeError(self.located(error.errors)) from error.__cause__
 
@@ -352,7 +352,7 @@ def _validated(section: str, constructor: Constructor, node: Mapping[str, Any]) 
     """The values of a section as the types of its arguments."""
     meaning = SECTIONS[section]
     own = {key: value for key, value in node.items() if key != "name" or not meaning.home}
-    return validated(constructor, own, section, meaning.given, meaning.fixed)
+    return validate(constructor, own, meaning.given, meaning.fixed, above=f"{section}.")
 
 
 def check_spelling(recipe: Recipe) -> None:
@@ -395,7 +395,7 @@ def _part(section: str, node: Mapping[str, Any]) -> Part:
         constructor = lookup(node.get("name"), section, meaning.home, base)
     part = Part(section, constructor, _validated(section, constructor, node), base)
     if is_dataclass(constructor) and not meaning.given:
-        part.build()  # only options, so it costs nothing to ask what it refuses
+        part.construct()  # only options, so it costs nothing to ask what it refuses
     return part
 
 

@@ -32,6 +32,8 @@ class Argument(NamedTuple):
 def arguments(constructor: Constructor) -> dict[str, Argument]:
     """Every keyword that a class or function takes; where a class hands **keywords on to its
     parent, also the parent's."""
+    if hasattr(constructor, "read_from_source"):
+        return dict(constructor.read_from_source)
     if not inspect.isclass(constructor):
         return _signature(constructor)[0]
     found: dict[str, Argument] = {}
@@ -102,45 +104,45 @@ def validate(
     node: Mapping[str, Any],
     given: Collection[str] = (),
     fixed: Collection[str] = (),
+    above: str = "",
 ) -> dict[str, Any]:
     """The node's values as the types of the constructor's arguments, those of dataclasses still as
     plain keys.
 
     The program supplies `given`, which the node may set, and `fixed`, which it may not. A
-    RecipeError has one line per mistake.
+    RecipeError has one line per mistake, which begins with the key below `above`.
     """
     known = arguments(constructor)
     values: dict[str, Any] = {}
-    errors = [f"{key}: weakseg sets this itself; leave it out" for key in node if key in fixed]
+    errors = [
+        f"{above}{key}: weakseg sets this itself; leave it out" for key in node if key in fixed
+    ]
     for name, argument in known.items():
-        if name in fixed:
-            continue
-        if name not in node:
-            if argument.default is REQUIRED and name not in given:
-                errors.append(f"{name}: missing; expected {describe(argument.hint)}")
-            continue
-        try:
-            values[name] = _validated(argument, node[name])
-        except RecipeError as error:
-            errors += [f"{name}.{line}" for line in error.errors]
-        except ValueError as error:
-            errors.append(f"{name}: {one_line(error)}")
+        if name in node and name not in fixed:
+            try:
+                values[name] = _validated(argument, node[name], f"{above}{name}")
+            except RecipeError as error:
+                errors += error.errors
+            except ValueError as error:
+                errors.append(f"{above}{name}: {one_line(error)}")
+        elif argument.default is REQUIRED and name not in (*given, *fixed):
+            errors.append(f"{above}{name}: missing; expected {describe(argument.hint)}")
     strangers = [key for key in node if key not in known and key not in fixed]
     names = [name for name in keys(constructor) if name not in fixed] if strangers else []
-    errors += [f"{key}: {unknown(key, names)}" for key in strangers]
+    errors += [f"{above}{key}: {unknown(key, names)}" for key in strangers]
     if errors:
         raise RecipeError(errors)
     return values
 
 
-def _validated(argument: Argument, value: Any) -> Any:
+def _validated(argument: Argument, value: Any, where: str) -> Any:
     """A value as the type of its argument; a ValueError says what is wrong with it."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     hint = argument.hint
     section = nested(hint)
     if section is not None:
-        return _section(section, argument, value)
+        return _section(section, argument, value, where)
     value_read = read(hint, value)
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
@@ -155,7 +157,7 @@ def _validated(argument: Argument, value: Any) -> Any:
     return result
 
 
-def _section(section: Any, argument: Argument, value: Any) -> Any:
+def _section(section: Any, argument: Argument, value: Any, where: str) -> Any:
     """The keys below an argument that is a dataclass; a ValueError also says what its own checks
     refuse."""
     value = read(argument.hint, value) if isinstance(value, str) else value
@@ -165,7 +167,7 @@ def _section(section: Any, argument: Argument, value: Any) -> Any:
         first = "".join(f", such as {key}" for key in keys(section)[:1])
         raise ValueError(f"expected keys below it{first}, but it is {shown(value)}")
     defaults = arguments(section) if isinstance(argument.default, section) else ()
-    values = validate(section, value, given=defaults)
+    values = validate(section, value, given=defaults, above=f"{where}.")
     try:
         make(section, values, argument.default)
     except TypeError as error:

@@ -9,10 +9,9 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from weakseg.config.schema import REQUIRED, Argument, Constructor, nested
 
@@ -44,13 +43,7 @@ def sketched(dotted: str) -> Constructor | None:
     def stand_in(**values: Any) -> Mapping[str, Any]:
         return values
 
-    stand_in.__name__ = stand_in.__qualname__ = dotted.rpartition(".")[2]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        inspect.Parameter(name, keyword, default=default, annotation=hint)
-        for name, (hint, default) in found.items()
-    ]
-    stand_in.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    stand_in.read_from_source = found  # type: ignore[attr-defined]
     return stand_in
 
 
@@ -129,6 +122,8 @@ def _default_of(value: ast.expr | None) -> tuple[ast.expr | None, bool]:
 
 def _argument(annotation: ast.expr | None, default: ast.expr | None, module: str) -> Argument:
     hint = Any if annotation is None else _hint(annotation, module)
+    if isinstance(default, ast.Constant) and default.value is None:
+        hint = Optional[hint]  # noqa: UP045
     if default is None:
         return Argument(hint, REQUIRED)
     section = nested(hint)
