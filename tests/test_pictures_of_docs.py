@@ -226,7 +226,7 @@ def test_a_figure_is_measured_and_not_typed(family: dict[str, Any]) -> None:
 
 
 def test_the_least_crop_of_the_page_is_where_the_warning_ends() -> None:
-    least = int(re.search(r"^\| \[`deeplabv1`\].* (\d+) \|$", FAMILY_PAGE, re.MULTILINE)[1])  # type: ignore[index]
+    least = int(re.search(r"^\| \[`deeplabv1`\].* (\d+) \|$", FAMILY_PAGE, re.MULTILINE)[1])
     network = DeepLabV1(classes=2, width=1 / 16)
     assert not check_dilation(network, (least, least))
     assert check_dilation(network, (least - 8, least - 8))

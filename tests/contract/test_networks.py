@@ -153,7 +153,7 @@ def test_the_features_are_one_map_per_image_and_lead_to_the_head(name: str) -> N
     assert rows in {-(-33 // stride) for stride in (1, 2, 4, 8, 16, 32)}
     if name in SKIPPING or name in CUT:
         return
-    assert (rows, columns) == (-(-33 // network.stride), -(-47 // network.stride))  # type: ignore[operator]
+    assert (rows, columns) == (-(-33 // network.stride), -(-47 // network.stride))
     torch.testing.assert_close(network.get_submodule("head")(features), network(image))
 
 

@@ -154,7 +154,7 @@ class TestBoxCore:
             y2, x2 = generator.integers((y1 + 8, x1 + 8), (height + 1, width + 1))
             box = [int(x1), int(y1), int(x2), int(y2)]
             expected = core_by_erosion(box, height, width, share)
-            (core,) = box_core(boxes(tuple(box)), height, width, share).tolist()  # type: ignore[arg-type]
+            (core,) = box_core(boxes(tuple(box)), height, width, share).tolist()
             if expected.any():  # the source fails where nothing is left
                 np.testing.assert_array_equal(mask(core, height, width), expected)
             assert core[0] < core[2]
@@ -270,7 +270,7 @@ class TestEitherUnary:
     def test_probabilities(self, unary: str) -> None:
         corners = torch.rand(6, 2) * 20
         drawn = torch.cat([corners, corners + 3 + torch.rand(6, 2) * 30], 1)
-        probs = box_unary(drawn, torch.randint(1, 4, (6,)), 4, 33, 44, unary)  # type: ignore[arg-type]
+        probs = box_unary(drawn, torch.randint(1, 4, (6,)), 4, 33, 44, unary)
         assert probs.shape == (4, 33, 44)
         assert probs.dtype == torch.float32
         assert (probs > 0).all()
@@ -284,7 +284,7 @@ class TestEitherUnary:
         with pytest.raises(
             ValueError, match=r"box_classes should lie from 1 to 2, but it has \[0, 1\]"
         ):
-            box_unary(boxes((0, 0, 1, 1), (0, 0, 1, 1)), classes(0, 1), 3, 3, 4, unary)  # type: ignore[arg-type]
+            box_unary(boxes((0, 0, 1, 1), (0, 0, 1, 1)), classes(0, 1), 3, 3, 4, unary)
 
 
 def test_unknown_unary() -> None:

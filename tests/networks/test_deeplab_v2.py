@@ -40,7 +40,7 @@ def test_branches_are_added_up(encoder: str) -> None:
     total: Any = 0
     if encoder == "resnet18":
         last = network.features(image)
-        for rate, branch in zip((6, 12, 18, 24), network.head.branches, strict=True):  # type: ignore[arg-type]
+        for rate, branch in zip((6, 12, 18, 24), network.head.branches, strict=True):
             total = total + F.conv2d(last, branch.weight, branch.bias, padding=rate, dilation=rate)
     else:
         pool = network.encoder(image)[4]

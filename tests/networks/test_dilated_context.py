@@ -104,7 +104,7 @@ def test_the_front_end_has_no_late_pooling() -> None:
             inner = F.relu(F.conv2d(inner, layer.weight, layer.bias, padding=rate, dilation=rate))
         inner = F.max_pool2d(inner, 2) if stage < 3 else inner
     fc6, fc7 = network.encoder.fc[0].fc6, network.encoder.fc[0].fc7
-    inner = F.relu(F.conv2d(inner, fc6.weight, fc6.bias, padding=12, dilation=4))  # type: ignore[arg-type, union-attr]
+    inner = F.relu(F.conv2d(inner, fc6.weight, fc6.bias, padding=12, dilation=4))
     torch.testing.assert_close(
         network.features(image), F.relu(F.conv2d(inner, fc7.weight, fc7.bias))
     )  # type: ignore[arg-type, union-attr]

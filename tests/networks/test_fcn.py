@@ -154,4 +154,4 @@ def test_skips_begin_as_nothing(kind: Any) -> None:
 @pytest.mark.parametrize("learn", [False, True])
 def test_upsampling_is_trained_on_demand(learn: bool) -> None:
     network = FCN8s(2, learn_upsampling=learn, width=1 / 16)
-    assert [layer.weight.requires_grad for layer in network.head.upsample] == [learn, learn]  # type: ignore[union-attr]
+    assert [layer.weight.requires_grad for layer in network.head.upsample] == [learn, learn]

@@ -40,7 +40,7 @@ def test_the_numbers_reach_the_labels(foreground: float, background: float, labe
 def test_the_smallest_box_counts_and_images_keep_to_themselves() -> None:
     boxes = [[([0.0, 0, 2, 1], 1), ([0.0, 0, 4, 1], 2)], [], [([3.0, 0, 4, 1], 2)]]
     strategy = BoxesEM()
-    returned = loss_of(strategy, torch.zeros(3, 3, 1, 4), a_batch(1, 4, boxes=boxes))  # type: ignore[arg-type]
+    returned = loss_of(strategy, torch.zeros(3, 3, 1, 4), a_batch(1, 4, boxes=boxes))
     assert returned.labels.tolist() == [[[1, 1, 2, 2]], [[0] * 4], [[0, 0, 0, 2]]]
 
 

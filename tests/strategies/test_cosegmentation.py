@@ -175,7 +175,7 @@ def test_nothing_lies_outside_of_the_boxes() -> None:
     assert quality(strategy, boxed, truths, fitted) > 0.95
     wrong = boxed[0]._replace(boxes=torch.tensor([[0.0, 0.0, 6.0, 6.0]]))
     target = strategy.estimate(wrong, Context(queried(wrong), fitted))
-    assert not (target != 0)[fill_boxes(wrong.boxes, wrong.box_classes, SIDE, SIDE) == 0].any()  # type: ignore[arg-type]
+    assert not (target != 0)[fill_boxes(wrong.boxes, wrong.box_classes, SIDE, SIDE) == 0].any()
     grey = torch.full((3, SIDE, SIDE), 90, dtype=torch.uint8)
     nearly = Evidence(
         "nearly all",

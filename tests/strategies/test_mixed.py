@@ -169,7 +169,7 @@ def test_an_image_of_several_kinds_teaches_each_on_its_own_pixels() -> None:
 def test_tags_label_the_unmarked_pixels_and_only_these_from_the_scores_of_the_whole_image(
     em: str,
 ) -> None:
-    strategy, marks = Mixed(em=em, foreground=0.3, background=0.1, weights=EVEN), scribble()  # type: ignore[arg-type]
+    strategy, marks = Mixed(em=em, foreground=0.3, background=0.1, weights=EVEN), scribble()
     # one class beside background: there is only one order
     tags = torch.tensor([True, False, False, True])
     logits = scores(1)

@@ -120,7 +120,7 @@ def test_the_middle_of_the_photograph() -> None:
     valid[:, :, 3] = False
     logits = torch.zeros(1, 2, 3, 4, requires_grad=True)
     for mode in ("adapt", "fixed"):
-        strategy = TagsEM(mode=mode, foreground=0, background=0, prior_sigma=0.8)  # type: ignore[arg-type]
+        strategy = TagsEM(mode=mode, foreground=0, background=0, prior_sigma=0.8)
         returned = loss_of(strategy, logits, a_batch(3, 4, [[1, 1]], valid=valid))
         (loss,) = returned.terms.values()
         # .05 + .9 exp(-(4/9) / 1.28) = .686 beside the middle, .05 + .9 exp(-(8/9) / 1.28) = .499

@@ -31,7 +31,7 @@ class Helped(TinyNet):
 
 def step(segmenter: Segmenter, logged: dict[str, Any], batch: Batch) -> Tensor:
     """One training step without a trainer; what it logs goes into a dictionary."""
-    segmenter.log_dict = lambda figures, **_: logged.update(figures)  # type: ignore[assignment,method-assign]
+    segmenter.log_dict = lambda figures, **_: logged.update(figures)
     segmenter.log = lambda *_, **__: None  # type: ignore[method-assign]
     segmenter._log_place = lambda *_: None  # type: ignore[method-assign]
     segmenter._trainer = pl.Trainer(logger=False, accelerator="cpu", barebones=True)

@@ -85,7 +85,7 @@ def test_dataclasses_refuse_what_lies_outside(given: dict[str, Any], sentence: s
 
 
 def test_what_lies_inside_is_taken_as_it_is() -> None:
-    assert More(np.float32(0.5), np.int64(3), "shrink", 16, "x", 1).size == 3  # type: ignore[arg-type]
+    assert More(np.float32(0.5), np.int64(3), "shrink", 16, "x", 1).size == 3
     assert Options(size=None, several=None) == Options()
 
 

@@ -97,7 +97,8 @@ def test_a_mapping_below_a_secret_name_keeps_its_shape_and_nothing_is_changed_in
         ("Authorization: Bearer hunter2hunter2", "Authorization: *** ***"),
         ("cannot log in with ghp_0123456789abcdef", "cannot log in with ***"),
         (
-            "DefaultEndpointsProtocol=https;AccountName=me;AccountKey=hunter2==;EndpointSuffix=core",
+            "DefaultEndpointsProtocol=https;AccountName=me;AccountKey=hunter2==;"
+            "EndpointSuffix=core",
             "DefaultEndpointsProtocol=https;AccountName=me;AccountKey=***;EndpointSuffix=core",
         ),
         (

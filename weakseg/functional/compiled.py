@@ -36,7 +36,8 @@ class _Cache(FunctionCache):
     """
 
     def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(signature, codegen), _sources())  # type: ignore[no-untyped-call]
+        own = super()._index_key(signature, codegen)  # type: ignore[no-untyped-call]
+        return (*own, _sources())
 
 
 @cache

@@ -64,7 +64,8 @@ class ImageLogger(Callback):
             return
         assert isinstance(pl_module, Segmenter)
         assert isinstance(data, WeakData)
-        rounds = [callback for callback in trainer.callbacks if isinstance(callback, Rounds)]  # type: ignore[attr-defined]
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        rounds = [callback for callback in callbacks if isinstance(callback, Rounds)]
         cases = self._cases(pl_module, data, rounds[0] if rounds else None)
         for logger in loggers:
             log_pictures(logger, trainer.global_step, cases, pl_module.classes)

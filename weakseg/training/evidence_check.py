@@ -100,7 +100,8 @@ def check_evidence(
             f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image "
             "needs an id of its own"
         )
-    data.groups  # noqa: B018  # a share of images that there are none of is told now, not after long estimations
+    # a share of images that there are none of is refused now, not after long estimations
+    data.groups  # noqa: B018
     return {index: seen[index] for index in mine}
 
 

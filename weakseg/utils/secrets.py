@@ -13,7 +13,8 @@ MASK = "***"
 # characters of a secret that is looked for in a text: shorter ones would blot out half of it
 SHORTEST = 4
 _SECRET = (
-    r"(?:(?:api|access|account|private|secret|shared|auth)[_-]?)*(?:keys?|tokens?|secrets?|passwords?|passwd|passphrase|pwd|credentials?|signature|"
+    r"(?:(?:api|access|account|private|secret|shared|auth)[_-]?)*"
+    r"(?:keys?|tokens?|secrets?|passwords?|passwd|passphrase|pwd|credentials?|signature|"
     r"sig|sas|pat|pats|auth|authorization|bearer|cookies?|jwt|otp)"
 )
 _SECRET_NAME = re.compile(rf"(?:^|.*[^a-z]){_SECRET}(?:$|[^a-z].*)")
@@ -34,7 +35,8 @@ _ERROR = re.compile(r"[A-Za-z]+(?:Error|Exception|Warning)")  # KeyError: is no 
 _FLAG = re.compile(r"--?[A-Za-z][\w-]*")
 # what services give out begins with their own letters, so it is known without a name
 _KNOWN = re.compile(
-    r"\b(?:gh[a-z]_\w{8,}|github_pat_\w{8,}|glpat-[\w-]{8,}|hf_\w{8,}|sk-[\w-]{8,}|xox[a-z]-[\w-]{8,}|AKIA[A-Z0-9]{12,})|"
+    r"\b(?:gh[a-z]_\w{8,}|github_pat_\w{8,}|glpat-[\w-]{8,}|hf_\w{8,}|"
+    r"sk-[\w-]{8,}|xox[a-z]-[\w-]{8,}|AKIA[A-Z0-9]{12,})|"
     r"(?i:(?<=bearer )|(?<=basic ))[\w.+/=~-]{8,}"
 )
 

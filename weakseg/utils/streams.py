@@ -55,5 +55,6 @@ def forgive() -> None:
             # the lowest free number
             os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process
+        # open for as long as the process
+        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         setattr(sys, name, Forgiving(stream))

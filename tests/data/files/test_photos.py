@@ -259,7 +259,7 @@ def test_tags_of_masks_name_the_background_and_what_was_clicked_on(tmp_path: Pat
         '{"2007_000001": [{"x": 4, "y": 3, "cls": 12}]}'
     )
     for evidence, tags in (("tags", [True, True, False]), ("points", [True, True, True])):
-        data = VOC(root, evidence, classes_used=["cat", "dog"], others="background")  # type: ignore[arg-type]
+        data = VOC(root, evidence, classes_used=["cat", "dog"], others="background")
         found = data.sample(0)[0].tags
         assert found is not None
         assert found.tolist() == tags

@@ -14,7 +14,8 @@ HERE = Place("drawn")
 EXAMPLE = """<?xml version="1.0" encoding="utf-8"?>
 <annotations>
   <version>1.1</version>
-  <meta><task><id>4</id><name>segmentation</name><mode>annotation</mode><labels><label><name>car</name></label></labels></task></meta>
+  <meta><task><id>4</id><name>segmentation</name><mode>annotation</mode>
+    <labels><label><name>car</name></label></labels></task></meta>
   <image id="0" name="filename000.jpg" width="1600" height="1200">
     <box label="plate" xtl="797.33" ytl="870.92" xbr="965.52" ybr="928.94" occluded="0"
       z_order="4"></box>

@@ -19,7 +19,8 @@ PEOPLE = """<annotation>
 		<bndbox><xmax>333.43</xmax><xmin>45.70</xmin><ymax>375</ymax><ymin>1</ymin></bndbox>
 		<difficult>0</difficult>
 		<pose>Unspecified</pose>
-		<part><name>head</name><bndbox><xmin>169</xmin><ymin>104</ymin><xmax>209</xmax><ymax>146</ymax></bndbox></part>
+		<part><name>head</name>
+		<bndbox><xmin>169</xmin><ymin>104</ymin><xmax>209</xmax><ymax>146</ymax></bndbox></part>
 	</object>
 	<segmented>0</segmented>
 	<size><depth>3</depth><height>375</height><width>500</width></size>

@@ -415,7 +415,7 @@ EDGES, WEIGHTS, UNARY = torch.tensor([[0, 1], [1, 2]]), torch.ones(2), torch.zer
 )
 def test_what_makes_no_sense(wrong: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        graph_cut(**{"unary": UNARY, "edges": EDGES, "weights": WEIGHTS, **wrong})  # type: ignore[arg-type]
+        graph_cut(**{"unary": UNARY, "edges": EDGES, "weights": WEIGHTS, **wrong})
 
 
 def test_energy_of_labels_that_are_not_there() -> None:

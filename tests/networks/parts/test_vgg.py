@@ -93,7 +93,7 @@ def test_scores_of_an_image_are_those_of_the_classifier(tmp_path: Path) -> None:
     last = classifier.get_submodule("classifier.6").state_dict()
     network.head.load_state_dict({"weight": last["weight"][:, :, None, None], "bias": last["bias"]})
     image = torch.randn(2, 3, 224, 224)
-    expected = classifier.classifier(classifier.features(image).flatten(1))  # type: ignore[operator]
+    expected = classifier.classifier(classifier.features(image).flatten(1))
     assert expected.std(0).min() > 0
     # the middle cell sees the 7 x 7 cells of the classifier
     torch.testing.assert_close(network(image)[..., 3, 3], expected)
@@ -140,7 +140,7 @@ def test_batch_norm_of_torchvision_loads(tmp_path: Path) -> None:
     image = torch.randn(1, 3, 64, 64)
     source.train().features(image)  # type: ignore[operator]
     network = SegNet(3, saved(source, tmp_path), width=THIN).eval()
-    torch.testing.assert_close(network.encoder(image)[0], source.eval().features(image))  # type: ignore[operator]
+    torch.testing.assert_close(network.encoder(image)[0], source.eval().features(image))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""Bounds on the share of an image or region that each class covers, after CCNN (Pathak, Krähenbühl,
-Darrell, ICCV 2015).
+"""Bounds on the share of an image or region that each class covers, after CCNN (Pathak,
+Krähenbühl and Darrell, ICCV 2015).
 
 `tag_constraints`, `size_constraints` and `box_constraints` derive bounds from evidence,
 `class_constraints` takes those that you know of each class, and `combine` joins them.

@@ -3,8 +3,8 @@ puts it to use.
 
 Every bound has a multiplier, in logits, by which its class is raised in its region (lowered, if the
 multiplier is negative). The best ones minimise a convex function, the dual of CCNN's problem
-(Pathak, Krähenbühl and Darrell, ICCV 2015). Its authors descend along the slope; Newton steps need
-a few evaluations where that needs dozens.
+(Pathak, Krähenbühl and Darrell, ICCV 2015). Its authors descend along the slope; Newton steps
+need a few evaluations where that needs dozens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Dense CRF of Krähenbühl and Koltun (NIPS 2011): labels move to where the edges of the photo are.
+"""Dense CRF of Krähenbühl and Koltun (NIPS 2011): labels move to the edges of the photo.
 
 Every pair of pixels is pulled towards one label, strongly if they are near (smoothness) or near and
 alike in colour (bilateral).
