@@ -124,8 +124,11 @@ class Resolved(Recipe):
             raise RecipeError(self.located(error.errors)) from error.__cause__
 
     def with_values(self, section: str, **values: Any) -> Resolved:
-        """The same recipe with other values for arguments of one section."""
+        """The same recipe with other values for arguments of one section; a RecipeError where its
+        class does not have these."""
         part = self.parts[section]
+        if missing := values.keys() - arguments(part.constructor).keys():
+            raise RecipeError([f"{section}.{name}: no such key" for name in missing])
         part = replace(part, values=part.values | values)
         return replace(self, parts=self.parts | {section: part})
 
