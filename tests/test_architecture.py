@@ -220,7 +220,9 @@ def pages() -> str:
 def texts(folder: Path) -> Iterator[tuple[str, str]]:
     """Name and text of the files that people wrote: no caches, no environments, nothing built."""
     for path in sorted(folder.iterdir()):
-        if BUILT.fullmatch(path.name) or (path.name.startswith(".") and path.name != ".ci"):
+        if BUILT.fullmatch(path.name) or (
+            path.name.startswith(".") and path.name not in (".ci", ".github")
+        ):
             continue
         if path.is_dir() and not (path / "pyvenv.cfg").exists():
             yield from texts(path)

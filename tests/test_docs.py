@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from tests.small import Squares
 from weakseg.config.recipe import RecipeError, check_spelling, list_recipes, load
+from weakseg.data.files.folder import Format
 from weakseg.fit import main
 from weakseg.networks import base
 from weakseg.training.metrics_file import read_record
@@ -241,3 +242,20 @@ def test_a_data_module_of_ones_own_is_wrapped_in_the_lines_of_the_page(
     )
     assert (run / "report.html").is_file()
     assert len(code[1][code[1].index("class ") :].split("\n\n    def ")) == 4
+
+
+def test_contributing_names_what_there_is() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:[\w.]+/)+[\w.]*|\w+\.(?:py|cfg|txt|md|yml))`", text))
+    named |= set(re.findall(r"\]\(([^)]+)\)", text))
+    assert len(named) > 30
+    stem = {path.name for path in [*ROOT.rglob("weakseg/**/*.py"), *ROOT.rglob("docs/*.py")]}
+    assert sorted(path for path in named if not (ROOT / path).exists() and path not in stem) == []
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    words = " ".join(re.findall(r"`make ([a-z ]+)`", text)).split()
+    assert set(words) == targets - {"help", "fit", "clean"}
+
+
+def test_the_page_of_formats_has_a_row_for_each() -> None:
+    rows = re.findall(r"^\| `(.*?)` \|", PAGES["docs/reference/formats.md"], re.MULTILINE)
+    assert [format for format in get_args(Format) if format not in rows] == []
