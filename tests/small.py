@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from weakseg.data.base import WeakData
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.strategies.base import Context, Loss, Strategy
-from weakseg.training.estimation import read_estimate
+from weakseg.training.outputs import read_estimate
 
 SIZE = 24
 
@@ -116,7 +116,8 @@ def labels_of(
     strategy: Strategy, evidence: Evidence, prediction: Prediction | None = None, **context: Any
 ) -> Tensor:
     """The labels that a strategy estimates of one image."""
-    return read_estimate(strategy.estimate(evidence, Context(prediction, **context))).labels
+    labels, _ = read_estimate(strategy.estimate(evidence, Context(prediction, **context)))
+    return labels
 
 
 def loss_of(strategy: Strategy, logits: Tensor, batch: Batch) -> Loss:

@@ -39,7 +39,8 @@ class Estimates(Strategy):
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         labels = self.labels.expand(len(batch.ids), *self.labels.shape)
-        return Loss({"size": logits.square().mean()}, labels, self.named, self.figures)
+        named = None if self.named is None else self.named.expand(len(batch.ids), -1)
+        return Loss({"size": logits.square().mean()}, labels, named, self.figures)
 
 
 def hard(*runs: tuple[int, int]) -> Tensor:
@@ -251,6 +252,22 @@ def test_figures_of_a_step_are_of_this_step_alone(tmp_path: Path, silent: bool) 
     found = figures(fit(tmp_path, ReturnsBoth(silent), Squares(), callbacks=callbacks))
     assert "area" not in found
     assert found.get("share/bright") == (None if silent else 0.5)
+
+
+class FiguresAlone(Strategy):
+    """Returns figures, but no labels."""
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        return Loss({"size": logits.square().mean()}, figures={"half": 0.5})
+
+
+def test_figures_are_logged_without_labels_too(tmp_path: Path) -> None:
+    assert figures(fit(tmp_path, FiguresAlone(), Squares())) == {"half": 0.5}
+
+
+def test_labels_of_a_class_that_there_is_not_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="labels of class 7, but there are 3 classes, 0 to 2"):
+        fit(tmp_path, Estimates(hard((0, 8), (7, SIZE - 8))))
 
 
 class Graph(pl.Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 from tests.small import Refine, TinyNet
 from weakseg.evidence import Batch
 from weakseg.strategies import BoxesInstances, Tags
-from weakseg.strategies.base import Loss
-from weakseg.training.outputs import read_loss
+from weakseg.strategies.base import Estimate, Loss
+from weakseg.training.outputs import read_estimate, read_loss
 from weakseg.training.segmenter import Segmenter
 
 CLASSES = ("background", "bright", "dark")
@@ -105,19 +106,53 @@ def test_losses_of_a_network_that_are_none_are_explained(returned: Any, came: st
         step(Segmenter(Finds(), BoxesInstances(), CLASSES), {}, batch)
 
 
+TERMS = {"one": torch.ones((), requires_grad=True)}
+
+
 @pytest.mark.parametrize(
     ("labels", "came"),
     [
         (torch.zeros(2, 9, 9), r"float32 \[2, 9, 9\]"),
         (torch.zeros(2, 3, 9, 9, dtype=torch.int64), r"int64 \[2, 3, 9, 9\]"),
+        (torch.zeros(2, 2, 9, 9), r"float32 \[2, 2, 9, 9\]"),
+        (torch.zeros(1, 9, 9, dtype=torch.int64), r"int64 \[1, 9, 9\]"),
+        (torch.zeros(2, 9, 9, dtype=torch.bool), r"bool \[2, 9, 9\]"),
         ([[0]], "list"),
     ],
 )
 def test_labels_that_are_none_are_explained(labels: Any, came: str) -> None:
-    terms = {"one": torch.ones((), requires_grad=True)}
-    message = rf"labels as integers \[B,H,W\] or float \[B,C,H,W\], but it returned {came}"
+    message = rf"labels as integers \[2,H,W\] or float \[2,3,H,W\], but it returned {came}"
     with pytest.raises(TypeError, match=message):
-        read_loss(Loss(terms, labels), "the loss of Refine")
+        read_loss(Loss(TERMS, labels), "the loss of Refine", (2, 3))
+
+
+@pytest.mark.parametrize("named", [torch.zeros(2, 3), torch.zeros(3, 3).bool(), ["cat"]])
+def test_names_that_are_none_are_explained(named: Any) -> None:
+    with pytest.raises(TypeError, match=r"named as bool \[2,3\], but it returned"):
+        read_loss(Loss(TERMS, named=named), "the loss of Refine", (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("figures", "came"),
+    [
+        ({"area": "large"}, "'area' is str"),
+        ({"area": torch.zeros(3)}, r"'area' is float32 \[3\]"),
+        ({7: 0.5}, "7 is float"),
+        ([0.5], "it returned list"),
+    ],
+)
+def test_figures_that_are_none_are_named(figures: Any, came: str) -> None:
+    message = rf"should return figures as a dict of named numbers, but {came}"
+    with pytest.raises(TypeError, match=f"the loss of Refine {message}"):
+        read_loss(Loss(TERMS, figures=figures), "the loss of Refine", (2, 3))
+    with pytest.raises(TypeError, match=f"estimate {message}"):
+        read_estimate(Estimate(torch.zeros(9, 9), figures))
+
+
+def test_figures_may_be_numbers_of_any_kind() -> None:
+    figures = {"one": 1, "two": np.float32(2), "three": torch.tensor([3.0])}
+    _, found = read_estimate(Estimate(torch.zeros(9, 9), figures))
+    assert found == {"one": 1.0, "two": 2.0, "three": 3.0}
 
 
 def test_a_term_may_not_be_called_like_the_sum_of_all() -> None:

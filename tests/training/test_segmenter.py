@@ -304,6 +304,49 @@ def test_wants_are_declared_as_such(wants: Any) -> None:
         Refine().wants = wants
 
 
+@pytest.mark.parametrize(
+    ("wants", "message"),
+    [
+        ({"intermediate": -5}, "intermediate of wants should be at least 0, but it is -5"),
+        ({"intermediate": "64"}, "intermediate of wants should be a whole number"),
+        ({"resolution": "pixels"}, "resolution of wants should be image or scores"),
+        ({"features": "no"}, "features of wants should be True or False, but it is 'no'"),
+    ],
+)
+def test_what_cannot_be_wanted_is_refused(wants: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Wants(**wants)
+
+
+@pytest.mark.parametrize("method", ["describe", "fit"])
+def test_methods_of_a_joint_strategy_are_refused_where_nobody_calls_them(method: str) -> None:
+    with pytest.raises(TypeError, match=f"strategy Mine has {method}, which .* JointStrategy"):
+        type("Mine", (Refine,), {method: lambda self, *_: None})
+
+
+@pytest.mark.parametrize("iterations", [0, -1, 1.5, "2"])
+def test_iterations_are_counted_from_1(iterations: Any) -> None:
+    class Joint(JointStrategy):
+        def fit(self, descriptions: Any) -> None: ...
+
+        def estimate(self, evidence: Any, context: Any) -> Tensor:
+            return torch.zeros(1)
+
+    with pytest.raises(ValueError, match=r"iterations should be .*at least 1"):
+        Joint().iterations = iterations
+    with pytest.raises(ValueError, match=r"strategy Wrong: iterations should be .*at least 1"):
+        type("Wrong", (Joint,), {"iterations": iterations})
+
+
+def test_a_constructor_that_forgets_its_base_is_refused_in_a_line() -> None:
+    class Forgets(Refine):
+        def __init__(self) -> None:
+            self.layer = torch.nn.Linear(1, 1)
+
+    with pytest.raises(TypeError, match=r"Forgets must begin with super\(\).__init__\(\)"):
+        Forgets()
+
+
 @pytest.mark.parametrize("classes", ["abc", (), ("background",)])
 def test_classes_are_at_least_two_names(classes: Any) -> None:
     with pytest.raises(ValueError, match="at least two names"):

@@ -16,8 +16,8 @@ from weakseg.evidence import Evidence, Prediction
 from weakseg.reporting.drawing import Case
 from weakseg.reporting.loggers.base import LogsImages
 from weakseg.strategies.base import Context
-from weakseg.training.estimation import read_estimate
 from weakseg.training.label_quality import harden
+from weakseg.training.outputs import read_estimate
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.limits import CountFromZero, limited
@@ -137,7 +137,7 @@ def make_target(
     context = Context(prediction if rounds.queried else None, rounds.fitted, rounds.cache)
     try:
         with torch.no_grad():
-            labels = read_estimate(strategy.estimate(evidence, context)).labels
+            labels, _ = read_estimate(strategy.estimate(evidence, context))
             return harden(labels, evidence.box_classes)
     except Exception as error:
         # no training depends on this image: a picture less is better than a run less

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.functional.losses import cross_entropy
 from weakseg.utils.array_cache import ArrayCache
+from weakseg.utils.limits import Count, CountFromZero, check_limits, require
 
 Resolution = Literal["image", "scores"]
 Figures = Mapping[str, Tensor | float]
@@ -41,13 +42,17 @@ class Wants:
     """
 
     features: bool = False
-    intermediate: int = 0
+    intermediate: CountFromZero = 0
     resolution: Resolution = "image"
     box_masks: bool = False
 
     def __post_init__(self) -> None:
-        if self.resolution not in ("image", "scores"):
-            raise ValueError(f"resolution should be image or scores, but it is {self.resolution!r}")
+        check_limits(self, "{} of wants")
+        for name in ("features", "box_masks"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"{name} of wants should be True or False, but it is {getattr(self, name)!r}"
+                )
 
 
 class Context(NamedTuple):
@@ -113,6 +118,7 @@ class Strategy(nn.Module):
             return
         _check_names(cls)
         _check_declarations(cls)
+        _check_kind(cls)
         if not estimates(cls) and cls.loss is Strategy.loss:
             raise TypeError(
                 f"strategy {cls.__name__} overrides neither estimate nor loss; it would teach "
@@ -128,6 +134,10 @@ class Strategy(nn.Module):
             )
         if name == "wants":
             _check_wants(type(self), value)
+        if isinstance(value, nn.Module | nn.Parameter) and "_modules" not in vars(self):
+            raise TypeError(
+                f"the constructor of {type(self).__name__} must begin with super().__init__()"
+            )
         super().__setattr__(name, value)
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor | Estimate:
@@ -158,17 +168,24 @@ class JointStrategy(Strategy, abstract=True):
     part of the key of every target.
     """
 
-    iterations: int = 1
+    iterations: Count = 1
     """how often images are described and fitted before a round; `describe` finds in
     `context.fitted` what was fitted in the iteration before, at first None"""
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         super().__init_subclass__(abstract=abstract)
+        if not isinstance(cls.iterations, property | cached_property):
+            require(f"strategy {cls.__name__}: iterations", Count, cls.iterations)
         if not abstract and (cls.fit is JointStrategy.fit or not estimates(cls)):
             raise TypeError(
                 f"strategy {cls.__name__} should override fit, which is called before images are "
                 "estimated, and estimate; one that needs no fit is a Strategy"
             )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "iterations":
+            require(name, Count, value)
+        super().__setattr__(name, value)
 
     def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
         """What `fit` has to know of one image: little, since the descriptions of all images are
@@ -226,6 +243,16 @@ def _check_declarations(cls: type[Strategy]) -> None:
             f"is {cls.not_in_key!r}"
         )
     _check_wants(cls, cls.wants)
+
+
+def _check_kind(cls: type[Strategy]) -> None:
+    """Nobody calls `describe` and `fit` of a strategy that is not a JointStrategy."""
+    names = [name for name in ("describe", "fit") if hasattr(cls, name)]
+    if names and not issubclass(cls, JointStrategy):
+        raise TypeError(
+            f"strategy {cls.__name__} has {' and '.join(names)}, which weakseg calls of a "
+            "JointStrategy alone; derive it from weakseg.JointStrategy, or call yours otherwise"
+        )
 
 
 def _check_wants(cls: type[Strategy], wants: object) -> None:

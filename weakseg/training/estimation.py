@@ -21,7 +21,8 @@ from torch import Tensor
 
 from weakseg.data.label_store import LabelStore
 from weakseg.evidence import IGNORE, Evidence, Prediction
-from weakseg.strategies.base import Context, Estimate, Strategy
+from weakseg.strategies.base import Context, Strategy
+from weakseg.training.outputs import read_estimate
 from weakseg.utils.lifeline import die_with_parent, die_without
 from weakseg.utils.processes import gather
 from weakseg.utils.progress import track
@@ -83,17 +84,11 @@ def estimate_one(
             returned = strategy.estimate(job.evidence, job.in_context(context))
         labels, figures = read_estimate(returned)
         target = checked_target(labels, job.evidence, classes, strategy.wants.box_masks)
-        numbers = {name: float(figure) for name, figure in figures.items()}
-        store.write(job.evidence.id, job.key, target, numbers)
+        store.write(job.evidence.id, job.key, target, figures)
     except Exception as error:
         # the user's code may raise anything: it is reported with the image's name
         return failure(job.evidence.id, error)
     return None
-
-
-def read_estimate(returned: Tensor | Estimate) -> Estimate:
-    """What `Strategy.estimate` has returned, with figures in any case."""
-    return returned if isinstance(returned, Estimate) else Estimate(returned)
 
 
 def mean_figures(images: Sequence[Mapping[str, float]]) -> dict[str, float]:

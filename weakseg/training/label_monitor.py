@@ -4,6 +4,7 @@ class is lost."""
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,24 +50,12 @@ class LabelMonitor(Callback):
         batch_idx: int,
     ) -> None:
         """Log what was estimated in this step, if this is a step that is logged."""
-        if not isinstance(pl_module, Segmenter) or outputs["labels"] is None:
+        if not isinstance(pl_module, Segmenter):
             return
-        labels = outputs["labels"]
-        named = outputs["named"]
-        mass, pixels = _mass(labels, len(pl_module.classes))
-        self._mass = self._mass.to(mass.device) + mass
-        self._tagged = self._tagged.to(mass.device) | (
-            _named(batch, mass) if named is None else named.any(0)
-        )
-        shares = mass / mass.sum().clamp(min=1e-12)
-        figures = {
-            f"share/{name}": share for name, share in zip(pl_module.classes, shares, strict=True)
-        }
-        figures |= {
-            "coverage": mass.sum() / pixels,
-            "entropy": _entropy(labels, mass),
-            **outputs["figures"],
-        }
+        figures = dict(outputs["figures"])
+        if outputs["labels"] is not None:
+            named = outputs["named"]
+            figures = self._count(outputs["labels"], named, batch, pl_module.classes) | figures
         pl_module.log_dict(
             {
                 f"estimate/{name}": torch.as_tensor(figure, dtype=torch.float32)
@@ -74,6 +63,22 @@ class LabelMonitor(Callback):
             },
             batch_size=len(batch.ids),
         )
+
+    def _count(
+        self, labels: Tensor, named: Tensor | None, batch: Batch, classes: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """The figures of the labels of one step, which count in this epoch, too."""
+        mass, pixels = _mass(labels, len(classes))
+        self._mass = self._mass.to(mass.device) + mass
+        self._tagged = self._tagged.to(mass.device) | (
+            _named(batch, mass) if named is None else named.any(0)
+        )
+        shares = mass / mass.sum().clamp(min=1e-12)
+        return {
+            **{f"share/{name}": share for name, share in zip(classes, shares, strict=True)},
+            "coverage": mass.sum() / pixels,
+            "entropy": _entropy(labels, mass),
+        }
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn of classes that no pixel of any rank was given in this epoch."""
@@ -123,7 +128,13 @@ def _mass(target: Tensor, classes: int) -> tuple[Tensor, int]:
     if target.ndim == 4:
         return target.sum((0, 2, 3), dtype=torch.float32), target[:, 0].numel()
     known = target[target != IGNORE].long()
-    return torch.bincount(known, minlength=classes).float(), target.numel()
+    counts = torch.bincount(known, minlength=classes).float()
+    if len(counts) > classes:
+        raise ValueError(
+            f"the loss returned labels of class {len(counts) - 1}, but there are {classes} "
+            f"classes, 0 to {classes - 1}"
+        )
+    return counts, target.numel()
 
 
 def _entropy(target: Tensor, mass: Tensor) -> Tensor:

@@ -2,34 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from weakseg.strategies.base import Loss
+from weakseg.strategies.base import Estimate, Loss
 
 
-def read_loss(returned: dict[str, Tensor] | Loss, source: str) -> Loss:
+def read_loss(
+    returned: dict[str, Tensor] | Loss, source: str, size: tuple[int, int] | None = None
+) -> Loss:
     """What a loss returned, if it is what it should be; a TypeError that names its source, such as
-    "the loss of Tags", otherwise."""
+    "the loss of Tags", otherwise.
+
+    Arguments:
+        size: number of images and of classes of the batch, which labels have to fit; None for a
+            network's own loss, which has no labels.
+    """
     loss = returned if isinstance(returned, Loss) else Loss(returned)
-    _check_labels(loss.labels, source)
+    if size is not None:
+        _check_labels(loss.labels, source, *size)
+        _check_named(loss.named, source, *size)
+    _check_figures(loss.figures, source)
     return loss._replace(terms=_read_terms(loss.terms, source))
 
 
-def _check_labels(labels: Any, source: str) -> None:
+def read_estimate(returned: Tensor | Estimate) -> tuple[Tensor, dict[str, float]]:
+    """The labels that `Strategy.estimate` returned, and its figures as numbers."""
+    estimate = returned if isinstance(returned, Estimate) else Estimate(returned)
+    _check_figures(estimate.figures, "estimate")
+    return estimate.labels, {name: float(figure) for name, figure in estimate.figures.items()}
+
+
+def _check_labels(labels: Any, source: str, images: int, classes: int) -> None:
     if labels is None:
         return
-    if isinstance(labels, Tensor) and labels.ndim == 3 + labels.is_floating_point():
-        return
-    came = type(labels).__name__
-    if isinstance(labels, Tensor):
-        came = f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
+    if isinstance(labels, Tensor) and len(labels) == images:
+        soft = labels.is_floating_point() and labels.ndim == 4 and labels.shape[1] == classes
+        hard = not labels.is_floating_point() and labels.ndim == 3 and labels.dtype != torch.bool
+        if soft or hard:
+            return
     raise TypeError(
-        f"{source} should return labels as integers [B,H,W] or float [B,C,H,W], but it returned "
-        f"{came}"
+        f"{source} should return labels as integers [{images},H,W] or float "
+        f"[{images},{classes},H,W], but it returned {_called(labels)}"
     )
+
+
+def _check_named(named: Any, source: str, images: int, classes: int) -> None:
+    right = isinstance(named, Tensor) and named.dtype == torch.bool
+    if named is None or (right and named.shape == (images, classes)):
+        return
+    raise TypeError(
+        f"{source} should return named as bool [{images},{classes}], but it returned "
+        f"{_called(named)}"
+    )
+
+
+def _check_figures(figures: Any, source: str) -> None:
+    if not isinstance(figures, Mapping):
+        raise TypeError(
+            f"{source} should return figures as a dict of named numbers, but it returned "
+            f"{_called(figures)}"
+        )
+    for name, figure in figures.items():
+        number = isinstance(figure, Real) or (isinstance(figure, Tensor) and figure.numel() == 1)
+        if not (isinstance(name, str) and number):
+            raise TypeError(
+                f"{source} should return figures as a dict of named numbers, but {name!r} is "
+                f"{_called(figure)}"
+            )
+
+
+def _called(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
 def _read_terms(terms: Any, source: str) -> dict[str, Tensor]:

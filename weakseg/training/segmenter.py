@@ -282,7 +282,8 @@ class Segmenter(LightningModule):
         if self.strategy.wants.resolution == "image":
             logits = self.adapter.upsample(logits, batch.image)
         source = f"the loss of {type(self.strategy).__name__}"
-        return read_loss(self.strategy.loss(logits, batch), source)
+        size = (len(batch.ids), len(self.classes))
+        return read_loss(self.strategy.loss(logits, batch), source, size)
 
     def _helping_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
         """The same terms again for each of the auxiliary logits, weighted as the network says."""
