@@ -17,7 +17,7 @@ from typing import Any
 
 from weakseg.config.schema import Constructor, make, validate
 from weakseg.config.values import RecipeError
-from weakseg.utils.messages import meant, nearest, one_line, shown
+from weakseg.utils.messages import did_you_mean, one_line, quoted, suggest
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ def wrong_name(name: Any, names: Mapping[str, str]) -> str:
     if name is None:
         return f"missing; there are {known}"
     if not isinstance(name, str):
-        return f"expected a name, but it is {shown(name)}; there are {known}"
+        return f"expected a name, but it is {quoted(name)}; there are {known}"
     if name in names:
         return ""
     if "." not in name:
-        return f"there is no {name}{nearest(name, list(names))}"
+        return f"there is no {name}{suggest(name, list(names))}"
     right = all(part.isidentifier() for part in name.split("."))
     return "" if right else f"{name} is no module and class; write my_module.MyClass"
 
@@ -120,11 +120,11 @@ def imported(dotted: str, key: str) -> Constructor:
     if found is None:
         classes = [name for name, value in vars(holder).items() if isinstance(value, type)]
         raise RecipeError(
-            f"{key}: the module {module} has no {attribute}{meant(attribute, classes)}"
+            f"{key}: the module {module} has no {attribute}{did_you_mean(attribute, classes)}"
         )
     if not callable(found):
         raise RecipeError(
-            f"{key}: {dotted} is neither a class nor a function, but {shown(found)[:60]}"
+            f"{key}: {dotted} is neither a class nor a function, but {quoted(found)[:60]}"
         )
     return typing.cast(Constructor, found)
 

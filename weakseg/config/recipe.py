@@ -16,7 +16,7 @@ from weakseg.config.schema import Constructor, arguments, filled, validate
 from weakseg.config.signatures import sketched
 from weakseg.config.values import Lines, RecipeError, Text, plain, read, read_yaml, written
 from weakseg.config.words import OTHERS, Words, list_recipes, parse, source, usage, wrong_start
-from weakseg.utils.messages import nearest, one_line, shown
+from weakseg.utils.messages import one_line, quoted, suggest
 
 __all__ = [
     "SECTIONS",
@@ -188,8 +188,10 @@ def _merge(
     sections, errors = _sections(words, content)
     kept = _keep_evidence(sections, content, words.switched) if keep else []
     _add_defaults(sections)
-    seed, wrong_seed = _whole("seed", values.get("seed", content.get("seed", 0)), 0, 2**32 - 1)
-    processes, wrong_processes = _whole("processes", values.get("processes", 1), 1)
+    seed, wrong_seed = _whole_number(
+        "seed", values.get("seed", content.get("seed", 0)), 0, 2**32 - 1
+    )
+    processes, wrong_processes = _whole_number("processes", values.get("processes", 1), 1)
     lines = {
         place: line
         for place, line in empty.lines.items()
@@ -204,17 +206,17 @@ def _merge(
         empty,
         sections=sections,
         seed=seed,
-        resume=str(values["resume"]) if "resume" in values else None,
-        init_from=str(values["init_from"]) if "init_from" in values else None,
+        resume=values.get("resume"),
+        init_from=values.get("init_from"),
         processes=processes if "processes" in values else None,
         origins=origins,
         lines=lines,
     )
     known = (*SECTIONS, "seed")
-    strangers = [key for key in content if key not in known]
-    strangers += [key for key in values if key.partition(".")[0] not in (*known, *OTHERS)]
+    unknown_keys = [key for key in content if key not in known]
+    unknown_keys += [key for key in values if key.partition(".")[0] not in (*known, *OTHERS)]
     errors += wrong_processes + wrong_seed
-    return recipe, errors + [_stranger(recipe, key) for key in strangers]
+    return recipe, errors + [_unknown_key(recipe, key) for key in unknown_keys]
 
 
 def _sections(
@@ -232,7 +234,7 @@ def _sections(
         elif isinstance(node, str) and SECTIONS[key].home:
             sections[key] = {"name": node}
         else:
-            errors.append(f"{key}: expected keys below it, but it is {shown(node)}")
+            errors.append(f"{key}: expected keys below it, but it is {quoted(node)}")
     for key, text in words.values.items():
         section, *path = key.split(".")
         if section in SECTIONS and path:
@@ -276,14 +278,16 @@ def _keep_evidence(
     return kept
 
 
-def _whole(key: str, value: Any, least: int, most: int | None = None) -> tuple[int, list[str]]:
+def _whole_number(
+    key: str, value: Any, least: int, most: int | None = None
+) -> tuple[int, list[str]]:
     """A whole number, and what is wrong with it."""
     number = read(int, value) if isinstance(value, str) else value
     right = isinstance(number, int) and not isinstance(number, bool) and number >= least
     if right and (most is None or number <= most):
         return number, []
     reach = "on" if most is None else f"to {most}"
-    wrong = f"expected a whole number from {least} {reach}, but it is {shown(value)}"
+    wrong = f"expected a whole number from {least} {reach}, but it is {quoted(value)}"
     return least, [f"{key}: {wrong}"]
 
 
@@ -296,7 +300,7 @@ def _add_defaults(sections: dict[str, dict[str, Any]]) -> None:
                 sections[name][key] = value
 
 
-def _stranger(recipe: Recipe, key: str) -> str:
+def _unknown_key(recipe: Recipe, key: str) -> str:
     """What to say of a key in no section; when some section has an argument of that name, that one
     is meant."""
     first, _, below = key.partition(".")
@@ -310,7 +314,7 @@ def _stranger(recipe: Recipe, key: str) -> str:
         if constructor is not None and first in arguments(constructor):
             return f"{key}: no such section; did you mean {section}.{key}?"
     others = [*SECTIONS, "seed", *OTHERS]
-    return f"{key}: no such section{nearest(first, others, 'the sections are')}"
+    return f"{key}: no such section{suggest(first, others, 'the sections are')}"
 
 
 def _wrong_names(recipe: Recipe, complete: bool) -> list[str]:

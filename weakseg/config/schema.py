@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weakseg.config.values import NONE, QUOTE, RecipeError, choices, describe, members, plain, read
 from weakseg.utils.limits import refusal, resolve_hint
-from weakseg.utils.messages import meant, nearest, one_line, shown
+from weakseg.utils.messages import did_you_mean, one_line, quoted, suggest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -95,8 +95,8 @@ def unknown(key: str, names: Sequence[str]) -> str:
         return f"no such key; did you mean {deeper[0]}?"
     if len(tops) > 20:
         others = f"; leave it out, and --show lists all {len(tops)}"
-        return f"no such key{meant(key, tops) or others}"
-    return f"no such key{nearest(key, tops, 'the keys are') or '; there are no keys here'}"
+        return f"no such key{did_you_mean(key, tops) or others}"
+    return f"no such key{suggest(key, tops, 'the keys are') or '; there are no keys here'}"
 
 
 def validate(
@@ -127,9 +127,9 @@ def validate(
                 errors.append(f"{above}{name}: {one_line(error)}")
         elif argument.default is REQUIRED and name not in (*given, *fixed):
             errors.append(f"{above}{name}: missing; expected {describe(argument.hint)}")
-    strangers = [key for key in node if key not in known and key not in fixed]
-    names = [name for name in keys(constructor) if name not in fixed] if strangers else []
-    errors += [f"{above}{key}: {unknown(key, names)}" for key in strangers]
+    unknown_keys = [key for key in node if key not in known and key not in fixed]
+    names = [name for name in keys(constructor) if name not in fixed] if unknown_keys else []
+    errors += [f"{above}{key}: {unknown(key, names)}" for key in unknown_keys]
     if errors:
         raise RecipeError(errors)
     return values
@@ -153,7 +153,7 @@ def _validated(argument: Argument, value: Any, where: str) -> Any:
     except ValidationError as error:
         raise ValueError(_mismatch(hint, value, value_read, error)) from None
     if _has_nan(result):
-        raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}")
+        raise ValueError(f"expected {describe(hint)}, but it is {quoted(value)}")
     return result
 
 
@@ -165,7 +165,7 @@ def _section(section: Any, argument: Argument, value: Any, where: str) -> Any:
         return value
     if not isinstance(value, Mapping):
         first = "".join(f", such as {key}" for key in keys(section)[:1])
-        raise ValueError(f"expected keys below it{first}, but it is {shown(value)}")
+        raise ValueError(f"expected keys below it{first}, but it is {quoted(value)}")
     defaults = arguments(section) if isinstance(argument.default, section) else ()
     values = validate(section, value, given=defaults, above=f"{where}.")
     try:
@@ -183,18 +183,18 @@ def _has_nan(value: Any) -> bool:
 
 def _mismatch(hint: Any, value: Any, value_read: Any, error: ValidationError) -> str:
     """One line for a value that does not fit its type."""
-    text = f"expected {describe(hint)}, but it is {shown(value)}"
+    text = f"expected {describe(hint)}, but it is {quoted(value)}"
     items = error.errors(include_url=False)
     for item in items:
         if LIMITS & set(item.get("ctx", {})) and item["ctx"].get("field_type") != "Tuple":
-            theirs = f"{item['msg'].removeprefix('Input ')}, but it is {shown(item['input'])}"
+            theirs = f"{item['msg'].removeprefix('Input ')}, but it is {quoted(item['input'])}"
             return f"it {refusal(hint, value_read) or theirs}"
         if item["type"] == "value_error":
             return one_line(item["ctx"]["error"])
         if item["type"] == "string_type" and not isinstance(item["input"], (str, list, dict)):
             text += f"; {QUOTE}" if value is not None else ""
     if isinstance(value, str):
-        return text + meant(value, [str(choice) for choice in choices(hint)])
+        return text + did_you_mean(value, [str(choice) for choice in choices(hint)])
     return text
 
 

@@ -16,7 +16,7 @@ import yaml
 from yaml.composer import Composer, ComposerError
 from yaml.parser import Parser
 
-from weakseg.utils.messages import one_line, printable, shown
+from weakseg.utils.messages import one_line, printable, quoted
 
 Lines = dict[tuple[str, ...], int]
 
@@ -126,7 +126,7 @@ def read(hint: Any, value: Any) -> Any:
     if isinstance(value, bool) and not (bool in kinds or Any in kinds or value in choices(hint)):
         quote = f"; {QUOTE}" if str in kinds else ""
         # True would pass for the number 1
-        raise ValueError(f"expected {describe(hint)}, but it is {shown(value)}{quote}")
+        raise ValueError(f"expected {describe(hint)}, but it is {quoted(value)}{quote}")
     if isinstance(value, Mapping):
         inner = next((typing.get_args(kind) for kind in kinds if _is(kind, Mapping)), ())
         key, entry = inner or (Any, Any)
@@ -147,7 +147,7 @@ def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
     untyped = Any in kinds
     low = text.lower()
     for choice in choices(hint):
-        if text == (shown(choice) if isinstance(choice, bool) else str(choice)):
+        if text == (quoted(choice) if isinstance(choice, bool) else str(choice)):
             return choice
     if low in ("null", "none") and (NONE in kinds or untyped):
         return None
@@ -159,7 +159,7 @@ def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
         try:
             return yaml.load(text, _Brackets)
         except yaml.YAMLError:
-            wrong = f"{shown(text)} cannot be read; write a list as [a, b, c]"
+            wrong = f"{quoted(text)} cannot be read; write a list as [a, b, c]"
             raise ValueError(wrong) from None
     number = _number(text, int in kinds or untyped, float in kinds or untyped)
     if number is not None:
@@ -169,7 +169,7 @@ def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
     entries = [entry.strip() for entry in text.removesuffix(",").split(",")]
     if "" in entries:
         way = "write a list as a,b,c or, with nothing in it, as []"
-        raise ValueError(f"{shown(text)} has an empty entry; {way}")
+        raise ValueError(f"{quoted(text)} has an empty entry; {way}")
     return [Text(entry) for entry in entries]
 
 
@@ -281,7 +281,7 @@ def read_yaml(content: bytes, file: str) -> tuple[dict[str, Any], Lines]:
     if root is None:
         errors = [f"{file}: the file is empty; a recipe names at least {LEAST}"]
     elif not isinstance(data, dict):
-        came = shown(data)[:40]
+        came = quoted(data)[:40]
         errors = [f"{file} line 1: expected sections such as `strategy:`, but it is {came}"]
     if errors:
         raise RecipeError(errors)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weakseg.config.values import DEEPEST, RecipeError, Text
-from weakseg.utils.messages import meant, nearest
+from weakseg.utils.messages import did_you_mean, suggest
 from weakseg.utils.paths import kind_of
 
 # a key and a value with = between them, in two or three words
@@ -125,7 +125,7 @@ def _wrong_word(word: str, sections: Collection[str]) -> str:
     """What is wrong with a word as key=value; nothing with a right one."""
     key, equals, value = word.partition("=")
     if not equals:
-        return f"{word or repr(word)}: not key=value{_meant_word(word, sections)}"
+        return f"{word or repr(word)}: not key=value{_suggest_word(word, sections)}"
     if not key.strip():
         return f"{word}: there is no key before =; write key=value"
     write = "write section.key=value"
@@ -155,10 +155,10 @@ def _dashes(word: str, body: str, value: str) -> str:
     if "=" in word or value:
         return f"{word}: write {body}={value or '<value>'}, without dashes"
     others = f"; the flags are {', '.join(FLAGS)}, and all else is written key=value"
-    return f"{word}: no such flag{meant(word, FLAGS) or others}"
+    return f"{word}: no such flag{did_you_mean(word, FLAGS) or others}"
 
 
-def _meant_word(word: str, sections: Collection[str]) -> str:
+def _suggest_word(word: str, sections: Collection[str]) -> str:
     if word.endswith((".yaml", ".yml")) or isfile(word):
         return f"; did you mean recipe={word}?"
     known = {name: f"recipe={name}" for name in recipe_files()}
@@ -206,7 +206,7 @@ def _no_recipe(wanted: str, names: Sequence[str]) -> str:
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return f"there is no file {wanted}{_near_file(path)}"
     same = f"{path}.yaml"
-    hint = f"; did you mean {same}?" if path.name and isfile(same) else nearest(wanted, names)
+    hint = f"; did you mean {same}?" if path.name and isfile(same) else suggest(wanted, names)
     return f"there is no {wanted}{hint}"
 
 
@@ -219,7 +219,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _near_file(path: Path) -> str:
-    return meant(str(path), [str(path.parent / name) for name in _names_in(path.parent)])
+    return did_you_mean(str(path), [str(path.parent / name) for name in _names_in(path.parent)])
 
 
 def _run(folder: str) -> tuple[str, Traversable]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from weakseg.utils.messages import meant
+from weakseg.utils.messages import did_you_mean
 
 # letters of a name from which on one other letter is probably a mistake, and no other word
 LONG = 5
@@ -77,5 +77,5 @@ def spelling_hint(name: str, classes: Sequence[str]) -> str:
     >>> spelling_hint("dgo", ["background", "dog"])
     'did you mean dog?'
     """
-    hint = meant(str(name), reversed(classes)) or f"; the classes are {', '.join(classes)}"
+    hint = did_you_mean(str(name), reversed(classes)) or f"; the classes are {', '.join(classes)}"
     return hint.removeprefix("; ")

@@ -8,10 +8,10 @@ from difflib import get_close_matches
 LONGEST = 1000  # characters of a line that is shown
 
 
-def meant(word: str, names: Iterable[str]) -> str:
+def did_you_mean(word: str, names: Iterable[str]) -> str:
     """The end of an error message about a mistyped name: the name that was meant, or nothing.
 
-    >>> meant("boxs", ["boxes", "tags"])
+    >>> did_you_mean("boxs", ["boxes", "tags"])
     '; did you mean boxes?'
     """
     known = {name.lower(): name for name in names}
@@ -19,12 +19,13 @@ def meant(word: str, names: Iterable[str]) -> str:
     return f"; did you mean {known[close[0]]}?" if close else ""
 
 
-def nearest(word: str, names: Sequence[str], all_of_them: str = "there are") -> str:
-    """Like `meant`, but where no name is near it lists all of them."""
-    return meant(word, names) or (f"; {all_of_them} {', '.join(names)}" if names else "")
+def suggest(word: str, names: Sequence[str], all_of_them: str = "there are") -> str:
+    """Like `did_you_mean`, but where no name is near it lists all of them."""
+    return did_you_mean(word, names) or (f"; {all_of_them} {', '.join(names)}" if names else "")
 
 
 def one_line(error: BaseException | str) -> str:
+    """A message without its line breaks."""
     return " ".join(str(error).split())
 
 
@@ -42,7 +43,9 @@ def printable(line: str) -> str:
     )
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
+    """A value as a message shows it: text in quotes, none, true and false as in a recipe, and the
+    beginning of what is long."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     text = repr(str(value)) if isinstance(value, str) else str(value)

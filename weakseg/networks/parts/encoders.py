@@ -11,7 +11,7 @@ from segmentation_models_pytorch.encoders import get_encoder_names
 from torch import nn
 
 from weakseg.networks.parts.weights import load_state, read_weights
-from weakseg.utils.messages import meant
+from weakseg.utils.messages import did_you_mean
 
 _CLASSIFIERS = ("fc.", "classifier.")  # what an image classifier has beyond its encoder
 
@@ -23,7 +23,7 @@ def build_model(
     for one of timm)."""
     names: list[str] = get_encoder_names()
     if not encoder.startswith("tu-") and encoder not in names:
-        raise ValueError(f"there is no encoder {encoder!r}{meant(encoder, names)}")
+        raise ValueError(f"there is no encoder {encoder!r}{did_you_mean(encoder, names)}")
     if str(weights) == "imagenet":
         return _with_imagenet_weights(kind, encoder, arguments)
     model = kind(encoder, encoder_weights=None, **arguments)
