@@ -33,8 +33,7 @@ from weakseg.evidence import IGNORE
 from weakseg.fit import main as fit
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.run import load
-from weakseg.strategies.base import Context, estimates
-from weakseg.training.estimation import read_estimate
+from weakseg.strategies.base import Context, Estimate, estimates
 
 PICTURE = Path(__file__).parent / "front.svg"
 ANNOTATED = 15  # a training image
@@ -118,8 +117,9 @@ def target(segmenter: Segmenter, evidence: Evidence) -> Tensor:
     """The pseudo-label that the strategy estimates, with the prediction of the trained network."""
     strategy = segmenter.strategy
     if estimates(strategy):
-        context = Context(segmenter.predict(evidence.image))
-        return read_estimate(strategy.estimate(evidence, context)).labels.to(torch.uint8)
+        estimate = strategy.estimate(evidence, Context(segmenter.predict(evidence.image)))
+        labels = estimate.labels if isinstance(estimate, Estimate) else estimate
+        return labels.to(torch.uint8)
     # estimated in each training step, from the logits of that step
     images = evidence.image[None]
     valid = torch.ones_like(images[:, 0], dtype=torch.bool)

@@ -11,7 +11,9 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from weakseg import Evidence
+from tests.small import TinyNet
+from weakseg import Evidence, Segmenter
+from weakseg.config.recipe import load, resolve
 from weakseg.data.toy import Toy
 
 ROOT = Path(__file__).parents[1]
@@ -130,6 +132,17 @@ def test_the_finer_scenes_are_the_scenes_that_networks_see(script: dict[str, Any
         assert (
             seen != fine[factor // 2 :: factor, factor // 2 :: factor]
         ).double().mean() < 0.05  # their rims
+
+
+def test_every_kind_has_a_target(script: dict[str, Any]) -> None:
+    for kind in (script["FULL"], *script["KINDS"]):
+        toy = Toy(1, 0, 64, evidence=kind.evidence)
+        strategy = resolve(load([f"recipe={kind.recipe}"])).build("strategy", classes=5)
+        segmenter = Segmenter(TinyNet(classes=5), strategy, toy.classes)
+        with torch.no_grad():
+            labels = script["target"](segmenter, toy.sample(0)[0])
+        assert labels.dtype == torch.uint8
+        assert labels.shape == (64, 64)
 
 
 @pytest.mark.slow
