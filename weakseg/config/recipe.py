@@ -266,7 +266,7 @@ def _keep_evidence(
     kept = []
     for section in switched:
         node = content.get(section)
-        constructor = _from_source(section, sections[section])
+        constructor = _from_source(section, {"evidence": None} | sections[section])
         if constructor is None or not isinstance(node, dict):
             continue
         known = arguments(constructor)
@@ -339,7 +339,8 @@ def _from_source(section: str, node: Mapping[str, Any]) -> Constructor | None:
     """A stand-in for the class of a section, from its source; None when that cannot tell."""
     name = node.get("name", "")
     known = _names(section).get(name, name) if isinstance(name, str) else ""
-    return sketched(SECTIONS[section].target or known)
+    wanted = [key for key in node if key != "name" or not SECTIONS[section].home]
+    return sketched(SECTIONS[section].target or known, wanted)
 
 
 def _mistyped(recipe: Recipe) -> list[str]:

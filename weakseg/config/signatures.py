@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,19 +18,22 @@ from weakseg.config.schema import REQUIRED, Argument, Constructor, nested
 SOMETHING = object()  # a default that only running the code would tell
 # what their names mean is known, since to import them takes no time
 LIGHT = ("annotated_types", "collections.abc", "datetime", "math", "pathlib", "typing")
+UNREAD = Argument(Any, SOMETHING)
 WITHOUT_KEYWORDS = ("object", "abc.ABC", "torch.nn.Module")
 KEEP_SIGNATURES = ("limited", "_defaults_from_env_vars")  # decorators; the latter is Lightning's
 
-Arguments = dict[str, Argument]
+# of each keyword its annotation, its default, and the module in which they stand
+Written = tuple[ast.expr | None, ast.expr | None, str]
 Names = dict[str, ast.stmt | ast.expr | str]
 
 
-def sketched(dotted: str) -> Constructor | None:
+def sketched(dotted: str, wanted: Collection[str] = ()) -> Constructor | None:
     """A stand-in that may be given what the class or function may be given; None where its source
     does not tell.
 
     It has the same keywords. A type or a default that cannot be told from the source is any value,
-    so the stand-in refuses less.
+    so the stand-in refuses less. Where only some keywords are `wanted`, and there are such, the
+    types of others are not looked up, which may stand in files of their own.
     """
     try:
         found = _arguments(dotted)
@@ -43,11 +46,15 @@ def sketched(dotted: str) -> Constructor | None:
     def stand_in(**values: Any) -> Mapping[str, Any]:
         return values
 
-    stand_in.read_from_source = found  # type: ignore[attr-defined]
+    some = set(wanted) if wanted and found.keys() >= set(wanted) else set(found)
+    stand_in.read_from_source = {  # type: ignore[attr-defined]
+        name: _argument(*written) if name in some or written[1] is None else UNREAD
+        for name, written in found.items()
+    }
     return stand_in
 
 
-def _arguments(dotted: str) -> Arguments | None:
+def _arguments(dotted: str) -> dict[str, Written] | None:
     """The keywords of a class or function; None: they cannot be told."""
     if dotted in WITHOUT_KEYWORDS:
         return {}
@@ -69,7 +76,7 @@ def _arguments(dotted: str) -> Arguments | None:
     return None if above is None else own | above | own
 
 
-def _above(node: ast.ClassDef, module: str) -> Arguments | None:
+def _above(node: ast.ClassDef, module: str) -> dict[str, Written] | None:
     """The keywords of the parent. With several parents the order in which they are called is not
     told here."""
     names = [_dotted(base) for base in node.bases]
@@ -86,16 +93,16 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
     return [_last(decorator) for decorator in node.decorator_list] == ["dataclass"]
 
 
-def _keywords(arguments: ast.arguments, module: str, leave: int = 0) -> Arguments:
+def _keywords(arguments: ast.arguments, module: str, leave: int = 0) -> dict[str, Written]:
     """The keywords of a function but for the first few, such as self."""
     named = [*arguments.posonlyargs, *arguments.args]
     defaults = [*([None] * (len(named) - len(arguments.defaults))), *arguments.defaults]
     pairs = [*zip(named, defaults, strict=True)][max(leave, len(arguments.posonlyargs)) :]
     pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {item.arg: _argument(item.annotation, default, module) for item, default in pairs}
+    return {item.arg: (item.annotation, default, module) for item, default in pairs}
 
 
-def _fields(node: ast.ClassDef, module: str) -> Arguments | None:
+def _fields(node: ast.ClassDef, module: str) -> dict[str, Written] | None:
     """The fields of a dataclass, those of its parent first."""
     found = _above(node, module)
     for item in node.body:
@@ -104,7 +111,7 @@ def _fields(node: ast.ClassDef, module: str) -> Arguments | None:
         default, is_given = _default_of(item.value)
         kind = item.annotation.value if isinstance(item.annotation, ast.Subscript) else None
         if is_given and _last(kind or item.annotation) not in ("ClassVar", "KW_ONLY"):
-            found[_dotted(item.target)] = _argument(item.annotation, default, module)
+            found[_dotted(item.target)] = (item.annotation, default, module)
     return found
 
 
@@ -199,9 +206,10 @@ def _dataclass(node: ast.ClassDef, module: str) -> Any:
     found = _fields(node, module)
     if found is None:
         raise LookupError(node.name)
+    read = {name: _argument(*written) for name, written in found.items()}
     fields = [
         (name, hint, dataclasses.field(default_factory=_always(default)))
-        for name, (hint, default) in found.items()
+        for name, (hint, default) in read.items()
     ]
     return dataclasses.make_dataclass(node.name, fields)
 
