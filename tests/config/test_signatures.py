@@ -138,6 +138,26 @@ def test_what_the_source_does_not_tell_is_left_to_the_import(
     assert sketched("own.A") is None
 
 
+def test_types_that_nobody_asks_for_are_not_looked_up(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "far.py").write_text("Far = int\n")
+    (here / "own.py").write_text(
+        "from far import Far\n\n\n"
+        "class A:\n    def __init__(self, needed: Far, x: Far = 1, y: Far = 2): ...\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    for wanted, hints in (
+        (["x"], [int, int, Any]),
+        (["y", "x"], [int, int, int]),
+        (["z"], [int, int, int]),  # a mistyped one, which may be any of them
+        ([], [int, int, int]),
+    ):
+        sketch = sketched("own.A", wanted)
+        assert sketch is not None
+        assert [argument.hint for argument in arguments(sketch).values()] == hints
+
+
 MISTYPED = {
     "strategy.unry=3": "strategy.unry: no such key; did you mean unary?",
     "strategy.crf.iteratons=5": "strategy.crf.iteratons: no such key; did you mean iterations?",
