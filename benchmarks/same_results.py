@@ -61,7 +61,7 @@ def main() -> None:
         "--recipes", help="names with commas between them; all of the toy set if left out"
     )
     parser.add_argument("words", nargs="*", help="key=value, on top of the small settings")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     recipes = options.recipes.split(",") if options.recipes else toy_recipes(options.before)
     different = []
     for recipe in recipes:

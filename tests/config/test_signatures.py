@@ -184,7 +184,7 @@ MISTYPED = {
         "strategy.share: it should be more than 0 and at most 1, the part of a box that is its "
         "middle, but it is 0.0"
     ),
-    "optimizer.lr=-1": "optimizer.lr: it should be more than 0, but it is -1.0",
+    "optimizer.lr=-1": "optimizer.lr: it should be more than 0 and finite, but it is -1.0",
     "data.workers=-1": "data.workers: it should be at least 0, but it is -1",
 }
 

@@ -109,7 +109,7 @@ def test_limits_are_read_from_source_before_anything_is_imported() -> None:
     assert network is not None
     assert predict is not None
     for stand_in, node, line in (
-        (optimizer, {"lr": "-1"}, "lr: it should be more than 0, but it is -1.0"),
+        (optimizer, {"lr": "-1"}, "lr: it should be more than 0 and finite, but it is -1.0"),
         (network, {"pools": "0"}, "pools: it should be at least 1, but it is 0"),
         (predict, {"overlap": "2"}, "overlap: it should be a part of a window's side, from 0 to "),
         (predict, {"crf": {"smooth_xy": "0"}}, "crf.smooth_xy: it should be 0.001 or more and fin"),

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.networks.base import encoder_of
-from weakseg.utils.limits import Count, check_limits
+from weakseg.utils.limits import Count, NotNegative, Positive, check_limits, require
 
 Schedule = Literal["poly", "step", "constant"]
+Decay = Annotated[float, Ge(0), Lt(1)]
+"""how much of a running mean stays from step to step"""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class Optimizer:
             came with. That of the head, which came with none, learns.
     """
 
-    lr: Annotated[float, Gt(0)] = 1e-3
-    head_multiplier: Annotated[float, Gt(0)] = 1.0
-    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    lr: Positive = 1e-3
+    head_multiplier: Positive = 1.0
+    weight_decay: NotNegative = 1e-4
     schedule: Schedule = "poly"
-    power: float = 0.9
+    power: NotNegative = 0.9
     drop_every: Count = 2000
     drop: Annotated[float, Gt(0), Le(1)] = 0.1
     freeze_batchnorm: bool = False
@@ -92,7 +94,7 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum."""
 
-    momentum: float = 0.9
+    momentum: Decay = 0.9
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """`torch.optim.SGD`."""
@@ -106,6 +108,11 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay."""
 
     betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for beta in self.betas:
+            require("each of betas", Decay, beta)
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """`torch.optim.AdamW`."""

@@ -59,7 +59,7 @@ def _expected(kind: Any, value: Any) -> str:
     origin = typing.get_origin(kind)
     if origin is Literal:
         choices = typing.get_args(kind)
-        return "" if value in choices else f"be {_one_of(choices)}"
+        return "" if _is_one_of(value, choices) else f"be {_one_of(choices)}"
     if origin is not Annotated or kind.__origin__ not in NUMBERS:
         return ""
     number, name = NUMBERS[kind.__origin__]
@@ -72,6 +72,11 @@ def _expected(kind: Any, value: Any) -> str:
         words.insert(0, name)
     verb = "lie" if words[0].startswith("from") else "be"
     return f"{verb} {', '.join(words)}"
+
+
+def _is_one_of(value: Any, choices: Sequence[Any]) -> bool:
+    """Whether a value is one of the choices; an array, which compares in another way, is none."""
+    return any(type(value) is type(choice) and value == choice for choice in choices)
 
 
 def _one_of(choices: Sequence[Any]) -> str:
