@@ -195,7 +195,7 @@ def load(
     """The trained network of a run folder, ready for `segmenter.predict(image)`. The data set may
     be gone.
 
-    Arguments:
+    Args:
         inference: how it is asked about an image; None for what the section `predict` of the run's
             recipe says.
     """

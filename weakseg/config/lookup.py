@@ -54,7 +54,7 @@ def build(
 ) -> Any:
     """The object that a node such as {"name": "fcn8s", "classes": 5} describes.
 
-    Arguments:
+    Args:
         node: `name`, bare for one in the home's NAMES or dotted for any other, and arguments of
             that class or function.
         where: the key of the node in the recipe, for error messages.

@@ -145,7 +145,7 @@ def load(argv: Sequence[str], keep: bool = True) -> Recipe:
     Values stay as they were written until `resolve`. Whatever is wrong is raised as one
     RecipeError.
 
-    Arguments:
+    Args:
         argv: the words.
         keep: whether what the recipe says of the kind of its evidence holds for another data set,
             too.
@@ -374,7 +374,7 @@ def resolve(recipe: Recipe, sections: Iterable[str] | None = None) -> Resolved:
     """The recipe with its classes imported and all values as the types of their arguments; whatever
     is wrong in any section is raised as one RecipeError.
 
-    Arguments:
+    Args:
         recipe: as it was loaded.
         sections: those that are wanted; None for all.
     """

@@ -35,7 +35,7 @@ def count_extents(labels: Tensor, boxes: Tensor, box_classes: Tensor, classes: i
     extent of a box is the smallest upright rectangle around its pixels. A region that reaches into
     no box has an extent of its own, which counts against the prediction.
 
-    Arguments:
+    Args:
         labels: the prediction, integers [H,W].
         boxes: float [N,4] of the image, as in `Evidence`; N = 0 means that there is nothing but
             background.

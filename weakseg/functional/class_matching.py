@@ -73,7 +73,7 @@ def order_rows(value: Tensor, wider: Sequence[int], table: Tensor, classes: int)
     """A tensor of weights with the rows of its classes in another order: `table` says where each of
     them goes.
 
-    Arguments:
+    Args:
         value: of a network for so many classes.
         wider: the shape of the same tensor in a network for one class more. Along the sides that
             differ, it has a row per class, or several behind each other.

@@ -31,7 +31,7 @@ def paint_scores(masks: Tensor, scores: Tensor, classes: Tensor, count: int) -> 
     """Probabilities float [C,H,W] of found objects: a pixel shows a class as surely as the surest
     of its objects there.
 
-    Arguments:
+    Args:
         masks: float [N,H,W], how sure each pixel of each object is.
         scores: float [N], how sure each object is.
         classes: int64 [N].

@@ -58,7 +58,7 @@ class Checkpoints(Checkpoint):
     validation has been done and logged, and before any callback hears of the next batch. So a run
     that goes on from it does nothing twice and leaves nothing out.
 
-    Arguments:
+    Args:
         folder: where they are.
         every: optimizer steps between two writings of last.ckpt; it is also written after every
             epoch and at the end.

@@ -146,7 +146,7 @@ def measure(segmenter: Segmenter, device: str = "cpu", share: float = 1.0) -> Un
     The loss is cross-entropy at the size of the images. What a strategy's own loss takes beyond
     that is not in it.
 
-    Arguments:
+    Args:
         segmenter: with the network; it stays as it is, and so do all streams of random numbers.
         device: where it will be trained.
         share: of what float32 takes, for training in half precision.
@@ -395,7 +395,7 @@ def describe_cost(
     """Lines about what a training takes; and, if a step takes more memory than is free, what was
     expected and what it is.
 
-    Arguments:
+    Args:
         segmenter: with the network.
         data: with how images are cropped and batched.
         sizes: width and height of the images as they are read.

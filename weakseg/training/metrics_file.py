@@ -32,7 +32,7 @@ class Record(Logger):
     An existing file is continued. Numbers are written so that they read back exactly. Only rank 0
     writes.
 
-    Arguments:
+    Args:
         folder: of the run.
     """
 
@@ -83,7 +83,7 @@ class Record(Logger):
         """Forget what a run that goes on after so many steps logs again; with 0 steps nothing
         stays.
 
-        Arguments:
+        Args:
             steps: of the checkpoint.
             rows: that had been written when the checkpoint was; these stay. None, for older
                 checkpoints, keeps the rows of earlier steps and that of a round which was made

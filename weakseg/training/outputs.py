@@ -18,7 +18,7 @@ def read_loss(
     """What a loss returned, if it is what it should be; a TypeError that names its source, such as
     "the loss of Tags", otherwise.
 
-    Arguments:
+    Args:
         size: number of images and of classes of the batch, which labels have to fit; None for a
             network's own loss, which has no labels.
     """

@@ -112,7 +112,7 @@ class LostRank(RuntimeError):
 class RankMonitor(Callback):
     """The other ranks of a run, as this one sees them, and whether this one has trained at all.
 
-    Arguments:
+    Args:
         stopping: of this process.
         folder: of the run, which rank 0 knows; the others receive it.
     """

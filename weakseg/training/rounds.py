@@ -39,7 +39,7 @@ from weakseg.utils.progress import track
 class Rounds(Callback):
     """Estimates the targets that training uses, once or every few epochs.
 
-    Arguments:
+    Args:
         when: "once" estimates before training only; "epochs" again after every few epochs, with
             what the network has learned.
         every: epochs from one round to the next.

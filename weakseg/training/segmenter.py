@@ -47,7 +47,7 @@ class Segmenter(LightningModule):
     """Trains a network with a strategy. Never subclassed: a method is a strategy, a network is a
     network.
 
-    Arguments:
+    Args:
         network: maps normalised images [B,3,H,W] to logits [B,C,h,w]; what else it may have is in
             `weakseg.networks.base`.
         strategy: what the evidence teaches.
@@ -154,7 +154,7 @@ class Segmenter(LightningModule):
         """The network's prediction for one uint8 image [3,H,W]: on the CPU, at the image's own
         resolution.
 
-        Arguments:
+        Args:
             plain: whether to query it once, whatever `inference` says, as strategies do. Features,
                 for those that want them, are of the whole image, and left out where `inference` has
                 windows.

@@ -33,7 +33,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write a file so that a reader, or a kill at any moment, sees all of it or what was there
     before.
 
-    Arguments:
+    Args:
         path: of the file.
         data: what is in it.
         mode: who may read and write it, less what the umask takes away.

@@ -42,7 +42,7 @@ def module_fingerprint(module: nn.Module, *code: str) -> str:
     Caches and counters do not count where a class names them in `not_in_key`, a tuple of names;
     those in a child as `child.name`.
 
-    Arguments:
+    Args:
         code: modules by their names whose code is used, too.
     """
     below = homes(*dict.fromkeys(map(type, module.modules())))

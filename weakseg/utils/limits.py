@@ -141,7 +141,7 @@ def check_limits(options: Any, called: str = "{}") -> None:
     """Raise a ValueError if a field of a dataclass lies outside of the range that stands in its
     type; for its `__post_init__`.
 
-    Arguments:
+    Args:
         options: the dataclass.
         called: what a message calls a field, as in "{} of the dense CRF".
     """

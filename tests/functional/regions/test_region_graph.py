@@ -39,7 +39,7 @@ def test_the_graph_of_three_stripes() -> None:
     assert graph.histograms.shape == (3, 75)
 
 
-def test_likeness_by_hand() -> None:
+def test_edge_similarity_by_hand() -> None:
     graph = Regions(
         *(torch.zeros(0) for _ in range(3)),
         colour=torch.tensor([0.0, 1.0, 2.0, 4.0]),
