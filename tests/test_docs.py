@@ -20,6 +20,7 @@ from weakseg.config.recipe import RecipeError, check_spelling, list_recipes, loa
 from weakseg.data.files.folder import Format
 from weakseg.fit import main
 from weakseg.networks import base
+from weakseg.strategies import NAMES
 from weakseg.training.metrics_file import read_record
 
 ROOT = Path(__file__).parents[1]
@@ -242,6 +243,31 @@ def test_a_data_module_of_ones_own_is_wrapped_in_the_lines_of_the_page(
     )
     assert (run / "report.html").is_file()
     assert len(code[1][code[1].index("class ") :].split("\n\n    def ")) == 4
+
+
+def imports_of(text: str) -> list[str]:
+    """The lines of a page that import from weakseg, each as one line."""
+    found = re.findall(r"^from (weakseg[\w.]*) import (\([^)]*\)|[^\n#]*)", text, re.MULTILINE)
+    names = ((module, " ".join(what.strip("()").split())) for module, what in found)
+    return [f"from {module} import {what.rstrip(', ')}" for module, what in names]
+
+
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if imports_of(text)])
+def test_every_import_that_a_page_prints_works(page: str) -> None:
+    for line in imports_of(PAGES[page]):
+        exec(line, {})
+
+
+def test_every_strategy_is_in_the_navigation_the_index_and_the_types() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    index = PAGES["docs/strategies/index.md"]
+    types = (ROOT / "weakseg" / "strategies" / "__init__.py").read_text()
+    for name, home in NAMES.items():
+        assert f"strategies/{name}.md" in navigation
+        assert f"]({name}.md)" in index
+        module, _, kind = home.rpartition(".")
+        assert f"from {module} import {kind} as {kind}" in types
+        assert (ROOT / "tests" / "strategies" / f"test_{name}.py").is_file()
 
 
 def test_contributing_names_what_there_is() -> None:

@@ -55,13 +55,13 @@ def fit(recipe: Resolved) -> Path:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keep to ourselves what Lightning says and nobody needs, for the time of a run."""
+    """Silence those messages of Lightning that no user needs, for the time of a run."""
     log = logging.getLogger("pytorch_lightning")
     level = log.level
-    log.setLevel(logging.WARNING)  # its greetings would push ours off the screen
+    log.setLevel(logging.WARNING)  # tips and device lists would push our messages off the screen
     try:
         with warnings.catch_warnings():
-            # its own quarrel with torch
+            # Lightning calls a function that torch deprecates
             warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
             # steps are counted across epochs
             warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")

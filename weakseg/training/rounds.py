@@ -189,8 +189,8 @@ class Rounds(Callback):
         if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:
             name = type(segmenter.strategy).__name__
             raise ValueError(
-                f"the targets of round {self.round} have no opinion on any pixel (all 255): "
-                f"{name} would teach nothing"
+                f"the targets of round {self.round} are ignored at every pixel (all 255): "
+                f"{name} has nothing to train on"
             )
         self._use(data, store, keys)
         segmenter.weigh(self.figures)

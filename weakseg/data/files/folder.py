@@ -478,9 +478,10 @@ def _read_one(
             return labelme.read(path, problems)
         case "mask_png":
             return mask_png.read(path, names, name, colours)
-    return yolo.read(
-        path, [known or "" for known in names], name, image_size(picture), problems, key_points
-    )
+        case "yolo":
+            known = [name or "" for name in names]
+            return yolo.read(path, known, name, image_size(picture), problems, key_points)
+    raise ValueError(f"there is no reader for one image of the format {format}")
 
 
 def _header(root: Path, files: Path, format: str, classes: Sequence[str] | None) -> Header:

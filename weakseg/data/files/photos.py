@@ -81,10 +81,9 @@ class Photos(WeakData):
             background, or 255.
         wrong: what becomes of annotated objects that cannot be right, such as a click outside of
             the image. error: the image is refused; skip: they are left out, as if they had not been
-            drawn; where a box was, that is
-                background. cut: of objects that reach over the
-            rim of the image, what is inside stays; all else is refused. Files that cannot be read
-            are refused all the same. `python -m weakseg.check` shows everything.
+            drawn; where a box was, that is background; cut: of objects that reach over the rim of
+            the image, what is inside stays; all else is refused. Files that cannot be read are
+            refused all the same. `python -m weakseg.check` shows everything.
         simulated: whether evidence is made from the masks, as a person would have given it, instead
             of read from annotation files.
         annotation_seed: another number makes other simulated points and scribbles.

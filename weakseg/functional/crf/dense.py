@@ -125,8 +125,7 @@ def dense_crf(
 def _refine(images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF) -> list[Tensor]:
     labels = [_check(*both) for both in zip(images, probs, strict=True)]
     exact = [
-        belief.detach() if belief.dtype == torch.float64 else belief.detach().float()
-        for belief in probs
+        each.detach() if each.dtype == torch.float64 else each.detach().float() for each in probs
     ]
     if crf.backend == "pydensecrf":
         return [
@@ -134,8 +133,8 @@ def _refine(images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF) ->
             for both in zip(images, exact, strict=True)
         ]
     threads = min(torch.get_num_threads(), len(images))
-    for image, belief, possible in zip(images, exact, labels, strict=True):
-        _check_memory(image, belief, possible, threads)
+    for image, prior, possible in zip(images, exact, labels, strict=True):
+        _check_memory(image, prior, possible, threads)
     refined = _compiled(images, exact, crf, threads)
     rest = [i for i, done in enumerate(refined) if done is None]
     others = [images[i] for i in rest], [exact[i] for i in rest]
