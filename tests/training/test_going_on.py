@@ -16,7 +16,7 @@ from tests.faults.runs import TINY, start
 from tests.small import Refine, Squares, TinyNet, trainer
 from weakseg.config.recipe import RecipeError, load
 from weakseg.run import load as load_run
-from weakseg.training.checkpoints import WholeFiles
+from weakseg.training.checkpoints import PLACE, WholeFiles
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 
@@ -81,6 +81,23 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(run: Path, content: bytes)
     file.write_bytes(content)
     try:
         assert refused([f"resume={run}"], run.parents[1]).startswith(f"resume: {file} is ")
+    finally:
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("known", [None, {}, {"format": 1, "rows": 2}])
+def test_a_run_of_another_version_is_refused_in_one_line(
+    run: Path, known: dict[str, int] | None
+) -> None:
+    file = run / "checkpoints" / "last.ckpt"
+    whole = file.read_bytes()
+    content = torch.load(file, weights_only=True)
+    del content[PLACE]
+    WholeFiles().save_checkpoint(content | ({} if known is None else {PLACE: known}), file)
+    try:
+        line = refused([f"resume={run}"], run.parents[1])
+        assert line.startswith(f"resume: {file} was made by another version of weakseg")
+        assert line.endswith(f"recipe={run / 'recipe.yaml'} init_from={file}")
     finally:
         file.write_bytes(whole)
 

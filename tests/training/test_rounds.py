@@ -331,7 +331,9 @@ class Silent(Refine):
 
 
 def test_targets_without_any_opinion_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"ignored at every pixel .* Silent has nothing to train on"):
+    with pytest.raises(
+        ValueError, match=r"ignored at every pixel .* Silent has nothing to train on"
+    ):
         run(tmp_path, Silent(), Rounds())
 
 

@@ -21,6 +21,7 @@ from weakseg.utils.secrets import scrub
 HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 # the key in a checkpoint for what a run must know to go on from it, beside what Lightning keeps
 PLACE = "weakseg-run"
+FORMAT = 2  # of all that callbacks keep in a checkpoint; another number: a run cannot go on from it
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -144,7 +145,12 @@ class Checkpoints(Checkpoint):
         """How many rows of metrics.csv belong to it, how many processes have made it, and by which
         recipe."""
         rows = sum(logger.rows for logger in trainer.loggers if isinstance(logger, Record))
-        checkpoint[PLACE] = {"rows": rows, "processes": trainer.world_size, "recipe": self.recipe}
+        checkpoint[PLACE] = {
+            "format": FORMAT,
+            "rows": rows,
+            "processes": trainer.world_size,
+            "recipe": self.recipe,
+        }
 
     def _save(self, trainer: Trainer) -> None:
         self.saved_at = trainer.global_step

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from weakseg.config.recipe import Recipe, RecipeError
 from weakseg.config.values import read_yaml
 from weakseg.networks.parts.weights import read_weights
-from weakseg.training.checkpoints import PLACE
+from weakseg.training.checkpoints import FORMAT, PLACE
 from weakseg.utils.fingerprint import fingerprint
 
 
@@ -19,10 +19,10 @@ class StoppedRun(NamedTuple):
 
     steps: int = 0
     rows: int | None = None
-    """of metrics.csv; None where an older checkpoint does not say"""
+    """of metrics.csv; None for a new run"""
     processes: int | None = None
     recipe: str | None = None
-    """a digest of recipe.yaml; None where an older checkpoint does not say"""
+    """a digest of recipe.yaml; None where there was no such file"""
 
 
 # what a run needs to go on from a checkpoint
@@ -55,7 +55,14 @@ def read_stop(recipe: Recipe) -> StoppedRun:
             f"{', no '.join(missing)} (best.ckpt is of that kind, for init_from=); "
             f"{_way_out(last)}"
         )
-    stopped = StoppedRun(content["global_step"], **content.get(PLACE, {}))
+    place = dict(content.get(PLACE, {}))
+    if place.pop("format", None) != FORMAT:
+        raise RecipeError(
+            f"resume: {last} was made by another version of weakseg, whose runs cannot go on here; "
+            f"start a new run from its weights with recipe={folder / 'recipe.yaml'} "
+            f"init_from={last}"
+        )
+    stopped = StoppedRun(content["global_step"], **place)
     if stopped.recipe not in (None, recipe_digest(folder)):
         raise RecipeError(
             f"resume: {folder / 'recipe.yaml'} is not the recipe that this run was trained "
