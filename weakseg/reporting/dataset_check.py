@@ -26,6 +26,7 @@ from weakseg.data.formats.evidence import RIM
 from weakseg.data.formats.images import orientation
 from weakseg.data.names import nearly_same
 from weakseg.evidence import IGNORE, MASKED, Evidence
+from weakseg.utils.messages import counted
 from weakseg.utils.progress import track
 
 COLUMNS = (
@@ -186,9 +187,9 @@ def print_check(found: DatasetCheck, console: Console, most: int = 200) -> None:
     rate = found.images / max(found.seconds, 1e-9)
     warnings = len(found.problems) - found.errors
     console.print(
-        f"{_many(found.images, 'image')}, {found.measured} of them only measured on, in "
-        f"{found.seconds:.1f} s ({rate:.0f} per second): {_many(found.errors, 'error')}, "
-        f"{_many(warnings, 'warning')}",
+        f"{counted(found.images, 'image')}, {found.measured} of them only measured on, in "
+        f"{found.seconds:.1f} s ({rate:.0f} per second): {counted(found.errors, 'error')}, "
+        f"{counted(warnings, 'warning')}",
         highlight=False,
         soft_wrap=True,
     )
@@ -221,15 +222,13 @@ def _measurable(found: DatasetCheck) -> list[str]:
     """What the figures of a validation will rest on: annotations count only where no validation
     image has a mask."""
     by = {kind: len(ids) for kind, ids in found.held_out.items() if kind in _counting(found)}
-    return [f"measured on {_many(count, 'image')} by {FIGURES[kind]}" for kind, count in by.items()]
+    return [
+        f"measured on {counted(count, 'image')} by {FIGURES[kind]}" for kind, count in by.items()
+    ]
 
 
 def _counting(found: DatasetCheck) -> Collection[str]:
     return {"masks"} if "masks" in found.held_out else set(FIGURES)
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 class _Checks(Dataset[Finding]):

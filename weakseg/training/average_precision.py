@@ -157,7 +157,7 @@ class AveragePrecision(Callback):
             truth = data.true_instances(example.number)
             if truth is not None:
                 self.precision.add(
-                    detect(segmenter, example.evidence.image), segmenter.our_objects(truth)
+                    detect(segmenter, example.evidence.image), segmenter.renumbered_objects(truth)
                 )
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -24,6 +24,7 @@ from weakseg.data.files.photos import Photos
 from weakseg.data.formats.images import image_size
 from weakseg.evidence import Batch
 from weakseg.training.segmenter import Segmenter
+from weakseg.utils.messages import counted
 
 # of what is measured; batch norm wants more than one image
 SIDE = 128
@@ -302,7 +303,7 @@ def plan_text(plan: Plan, unit: Unit) -> str:
     """
     height, width = plan.size
     return (
-        f"{_many(plan.batch_size, 'image')} of {width} by {height} pixels: about "
+        f"{counted(plan.batch_size, 'image')} of {width} by {height} pixels: about "
         f"{in_bytes(unit.memory(plan.pixels))} of memory and {in_time(unit.time(plan.pixels))}"
     )
 
@@ -418,13 +419,13 @@ def describe_cost(
     where = (
         "this GPU"
         if device == "cuda"
-        else f"{_many(torch.get_num_threads(), 'thread')} of this machine"
+        else f"{counted(torch.get_num_threads(), 'thread')} of this machine"
     )
     lines = [
         f"a training step ({recipe}, {type(segmenter.network).__name__}) on "
         f"{plan_text(plan, unit)}, on {where}",
-        f"  an epoch of {_many(epoch, 'step')}: {in_time(seconds * epoch)}; all "
-        f"{_many(steps, 'step')}: {in_time(seconds * steps)}",
+        f"  an epoch of {counted(epoch, 'step')}: {in_time(seconds * epoch)}; all "
+        f"{counted(steps, 'step')}: {in_time(seconds * steps)}",
         "  measured with cross-entropy on small images, to about a factor of two; validation and "
         "the making of targets come on top",
     ]
@@ -438,10 +439,6 @@ def describe_cost(
         f"at most the {in_bytes(memory.free)} that are free",
         f"{came}; {hint}" if words else came,
     )
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 class OutOfMemory(Callback):

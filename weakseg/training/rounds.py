@@ -193,7 +193,7 @@ class Rounds(Callback):
                 f"{name} has nothing to train on"
             )
         self._use(data, store, keys)
-        segmenter.weigh(self.figures)
+        segmenter.set_class_weights(self.figures)
         for logger in trainer.loggers:
             logger.log_metrics(
                 {**self.figures, "round": self.round, "epoch": trainer.current_epoch},
@@ -252,7 +252,7 @@ class Rounds(Callback):
                 lost = self._missing(store, keys, segmenter)
             self._estimate(trainer, segmenter, data, store, keys, lost)
         self._use(data, store, keys)
-        segmenter.weigh(self.figures)
+        segmenter.set_class_weights(self.figures)
 
     def _missing(self, store: LabelStore, keys: dict[int, str], segmenter: Segmenter) -> list[int]:
         """The images whose targets are missing, damaged, or do not fit the image."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
 from weakseg.functional.agreement import CHOOSES
-from weakseg.functional.class_matching import match_classes, none_of, renumber, renumber_evidence
+from weakseg.functional.class_matching import match_classes, renumber, renumber_evidence
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
 from weakseg.functional.losses import rarity_weights
 from weakseg.functional.resolution import downsample
@@ -27,7 +27,9 @@ from weakseg.networks.base import Adapter
 from weakseg.networks.parts.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
 from weakseg.strategies.base import Loss, Strategy
+from weakseg.training.checks import NAMED, check_image, check_parts, nonfinite_message
 from weakseg.training.label_quality import Agreement
+from weakseg.training.loop_state import go_on_between_batches
 from weakseg.training.outputs import finite_gradients, read_loss
 from weakseg.utils.processes import anywhere, gather, rank, share_buffers
 
@@ -38,7 +40,6 @@ DIVERGED = (
     "weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, or "
     "set trainer.gradient_clip_val"
 )
-NAMED = 5  # images that a message names
 CELL = 32  # pixels per cell of the coarsest stage that encoders have
 
 
@@ -69,7 +70,7 @@ class Segmenter(LightningModule):
     ) -> None:
         super().__init__()
         self._adapter = Adapter(network, classes)
-        _check_parts(self._adapter, strategy, classes)
+        check_parts(self._adapter, strategy, classes)
         self.network = network
         self.strategy = strategy
         self.classes = tuple(classes)
@@ -98,16 +99,16 @@ class Segmenter(LightningModule):
         # the numbers here of the classes of the data set that is measured on; None = the same
         self._table: Tensor | None = None
         self._bad_images: list[str] = []  # whose predictions are no numbers in this validation
-        self._suspects: list[str] = []  # images since the last optimizer step
+        self._recent_images: list[str] = []  # images since the last optimizer step
         self._bad_loss = False
         # of the pixels of each class in the loss; None = all alike
         self.class_weights: Tensor | None = None
-        self.weigh({})
+        self.set_class_weights({})
         if self.optimizer.freeze_batchnorm:
             for norm in batch_norms(network):
                 norm.requires_grad_(False)
 
-    def weigh(self, figures: Mapping[str, float]) -> None:
+    def set_class_weights(self, figures: Mapping[str, float]) -> None:
         """Set the weights of the classes as the strategy has them; `auto` from their shares in the
         targets, label/share/<class>."""
         wanted = self.strategy.class_weights
@@ -170,7 +171,7 @@ class Segmenter(LightningModule):
         return prediction
 
     def _predict(self, image: Tensor, plain: bool) -> Prediction:
-        _expect_image(image)
+        check_image(image)
         training = self.training
         self.eval()
         seen = downsample(image, self.long_side)
@@ -196,7 +197,7 @@ class Segmenter(LightningModule):
     def setup(self, stage: str) -> None:
         """Find out that network, classes and data set do not fit before anything long begins."""
         data: Any = getattr(self.trainer, "datamodule", None)
-        self._match(stage, getattr(data, "classes", ()) or self.classes)
+        self._match_classes(stage, getattr(data, "classes", ()) or self.classes)
         if stage == "fit":
             self.long_side = getattr(data, "long_side", None)
         training = self.training
@@ -205,7 +206,7 @@ class Segmenter(LightningModule):
             self(torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device=self.device))
         self.train(training)
 
-    def _match(self, stage: str, theirs: Sequence[str]) -> None:
+    def _match_classes(self, stage: str, theirs: Sequence[str]) -> None:
         """Match the classes of a data set by their names: to train on it they must be the same, to
         be measured on it they must be known."""
         if stage == "fit" and tuple(theirs) != self.classes:
@@ -222,7 +223,9 @@ class Segmenter(LightningModule):
                 "(data.others=ignore)"
             ) from None
 
-    def ours(self, evidence: Evidence, truth: Tensor | None) -> tuple[Evidence, Tensor | None]:
+    def renumbered(
+        self, evidence: Evidence, truth: Tensor | None
+    ) -> tuple[Evidence, Tensor | None]:
         """Evidence and truth of the data set that is measured on, with the numbers that classes
         have here."""
         if self._table is None:
@@ -230,7 +233,7 @@ class Segmenter(LightningModule):
         renumbered = renumber_evidence(evidence, self._table, len(self.classes))
         return renumbered, None if truth is None else renumber(truth, self._table)
 
-    def our_objects(self, objects: Instances) -> Instances:
+    def renumbered_objects(self, objects: Instances) -> Instances:
         """The same for objects."""
         return (
             objects
@@ -264,17 +267,17 @@ class Segmenter(LightningModule):
         else:
             main, *auxiliary = self._outputs(batch.image)
             # first, as the order of calls decides which random numbers each gets
-            helping = self._helping_terms(auxiliary, batch)
+            helping = self._auxiliary_terms(auxiliary, batch)
             returned = self._loss(main, batch)
             terms = returned.terms | helping
         loss = torch.stack([term.float() for term in terms.values()]).sum()
-        self._suspects += batch.ids
+        self._recent_images += batch.ids
         self._bad_loss |= not bool(torch.isfinite(loss))
         figures = {f"loss/{name}": term.detach().float() for name, term in terms.items()}
         self.log_dict(
             {**figures, "loss/total": loss.detach()}, batch_size=len(batch.ids), sync_dist=True
         )
-        self._log_place(self.global_step)
+        self._log_position(self.global_step)
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
         return {"loss": loss, **recursive_detach(returned._asdict())}
 
@@ -285,7 +288,7 @@ class Segmenter(LightningModule):
         size = (len(batch.ids), len(self.classes))
         return read_loss(self.strategy.loss(logits, batch), source, size)
 
-    def _helping_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
+    def _auxiliary_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
         """The same terms again for each of the auxiliary logits, weighted as the network says."""
         weight = self.adapter.auxiliary_weight
         training = self.strategy.training
@@ -298,7 +301,7 @@ class Segmenter(LightningModule):
             for name, term in more.items()
         }
 
-    def _log_place(self, step: int) -> None:
+    def _log_position(self, step: int) -> None:
         """Say where the figures of a row belong: Lightning's own count of steps is one off after a
         resume."""
         self.log_dict(
@@ -314,14 +317,14 @@ class Segmenter(LightningModule):
         bad = self._bad_loss or (not scaled and not finite_gradients(self.network))
         if anywhere(bad):
             raise FloatingPointError(
-                _blame(
+                nonfinite_message(
                     "the loss" if self._bad_loss else "a gradient",
-                    self._suspects,
+                    self._recent_images,
                     bad,
                     self.global_step,
                 )
             )
-        self._suspects = []
+        self._recent_images = []
         self._bad_loss = False
 
     def configure_optimizers(self) -> Any:
@@ -404,12 +407,12 @@ class Segmenter(LightningModule):
         well predictions agree with evidence."""
         for same in _same_size(examples):
             for example, (sureness, guess) in zip(
-                same, self._guesses([example.evidence.image for example in same]), strict=True
+                same, self._predict_batch([example.evidence.image for example in same]), strict=True
             ):
                 if not bool(sureness.isfinite().all()):
                     self._bad_images.append(example.evidence.id)
                     continue
-                evidence, truth = self.ours(*_on_cpu(example))
+                evidence, truth = self.renumbered(*_on_cpu(example))
                 if truth is None:
                     self.agreement.add(example.number, guess, evidence)
                 else:
@@ -417,7 +420,7 @@ class Segmenter(LightningModule):
                     self.confusion += counts
                     self.scores[example.number] = mean_iou(counts)
 
-    def _guesses(self, images: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def _predict_batch(self, images: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """For images of one size the likeliest class of every pixel, behind the score that it has:
         [H,W] each, on the CPU."""
         if self.inference.validation:
@@ -438,7 +441,7 @@ class Segmenter(LightningModule):
         self.confusion = torch.stack([confusion for confusion, _ in parts]).sum(0)
         self.scores = {index: score for _, scores in parts for index, score in scores.items()}
         self.validated_at = self.global_step
-        self._log_place(max(0, self.global_step - 1))  # beside the last step before it
+        self._log_position(max(0, self.global_step - 1))  # beside the last step before it
         if self.confusion.any():
             figures = {
                 f"iou/{name}": float(value)
@@ -519,117 +522,8 @@ def _resized(scores: Tensor, image: Tensor) -> Tensor:
     return scores if scores.shape[-2:] == size else F.interpolate(scores, size, mode="bilinear")
 
 
-def go_on_between_batches(loop: dict[str, Any]) -> None:
-    """Change the state of Lightning's loops in a checkpoint so that a run which goes on from it
-    does nothing twice.
-
-    Lightning takes a batch that had only been announced for one that has been seen. And it ends an
-    epoch again if the checkpoint was written by the last callback that heard of its end: with
-    `max_steps` all callbacks would hear of it twice, and a round be made twice.
-    """
-    epochs = loop["epoch_progress"]
-    batches = loop["epoch_loop.batch_progress"]
-    for counts in (batches["total"], batches["current"]):
-        if counts["started"] == counts["completed"] < counts["ready"]:
-            counts["ready"] = counts["started"]
-            batches["is_last_batch"] = False
-    total = epochs["total"]
-    if total["ready"] == total["started"] == total["processed"]:
-        for counts in (epochs["total"], epochs["current"]):
-            counts["completed"] = counts["processed"]
-        optimizer = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
-        begun = [
-            batches,
-            loop["epoch_loop.scheduler_progress"],
-            optimizer["step"],
-            optimizer["zero_grad"],
-        ]
-        for counts in (progress["current"] for progress in begun):
-            counts.update(dict.fromkeys(counts, 0))
-        loop["epoch_loop.val_loop.batch_progress"]["total"] = dict.fromkeys(
-            loop["epoch_loop.val_loop.batch_progress"]["total"], 0
-        )
-        batches["is_last_batch"] = False
-
-
 def _same_size(examples: list[Example]) -> list[list[Example]]:
     groups: dict[tuple[int, ...], list[Example]] = {}
     for example in examples:
         groups.setdefault(tuple(example.evidence.image.shape), []).append(example)
     return list(groups.values())
-
-
-def _check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) -> None:
-    if not isinstance(strategy, Strategy):
-        raise TypeError(
-            f"strategy should be a weakseg.Strategy, but it is {type(strategy).__name__}"
-        )
-    if not hasattr(strategy, "_modules"):
-        raise TypeError(
-            f"the constructor of {type(strategy).__name__} must begin with super().__init__()"
-        )
-    if isinstance(classes, str) or len(classes) < 2:
-        raise ValueError(
-            f"classes should be at least two names, the background first, but it is {classes!r}; "
-            "set it in your WeakData"
-        )
-    if network.has_losses and not strategy.wants.box_masks:
-        raise TypeError(
-            f"{network.name} learns from a mask for each box, but "
-            f"{type(strategy).__name__} makes none; take a strategy that does, such as "
-            "strategy=boxes_instances"
-        )
-    if network.has_losses and strategy.class_weights is not None:
-        raise TypeError(
-            f"class_weights counts in the cross-entropy, but {network.name} has losses of its own; "
-            "leave it out"
-        )
-    if isinstance(strategy.class_weights, Mapping) and (
-        unknown := [name for name in strategy.class_weights if name not in classes]
-    ):
-        raise ValueError(
-            f"class_weights names a class that there is not: {none_of(unknown, classes)}"
-        )
-    if strategy.wants.intermediate and (problem := network.lacks("intermediate_features")):
-        raise TypeError(
-            f"{type(strategy).__name__} wants intermediate features of the network's encoder, but "
-            f"{problem}; take a network that has it, such as network=deeplabv3plus"
-        )
-    if strategy.wants.features and (problem := network.lacks("features")):
-        raise TypeError(f"{type(strategy).__name__} wants features, but {problem}")
-
-
-def _expect_image(image: object) -> None:
-    """A ValueError for what networks cannot be given, from a program that was not checked by
-    types."""
-    if (
-        isinstance(image, Tensor)
-        and image.dtype == torch.uint8
-        and image.ndim == 3
-        and image.shape[0] == 3
-    ):
-        return
-    hint = (
-        "torchvision.io.read_image(path, 'RGB') reads one, and pil_to_tensor or "
-        "torch.from_numpy(array).permute(2, 0, 1) makes one"
-    )
-    came = type(image).__name__
-    if isinstance(image, Tensor):
-        came = f"{str(image.dtype).removeprefix('torch.')} {list(image.shape)}"
-    elif isinstance(image, np.ndarray):
-        came = f"a numpy array, {image.dtype} {list(image.shape)}"
-    raise ValueError(
-        f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; {hint}"
-    )
-
-
-def _blame(what: str, suspects: list[str], bad: bool, step: int) -> str:
-    """Which images it was, of all ranks; every rank has to ask, those without a bad number too."""
-    reports = [report for report in gather((what, suspects) if bad else None) if report]
-    # behind an all-reduce every rank has a bad gradient; the ranks with a bad loss caused it
-    causes = [report for report in reports if report[0] == "the loss"] or reports
-    images = ", ".join(image for _, images in causes for image in images)
-    return (
-        f"{causes[0][0]} of step {step} is not finite, on the images {images}; lower optimizer.lr, "
-        "set trainer.gradient_clip_val, or look at these images"
-    )

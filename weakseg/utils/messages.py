@@ -24,6 +24,15 @@ def suggest(word: str, names: Sequence[str], all_of_them: str = "there are") -> 
     return did_you_mean(word, names) or (f"; {all_of_them} {', '.join(names)}" if names else "")
 
 
+def counted(number: int, word: str) -> str:
+    """So many things of a kind.
+
+    >>> counted(1, "image"), counted(3, "image")
+    ('1 image', '3 images')
+    """
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def one_line(error: BaseException | str) -> str:
     """A message without its line breaks."""
     return " ".join(str(error).split())

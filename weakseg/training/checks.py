@@ -1,0 +1,93 @@
+"""What a Segmenter is given, checked before anything long begins, and the message of a loss that is
+not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weakseg.functional.class_matching import none_of
+from weakseg.networks.base import Adapter
+from weakseg.strategies.base import Strategy
+from weakseg.utils.processes import gather
+
+NAMED = 5  # images that a message names
+
+
+def check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) -> None:
+    if not isinstance(strategy, Strategy):
+        raise TypeError(
+            f"strategy should be a weakseg.Strategy, but it is {type(strategy).__name__}"
+        )
+    if not hasattr(strategy, "_modules"):
+        raise TypeError(
+            f"the constructor of {type(strategy).__name__} must begin with super().__init__()"
+        )
+    if isinstance(classes, str) or len(classes) < 2:
+        raise ValueError(
+            f"classes should be at least two names, the background first, but it is {classes!r}; "
+            "set it in your WeakData"
+        )
+    if network.has_losses and not strategy.wants.box_masks:
+        raise TypeError(
+            f"{network.name} learns from a mask for each box, but "
+            f"{type(strategy).__name__} makes none; take a strategy that does, such as "
+            "strategy=boxes_instances"
+        )
+    if network.has_losses and strategy.class_weights is not None:
+        raise TypeError(
+            f"class_weights counts in the cross-entropy, but {network.name} has losses of its own; "
+            "leave it out"
+        )
+    if isinstance(strategy.class_weights, Mapping) and (
+        unknown := [name for name in strategy.class_weights if name not in classes]
+    ):
+        raise ValueError(
+            f"class_weights names a class that there is not: {none_of(unknown, classes)}"
+        )
+    if strategy.wants.intermediate and (problem := network.lacks("intermediate_features")):
+        raise TypeError(
+            f"{type(strategy).__name__} wants intermediate features of the network's encoder, but "
+            f"{problem}; take a network that has it, such as network=deeplabv3plus"
+        )
+    if strategy.wants.features and (problem := network.lacks("features")):
+        raise TypeError(f"{type(strategy).__name__} wants features, but {problem}")
+
+
+def check_image(image: object) -> None:
+    """A ValueError for what networks cannot be given, from a program that was not checked by
+    types."""
+    if (
+        isinstance(image, Tensor)
+        and image.dtype == torch.uint8
+        and image.ndim == 3
+        and image.shape[0] == 3
+    ):
+        return
+    hint = (
+        "torchvision.io.read_image(path, 'RGB') reads one, and pil_to_tensor or "
+        "torch.from_numpy(array).permute(2, 0, 1) makes one"
+    )
+    came = type(image).__name__
+    if isinstance(image, Tensor):
+        came = f"{str(image.dtype).removeprefix('torch.')} {list(image.shape)}"
+    elif isinstance(image, np.ndarray):
+        came = f"a numpy array, {image.dtype} {list(image.shape)}"
+    raise ValueError(
+        f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; {hint}"
+    )
+
+
+def nonfinite_message(what: str, suspects: list[str], bad: bool, step: int) -> str:
+    """Which images it was, of all ranks; every rank has to ask, those without a bad number too."""
+    reports = [report for report in gather((what, suspects) if bad else None) if report]
+    # behind an all-reduce every rank has a bad gradient; the ranks with a bad loss caused it
+    causes = [report for report in reports if report[0] == "the loss"] or reports
+    images = ", ".join(image for _, images in causes for image in images)
+    return (
+        f"{causes[0][0]} of step {step} is not finite, on the images {images}; lower optimizer.lr, "
+        "set trainer.gradient_clip_val, or look at these images"
+    )
