@@ -1,11 +1,20 @@
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from tests.data.layouts import photo, text, voc, voc_xml
-from weakseg.check import main
+from weakseg.check import command, main
+from weakseg.data.toy.dataset import Toy
+from weakseg.evidence import Evidence
 from weakseg.training.memory_budget import Memory
+from weakseg.utils.signals import Stopping
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -244,3 +253,71 @@ def test_a_file_of_problems_is_named_only_if_there_are_some(
     text(place / "annotations" / "a.xml", "<annotation/>")
     assert main([*words, "data.classes=[dog]"]) == 0
     assert "problems: runs/check/problems.txt" in capsys.readouterr().out
+
+
+@pytest.fixture
+def as_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command in this process, whose signals and streams stay those of the tests."""
+    monkeypatch.setattr(Stopping, "install", lambda self: None)
+    monkeypatch.setattr("weakseg.utils.command.forgive", lambda: None)
+    monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)
+
+
+class Private(Toy):
+    """Needs a key, and fails with it."""
+
+    def __init__(self, api_key: str = "", **options: Any) -> None:
+        super().__init__(train=2, val=1, size=32, **options)
+        self.api_key = api_key
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        raise RuntimeError(f"the server has refused {self.api_key}")
+
+
+@pytest.mark.usefixtures("as_command")
+def test_the_command_has_the_exit_codes_of_its_usage(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data=voc", f"data.root={place}", "cost=false", "out=null"]
+    assert command([]) == 0
+    assert command(words) == 0
+    (place / "VOCdevkit/VOC2012/JPEGImages/2007_000001.jpg").write_bytes(b"no image")
+    assert command(words) == 1
+    assert command(["data=voc", "data.rot=x"]) == 2
+    assert "did you mean root?" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("as_command")
+def test_the_command_reports_a_failure_in_a_line_without_secrets(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "weakseg.reporting.dataset_check.check_dataset",
+        lambda data, workers: data.sample(0),
+    )
+    assert command([f"data={__name__}.Private", "data.api_key=hunter2", "out=null"]) == 1
+    err = capsys.readouterr().err
+    assert "the server has refused" in err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("error: ")
+    assert "hunter2" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_in_a_line(tmp_path: Path, signum: int, code: int) -> None:
+    words = ["recipe=boxes", "data.train=5000", "out=null", "workers=0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weakseg.check", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while "looking" not in (line := process.stderr.readline(60)) and line:
+        pass  # until the images are being read
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert f"stopped by {signal.Signals(signum).name}" in err
+    assert "Traceback" not in err

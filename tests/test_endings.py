@@ -36,8 +36,8 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # signals of the process that tests are theirs
     monkeypatch.setattr(Stopping, "install", lambda self: None)
-    monkeypatch.setattr("weakseg.fit.forgive", lambda: None)
-    monkeypatch.setattr("weakseg.fit.end_within", lambda seconds, code: None)
+    monkeypatch.setattr("weakseg.utils.command.forgive", lambda: None)
+    monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)
 
 
 class WrongBox(Toy):

@@ -448,7 +448,7 @@ def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(
         monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
     policies: list[str | None] = []
     monkeypatch.setattr(
-        "weakseg.fit._load_torch", lambda: policies.append(os.environ.get("OMP_WAIT_POLICY"))
+        "weakseg.fit.load_torch", lambda: policies.append(os.environ.get("OMP_WAIT_POLICY"))
     )
     with pytest.raises(SystemExit):
         main(["recipe=boxes", *SMALL, "trainer.max_steps=-7"])

@@ -10,14 +10,20 @@ from collections.abc import Sequence
 # unlike Path's, these answer for names that no file can have
 from os.path import abspath, dirname, isdir
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from weakseg.config.recipe import RecipeError, Resolved, check_spelling, load, resolve
+from weakseg.config.recipe import RecipeError, check_spelling, load, resolve
+from weakseg.utils.command import (
+    load_torch,
+    own_environment,
+    print_and_exit,
+    print_mistakes,
+    run_command,
+)
 from weakseg.utils.paths import kind_of
 
 if TYPE_CHECKING:  # neither is imported before the words are known to be right
-    from weakseg.data.base import WeakData
-    from weakseg.reporting.dataset_check import DatasetCheck
+    pass
 
 USAGE = """\
 usage: python -m weakseg.check data=<name> [data.<key>=value ...]
@@ -33,33 +39,38 @@ Reads everything, prints all problems, how often each class comes and what a tra
 draws some images with their annotations.
 The exit code is 0 if there is no error, 1 if there is one, 2 if the words are wrong."""
 OWN = {"out": "runs/check", "sheet": "", "cost": "true", "workers": ""}
-PHOTOGRAPHS = (
-    "for photographs begin with network.weights=imagenet optimizer.lr=1e-4 "
-    "optimizer.head_multiplier=10 optimizer.freeze_batchnorm=true; the numbers of the recipes are "
-    "for drawn pictures and random weights"
-)
 ENOUGH = 200  # images from which on further processes are worth their start
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check the data set that the words of a command line name; returns how many errors there are.
     Mistyped words exit with code 2."""
+    return _run(list(sys.argv[1:] if argv is None else argv), {})
+
+
+def command(argv: Sequence[str] | None = None) -> int:
+    """The same as a command: what goes wrong is reported in a line. Returns the exit code, 1 if
+    there are errors in the data set, 130 and 143 after SIGINT and SIGTERM."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return run_command(lambda sections: int(_run(words, sections) > 0))
+
+
+def _run(words: list[str], sections: dict[str, Any]) -> int:
+    """Check; `sections` is filled with those of the recipe, as soon as they are known."""
     if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-        raise SystemExit(0)
+        print_and_exit(USAGE)
     own = OWN | dict(
         word.split("=", 1) for word in words if word.partition("=")[0] in OWN and "=" in word
     )
     words = [word for word in words if word.partition("=")[0] not in OWN]
     try:
-        return _check(words, own)
+        with own_environment():
+            return _check(words, own, sections)
     except RecipeError as error:
-        print("\n".join(error.errors), file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(print_mistakes(error.errors, sections)) from None
 
 
-def _check(words: list[str], own: dict[str, str]) -> int:
+def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> int:
     starts = [word.partition("=")[0] for word in words]
     errors = _wrong_own(own)
     if not {"recipe", "resume", "data", "data.name"} & set(starts):
@@ -77,22 +88,25 @@ def _check(words: list[str], own: dict[str, str]) -> int:
         raise RecipeError(errors + error.errors) from None
     if errors:
         raise RecipeError(errors)
+    sections |= recipe.sections
     check_spelling(recipe)
+    load_torch()
     resolved = resolve(recipe)
     data = resolved.build("data")
     out = _folder(own["out"])
 
     from rich.console import Console  # these only now: a mistyped word was answered without torch
 
+    from weakseg.reporting.check_results import training_cost, write_results
     from weakseg.reporting.dataset_check import check_dataset, print_check
 
     found = check_dataset(
         data, int(own["workers"] or (os.cpu_count() or 1) * (len(data) >= ENOUGH))
     )
-    lines = _cost(resolved, data, found) if own["cost"] == "true" else []
+    lines = training_cost(resolved, data, found) if own["cost"] == "true" else []
     print_check(found, Console())
     print("\n".join(lines), end="\n" * bool(lines))
-    _write(data, found, out, own["sheet"])
+    write_results(data, found, out, own["sheet"])
     return found.errors
 
 
@@ -130,45 +144,5 @@ def _folder(out: str) -> Path | None:
     return Path(out)
 
 
-def _write(data: WeakData, found: DatasetCheck, out: Path | None, sheet: str) -> None:
-    from weakseg.reporting.contact_sheet import write_sheet
-    from weakseg.utils.files import write_whole
-
-    if out is not None:
-        write_whole(
-            out / "problems.txt", "".join(f"{problem}\n" for problem in found.problems).encode()
-        )
-        print(f"problems: {out / 'problems.txt'}\n" * bool(found.problems), end="")
-    path = None if sheet == "null" else Path(sheet) if sheet else out and out / "sheet.png"
-    if path is not None:
-        write_sheet(data, path)
-        print(f"contact sheet: {path}")
-
-
-def _cost(recipe: Resolved, data: WeakData, found: DatasetCheck) -> list[str]:
-    """What a training by the recipe takes, in lines; a step that takes too much memory becomes a
-    problem among the others."""
-    from weakseg.reporting.dataset_check import Problem
-    from weakseg.training.memory_budget import describe_cost
-    from weakseg.training.segmenter import Segmenter
-
-    if not found.sizes or not data.training:
-        return []
-    untrained = recipe.with_random_weights()  # which change nothing of what a step takes
-    network, strategy = (
-        untrained.build(section, classes=len(data.classes)) for section in ("network", "strategy")
-    )
-    segmenter = Segmenter(network, strategy, data.classes)
-    trainer = recipe.sections["trainer"]
-    lines, excess = describe_cost(segmenter, data, found.sizes, recipe.name, trainer)
-    if excess:
-        found.problems.append(Problem("a training step", "its memory", *excess, "warning"))
-    photographs = (
-        recipe.sections["data"].get("name") != "toy"
-        and recipe.origins.get("optimizer.lr") != "command line"
-    )
-    return [*lines, PHOTOGRAPHS] if lines and photographs else lines
-
-
 if __name__ == "__main__":
-    raise SystemExit(1 if main() else 0)
+    sys.exit(command())

@@ -124,8 +124,8 @@ def test_nothing_on_the_screen_holds_a_secret(
 ) -> None:
     # signals of the process that tests are theirs
     monkeypatch.setattr("weakseg.utils.signals.Stopping.install", lambda self: None)
-    monkeypatch.setattr("weakseg.fit.forgive", lambda: None)
-    monkeypatch.setattr("weakseg.fit.end_within", lambda seconds, code: None)
+    monkeypatch.setattr("weakseg.utils.command.forgive", lambda: None)
+    monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)
     assert (
         command(
             [
