@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import sys
@@ -146,6 +147,26 @@ def test_the_other_lines_of_the_page_on_networks_run(my_networks: Any) -> None:
     for block in python_blocks(OWN_NETWORK):
         if block.startswith("from "):
             exec(block, vars(my_networks).copy())
+
+
+def test_the_logger_of_the_page_writes_what_metrics_csv_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = python_blocks(PAGES["docs/how-to/wandb.md"])
+    (tmp_path / "json_lines.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    command = printed_commands(PAGES["docs/how-to/wandb.md"])[-1]
+    words = command[command.index("weakseg.fit") + 1 :]
+    small = ["data.train=6", "data.val=2", "data.size=48", "data.batch_size=2", "rounds.workers=0"]
+    run = main([*words, *small, "trainer.max_steps=2", "trainer.log_every_n_steps=1"])
+    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    recorded = read_record(run / "metrics.csv")
+    names = {name for row in recorded for name, value in row.items() if value}
+    assert {name for row in rows for name in row} == names
+    losses = [float(row["loss/total"]) for row in recorded if row.get("loss/total")]
+    assert [row["loss/total"] for row in rows if "loss/total" in row] == losses
+    del sys.modules["json_lines"]
 
 
 STRATEGY_PAGE = PAGES["docs/how-to/write-a-strategy.md"]

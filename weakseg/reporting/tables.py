@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 WHOLE = 0.9995  # a share from here on is all
-MEASURED_ON = "network: validation images; targets and evidence: training images"
 COLUMNS = {
     "network": ("val", "network"),
     "targets": ("label", "targets"),
@@ -126,11 +125,16 @@ def measured_on(figures: Mapping[str, float]) -> str:
     """What the figures are of; IoU of targets that label few pixels means little without that
     number.
 
-    >>> measured_on({"label/miou": 0.9, "label/coverage": 0.02})
-    'network: validation images; targets and evidence: training images; targets: 2.0 % of the pixels
-    have one, and IoU is of these alone'
+    >>> measured_on({"val/miou": 0.8})
+    'network: validation images'
+    >>> measured_on({"val/miou": 0.8, "label/miou": 0.9, "label/coverage": 0.02})
+    'network: validation images; targets: training images; targets: 2.0 % of the pixels have one,
+    and IoU is of these alone'
     """
-    parts = [MEASURED_ON]
+    there = [name for name, (prefix, _) in COLUMNS.items() if f"{prefix}/miou" in figures]
+    labels = " and ".join(name for name in there if name != "network")
+    parts = ["network: validation images"] if "network" in there else []
+    parts += [f"{labels}: training images"] if labels else []
     for prefix, whose in (
         ("label", "targets: {} of the pixels have one"),
         ("evidence", "evidence alone: it tells of {} of the pixels"),
