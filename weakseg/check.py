@@ -10,7 +10,7 @@ from collections.abc import Sequence
 # unlike Path's, these answer for names that no file can have
 from os.path import abspath, dirname, isdir
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weakseg.config.recipe import RecipeError, check_spelling, load, resolve
 from weakseg.utils.command import (
@@ -21,9 +21,6 @@ from weakseg.utils.command import (
     run_command,
 )
 from weakseg.utils.paths import kind_of
-
-if TYPE_CHECKING:  # neither is imported before the words are known to be right
-    pass
 
 USAGE = """\
 usage: python -m weakseg.check data=<name> [data.<key>=value ...]

@@ -13,6 +13,7 @@ from torch import Tensor
 from weakseg.evidence import IGNORE
 from weakseg.functional.crf import permutohedral_compiled as compiled
 from weakseg.functional.crf.permutohedral import lattice
+from weakseg.functional.describing import described
 
 Scaling = Literal["pairs", "rloss"]
 
@@ -365,7 +366,7 @@ def _check(probs: Tensor, images: Tensor, valid: Tensor | None) -> Tensor:
         or images.numel() == 0
     ):
         raise ValueError(
-            f"images should be uint8 [B,3,H,W], but it is {_describe(images)}: give the colours "
+            f"images should be uint8 [B,3,H,W], but it is {described(images)}: give the colours "
             "as they are in the file, 0 to 255, neither scaled nor normalised"
         )
     batch, _, height, width = images.shape
@@ -377,13 +378,13 @@ def _check(probs: Tensor, images: Tensor, valid: Tensor | None) -> Tensor:
     ):
         raise ValueError(
             f"probs should be float [{batch},C,{height},{width}], the size of the images, but it "
-            f"is {_describe(probs)}: bring both to the same size with F.interpolate"
+            f"is {described(probs)}: bring both to the same size with F.interpolate"
         )
     if valid is None:
         valid = torch.ones_like(images[:, 0], dtype=torch.bool)
     if valid.dtype != torch.bool or valid.shape != images[:, 0].shape:
         raise ValueError(
-            f"valid should be bool [{batch},{height},{width}], but it is {_describe(valid)}: True "
+            f"valid should be bool [{batch},{height},{width}], but it is {described(valid)}: True "
             "in the image, False in the padding"
         )
     off = (
@@ -397,7 +398,3 @@ def _check(probs: Tensor, images: Tensor, valid: Tensor | None) -> Tensor:
             f"{off:.3g}: give a softmax"
         )
     return valid
-
-
-def _describe(value: Tensor) -> str:
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

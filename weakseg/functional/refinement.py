@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import IGNORE
+from weakseg.functional.describing import described
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
 
@@ -133,17 +134,17 @@ def _check(
     images: Tensor, scores: Tensor, dilations: Sequence[int], iterations: int, valid: Tensor | None
 ) -> None:
     if scores.ndim != 4 or not scores.is_floating_point():
-        raise ValueError(f"scores should be float [B,C,H,W], but it is {_came(scores)}")
+        raise ValueError(f"scores should be float [B,C,H,W], but it is {described(scores)}")
     size = [len(scores), 3, *scores.shape[2:]]
     if list(images.shape) != size or images.dtype == torch.bool:
         raise ValueError(
             f"images should be colours {size}, of the size of the scores, but it is "
-            f"{_came(images)}: scale one of the two"
+            f"{described(images)}: scale one of the two"
         )
     if valid is not None and (valid.dtype != torch.bool or valid.shape != scores[:, 0].shape):
         raise ValueError(
             f"valid should be bool {list(scores[:, 0].shape)}, the size of the scores, but it is "
-            f"{_came(valid)}"
+            f"{described(valid)}"
         )
     if not dilations or not all(
         isinstance(dilation, int) and dilation >= 1 for dilation in dilations
@@ -154,7 +155,3 @@ def _check(
         )
     if iterations < 0:
         raise ValueError(f"iterations should be 0 or more, but it is {iterations}")
-
-
-def _came(value: Tensor) -> str:
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

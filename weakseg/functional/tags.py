@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE
+from weakseg.functional.describing import described
 
 Source = Literal["wssl_code", "wssl_paper"]
 
@@ -288,18 +289,18 @@ def _precision(logits: Tensor) -> torch.dtype:
 def _check(logits: Tensor, tags: Tensor | None, valid: Tensor | None) -> None:
     if logits.ndim != 4 or not logits.is_floating_point() or not logits.numel():
         raise ValueError(
-            f"logits should be float [B,C,H,W], at least one of each, but it is {_came(logits)}"
+            f"logits should be float [B,C,H,W], at least one of each, but it is {described(logits)}"
         )
     images, classes, height, width = logits.shape
     if tags is not None and (tags.dtype != torch.bool or tags.shape != (images, classes)):
         raise ValueError(
             f"tags should be bool [{images},{classes}], one row per image, background first, but "
-            f"it is {_came(tags)}"
+            f"it is {described(tags)}"
         )
     if valid is not None and (valid.dtype != torch.bool or valid.shape != (images, height, width)):
         raise ValueError(
             f"valid should be bool [{images},{height},{width}], the size of the logits, but it is "
-            f"{_came(valid)}"
+            f"{described(valid)}"
         )
 
 
@@ -309,7 +310,7 @@ def _check_map(boxes_map: Tensor, logits: Tensor) -> None:
     if wrong_type or boxes_map.shape != (images, height, width):
         raise ValueError(
             f"boxes_map should be integers [{images},{height},{width}], one class per pixel, but "
-            f"it is {_came(boxes_map)}"
+            f"it is {described(boxes_map)}"
         )
     wrong = (boxes_map < 0) | (boxes_map >= classes) & (boxes_map != IGNORE)
     if bool(wrong.any()):
@@ -339,7 +340,3 @@ def _check_portions(foreground: float, background: float, sweeps: int) -> None:
         raise ValueError(
             f"sweeps should be at least 1, how often each class is raised, but it is {sweeps}"
         )
-
-
-def _came(value: Tensor) -> str:
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

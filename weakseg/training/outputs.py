@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from weakseg.functional.describing import described
 from weakseg.strategies.base import Estimate, Loss
 
 
@@ -77,9 +78,7 @@ def _check_figures(figures: Any, source: str) -> None:
 
 
 def _called(value: object) -> str:
-    if not isinstance(value, Tensor):
-        return type(value).__name__
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    return described(value) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _read_terms(terms: Any, source: str) -> dict[str, Tensor]:

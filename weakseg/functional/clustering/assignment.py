@@ -19,6 +19,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from weakseg.functional.describing import described
+
 _WHOLE = 1e-6  # a solution this near to whole numbers is one
 
 
@@ -47,8 +49,8 @@ def assign_tags(costs: Tensor, tags: Tensor, allowed: Tensor | None = None) -> T
     """
     if tags.dtype != torch.bool or tags.ndim != 1 or costs.ndim != 2 or len(tags) != costs.shape[1]:
         raise ValueError(
-            f"costs should be float [P,C] and tags bool [C], but they are {_describe(costs)} and "
-            f"{_describe(tags)}"
+            "costs should be float [P,C] and tags bool [C], but they are "
+            f"{described(costs, finite=True)} and {described(tags, finite=True)}"
         )
     everything = torch.arange(len(costs), device=costs.device)
     permitted = tags.expand(costs.shape) if allowed is None else allowed & tags
@@ -97,13 +99,13 @@ Found = tuple[NDArray[np.int64], NDArray[np.int64]]
 def _check(costs: Tensor, allowed: Tensor, groups: Sequence[tuple[int, Tensor, int]]) -> None:
     if costs.ndim != 2 or not costs.is_floating_point() or not bool(costs.isfinite().all()):
         raise ValueError(
-            f"costs should be float [P,C] and finite, but it is {_describe(costs)}; forbid "
-            "classes with `allowed`"
+            f"costs should be float [P,C] and finite, but it is {described(costs, finite=True)}; "
+            "forbid classes with `allowed`"
         )
     if allowed.shape != costs.shape or allowed.dtype != torch.bool:
         raise ValueError(
             f"allowed should be bool {list(costs.shape)}, as costs is, but it is "
-            f"{_describe(allowed)}"
+            f"{described(allowed, finite=True)}"
         )
     if stuck := (~allowed.any(1)).nonzero().flatten().tolist():
         raise ValueError(
@@ -123,7 +125,7 @@ def _check(costs: Tensor, allowed: Tensor, groups: Sequence[tuple[int, Tensor, i
         ):
             raise ValueError(
                 f"group {number} should have members int64 [M], none of them twice, but it has "
-                f"{_describe(members)}"
+                f"{described(members, finite=True)}"
             )
         if len(members) and not 0 <= int(members.min()) <= int(members.max()) < len(costs):
             raise ValueError(
@@ -136,14 +138,6 @@ def _check(costs: Tensor, allowed: Tensor, groups: Sequence[tuple[int, Tensor, i
                 f"group {number} asks for at least {least} superpixels of class {label}, but only "
                 f"{able} of it may have that class"
             )
-
-
-def _describe(value: Tensor) -> str:
-    infinite = value.is_floating_point() and not bool(value.isfinite().all())
-    return (
-        f"{str(value.dtype).removeprefix('torch.')} "
-        f"{list(value.shape)}{', not all finite' if infinite else ''}"
-    )
 
 
 def _components(rows: Sequence[Row], places: int) -> Iterator[list[int]]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE
+from weakseg.functional.describing import described
 
 # about twenty are usual; rounding, not the problem, is what could keep a gap from closing
 _MOST_STEPS = 100
@@ -129,12 +130,12 @@ def _check(
     ):
         raise ValueError(
             "features should be float [P,D] and finite, a row per sample, but it is "
-            f"{_describe(features)}"
+            f"{described(features, finite=True)}"
         )
     if labels.shape != features.shape[:1] or labels.dtype != torch.int64:
         raise ValueError(
             f"labels should be int64 [{len(features)}], one per row of features, but it is "
-            f"{_describe(labels)}"
+            f"{described(labels, finite=True)}"
         )
     wrong = sorted(set(labels[(labels != IGNORE) & ((labels < 0) | (labels >= classes))].tolist()))
     if wrong:
@@ -152,16 +153,8 @@ def _check(
     ):
         raise ValueError(
             f"sample_weight should be [{len(labels)}], 0 or more per sample, but it is "
-            f"{_describe(sample_weight)}"
+            f"{described(sample_weight, finite=True)}"
         )
-
-
-def _describe(value: Tensor) -> str:
-    infinite = value.is_floating_point() and not bool(value.isfinite().all())
-    return (
-        f"{str(value.dtype).removeprefix('torch.')} "
-        f"{list(value.shape)}{', not all finite' if infinite else ''}"
-    )
 
 
 def _with_one(features: Tensor) -> Tensor:

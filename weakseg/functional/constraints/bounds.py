@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from weakseg.functional.boxes import pixel_boxes
+from weakseg.functional.describing import described
 
 SizeSource = Literal["paper", "ccnn_code"]
 
@@ -48,14 +49,14 @@ class Constraints:
         if self.label.ndim != 2 or self.label.dtype != torch.int64 or self.label.shape[1] == 0:
             raise ValueError(
                 "label should be int64 [B,R] with at least one bound per image, but it is "
-                f"{_describe(self.label)}"
+                f"{described(self.label)}"
             )
         for name in ("lower", "upper", "slack_lower", "slack_upper"):
             value = getattr(self, name)
             if value.shape != self.label.shape or not value.is_floating_point():
                 raise ValueError(
                     f"{name} should be float {list(self.label.shape)}, as label is, but it is "
-                    f"{_describe(value)}"
+                    f"{described(value)}"
                 )
         region = self.region
         if region is not None and (
@@ -64,7 +65,7 @@ class Constraints:
             size = ",".join(map(str, self.label.shape))
             raise ValueError(
                 f"region should be bool [{size},H,W], a mask per bound, or None, but it is "
-                f"{_describe(region)}"
+                f"{described(region)}"
             )
         if not 0 < self.inverse_temperature < inf:
             raise ValueError(
@@ -93,7 +94,7 @@ def class_constraints(
     """
     given = lower if lower is not None else upper
     if given is None or given.ndim != 2 or not given.is_floating_point():
-        came = "neither was given" if given is None else f"it is {_describe(given)}"
+        came = "neither was given" if given is None else f"it is {described(given)}"
         raise ValueError(
             f"lower or upper should be float [B,C], a bound per image and class, but {came}"
         )
@@ -162,7 +163,7 @@ def size_constraints(
     _check_tags(tags)
     if large.dtype != torch.bool or large.shape != tags.shape:
         raise ValueError(
-            f"large should be bool {list(tags.shape)}, as tags is, but it is {_describe(large)}"
+            f"large should be bool {list(tags.shape)}, as tags is, but it is {described(large)}"
         )
     if source not in ("paper", "ccnn_code"):
         raise ValueError(f"source should be paper or ccnn_code, but it is {source!r}")
@@ -357,9 +358,5 @@ def _check_tags(tags: Tensor) -> None:
     if tags.dtype != torch.bool or tags.ndim != 2:
         raise ValueError(
             "tags should be bool [B,C], whether each image shows each class, but it is "
-            f"{_describe(tags)}"
+            f"{described(tags)}"
         )
-
-
-def _describe(value: Tensor) -> str:
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from weakseg.functional.constraints.bounds import Constraints
 from weakseg.functional.constraints.dual import Rows, precision, softmax_into, solve
+from weakseg.functional.describing import described
 
 
 class Posterior(NamedTuple):
@@ -122,18 +123,18 @@ def _check(logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor
     if logits.ndim != 4 or not logits.is_floating_point() or logits.numel() == 0:
         raise ValueError(
             "logits should be float [B,C,H,W] with at least one pixel, but it is "
-            f"{_describe(logits)}"
+            f"{described(logits)}"
         )
     images, classes, height, width = logits.shape
     if tags.dtype != torch.bool or tags.shape != (images, classes):
         raise ValueError(
             f"tags should be bool [{images},{classes}], for each image and class of the logits, "
-            f"but it is {_describe(tags)}"
+            f"but it is {described(tags)}"
         )
     if valid is not None and (valid.dtype != torch.bool or valid.shape != (images, height, width)):
         raise ValueError(
             f"valid should be bool [{images},{height},{width}], the size of the logits, but it is "
-            f"{_describe(valid)}"
+            f"{described(valid)}"
         )
     if len(constraints.label) != images:
         raise ValueError(
@@ -153,10 +154,6 @@ def _check(logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor
             f"the regions of constraints should be {height}x{width}, the size of the logits, but "
             f"they are {came}"
         )
-
-
-def _describe(value: Tensor) -> str:
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
 def _rows(

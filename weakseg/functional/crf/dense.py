@@ -22,6 +22,7 @@ from weakseg.functional.crf import meanfield_compiled as compiled
 from weakseg.functional.crf import pydensecrf as original
 from weakseg.functional.crf.kernels import Kernel
 from weakseg.functional.crf.meanfield import Normalization
+from weakseg.functional.describing import described
 from weakseg.utils import memory
 from weakseg.utils.limits import Count, check_limits
 
@@ -165,7 +166,7 @@ def _check(image: Tensor, probs: Tensor) -> int:
     """Stop at what cannot be meant; how many labels are possible otherwise."""
     if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != 3 or image.numel() == 0:
         raise ValueError(
-            f"image should be uint8 [3,H,W], but it is {_describe(image)}: give the colours as "
+            f"image should be uint8 [3,H,W], but it is {described(image)}: give the colours as "
             "they are in the file, 0 to 255, neither scaled nor normalised"
         )
     if (
@@ -177,7 +178,7 @@ def _check(image: Tensor, probs: Tensor) -> int:
         size = ",".join(map(str, image.shape[1:]))
         raise ValueError(
             f"probs should be float [C,{size}], the size of the image, but it is "
-            f"{_describe(probs)}: give one probability per class and pixel, at the image's own "
+            f"{described(probs)}: give one probability per class and pixel, at the image's own "
             "resolution"
         )
     if image.device != probs.device:
@@ -222,7 +223,3 @@ def _check_memory(image: Tensor, probs: Tensor, labels: int, together: int) -> N
             f"{free / 1e9:.1f} GB are free: set the probabilities of unlikely labels to 0 "
             "everywhere and divide by the sum, or scale image and probs down"
         )
-
-
-def _describe(value: Tensor) -> str:
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
