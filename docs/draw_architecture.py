@@ -12,9 +12,26 @@ from pathlib import Path
 
 PICTURE = Path(__file__).parent / "explanation" / "architecture.svg"
 LAYERS = [
-    {"fit": "trains a recipe", "check": "looks through a data set"},
+    {"__main__": "weakseg <verb>: finds the command"},
+    {
+        "check": "a data set",
+        "fit": "trains",
+        "label": "pseudo-labels",
+        "predict": "masks",
+        "evaluate": "figures",
+        "export": "graphs",
+        "compare": "runs",
+    },
     {"run": "one run from a recipe: composes the parts, leaves a folder"},
-    {"reporting": "report, charts, pictures, tables, loggers, check of a data set"},
+    {
+        "prediction": "masks of images, as files",
+        "evaluation": "figures on a data set",
+        "labelling": "pseudo-labels as files",
+    },
+    {
+        "reporting": "report, charts, pictures, tables, loggers",
+        "trained": "trained networks, stored and exported",
+    },
     {"training": "LightningModule, rounds, estimation, checkpoints, label quality"},
     {"optimizers": "parameter groups of body and head, schedules"},
     {

@@ -21,6 +21,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = "everything above"
+COMMANDS = ("check", "fit", "label", "predict", "evaluate", "export", "compare")
 
 # The dependency rule. One row per package or module at the top: a row names rows further up only,
 # and with them comes whatever those may import.
@@ -33,9 +34,14 @@ MAY_IMPORT = {
     **dict.fromkeys(["data", "networks", "strategies", "inference"], "functional"),
     "optimizers": "networks",
     "training": "config data networks strategies inference optimizers",
+    "trained": "training",
     "reporting": "training",
+    **dict.fromkeys(["prediction", "evaluation", "labelling"], "trained reporting"),
+    "run": EVERYTHING,
+    # the commands, which call what is below
+    **dict.fromkeys(COMMANDS, EVERYTHING),
     # the last one is weakseg/__init__.py: the public names, lazily
-    **dict.fromkeys(["run", "fit", "check", ""], EVERYTHING),
+    **dict.fromkeys(["__main__", ""], EVERYTHING),
 }
 TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".cfg", ".txt", ".svg", ""}
 BUILT = re.compile(r"build|dist|site|runs|wandb|__pycache__|.*\.egg-info")

@@ -1,0 +1,1 @@
+"""The pseudo-labels of a data set as files that annotation tools read."""
