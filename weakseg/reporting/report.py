@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
-from jinja2 import Environment, StrictUndefined, Template
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Evidence
 from weakseg.reporting.charts import Point, line_chart, read_series
-from weakseg.reporting.drawing import Case, draw_evidence, overlay, palette, png_base64
+from weakseg.reporting.drawing import Case
+from weakseg.reporting.pages import (
+    LEGIBLE,
+    colour_keys,
+    confusion_rows,
+    gallery,
+    is_known,
+    write_page,
+)
 from weakseg.reporting.tables import (
     AGREEMENT,
     AGREEMENTS,
@@ -27,18 +30,6 @@ from weakseg.reporting.tables import (
     summary_columns,
     summary_rows,
 )
-from weakseg.utils.files import write_whole
-
-LEGIBLE = 12  # classes up to which the cells of the confusion matrix have numbers in them
-
-
-class Panel(NamedTuple):
-    """One picture of an image; None for what there is not."""
-
-    name: str
-    caption: str
-    picture: str | None
-    """PNG as base64"""
 
 
 def write_report(
@@ -68,31 +59,21 @@ def write_report(
         recipe: the recipe as text.
         notes: lines below the title.
     """
-    page = _template().render(
+    write_page(
+        path,
+        "run.html",
         title=title,
         notes=notes,
         facts=_facts(figures, final),
         tables=_tables(final, classes),
-        confusion=[] if confusion is None else _confusion(confusion, classes),
+        confusion=[] if confusion is None else confusion_rows(confusion, classes),
         legible=len(classes) <= LEGIBLE,
         charts=_charts(figures),
-        colours=list(zip(classes, palette(len(classes)).tolist(), strict=True)),
-        cases=_gallery(sorted(cases, key=_badness), classes),
-        training=_gallery(training, classes),
+        colours=colour_keys(classes),
+        cases=gallery(sorted(cases, key=_badness), classes),
+        training=gallery(training, classes),
         recipe=recipe,
     )
-    write_whole(Path(path), page.encode())
-
-
-@cache
-def _template() -> Template:
-    """The page, in which every text is escaped and a misspelled name is an error."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"figure": figure_text, "known": _known}
-    page = importlib.resources.files("weakseg.reporting") / "report.html"
-    return environment.from_string(page.read_text("utf-8"))
 
 
 def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> dict[str, str]:
@@ -117,7 +98,7 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
 
 
 def _percent(share: float | None) -> str:
-    return percent(share) if share is not None and _known(share) else ""
+    return percent(share) if share is not None and is_known(share) else ""
 
 
 def _rounds(points: Sequence[Point]) -> str:
@@ -131,10 +112,6 @@ def _seconds(points: Sequence[Point]) -> str:
     return f"{middle:.2f} s" if middle >= 1 else f"{1000 * middle:.3g} ms"
 
 
-def _known(value: float | None) -> bool:
-    return value is not None and not math.isnan(value)
-
-
 def _tables(
     final: Mapping[str, float], classes: Sequence[str]
 ) -> list[tuple[str, list[str], dict[str, list[float | None]]]]:
@@ -146,17 +123,6 @@ def _tables(
         ("average precision of objects", *precision_table(final, classes)),
     ]
     return [table for table in tables if table[-1]]
-
-
-def _confusion(
-    confusion: Tensor, classes: Sequence[str]
-) -> list[tuple[str, list[tuple[str, int, float]]]]:
-    """Each class of the truth with its cells: the class predicted, pixels, and share of the row."""
-    shares = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
-    return [
-        (name, list(zip(classes, counts, row, strict=True)))
-        for name, counts, row in zip(classes, confusion.tolist(), shares.tolist(), strict=True)
-    ]
 
 
 def _charts(figures: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -206,35 +172,4 @@ def _charts(figures: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 def _badness(case: Case) -> float:
     """Images without a score come last."""
-    return case.score if case.score is not None and _known(case.score) else math.inf
-
-
-def _gallery(cases: Sequence[Case], classes: Sequence[str]) -> list[tuple[Case, list[Panel]]]:
-    """Images with their pictures; without one for the truth where none has any."""
-    names = ["target", "prediction"]
-    if any(case.truth is not None for case in cases):
-        names.append("truth")
-    gallery = []
-    for case in cases:
-        evidence = case.evidence
-        annotated = png_base64(draw_evidence(evidence, len(classes)))
-        panels = [Panel("evidence", f"evidence: {_in_words(evidence, classes)}", annotated)]
-        for name in names:
-            labels: Tensor | None = getattr(case, name)
-            drawn = None if labels is None else png_base64(overlay(evidence.image, labels))
-            panels.append(Panel(name, name, drawn))
-        gallery.append((case, panels))
-    return gallery
-
-
-def _in_words(evidence: Evidence, classes: Sequence[str]) -> str:
-    """What is annotated on an image."""
-    parts = []
-    if evidence.boxes is not None:
-        parts.append(f"{len(evidence.boxes)} box{'es' * (len(evidence.boxes) != 1)}")
-    if evidence.marks is not None:
-        parts.append(f"{int((evidence.marks != IGNORE).sum())} marked pixels")
-    if evidence.tags is not None:
-        tagged = zip(classes[1:], evidence.tags.tolist()[1:], strict=True)
-        parts.append(", ".join(name for name, there in tagged if there) or "no object")
-    return "; ".join(parts) or "none"
+    return case.score if case.score is not None and is_known(case.score) else math.inf

@@ -1,0 +1,135 @@
+"""Pages of one HTML file each, which need no other file, no script and no network: what their
+templates show, and how they are written.
+
+A page of `templates` extends `page.html` and shows its parts by the macros of `parts.html`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from torch import Tensor
+
+from weakseg.evidence import IGNORE, Evidence
+from weakseg.reporting.drawing import Case, draw_evidence, overlay, palette, png_base64
+from weakseg.reporting.tables import figure_text
+from weakseg.utils.files import write_whole
+
+LEGIBLE = 12  # classes up to which the cells of the confusion matrix have numbers in them
+
+ConfusionRows = list[tuple[str, list[tuple[str, int, float]]]]
+
+
+class Panel(NamedTuple):
+    """One picture of an image; None for what there is not."""
+
+    name: str
+    caption: str
+    picture: str | None
+    """PNG as base64"""
+
+
+def write_page(
+    path: Path,
+    template: str,
+    *,
+    title: str,
+    notes: Sequence[str],
+    facts: Mapping[str, str] | None = None,
+    **names: Any,
+) -> None:
+    """Write a page, whole or not at all.
+
+    Args:
+        path: of the file.
+        template: file name of a template.
+        title: of the page.
+        notes: lines below the title.
+        facts: the large numbers below the notes, by what they are.
+        names: whatever else the template shows; each text is escaped.
+    """
+    page = _environment().get_template(template)
+    text = page.render(title=title, notes=notes, facts=facts or {}, **names)
+    write_whole(Path(path), text.encode())
+
+
+@cache
+def _environment() -> Environment:
+    """The templates, in which every text is escaped and a misspelled name is an error."""
+    environment = Environment(
+        loader=PackageLoader("weakseg.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure_text, "known": is_known}
+    return environment
+
+
+def is_known(value: float | None) -> bool:
+    """Whether a figure was measured.
+
+    >>> is_known(0.5), is_known(float("nan")), is_known(None)
+    (True, False, False)
+    """
+    return value is not None and not math.isnan(value)
+
+
+def colour_keys(classes: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """The colour of each class, for the legend of pictures and for the heads of a matrix.
+
+    >>> colour_keys(["background", "cat"])
+    [('background', [0, 0, 0]), ('cat', [128, 0, 0])]
+    """
+    return list(zip(classes, palette(len(classes)).tolist(), strict=True))
+
+
+def confusion_rows(confusion: Tensor, classes: Sequence[str]) -> ConfusionRows:
+    """Each class of the truth with its cells: the class predicted, pixels, and share of the row.
+
+    Args:
+        confusion: counts of pixels, int64 [C,C] with a row per class of the truth.
+        classes: their names.
+    """
+    shares = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
+    return [
+        (name, list(zip(classes, counts, row, strict=True)))
+        for name, counts, row in zip(classes, confusion.tolist(), shares.tolist(), strict=True)
+    ]
+
+
+def gallery(cases: Sequence[Case], classes: Sequence[str]) -> list[tuple[Case, list[Panel]]]:
+    """Images with their pictures; without one for the truth where none has any."""
+    names = ["target", "prediction"]
+    if any(case.truth is not None for case in cases):
+        names.append("truth")
+    shown = []
+    for case in cases:
+        evidence = case.evidence
+        annotated = png_base64(draw_evidence(evidence, len(classes)))
+        panels = [Panel("evidence", f"evidence: {_in_words(evidence, classes)}", annotated)]
+        for name in names:
+            labels: Tensor | None = getattr(case, name)
+            drawn = None if labels is None else png_base64(overlay(evidence.image, labels))
+            panels.append(Panel(name, name, drawn))
+        shown.append((case, panels))
+    return shown
+
+
+def _in_words(evidence: Evidence, classes: Sequence[str]) -> str:
+    """What is annotated on an image."""
+    parts = []
+    if evidence.boxes is not None:
+        parts.append(f"{len(evidence.boxes)} box{'es' * (len(evidence.boxes) != 1)}")
+    if evidence.marks is not None:
+        parts.append(f"{int((evidence.marks != IGNORE).sum())} marked pixels")
+    if evidence.tags is not None:
+        tagged = zip(classes[1:], evidence.tags.tolist()[1:], strict=True)
+        parts.append(", ".join(name for name, there in tagged if there) or "no object")
+    return "; ".join(parts) or "none"
