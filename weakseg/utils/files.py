@@ -92,14 +92,14 @@ def _removed(part: Path) -> bool:
     return False
 
 
-def _hold(file: IO[Any]) -> bool:
+def _hold(file: IO[Any], shared: bool = False) -> bool:
     """Whether this process now holds a file or folder, until it closes it; a kill lets go of it,
     too."""
     if fcntl is None:
         return True
     try:
         # not flock: forked loader processes would hold on to that
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
@@ -172,16 +172,29 @@ def voc_palette() -> list[list[int]]:
 
 
 @contextmanager
-def only_user(folder: Path) -> Iterator[None]:
+def only_user(
+    folder: Path,
+    lock_name: str = ".lock",
+    advice: str = "a run needs one that can",
+    shared: bool = False,
+) -> Iterator[None]:
     """Hold a folder for this process; a ValueError if another process holds it. A kill lets go of
-    it."""
+    it.
+
+    Args:
+        folder: which is there.
+        lock_name: of the file that is locked; another one for each part of the folder that has a
+            process of its own.
+        advice: the end of the message about a folder that cannot be written to.
+        shared: whether other processes that share it, too, may hold it at the same time.
+    """
     try:
-        lock = (folder / ".lock").open("w")
+        lock = (folder / lock_name).open("a+")  # to share it asks for reading, too
     except OSError as error:
         raise ValueError(
-            f"the folder {folder} cannot be written to: {error.strerror}; a run needs one that can"
+            f"the folder {folder} cannot be written to: {error.strerror}; {advice}"
         ) from error
     with lock as file:
-        if not _hold(file):
+        if not _hold(file, shared):
             raise ValueError(f"another process is working in {folder}; wait for it or stop it")
         yield
