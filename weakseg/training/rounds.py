@@ -3,9 +3,8 @@ estimate again."""
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,24 +12,16 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from weakseg.data.base import WeakData
-from weakseg.data.label_store import FORMAT, LabelStore
-from weakseg.evidence import Prediction
-from weakseg.strategies.base import Context, JointStrategy, Strategy, estimates
-from weakseg.training.estimation import Job, collected, estimate_all, fitting_target, mean_figures
+from weakseg.data.label_store import LabelStore
+from weakseg.strategies.base import Strategy, estimates
+from weakseg.training.estimation import collected, mean_figures
 from weakseg.training.evidence_check import CheckedImage, check_evidence
-from weakseg.training.joint_fit import fit_together
 from weakseg.training.label_quality import LabelQuality
-from weakseg.training.queries import network_fingerprint, query_untrained
+from weakseg.training.queries import network_fingerprint
+from weakseg.training.round_targets import RoundTargets, cache_folder, method_fingerprint
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.files import remove_leftovers
-from weakseg.utils.fingerprint import (
-    code_fingerprint,
-    edited_code,
-    fingerprint,
-    homes,
-    module_fingerprint,
-)
 from weakseg.utils.limits import Count, CountFromZero, limited
 from weakseg.utils.processes import anywhere, gather, share_buffers
 from weakseg.utils.progress import track
@@ -103,7 +94,7 @@ class Rounds(Callback):
         if not estimates(segmenter.strategy):
             return
         store = self._store(trainer)
-        self.cache = ArrayCache(_cache_folder(store, segmenter.strategy))
+        self.cache = ArrayCache(cache_folder(store, segmenter.strategy))
         if trainer.is_global_zero:
             remove_leftovers(store.folder)
         self._restore_round(trainer, segmenter, data) if self.round >= 0 else self._advance(
@@ -166,14 +157,15 @@ class Rounds(Callback):
         """Make the next round on all ranks, measure its targets and train on them from now on."""
         self.round += 1
         share_buffers(segmenter.network)  # all ranks query the same network
-        queries = self.round > 0 or segmenter.strategy.wants.intermediate > 0
-        self.queried = network_fingerprint(segmenter) if queries else ""
-        store = self._store(trainer)
         before = self._keys
-        self.method = _method_fingerprint(segmenter)
-        self._fit(trainer, segmenter, data)
-        keys = self._make_keys(segmenter)
-        self._estimate(trainer, segmenter, data, store, keys, self._missing(store, keys, segmenter))
+        targets = self._targets(trainer, segmenter, data)
+        targets.begin()
+        self.queried = targets.queried
+        self.method = targets.method
+        self.fitted = targets.fitted
+        store = targets.store
+        keys = targets.keys()
+        self._estimate(targets, keys, targets.missing(keys))
         quality = LabelQuality(segmenter.classes)
         figures = []
         for index in track(
@@ -200,33 +192,10 @@ class Rounds(Callback):
                 trainer.global_step,
             )
 
-    def _fit(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
-        """Fit a joint strategy to all images before any is estimated."""
-        strategy = segmenter.strategy
-        self.fitted = None  # each round begins anew
-        if not isinstance(strategy, JointStrategy):
-            return
-        for _ in range(strategy.iterations):
-            # all that each image's description depends on
-            keys = self._make_keys(segmenter)
-            self.fitted = fit_together(
-                strategy,
-                self._context(),
-                self._jobs(segmenter, data, list(keys), keys),
-                {self._seen[index].id: key for index, key in keys.items()},
-                self._workers(trainer, strategy),
-                self.round,
-                trainer.world_size,
-            )
-
-    def _context(self) -> Context:
-        """What the strategy is given for every image of this round."""
-        return Context(fitted=self.fitted, cache=self.cache)
-
     def _restore_round(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """The targets of a resumed run's round; lost ones are computed again if the network that
         made them is still there."""
-        now = _method_fingerprint(segmenter)
+        now = method_fingerprint(segmenter.strategy)
         if self.method not in ("", now) and trainer.is_global_zero:
             warnings.warn(
                 f"{type(segmenter.strategy).__name__}, or code that it uses, has changed since "
@@ -235,95 +204,52 @@ class Rounds(Callback):
                 "beginning",
                 stacklevel=2,
             )
-        store = self._store(trainer)
-        keys = self._make_keys(segmenter)
-        lost = self._missing(store, keys, segmenter)
+        targets = self._targets(trainer, segmenter, data)
+        keys = targets.keys()
+        lost = targets.missing(keys)
         if anywhere(bool(lost)):
             if self.queried not in ("", network_fingerprint(segmenter)):
                 raise FileNotFoundError(
                     f"{sum(gather(len(lost)))} targets of round {self.round} are missing in "
-                    f"{store.folder}, damaged, or of another version of weakseg, and the network "
-                    "that made them has trained on since; start a new run from its weights with "
-                    "init_from=<checkpoint>"
+                    f"{targets.store.folder}, damaged, or of another version of weakseg, and the "
+                    "network that made them has trained on since; start a new run from its "
+                    "weights with init_from=<checkpoint>"
                 )
             if self.method != now:  # all of them by the new code, as a part would be a mixture
-                self.method = now
-                keys = self._make_keys(segmenter)
-                lost = self._missing(store, keys, segmenter)
-            self._estimate(trainer, segmenter, data, store, keys, lost)
-        self._use(data, store, keys)
+                self.method = targets.method = now
+                keys = targets.keys()
+                lost = targets.missing(keys)
+            self._estimate(targets, keys, lost)
+        self._use(data, targets.store, keys)
         segmenter.set_class_weights(self.figures)
 
-    def _missing(self, store: LabelStore, keys: dict[int, str], segmenter: Segmenter) -> list[int]:
-        """The images whose targets are missing, damaged, or do not fit the image."""
-        classes = len(segmenter.classes)
-        masks = segmenter.strategy.wants.box_masks
-        lost = []
-        for index, key in keys.items():
-            seen = self._seen[index]
-            try:
-                fitting_target(store.read(seen.id, key), seen.size, seen.boxes, classes, masks)
-            except ValueError:  # DamagedTarget is one
-                lost.append(index)
-        return lost
+    def _targets(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> RoundTargets:
+        """Those of the round that is made or found again."""
+        return RoundTargets(
+            segmenter,
+            data,
+            self._seen,
+            self._store(trainer),
+            self.cache,
+            self.round,
+            self.workers,
+            trainer.world_size,
+            max(1, trainer.world_size // max(1, trainer.num_nodes)),
+            self.queried,
+            self.method,
+            self.fitted,
+        )
 
     def _estimate(
-        self,
-        trainer: Trainer,
-        segmenter: Segmenter,
-        data: WeakData,
-        store: LabelStore,
-        keys: dict[int, str],
-        missing: Sequence[int],
+        self, targets: RoundTargets, keys: dict[int, str], missing: Sequence[int]
     ) -> None:
-        """Store the targets that are missing."""
-        jobs = self._jobs(segmenter, data, missing, keys)
-        results = estimate_all(
-            jobs,
-            len(missing),
-            segmenter.strategy,
-            self._context(),
-            len(segmenter.classes),
-            store,
-            self._workers(trainer, segmenter.strategy),
-        )
+        """Store the targets that are missing; failures of all ranks are raised on all ranks."""
         text = f"round {self.round}: estimating targets"
         what = (
-            f"{type(segmenter.strategy).__name__} could not estimate the targets of round "
+            f"{type(targets.strategy).__name__} could not estimate the targets of round "
             f"{self.round}"
         )
-        collected(results, len(missing), text, trainer.world_size, what)
-
-    def _workers(self, trainer: Trainer, strategy: Strategy) -> int:
-        workers = _cores(trainer) if self.workers is None else self.workers
-        if workers > 1 and (names := edited_code(*homes(type(strategy)), *_ESTIMATING)):
-            warnings.warn(
-                f"{', '.join(names)} has been edited since this run began: its rounds go on with "
-                "the code as it was, in one process",
-                stacklevel=2,
-            )
-            return 0
-        return workers
-
-    def _jobs(
-        self, segmenter: Segmenter, data: WeakData, indices: Sequence[int], keys: dict[int, str]
-    ) -> Iterator[Job]:
-        for index in indices:
-            evidence, _ = data.sample(index)
-            yield Job(evidence, self._query(segmenter, evidence.image), keys[index])
-
-    def _query(self, segmenter: Segmenter, image: Tensor) -> Prediction | None:
-        """The prediction of the network for an image, if this round queries it."""
-        if not self.queried:
-            return None
-        if self.round > 0:
-            return segmenter.predict(image, plain=True)
-        return query_untrained(segmenter, image, self.queried, self.cache)
-
-    def _make_keys(self, segmenter: Segmenter) -> dict[int, str]:
-        """A content key for each of this rank's images: whatever may change its target is in it."""
-        of_all = (FORMAT, self.method, segmenter.classes, self.queried, fingerprint(self.fitted))
-        return {index: fingerprint(*of_all, seen.fingerprint) for index, seen in self._seen.items()}
+        collected(targets.estimate(keys, missing), len(missing), text, targets.world, what)
 
     def _use(self, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
         named = {self._seen[index].id: key for index, key in keys.items()}
@@ -347,33 +273,8 @@ def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakDat
     return module, data
 
 
-def _method_fingerprint(segmenter: Segmenter) -> str:
-    """All that an estimation depends on beside evidence, network and fit: the options of the
-    strategy, what it wants, and the code."""
-    strategy = segmenter.strategy
-    return fingerprint(module_fingerprint(strategy, *_ESTIMATING), strategy.wants)
-
-
-def _cache_folder(store: LabelStore, strategy: Strategy) -> Path:
-    """A folder for what the code that is run now computes; other code may compute something
-    else."""
-    return store.folder / "cache" / code_fingerprint(*homes(type(strategy)), *_ESTIMATING)[:12]
-
-
-# code that calls the strategy, whatever it imports
-_ESTIMATING = ("weakseg.training.estimation", "weakseg.training.joint_fit")
-
-
 def _training_ends(trainer: Trainer) -> bool:
     last_epoch = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= int(
         trainer.max_epochs or 0
     )
     return trainer.should_stop or last_epoch or trainer.global_step >= trainer.max_steps != -1
-
-
-def _cores(trainer: Trainer) -> int:
-    available = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    ranks_here = max(1, trainer.world_size // max(1, trainer.num_nodes))
-    return max(1, available // ranks_here)
