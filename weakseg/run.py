@@ -17,13 +17,12 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import nn
 
-from weakseg.config.recipe import RecipeError, Resolved, resolve
-from weakseg.config.recipe import load as load_recipe
+from weakseg.config.recipe import RecipeError, Resolved
 from weakseg.inference.multiscale import Inference
 from weakseg.networks.analysis.gridding import warn_of_dilation
-from weakseg.networks.parts.weights import read_weights
 from weakseg.reporting.image_logger import ImageLogger
 from weakseg.reporting.results import report_run
+from weakseg.trained.checkpoint import read_segmenter
 from weakseg.training.average_precision import AveragePrecision
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
 from weakseg.training.initial_weights import load_initial_weights
@@ -193,32 +192,13 @@ def load(
     folder: Path | str, checkpoint: str = "last.ckpt", inference: Inference | None = None
 ) -> Segmenter:
     """The trained network of a run folder, ready for `segmenter.predict(image)`. The data set may
-    be gone.
+    be gone. `weakseg.load_model` takes exported and published networks, too.
 
     Args:
-        inference: how it is asked about an image; None for what the section `predict` of the run's
-            recipe says.
+        inference: how it is queried about an image; None for what the section `predict` of the
+            run's recipe says.
     """
-    recipe = resolve(load_recipe([f"resume={folder}"]), ["network", "strategy", "predict"])
-    path = Path(folder) / "checkpoints" / checkpoint
-    content = read_weights(path)
-    if "weakseg" not in content:
-        raise ValueError(
-            f"{path} is no checkpoint of weakseg: it does not say which classes its weights know"
-        )
-    classes = content["weakseg"]["classes"]
-    # the first weights are those that nobody needs any more
-    untrained = recipe.with_random_weights()
-    network, strategy = (
-        untrained.build(section, classes=len(classes)) for section in ("network", "strategy")
-    )
-    segmenter = Segmenter(network, strategy, classes, None, inference or recipe.build("predict"))
-    segmenter.load_state_dict(content["state_dict"])
-    # older checkpoints do not say
-    segmenter.long_side = content["weakseg"].get(
-        "long_side", recipe.sections["data"].get("long_side")
-    )
-    return segmenter.eval()
+    return read_segmenter(Path(folder), Path(folder) / "checkpoints" / checkpoint, inference)[0]
 
 
 def _build(recipe: Resolved) -> tuple[Any, Segmenter, Rounds]:

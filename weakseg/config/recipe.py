@@ -4,7 +4,7 @@ into classes and the values of their arguments. Only `resolve` imports classes, 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "RecipeError",
     "Resolved",
     "build",
+    "changed",
     "check_spelling",
     "list_recipes",
     "load",
@@ -166,6 +167,32 @@ def load(argv: Sequence[str], keep: bool = True) -> Recipe:
     if errors:
         raise RecipeError(errors + _mistyped(recipe))
     return recipe
+
+
+def changed(recipe: Recipe, section: str, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values in one section, as the words of a command have them; a `name`
+    among them drops the recipe's keys there, but for the kind of evidence.
+
+    Args:
+        recipe: as it was loaded.
+        section: its name.
+        values: by keys below the section, with dots for deeper ones.
+    """
+    words = {f"{section}.{key}": value for key, value in values.items()}
+    switched = {section} if "name" in values else set()
+    base = replace(recipe, origins={})
+    merged, errors = _merge(Words(words, switched, []), recipe.sections, base, keep=True)
+    merged = replace(
+        merged,
+        seed=recipe.seed,
+        resume=recipe.resume,
+        init_from=recipe.init_from,
+        processes=recipe.processes,
+    )
+    errors += _wrong_names(merged, complete=True)
+    if errors := merged.located(errors) or _mistyped(merged, [section]):
+        raise RecipeError(errors)
+    return merged
 
 
 def _bytes(file: Traversable) -> bytes:
@@ -343,11 +370,11 @@ def _from_source(section: str, node: Mapping[str, Any]) -> Constructor | None:
     return sketched(SECTIONS[section].target or known, wanted)
 
 
-def _mistyped(recipe: Recipe) -> list[str]:
+def _mistyped(recipe: Recipe, only: Collection[str] = SECTIONS.keys()) -> list[str]:
     """Mistyped keys and values as far as the sources of the classes tell, which takes no import."""
     lines: list[str] = []
     for section, node in recipe.sections.items():
-        constructor = _from_source(section, node)
+        constructor = None if section not in only else _from_source(section, node)
         if constructor is not None:
             try:
                 _validated(section, constructor, node)

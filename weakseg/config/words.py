@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from weakseg.config.values import DEEPEST, RecipeError, Text
 from weakseg.utils.messages import did_you_mean, suggest
-from weakseg.utils.paths import kind_of
+from weakseg.utils.paths import kind_of, run_inside
 
 # a key and a value with = between them, in two or three words
 SPACED = re.compile(r"[^-=\0][^=\0]*(\0=\0|(=\0|\0=)(?!-))[^=\0]+")
@@ -228,10 +228,7 @@ def _run(folder: str) -> tuple[str, Traversable]:
     if isfile(path / "recipe.yaml"):
         return path.resolve().parent.name, path / "recipe.yaml"
     if isdir(path):
-        found = [*path.glob("*/recipe.yaml"), *path.glob("*/*/recipe.yaml")]
-        latest = (
-            f"; did you mean resume={max(str(file.parent) for file in found)}?" if found else ""
-        )
+        latest = run_inside(path).replace("did you mean ", "did you mean resume=")
         wrong = f"{folder} has no recipe.yaml, so it is not the folder of a run{latest}"
     elif isfile(path):
         owner = next((parent for parent in path.parents if isfile(parent / "recipe.yaml")), None)

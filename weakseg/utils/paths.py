@@ -22,3 +22,10 @@ def kind_of(path: Path) -> str:
         stat.S_IFSOCK: "a socket",
     }
     return kinds.get(stat.S_IFMT(mode), "")
+
+
+def run_inside(folder: Path) -> str:
+    """The end of a message about a folder that is not that of a run: the latest run in it, or
+    nothing."""
+    found = [*folder.glob("*/recipe.yaml"), *folder.glob("*/*/recipe.yaml")]
+    return f"; did you mean {max(str(file.parent) for file in found)}?" if found else ""

@@ -1,0 +1,60 @@
+"""load_model: a trained network from a run folder, a checkpoint, an exported graph or a published
+folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from weakseg.config.recipe import RecipeError
+from weakseg.inference.multiscale import Inference
+from weakseg.trained.checkpoint import checkpoint_of, load_checkpoint
+from weakseg.trained.model import TrainedModel
+from weakseg.utils.paths import run_inside
+
+TAKES = "a run folder, or a checkpoint (.ckpt)"
+
+
+def load_model(
+    run: Path | str,
+    checkpoint: str = "best",
+    *,
+    predict: Inference | Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> TrainedModel:
+    """A trained network, ready to predict.
+
+    Args:
+        run: a run folder, or a checkpoint file inside of one.
+        checkpoint: of a run folder: best, last or a file. Where nothing was measured, there is no
+            best one, and the last is taken.
+        predict: how it predicts: an `Inference`, or values for keys of the section `predict`, such
+            as {"scales": "0.75,1,1.25"}, above those that the run's recipe has.
+        device: cpu, cuda, mps or the like; auto for a GPU where there is one.
+    """
+    path = Path(run)
+    where = choose_device(device)
+    if path.suffix == ".ckpt" and path.is_file():
+        return load_checkpoint(path, predict, where)
+    if (path / "recipe.yaml").is_file():
+        return load_checkpoint(checkpoint_of(path, checkpoint), predict, where)
+    if not path.exists():
+        raise RecipeError(f"run: there is no {path}; expected {TAKES}")
+    raise RecipeError(f"run: expected {TAKES}, but {path} is none of them{run_inside(path)}")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; auto is a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        # torch's first sentence tells which device is missing, and why
+        why = str(error).partition("\n")[0]
+        raise RecipeError(f"device: {name} cannot be used here: {why}") from None
+    return device
