@@ -15,7 +15,16 @@ from weakseg.config.lookup import Part, build, imported, lookup, wrong_name
 from weakseg.config.schema import Constructor, arguments, filled, validate
 from weakseg.config.signatures import sketched
 from weakseg.config.values import Lines, RecipeError, Text, plain, read, read_yaml, written
-from weakseg.config.words import OTHERS, Words, list_recipes, parse, source, usage, wrong_start
+from weakseg.config.words import (
+    OTHERS,
+    Grammar,
+    Words,
+    list_recipes,
+    parse,
+    source,
+    usage,
+    wrong_start,
+)
 from weakseg.utils.messages import one_line, quoted, suggest
 
 __all__ = [
@@ -24,6 +33,7 @@ __all__ = [
     "RecipeError",
     "Resolved",
     "build",
+    "build_section",
     "changed",
     "check_spelling",
     "list_recipes",
@@ -75,6 +85,9 @@ SECTIONS = {
         "weakseg.reporting.loggers", base="weakseg.reporting.loggers.View", default="none"
     ),
 }
+
+
+NAMED = [name for name, section in SECTIONS.items() if section.home]
 
 
 @dataclass(frozen=True)
@@ -151,7 +164,7 @@ def load(argv: Sequence[str], keep: bool = True) -> Recipe:
         keep: whether what the recipe says of the kind of its evidence holds for another data set,
             too.
     """
-    words = parse(argv, SECTIONS, [name for name, section in SECTIONS.items() if section.home])
+    words = parse(argv, Grammar(SECTIONS, NAMED))
     errors = words.errors + wrong_start(words.values)
     name, file = "", ""
     content: dict[str, Any] | None = None
@@ -180,19 +193,29 @@ def changed(recipe: Recipe, section: str, values: Mapping[str, Any]) -> Recipe:
     """
     words = {f"{section}.{key}": value for key, value in values.items()}
     switched = {section} if "name" in values else set()
-    base = replace(recipe, origins={})
-    merged, errors = _merge(Words(words, switched, []), recipe.sections, base, keep=True)
+    merged, errors = _merge(Words(words, switched, []), recipe.sections, recipe, keep=True)
     merged = replace(
         merged,
+        origins=recipe.origins | merged.origins,
         seed=recipe.seed,
         resume=recipe.resume,
         init_from=recipe.init_from,
         processes=recipe.processes,
     )
-    errors += _wrong_names(merged, complete=True)
+    errors += [line for line in _wrong_names(merged, True) if line.startswith(f"{section}.")]
     if errors := merged.located(errors) or _mistyped(merged, [section]):
         raise RecipeError(errors)
     return merged
+
+
+def build_section(
+    section: str, node: Mapping[str, Any], values: Mapping[str, Any], **given: Any
+) -> Any:
+    """The object that a section of a recipe describes, with other values above it, as in
+    `changed`."""
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    alone = Recipe("", sections | {section: dict(node)})
+    return resolve(changed(alone, section, values), [section]).build(section, **given)
 
 
 def _bytes(file: Traversable) -> bytes:
@@ -443,14 +466,28 @@ def to_yaml(recipe: Resolved, defaults: bool = False) -> str:
 
 def show(recipe: Resolved) -> str:
     """Every key of the recipe, and where its value comes from."""
-    lines = [*_written(recipe, defaults=True, objects=True)]
-    width = max(len(line) for line, _ in lines)
+    return _aligned(_written(recipe, defaults=True, objects=True))
+
+
+def show_sections(recipe: Resolved) -> str:
+    """The same for those sections alone that were resolved."""
+    return _aligned(_written_sections(recipe, defaults=True, objects=True))
+
+
+def _aligned(pairs: Iterable[tuple[str, str]]) -> str:
+    lines = [*pairs]
+    width = max((len(line) for line, _ in lines), default=0)
     return "\n".join(f"{line:{width}}  # {origin}" if origin else line for line, origin in lines)
 
 
 def _written(recipe: Resolved, defaults: bool, objects: bool) -> Iterator[tuple[str, str]]:
     """Lines of YAML and where their values come from; `objects`: also those that YAML cannot hold,
     as text."""
+    yield from _written_sections(recipe, defaults, objects)
+    yield f"seed: {recipe.seed}", recipe.origins.get("seed", "default")
+
+
+def _written_sections(recipe: Resolved, defaults: bool, objects: bool) -> Iterator[tuple[str, str]]:
     for section, part in recipe.parts.items():
         node = recipe.sections[section]
         if defaults:
@@ -459,7 +496,6 @@ def _written(recipe: Resolved, defaults: bool, objects: bool) -> Iterator[tuple[
             node = name | filled(part.constructor, part.values, leave=supplied)
         if node:
             yield from _lines({section: node}, "", "", recipe.origins, objects)
-    yield f"seed: {recipe.seed}", recipe.origins.get("seed", "default")
 
 
 def _lines(

@@ -54,6 +54,14 @@ def sketched(dotted: str, wanted: Collection[str] = ()) -> Constructor | None:
     return stand_in
 
 
+def docstring(dotted: str) -> str:
+    """The docstring of a class or function, read from its source; empty where there is none."""
+    node = _find(dotted)[0]
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return ""
+    return ast.get_docstring(node) or ""
+
+
 def _arguments(dotted: str) -> dict[str, Written] | None:
     """The keywords of a class or function; None: they cannot be told."""
     if dotted in WITHOUT_KEYWORDS:

@@ -80,6 +80,18 @@ def usage() -> str:
     return "\n".join([USAGE, *(f"  {name:{width}}  {recipes[name]}".rstrip() for name in recipes)])
 
 
+class Grammar(NamedTuple):
+    """Which words a command knows."""
+
+    sections: Collection[str]
+    named: Collection[str] = ()
+    """the sections of which a word may say the name: data=voc for data.name=voc"""
+    others: Collection[str] = OTHERS
+    """keys that are no sections"""
+    flags: Collection[str] = FLAGS
+    example: str = EXAMPLE
+
+
 class Words(NamedTuple):
     """What a command line says."""
 
@@ -88,7 +100,7 @@ class Words(NamedTuple):
     errors: list[str]
 
 
-def parse(argv: Sequence[str], sections: Collection[str], named: Collection[str]) -> Words:
+def parse(argv: Sequence[str], grammar: Grammar) -> Words:
     """The values by key, and one line for every word that is not right."""
     words, switched, errors = Words({}, set(), [])
     rest = list(argv)
@@ -101,14 +113,14 @@ def parse(argv: Sequence[str], sections: Collection[str], named: Collection[str]
             errors.append(f"{' '.join(spaced)}: write {''.join(spaced)} without spaces")
         elif word.startswith("-"):
             has_value = rest and not rest[0].startswith("-") and "=" not in rest[0]
-            if has_value and not equals and not _flag(word):
+            if has_value and not equals and not _flag(word, grammar):
                 value = rest.pop(0)
-            errors.append(_dashes(word, key.lstrip("-"), value))
-        elif wrong := _wrong_word(word, sections):
+            errors.append(_dashes(word, key.lstrip("-"), value, grammar))
+        elif wrong := _wrong_word(word, grammar):
             errors.append(wrong)
         else:
-            full = f"{key}.name" if key in named else key
-            switched |= {key} & set(named)
+            full = f"{key}.name" if key in grammar.named else key
+            switched |= {key} & set(grammar.named)
             if full in words:
                 errors.append(f"{full}: given twice, as {words[full]} and as {value}; keep one")
             words[full] = Text(value)
@@ -116,25 +128,25 @@ def parse(argv: Sequence[str], sections: Collection[str], named: Collection[str]
     errors += [
         f"{key}: given as a value, and with a key below it ({below}); keep one"
         for key, below in pairs
-        if key not in OTHERS
+        if key not in grammar.others
     ]
     return Words(words, switched, errors)
 
 
-def _wrong_word(word: str, sections: Collection[str]) -> str:
+def _wrong_word(word: str, grammar: Grammar) -> str:
     """What is wrong with a word as key=value; nothing with a right one."""
     key, equals, value = word.partition("=")
     if not equals:
-        return f"{word or repr(word)}: not key=value{_suggest_word(word, sections)}"
+        return f"{word or repr(word)}: not key=value{_suggest_word(word, grammar)}"
     if not key.strip():
         return f"{word}: there is no key before =; write key=value"
     write = "write section.key=value"
     if not all(part.strip() for part in key.split(".")):
-        return f"{key}: a dot too many; {write}, such as {EXAMPLE}"
+        return f"{key}: a dot too many; {write}, such as {grammar.example}"
     if key.count(".") > DEEPEST:
         many = f"{key.count('.')} dots, but no key lies more than {DEEPEST} levels deep"
         return f"{key}: {many}; {write}"
-    none = "" if key in OTHERS else f", or {key}=null for none"
+    none = "" if key in grammar.others else f", or {key}=null for none"
     empty = f"there is nothing after =; write {key}=<value>{none}"
     return "" if value.strip() else f"{key}: {empty}"
 
@@ -147,27 +159,31 @@ def _spaced(rest: Sequence[str]) -> Sequence[str]:
     return ()
 
 
-def _flag(word: str) -> bool:
-    return bool(get_close_matches(word, [*FLAGS, "-h"], n=1))
+def _flag(word: str, grammar: Grammar) -> bool:
+    return bool(get_close_matches(word, [*grammar.flags, "-h"], n=1))
 
 
-def _dashes(word: str, body: str, value: str) -> str:
+def _dashes(word: str, body: str, value: str, grammar: Grammar) -> str:
     if "=" in word or value:
         return f"{word}: write {body}={value or '<value>'}, without dashes"
-    others = f"; the flags are {', '.join(FLAGS)}, and all else is written key=value"
-    return f"{word}: no such flag{did_you_mean(word, FLAGS) or others}"
+    others = f"; the flags are {', '.join(grammar.flags)}, and all else is written key=value"
+    return f"{word}: no such flag{did_you_mean(word, grammar.flags) or others}"
 
 
-def _suggest_word(word: str, sections: Collection[str]) -> str:
-    if word.endswith((".yaml", ".yml")) or isfile(word):
-        return f"; did you mean recipe={word}?"
-    known = {name: f"recipe={name}" for name in recipe_files()}
-    known |= {name: f"{name}=<name>" for name in [*sections, *OTHERS]}
-    known |= {flag.strip("-"): flag for flag in FLAGS}
+def _suggest_word(word: str, grammar: Grammar) -> str:
+    known: dict[str, str] = {}
+    if "recipe" in grammar.others:
+        if word.endswith((".yaml", ".yml")) or isfile(word):
+            return f"; did you mean recipe={word}?"
+        known = {name: f"recipe={name}" for name in recipe_files()}
+    if "run" in grammar.others and isfile(f"{word}/recipe.yaml"):
+        return f"; did you mean run={word}?"
+    known |= {name: f"{name}=<name>" for name in [*grammar.sections, *grammar.others]}
+    known |= {flag.strip("-"): flag for flag in grammar.flags}
     if close := get_close_matches(word, known, n=1):
         return f"; did you mean {known[close[0]]}?"
     is_key = "." in word.strip(".")
-    return f"; write {word}=<value>" if is_key else f"; write key=value, such as {EXAMPLE}"
+    return f"; write {word}=<value>" if is_key else f"; write key=value, such as {grammar.example}"
 
 
 # where a run begins ----------------------------------------------------------------------

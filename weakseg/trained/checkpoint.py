@@ -18,7 +18,7 @@ from weakseg.trained.model import Origin, TrainedModel, digest
 from weakseg.training.average_precision import detect
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.messages import did_you_mean
-from weakseg.utils.secrets import scrub, scrub_text
+from weakseg.utils.secrets import scrub_text
 
 NAMED = ("best", "last")
 
@@ -34,7 +34,7 @@ class CheckpointModel(TrainedModel):
             segmenter.long_side,
             segmenter.inference,
             origin,
-            {name: scrub(section) for name, section in recipe.sections.items()},
+            recipe.sections,
         )
         self.device = device
         self.finds_objects = segmenter.adapter.has_instances

@@ -90,7 +90,9 @@ class TrainedModel(ABC):
         return None
 
     def recipe_section(self, name: str) -> dict[str, Any]:
-        """What is known of a section of the recipe, such as `data`; nothing where it is not."""
+        """What is known of a section of the recipe, such as `data`; nothing where it is not. Of a
+        run on this machine it may hold secrets: `weakseg.utils.secrets.scrub` it before it is
+        shown."""
         return dict(self._recipe.get(name, {}))
 
 
