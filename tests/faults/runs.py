@@ -37,7 +37,7 @@ def start(root: Path, words: Sequence[str]) -> Path:
 def go_on(root: Path, words: Sequence[str]) -> Path:
     """Go on with the run of a folder as a user would: resume it, or start it if it has not got so
     far as to have a recipe."""
-    runs = [file.parent for file in root.glob("*/*/recipe.yaml")]
+    runs = [file.parent for file in root.glob("*/[0-9]*/recipe.yaml")]
     if not runs:
         return start(root, words)
     return start(root, [f"resume={runs[0]}", f"trainer.default_root_dir={root}"])

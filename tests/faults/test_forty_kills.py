@@ -77,7 +77,7 @@ def finish(root: Path, words: list[str]) -> float:
 
 
 def only_run(root: Path) -> Path:
-    (found,) = (file.parent for file in root.glob("*/*/recipe.yaml"))
+    (found,) = (file.parent for file in root.glob("*/[0-9]*/recipe.yaml"))
     return found
 
 

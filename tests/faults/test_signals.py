@@ -75,7 +75,7 @@ class Run:
         """Of metrics.csv."""
         end = time.monotonic() + 120
         while time.monotonic() < end:
-            files = list(self.folder.glob("runs/boxes_rect/*/metrics.csv"))
+            files = list(self.folder.glob("runs/boxes_rect/[0-9]*/metrics.csv"))
             if files and files[0].read_text().count("\n") > count:
                 return
             assert self.process.poll() is None, self.process.communicate()[0]
@@ -144,7 +144,7 @@ def test_a_signal_ends_every_form_of_run_in_time_and_it_can_go_on(
     assert printed.count("go on with: python -m weakseg.fit resume=runs/boxes_rect/") == 1
     assert f'File "{ROOT / "weakseg"}' not in printed  # torchrun prints tracebacks of its own
     assert form == "torchrun" or "Traceback" not in printed
-    (folder,) = tmp_path.glob("runs/boxes_rect/*")
+    (folder,) = tmp_path.glob("runs/boxes_rect/[0-9]*")
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] > 0
     assert not list(tmp_path.rglob("*.part"))
 

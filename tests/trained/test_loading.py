@@ -117,3 +117,8 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     with pytest.raises(RecipeError, match="device: gpu cannot be used here"):
         choose_device("gpu")
+
+
+def test_the_latest_run_has_a_link(run: Path) -> None:
+    model = load_model(run.parent / "latest", device="cpu")
+    assert model.origin.path == str(run / "checkpoints" / "best.ckpt")

@@ -43,7 +43,9 @@ class States:
         self.count = 0
 
     def keep(self) -> None:
-        begun = any(self.root.glob("*/*/recipe.yaml"))  # before, there is nothing to go on with
+        begun = any(
+            self.root.glob("*/[0-9]*/recipe.yaml")
+        )  # before, there is nothing to go on with
         if begun and self.which(self.count):
             shutil.copytree(
                 self.root, self.copies / str(self.count), ignore=shutil.ignore_patterns(".lock")

@@ -57,7 +57,7 @@ def run(folder: Path, *words: str) -> Path:
 
 
 def only_run(folder: Path) -> Path:
-    (found,) = (folder / "runs").glob("boxes/*")
+    (found,) = (folder / "runs").glob("boxes/[0-9]*")
     return found
 
 
@@ -155,7 +155,7 @@ def steps(run: Path) -> list[int]:
 def wait_for_steps(folder: Path, count: int) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end:
-        logs = list((folder / "runs").glob("boxes/*/metrics.csv"))
+        logs = list((folder / "runs").glob("boxes/[0-9]*/metrics.csv"))
         if logs and logs[0].read_text().count("\n") > count:
             return
         time.sleep(0.01)

@@ -13,7 +13,7 @@ from weakseg.config.recipe import RecipeError
 from weakseg.inference.multiscale import Inference
 from weakseg.trained.checkpoint import checkpoint_of, load_checkpoint
 from weakseg.trained.model import TrainedModel
-from weakseg.utils.paths import run_inside
+from weakseg.utils.paths import run_inside, without_link
 
 TAKES = "a run folder, or a checkpoint (.ckpt)"
 
@@ -35,7 +35,7 @@ def load_model(
             as {"scales": "0.75,1,1.25"}, above those that the run's recipe has.
         device: cpu, cuda, mps or the like; auto for a GPU where there is one.
     """
-    path = Path(run)
+    path = without_link(Path(run))
     where = choose_device(device)
     if path.suffix == ".ckpt" and path.is_file():
         return load_checkpoint(path, predict, where)

@@ -14,6 +14,7 @@ from pathlib import Path
 from weakseg.config.recipe import Recipe, RecipeError, Resolved, to_yaml
 from weakseg.training.rank_monitor import LostRank, RankMonitor, advice
 from weakseg.utils.files import only_user, remove_leftovers, write_whole
+from weakseg.utils.paths import point_to, without_link
 from weakseg.utils.processes import rank
 from weakseg.utils.secrets import scrub_text
 from weakseg.utils.signals import LIMIT, SignalStop
@@ -33,7 +34,7 @@ def run_folder(recipe: Resolved, root: Path, rank_monitor: RankMonitor) -> Itera
             yield Path(recipe.resume or root)
         return
     if recipe.resume is not None:
-        folder = Path(recipe.resume)
+        folder = without_link(Path(recipe.resume))
     else:
         folder = root / recipe.name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         try:
@@ -46,6 +47,7 @@ def run_folder(recipe: Resolved, root: Path, rank_monitor: RankMonitor) -> Itera
     with _explained(recipe, rank_monitor):
         if recipe.resume is None:
             write_whole(folder / "recipe.yaml", (HEAD + to_yaml(recipe)).encode(), mode=0o600)
+            point_to(folder)
         with only_user(folder):
             rank_monitor.folder = folder  # which is no other process's
             remove_leftovers(folder)
@@ -111,6 +113,12 @@ def _keep_what_failed(recipe: Recipe, rank_monitor: RankMonitor, error: BaseExce
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+    latest = folder.with_name("latest")
+    if latest.is_symlink() and not latest.exists():
+        latest.unlink()
+        others = sorted(file.parent for file in folder.parent.glob("*/recipe.yaml"))
+        if others:
+            point_to(others[-1])
     for above in (folder.parent, folder.parent.parent):
         try:
             above.rmdir()

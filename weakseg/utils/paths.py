@@ -27,5 +27,27 @@ def kind_of(path: Path) -> str:
 def run_inside(folder: Path) -> str:
     """The end of a message about a folder that is not that of a run: the latest run in it, or
     nothing."""
-    found = [*folder.glob("*/recipe.yaml"), *folder.glob("*/*/recipe.yaml")]
-    return f"; did you mean {max(str(file.parent) for file in found)}?" if found else ""
+    files = [*folder.glob("*/recipe.yaml"), *folder.glob("*/*/recipe.yaml")]
+    runs = [str(file.parent) for file in files if not file.parent.is_symlink()]
+    return f"; did you mean {max(runs)}?" if runs else ""
+
+
+def point_to(folder: Path, name: str = "latest") -> None:
+    """Have a link of this name beside a folder lead to it, whatever it led to before. Where links
+    are not possible, there is none."""
+    link = folder.with_name(name)
+    if link.exists() and not link.is_symlink():
+        return  # a file or folder of the user's that is called so
+    new = folder.with_name(f".{name}.{folder.name}")
+    try:
+        new.unlink(missing_ok=True)
+        new.symlink_to(folder.name)
+        new.replace(link)  # there is a link at every moment
+    except OSError:
+        new.unlink(missing_ok=True)
+
+
+def without_link(folder: Path) -> Path:
+    """The folder that a link such as runs/boxes/latest leads to now, in the same place; any other
+    as it is."""
+    return folder.parent / os.readlink(folder) if folder.is_symlink() else folder

@@ -1,0 +1,45 @@
+"""All commands by one name: `weakseg fit recipe=boxes`, or `python -m weakseg fit recipe=boxes`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from weakseg.utils.messages import suggest
+
+# in the order in which they are used
+VERBS = {
+    "check": "look at a data set before training on it",
+    "fit": "train a segmentation network",
+}
+USAGE = "usage: weakseg <verb> [key=value ...]"
+MORE = "`weakseg <verb> --help` says more; `python -m weakseg.<verb>` is the same."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the first word names with all other words; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = words[0] if words else "--help"
+    if verb in ("--help", "-h"):
+        print(usage())
+        return 0
+    if verb == "--version":
+        print(f"weakseg {importlib.import_module('weakseg').__version__}")
+        return 0
+    if verb not in VERBS:
+        print(f"{verb}: no such verb{suggest(verb, list(VERBS))}", file=sys.stderr)
+        return 2
+    code: int = importlib.import_module(f"weakseg.{verb}").command(words[1:])
+    return code
+
+
+def usage() -> str:
+    """What `weakseg` alone prints."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:{width}}  {meaning}" for verb, meaning in VERBS.items()]
+    return "\n".join([USAGE, "", *lines, "", MORE])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
