@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.base import Loss as Loss
     from weakseg.strategies.base import Strategy as Strategy
     from weakseg.strategies.base import Wants as Wants
+    from weakseg.trained.loading import load_model as load_model
     from weakseg.training.rounds import Rounds as Rounds
     from weakseg.training.segmenter import Segmenter as Segmenter
 
@@ -29,6 +30,7 @@ _TARGETS = (
     "weakseg.evidence.Batch",
     "weakseg.evidence.Evidence",
     "weakseg.evidence.Prediction",
+    "weakseg.trained.loading.load_model",
     "weakseg.training.rounds.Rounds",
     "weakseg.training.segmenter.Segmenter",
     "weakseg.strategies.base.Context",
