@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from weakseg.utils.files import DamagedFile, check_seal, remove_leftovers, seal, write_whole
+from weakseg.utils.files import (
+    DamagedFile,
+    check_seal,
+    remove_leftovers,
+    seal,
+    write_whole,
+    writing_whole,
+)
 
 
 def sealed(path: Path) -> bytes:
@@ -121,3 +128,75 @@ def test_a_disk_that_gets_full_is_told_with_the_file(
     with pytest.raises(OSError, match=r"No space left on device: '.*/figures.bin'"):
         write_whole(tmp_path / "figures.bin", b"12345")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_bit_by_bit_is_there_when_all_is(tmp_path: Path) -> None:
+    path = tmp_path / "figures.bin"
+    path.write_bytes(b"old")
+    with writing_whole(path) as file:
+        file.write(b"one ")
+        file.write(b"two")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"one two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _stop_amid(path: Path) -> None:
+    with writing_whole(path) as file:
+        file.write(b"new")
+        raise ValueError("stop")
+
+
+def test_after_an_error_amid_it_the_file_is_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "figures.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(ValueError, match="stop"):
+        _stop_amid(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _stream_and_wait(folder: Path, ready: Any, go: Any) -> None:
+    with writing_whole(folder / "file") as file:
+        file.write(b"new")
+        ready.set()
+        go.wait(30)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_leftovers_of_a_killed_stream_go_and_those_of_a_living_one_stay(
+    tmp_path: Path, killed: bool
+) -> None:
+    context = multiprocessing.get_context("fork")
+    ready, go = context.Event(), context.Event()
+    process = context.Process(target=_stream_and_wait, args=(tmp_path, ready, go))
+    process.start()
+    assert ready.wait(30)
+    if killed:
+        process.kill()
+        process.join()
+    assert remove_leftovers(tmp_path) == killed
+    if not killed:
+        go.set()
+    process.join(30)
+    assert [file.name for file in tmp_path.iterdir()] == ([] if killed else ["file"])
+
+
+def test_a_part_that_is_taken_away_at_once_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[Path] = []
+
+    def remove_once(_: Any) -> bool:
+        if not removed:
+            removed.extend(tmp_path.glob(".*.part"))
+            removed[0].unlink()
+            return False
+        return True
+
+    monkeypatch.setattr("weakseg.utils.files._hold", remove_once)
+    with writing_whole(tmp_path / "file") as file:
+        file.write(b"new")
+    assert removed
+    assert (tmp_path / "file").read_bytes() == b"new"

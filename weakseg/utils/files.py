@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -56,8 +57,39 @@ def names(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def writing_whole(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
+    """The same bit by bit: a file to write to, which comes to its place when the block ends, and
+    does not after an error."""
+    with names(path):
+        file, part = _open_part(path, mode)
+        try:
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _open_part(path: Path, mode: int) -> tuple[IO[bytes], Path]:
+    while True:
+        part = _part_of(path)
+        file = open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+        if not _hold(file):
+            time.sleep(0.1)  # `remove_leftovers` of another process has it, and takes it away
+        if part.exists():
+            return file, part
+        file.close()
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name[-100:]}.{uuid.uuid4().hex[:8]}.part")
+
+
 def _wrote(path: Path, data: bytes, mode: int) -> bool:
-    part = path.with_name(f".{path.name[-100:]}.{uuid.uuid4().hex[:8]}.part")
+    part = _part_of(path)
     try:
         with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             _hold(file)  # if it is `remove_leftovers` that holds it, the part will be gone below
