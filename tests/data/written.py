@@ -3,6 +3,7 @@ reader finds them in the files."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,12 @@ def photos(folder: Path, images: Sequence[LabelledImage]) -> Path:
 READ: dict[str, dict[str, Any]] = {
     "png": {"format": "mask_png", "annotations": ""},
     "coco": {"format": "coco", "annotations": "coco.json"},
+    "cvat": {"format": "cvat", "annotations": "cvat.xml"},
+    "cvat_masks": {"format": "mask_png", "annotations": "cvat_masks/SegmentationClass"},
+    "datumaro": {"format": "datumaro", "annotations": "datumaro"},
+    "label_studio": {"format": "label_studio", "annotations": "label_studio.json"},
+    "labelme": {"format": "labelme", "annotations": "labelme"},
+    "voc": {"format": "mask_png", "annotations": "voc/SegmentationClass"},
 }
 
 
@@ -100,6 +107,9 @@ def round_trip(
 ) -> dict[str, np.ndarray]:
     """The labels by image as our reader finds them, once as evidence and once as truth."""
     write_labels(format, iter(images), classes, folder / "out")
+    for path in (folder / "out").glob("*.zip"):  # our reader takes folders
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(path.with_suffix(""))
     data = reader(format, folder / "out", photos(folder / "photos", images), classes)
     assert data.problems == []
     found = {}

@@ -3,8 +3,11 @@ ellipses, painted masks and choices.
 
 Places are in per cent of the image. Turned boxes become the upright ones around them. Of several
 annotations of an image, the one marked as the truth counts, or else the first that was not
-cancelled; what models predicted is never read. A task that was skipped by all, or is not annotated
+cancelled; what models predicted is not read. A task that was skipped by all, or is not annotated
 yet, has no annotation of its image.
+
+In a file that was made to be imported, whose tasks have predictions and no field for annotations,
+the first prediction is all that there is, and is read like an annotation.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ def read(
     top = read_json(path)
     place = Place(str(path))
     if not isinstance(top, list) or not all(
-        isinstance(task, dict) and "annotations" in task for task in top
+        isinstance(task, dict) and ("annotations" in task or "predictions" in task) for task in top
     ):
         raise place.wrong("the file", 'an export as "JSON", a list of tasks with annotations', top)
     images = []
@@ -78,16 +81,14 @@ def _image(
             field(data, texts[0] if key not in data and len(texts) == 1 else key, str, place)
         )
     )
-    by_people = [
-        one
-        for one in field(task, "annotations", list, place)
-        if isinstance(one, dict) and not one.get("was_cancelled")
-    ]
-    by_people.sort(key=lambda one: not one.get("ground_truth"))
-    if not by_people:
-        absent: Absent = "skipped" if task["annotations"] else "not annotated"
+    answers = "annotations" if "annotations" in task else "predictions"
+    listed = field(task, answers, list, place)
+    counted = [one for one in listed if isinstance(one, dict) and not one.get("was_cancelled")]
+    counted.sort(key=lambda one: not one.get("ground_truth"))
+    if not counted:
+        absent: Absent = "skipped" if listed else "not annotated"
         return Annotation(place.image or "", [], None, place, absent=absent)
-    results = field(by_people[0], "result", list, place)
+    results = field(counted[0], "result", list, place)
     size: tuple[int, int] | None = None
     shapes: list[Shape] = []
     for number, result in enumerate(results, 1):

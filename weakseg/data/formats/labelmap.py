@@ -44,12 +44,13 @@ def read(path: Path) -> LabelMap:
                 )
             colours[colour] = IGNORE if name in VOID else len(names)
             names.append(None if name in VOID else name)
-    if not names or len(names) > IGNORE:
+    counted = [value for value, name in enumerate(names) if name is not None]
+    if not counted or counted[-1] >= IGNORE or len(names) > IGNORE + 1:
         raise FormatError(
             place,
             "the file",
             f"a list of 1 to {IGNORE} classes, name:red,green,blue in each line",
-            f"one of {len(names)}",
+            f"one of {len(counted)}",
         )
     colours.setdefault(RIM, IGNORE)
     return LabelMap(names, colours)

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from weakseg.data.formats.writing import coco, png
+from weakseg.data.formats.writing import (
+    coco,
+    cvat,
+    cvat_masks,
+    datumaro,
+    label_studio,
+    labelme,
+    png,
+    voc,
+)
 from weakseg.data.formats.writing.labels import (
     IGNORED,
     LabelledImage,
@@ -15,12 +24,20 @@ from weakseg.data.formats.writing.labels import (
 )
 from weakseg.data.formats.writing.png import png_of
 
-LabelFormat = Literal["png", "coco"]
+LabelFormat = Literal[
+    "png", "coco", "cvat", "cvat_masks", "datumaro", "label_studio", "labelme", "voc"
+]
 FORMATS: tuple[str, ...] = get_args(LabelFormat)
 Writer = Callable[[Iterable[LabelledImage], Sequence[str], Path, str], list[Path]]
 WRITERS: dict[str, Writer] = {
     "png": png.write,
     "coco": coco.write,
+    "cvat": cvat.write,
+    "cvat_masks": cvat_masks.write,
+    "datumaro": datumaro.write,
+    "label_studio": label_studio.write,
+    "labelme": labelme.write,
+    "voc": voc.write,
 }
 
 

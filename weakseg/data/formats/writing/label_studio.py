@@ -1,0 +1,91 @@
+"""Label Studio: tasks with predictions, one JSON file for many images, with a mask per object as
+its brush paints it; and the labelling interface that they fit.
+
+The score of a prediction is how sure the labels are, so that tasks in the order of this score begin
+with the worst. Pixels without a label are painted with the label `ignored`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+from weakseg.data.formats.writing.brush import pack_brush
+from weakseg.data.formats.writing.json_lists import JsonList
+from weakseg.data.formats.writing.labels import IGNORED, Ids, LabelledImage, Region, regions_of
+from weakseg.evidence import IGNORE
+from weakseg.utils.files import voc_palette, write_whole, writing_whole
+
+# of the interface; a project with other names needs them here, too
+FROM_NAME = "tag"
+TO_NAME = "image"
+# how Label Studio addresses files of a local storage, from its document root on
+ADDRESS = "/data/local-files/?d="
+MODEL_VERSION = "weakseg"
+
+
+def write(
+    images: Iterable[LabelledImage], classes: Sequence[str], out: Path, suffix: str
+) -> list[Path]:
+    """`label_studio.json`, and the interface `label_studio.xml`."""
+    path = out / f"label_studio{suffix}.json"
+    interface = out / "label_studio.xml"
+    write_whole(interface, _interface(classes).encode())
+    ids = Ids()
+    with writing_whole(path) as file:
+        with JsonList(file) as tasks:
+            for image in images:
+                tasks.add(_task(image, classes, ids))
+        file.write(b"\n")
+    return [path, interface]
+
+
+def _task(image: LabelledImage, classes: Sequence[str], ids: Ids) -> dict[str, Any]:
+    results = [
+        _result(region, image, f"{ids.of(image.name, place):013x}")
+        for place, region in enumerate(regions_of(image, classes))
+    ]
+    score = {} if image.score is None else {"score": round(image.score, 6)}
+    return {
+        "data": {TO_NAME: ADDRESS + quote(image.name)},
+        "predictions": [{"model_version": MODEL_VERSION, **score, "result": results}],
+    }
+
+
+def _result(region: Region, image: LabelledImage, number: str) -> dict[str, Any]:
+    height, width = image.size
+    score = {} if region.score is None else {"score": round(region.score, 6)}
+    return {
+        "id": number,
+        "type": "brushlabels",
+        "from_name": FROM_NAME,
+        "to_name": TO_NAME,
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        **score,
+        "value": {
+            "format": "rle",
+            "rle": pack_brush(region.on(height, width)),
+            "brushlabels": [region.name],
+        },
+    }
+
+
+def _interface(classes: Sequence[str]) -> str:
+    """The labelling configuration, with the colours of PASCAL VOC."""
+    palette = voc_palette()
+    labels = "".join(
+        f'    <Label value={quoteattr(name)} background="rgba({red}, {green}, {blue}, 0.7)"/>\n'
+        for label, name in [*list(enumerate(classes))[1:], (IGNORE, IGNORED)]
+        for red, green, blue in [palette[label]]
+    )
+    return f"""<View>
+  <Image name="{TO_NAME}" value="${TO_NAME}" zoom="true"/>
+  <BrushLabels name="{FROM_NAME}" toName="{TO_NAME}">
+{labels}  </BrushLabels>
+</View>
+"""
