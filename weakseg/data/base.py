@@ -75,6 +75,8 @@ class WeakData(LightningDataModule):
     """names of the classes; class 0 is the background"""
     validation: Sequence[int] = ()
     """indices of the images that are measured on and never trained on"""
+    default_split: bool = False
+    """whether these are some that are held out because neither the files nor the user says which"""
 
     @limited
     def __init__(
@@ -190,7 +192,11 @@ class WeakData(LightningDataModule):
             self.validation[place]
             for place in range(trainer.global_rank, len(self.validation), trainer.world_size)
         ]
-        return OrderedLoader(_Examples(self), mine, self.batch_size, self.workers, list)
+        return self.examples(mine, self.batch_size)
+
+    def examples(self, indices: Sequence[int], batch_size: int = 1) -> OrderedLoader[list[Example]]:
+        """Images in this order, each with its truth, whole and at their own resolution."""
+        return OrderedLoader(_Examples(self), indices, batch_size, self.workers, list)
 
     def predict_dataloader(self) -> OrderedLoader[list[Example]]:
         """The validation images again, for `Trainer.predict`."""

@@ -385,11 +385,9 @@ class Folder(Photos):
             for name, entry in entries.items()
             if entry.read is not None or (self.simulated and entry.mask is not None)
         ]
-        chosen = (
-            self._own_split(entries, usable)
-            if train is None and val is None and share is None
-            else None
-        )
+        nothing_said = train is None and val is None and share is None
+        chosen = self._own_split(entries, usable) if nothing_said else None
+        self.default_split |= nothing_said and chosen is None
         trained, measured = chosen or self._named_split(
             entries, usable, train, val, VAL_SHARE if share is None else share
         )
@@ -412,6 +410,7 @@ class Folder(Photos):
             masked = [name for name in trained if entries[name].mask is not None and not self.whole]
             measured = sorted(_measurable(trained, masked, VAL_SHARE))
             trained = [name for name in trained if name not in set(measured)]
+            self.default_split = True
         rest = f", {len(test)} of its test part left out" if test else ""
         self.remarks.append(
             f"{self.root}: the data set's own split is used, that of its {own.origin}: "
