@@ -43,7 +43,7 @@ class ImageFigures(NamedTuple):
 
 
 class Counts:
-    """Counts over all images so far; memory grows by some hundred bytes per image.
+    """Counts over all images so far; memory grows by about a kilobyte per image.
 
     Args:
         classes: names of the network's classes.
@@ -58,16 +58,18 @@ class Counts:
         self.images: list[ImageFigures] = []
         self.precision: Precision | None = None
 
-    def add(self, number: int, name: str, probabilities: Tensor, truth: Tensor) -> None:
+    def add(
+        self, number: int, name: str, confidence: Tensor, labels: Tensor, truth: Tensor
+    ) -> None:
         """Count one image.
 
         Args:
             number: its place in the data set.
             name: its name.
-            probabilities: float [C,H,W] that are predicted.
+            confidence: float [H,W], the probability of the likeliest class.
+            labels: int64 [H,W], the likeliest class.
             truth: uint8 [H,W] with the network's numbers of the classes, 255 = not counted.
         """
-        confidence, labels = probabilities.max(0)
         confusion = confusion_matrix(labels, truth, len(self.classes))
         self.confusion += confusion
         self.boundaries += count_boundaries(labels, truth, len(self.classes))

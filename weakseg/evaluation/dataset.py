@@ -32,15 +32,19 @@ class Measured(NamedTuple):
     """what a recipe would say of it, without secrets; empty for one that was made in Python"""
 
     @property
+    def name(self) -> str:
+        """The data set in a word or two."""
+        name = str(self.section.get("name") or type(self.data).__name__)
+        root = self.section.get("root")
+        return f"{name} {root}" if root else name
+
+    @property
     def sentence(self) -> str:
         """Which images these are, and how many."""
-        name = self.section.get("name") or type(self.data).__name__
-        root = self.section.get("root")
-        what = f"{name} {root}" if root else name
         count = len(self.indices)
         which = {"all": "all", "validation": "the", "training": "the"}[self.part]
         kind = "" if self.part == "all" else f"{self.part} "
-        return f"{which} {count} {kind}image{'s' * (count != 1)} of {what}"
+        return f"{which} {count} {kind}image{'s' * (count != 1)} of {self.name}"
 
 
 def open_data(

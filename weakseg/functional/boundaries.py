@@ -78,7 +78,7 @@ def count_boundaries(
             f"prediction and truth should have one size, but they are {list(prediction.shape)} "
             f"and {list(truth.shape)}: compare them at the image's own resolution"
         )
-    width = boundary_width(*truth.shape, ratio)
+    width = boundary_width(truth.shape[0], truth.shape[1], ratio)
     prediction = torch.where(truth == IGNORE, IGNORE, prediction)
     predicted = boundary_pixels(prediction, width)
     true = boundary_pixels(truth, width)

@@ -30,7 +30,7 @@ class Reliability(NamedTuple):
             torch.zeros(bins, dtype=torch.float64),
         )
 
-    def __add__(self, other: object) -> Reliability:  # type: ignore[override]
+    def __add__(self, other: object) -> Reliability:
         if not isinstance(other, Reliability):
             return NotImplemented
         return Reliability(*(a + b for a, b in zip(self, other, strict=True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,8 @@ from weakseg.utils.files import voc_palette
 
 SMALLEST = 288  # sides below this are enlarged
 WHITE = 255
+WRONG = (232, 76, 34)  # no class has this colour
+QUALITY = 86  # of JPEG, where it is smaller than PNG
 
 
 class Case(NamedTuple):
@@ -84,6 +86,18 @@ def draw_evidence(evidence: Evidence, classes: int) -> Tensor:
     return drawn
 
 
+def draw_errors(image: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
+    """The image in grey with the pixels where two maps of labels differ in red; hatched where one
+    of them has no label (255)."""
+    image = magnify(image)
+    unknown = magnify((truth == IGNORE) | (prediction == IGNORE))
+    wrong = magnify(prediction != truth)
+    red = torch.tensor(WRONG, dtype=torch.float32)[:, None, None]
+    grey = torch.lerp(_grey(image), torch.tensor(float(WHITE)), 0.25)
+    drawn = torch.where(wrong, torch.lerp(grey, red, 0.8), grey).round().to(torch.uint8)
+    return torch.where(unknown, _hatched(image), drawn)
+
+
 def side_by_side(case: Case, classes: int) -> Tensor:
     """Evidence, target, prediction and truth in one row; what there is not is grey."""
     evidence = draw_evidence(case.evidence, classes)
@@ -99,15 +113,33 @@ def side_by_side(case: Case, classes: int) -> Tensor:
 def png_base64(picture: Tensor, largest: int = 384) -> str:
     """A uint8 [3,H,W] picture as base64 text of a PNG, shrunk if a side is longer than
     `largest`."""
+    return base64.b64encode(_file(_shrunk(picture, largest), "PNG", optimize=True)).decode()
+
+
+def picture_address(picture: Tensor, largest: int = 384) -> str:
+    """A uint8 [3,H,W] picture as an address that holds all of it, `data:image/...`: PNG or JPEG,
+    whichever is smaller. Shrunk if a side is longer than `largest`."""
+    small = _shrunk(picture, largest)
+    files = {
+        "png": _file(small, "PNG", optimize=True),
+        "jpeg": _file(small, "JPEG", quality=QUALITY, subsampling=0),
+    }
+    kind, content = min(files.items(), key=lambda item: len(item[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _shrunk(picture: Tensor, largest: int) -> Tensor:
     scale = largest / max(picture.shape[-2:])
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in picture.shape[-2:]]
-        picture = F.interpolate(picture[None].float(), size, mode="area")[0].round().to(torch.uint8)
+    if scale >= 1:
+        return picture
+    size = [max(1, round(side * scale)) for side in picture.shape[-2:]]
+    return F.interpolate(picture[None].float(), size, mode="area")[0].round().to(torch.uint8)
+
+
+def _file(picture: Tensor, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(
-        buffer, "PNG", optimize=True
-    )
-    return base64.b64encode(buffer.getvalue()).decode()
+    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def _colours(labels: Tensor) -> Tensor:

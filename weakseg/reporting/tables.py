@@ -167,13 +167,11 @@ def print_tables(figures: Mapping[str, float], classes: Sequence[str], console: 
     """Print all that was measured as tables, or a line that nothing was."""
     rows = summary_rows(figures, classes)
     if any(value is not None for row in rows for value in row[1:]):
-        _print_table(
-            "IoU", [row.name for row in rows], len(classes), summary_columns(rows), console
-        )
+        print_table("IoU", [row.name for row in rows], len(classes), summary_columns(rows), console)
         console.print(measured_on(figures), soft_wrap=True)
     names, agreements = agreement_table(figures, classes)
     if agreements:
-        _print_table("agreement", names, len(names) - 1, agreements, console)
+        print_table("agreement", names, len(names) - 1, agreements, console)
         console.print(AGREEMENT, soft_wrap=True)
     if not agreements and not summary_columns(rows):
         console.print(
@@ -181,12 +179,12 @@ def print_tables(figures: Mapping[str, float], classes: Sequence[str], console: 
         )
     names, precisions = precision_table(figures, classes)
     if precisions:
-        _print_table(
+        print_table(
             "average precision (AP) of objects", names, len(classes) - 1, precisions, console
         )
 
 
-def _print_table(
+def print_table(
     title: str,
     names: Sequence[str],
     classes: int,

@@ -1,0 +1,133 @@
+"""evaluate_model: how good a trained network is on a data set, as figures, files and a page."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+
+from weakseg.config.recipe import RecipeError
+from weakseg.data.base import WeakData
+from weakseg.evaluation.dataset import Part, open_data
+from weakseg.evaluation.measuring import Measurement
+from weakseg.evaluation.page import write_evaluation_page
+from weakseg.evaluation.results import Evaluation, Head, write_evaluation
+from weakseg.inference.multiscale import Inference
+from weakseg.trained.checkpoint import run_of
+from weakseg.trained.loading import load_model
+from weakseg.trained.model import Origin
+from weakseg.utils.files import only_user, remove_leftovers
+from weakseg.utils.limits import limited
+from weakseg.utils.secrets import scrub_words
+from weakseg.utils.versions import versions
+
+PAGE = "report.html"
+
+
+@limited
+def evaluate_model(
+    run: Path | str,
+    data: WeakData | Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    checkpoint: str = "best",
+    images: Part = "auto",
+    predict: Inference | Mapping[str, Any] | None = None,
+    device: str = "auto",
+    least_miou: Annotated[float, Ge(0), Le(1)] | None = None,
+) -> Evaluation:
+    """Measure a trained network on a data set with truth: IoU, boundary IoU, accuracy, calibration,
+    and average precision of objects, as a table, summary.json, images.csv and a report page.
+
+    Args:
+        run: a run folder, a checkpoint, an exported graph (.onnx, .pt2), or a published folder.
+        data: the data set: keys of the section data, above those that the network was trained with;
+            with data=<name> those of another data set. In Python also a `WeakData`.
+        out: folder for summary.json, images.csv, confusions.npz and report.html, which are
+            made anew each time; null for the folder evaluation in that of the run, or one beside an
+            exported file.
+        checkpoint: of a run folder: best, last or a file.
+        images: which images: validation, training or all; auto for the validation images where the
+            network was trained with this data set, or where the files or a word says which ones
+            these are, and for all of another data set.
+        predict: scales, mirror image, windows and CRF, as keys of the section predict, above those
+            that are stored with the network.
+        device: cpu, cuda, mps or the like; auto for a GPU where there is one.
+        least_miou: the mean IoU that has to be reached, from 0 to 1; where it is not, the exit code
+            is 1.
+
+    Example:
+        >>> evaluate_model("runs/boxes/latest", {"root": "test"}).figures["miou"]  # doctest: +SKIP
+        0.812
+    """
+    start = time.monotonic()
+    model = load_model(run, checkpoint, predict=predict, device=device)
+    measured = open_data(model, data, images)
+    folder = default_folder(Path(run), model.origin) if out is None else Path(out)
+    with _held(folder):
+        measurement = Measurement(model, measured)
+        measurement.run()
+        evaluation = replace(measurement.evaluation(), folder=folder, least_miou=least_miou)
+        head = Head(scrub_words(sys.argv), versions("onnxruntime"), time.monotonic() - start)
+        write_evaluation_page(
+            folder / PAGE,
+            evaluation,
+            measurement.selection(),
+            measurement.picture,
+            title=f"{model.origin.recipe or Path(run).name} on {measured.name}",
+            notes=_notes(evaluation, head),
+            score=measurement.score,
+        )
+        write_evaluation(folder, evaluation, head)
+    return evaluation
+
+
+def default_folder(run: Path, origin: Origin) -> Path:
+    """Where an evaluation is written if nobody says where: into the folder of the run, or beside an
+    exported file.
+
+    >>> origin = Origin("net.onnx", "onnx", "", "", None, "")
+    >>> default_folder(Path("net.onnx"), origin).as_posix()
+    'net-evaluation'
+    """
+    if origin.kind == "checkpoint":
+        return run_of(Path(origin.path)) / "evaluation"
+    return run.with_name(f"{run.name if origin.kind == 'hub' else run.stem}-evaluation")
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder of the evaluation, made and held for this process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(
+            f"out: the folder {folder} cannot be made: {error.strerror}; name another"
+        ) from None
+    with only_user(folder, advice="name another with out="):
+        remove_leftovers(folder)
+        yield
+
+
+def _notes(evaluation: Evaluation, head: Head) -> list[str]:
+    """Lines below the title of the page."""
+    model = evaluation.model
+    made_by = ", ".join(f"{name} {version}" for name, version in head.versions.items())
+    step = "" if model["step"] is None else f", after step {model['step']}"
+    plain = {"scales": (1.0,), "flip": False, "window": None, "crf": None}
+    how = [
+        f"{name} {value}"
+        for name, value in evaluation.settings.items()
+        if name in plain and value != plain[name]
+    ]
+    return [
+        f"network: {model['path']}{step}; initial weights: {model['weights'] or 'not known'}",
+        f"measured on {evaluation.measured_on}",
+        f"predicted with {'; '.join(how) or 'one pass over the whole image'}",
+        f"{made_by}; command: {' '.join(head.command)}",
+    ]
