@@ -46,10 +46,15 @@ def _run(argv: Sequence[str], sections: dict[str, Any]) -> Evaluation:
 
         from weakseg.evaluation.model import PAGE, evaluate_model
         from weakseg.evaluation.tables import print_evaluation
+        from weakseg.reporting.tables import figure_text
 
         evaluation = evaluate_model(**words)
         print_evaluation(evaluation, Console())
         print(f"report: {evaluation.folder}/{PAGE}")
+        if not evaluation.reached:
+            came = figure_text(evaluation.figures.get("miou"))
+            wanted = f"least_miou={evaluation.least_miou:g}"
+            print(f"the mean IoU is {came}, but should reach {wanted}", file=sys.stderr)
         return evaluation
 
 

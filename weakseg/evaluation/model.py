@@ -60,10 +60,6 @@ def evaluate_model(
         device: cpu, cuda, mps or the like; auto for a GPU where there is one.
         least_miou: the mean IoU that has to be reached, from 0 to 1; where it is not, the exit code
             is 1.
-
-    Example:
-        >>> evaluate_model("runs/boxes/latest", {"root": "test"}).figures["miou"]  # doctest: +SKIP
-        0.812
     """
     start = time.monotonic()
     model = load_model(run, checkpoint, predict=predict, device=device)
