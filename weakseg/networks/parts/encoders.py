@@ -11,6 +11,7 @@ from segmentation_models_pytorch.encoders import get_encoder_names
 from torch import nn
 
 from weakseg.networks.parts.weights import load_state, read_weights
+from weakseg.networks.parts.weights_origin import from_file, from_smp, note_origin
 from weakseg.utils.messages import did_you_mean
 
 _CLASSIFIERS = ("fc.", "classifier.")  # what an image classifier has beyond its encoder
@@ -33,6 +34,7 @@ def build_model(
             without_classifier(read_weights(Path(weights))),
             Path(weights),
         )
+        note_origin(model.get_submodule("encoder"), from_file(Path(weights)))
     return model
 
 
@@ -45,7 +47,7 @@ def _with_imagenet_weights(
     kind: Callable[..., nn.Module], encoder: str, arguments: dict[str, Any]
 ) -> nn.Module:
     try:
-        return kind(
+        model = kind(
             encoder, encoder_weights=True if encoder.startswith("tu-") else "imagenet", **arguments
         )
     except Exception as error:  # the hub's many kinds of failure
@@ -54,3 +56,5 @@ def _with_imagenet_weights(
             f"{error}); without a network give weights=<path of a local state dict>, or "
             "weights=null to start from random ones"
         ) from error
+    note_origin(model.get_submodule("encoder"), from_smp(encoder))
+    return model

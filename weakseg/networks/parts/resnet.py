@@ -99,6 +99,8 @@ def resnet_body(
         source = Path(f"resnet{depth}") if str(weights) == "imagenet" else Path(weights)
         state = _imagenet(depth, deep_stem) if str(weights) == "imagenet" else read_weights(source)
         load_state(body, without_classifier(state), source)
+        published = str(weights) == "imagenet"
+        note_origin(body, from_timm(_name(depth, deep_stem)) if published else from_file(source))
     return body
 
 
@@ -131,8 +133,13 @@ def set_rates(stage: nn.Module, rates: Sequence[int]) -> None:
                 conv.dilation = conv.padding = (rate, rate)
 
 
+def _name(depth: int, deep_stem: bool) -> str:
+    """Of the weights for ImageNet, in timm."""
+    return f"resnet{depth}s.gluon_in1k" if deep_stem else f"resnet{depth}.tv_in1k"
+
+
 def _imagenet(depth: int, deep_stem: bool) -> dict[str, Any]:
-    name = f"resnet{depth}s.gluon_in1k" if deep_stem else f"resnet{depth}.tv_in1k"
+    name = _name(depth, deep_stem)
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub's many kinds of failure

@@ -260,6 +260,11 @@ def load_vgg(
             load_state(
                 fc, convert_classifier(state, fc.fc6.kernel_size[0], fc.fc6.out_channels), source
             )
+    published = str(weights) == "imagenet"
+    note_origin(
+        encoder,
+        from_torchvision(f"{name}_Weights.IMAGENET1K_V1") if published else from_file(source),
+    )
 
 
 def _imagenet(name: str, width: float) -> dict[str, Any]:
