@@ -42,6 +42,7 @@ def test_a_name_that_a_template_misses_is_an_error_and_leaves_no_page(tmp_path: 
             confusion=[],
             charts={},
             cases=[],
+            errors="",
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -143,21 +143,25 @@ def test_worst_images_first_and_those_without_a_score_last(text: str) -> None:
 
 def test_four_panels_per_image_and_none_where_something_is_missing(text: str) -> None:
     page = Page(text)
-    assert len(page.named("figure")) == 16
-    assert len(page.named("img")) == 4 + 4 + 1 + 1
-    assert [image["alt"] for image in page.named("img")][:5] == [
+    errors = 2 * 3  # of two images
+    assert len(page.named("figure")) == 16 + errors
+    assert len(page.named("img")) == 4 + 4 + 1 + 1 + errors
+    assert [image["alt"] for image in page.named("img")][:8] == [
         "evidence",
         "target",
         "prediction",
         "truth",
+        "label error",
+        "network error",
+        "error",
         "evidence",
     ]
-    assert page.texts.count("none") == 6
+    assert page.texts.count("none") == 7  # with the command, which nobody knows
 
 
 def test_table_facts_and_curves_show_the_figures(text: str) -> None:
     page = Page(text)
-    for figure in ("0.750", "0.900", "0.500", "62.5 %", "20 ms"):
+    for figure in ("0.750", "0.900", "0.500", "37.5 %", "20 ms"):
         assert figure in page.texts
     assert len(page.named("svg")) == 6
     assert "estimate/coverage 0.5 at step 5" in page.texts
@@ -183,7 +187,7 @@ def test_rows_of_the_confusion_matrix_are_shares_with_counts_on_hover(text: str)
 def test_an_empty_run_has_a_page_too(tmp_path: Path) -> None:
     text = report(tmp_path, figures=[], final={}, confusion=None, cases=[], recipe="", notes=[])
     page = Page(text)
-    assert page.texts.count("none") == 4
+    assert page.texts.count("none") == 5
     assert "none: no validation image has a mask" in page.texts
 
 
@@ -213,6 +217,35 @@ def test_without_masks_there_are_agreement_and_training_images_but_no_empty_pane
     assert "Training images" in page.texts
     assert "val/tags_f1 0.9 at step 9" in page.texts
     assert page.texts.count("0.900") == 3  # fact, class, mean
+
+
+def test_label_error_and_network_error_stand_apart(tmp_path: Path) -> None:
+    truth = torch.zeros(40, 50, dtype=torch.uint8)
+    truth[:, :25] = 1
+    target = truth.clone()
+    target[:4] = 1 - target[:4]  # a tenth of the rows is wrong
+    target[4:8] = 255
+    prediction = target.clone()
+    prediction[target == 255] = truth[target == 255]
+    prediction[-2:] = 1 - prediction[-2:]  # and what the network adds to it
+    trained = case("trained", 0.5, target=target, prediction=prediction, truth=truth)
+    text = report(
+        tmp_path, cases=[], training=[trained], training_note="The worst.", commands=["a b", "c"]
+    )
+    page = Page(text)
+    assert "The worst." in page.texts
+    assert "target, 10.0 % ignored" in page.texts
+    errors = page.texts[page.texts.index("label error") :]
+    assert [word for word in errors if word][:9] == [
+        *("label error", "11.1 %", "0.800"),
+        *("network error", "5.6 %", "0.895"),
+        *("error", "15.0 %", "0.739"),
+    ]
+    assert (
+        "Of the wrong pixels of these predictions, 67 % have a wrong target, 33 % a right one, and "
+        "0 % none." in page.texts
+    )
+    assert "a b\nc" in page.texts
 
 
 def test_with_masks_there_are_no_training_images(text: str) -> None:

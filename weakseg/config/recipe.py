@@ -104,6 +104,7 @@ class Recipe:
     origins: dict[str, str] = field(default_factory=dict)
     file: str = ""
     lines: Lines = field(default_factory=dict)  # of the recipe's keys in that file
+    words: tuple[str, ...] = ()  # of the command line
 
     def located(self, errors: Iterable[str]) -> list[str]:
         """Lines about a key, with the line of the file where the value came from there."""
@@ -175,7 +176,8 @@ def load(argv: Sequence[str], keep: bool = True) -> Recipe:
         content, lines = read_yaml(_bytes(path), file)
     except RecipeError as error:
         errors += error.errors
-    recipe, wrong = _merge(words, content or {}, Recipe(name, {}, file=file, lines=lines), keep)
+    empty = Recipe(name, {}, file=file, lines=lines, words=tuple(argv))
+    recipe, wrong = _merge(words, content or {}, empty, keep)
     errors += recipe.located(wrong + _wrong_names(recipe, complete=content is not None))
     if errors:
         raise RecipeError(errors + _mistyped(recipe))

@@ -17,10 +17,13 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.reporting.drawing import Case, draw_evidence, overlay, palette, png_base64
-from weakseg.reporting.tables import figure_text
+from weakseg.reporting.label_errors import LabelError, errors_of, ignored_share
+from weakseg.reporting.tables import figure_text, percent
 from weakseg.utils.files import write_whole
 
 LEGIBLE = 12  # classes up to which the cells of the confusion matrix have numbers in them
+
+NAMES = ("target", "prediction", "truth")
 
 ConfusionRows = list[tuple[str, list[tuple[str, int, float]]]]
 
@@ -32,6 +35,17 @@ class Panel(NamedTuple):
     caption: str
     picture: str | None
     """PNG as base64"""
+
+
+class Shown(NamedTuple):
+    """One image of a gallery."""
+
+    case: Case
+    panels: list[Panel]
+    """evidence, target, prediction, and truth where any image has one"""
+    errors: list[tuple[LabelError, Panel, int]]
+    """where the image has a truth: label error and network error, and in which column each stands,
+    below the labels that it is an error of"""
 
 
 def write_page(
@@ -68,7 +82,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure_text, "known": is_known}
+    environment.filters |= {"figure": figure_text, "known": is_known, "percent": percent}
     return environment
 
 
@@ -104,22 +118,40 @@ def confusion_rows(confusion: Tensor, classes: Sequence[str]) -> ConfusionRows:
     ]
 
 
-def gallery(cases: Sequence[Case], classes: Sequence[str]) -> list[tuple[Case, list[Panel]]]:
+def gallery(cases: Sequence[Case], classes: Sequence[str]) -> list[Shown]:
     """Images with their pictures; without one for the truth where none has any."""
-    names = ["target", "prediction"]
-    if any(case.truth is not None for case in cases):
-        names.append("truth")
-    shown = []
-    for case in cases:
-        evidence = case.evidence
-        annotated = png_base64(draw_evidence(evidence, len(classes)))
-        panels = [Panel("evidence", f"evidence: {_in_words(evidence, classes)}", annotated)]
-        for name in names:
-            labels: Tensor | None = getattr(case, name)
-            drawn = None if labels is None else png_base64(overlay(evidence.image, labels))
-            panels.append(Panel(name, name, drawn))
-        shown.append((case, panels))
-    return shown
+    names = NAMES if any(case.truth is not None for case in cases) else NAMES[:2]
+    return [
+        Shown(case, _panels(case, names, classes), _error_panels(case, len(classes)))
+        for case in cases
+    ]
+
+
+def _panels(case: Case, names: Sequence[str], classes: Sequence[str]) -> list[Panel]:
+    evidence = case.evidence
+    annotated = png_base64(draw_evidence(evidence, len(classes)))
+    panels = [Panel("evidence", f"evidence: {_in_words(evidence, classes)}", annotated)]
+    for name in names:
+        labels: Tensor | None = getattr(case, name)
+        drawn = None if labels is None else png_base64(overlay(evidence.image, labels))
+        panels.append(Panel(name, _caption(name, labels), drawn))
+    return panels
+
+
+def _caption(name: str, labels: Tensor | None) -> str:
+    """The name of labels, with the share of ignored pixels in a target."""
+    ignored = ignored_share(labels) if name == "target" and labels is not None else 0.0
+    return f"{name}, {percent(ignored)} ignored" if ignored else name
+
+
+def _error_panels(case: Case, classes: int) -> list[tuple[LabelError, Panel, int]]:
+    if case.truth is None:
+        return []
+    return [
+        (error, Panel(error.name.partition(":")[0], error.name, png_base64(error.picture)), column)
+        for column, error in enumerate(errors_of(case, classes), 2)
+        if error is not None
+    ]
 
 
 def _in_words(evidence: Evidence, classes: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from weakseg.reporting.charts import Point, line_chart, read_series
 from weakseg.reporting.drawing import Case
+from weakseg.reporting.label_errors import error_sources
 from weakseg.reporting.pages import (
     LEGIBLE,
     colour_keys,
@@ -42,7 +43,9 @@ def write_report(
     confusion: Tensor | None,
     cases: Sequence[Case],
     training: Sequence[Case] = (),
+    training_note: str = "",
     recipe: str,
+    commands: Sequence[str] = (),
     notes: Sequence[str],
 ) -> None:
     """Write the report of a run.
@@ -56,7 +59,9 @@ def write_report(
         confusion: counts of pixels, int64 [C,C] with a row per class of the truth, or None.
         cases: validation images to show; the worst are shown first.
         training: training images to show with the targets that are trained on, in this order.
+        training_note: which of them these are.
         recipe: the recipe as text.
+        commands: that have trained the run: the first start and each resume.
         notes: lines below the title.
     """
     write_page(
@@ -71,7 +76,11 @@ def write_report(
         charts=_charts(figures),
         colours=colour_keys(classes),
         cases=gallery(sorted(cases, key=_badness), classes),
+        errors=error_sources(cases).in_words(),
         training=gallery(training, classes),
+        training_note=training_note,
+        training_errors=error_sources(training).in_words(),
+        commands=commands,
         recipe=recipe,
     )
 
@@ -89,7 +98,7 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
         "mask AP of the targets": figure_text(final.get("label/mask_ap")),
         "mean IoU of the targets": figure_text(final.get("label/miou")),
         "mean IoU of the evidence alone": figure_text(final.get("evidence/miou")),
-        "of the pixels have a target": _percent(final.get("label/coverage")),
+        "of the target pixels are ignored": _percent(_rest(final.get("label/coverage"))),
         "rounds": _rounds(read_series(figures, "round")),
         "per step": _seconds(read_series(figures, "time/step")),
         "per step waiting for images": _seconds(read_series(figures, "time/wait")),
@@ -99,6 +108,10 @@ def _facts(figures: Sequence[Mapping[str, str]], final: Mapping[str, float]) -> 
 
 def _percent(share: float | None) -> str:
     return percent(share) if share is not None and is_known(share) else ""
+
+
+def _rest(share: float | None) -> float | None:
+    return None if share is None else 1 - share
 
 
 def _rounds(points: Sequence[Point]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,17 +13,14 @@ from torch import nn
 from weakseg.config.recipe import Recipe, Resolved, to_yaml
 from weakseg.networks.analysis.gridding import dilation_note
 from weakseg.networks.parts.weights import read_weights
-from weakseg.reporting.drawing import Case
-from weakseg.reporting.image_logger import make_case
 from weakseg.reporting.report import write_report
+from weakseg.reporting.run_images import training_cases, validation_cases
 from weakseg.reporting.tables import print_tables
-from weakseg.training.label_quality import harden
 from weakseg.training.metrics_file import read_record
 from weakseg.training.rounds import Rounds
+from weakseg.training.run_folder import read_commands
 from weakseg.training.segmenter import Segmenter
-from weakseg.utils.secrets import scrub_text, scrub_yaml
-
-GALLERY = 12  # validation images in the report, worst first
+from weakseg.utils.secrets import scrub_yaml
 
 
 def report_run(
@@ -41,6 +36,7 @@ def report_run(
     }
     final |= rounds.figures
     best = _best(folder)
+    training = training_cases(segmenter, data)
     report = folder / "report.html"
     write_report(
         report,
@@ -49,8 +45,10 @@ def report_run(
         figures=rows,
         final=final,
         confusion=segmenter.confusion if segmenter.confusion.any() else None,
-        cases=_validation_cases(segmenter, rounds, data),
-        training=[] if segmenter.confusion.any() else _training_cases(segmenter, data),
+        cases=validation_cases(segmenter, rounds, data),
+        training=training.cases,
+        training_note=training.note,
+        commands=read_commands(folder),
         recipe=scrub_yaml(to_yaml(recipe)),
         notes=[
             *_notes(recipe, segmenter),
@@ -85,37 +83,6 @@ def next_step(data: str, folder: Path) -> str:
     )
 
 
-def _validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[Case]:
-    """The validation images with the worst scores, or some of all if none has a score."""
-    scores = segmenter.scores
-    worst = sorted(
-        scores, key=lambda index: -math.inf if math.isnan(scores[index]) else scores[index]
-    )[:GALLERY]
-    cases = []
-    for index in worst or _spread(data.validation):
-        evidence, truth = data.sample(index)
-        cases.append(make_case(segmenter, evidence, truth, rounds, scores.get(index)))
-    return cases
-
-
-def _spread(indices: Sequence[int]) -> list[int]:
-    """A few of the images, spread evenly."""
-    count = min(GALLERY, len(indices))
-    return [indices[place * len(indices) // count] for place in range(count)]
-
-
-def _training_cases(segmenter: Segmenter, data: Any) -> list[Case]:
-    """Training images with the targets in use: where no mask measures how good they are, a person
-    has to see it."""
-    cases = []
-    for index in _spread(data.training):
-        evidence, truth = data.sample(index)
-        target = data.target(evidence)
-        hard = None if target is None else harden(target, evidence.box_classes)
-        cases.append(make_case(segmenter, evidence, truth, None)._replace(target=hard))
-    return cases
-
-
 def _dilation(network: nn.Module, data: Any) -> list[str]:
     """A note on dilation that is too much for whole images."""
     try:
@@ -145,12 +112,11 @@ def _best(folder: Path) -> str:
 
 
 def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:
-    weights = recipe.sections["network"].get("weights")
     return [
         f"weakseg {_version('weakseg')}, torch {_version('torch')}, pytorch-lightning "
         f"{_version('pytorch-lightning')}; seed {recipe.seed}",
         f"network: {type(segmenter.network).__name__}, initial weights: "
-        f"{scrub_text(str(recipe.init_from or weights or 'random'))}",
+        f"{segmenter.initial_weights}",
         "figures are of the last weights, not of the best ones; IoU is taken from one confusion "
         "matrix over all images at their own size",
     ]

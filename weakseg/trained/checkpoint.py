@@ -57,10 +57,8 @@ def load_checkpoint(
     """The trained network of a checkpoint file that stands in the folder of its run."""
     folder = run_of(path)
     segmenter, recipe, step = read_segmenter(folder, path, inference)
-    weights = recipe.init_from or recipe.sections["network"].get("weights") or "random"
-    origin = Origin(
-        str(path), "checkpoint", digest(path), recipe.name, step, scrub_text(str(weights))
-    )
+    weights = segmenter.initial_weights
+    origin = Origin(str(path), "checkpoint", digest(path), recipe.name, step, weights)
     return CheckpointModel(segmenter, recipe, origin, device)
 
 
@@ -131,5 +129,8 @@ def read_segmenter(
     # older checkpoints do not say
     segmenter.long_side = content["weakseg"].get(
         "long_side", recipe.sections["data"].get("long_side")
+    )
+    segmenter.initial_weights = content["weakseg"].get(
+        "initial_weights", scrub_text(str(recipe.sections["network"].get("weights") or "random"))
     )
     return segmenter.eval(), recipe, content.get("global_step")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor
 from weakseg.evidence import Instances
 from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference, infer
+from weakseg.utils.files import digest as digest
 
 Kind = Literal["checkpoint", "onnx", "torch", "hub"]
 
@@ -94,9 +93,3 @@ class TrainedModel(ABC):
         run on this machine it may hold secrets: `weakseg.utils.secrets.scrub` it before it is
         shown."""
         return dict(self._recipe.get(name, {}))
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

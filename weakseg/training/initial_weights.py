@@ -10,6 +10,7 @@ from torch import nn
 from weakseg.config.recipe import RecipeError, Resolved
 from weakseg.functional.class_matching import match_classes
 from weakseg.networks.parts.weights import load_state, read_weights, reorder
+from weakseg.networks.parts.weights_origin import from_run, note_origin, origin_of
 
 
 def load_initial_weights(recipe: Resolved, network: nn.Module, classes: Sequence[str]) -> list[str]:
@@ -34,9 +35,18 @@ def load_initial_weights(recipe: Resolved, network: nn.Module, classes: Sequence
         if table is not None:
             state = reorder(state, _wider(recipe, len(classes)), table, len(classes), source)
         load_state(network, state, source)
+        initial = content.get("weakseg", {}).get("initial_weights", "not known")
+        note_origin(network, from_run(source, initial))
     except ValueError as error:
         return [f"init_from: {error}"]
     return []
+
+
+def describe_initial_weights(network: nn.Module) -> str:
+    """Where the weights of a network that is not trained yet come from, with their licence where
+    that is known."""
+    own = type(network).__module__.startswith("weakseg.networks.")
+    return origin_of(network) or ("random" if own else f"as {type(network).__name__} makes them")
 
 
 def _wider(recipe: Resolved, classes: int) -> nn.Module | None:

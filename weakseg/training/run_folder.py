@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import shutil
 import sys
 import time
@@ -16,9 +17,10 @@ from weakseg.training.rank_monitor import LostRank, RankMonitor, advice
 from weakseg.utils.files import only_user, remove_leftovers, write_whole
 from weakseg.utils.paths import point_to, without_link
 from weakseg.utils.processes import rank
-from weakseg.utils.secrets import scrub_text
+from weakseg.utils.secrets import scrub_message, scrub_text, scrub_words
 from weakseg.utils.signals import LIMIT, SignalStop
 
+COMMANDS = "commands.txt"
 HEAD = """\
 # Readable by its owner only: what gives access, such as passwords and tokens, stands here as it was
 # given, so that the run can be resumed. The copy in report.html has none of that.
@@ -51,11 +53,28 @@ def run_folder(recipe: Resolved, root: Path, rank_monitor: RankMonitor) -> Itera
         with only_user(folder):
             rank_monitor.folder = folder  # which is no other process's
             remove_leftovers(folder)
+            _note_command(recipe, folder)
             for file in folder.glob("error*.txt"):  # of a run that this one goes on with
                 file.unlink()
             print(f"run folder: {folder}", file=sys.stderr)
             rank_monitor.stopping.advice = advice(folder)
             yield folder
+
+
+def _note_command(recipe: Resolved, folder: Path) -> None:
+    """Add the command of this start to those of the run, without the secrets in it: there is more
+    than one where the run was resumed."""
+    words = shlex.join(["python", "-m", "weakseg.fit", *scrub_words(recipe.words)])
+    command = scrub_message(words, recipe.sections) if recipe.words else "called from Python"
+    line = f"{command}  # {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    write_whole(folder / COMMANDS, "\n".join([*read_commands(folder), line, ""]).encode())
+
+
+def read_commands(folder: Path) -> list[str]:
+    """The commands that have trained a run, the first start and each resume; none where an older
+    version has not noted them."""
+    file = folder / COMMANDS
+    return file.read_text("utf-8").splitlines() if file.is_file() else []
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from weakseg.networks.parts.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
 from weakseg.strategies.base import Loss, Strategy
 from weakseg.training.checks import NAMED, check_image, check_parts, nonfinite_message
+from weakseg.training.initial_weights import describe_initial_weights
 from weakseg.training.label_quality import Agreement
 from weakseg.training.loop_state import go_on_between_batches
 from weakseg.training.outputs import finite_gradients, read_loss
@@ -83,6 +84,8 @@ class Segmenter(LightningModule):
             "std", torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255, persistent=False
         )
         self.seed = torch.initial_seed() % 2**31  # what seed_everything was told
+        self.initial_weights = describe_initial_weights(network)
+        """where they come from, and their licence where that is known"""
         # the steps that the schedule stretches over; None = the whole run
         self.span: tuple[int, float] | None = None
         # of the images that it was trained on, at most; larger ones are shrunk to this, None =
@@ -362,6 +365,7 @@ class Segmenter(LightningModule):
             "span": self.span,
             "classes": list(self.classes),
             "long_side": self.long_side,
+            "initial_weights": self.initial_weights,
         }
         if self.measured is not None and self.validated_at == self.global_step:
             known["validation"] = {
@@ -385,6 +389,7 @@ class Segmenter(LightningModule):
             )
         self.span = None if state["span"] is None else (state["span"][0], state["span"][1])
         self.long_side = state.get("long_side", self.long_side)  # older checkpoints do not say
+        self.initial_weights = state.get("initial_weights", self.initial_weights)
         if "confusion" in state:  # older checkpoints have none
             self.validated_at = state["validated_at"]
             self.confusion = state["confusion"]

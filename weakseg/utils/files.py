@@ -137,6 +137,12 @@ def _hold(file: IO[Any], shared: bool = False) -> bool:
     return True
 
 
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def seal(file: io.BytesIO) -> None:
     """Add to a zip file, such as torch writes, a digest of all its bytes. It is the zip's comment,
     so any program reads the file."""

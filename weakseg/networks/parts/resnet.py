@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from weakseg.networks.parts.encoders import without_classifier
 from weakseg.networks.parts.weights import load_state, read_weights
+from weakseg.networks.parts.weights_origin import from_file, from_timm, note_origin
 from weakseg.utils.limits import limited
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}

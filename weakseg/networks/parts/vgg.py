@@ -13,6 +13,7 @@ from annotated_types import Gt
 from torch import Tensor, nn
 
 from weakseg.networks.parts.weights import load_state, read_weights
+from weakseg.networks.parts.weights_origin import from_file, from_torchvision, note_origin
 from weakseg.utils.limits import limited
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

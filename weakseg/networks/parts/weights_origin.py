@@ -7,12 +7,12 @@ do the same, as `self.weights_origin = "..."`.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from weakseg.utils.files import digest
 from weakseg.utils.secrets import scrub_text
 
 ATTRIBUTE = "weights_origin"
@@ -32,10 +32,15 @@ def origin_of(network: nn.Module) -> str | None:
     return next((str(origin) for origin in noted if origin), None)
 
 
+def from_run(checkpoint: Path, initial: str) -> str:
+    """Weights of another run, with what is known of those that it began with."""
+    return f"run {_name_and_digest(checkpoint)}, whose initial weights were: {initial}"
+
+
 def from_file(path: Path) -> str:
     """Weights of a file, which says nothing of its licence: its name, and a digest to recognise it
     by."""
-    return f"file {scrub_text(path.name)} (SHA-256 {digest(path)[:12]}), licence not known"
+    return f"file {_name_and_digest(path)}, licence not known"
 
 
 def from_torchvision(name: str) -> str:
@@ -70,10 +75,8 @@ def from_smp(encoder: str) -> str:
     )
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _name_and_digest(path: Path) -> str:
+    return f"{scrub_text(str(path))} (SHA-256 {digest(path)[:12]})"
 
 
 def _licence(name: str | None) -> str:
