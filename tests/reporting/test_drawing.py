@@ -13,7 +13,7 @@ from weakseg.reporting.drawing import (
     magnify,
     overlay,
     palette,
-    png_base64,
+    picture_address,
     side_by_side,
 )
 
@@ -148,14 +148,23 @@ def test_tags_are_squares_without_the_background() -> None:
     assert not bool((drawn == 0).all(0).any())
 
 
-def test_png_keeps_pixels_and_shrinks_what_is_too_large() -> None:
-    picture = torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8)
-    decoded = np.array(Image.open(io.BytesIO(base64.b64decode(png_base64(picture)))))
-    assert np.array_equal(decoded, picture.permute(1, 2, 0).numpy())
+def opened(address: str) -> Image.Image:
+    head, _, content = address.partition(";base64,")
+    picture = Image.open(io.BytesIO(base64.b64decode(content)))
+    assert head == f"data:image/{str(picture.format).lower()}"
+    return picture
+
+
+def test_an_address_holds_the_picture_shrunk_if_it_is_too_large() -> None:
+    flat = torch.tensor([7, 90, 200], dtype=torch.uint8)[:, None, None].expand(3, 20, 30)
+    assert np.array_equal(np.array(opened(picture_address(flat))), flat.permute(1, 2, 0).numpy())
+    noise = torch.randint(0, 256, (3, 200, 300), dtype=torch.uint8)
+    assert opened(picture_address(noise)).size == (300, 200)
+    assert opened(picture_address(noise)).format == "JPEG"
     large = torch.cat([torch.zeros(3, 400, 400), torch.full((3, 400, 400), 200.0)], 2).to(
         torch.uint8
     )
-    shrunk = np.array(Image.open(io.BytesIO(base64.b64decode(png_base64(large, largest=200)))))
+    shrunk = np.array(opened(picture_address(large, largest=200)))
     assert shrunk.shape == (100, 200, 3)
     assert (shrunk[:, :100] == 0).all()
     assert (shrunk[:, 100:] == 200).all()

@@ -110,12 +110,6 @@ def side_by_side(case: Case, classes: int) -> Tensor:
     return torch.cat([evidence, *(part for panel in panels for part in (gap, panel))], dim=2)
 
 
-def png_base64(picture: Tensor, largest: int = 384) -> str:
-    """A uint8 [3,H,W] picture as base64 text of a PNG, shrunk if a side is longer than
-    `largest`."""
-    return base64.b64encode(_file(_shrunk(picture, largest), "PNG", optimize=True)).decode()
-
-
 def picture_address(picture: Tensor, largest: int = 384) -> str:
     """A uint8 [3,H,W] picture as an address that holds all of it, `data:image/...`: PNG or JPEG,
     whichever is smaller. Shrunk if a side is longer than `largest`."""

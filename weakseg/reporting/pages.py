@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
-from weakseg.reporting.drawing import Case, draw_evidence, overlay, palette, png_base64
+from weakseg.reporting.drawing import Case, draw_evidence, overlay, palette, picture_address
 from weakseg.reporting.label_errors import LabelError, errors_of, ignored_share
 from weakseg.reporting.tables import figure_text, percent
 from weakseg.utils.files import write_whole
@@ -34,7 +34,7 @@ class Panel(NamedTuple):
     name: str
     caption: str
     picture: str | None
-    """PNG as base64"""
+    """its address, `data:image/...`, which holds all of it"""
 
 
 class Shown(NamedTuple):
@@ -129,11 +129,11 @@ def gallery(cases: Sequence[Case], classes: Sequence[str]) -> list[Shown]:
 
 def _panels(case: Case, names: Sequence[str], classes: Sequence[str]) -> list[Panel]:
     evidence = case.evidence
-    annotated = png_base64(draw_evidence(evidence, len(classes)))
+    annotated = picture_address(draw_evidence(evidence, len(classes)))
     panels = [Panel("evidence", f"evidence: {_in_words(evidence, classes)}", annotated)]
     for name in names:
         labels: Tensor | None = getattr(case, name)
-        drawn = None if labels is None else png_base64(overlay(evidence.image, labels))
+        drawn = None if labels is None else picture_address(overlay(evidence.image, labels))
         panels.append(Panel(name, _caption(name, labels), drawn))
     return panels
 
@@ -148,7 +148,11 @@ def _error_panels(case: Case, classes: int) -> list[tuple[LabelError, Panel, int
     if case.truth is None:
         return []
     return [
-        (error, Panel(error.name.partition(":")[0], error.name, png_base64(error.picture)), column)
+        (
+            error,
+            Panel(error.name.partition(":")[0], error.name, picture_address(error.picture)),
+            column,
+        )
         for column, error in enumerate(errors_of(case, classes), 2)
         if error is not None
     ]
