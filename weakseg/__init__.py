@@ -7,6 +7,7 @@ from weakseg.utils.late_imports import lazily
 if TYPE_CHECKING:
     from weakseg.data.base import WeakData as WeakData
     from weakseg.data.label_store import LabelStore as LabelStore
+    from weakseg.evaluation.model import evaluate_model as evaluate_model
     from weakseg.evidence import IGNORE as IGNORE
     from weakseg.evidence import Batch as Batch
     from weakseg.evidence import Evidence as Evidence
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 _TARGETS = (
     "weakseg.data.base.WeakData",
     "weakseg.data.label_store.LabelStore",
+    "weakseg.evaluation.model.evaluate_model",
     "weakseg.evidence.IGNORE",
     "weakseg.evidence.Batch",
     "weakseg.evidence.Evidence",

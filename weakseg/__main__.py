@@ -12,6 +12,7 @@ from weakseg.utils.messages import suggest
 VERBS = {
     "check": "look at a data set before training on it",
     "fit": "train a segmentation network",
+    "evaluate": "measure a trained network on images with masks",
 }
 USAGE = "usage: weakseg <verb> [key=value ...]"
 MORE = "`weakseg <verb> --help` says more; `python -m weakseg.<verb>` is the same."
