@@ -16,7 +16,8 @@ from tests.small import Refine, Squares, TinyNet, trainer
 from weakseg.config.recipe import RecipeError, load, resolve, to_yaml
 from weakseg.evidence import Example
 from weakseg.functional.crf import DenseCRF, dense_crf
-from weakseg.inference.multiscale import Inference, infer, strips
+from weakseg.inference import multiscale
+from weakseg.inference.multiscale import Inference, infer, infer_batch, strips
 from weakseg.training.segmenter import Segmenter
 
 CLASSES = ("background", "bright", "dark")
@@ -265,6 +266,48 @@ def test_training_mode_comes_back_and_dropout_is_off() -> None:
     image = photo(20, 12)
     assert torch.equal(segmenter.predict(image).probs, segmenter.predict(image).probs)
     assert segmenter.training
+
+
+# batches
+
+EACH_WAY = [
+    Inference(),
+    Inference(flip=True),
+    Inference(scales=(0.5, 1.25), flip=True),
+    Inference(window=16, overlap=0.5),
+    Inference(scales=(0.75, 1.5), flip=True, window=24),
+    Inference(scales=(0.75, 1), window=16, crf=DenseCRF(bilateral_rgb=5)),
+]
+
+
+@pytest.mark.parametrize("inference", EACH_WAY, ids=str)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_images_of_one_size_are_predicted_together_as_each_alone(
+    inference: Inference, count: int
+) -> None:
+    images = torch.stack([photo(33, 40) for _ in range(count)])
+    together = infer_batch(images, leaning, inference)
+    alone = torch.stack([infer(image, leaning, inference) for image in images])
+    assert together.shape == (count, 3, 33, 40)
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_bad_numbers_of_one_image_leave_the_others_of_its_batch_alone() -> None:
+    images = torch.stack([photo(9, 7), torch.zeros(3, 9, 7, dtype=torch.uint8)])
+
+    def network(images: Tensor) -> Tensor:
+        return torch.where((images == 0).all((1, 2, 3), keepdim=True), torch.nan, images.float())
+
+    refined = infer_batch(images, network, Inference(crf=DenseCRF(iterations=1)))
+    assert refined[0].isfinite().all()
+    assert refined[1].isnan().all()
+
+
+def test_a_large_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = photo(130, 20)
+    small = infer(image, leaning, Inference(flip=True))
+    monkeypatch.setattr(multiscale, "_LARGE", 1)
+    assert torch.allclose(infer(image, leaning, Inference(flip=True)), small, atol=1e-6)
 
 
 # recipes

@@ -1,11 +1,11 @@
-"""Inference: class probabilities of one image by multi-scale and flip averaging, sliding windows
-and a dense CRF."""
+"""Inference: class probabilities of images by multi-scale and flip averaging, sliding windows and a
+dense CRF."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import product
 from math import ceil, isfinite
 from typing import Annotated, NamedTuple
 
@@ -21,6 +21,8 @@ from weakseg.utils.limits import check_limits
 # windows that are one batch: enough for a GPU to be busy, few enough to be small beside a large
 # image
 _BATCH = 4
+_LARGE = 2**26  # numbers of which two tensors at a time would be felt: a quarter of a gigabyte
+_ROWS = 64  # rows of such a tensor that are worked on at once
 _MOST_OVERLAP = 0.9
 
 
@@ -88,27 +90,61 @@ def infer(image: Tensor, network: Callable[[Tensor], Tensor], inference: Inferen
     The image is cut into windows before it is scaled, so that only the result is ever as large as
     the image.
     """
+    return infer_batch(image[None], network, inference, torch.device("cpu"))[0]
+
+
+@torch.no_grad()
+def infer_batch(
+    images: Tensor,
+    network: Callable[[Tensor], Tensor],
+    inference: Inference,
+    device: torch.device | None = None,
+) -> Tensor:
+    """The same of several images uint8 [B,3,H,W] at once: probabilities float32 [B,C,H,W].
+
+    Args:
+        device: on which the result is; None for that of the network. From the CRF it comes on the
+            CPU.
+    """
+    total = _total(images, network, inference, device)
+    if inference.crf is None:
+        return total
+    return torch.stack(
+        [refine(image, probs, inference.crf) for image, probs in zip(images, total, strict=True)]
+    )
+
+
+def refine(image: Tensor, probs: Tensor, crf: DenseCRF) -> Tensor:
+    """The probabilities [C,H,W] of an image after a dense CRF, on the CPU. Bad numbers, which a CRF
+    would refuse, are for whoever called to judge."""
+    probs = probs.cpu()
+    return dense_crf(image.cpu(), probs, crf) if bool(probs.isfinite().all()) else probs
+
+
+def _total(
+    images: Tensor,
+    network: Callable[[Tensor], Tensor],
+    inference: Inference,
+    device: torch.device | None,
+) -> Tensor:
+    """The sum over all scales, windows and mirror images, each as far as it counts."""
     total: Tensor | None = None
     share = 1 / (len(inference.scales) * (1 + inference.flip))
     for scale in inference.scales:
-        for batch in _batches(_windows(image, scale, inference)):
-            probs = _predict(
-                torch.stack([image[:, down.place, across.place] for down, across in batch]),
-                network,
-                scale,
-                inference.flip,
-            )
+        windows = list(_windows(images, scale, inference))
+        for part in _batches(windows, max(1, _BATCH // len(images))):
+            cut = torch.cat([images[..., down.place, across.place] for down, across in part])
+            probs = _predict(cut, network, scale, inference.flip).to(device)
+            if len(windows) == len(inference.scales) == 1:
+                return probs if share == 1 else probs.mul_(share)  # there is nothing to add
             if total is None:
-                total = torch.zeros(probs.shape[1], *image.shape[1:])
-            for each, (down, across) in zip(probs, batch, strict=True):
-                total[:, down.place, across.place] += each.cpu() * (
-                    down.weights[:, None] * across.weights * share
-                )
+                size = (len(images), probs.shape[1], *images.shape[-2:])
+                total = torch.zeros(size, device=probs.device)
+            for each, (down, across) in zip(probs.chunk(len(part)), part, strict=True):
+                weights = down.weights[:, None] * across.weights * share
+                total[..., down.place, across.place] += each * weights.to(each.device)
     assert total is not None
-    # bad numbers are for whoever called to judge; a CRF would refuse them
-    if inference.crf is None or not bool(total.isfinite().all()):
-        return total
-    return dense_crf(image.cpu(), total, inference.crf)
+    return total
 
 
 def strips(length: int, window: int, overlap: float) -> list[Strip]:
@@ -134,18 +170,20 @@ def strips(length: int, window: int, overlap: float) -> list[Strip]:
     ]
 
 
-def _windows(image: Tensor, scale: float, inference: Inference) -> Iterator[tuple[Strip, Strip]]:
+def _windows(images: Tensor, scale: float, inference: Inference) -> Iterator[tuple[Strip, Strip]]:
     """Strips down and across of every window that has the wanted size after scaling."""
-    height, width = image.shape[1:]
+    height, width = images.shape[-2:]
     side = max(height, width) if inference.window is None else max(1, int(inference.window / scale))
     yield from product(
         strips(height, side, inference.overlap), strips(width, side, inference.overlap)
     )
 
 
-def _batches(windows: Iterator[tuple[Strip, Strip]]) -> Iterator[list[tuple[Strip, Strip]]]:
-    while batch := list(islice(windows, _BATCH)):
-        yield batch
+def _batches(
+    windows: Sequence[tuple[Strip, Strip]], size: int
+) -> Iterator[Sequence[tuple[Strip, Strip]]]:
+    for start in range(0, len(windows), size):
+        yield windows[start : start + size]
 
 
 def _predict(
@@ -156,9 +194,21 @@ def _predict(
     height, width = images.shape[-2:]
     size = [max(1, round(height * scale)), max(1, round(width * scale))]
     seen = images if size == [height, width] else resize(images, size, antialias=True)
-    probs = network(seen).float().softmax(1)
+    probs = _softmax(network(seen))
     if flip:
-        probs += network(seen.flip(-1)).float().softmax(1).flip(-1)
+        probs += _softmax(network(seen.flip(-1))).flip(-1)
     if size == [height, width]:
         return probs
     return F.interpolate(probs, (height, width), mode="bilinear", antialias=True)
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Probabilities of logits, which may be overwritten where a second tensor of that size would be
+    large."""
+    logits = logits.float()
+    if logits.numel() < _LARGE:
+        return logits.softmax(1)
+    for top in range(0, logits.shape[2], _ROWS):
+        rows = logits[:, :, top : top + _ROWS]
+        rows.copy_(rows.softmax(1))
+    return logits
