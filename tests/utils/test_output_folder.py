@@ -96,12 +96,26 @@ def test_results_of_another_model_are_not_mixed_with_these(tmp_path: Path) -> No
     work(OutputFolder(tmp_path / "out"), ["a.jpg", "b.jpg"])
     expected = (
         f"out: {tmp_path}/out holds results that were made in another way, says summary.json: "
-        f"model {'1' * 37}... there and {'2' * 37}... now; overwrite=true makes them anew, or name "
-        "another folder"
+        f"model is {'1' * 37}... there and {'2' * 37}... now; overwrite=true makes them anew, or "
+        "name another folder"
     )
     with pytest.raises(ValueError, match=re.escape(expected)):
         work(OutputFolder(tmp_path / "out"), ["a.jpg", "b.jpg", "c.jpg"], OTHER)
     assert work(OutputFolder(tmp_path / "out", overwrite=True), ["a.jpg"], OTHER) == ["a.jpg"]
+
+
+def test_the_difference_is_named_by_its_key(tmp_path: Path) -> None:
+    one, other = ({"predict": {"flip": flip, "window": None}} for flip in (False, True))
+    work(OutputFolder(tmp_path / "out"), ["a.jpg"], {**ONE, **one})
+    with pytest.raises(ValueError, match=r": predict\.flip is false there and true now; overwrite"):
+        work(OutputFolder(tmp_path / "out"), ["a.jpg"], {**ONE, **other})
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    names = ["\udce9.jpg", "é.jpg"]
+    assert work(OutputFolder(tmp_path / "out"), names) == names
+    assert work(OutputFolder(tmp_path / "out"), names) == []
+    assert "é.jpg" in (tmp_path / "out" / "summary.json").read_text()
 
 
 def test_also_when_a_kill_has_left_a_record_alone(tmp_path: Path) -> None:

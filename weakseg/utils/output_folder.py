@@ -159,7 +159,7 @@ class OutputFolder:
         """
         listed = dict.fromkeys(images) | self._own
         lines = [self._known[name] for name in listed if name in self._known]
-        text = json.dumps({**head, "made_by": self._maker}, indent=2, ensure_ascii=False)
+        text = _line({**head, "made_by": self._maker}, indent=2)
         body = ",\n".join(f"    {line}" for line in lines)
         write_whole(self.summary, f'{text[:-2]},\n  "images": [\n{body}\n  ]\n}}\n'.encode())
         self._file = None
@@ -247,8 +247,18 @@ def _within(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
-def _line(entry: Mapping[str, Any]) -> str:
-    return json.dumps(entry, ensure_ascii=False)
+def _line(entry: Mapping[str, Any], indent: int | None = None) -> str:
+    text = json.dumps(entry, indent=indent, ensure_ascii=False)
+    # names of files may be bytes that are no text, which Python shows as halves of characters
+    return text if text.isascii() or _is_text(text) else json.dumps(entry, indent=indent)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(file: Path) -> tuple[Entry, list[Entry]]:
@@ -289,14 +299,25 @@ def _whole_lines(file: Path) -> Iterator[Entry]:
 
 
 def _conflict(file: Path, there: Entry, now: Entry) -> str:
-    keys = [key for key in {**there, **now} if there.get(key) != now.get(key)]
+    old = dict(_flat(there))
+    new = dict(_flat(now))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     differing = ", ".join(
-        f"{key} {_short(there.get(key))} there and {_short(now.get(key))} now" for key in keys
+        f"{key} is {_short(old.get(key))} there and {_short(new.get(key))} now" for key in keys
     )
     return (
         f"out: {file.parent} holds results that were made in another way, says {file.name}: "
         f"{differing}; overwrite=true makes them anew, or name another folder"
     )
+
+
+def _flat(values: Entry, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by their keys, with dots for deeper ones."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,26 @@
+"""The masks of a folder once more, for the writer of another format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from weakseg.data.formats.images import read_mask
+from weakseg.data.formats.writing.labels import LabelledImage
+from weakseg.prediction.outputs import Wanted, places_of, read_objects
+from weakseg.utils.output_folder import OutputFolder
+
+
+def labelled_images(
+    folder: OutputFolder, names: Iterable[str], wanted: Wanted
+) -> Iterator[LabelledImage]:
+    """What was found on each of the images that have a line in the summary, one after the other."""
+    for name in names:
+        entry = folder.entry(name)
+        if entry is None:
+            continue
+        places = places_of(folder, name, wanted)
+        objects = None if places.objects is None else read_objects(places.objects)
+        labels = np.asarray(read_mask(places.mask))
+        yield LabelledImage(name, labels, entry["confidence"], objects)

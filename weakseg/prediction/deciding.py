@@ -1,0 +1,81 @@
+"""From class probabilities to the label of every pixel at the image's own size, with little of that
+size in memory: the many planes of the classes exist for a few rows at a time only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# numbers of all classes together that are worked on at once: 16 MB
+_STRIP = 2**22
+
+
+class Decision(NamedTuple):
+    """What is decided of one image, still on the device of the network."""
+
+    labels: Tensor
+    """uint8 [H,W]: the likeliest class of each pixel"""
+    counts: Tensor
+    """int64 [C]: pixels of each class"""
+    confidence: Tensor
+    """a number: the mean over the pixels of the probability of their class"""
+    probs: Tensor | None
+    """float16 [C,H,W], if they are to be kept"""
+
+
+@torch.no_grad()
+def decide(probs: Tensor, size: tuple[int, int], keep: bool = False) -> Decision:
+    """The labels of one image of this height and width.
+
+    Args:
+        probs: float [C,h,w], of the image as the network was given it, which may be smaller.
+        size: of the image itself.
+        keep: whether the probabilities at that size are returned, too.
+    """
+    classes = len(probs)
+    labels = torch.empty(size, dtype=torch.uint8, device=probs.device)
+    kept = torch.empty((classes, *size), dtype=torch.float16, device=probs.device) if keep else None
+    # in double precision, in which millions of pixels can be summed
+    total = torch.zeros((), dtype=torch.float64, device=_summing(probs.device))
+    for rows, strip in _strips(probs, size):
+        likeliest, found = strip.max(0)
+        labels[rows] = found.to(torch.uint8)
+        total += likeliest.sum(dtype=torch.float64).to(total.device)
+        if kept is not None:
+            kept[:, rows] = strip.half()
+    counts = torch.bincount(labels.flatten(), minlength=classes)
+    return Decision(labels, counts, total / labels.numel(), kept)
+
+
+def _summing(device: torch.device) -> torch.device:
+    """Apple's GPUs have no double precision."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _strips(probs: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of the image, and the probabilities of them, [C,rows,W]."""
+    height, width = size
+    rows = max(1, _STRIP // (len(probs) * width))
+    for top in range(0, height, rows):
+        here = slice(top, min(top + rows, height))
+        yield here, probs[:, here] if probs.shape[1:] == size else _enlarged(probs, size, here)
+
+
+def _enlarged(probs: Tensor, size: tuple[int, int], rows: slice) -> Tensor:
+    """The given rows of the probabilities at another size: what bilinear interpolation makes of
+    all, without the others."""
+    height = probs.shape[1]
+    places = torch.arange(rows.start, rows.stop, device=probs.device, dtype=torch.float32)
+    # the middles of the pixels, seen from those of the smaller image
+    places = ((places + 0.5) * (height / size[0]) - 0.5).clamp(min=0, max=height - 1)
+    above = places.floor().long()
+    below = (above + 1).clamp(max=height - 1)
+    share = (places - above)[:, None]
+    between = torch.lerp(probs[:, above], probs[:, below], share)
+    if between.shape[-1] == size[1]:
+        return between
+    return F.interpolate(between[None], between.shape[1:2] + size[1:], mode="bilinear")[0]

@@ -1,0 +1,226 @@
+"""predict_images: masks of a trained network for a folder of images, as files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from weakseg.config.recipe import RecipeError
+from weakseg.config.values import read
+from weakseg.data.formats.images import Window
+from weakseg.data.formats.writing.formats import LabelFormat, write_labels
+from weakseg.inference.multiscale import Inference
+from weakseg.prediction.conversion import labelled_images
+from weakseg.prediction.listing import Images, find_images
+from weakseg.prediction.outputs import Wanted, places_of
+from weakseg.prediction.overlap import Batches, overlapped
+from weakseg.prediction.steps import Broken
+from weakseg.prediction.work import Precision, PredictImages
+from weakseg.reporting.summaries import command_line, versions
+from weakseg.trained.loading import load_model
+from weakseg.trained.model import TrainedModel
+from weakseg.utils.limits import Count, limited
+from weakseg.utils.messages import one_line
+from weakseg.utils.output_folder import OutputFolder
+from weakseg.utils.progress import track
+
+PIXELS = 640 * 640  # of an image; a batch has not more than so many of these
+HELD = 2**27  # bytes of images that wait for others of their size
+THREADS = 8  # that read, if there are so many cores
+
+
+class Predicted(NamedTuple):
+    """What a call has done."""
+
+    folder: Path
+    """with a mask for each image"""
+    summary: Path
+    predicted: int
+    """images predicted by this call"""
+    skipped: int
+    """images whose results were there already"""
+    broken: tuple[Broken, ...]
+    """images that have no result, and why"""
+    seconds: float
+    """for all of it but loading the network"""
+    model: str
+    """where the network came from"""
+    files: tuple[Path, ...]
+    """those of another format"""
+
+    @property
+    def rate(self) -> float:
+        """Images per second."""
+        return self.predicted / self.seconds if self.predicted else 0.0
+
+
+@limited
+def predict_images(
+    run: str | Path,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    checkpoint: str = "best",
+    overlay: bool = False,
+    probabilities: bool = False,
+    format: LabelFormat = "png",
+    overwrite: bool = False,
+    parts: Count = 1,
+    part: Count = 1,
+    batch_size: Count = 8,
+    workers: Count | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    predict: Mapping[str, Any] | Inference | None = None,
+) -> Predicted:
+    """Predict images with a trained network: a mask for each, as an indexed PNG in the folder of
+    results, under the image's own relative name, and a summary of all.
+
+    What is there already is not predicted again. An image that cannot be read is named in the
+    summary and does not stop the others.
+
+    Args:
+        run: the trained network: a run folder, a checkpoint, an exported graph, or a published
+            folder.
+        images: a folder, with all folders below it; an image; a .txt file with the path of an image
+            on each line; a glob such as photos/*.jpg; or a list of these.
+        out: the folder for the results, which is made where there is none.
+        checkpoint: of a run folder: best, last or a file.
+        overlay: whether pictures of the images with their masks are drawn, too, in overlays/.
+        probabilities: whether the probability of each class at each pixel is kept, too, in
+            probabilities/, as float16 [C,H,W] in .npz files. They are large.
+        format: what the masks are written as, too, when all images are predicted: coco has all of
+            them in one file; png is for the masks alone.
+        overwrite: whether what is there already is predicted again.
+        parts: into how many parts the images are split, for as many processes or machines.
+        part: which of them is done here, from 1 on.
+        batch_size: images of one size that the network is given at once; of images above 640 by 640
+            pixels fewer.
+        workers: threads that read images, and as many that write results; null for as many as there
+            are cores, up to 8.
+        device: cpu, cuda, cuda:1, mps or the like; auto for a GPU where there is one.
+        precision: of the numbers in the network; auto is half precision on a GPU, single precision
+            elsewhere.
+        predict: scales, mirror image, windows and CRF, above what the run's recipe says.
+    """
+    command = command_line("predict", predict_images, locals())
+    listed, folder = check_words(images, out, overwrite, parts, part)
+    model = load_model(run, checkpoint, predict=predict, device=device)
+    wanted = Wanted(overlay, probabilities, model.finds_objects and format != "png")
+    work = PredictImages(model, listed.files, folder, wanted, precision, _window(model))
+    start = perf_counter()
+    with folder:
+        folder.begin(_maker(model))
+        mine = folder.mine(list(listed.files))
+        missing = [
+            name for name in mine if not folder.has(name, places_of(folder, name, wanted).all)
+        ]
+        broken = _predict(work, missing, batch_size, workers or _threads())
+        files = _convert(folder, mine, wanted, format, model.classes)
+        done = Predicted(
+            folder=folder.path,
+            summary=folder.summary,
+            predicted=len(missing) - len(broken),
+            skipped=len(mine) - len(missing),
+            broken=tuple(broken),
+            seconds=perf_counter() - start,
+            model=model.origin.path,
+            files=tuple(files),
+        )
+        folder.finish(_head(command, model, done), mine)
+    return done
+
+
+def check_words(
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    overwrite: bool = False,
+    parts: int = 1,
+    part: int = 1,
+) -> tuple[Images, OutputFolder]:
+    """The images and the folder of results that the words mean; a RecipeError if they cannot be
+    right."""
+    try:
+        listed = find_images(images)
+        return listed, OutputFolder(
+            out, inputs=listed.inputs, parts=parts, part=part, overwrite=overwrite
+        )
+    except (ValueError, OSError) as error:
+        raise RecipeError(one_line(error)) from None
+
+
+def _predict(
+    work: PredictImages, names: Sequence[str], batch_size: int, threads: int
+) -> list[Broken]:
+    """Predict these images and write the results; returns those that have none."""
+
+    def most(height: int, width: int) -> int:
+        return min(batch_size, batch_size * PIXELS // (height * width))
+
+    batches = Batches(most, HELD)
+    results = overlapped(work, names, batches, threads)
+    return sorted(
+        each for each in track(results, len(names), "predict") if isinstance(each, Broken)
+    )
+
+
+def _convert(
+    folder: OutputFolder,
+    names: Sequence[str],
+    wanted: Wanted,
+    format: str,
+    classes: Sequence[str],
+) -> list[Path]:
+    """The masks that are there once more, in another format."""
+    if format == "png":
+        return []
+    named = track(names, len(names), f"write {format}")
+    labelled = labelled_images(folder, named, wanted)
+    return write_labels(format, labelled, classes, folder.path, suffix=folder.suffix)
+
+
+def _maker(model: TrainedModel) -> dict[str, Any]:
+    """What masks depend on beside the images."""
+    return {
+        "verb": "predict",
+        "model": model.origin.sha256,
+        "classes": list(model.classes),
+        "predict": _how(model.inference),
+    }
+
+
+def _how(inference: Inference) -> dict[str, Any]:
+    values = dataclasses.asdict(inference)
+    del values["validation"]  # which is for training
+    return values
+
+
+def _head(command: str, model: TrainedModel, done: Predicted) -> dict[str, Any]:
+    return {
+        "command": command,
+        "versions": versions(),
+        "model": model.origin._asdict(),
+        "classes": list(model.classes),
+        "predict": _how(model.inference),
+        "long_side": model.long_side,
+        "device": str(model.device),
+        "predicted": done.predicted,
+        "skipped": done.skipped,
+        "seconds": round(done.seconds, 3),
+        "images_per_second": round(done.rate, 3),
+        "broken": [each._asdict() for each in done.broken],
+    }
+
+
+def _window(model: TrainedModel) -> Window | None:
+    """How images of 16 bits were read in the training."""
+    window = read(Window | None, model.recipe_section("data").get("window"))
+    return None if window is None else (window[0], window[1])
+
+
+def _threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(THREADS, cores or 1)

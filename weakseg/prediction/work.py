@@ -1,0 +1,184 @@
+"""What is done with each image of a folder: read it, have the network predict it, write what was
+found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from weakseg.data.formats.images import Window, read_image
+from weakseg.evidence import Instances
+from weakseg.functional.resolution import downsample
+from weakseg.inference.multiscale import infer_batch, refine
+from weakseg.prediction.deciding import Decision, decide
+from weakseg.prediction.outputs import Wanted, places_of, write_results
+from weakseg.prediction.steps import Broken, Done, Found, Loaded
+from weakseg.trained.model import TrainedModel
+from weakseg.training.memory_budget import ran_out
+from weakseg.utils.messages import one_line
+from weakseg.utils.output_folder import OutputFolder
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+DIGITS = 6  # of shares and confidence: single precision has no more
+
+
+class PredictImages:
+    """The work on each image, for `overlapped`.
+
+    Args:
+        model: the trained network.
+        files: of the images, by their names.
+        folder: of the results.
+        wanted: which files are written.
+        precision: of the network's numbers; auto: half of single on a GPU.
+        window: the values of images of 16 bits that become black and white, as in the training.
+    """
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        files: Mapping[str, Path],
+        folder: OutputFolder,
+        wanted: Wanted,
+        precision: Precision,
+        window: Window | None,
+    ) -> None:
+        self.model = model
+        self.files = files
+        self.folder = folder
+        self.wanted = wanted
+        self.window = window
+        # it is on the CPU, so the threads that write do it
+        self.before_crf = replace(model.inference, crf=None)
+        self.half = half_precision(precision, model.device)
+
+    def read(self, name: str) -> Loaded | Broken:
+        """The image of a file."""
+        start = perf_counter()
+        try:
+            image = read_image(self.files[name], window=self.window)
+        except (ValueError, OSError, MemoryError) as error:
+            return Broken(name, one_line(error))
+        seen = downsample(image, self.model.long_side).contiguous()
+        size = (image.shape[1], image.shape[2])
+        needed = self.wanted.overlay or self.wanted.objects
+        return Loaded(name, seen, size, image if needed else None, perf_counter() - start)
+
+    def query(self, batch: list[Loaded]) -> Iterator[Found | Broken]:
+        """What the network finds on images that have one size for it; one by one those of a batch
+        that fails."""
+        try:
+            found = self._predict(batch)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            if len(batch) == 1:
+                yield Broken(batch[0].name, self._failure(error, batch[0]))
+                return
+            for loaded in batch:
+                yield from self.query([loaded])
+        else:
+            yield from found
+
+    @torch.no_grad()
+    def _predict(self, batch: list[Loaded]) -> list[Found]:
+        clock = start_clock(self.model.device)
+        images = torch.stack([loaded.seen for loaded in batch])
+        if self.model.device.type == "cuda":
+            images = images.pin_memory().to(self.model.device, non_blocking=True)
+        kind = self.model.device.type
+        with torch.autocast(kind, self.half) if self.half is not None else nullcontext():
+            probs = infer_batch(images, self.model.logits, self.before_crf)
+        found = [self._found(loaded, each) for loaded, each in zip(batch, probs, strict=True)]
+        taken = clock()
+        return [each._replace(seconds=lambda: taken() / len(batch)) for each in found]
+
+    def _found(self, loaded: Loaded, probs: Tensor) -> Found:
+        objects = self._objects(loaded)
+        if self.model.inference.crf is not None:
+            return Found(loaded, None, probs.cpu(), objects, float)
+        decision = decide(probs, loaded.size, self.wanted.probabilities)
+        return Found(loaded, decision, None, objects, float)
+
+    def _objects(self, loaded: Loaded) -> Instances | None:
+        if not self.wanted.objects:
+            return None
+        assert loaded.picture is not None
+        return self.model.objects(loaded.picture)
+
+    def write(self, found: Found) -> Done | Broken:
+        """Write the results of an image, and its line of the summary."""
+        name, _, (height, width), picture, seconds = found.loaded
+        start = perf_counter()
+        decision = found.decision or self._refined(found)
+        labels = decision.labels.cpu().numpy()
+        confidence = float(decision.confidence)
+        if not isfinite(confidence):
+            return Broken(name, "its prediction is not finite: the network has diverged")
+        places = places_of(self.folder, name, self.wanted)
+        write_results(self.folder, places, labels, picture, decision.probs, found.objects)
+        entry: dict[str, Any] = {"name": name, "width": width, "height": height}
+        entry["shares"] = self._shares(decision.counts.tolist(), labels.size)
+        entry["confidence"] = round(confidence, DIGITS)
+        if found.objects is not None:
+            entry["objects"] = len(found.objects.classes)
+        seconds += found.seconds() + perf_counter() - start
+        self.folder.note({**entry, "seconds": round(seconds, 4)})
+        return Done(name)
+
+    def _refined(self, found: Found) -> Decision:
+        crf = self.model.inference.crf
+        assert crf is not None
+        assert found.probs is not None
+        probs = refine(found.loaded.seen, found.probs, crf)
+        return decide(probs, found.loaded.size, self.wanted.probabilities)
+
+    def _shares(self, counts: list[int], pixels: int) -> dict[str, float]:
+        """The part of the image that each class has which it shows."""
+        named = zip(self.model.classes, counts, strict=True)
+        return {name: round(count / pixels, DIGITS) for name, count in named if count}
+
+    def _failure(self, error: Exception, loaded: Loaded) -> str:
+        height, width = loaded.seen.shape[1:]
+        if not ran_out(error):
+            return f"the network fails on {width} by {height} pixels: {one_line(error)[:300]}"
+        window = "a smaller predict.window" if self.before_crf.window else "predict.window=513"
+        return f"too little memory for {width} by {height} pixels; try {window}"
+
+
+def half_precision(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """The type in which the network mostly computes; None for its own, single precision."""
+    if precision == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    kinds = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    return kinds[precision]
+
+
+def start_clock(device: torch.device) -> Callable[[], Callable[[], float]]:
+    """Measures what a device does from now on: called at the end of it, it returns the seconds, to
+    be looked at when the results have arrived. Nobody waits for a GPU here."""
+    if device.type == "cuda":
+        make: Any = torch.cuda.Event
+        first, last = (make(enable_timing=True) for _ in range(2))
+        first.record()
+
+        def end_on_gpu() -> Callable[[], float]:
+            last.record()
+            return lambda: float(first.elapsed_time(last)) / 1000
+
+        return end_on_gpu
+    start = perf_counter()
+
+    def end() -> Callable[[], float]:
+        seconds = perf_counter() - start
+        return lambda: seconds
+
+    return end
