@@ -23,6 +23,7 @@ VERB = Verb(
         "run=runs/boxes/latest images='photos/*.jpg' out=masks format=coco predict.flip=true",
         "run=boxes.onnx images=photos out=masks parts=8 part=3",
     ),
+    check="weakseg.prediction.listing.check_words",
 )
 SHOWN = 10  # broken images that are named on the screen; the summary names all
 

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from os.path import isfile
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ class Verb:
     of each, which becomes a mapping of what the words say, or stays at its default"""
     examples: tuple[str, ...] = ()
     """words of useful calls, for --help"""
+    check: str = ""
+    """the dotted name of a function that some of the arguments are given to before torch is
+    imported, and that raises a RecipeError if they cannot be right; empty for none"""
 
     @property
     def signature(self) -> Constructor:
@@ -101,12 +105,22 @@ def words_of(
             print_and_exit(usage(verb))
         with own_environment():
             request = read_words(verb, [word for word in argv if word != "--show"], hidden)
+            _check(verb, request)
             load_torch()  # a mistyped word was answered without it
             if "--show" in flags:
                 print_and_exit(show(verb, request))
             yield request.given
     except RecipeError as error:
         raise SystemExit(print_mistakes(error.errors, hidden)) from None
+
+
+def _check(verb: Verb, request: Request) -> None:
+    if not verb.check:
+        return
+    module, _, name = verb.check.rpartition(".")
+    function = getattr(import_module(module), name)
+    wanted = inspect.signature(function).parameters
+    function(**{key: value for key, value in request.values.items() if key in wanted})
 
 
 def read_words(verb: Verb, argv: Sequence[str], secrets: dict[str, Any] | None = None) -> Request:

@@ -9,13 +9,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from weakseg.config.recipe import RecipeError
 from weakseg.config.values import read
 from weakseg.data.formats.images import Window
 from weakseg.data.formats.writing.formats import LabelFormat, write_labels
 from weakseg.inference.multiscale import Inference
 from weakseg.prediction.conversion import labelled_images
-from weakseg.prediction.listing import Images, find_images
+from weakseg.prediction.listing import check_words
 from weakseg.prediction.outputs import Wanted, places_of
 from weakseg.prediction.overlap import Batches, overlapped
 from weakseg.prediction.steps import Broken
@@ -24,7 +23,6 @@ from weakseg.reporting.summaries import command_line, versions
 from weakseg.trained.loading import load_model
 from weakseg.trained.model import TrainedModel
 from weakseg.utils.limits import Count, limited
-from weakseg.utils.messages import one_line
 from weakseg.utils.output_folder import OutputFolder
 from weakseg.utils.progress import track
 
@@ -132,24 +130,6 @@ def predict_images(
         )
         folder.finish(_head(command, model, done), mine)
     return done
-
-
-def check_words(
-    images: str | Path | Sequence[str | Path],
-    out: str | Path,
-    overwrite: bool = False,
-    parts: int = 1,
-    part: int = 1,
-) -> tuple[Images, OutputFolder]:
-    """The images and the folder of results that the words mean; a RecipeError if they cannot be
-    right."""
-    try:
-        listed = find_images(images)
-        return listed, OutputFolder(
-            out, inputs=listed.inputs, parts=parts, part=part, overwrite=overwrite
-        )
-    except (ValueError, OSError) as error:
-        raise RecipeError(one_line(error)) from None
 
 
 def _predict(

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from weakseg.data.files.listing import PICTURES
-from weakseg.utils.messages import did_you_mean
-from weakseg.utils.output_folder import check_names
+from weakseg.config.values import RecipeError
+from weakseg.data.formats.base import PICTURES
+from weakseg.utils.messages import did_you_mean, one_line
+from weakseg.utils.output_folder import OutputFolder, check_names
 
 LISTS = (".txt", ".lst")  # endings of files with the path of an image on each line
 
@@ -21,6 +22,24 @@ class Images(NamedTuple):
     files: dict[str, Path]
     inputs: list[Path]
     """where they come from: the folder, or the files"""
+
+
+def check_words(
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    overwrite: bool = False,
+    parts: int = 1,
+    part: int = 1,
+) -> tuple[Images, OutputFolder]:
+    """The images and the folder of results that the words mean; a RecipeError if they cannot be
+    right. Needs no torch."""
+    try:
+        listed = find_images(images)
+        return listed, OutputFolder(
+            out, inputs=listed.inputs, parts=parts, part=part, overwrite=overwrite
+        )
+    except (ValueError, OSError) as error:
+        raise RecipeError(one_line(error)) from None
 
 
 def find_images(images: str | Path | Sequence[str | Path]) -> Images:

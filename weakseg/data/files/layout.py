@@ -10,8 +10,8 @@ from os.path import abspath, exists, isdir
 from pathlib import Path
 from typing import NamedTuple
 
-from weakseg.data.files.listing import PICTURES, Pictures, part_of_path
-from weakseg.data.formats.base import FormatError, Part
+from weakseg.data.files.listing import Pictures, part_of_path
+from weakseg.data.formats.base import PICTURES, FormatError, Part
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.names import spelling_hint
 

@@ -10,33 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from weakseg.data.formats.base import PARTS, FormatError, Part, Place, excerpt
+from weakseg.data.formats.base import PARTS, PICTURES, FormatError, Part, Place, excerpt
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.names import spelling_hint
 
-# every suffix of the kinds of image that `formats.images` reads
-PICTURES = frozenset(
-    [
-        *(
-            ".jpg",
-            ".jpeg",
-            ".jpe",
-            ".jfif",
-            ".png",
-            ".apng",
-            ".webp",
-            ".tif",
-            ".tiff",
-            ".bmp",
-            ".gif",
-            ".ppm",
-            ".pgm",
-            ".pbm",
-            ".pnm",
-        ),
-        *(".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-    ]
-)
 # what Label Studio puts before the name of a file that comes through the browser
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
 

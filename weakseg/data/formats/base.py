@@ -25,6 +25,29 @@ T = TypeVar("T")
 FARTHEST = 1e6
 # of one image or mask: where Pillow begins to warn of image bombs; 270 MB as colours
 MOST_PIXELS = 89_000_000
+# every suffix of the kinds of image that `formats.images` reads
+PICTURES = frozenset(
+    [
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".png",
+            ".apng",
+            ".webp",
+            ".tif",
+            ".tiff",
+            ".bmp",
+            ".gif",
+            ".ppm",
+            ".pgm",
+            ".pbm",
+            ".pnm",
+        ),
+        *(".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    ]
+)
 PARTS: dict[str, Part] = {
     **dict.fromkeys(["train", "training", "trn"], "train"),
     **dict.fromkeys(["val", "valid", "validation", "dev"], "val"),
