@@ -182,7 +182,7 @@ class _Line:
             most = min(max(self._threads, BYTES // max(1, size)), AHEAD * self._threads)
             while len(reading) >= most:
                 step = reading.popleft().result()
-                size = 0 if isinstance(step, Broken) else step.weight
+                size = size if isinstance(step, Broken) else step.weight
                 yield step
             if self._stopped.is_set():
                 return

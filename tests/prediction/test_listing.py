@@ -1,0 +1,106 @@
+"""Which images a folder, a file, a list or a glob means, and what they are called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from weakseg.prediction.listing import find_images
+
+
+@pytest.fixture(autouse=True)
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("b.JPG", "a.png", "sub/c.tiff", "sub/deep/d.webp", "[e].bmp"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).touch()
+    for name in ("notes.txt", ".hidden.png", ".cache/x.png", "a.json", "sub/c.txt"):
+        (tmp_path / "photos" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "photos"
+
+
+ALL = ["[e].bmp", "a.png", "b.JPG", "sub/c.tiff", "sub/deep/d.webp"]
+GIVEN = {
+    "photos": ALL,
+    "photos/": ALL,
+    "./photos/../photos": ALL,
+    "photos/a.png": ["a.png"],
+    "photos/[e].bmp": ["[e].bmp"],
+    "photos/*.*": ["[e].bmp", "a.png", "b.JPG"],
+    "photos/**/*.tiff": ["sub/c.tiff"],
+    "photos/sub/**": ["c.tiff", "deep/d.webp"],
+    "*/sub/*": ["photos/sub/c.tiff"],
+}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_images_and_their_names(given: str, photos: Path) -> None:
+    for place in (given, str(photos.parent / given)):
+        found = find_images(place)
+        assert sorted(found.files) == GIVEN[given]
+        assert all(file.is_file() for file in found.files.values())
+
+
+def test_several_are_called_by_the_folder_that_they_have_in_common(photos: Path) -> None:
+    found = find_images(["photos/sub/c.tiff", photos / "a.png"])
+    assert list(found.files) == ["a.png", "sub/c.tiff"]
+    assert list(find_images(["photos"]).files) == ALL
+    assert list(find_images(["photos/sub", "photos/a.png"]).files) == [
+        "a.png",
+        "sub/c.tiff",
+        "sub/deep/d.webp",
+    ]
+
+
+def test_a_list_has_a_path_on_each_line(photos: Path) -> None:
+    lines = ["photos/a.png", "", f"  {photos / 'sub' / 'c.tiff'}  ", "photos/no.png"]
+    Path("list.txt").write_text("\n".join(lines), encoding="utf-8-sig")
+    # one that is missing is named when it is to be read
+    assert list(find_images("list.txt").files) == ["a.png", "no.png", "sub/c.tiff"]
+    (photos / "beside.txt").write_text("a.png\nsub/deep/d.webp\n")
+    assert list(find_images("photos/beside.txt").files) == ["a.png", "sub/deep/d.webp"]
+
+
+def test_links_are_followed_and_no_folder_twice(photos: Path) -> None:
+    other = photos.parent / "other"
+    other.mkdir()
+    (other / "f.gif").touch()
+    (photos / "linked").symlink_to(other)
+    (photos / "sub" / "up").symlink_to(photos)
+    (photos / "broken.png").symlink_to("nowhere.png")
+    assert list(find_images("photos").files) == sorted([*ALL, "broken.png", "linked/f.gif"])
+
+
+WRONG = {
+    "photoss": "images: there is no photoss; did you mean photos?",
+    "photos/sub/c.txt": "images: there is no image in photos/sub/c.txt",
+    "photos/*.gif": "images: there is no image that matches photos/*.gif",
+    "empty": "images: there is no image in empty, that is, no file that ends in one of .apng, ",
+    "/dev/null": "images: expected a folder, a file or a glob, but /dev/null is none of them",
+}
+
+
+@pytest.mark.parametrize("given", WRONG)
+def test_no_image(given: str) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(ValueError, match="images: ") as caught:
+        find_images(given)
+    assert str(caught.value).startswith(WRONG[given])
+
+
+def test_an_empty_list() -> None:
+    with pytest.raises(ValueError, match="images: there is no image in an empty list"):
+        find_images([])
+
+
+def test_torch_is_not_needed() -> None:
+    code = "import sys, weakseg.prediction.listing; print('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
