@@ -46,11 +46,11 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Predicted:
         from weakseg.prediction.images import predict_images
 
         done = predict_images(**given)
-    print("\n".join(_table(done)))
+    print("\n".join(table(done)))
     return done
 
 
-def _table(done: Predicted) -> list[str]:
+def table(done: Predicted) -> list[str]:
     """What was done, for the screen."""
     seconds = f"{done.seconds:.1f} seconds, {done.rate:.1f} images per second"
     rows = [

@@ -19,12 +19,13 @@ from weakseg.prediction.outputs import Wanted, places_of
 from weakseg.prediction.overlap import Batches, overlapped
 from weakseg.prediction.steps import Broken
 from weakseg.prediction.work import Precision, PredictImages
-from weakseg.reporting.summaries import command_line, versions
+from weakseg.reporting.summaries import command_line
 from weakseg.trained.loading import load_model
 from weakseg.trained.model import TrainedModel
 from weakseg.utils.limits import Count, limited
 from weakseg.utils.output_folder import OutputFolder
 from weakseg.utils.progress import track
+from weakseg.utils.versions import versions
 
 PIXELS = 640 * 640  # of an image; a batch has not more than so many of these
 HELD = 2**27  # bytes of images that wait for others of their size
@@ -181,7 +182,7 @@ def _how(inference: Inference) -> dict[str, Any]:
 def _head(command: str, model: TrainedModel, done: Predicted) -> dict[str, Any]:
     return {
         "command": command,
-        "versions": versions(),
+        "versions": versions("pillow", "onnxruntime"),
         "model": model.origin._asdict(),
         "classes": list(model.classes),
         "predict": _how(model.inference),

@@ -1,19 +1,14 @@
-"""What every summary.json says of how it came about: the command, without its secrets, and the
-versions."""
+"""What a summary.json says of how it came about."""
 
 from __future__ import annotations
 
 import inspect
-import platform
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from weakseg.config.values import plain, written
 from weakseg.utils.secrets import scrub_words
-
-PACKAGES = ("weakseg", "torch", "torchvision", "numpy", "pillow")
 
 
 def command_line(verb: str, function: Callable[..., Any], given: Mapping[str, Any]) -> str:
@@ -45,15 +40,3 @@ def _flat(given: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else written(plain(value))
-
-
-def versions() -> dict[str, str]:
-    """Of weakseg and what its figures depend on most."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # a bare checkout
-        return "from a checkout"
