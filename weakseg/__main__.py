@@ -13,7 +13,6 @@ VERBS = {
     "check": "look at a data set before training on it",
     "fit": "train a segmentation network",
     "evaluate": "measure a trained network on images with masks",
-    "predict": "masks of a trained network for a folder of images",
 }
 USAGE = "usage: weakseg <verb> [key=value ...]"
 MORE = "`weakseg <verb> --help` says more; `python -m weakseg.<verb>` is the same."
