@@ -24,8 +24,8 @@ from weakseg.reporting.image_logger import ImageLogger
 from weakseg.reporting.results import report_run
 from weakseg.trained.checkpoint import read_segmenter
 from weakseg.training.average_precision import AveragePrecision
+from weakseg.training.building import build_run
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
-from weakseg.training.initial_weights import load_initial_weights
 from weakseg.training.label_monitor import LabelMonitor
 from weakseg.training.memory_budget import OutOfMemory, check_memory, device_of
 from weakseg.training.metrics_file import Record
@@ -71,7 +71,7 @@ def _quiet_lightning() -> Iterator[None]:
 
 def _fit(recipe: Resolved) -> Path:
     pl.seed_everything(recipe.seed, verbose=False)
-    data, segmenter, rounds = _build(recipe)
+    data, segmenter, rounds = build_run(recipe)
     if segmenter.optimizer.freeze_batchnorm:  # in eval mode on purpose
         warnings.filterwarnings("ignore", ".* in eval mode at the start of training")
     stopped = read_stop(recipe)
@@ -199,27 +199,6 @@ def load(
             run's recipe says.
     """
     return read_segmenter(Path(folder), Path(folder) / "checkpoints" / checkpoint, inference)[0]
-
-
-def _build(recipe: Resolved) -> tuple[Any, Segmenter, Rounds]:
-    """Data, network with strategy, and rounds; what their constructors refuse is told for all of
-    them at once."""
-    data: Any = recipe.build("data")
-    errors: list[str] = []
-    parts: dict[str, Any] = {}
-    for section in ("network", "strategy", "optimizer", "rounds", "predict"):
-        try:
-            parts[section] = recipe.build(section, classes=len(data.classes))
-        except RecipeError as error:
-            errors += error.errors
-    if recipe.init_from and "network" in parts:
-        errors += load_initial_weights(recipe, parts["network"], data.classes)
-    if errors:
-        raise RecipeError(errors)
-    segmenter = Segmenter(
-        parts["network"], parts["strategy"], data.classes, parts["optimizer"], parts["predict"]
-    )
-    return data, segmenter, parts["rounds"]
 
 
 def _loggers(recipe: Resolved, folder: Path, stopped: StoppedRun) -> list[Any]:

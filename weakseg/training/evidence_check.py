@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from torch import Tensor
+
 from weakseg.data.base import WeakData
 from weakseg.data.files.photos import KINDS_OF, Photos
 from weakseg.data.formats.base import FormatError
@@ -66,31 +68,15 @@ def check_evidence(
         try:
             evidence, truth = data.sample(index)
             id = str(evidence.id)
-            evidence.check(len(classes))
-            evidence.check_truth(truth, len(classes))
+            seen[index] = checked_image(evidence, truth, len(classes))
             if index not in held_out:
                 evidence.need(*strategy.needs)
                 strategy.check(evidence, classes)
                 shown.append(_shows_objects(evidence))
-            height, width = evidence.image.shape[-2:]
-            seen[index] = CheckedImage(
-                id,
-                fingerprint(*evidence),
-                (height, width),
-                0 if evidence.boxes is None else len(evidence.boxes),
-            )
         except Exception as error:
             # a reader of files may raise anything: it is reported with the image's name
             objects |= isinstance(error, FormatError) and error.place.number is not None
-            reason = str(error).removeprefix(f"image {id}").lstrip(": ")
-            failures.append(
-                Failure(
-                    id,
-                    reason
-                    if isinstance(error, ValueError)
-                    else f"{type(error).__name__}: {reason}",
-                )
-            )
+            failures.append(image_failure(id, error))
     hint = f" ({HINT})" if anywhere(objects) else ""
     raise_together(failures, f"the evidence does not fit {type(strategy).__name__}{hint}")
     _expect_objects([shows for part in gather(shown) for shows in part], data)
@@ -103,6 +89,23 @@ def check_evidence(
     # a share of images that there are none of is refused now, not after long estimations
     data.groups  # noqa: B018
     return {index: seen[index] for index in mine}
+
+
+def checked_image(evidence: Evidence, truth: Tensor | None, classes: int) -> CheckedImage:
+    """What rounds keep of an image; a ValueError if evidence or truth cannot be what they claim to
+    be."""
+    evidence.check(classes)
+    evidence.check_truth(truth, classes)
+    height, width = evidence.image.shape[-2:]
+    boxes = 0 if evidence.boxes is None else len(evidence.boxes)
+    return CheckedImage(evidence.id, fingerprint(*evidence), (height, width), boxes)
+
+
+def image_failure(id: str, error: Exception) -> Failure:
+    """What is wrong with an image that could not be read or checked."""
+    reason = str(error).removeprefix(f"image {id}").lstrip(": ")
+    ours = isinstance(error, ValueError)
+    return Failure(id, reason if ours else f"{type(error).__name__}: {reason}")
 
 
 def _shows_objects(evidence: Evidence) -> bool:

@@ -1,0 +1,31 @@
+"""The parts of a run from its recipe: data set, network with strategy, and rounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weakseg.config.recipe import RecipeError, Resolved
+from weakseg.training.initial_weights import load_initial_weights
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
+
+
+def build_run(recipe: Resolved) -> tuple[Any, Segmenter, Rounds]:
+    """Data, network with strategy, and rounds; what their constructors refuse is told for all of
+    them at once. The first weights of the network depend on the random numbers of torch."""
+    data: Any = recipe.build("data")
+    errors: list[str] = []
+    parts: dict[str, Any] = {}
+    for section in ("network", "strategy", "optimizer", "rounds", "predict"):
+        try:
+            parts[section] = recipe.build(section, classes=len(data.classes))
+        except RecipeError as error:
+            errors += error.errors
+    if recipe.init_from and "network" in parts:
+        errors += load_initial_weights(recipe, parts["network"], data.classes)
+    if errors:
+        raise RecipeError(errors)
+    segmenter = Segmenter(
+        parts["network"], parts["strategy"], data.classes, parts["optimizer"], parts["predict"]
+    )
+    return data, segmenter, parts["rounds"]
