@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -112,6 +113,10 @@ class WeakData(LightningDataModule):
     def true_instances(self, index: int) -> Instances | None:
         """The true instances of an image, to measure instance segmentation with; None if they are
         not known."""
+        return None
+
+    def image_file(self, index: int) -> Path | None:
+        """The file of an image; None if it is in none, or in one that nobody else could read."""
         return None
 
     @cached_property

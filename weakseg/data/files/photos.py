@@ -210,6 +210,10 @@ class Photos(WeakData):
     def __len__(self) -> int:
         return len(self.entries)
 
+    def image_file(self, index: int) -> Path:
+        """The photo."""
+        return self.entries[index].image
+
     def setup(self, stage: str) -> None:
         """Before training: files that could not be read are not passed over, and wrong objects only
         if one wants it so."""

@@ -1,0 +1,99 @@
+"""The images of a data set that can be labelled: read, checked, and named for files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Literal
+
+from weakseg.data.base import WeakData
+from weakseg.labelling.source import Source
+from weakseg.strategies.base import JointStrategy
+from weakseg.training.estimation import Failure
+from weakseg.training.evidence_check import CheckedImage, checked_image, image_failure
+from weakseg.utils.progress import track
+
+Split = Literal["all", "train", "val"]
+
+
+@dataclass
+class Images:
+    """What was found of the images of a data set."""
+
+    readable: dict[int, CheckedImage] = field(default_factory=dict)
+    """those with the evidence that the strategy needs, by their index"""
+    broken: list[Failure] = field(default_factory=list)
+    """those that cannot be read, or whose evidence cannot be what it claims to be"""
+    without: list[Failure] = field(default_factory=list)
+    """those without the evidence that the strategy needs"""
+
+
+def indices_of(data: WeakData, split: Split) -> list[int]:
+    """The images of a part of the data set, by their index."""
+    chosen = {
+        "all": range(len(data)),
+        "train": data.training,
+        "val": list(data.validation),
+    }[split]
+    if not chosen:
+        raise ValueError(f"images: the data set has no image of the kind images={split}")
+    return list(chosen)
+
+
+def read_images(source: Source, mine: Collection[int]) -> Images:
+    """Read and check the images that are to be labelled, and, for a strategy that is fitted to all
+    training images together, those, too."""
+    data = source.data
+    together = isinstance(source.segmenter.strategy, JointStrategy)
+    indices = sorted({*mine, *data.training} if together else mine)
+    found = Images()
+    for index in track(indices, len(indices), "reading the evidence"):
+        _read_image(source, index, found)
+    twice = Counter(image.id for image in found.readable.values())
+    if same := [id for id, count in twice.items() if count > 1]:
+        raise ValueError(
+            f"{len(same)} ids belong to more than one image: {', '.join(same[:5])}; every image "
+            "needs an id of its own"
+        )
+    return found
+
+
+def _read_image(source: Source, index: int, found: Images) -> None:
+    strategy = source.segmenter.strategy
+    id = f"number {index}"
+    try:
+        evidence, truth = source.data.sample(index)
+        id = str(evidence.id)
+        image = checked_image(evidence, truth, len(source.segmenter.classes))
+    except Exception as error:
+        # a reader of files may raise anything: it is reported with the image's name
+        found.broken.append(image_failure(id, error))
+        return
+    try:
+        if source.number is not None:  # predictions need no evidence
+            evidence.need(*strategy.needs)
+            strategy.check(evidence, source.segmenter.classes)
+    except ValueError as error:
+        found.without.append(image_failure(id, error))
+        return
+    found.readable[index] = image
+
+
+def name_of(data: WeakData, index: int, id: str) -> str:
+    """The name of an image that files of labels have: its id, with the ending of its file.
+
+    >>> name_of(WeakData(), 0, "scan.1")  # not scan.png, which may be that of scan.2, too
+    'scan.1.png'
+    """
+    file = data.image_file(index)
+    ending = ".png" if file is None else file.suffix
+    known = file is not None and PurePosixPath(id).suffix == file.suffix
+    dotted = "." in PurePosixPath(id).name
+    return id if known or (file is None and not dotted) else f"{id}{ending}"
+
+
+def named(images: Iterable[tuple[int, str]], data: WeakData) -> dict[int, str]:
+    """The names of images by their index."""
+    return {index: name_of(data, index, id) for index, id in images}

@@ -1,0 +1,144 @@
+"""What labels the images of a data set: the strategy of a recipe, that of a run with its trained
+network, or the predictions of that network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from weakseg.config.recipe import Recipe, RecipeError, changed, resolve
+from weakseg.config.recipe import load as load_recipe
+from weakseg.data.base import WeakData
+from weakseg.data.label_store import LabelStore
+from weakseg.strategies.base import estimates
+from weakseg.trained.checkpoint import CheckpointModel, run_of
+from weakseg.trained.loading import choose_device, load_model
+from weakseg.trained.model import Origin
+from weakseg.training.building import build_run
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
+
+Sections = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set, and what labels its images.
+
+    Args:
+        name: of the recipe.
+        data: the images.
+        segmenter: the strategy, with its network.
+        rounds: how many processes estimate, and where targets are kept.
+        store: where targets are kept: those that a run has estimated are there already.
+        number: of the round whose targets the labels are; None for predictions of the network.
+        origin: of the trained network; None if there is none.
+    """
+
+    name: str
+    data: WeakData
+    segmenter: Segmenter
+    rounds: Rounds
+    store: LabelStore
+    number: int | None
+    origin: Origin | None = None
+
+    @property
+    def method(self) -> str:
+        """What makes the labels, for summaries and messages."""
+        strategy = type(self.segmenter.strategy).__name__
+        if self.number is None:
+            return f"predictions of the trained network ({strategy} estimates nothing)"
+        if self.origin is None:
+            return f"{strategy}, round 0: no network is trained yet"
+        if self.number == 0:
+            return f"{strategy}, round 0: the targets that the network was trained on"
+        return f"{strategy}, a round with the trained network"
+
+
+def source_of_recipe(
+    recipe: str, sections: Sections, seed: int | None, init_from: Path | None, device: str
+) -> Source:
+    """Round 0 of a run of the recipe, before any training: with the same first weights, where the
+    strategy wants features of the network's encoder."""
+    written = load_recipe([f"recipe={recipe}", *([f"init_from={init_from}"] if init_from else [])])
+    if seed is not None:
+        written = replace(written, seed=seed)
+    resolved = resolve(_with(written, sections))
+    pl.seed_everything(resolved.seed, verbose=False)  # as a run does before it makes its network
+    data, segmenter, rounds = build_run(resolved)
+    if not estimates(segmenter.strategy):
+        name = type(segmenter.strategy).__name__
+        raise RecipeError(
+            f"recipe: {name} estimates no pseudo-labels, it trains a network by its loss alone; "
+            f"train one with python -m weakseg.fit recipe={recipe}, and write run=<run folder> in "
+            "place of recipe= for its predictions"
+        )
+    # as a run has it: shrunk images are what the strategy is given
+    segmenter.long_side = getattr(data, "long_side", None)
+    segmenter.to(choose_device(device)).eval()
+    root = Path(resolved.sections["trainer"].get("default_root_dir") or "runs")
+    store = LabelStore(rounds.folder or root / "labels")
+    return Source(resolved.name, data, segmenter, rounds, store, 0)
+
+
+def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) -> Source:
+    """The strategy of a run, with its trained network where the strategy queries one: as the next
+    round of that run would estimate."""
+    if own := sorted({"strategy", "network"} & {name for name, node in sections.items() if node}):
+        raise RecipeError(
+            [f"{name}: run= has a {name} of its own; leave it out, or label with recipe="
+             for name in own]
+        )
+    model = load_model(run, checkpoint, predict=sections.get("predict"), device=device)
+    if not isinstance(model, CheckpointModel):
+        raise RecipeError(
+            f"run: {run} is a network without the strategy that trained it; expected a run folder "
+            "or a checkpoint in one; python -m weakseg.predict writes the predictions of any "
+            "network"
+        )
+    folder = run_of(Path(model.origin.path))
+    others = {name: node for name, node in sections.items() if name != "predict"}
+    resolved = resolve(
+        _with(load_recipe([f"resume={folder}"]), others), ["data", "strategy", "rounds"]
+    )
+    data: WeakData = resolved.build("data")
+    if tuple(data.classes) != model.classes:
+        raise RecipeError(
+            f"data: the run has the classes {', '.join(model.classes)}, but the data set has "
+            f"{', '.join(data.classes)}; expected the same, in the same order: see data.classes, "
+            "data.rename and data.others"
+        )
+    rounds: Rounds = resolved.build("rounds")
+    segmenter = model.segmenter
+    store = LabelStore(rounds.folder or folder.absolute().parents[1] / "labels")
+    return Source(
+        resolved.name, data, segmenter, rounds, store, _round_of(segmenter, rounds), model.origin
+    )
+
+
+def _round_of(segmenter: Segmenter, rounds: Rounds) -> int | None:
+    """The round that a trained network labels in: a later one where the strategy queries networks,
+    and round 0 where it does not."""
+    strategy = segmenter.strategy
+    if not estimates(strategy):
+        return None
+    queries = rounds.count != 1 or strategy.wants.features or strategy.wants.intermediate
+    return 1 if queries else 0
+
+
+def _with(recipe: Recipe, sections: Sections) -> Recipe:
+    """The recipe with the words of a command in its sections."""
+    errors: list[str] = []
+    for section, values in sections.items():
+        try:
+            recipe = changed(recipe, section, values)
+        except RecipeError as error:
+            errors += error.errors
+    if errors:
+        raise RecipeError(errors)
+    return recipe
