@@ -91,8 +91,10 @@ def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) ->
     round of that run would estimate."""
     if own := sorted({"strategy", "network"} & {name for name, node in sections.items() if node}):
         raise RecipeError(
-            [f"{name}: run= has a {name} of its own; leave it out, or label with recipe="
-             for name in own]
+            [
+                f"{name}: run= has a {name} of its own; leave it out, or label with recipe="
+                for name in own
+            ]
         )
     model = load_model(run, checkpoint, predict=sections.get("predict"), device=device)
     if not isinstance(model, CheckpointModel):

@@ -1,0 +1,313 @@
+"""label_dataset: the pseudo-labels of a data set as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from weakseg.config.recipe import RecipeError
+from weakseg.data.files.photos import Photos
+from weakseg.data.formats.writing.formats import LabelFormat, write_labels
+from weakseg.labelling.images import Images, Split, indices_of, name_of, read_images
+from weakseg.labelling.source import Source, source_of_recipe, source_of_run
+from weakseg.labelling.writing import Wanted, Writer, labelled_images
+from weakseg.reporting.summaries import command_line, versions
+from weakseg.training.estimation import MANY, Failure
+from weakseg.training.round_targets import RoundTargets, cache_folder
+from weakseg.utils.array_cache import ArrayCache
+from weakseg.utils.fingerprint import fingerprint
+from weakseg.utils.limits import Count, limited
+from weakseg.utils.messages import one_line
+from weakseg.utils.output_folder import OutputFolder, check_names
+from weakseg.utils.progress import track
+
+SHORT = 16  # characters of keys in summaries
+Section = Mapping[str, Any] | None
+
+
+class Labelled(NamedTuple):
+    """What a call has done."""
+
+    folder: Path
+    """with a mask for each image"""
+    summary: Path
+    labelled: int
+    """images whose labels this call has written"""
+    estimated: int
+    """of these, those whose target was not in the label store yet"""
+    skipped: int
+    """images whose labels were in the folder already"""
+    without: tuple[Failure, ...]
+    """images without the evidence that the strategy needs"""
+    broken: tuple[Failure, ...]
+    """images that have no labels, and why"""
+    worst: tuple[str, ...]
+    """the most suspicious images, the worst first"""
+    method: str
+    """what has made the labels"""
+    files: tuple[Path, ...]
+    """those of another format"""
+
+
+@limited
+def label_dataset(
+    recipe: str | None = None,
+    run: str | None = None,
+    *,
+    out: Path,
+    checkpoint: str = "best",
+    images: Split = "all",
+    format: LabelFormat = "png",
+    confidence: bool = False,
+    probabilities: bool = False,
+    overwrite: bool = False,
+    parts: Count = 1,
+    part: Count = 1,
+    seed: int | None = None,
+    init_from: Path | None = None,
+    device: str = "auto",
+    data: Section = None,
+    strategy: Section = None,
+    network: Section = None,
+    rounds: Section = None,
+    predict: Section = None,
+) -> Labelled:
+    """Write the pseudo-labels of a data set: a mask for each image, as an indexed PNG in the folder
+    of results, under the image's own relative name, and a summary with the most suspicious first.
+
+    Targets that a run has estimated before are taken from its label store; nothing is estimated
+    twice. An image that is broken is named in the summary and does not stop the others.
+
+    Args:
+        recipe: estimates the labels as the first round of a run of this recipe does, before any
+            training. A name, or a file.
+        run: a run folder, or a checkpoint in one, in place of a recipe: its strategy labels with
+            the trained network where it queries one. Of a strategy that estimates nothing, the
+            predictions of the network are the labels.
+        out: the folder for the labels, which is made where there is none.
+        checkpoint: of a run folder: best, last or a file.
+        images: all those of the data set that have the evidence, or those to train on (train) or to
+            measure on (val) alone.
+        format: what the labels are written as, too, when all of them are there; png is for the
+            masks alone.
+        confidence: whether the probability of the label of each pixel is kept, too, in confidence/,
+            as PNG files of 0 to 255. For soft labels, and with run=.
+        probabilities: whether soft labels, or predictions, are kept, too, in probabilities/, as
+            float16 [C,H,W] in .npz files. They are large.
+        overwrite: whether labels that are in the folder already are written again.
+        parts: into how many parts the images are split, for as many processes or machines.
+        part: which of them is done here, from 1 on.
+        seed: of the first weights of the network; null for that of the recipe.
+        init_from: a checkpoint with the first weights of the network.
+        device: cpu, cuda, cuda:1, mps or the like; auto for a GPU where there is one.
+        data: the data set, such as data=folder data.root=photos, above what recipe or run says.
+        strategy: its options, with recipe=.
+        network: its options, with recipe=.
+        rounds: workers is how many processes estimate, folder where the targets are kept.
+        predict: scales, mirror image, windows and CRF, where predictions are the labels.
+    """
+    command = command_line("label", label_dataset, locals())
+    sections = {
+        name: node
+        for name, node in (
+            ("data", data),
+            ("strategy", strategy),
+            ("network", network),
+            ("rounds", rounds),
+            ("predict", predict),
+        )
+        if node
+    }
+    source = _source(recipe, run, checkpoint, sections, seed, init_from, device)
+    folder = _folder(source, out, overwrite, parts, part)
+    wanted = Wanted(confidence, probabilities)
+    with folder:
+        return _Labelling(source, folder, wanted, images, command).write(format)
+
+
+def _source(
+    recipe: str | None,
+    run: str | None,
+    checkpoint: str,
+    sections: Mapping[str, Mapping[str, Any]],
+    seed: int | None,
+    init_from: Path | None,
+    device: str,
+) -> Source:
+    if (recipe is None) == (run is None):
+        raise RecipeError(
+            "recipe, run: expected one of the two, recipe=<name> to label without training or "
+            f"run=<run folder> for a trained network, but {'both' if recipe else 'neither'} came"
+        )
+    if recipe is not None:
+        return source_of_recipe(recipe, sections, seed, init_from, device)
+    if seed is not None or init_from is not None:
+        name = "seed" if seed is not None else "init_from"
+        raise RecipeError(f"{name}: belongs to recipe=; with run= the network is trained already")
+    assert run is not None
+    return source_of_run(run, checkpoint, sections, device)
+
+
+def _folder(source: Source, out: Path, overwrite: bool, parts: int, part: int) -> OutputFolder:
+    """The folder of results; a RecipeError if it cannot be right."""
+    inputs = [source.data.root] if isinstance(source.data, Photos) else []
+    try:
+        return OutputFolder(out, inputs=inputs, parts=parts, part=part, overwrite=overwrite)
+    except (ValueError, OSError) as error:
+        raise RecipeError(one_line(error)) from None
+
+
+class _Labelling:
+    """One call of label_dataset."""
+
+    def __init__(
+        self, source: Source, folder: OutputFolder, wanted: Wanted, split: Split, command: str
+    ) -> None:
+        self.source = source
+        self.folder = folder
+        self.wanted = wanted
+        self.split = split
+        self.command = command
+        self.broken: list[Failure] = []
+        self.estimated = 0
+
+    def write(self, format: str) -> Labelled:
+        """Write all labels of this part, and its summary."""
+        mine = self.folder.mine(indices_of(self.source.data, self.split))
+        found = read_images(self.source, mine)
+        self.broken += found.broken
+        own = [index for index in mine if index in found.readable]
+        if not own:
+            raise ValueError(self._nothing(found))
+        names = self._names(found, own)
+        targets = self._targets(found)
+        keys = targets.keys(own)
+        self.folder.begin(self._maker(targets))
+        writer = Writer(self.source, self.folder, self.wanted, targets.store, keys, names)
+        todo = [index for index in own if not writer.is_done(index)]
+        if self.source.number is not None:
+            todo = self._estimate(targets, {index: keys[index] for index in todo})
+        for index in track(todo, len(todo), "writing the labels"):
+            if failure := writer.write(index):
+                self.broken.append(failure)
+        order = self._order(names.values())
+        ids = {name: found.readable[index].id for index, name in names.items()}
+        files = self._convert({name: ids[name] for name in order}, format)
+        lost = {failure.id for failure in self.broken}
+        written = [index for index in todo if found.readable[index].id not in lost]
+        done = Labelled(
+            folder=self.folder.path,
+            summary=self.folder.summary,
+            labelled=len(written),
+            estimated=self.estimated,
+            skipped=len(own) - len(written) - len(lost & {found.readable[i].id for i in own}),
+            without=tuple(found.without),
+            broken=tuple(self.broken),
+            worst=tuple(order[:MANY]),
+            method=self.source.method,
+            files=tuple(files),
+        )
+        self.folder.finish(self._head(done), order)
+        return done
+
+    def _names(self, found: Images, own: Sequence[int]) -> dict[int, str]:
+        data = self.source.data
+        names = {index: name_of(data, index, found.readable[index].id) for index in own}
+        check_names(names.values())
+        return names
+
+    def _nothing(self, found: Images) -> str:
+        """Why there is no image to label."""
+        failures = [*found.without, *found.broken]
+        if not failures:
+            return (
+                f"part {self.folder.part} of {self.folder.parts} has no image; the data set has "
+                f"only {len(indices_of(self.source.data, self.split))}"
+            )
+        what = "that can be read" if not found.without else "with the evidence that is needed"
+        first = failures[0]
+        more = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
+        return f"there is no image {what}: image {first.id}: {first.reason}{more}"
+
+    def _targets(self, found: Images) -> RoundTargets:
+        """The targets of the round that the labels are of."""
+        source = self.source
+        strategy = source.segmenter.strategy
+        targets = RoundTargets(
+            source.segmenter,
+            source.data,
+            found.readable,
+            source.store,
+            ArrayCache(cache_folder(source.store, strategy)),
+            source.number or 0,
+            source.rounds.workers,
+        )
+        if source.number is not None:
+            training = [index for index in source.data.training if index in found.readable]
+            targets.begin(training or None)
+        return targets
+
+    def _estimate(self, targets: RoundTargets, keys: Mapping[int, str]) -> list[int]:
+        """Estimate the targets that no run has estimated; returns the images that have one."""
+        missing = targets.missing(keys)
+        results = targets.estimate(keys, missing)
+        failed = [
+            result
+            for result in track(results, len(missing), "estimating the labels")
+            if result is not None
+        ]
+        self.broken += failed
+        self.estimated = len(missing) - len(failed)
+        lost = {failure.id for failure in failed}
+        return [index for index in keys if targets.images[index].id not in lost]
+
+    def _maker(self, targets: RoundTargets) -> dict[str, Any]:
+        """What labels depend on beside each image and its evidence, of which an entry has a key."""
+        source = self.source
+        return {
+            "verb": "label",
+            "strategy": type(source.segmenter.strategy).__name__,
+            "classes": list(source.segmenter.classes),
+            "network": "" if source.origin is None else source.origin.sha256[:SHORT],
+            "method": targets.method[:SHORT],
+            "fitted": fingerprint(targets.fitted)[:SHORT],
+        }
+
+    def _order(self, names: Iterable[str]) -> list[str]:
+        """The images that have labels, the most suspicious first."""
+        entries = {name: self.folder.entry(name) for name in names}
+        scores = {name: entry["score"] for name, entry in entries.items() if entry is not None}
+        return sorted(scores, key=lambda name: (scores[name], name))
+
+    def _convert(self, ids: Mapping[str, str], format: str) -> list[Path]:
+        """The masks that are there once more, in another format."""
+        if format == "png":
+            return []
+        folder = self.folder
+        labelled = labelled_images(folder, self.source.store, ids)
+        shown = track(labelled, len(ids), f"writing {format}")
+        classes = self.source.segmenter.classes
+        return write_labels(format, shown, classes, folder.path, suffix=folder.suffix)
+
+    def _head(self, done: Labelled) -> dict[str, Any]:
+        source = self.source
+        return {
+            "command": self.command,
+            "versions": versions(),
+            "recipe": source.name,
+            "method": done.method,
+            "model": None if source.origin is None else source.origin._asdict(),
+            "classes": list(source.segmenter.classes),
+            "long_side": getattr(source.data, "long_side", None),
+            "order": "the lowest score, the most suspicious image, first",
+            "labelled": done.labelled,
+            "estimated": done.estimated,
+            "skipped": done.skipped,
+            "without_evidence": [_named(failure) for failure in done.without],
+            "broken": [_named(failure) for failure in done.broken],
+        }
+
+
+def _named(failure: Failure) -> dict[str, str]:
+    return {"name": failure.id, "reason": failure.reason}
