@@ -57,7 +57,7 @@ def label_dataset(
     *,
     out: Path,
     checkpoint: str = "best",
-    images: Split = "all",
+    split: Split = "all",
     format: LabelFormat = "png",
     confidence: bool = False,
     probabilities: bool = False,
@@ -87,7 +87,7 @@ def label_dataset(
             predictions of the network are the labels.
         out: the folder for the labels, which is made where there is none.
         checkpoint: of a run folder: best, last or a file.
-        images: all those of the data set that have the evidence, or those to train on (train) or to
+        split: all images of the data set that have the evidence, or those to train on (train) or to
             measure on (val) alone.
         format: what the labels are written as, too, when all of them are there; png is for the
             masks alone.
@@ -123,7 +123,7 @@ def label_dataset(
     folder = _folder(source, out, overwrite, parts, part)
     wanted = Wanted(confidence, probabilities)
     with folder:
-        return _Labelling(source, folder, wanted, images, command).write(format)
+        return _Labelling(source, folder, wanted, split, command).write(format)
 
 
 def _source(

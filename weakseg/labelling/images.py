@@ -38,7 +38,7 @@ def indices_of(data: WeakData, split: Split) -> list[int]:
         "val": list(data.validation),
     }[split]
     if not chosen:
-        raise ValueError(f"images: the data set has no image of the kind images={split}")
+        raise ValueError(f"split: the data set has no image of split={split}")
     return list(chosen)
 
 
