@@ -206,6 +206,19 @@ class Prediction(NamedTuple):
     `Wants.intermediate`"""
 
 
+class PseudoBatch(NamedTuple):
+    """The pseudo-labelled images of a batch, of the same size as its other images. Strategies do
+    not see them: the loss on them is cross-entropy with these labels."""
+
+    ids: list[str]
+    image: Tensor
+    """uint8 [b,3,H,W]"""
+    target: Tensor
+    """int64 [b,H,W], 255 = not sure enough, or padding"""
+    weight: float
+    """of the loss on them"""
+
+
 class Batch(NamedTuple):
     """A few images after joint augmentation of image, target, boxes and marks. No field holds the
     truth."""
@@ -233,6 +246,9 @@ class Batch(NamedTuple):
     class_weights: Tensor | None = None
     """float [C], how much a pixel of each class counts in the cross-entropy with the target; None
     for all alike"""
+    pseudo: PseudoBatch | None = None
+    """further images, with pseudo-labels from files (`data.pseudo`), which the fields above do not
+    hold"""
 
 
 class Instances(NamedTuple):

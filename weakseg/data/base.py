@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge, Le, doc
+from annotated_types import Ge, Gt, Le, Lt, doc
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from weakseg.data.formats.images import read_image
 from weakseg.data.label_store import DamagedTarget, LabelStore
-from weakseg.data.loader import Group, OrderedLoader, TrainLoader, keyed_generator
+from weakseg.data.loader import Extra, Group, OrderedLoader, TrainLoader, keyed_generator
+from weakseg.data.pseudo import PseudoLabels
 from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
-from weakseg.utils.limits import Count, CountFromZero, check_limits, limited
+from weakseg.utils.limits import Count, CountFromZero, NotNegative, Share, check_limits, limited
 
+ShareOfBatch = Annotated[float, Gt(0), Lt(1)]
 ShareOfEpoch = Annotated[float, Ge(0), Le(1), doc("a part of the images of an epoch, or be null")]
 
 
@@ -70,6 +73,13 @@ class WeakData(LightningDataModule):
         shares: which part of each epoch's images has masks, boxes, marks or tags; null for as they
             come. An image counts as the first of these that it has. Epochs keep their length:
             images of a large share come several times, those of a small one not each time.
+        pseudo: a folder that weakseg.label or weakseg.predict has written: its images are trained
+            on, too, with its masks as their labels, whatever the strategy is. null for none.
+        pseudo_images: the folder of these images; null for the one that the labels were made from.
+        pseudo_weight: of the loss on pseudo-labels; that on all other images weighs 1.
+        pseudo_confidence: pseudo-labels that are less sure are not used, from 0 to 1: pixels where
+            the folder has maps of confidence (confidence=true), whole images where it has not.
+        pseudo_share: which part of each batch is pseudo-labelled.
     """
 
     classes: tuple[str, ...] = ()
@@ -89,11 +99,26 @@ class WeakData(LightningDataModule):
         flip: bool = True,
         colour: Colour = 0.0,
         shares: Shares = AS_THEY_COME,
+        pseudo: Path | None = None,
+        pseudo_images: Path | None = None,
+        pseudo_weight: NotNegative = 1.0,
+        pseudo_confidence: Share = 0.0,
+        pseudo_share: ShareOfBatch = 0.5,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.workers = workers
         self.shares = shares
+        self.pseudo = pseudo
+        self.pseudo_images = pseudo_images
+        self.pseudo_weight = pseudo_weight
+        self.pseudo_confidence = pseudo_confidence
+        self.pseudo_share = pseudo_share
+        if pseudo is not None and batch_size < 2:
+            raise ValueError(
+                "batch_size should be 2 or more with pseudo, one image of each kind, but it is "
+                f"{batch_size}"
+            )
         self.augmentation = Augmentation(crop, scale, flip, colour)
         self.seed = torch.initial_seed() % 2**31  # of seed_everything
         self._targets: tuple[LabelStore, Mapping[str, str]] | None = None
@@ -146,6 +171,21 @@ class WeakData(LightningDataModule):
             places.setdefault(self.kind(index), []).append(place)
         return make_groups(places, self.shares.given)
 
+    @cached_property
+    def pseudo_labels(self) -> PseudoLabels | None:
+        """The pseudo-labelled images; None if there are none."""
+        if self.pseudo is None:
+            return None
+        files = (self.image_file(index) for index in range(len(self)))
+        own = {file for file in files if file is not None}
+        return PseudoLabels(
+            Path(self.pseudo), self.pseudo_images, self.pseudo_confidence, self.classes, own
+        )
+
+    def read_photo(self, path: Path) -> Tensor:
+        """An image file as uint8 [3,H,W], as those of the data set are read."""
+        return read_image(path)
+
     def use_targets(self, store: LabelStore, keys: Mapping[str, str]) -> None:
         """From the next epoch on, train with these stored targets: a content key for the id of each
         training image."""
@@ -170,7 +210,13 @@ class WeakData(LightningDataModule):
 
     def training_item(self, time: int, index: int) -> Item:
         """The augmented image with its target, as seed, index and how often it has come before
-        decide it. Without the truth."""
+        decide it. Without the truth. Pseudo-labelled images follow the others."""
+        generator = keyed_generator(self.seed, time, index)
+        behind = index - len(self.training)
+        if behind >= 0 and self.pseudo_labels is not None:
+            long_side = getattr(self, "long_side", None)
+            evidence, label = self.pseudo_labels.sample(behind, self.read_photo, long_side)
+            return self.augmentation(evidence, label, generator)
         evidence, _ = self.sample(self.training[index])
         target = self.target(evidence)
         if target is not None and target.dtype == torch.bool:
@@ -178,17 +224,50 @@ class WeakData(LightningDataModule):
             target = paint_masks(
                 target, torch.zeros(0) if evidence.box_classes is None else evidence.box_classes
             )
-        return self.augmentation(evidence, target, keyed_generator(self.seed, time, index))
+        return self.augmentation(evidence, target, generator)
 
     def train_dataloader(self) -> TrainLoader[Batch]:
         """This rank's training batches."""
-        gather = partial(collate, classes=len(self.classes))
-        items = _TrainingItems(self)
-        count = len(self.training)
-        trainer = self._its_trainer()
-        return TrainLoader(
-            items, count, self.batch_size, self.workers, self.seed, gather, trainer, self.groups
+        extra = self._extra()
+        gather = partial(
+            collate,
+            classes=len(self.classes),
+            pseudo=0 if extra is None else extra.each,
+            weight=self.pseudo_weight,
         )
+        return TrainLoader(
+            _TrainingItems(self),
+            len(self.training),
+            self.batch_size,
+            self.workers,
+            self.seed,
+            gather,
+            self._its_trainer(),
+            self.groups,
+            extra,
+        )
+
+    def _extra(self) -> Extra | None:
+        """How many pseudo-labelled images there are, and are in each batch: one at least, and one
+        of the others."""
+        if self.pseudo_labels is None:
+            return None
+        wanted = round(self.pseudo_share * self.batch_size)
+        return Extra(len(self.pseudo_labels), min(max(1, wanted), self.batch_size - 1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        labels = self.pseudo_labels
+        return {} if labels is None else {"pseudo": labels.fingerprint}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The counterpart of `state_dict`: a resumed run needs the same pseudo-labels."""
+        labels = self.pseudo_labels
+        if labels is not None and state_dict.get("pseudo") != labels.fingerprint:
+            raise ValueError(
+                f"the images of {labels.folder} are not those that this run was trained on until "
+                "now; restore them, or start a new run from its weights with init_from=<checkpoint>"
+            )
 
     def val_dataloader(self) -> OrderedLoader[list[Example]]:
         """This rank's validation images, whole and at their own resolution."""

@@ -28,12 +28,22 @@ class Group(NamedTuple):
     """in an epoch; it may be more than there are"""
 
 
+class Extra(NamedTuple):
+    """Further images, of which every batch has a fixed number behind the others."""
+
+    count: int
+    """how many there are"""
+    each: int
+    """of them in every batch"""
+
+
 class TrainLoader(Generic[T]):
     """One rank's batches of `(time, index)` items. Where to continue is read from the trainer, so
     there is no state to lose.
 
     The time is how often the image has come before. As every epoch has every image once, that is
-    the epoch; with groups it is not.
+    the epoch; with groups it is not. With extra images an epoch is as long as if every image of
+    both kinds came once. Their indices follow those of the others.
     """
 
     def __init__(
@@ -46,6 +56,7 @@ class TrainLoader(Generic[T]):
         collate: Callable[[list[Any]], T],
         trainer: Trainer,
         groups: Sequence[Group] = (),
+        extra: Extra | None = None,
     ) -> None:
         if count == 0:
             raise ValueError(
@@ -60,24 +71,51 @@ class TrainLoader(Generic[T]):
         self.collate = collate
         self.trainer = trainer
         self.groups = groups
+        self.extra = extra
 
     def __len__(self) -> int:
-        return max(1, self.count // (self.batch_size * self.trainer.world_size))
+        count = self.count + (0 if self.extra is None else self.extra.count)
+        return max(1, count // (self.batch_size * self.trainer.world_size))
 
     def batches(self, epoch: int) -> list[list[tuple[int, int]]]:
         """The `(time, index)` pairs of this rank: ranks share one order, and each takes its part of
         every joint batch."""
-        rank = self.trainer.global_rank
-        world = self.trainer.world_size
+        if self.extra is None:
+            return self._of_rank(self._order(epoch), self.batch_size)
+        own = self.batch_size - self.extra.each
+        first = self._of_rank(self._walk(epoch, own), own)
+        joint = len(self) * self.extra.each * self.trainer.world_size
+        walk = grouped([Group(range(self.extra.count), joint)], self.seed + 1, epoch)
+        behind = self._of_rank(
+            [(time, self.count + place) for time, place in walk], self.extra.each
+        )
+        return [[*some, *others] for some, others in zip(first, behind, strict=True)]
+
+    def _order(self, epoch: int) -> list[tuple[int, int]]:
+        """The pairs of all ranks in an epoch without extra images."""
         if self.groups:
-            order = grouped(self.groups, self.seed, epoch)
-        else:
-            order = [(epoch, index) for index in shuffled(self.count, self.seed, epoch)]
-        joint = self.batch_size * world
+            return grouped(self.groups, self.seed, epoch)
+        return [(epoch, index) for index in shuffled(self.count, self.seed, epoch)]
+
+    def _walk(self, epoch: int, each: int) -> list[tuple[int, int]]:
+        """The pairs of all ranks in an epoch that has `each` of them in a batch."""
+        joint = len(self) * each * self.trainer.world_size
+        whole = sum(group.number for group in self.groups)
+        groups = [
+            # rounded up: what is over at the end of an epoch is left out, as always
+            Group(group.images, -(-group.number * joint // whole))
+            for group in self.groups
+        ] or [Group(range(self.count), joint)]
+        return grouped(groups, self.seed, epoch)
+
+    def _of_rank(self, order: list[tuple[int, int]], each: int) -> list[list[tuple[int, int]]]:
+        """This rank's part, `each` pairs of every joint batch."""
+        rank = self.trainer.global_rank
+        joint = each * self.trainer.world_size
         while len(order) < joint:  # fewer images than one batch: start over
             order += order
-        starts = [step * joint + rank * self.batch_size for step in range(len(self))]
-        return [order[start : start + self.batch_size] for start in starts]
+        starts = [step * joint + rank * each for step in range(len(self))]
+        return [order[start : start + each] for start in starts]
 
     def __iter__(self) -> Iterator[T]:
         # A generator runs from the first `next` on. By then the trainer has set the epoch, and

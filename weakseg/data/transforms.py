@@ -19,7 +19,7 @@ from torchvision.transforms.v2.functional import (
     resize,
 )
 
-from weakseg.evidence import IGNORE, Batch, Evidence
+from weakseg.evidence import IGNORE, Batch, Evidence, PseudoBatch
 from weakseg.utils.limits import check_limits
 
 # a box of which a crop shows less than this share is dropped: its object may be outside of the crop
@@ -211,11 +211,34 @@ def _flip(item: Item) -> Item:
     )
 
 
-def collate(items: Sequence[Item], classes: int) -> Batch:
-    """A batch of augmented images; smaller ones are padded with black pixels without label."""
+def collate(items: Sequence[Item], classes: int, pseudo: int = 0, weight: float = 1.0) -> Batch:
+    """A batch of augmented images; smaller ones are padded with black pixels without label.
+
+    Args:
+        items: the images.
+        classes: how many.
+        pseudo: of the images, so many at the end are pseudo-labelled.
+        weight: of the loss on these.
+    """
     height = max(item.evidence.image.shape[-2] for item in items)
     width = max(item.evidence.image.shape[-1] for item in items)
     padded = [_pad(item, height, width) for item in items]
+    own = len(padded) - pseudo
+    batch = _collate(padded[:own], classes, height, width)
+    return batch._replace(pseudo=_pseudo(padded[own:], weight)) if pseudo else batch
+
+
+def _pseudo(items: Sequence[Item], weight: float) -> PseudoBatch:
+    targets = [item.target for item in items if item.target is not None]
+    return PseudoBatch(
+        ids=[item.evidence.id for item in items],
+        image=torch.stack([item.evidence.image for item in items]),
+        target=torch.stack(targets).long(),
+        weight=weight,
+    )
+
+
+def _collate(padded: Sequence[Item], classes: int, height: int, width: int) -> Batch:
     many = [item.evidence for item in padded]
     targets = [item.target for item in padded if item.target is not None]
     some_boxes = any(evidence.boxes is not None for evidence in many)

@@ -3,6 +3,7 @@ once."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -88,7 +89,25 @@ def check_evidence(
         )
     # a share of images that there are none of is refused now, not after long estimations
     data.groups  # noqa: B018
+    check_pseudo_labels(data, rank, world)
     return {index: seen[index] for index in mine}
+
+
+def check_pseudo_labels(data: WeakData, rank: int, world: int) -> None:
+    """Look at the headers of this rank's share of the pseudo-labelled images, if there are any;
+    problems of any rank are raised on all."""
+    labels = data.pseudo_labels
+    if labels is None:
+        return
+    if rank == 0:
+        print(f"pseudo-labels of {labels.folder}: {labels.counts}", file=sys.stderr)
+    mine = range(rank, len(labels), world)
+    failures = [
+        Failure(labels.images[place].name, problem)
+        for place in track(mine, len(mine), "looking at the pseudo-labels", world)
+        if (problem := labels.problem(place))
+    ]
+    raise_together(failures, f"the pseudo-labels of {labels.folder} do not fit their images")
 
 
 def checked_image(evidence: Evidence, truth: Tensor | None, classes: int) -> CheckedImage:

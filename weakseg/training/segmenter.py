@@ -20,7 +20,7 @@ from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
 from weakseg.functional.agreement import CHOOSES
 from weakseg.functional.class_matching import match_classes, renumber, renumber_evidence
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
-from weakseg.functional.losses import rarity_weights
+from weakseg.functional.losses import cross_entropy, rarity_weights
 from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference, infer
 from weakseg.networks.base import Adapter
@@ -37,6 +37,7 @@ from weakseg.utils.processes import anywhere, gather, rank, share_buffers
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PLAIN = Inference()
+PSEUDO = "pseudo_labels"  # the term of the loss on pseudo-labelled images
 DIVERGED = (
     "weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, or "
     "set trainer.gradient_clip_val"
@@ -203,11 +204,21 @@ class Segmenter(LightningModule):
         self._match_classes(stage, getattr(data, "classes", ()) or self.classes)
         if stage == "fit":
             self.long_side = getattr(data, "long_side", None)
+            self._expect_no_pseudo_labels(data)
         training = self.training
         with torch.no_grad():
             self.eval()
             self(torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device=self.device))
         self.train(training)
+
+    def _expect_no_pseudo_labels(self, data: Any) -> None:
+        """Where the network has a loss of its own, on single objects."""
+        if self.adapter.has_losses and getattr(data, "pseudo", None) is not None:
+            raise ValueError(
+                f"data.pseudo: {self.adapter.name} learns from a mask for each box, but the files "
+                "hold the class of each pixel; leave it out, or take a network such as "
+                "network=deeplabv3plus"
+            )
 
     def _match_classes(self, stage: str, theirs: Sequence[str]) -> None:
         """Match the classes of a data set by their names: to train on it they must be the same, to
@@ -268,13 +279,13 @@ class Segmenter(LightningModule):
             returned = read_loss(made, f"{self.adapter.name}.losses")
             terms = returned.terms
         else:
-            main, *auxiliary = self._outputs(batch.image)
+            main, *auxiliary = self._outputs(_all_images(batch))
             # first, as the order of calls decides which random numbers each gets
             helping = self._auxiliary_terms(auxiliary, batch)
             returned = self._loss(main, batch)
             terms = returned.terms | helping
         loss = torch.stack([term.float() for term in terms.values()]).sum()
-        self._recent_images += batch.ids
+        self._recent_images += batch.ids if batch.pseudo is None else batch.ids + batch.pseudo.ids
         self._bad_loss |= not bool(torch.isfinite(loss))
         figures = {f"loss/{name}": term.detach().float() for name, term in terms.items()}
         self.log_dict(
@@ -285,11 +296,19 @@ class Segmenter(LightningModule):
         return {"loss": loss, **recursive_detach(returned._asdict())}
 
     def _loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """The terms of the strategy, and one more where some of the images are pseudo-labelled:
+        their logits are behind the others."""
+        own = logits[: len(batch.ids)]
         if self.strategy.wants.resolution == "image":
-            logits = self.adapter.upsample(logits, batch.image)
+            own = self.adapter.upsample(own, batch.image)
         source = f"the loss of {type(self.strategy).__name__}"
         size = (len(batch.ids), len(self.classes))
-        return read_loss(self.strategy.loss(logits, batch), source, size)
+        returned = read_loss(self.strategy.loss(own, batch), source, size)
+        if batch.pseudo is None:
+            return returned
+        others = self.adapter.upsample(logits[len(batch.ids) :], batch.pseudo.image)
+        term = batch.pseudo.weight * cross_entropy(others, batch.pseudo.target, batch.class_weights)
+        return returned._replace(terms={**returned.terms, PSEUDO: term})
 
     def _auxiliary_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
         """The same terms again for each of the auxiliary logits, weighted as the network says."""
@@ -506,6 +525,11 @@ def intermediate_features(segmenter: Segmenter, image: Tensor) -> Tensor:
     with evaluating(segmenter.network):
         features = segmenter.adapter.intermediate_features(segmenter.normalise(scaled))
     return features[0].float().cpu()
+
+
+def _all_images(batch: Batch) -> Tensor:
+    """The images of a batch, those with pseudo-labels behind the others."""
+    return batch.image if batch.pseudo is None else torch.cat([batch.image, batch.pseudo.image])
 
 
 def _on_cpu(example: Example) -> tuple[Evidence, Tensor | None]:

@@ -214,6 +214,10 @@ class Photos(WeakData):
         """The photo."""
         return self.entries[index].image
 
+    def read_photo(self, path: Path) -> Tensor:
+        """As in the base class, with the window of images of 16 bits."""
+        return read_image(path, window=self.window)
+
     def setup(self, stage: str) -> None:
         """Before training: files that could not be read are not passed over, and wrong objects only
         if one wants it so."""
