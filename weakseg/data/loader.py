@@ -31,7 +31,7 @@ class Group(NamedTuple):
 class Extra(NamedTuple):
     """Further images, of which every batch has a fixed number behind the others."""
 
-    count: int
+    number: int
     """how many there are"""
     each: int
     """of them in every batch"""
@@ -74,7 +74,7 @@ class TrainLoader(Generic[T]):
         self.extra = extra
 
     def __len__(self) -> int:
-        count = self.count + (0 if self.extra is None else self.extra.count)
+        count = self.count + (0 if self.extra is None else self.extra.number)
         return max(1, count // (self.batch_size * self.trainer.world_size))
 
     def batches(self, epoch: int) -> list[list[tuple[int, int]]]:
@@ -85,7 +85,7 @@ class TrainLoader(Generic[T]):
         own = self.batch_size - self.extra.each
         first = self._of_rank(self._walk(epoch, own), own)
         joint = len(self) * self.extra.each * self.trainer.world_size
-        walk = grouped([Group(range(self.extra.count), joint)], self.seed + 1, epoch)
+        walk = grouped([Group(range(self.extra.number), joint)], self.seed + 1, epoch)
         behind = self._of_rank(
             [(time, self.count + place) for time, place in walk], self.extra.each
         )

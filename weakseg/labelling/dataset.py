@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from weakseg.config.recipe import RecipeError
-from weakseg.data.files.photos import Photos
 from weakseg.data.formats.writing.formats import LabelFormat, write_labels
-from weakseg.labelling.images import Images, Split, indices_of, name_of, read_images
+from weakseg.labelling.images import (
+    Images,
+    Which,
+    folder_of_images,
+    indices_of,
+    name_of,
+    read_images,
+)
 from weakseg.labelling.source import Source, source_of_recipe, source_of_run
 from weakseg.labelling.writing import Wanted, Writer, labelled_images
-from weakseg.reporting.summaries import command_line, versions
+from weakseg.reporting.summaries import command_line
 from weakseg.training.estimation import MANY, Failure
 from weakseg.training.round_targets import RoundTargets, cache_folder
 from weakseg.utils.array_cache import ArrayCache
@@ -21,6 +28,7 @@ from weakseg.utils.limits import Count, limited
 from weakseg.utils.messages import one_line
 from weakseg.utils.output_folder import OutputFolder, check_names
 from weakseg.utils.progress import track
+from weakseg.utils.versions import versions
 
 SHORT = 16  # characters of keys in summaries
 Section = Mapping[str, Any] | None
@@ -57,7 +65,7 @@ def label_dataset(
     *,
     out: Path,
     checkpoint: str = "best",
-    split: Split = "all",
+    images: Which = "all",
     format: LabelFormat = "png",
     confidence: bool = False,
     probabilities: bool = False,
@@ -87,8 +95,8 @@ def label_dataset(
             predictions of the network are the labels.
         out: the folder for the labels, which is made where there is none.
         checkpoint: of a run folder: best, last or a file.
-        split: all images of the data set that have the evidence, or those to train on (train) or to
-            measure on (val) alone.
+        images: all those of the data set that have the evidence, or those to train on (training) or
+            to measure on (validation) alone.
         format: what the labels are written as, too, when all of them are there; png is for the
             masks alone.
         confidence: whether the probability of the label of each pixel is kept, too, in confidence/,
@@ -123,7 +131,7 @@ def label_dataset(
     folder = _folder(source, out, overwrite, parts, part)
     wanted = Wanted(confidence, probabilities)
     with folder:
-        return _Labelling(source, folder, wanted, split, command).write(format)
+        return _Labelling(source, folder, wanted, images, command).write(format)
 
 
 def _source(
@@ -151,7 +159,8 @@ def _source(
 
 def _folder(source: Source, out: Path, overwrite: bool, parts: int, part: int) -> OutputFolder:
     """The folder of results; a RecipeError if it cannot be right."""
-    inputs = [source.data.root] if isinstance(source.data, Photos) else []
+    root = getattr(source.data, "root", None)  # of files, in which no results may lie
+    inputs = [root] if isinstance(root, Path) else []
     try:
         return OutputFolder(out, inputs=inputs, parts=parts, part=part, overwrite=overwrite)
     except (ValueError, OSError) as error:
@@ -162,24 +171,24 @@ class _Labelling:
     """One call of label_dataset."""
 
     def __init__(
-        self, source: Source, folder: OutputFolder, wanted: Wanted, split: Split, command: str
+        self, source: Source, folder: OutputFolder, wanted: Wanted, which: Which, command: str
     ) -> None:
         self.source = source
         self.folder = folder
         self.wanted = wanted
-        self.split = split
+        self.which = which
         self.command = command
         self.broken: list[Failure] = []
         self.estimated = 0
 
     def write(self, format: str) -> Labelled:
         """Write all labels of this part, and its summary."""
-        mine = self.folder.mine(indices_of(self.source.data, self.split))
+        mine = self.folder.mine(indices_of(self.source.data, self.which))
         found = read_images(self.source, mine)
         self.broken += found.broken
         own = [index for index in mine if index in found.readable]
-        if not own:
-            raise ValueError(self._nothing(found))
+        if mine and not own:
+            raise ValueError(_nothing(found))
         names = self._names(found, own)
         targets = self._targets(found)
         keys = targets.keys(own)
@@ -208,7 +217,7 @@ class _Labelling:
             method=self.source.method,
             files=tuple(files),
         )
-        self.folder.finish(self._head(done), order)
+        self.folder.finish(self._head(done, folder_of_images(self.source.data, names)), order)
         return done
 
     def _names(self, found: Images, own: Sequence[int]) -> dict[int, str]:
@@ -216,19 +225,6 @@ class _Labelling:
         names = {index: name_of(data, index, found.readable[index].id) for index in own}
         check_names(names.values())
         return names
-
-    def _nothing(self, found: Images) -> str:
-        """Why there is no image to label."""
-        failures = [*found.without, *found.broken]
-        if not failures:
-            return (
-                f"part {self.folder.part} of {self.folder.parts} has no image; the data set has "
-                f"only {len(indices_of(self.source.data, self.split))}"
-            )
-        what = "that can be read" if not found.without else "with the evidence that is needed"
-        first = failures[0]
-        more = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
-        return f"there is no image {what}: image {first.id}: {first.reason}{more}"
 
     def _targets(self, found: Images) -> RoundTargets:
         """The targets of the round that the labels are of."""
@@ -290,8 +286,9 @@ class _Labelling:
         classes = self.source.segmenter.classes
         return write_labels(format, shown, classes, folder.path, suffix=folder.suffix)
 
-    def _head(self, done: Labelled) -> dict[str, Any]:
+    def _head(self, done: Labelled, images: Path | None) -> dict[str, Any]:
         source = self.source
+        where = None if images is None else os.path.relpath(images, self.folder.path)
         return {
             "command": self.command,
             "versions": versions(),
@@ -299,6 +296,7 @@ class _Labelling:
             "method": done.method,
             "model": None if source.origin is None else source.origin._asdict(),
             "classes": list(source.segmenter.classes),
+            "images_folder": where,
             "long_side": getattr(source.data, "long_side", None),
             "order": "the lowest score, the most suspicious image, first",
             "labelled": done.labelled,
@@ -311,3 +309,12 @@ class _Labelling:
 
 def _named(failure: Failure) -> dict[str, str]:
     return {"name": failure.id, "reason": failure.reason}
+
+
+def _nothing(found: Images) -> str:
+    """Why there is no image to label."""
+    failures = [*found.without, *found.broken]
+    what = "with the evidence that is needed" if found.without else "that can be read"
+    first = failures[0]
+    more = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
+    return f"there is no image {what}: image {first.id}: {first.reason}{more}"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from weakseg.config.recipe import RecipeError
 from weakseg.data.base import WeakData
+from weakseg.data.files.photos import Photos
 from weakseg.labelling.source import Source
 from weakseg.strategies.base import JointStrategy
 from weakseg.training.estimation import Failure
 from weakseg.training.evidence_check import CheckedImage, checked_image, image_failure
 from weakseg.utils.progress import track
 
-Split = Literal["all", "train", "val"]
+Which = Literal["all", "training", "validation"]
 
 
 @dataclass
@@ -30,16 +32,14 @@ class Images:
     """those without the evidence that the strategy needs"""
 
 
-def indices_of(data: WeakData, split: Split) -> list[int]:
-    """The images of a part of the data set, by their index."""
-    chosen = {
-        "all": range(len(data)),
-        "train": data.training,
-        "val": list(data.validation),
-    }[split]
-    if not chosen:
-        raise ValueError(f"split: the data set has no image of split={split}")
-    return list(chosen)
+def indices_of(data: WeakData, which: Which) -> list[int]:
+    """The images of a data set that a word means, by their index."""
+    chosen = {"all": range(len(data)), "training": data.training, "validation": data.validation}
+    if not len(chosen[which]):
+        raise RecipeError(
+            f"images: the data set has no {which.replace('all', '')} images, but {len(data)} in all"
+        )
+    return list(chosen[which])
 
 
 def read_images(source: Source, mine: Collection[int]) -> Images:
@@ -49,6 +49,8 @@ def read_images(source: Source, mine: Collection[int]) -> Images:
     together = isinstance(source.segmenter.strategy, JointStrategy)
     indices = sorted({*mine, *data.training} if together else mine)
     found = Images()
+    if isinstance(data, Photos):
+        found.broken += [Failure(str(error.place), str(error)) for error in data.unread]
     for index in track(indices, len(indices), "reading the evidence"):
         _read_image(source, index, found)
     twice = Counter(image.id for image in found.readable.values())
@@ -62,7 +64,7 @@ def read_images(source: Source, mine: Collection[int]) -> Images:
 
 def _read_image(source: Source, index: int, found: Images) -> None:
     strategy = source.segmenter.strategy
-    id = f"number {index}"
+    id = source.data.entries[index].id if isinstance(source.data, Photos) else f"number {index}"
     try:
         evidence, truth = source.data.sample(index)
         id = str(evidence.id)
@@ -94,6 +96,18 @@ def name_of(data: WeakData, index: int, id: str) -> str:
     return id if known or (file is None and not dotted) else f"{id}{ending}"
 
 
-def named(images: Iterable[tuple[int, str]], data: WeakData) -> dict[int, str]:
-    """The names of images by their index."""
-    return {index: name_of(data, index, id) for index, id in images}
+def folder_of_images(data: WeakData, names: Mapping[int, str]) -> Path | None:
+    """The folder in which every image has its name, where there is one: the labels may be those of
+    pseudo-labelled images of another run.
+
+    Args:
+        data: the data set.
+        names: of images, by their index.
+    """
+    folders = set()
+    for index, name in names.items():
+        file = data.image_file(index)
+        depth = len(PurePosixPath(name).parts)
+        folder = None if file is None or len(file.parts) <= depth else file.parents[depth - 1]
+        folders.add(folder if folder is not None and folder / name == file else None)
+    return folders.pop() if len(folders) == 1 else None

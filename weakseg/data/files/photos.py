@@ -221,7 +221,7 @@ class Photos(WeakData):
     def setup(self, stage: str) -> None:
         """Before training: files that could not be read are not passed over, and wrong objects only
         if one wants it so."""
-        if problems := self._serious(self.problems):
+        if problems := self.unread:
             first = "\n".join(f"  {problem}" for problem in problems[:MOST_PROBLEMS])
             count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
             raise ValueError(
@@ -255,6 +255,11 @@ class Photos(WeakData):
         return [
             problem for problem in problems if self.wrong != "skip" or problem.place.number is None
         ]
+
+    @property
+    def unread(self) -> list[FormatError]:
+        """What could not be read when the files were listed, and is not to be skipped."""
+        return self._serious(self.problems)
 
     def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
         """The evidence and the truth of an image, read from its files; a FormatError names what is
