@@ -12,7 +12,6 @@ from weakseg.utils.messages import suggest
 VERBS = {
     "check": "look at a data set before training on it",
     "fit": "train a segmentation network",
-    "label": "write the pseudo-labels of a data set as files",
     "evaluate": "measure a trained network on images with masks",
 }
 USAGE = "usage: weakseg <verb> [key=value ...]"
