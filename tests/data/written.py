@@ -92,13 +92,19 @@ READ: dict[str, dict[str, Any]] = {
 }
 
 
-def reader(format: str, out: Path, photos: Path, classes: Sequence[str], **words: Any) -> Folder:
-    """The data set of photos with the files of the format."""
-    place = READ[format]
-    words = {"format": place["format"], "classes": list(classes), "val_share": 0.0, **words}
-    whole = place["format"] != "mask_png"
+def reader(
+    format: str, out: Path, photos: Path, classes: Sequence[str], place: str | None = None
+) -> Folder:
+    """The data set of photos with the files of the format, or with what is at another place."""
+    read = READ[format]
     return Folder(
-        photos, annotations=str(out / place["annotations"]), evidence="masks", whole=whole, **words
+        photos,
+        read["format"],
+        list(classes),
+        annotations=str(out / (read["annotations"] if place is None else place)),
+        whole=read["format"] != "mask_png",
+        evidence="masks",
+        val_share=0,
     )
 
 

@@ -97,6 +97,29 @@ def test_the_documented_form(tmp_path: Path) -> None:
     assert_same(first.shapes, [box("Airplane", HERE, 302.4, 49.569, 417.6, 154.752)])
 
 
+def predicted(name: str) -> dict[str, Any]:
+    return {"result": [{"type": "choices", "value": {"choices": [name]}}], "score": 0.5}
+
+
+def test_predictions_are_read_only_where_nobody_could_annotate(tmp_path: Path) -> None:
+    """A file to import has tasks without the field; an export has it, empty or not."""
+    tasks = [
+        {"data": {"image": "a.jpg"}, "predictions": [predicted("dog"), predicted("cat")]},
+        {"data": {"image": "b.jpg"}, "predictions": []},
+        {"data": {"image": "c.jpg"}, "predictions": [predicted("dog")], "annotations": []},
+        {**label_studio()[0], "predictions": [predicted("dog")]},
+    ]
+    found = read(save(tmp_path, "a.json", tasks))
+    assert [[shape.name for shape in one.shapes] for one in found] == [["dog"], [], [], []]
+    absent = [one.absent for one in found]
+    assert absent == [None, "not annotated", "not annotated", None]
+
+
+def test_a_task_with_neither_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="a list of tasks with annotations"):
+        read(save(tmp_path, "a.json", [{"data": {"image": "a.jpg"}}]))
+
+
 def test_the_truth_of_several_people_counts(tmp_path: Path) -> None:
     task = label_studio()[0]
     people = [
