@@ -7,14 +7,15 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.accelerators import CPUAccelerator
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
+from pytorch_lightning.loggers.logger import DummyLogger
 from torch import nn
 
 from weakseg.config.recipe import RecipeError, Resolved
@@ -26,9 +27,15 @@ from weakseg.trained.checkpoint import read_segmenter
 from weakseg.training.average_precision import AveragePrecision
 from weakseg.training.building import build_run
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
+from weakseg.training.early_stopping import why_ended
 from weakseg.training.label_monitor import LabelMonitor
 from weakseg.training.memory_budget import OutOfMemory, check_memory, device_of
 from weakseg.training.metrics_file import Record
+from weakseg.training.own_callbacks import (
+    place_checkpoints,
+    refused_callbacks,
+    refused_with_trainer,
+)
 from weakseg.training.rank_monitor import CleanStop, RankMonitor, StopTogether
 from weakseg.training.resume import (
     StoppedRun,
@@ -64,6 +71,8 @@ def _quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
             # steps are counted across epochs
             warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+            # who resumes a run without one of its callbacks has written so
+            warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need.*")
             yield
     finally:
         log.setLevel(level)
@@ -76,6 +85,7 @@ def _fit(recipe: Resolved) -> Path:
         warnings.filterwarnings("ignore", ".* in eval mode at the start of training")
     stopped = read_stop(recipe)
     settings = recipe.sections["trainer"]
+    own = _own_callbacks(recipe)
     root = Path(settings.get("default_root_dir") or "runs")
     rank_monitor = RankMonitor(of_a_run())
     # there is no folder yet: Lightning may refuse its arguments
@@ -84,21 +94,26 @@ def _fit(recipe: Resolved) -> Path:
         "trainer",
         default_root_dir=root,
         logger=False,
-        callbacks=_callbacks(settings, rounds, rank_monitor, checkpoints),
+        callbacks=_callbacks(settings, rounds, rank_monitor, checkpoints, own.values()),
         plugins=[WholeFiles()],
         use_distributed_sampler=False,
         enable_model_summary=False,
     )
     compare_processes(_processes(trainer), stopped.processes, recipe.processes)
+    names = {key: node["name"] for key, node in recipe.sections["callbacks"].items()}
+    if wrong := refused_with_trainer(own, names, trainer, data):
+        raise RecipeError(recipe.located(wrong))
     _look_at_dilation(segmenter.network, data)
     _look_at_memory(recipe, segmenter, data)
     with run_folder(recipe, root, rank_monitor) as folder:
         if checkpoints is not None:
             checkpoints.folder = folder / "checkpoints"
             checkpoints.recipe = recipe_digest(folder)
+        place_checkpoints(own, folder)
+        _keep_profile(trainer.profiler, folder)
         loggers = _loggers(recipe, folder, stopped)
-        if not trainer.fast_dev_run:  # which logs nothing
-            trainer.loggers = loggers
+        # which logs nothing, but some callbacks want a logger
+        trainer.loggers = [DummyLogger()] if trainer.fast_dev_run else loggers
         rank_monitor.prepare(trainer)
         try:
             trainer.fit(
@@ -117,7 +132,7 @@ def _fit(recipe: Resolved) -> Path:
             trainer.validate(segmenter, datamodule=data, verbose=False)
         rank_monitor.relax()
         if trainer.is_global_zero:
-            report_run(recipe, folder, segmenter, rounds, data)
+            report_run(recipe, folder, segmenter, rounds, data, _endings(trainer))
         return Path(trainer.strategy.broadcast(str(folder)))
 
 
@@ -126,8 +141,11 @@ def _callbacks(
     rounds: Rounds,
     rank_monitor: RankMonitor,
     checkpoints: Checkpoints | None,
+    own: Iterable[Any] = (),
 ) -> list[Any]:
-    """What Lightning calls during the training, in this order."""
+    """What Lightning calls during the training, in this order: those of the recipe find all that
+    ours have logged, and what they leave is in the checkpoints that follow."""
+    own = list(own)
     callbacks: list[Any] = [
         rounds,
         StepTimer(),
@@ -136,15 +154,50 @@ def _callbacks(
         AveragePrecision(),
         OutOfMemory(),
         rank_monitor,
+        *own,
     ]
     if checkpoints is None:
         callbacks.append(StopTogether(rank_monitor.stopping, None))
     else:
         callbacks += [checkpoints, CleanStop(rank_monitor.stopping, checkpoints)]
-    if settings.get("enable_progress_bar") is not False:
+    has_bar = any(isinstance(callback, ProgressBar) for callback in own)
+    if settings.get("enable_progress_bar") is not False and not has_bar:
         # of the kind that rounds have, too
         callbacks.append(TQDMProgressBar(1 if sys.stdout.isatty() else 50))
     return callbacks
+
+
+def _own_callbacks(recipe: Resolved) -> dict[str, Any]:
+    """The callbacks that the recipe names, by their keys there."""
+    own = recipe.build_all("callbacks")
+    errors = refused_callbacks(own)
+    if recipe.resume is not None and recipe.sections["trainer"].get("fast_dev_run"):
+        errors.append(
+            "trainer.fast_dev_run: a few steps to see that a recipe works, in a run of their own; "
+            "leave it out with resume="
+        )
+    if errors:
+        raise RecipeError(recipe.located(errors))
+    return own
+
+
+def _keep_profile(profiler: Any, folder: Path) -> None:
+    """A profile that was asked for by its name goes into the run folder, as fit-profile.txt."""
+    if getattr(profiler, "dirpath", folder) is None and profiler.filename is None:
+        profiler.dirpath = str(folder)
+        profiler.filename = "profile"
+
+
+def _endings(trainer: Any) -> list[str]:
+    """What is to be known of how a run ended, and of a run that is none."""
+    endings = [why_ended(trainer)]
+    if trainer.fast_dev_run:
+        steps = f"{trainer.fast_dev_run:d} step{'s' * (trainer.fast_dev_run != 1)}"
+        endings.append(
+            f"trainer.fast_dev_run: {steps} to see that the recipe works, without metrics.csv and "
+            "dashboards; the figures say nothing"
+        )
+    return [ending for ending in endings if ending]
 
 
 def _processes(trainer: Any) -> int:

@@ -87,6 +87,17 @@ class Trainer:
 
 class Quiet:
     pass
+
+class Hook:
+    pass
+
+class Bell(Hook):
+    def __init__(self, every: int = 1, tones: list[float] | None = None):
+        self.every, self.tones = every, tones
+
+class Book(Hook):
+    def __init__(self, path: Path):
+        self.path = path
 """
 
 HOMES = {
@@ -95,6 +106,7 @@ HOMES = {
     "datasets": {"voc": "VOC", "toy": "Toy"},
     "optimizers": {"sgd": "SGD"},
     "loggers": {"none": "Quiet"},
+    "callbacks": {"bell": "Bell", "book": "Book"},
 }
 
 PLAIN = """\

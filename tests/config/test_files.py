@@ -175,8 +175,8 @@ def test_a_new_run_may_start_from_weights(here: Path) -> None:
 def test_what_a_run_that_goes_on_may_not_change(here: Path) -> None:
     folder = run_folder(here)
     only = (
-        "resume= goes on with the same run, where only trainer.*, logger.*, predict.* and "
-        "rounds.workers may change; "
+        "resume= goes on with the same run, where only trainer.*, callbacks.*, logger.*, "
+        "predict.* and rounds.workers may change; "
     )
     only += "init_from= starts a new one from its weights"
     found = errors(f"resume={folder}", "seed=2", "rounds.when=epochs", "data=toy")

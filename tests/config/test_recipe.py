@@ -15,6 +15,7 @@ from tests.config.parts import PLAIN, SECTIONS, errors, ready
 from weakseg.config.recipe import SECTIONS as OURS
 from weakseg.config.recipe import (
     RecipeError,
+    check_spelling,
     list_recipes,
     load,
     resolve,
@@ -271,14 +272,40 @@ def test_lightnings_own_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
         "trainer.deterministic=warm",
     )
     hints = [
-        "leave it out",
         "did you mean 32-true?",
         "did you mean warn?",
         "did you mean max_steps?",
     ]
-    assert [line.partition("; ")[2] for line in found] == hints
+    first, *others = found
+    assert first == (
+        "trainer.callbacks: write callbacks.<name>.<key>=<value>, a section of its own"
+    )
+    assert [line.partition("; ")[2] for line in others] == hints
     assert errors("recipe=boxes", "trainer.zzz=1")[0].startswith(
         "trainer.zzz: no such key; leave it out, and --show lists all "
     )
     with pytest.raises(RecipeError, match=r"^trainer: "):
         ready("trainer.accelerator=gpux").build("trainer")
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("val_check_interval=0", "should be more than 0, but it is 0"),
+        ("val_check_interval=-0.5", "should be more than 0, but it is -0.5"),
+        ("check_val_every_n_epoch=0", "should be at least 1, but it is 0"),
+        ("accumulate_grad_batches=0", "should be at least 1, but it is 0"),
+        ("gradient_clip_val=-1", "should be 0 or more, but it is -1"),
+        ("log_every_n_steps=-1", "should be at least 0, but it is -1"),
+    ],
+)
+def test_numbers_that_lightning_would_divide_by_or_count_with_are_refused_at_once(
+    word: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SECTIONS, "trainer", OURS["trainer"])
+    key = f"trainer.{word.partition('=')[0]}"
+    with pytest.raises(RecipeError) as caught:
+        check_spelling(load(["recipe=boxes", f"trainer.{word}"]))
+    assert caught.value.errors == [f"{key}: it {sentence}"]
+    times = ("val_check_interval=00:00:05:00", "check_val_every_n_epoch=null")
+    assert ready(*(f"trainer.{word}" for word in times)).sections["trainer"]["max_steps"] == 100

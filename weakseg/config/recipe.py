@@ -7,12 +7,15 @@ import importlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from importlib.resources.abc import Traversable
-from typing import Any
+from numbers import Real
+from typing import Annotated, Any
 
+from annotated_types import Ge, Gt
 from yaml.representer import RepresenterError
 
 from weakseg.config.lookup import Part, build, imported, lookup, wrong_name
-from weakseg.config.schema import Constructor, arguments, filled, validate
+from weakseg.config.schema import OURS, Constructor, arguments, filled, validate
+from weakseg.config.several import by_key, named_nodes, open_node, renamed
 from weakseg.config.signatures import sketched
 from weakseg.config.values import Lines, RecipeError, Text, plain, read, read_yaml, written
 from weakseg.config.words import (
@@ -25,6 +28,7 @@ from weakseg.config.words import (
     usage,
     wrong_start,
 )
+from weakseg.utils.limits import refusal
 from weakseg.utils.messages import one_line, quoted, suggest
 
 __all__ = [
@@ -56,10 +60,14 @@ class Section:
     base: str = ""  # what a class of the user's has to be
     default: str = ""  # the name, where a recipe gives none
     given: tuple[str, ...] = ()  # arguments that the program supplies where the recipe does not
-    fixed: tuple[str, ...] = ()  # arguments that only the program supplies
+    # arguments that only the program supplies; as a mapping, with what to write instead
+    fixed: Collection[str] = ()
     kept: tuple[str, ...] = ()  # keys of the recipe that another name leaves as they are
     # what null is called by keys that have a value of their own for it
     none: Mapping[str, Any] = field(default_factory=dict)
+    # ranges of numbers for arguments of a class that is not ours
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    several: bool = False  # any number of objects, each below a key of its own
 
 
 SECTIONS = {
@@ -78,8 +86,23 @@ SECTIONS = {
     "trainer": Section(
         target="pytorch_lightning.Trainer",
         given=("default_root_dir",),
-        fixed=("logger", "callbacks", "plugins", "use_distributed_sampler"),
+        fixed={
+            "logger": "write logger=<name>, a section of its own",
+            "callbacks": "write callbacks.<name>.<key>=<value>, a section of its own",
+            "plugins": OURS,
+            "use_distributed_sampler": OURS,
+        },
         none={"max_steps": -1},
+        limits={
+            "val_check_interval": Annotated[float, Gt(0)],
+            "check_val_every_n_epoch": Annotated[int, Ge(1)],
+            "accumulate_grad_batches": Annotated[int, Ge(1)],
+            "gradient_clip_val": Annotated[float, Ge(0)],
+            "log_every_n_steps": Annotated[int, Ge(0)],
+        },
+    ),
+    "callbacks": Section(
+        "weakseg.training.callbacks", base="pytorch_lightning.Callback", several=True
     ),
     "logger": Section(
         "weakseg.reporting.loggers", base="weakseg.reporting.loggers.View", default="none"
@@ -87,7 +110,8 @@ SECTIONS = {
 }
 
 
-NAMED = [name for name, section in SECTIONS.items() if section.home]
+NAMED = [name for name, section in SECTIONS.items() if section.home and not section.several]
+SEVERAL = [name for name, section in SECTIONS.items() if section.several]
 
 
 @dataclass(frozen=True)
@@ -138,6 +162,20 @@ class Resolved(Recipe):
         except RecipeError as error:
             raise RecipeError(self.located(error.errors)) from error.__cause__
 
+    def build_all(self, section: str) -> dict[str, Any]:
+        """The objects of a section that has several, by their keys."""
+        built: dict[str, Any] = {}
+        errors: list[str] = []
+        for place in self.parts:
+            if place.startswith(f"{section}."):
+                try:
+                    built[place.partition(".")[2]] = self.build(place)
+                except RecipeError as error:
+                    errors += error.errors
+        if errors:
+            raise RecipeError(errors)
+        return built
+
     def with_values(self, section: str, **values: Any) -> Resolved:
         """The same recipe with other values for arguments of one section; a RecipeError where its
         class does not have these."""
@@ -165,7 +203,7 @@ def load(argv: Sequence[str], keep: bool = True) -> Recipe:
         keep: whether what the recipe says of the kind of its evidence holds for another data set,
             too.
     """
-    words = parse(argv, Grammar(SECTIONS, NAMED))
+    words = parse(argv, Grammar(SECTIONS, NAMED, several=SEVERAL))
     errors = words.errors + wrong_start(words.values)
     name, file = "", ""
     content: dict[str, Any] | None = None
@@ -237,23 +275,24 @@ def _merge(
 ) -> tuple[Recipe, list[str]]:
     """The recipe, the words above the content of its file, and what is wrong with that."""
     values = words.values
-    sections, errors = _sections(words, content)
-    kept = _keep_evidence(sections, content, words.switched) if keep else []
+    sections, places, errors = _sections(words, content)
+    errors += _name_several(sections)
+    kept = _keep_evidence(sections, content, words.switched & SECTIONS.keys()) if keep else []
     _add_defaults(sections)
     seed, wrong_seed = _whole_number(
         "seed", values.get("seed", content.get("seed", 0)), 0, 2**32 - 1
     )
     processes, wrong_processes = _whole_number("processes", values.get("processes", 1), 1)
     lines = {
-        place: line
+        renamed(place, places): line
         for place, line in empty.lines.items()
-        if place[0] not in words.switched or place in kept
+        if not _replaced(renamed(place, places), words) or place in kept
     }
     for key in content:
         if isinstance(content[key], str) and (key,) in lines:  # short for its name
             lines[key, "name"] = lines[key,]
     origins = {".".join(place): "recipe" for place in lines}
-    origins |= {key: "command line" for key in values if key not in OTHERS}
+    origins |= _from_words(values, sections)
     recipe = replace(
         empty,
         sections=sections,
@@ -273,15 +312,22 @@ def _merge(
 
 def _sections(
     words: Words, content: Mapping[str, Any]
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]], list[str]]:
     """The sections as they are written: those of the file whose name no word changes, and above
-    them the words."""
+    them the words; of those that are lists, which entry became which key; and what is wrong."""
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    errors = []
+    places: dict[str, dict[str, str]] = {}
+    errors: list[str] = []
     for key, node in content.items():
         if key not in SECTIONS or key in words.switched or node is None:
             continue
-        if isinstance(node, dict):
+        if SECTIONS[key].several:
+            entries, places[key], wrong = by_key(key, node)
+            sections[key] = {
+                name: entry for name, entry in entries.items() if not _replaced((key, name), words)
+            }
+            errors += wrong
+        elif isinstance(node, dict):
             sections[key] = node
         elif isinstance(node, str) and SECTIONS[key].home:
             sections[key] = {"name": node}
@@ -289,13 +335,20 @@ def _sections(
             errors.append(f"{key}: expected keys below it, but it is {quoted(node)}")
     for key, text in words.values.items():
         section, *path = key.split(".")
-        if section in SECTIONS and path:
+        if section in SECTIONS and SECTIONS[section].several:
+            _put_several(sections, section, path, text)
+        elif section in SECTIONS and path:
             _put(sections[section], path, text)
         elif section in SECTIONS:
             errors.append(f"{key}: expected keys below it, such as {key}.<key>={text}")
         elif section in ("seed", *OTHERS) and path:
             errors.append(f"{key}: {section} has no keys below it; write {section}=<value>")
-    return sections, errors
+    return sections, places, errors
+
+
+def _replaced(place: Sequence[str], words: Words) -> bool:
+    """Whether a word names another class for what a file describes at this place."""
+    return bool({place[0], ".".join(place[:2])} & words.switched)
 
 
 def _put(node: dict[str, Any], path: Sequence[str], value: Text) -> None:
@@ -304,6 +357,43 @@ def _put(node: dict[str, Any], path: Sequence[str], value: Text) -> None:
             node[part] = {}
         node = node[part]
     node[path[-1]] = value
+
+
+def _put_several(sections: dict[str, Any], section: str, path: Sequence[str], value: Text) -> None:
+    """A word about a section of several objects: all of it, one of them, or an argument of one."""
+    if not path:
+        sections[section] = value
+        return
+    node = sections[section]
+    if not isinstance(node, dict):  # another word is all of it, which is a mistake of its own
+        return
+    if len(path) > 1 and path[0] in node:
+        node[path[0]] = open_node(node[path[0]])
+    _put(node, path, value)
+
+
+def _name_several(sections: dict[str, dict[str, Any]]) -> list[str]:
+    """Gives each object of a section of several its name. Returns what is wrong."""
+    errors: list[str] = []
+    for section, meaning in SECTIONS.items():
+        if meaning.several:
+            entries, _, wrong = by_key(section, sections[section])
+            sections[section], wrong_nodes = named_nodes(section, entries, _names(section))
+            errors += wrong + wrong_nodes
+    return errors
+
+
+def _from_words(
+    values: Mapping[str, Text], sections: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """The keys that the words give; of a word for all of a section or object, those below it."""
+    given = [key for key in values if key not in OTHERS]
+    for section, meaning in SECTIONS.items():
+        if meaning.several:
+            for key, node in sections[section].items():
+                above = {section, f"{section}.{key}"} & set(given)
+                given += [f"{section}.{key}.{name}" for name in node if above]
+    return dict.fromkeys(given, "command line")
 
 
 def _keep_evidence(
@@ -361,10 +451,10 @@ def _unknown_key(recipe: Recipe, key: str) -> str:
     if first in SECTIONS:  # only a file's key gets here
         line = f"in a file write {below} in a line of its own, indented, below {first}:"
         return f"{key}: dots are for the command line; {line}"
-    for section, node in recipe.sections.items():
-        constructor = _from_source(section, node)
+    for place, node in _nodes(recipe.sections):
+        constructor = _from_source(place, node)
         if constructor is not None and first in arguments(constructor):
-            return f"{key}: no such section; did you mean {section}.{key}?"
+            return f"{key}: no such section; did you mean {place}.{key}?"
     others = [*SECTIONS, "seed", *OTHERS]
     return f"{key}: no such section{suggest(first, others, 'the sections are')}"
 
@@ -374,45 +464,70 @@ def _wrong_names(recipe: Recipe, complete: bool) -> list[str]:
     read completely."""
     lines = []
     for section, node in recipe.sections.items():
-        if SECTIONS[section].home and (complete or "name" in node):
+        meaning = SECTIONS[section]
+        if meaning.home and not meaning.several and (complete or "name" in node):
             wrong = wrong_name(node.get("name"), _names(section))
             lines += [f"{section}.name: {wrong}"] if wrong else []
     return lines
 
 
-def _names(section: str) -> Mapping[str, str]:
+def _names(place: str) -> Mapping[str, str]:
     """The names that a section knows; none for a section that has no choice."""
-    home = SECTIONS[section].home
+    home = _meaning(place).home
     names: Mapping[str, str] = importlib.import_module(home).NAMES if home else {}
     return names
 
 
-def _from_source(section: str, node: Mapping[str, Any]) -> Constructor | None:
-    """A stand-in for the class of a section, from its source; None when that cannot tell."""
+def _meaning(place: str) -> Section:
+    """What is described at a place of a recipe, such as strategy or callbacks.mine."""
+    return SECTIONS[place.partition(".")[0]]
+
+
+def _nodes(sections: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The place and the arguments of every object that sections describe."""
+    for section, node in sections.items():
+        if SECTIONS[section].several:
+            yield from ((f"{section}.{key}", below) for key, below in node.items())
+        else:
+            yield section, node
+
+
+def _from_source(place: str, node: Mapping[str, Any]) -> Constructor | None:
+    """A stand-in for the class of an object, from its source; None when that cannot tell."""
+    meaning = _meaning(place)
     name = node.get("name", "")
-    known = _names(section).get(name, name) if isinstance(name, str) else ""
-    wanted = [key for key in node if key != "name" or not SECTIONS[section].home]
-    return sketched(SECTIONS[section].target or known, wanted)
+    known = _names(place).get(name, name) if isinstance(name, str) else ""
+    wanted = [key for key in node if key != "name" or not meaning.home]
+    return sketched(meaning.target or known, wanted)
 
 
 def _mistyped(recipe: Recipe, only: Collection[str] = SECTIONS.keys()) -> list[str]:
     """Mistyped keys and values as far as the sources of the classes tell, which takes no import."""
     lines: list[str] = []
-    for section, node in recipe.sections.items():
-        constructor = None if section not in only else _from_source(section, node)
+    for place, node in _nodes(recipe.sections):
+        constructor = _from_source(place, node) if place.partition(".")[0] in only else None
         if constructor is not None:
             try:
-                _validated(section, constructor, node)
+                _validated(place, constructor, node)
             except RecipeError as error:
                 lines += error.errors
     return recipe.located(lines)
 
 
-def _validated(section: str, constructor: Constructor, node: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a section as the types of its arguments."""
-    meaning = SECTIONS[section]
+def _validated(place: str, constructor: Constructor, node: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an object as the types of its arguments."""
+    meaning = _meaning(place)
     own = {key: value for key, value in node.items() if key != "name" or not meaning.home}
-    return validate(constructor, own, meaning.given, meaning.fixed, above=f"{section}.")
+    values = validate(constructor, own, meaning.given, meaning.fixed, above=f"{place}.")
+    wrong = {
+        key: refusal(hint, values[key])
+        for key, hint in meaning.limits.items()
+        # which may be a text or a time, too
+        if isinstance(values.get(key), Real)
+    }
+    if any(wrong.values()):
+        raise RecipeError([f"{place}.{key}: it {what}" for key, what in wrong.items() if what])
+    return values
 
 
 def check_spelling(recipe: Recipe) -> None:
@@ -432,28 +547,48 @@ def resolve(recipe: Recipe, sections: Iterable[str] | None = None) -> Resolved:
     """
     parts: dict[str, Part] = {}
     errors: list[str] = []
-    for section in SECTIONS if sections is None else sections:
+    wanted = SECTIONS if sections is None else sections
+    for place, node in _nodes({section: recipe.sections[section] for section in wanted}):
         try:
-            parts[section] = _part(section, recipe.sections[section])
+            parts[place] = _part(place, node)
         except RecipeError as error:
             errors += error.errors
     if errors:
         raise RecipeError(recipe.located(errors))
-    sections = dict(recipe.sections)
-    for section, part in parts.items():
-        name = {"name": sections[section]["name"]} if SECTIONS[section].home else {}
-        sections[section] = plain(name | part.values)
-    return Resolved(**vars(recipe) | {"sections": sections}, parts=parts)
+    resolved = Resolved(**vars(recipe), parts=parts)
+    typed = {section: _section(resolved, section, defaults=False) for section in wanted}
+    return replace(resolved, sections=recipe.sections | typed)
 
 
-def _part(section: str, node: Mapping[str, Any]) -> Part:
-    meaning = SECTIONS[section]
-    base: Any = imported(meaning.base, section) if meaning.base else None
+def _section(recipe: Resolved, section: str, defaults: bool) -> dict[str, Any]:
+    """What a section says, its values as the types of their arguments; with the defaults of all
+    others, too, where asked for."""
+    typed = {
+        place: _typed(recipe.parts[place], node, defaults)
+        for place, node in _nodes({section: recipe.sections[section]})
+    }
+    if not SECTIONS[section].several:
+        return typed[section]
+    return {place.partition(".")[2]: node for place, node in typed.items()}
+
+
+def _typed(part: Part, node: Mapping[str, Any], defaults: bool) -> dict[str, Any]:
+    meaning = _meaning(part.where)
+    name = {"name": node["name"]} if meaning.home else {}
+    supplied = {*meaning.given, *meaning.fixed}
+    values = filled(part.constructor, part.values, leave=supplied) if defaults else part.values
+    typed: dict[str, Any] = plain(name | values)
+    return typed
+
+
+def _part(place: str, node: Mapping[str, Any]) -> Part:
+    meaning = _meaning(place)
+    base: Any = imported(meaning.base, place) if meaning.base else None
     if meaning.target:
-        constructor = imported(meaning.target, section)
+        constructor = imported(meaning.target, place)
     else:
-        constructor = lookup(node.get("name"), section, meaning.home, base)
-    part = Part(section, constructor, _validated(section, constructor, node), base)
+        constructor = lookup(node.get("name"), place, meaning.home, base)
+    part = Part(place, constructor, _validated(place, constructor, node), base)
     if is_dataclass(constructor) and not meaning.given:
         part.construct()  # only options, so it costs nothing to ask what it refuses
     return part
@@ -490,12 +625,8 @@ def _written(recipe: Resolved, defaults: bool, objects: bool) -> Iterator[tuple[
 
 
 def _written_sections(recipe: Resolved, defaults: bool, objects: bool) -> Iterator[tuple[str, str]]:
-    for section, part in recipe.parts.items():
-        node = recipe.sections[section]
-        if defaults:
-            supplied = {*SECTIONS[section].given, *SECTIONS[section].fixed}
-            name = {"name": node["name"]} if SECTIONS[section].home else {}
-            node = name | filled(part.constructor, part.values, leave=supplied)
+    for section in dict.fromkeys(place.partition(".")[0] for place in recipe.parts):
+        node = _section(recipe, section, defaults)
         if node:
             yield from _lines({section: node}, "", "", recipe.origins, objects)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Constructor = Callable[..., Any]
 REQUIRED = inspect.Parameter.empty
+OURS = "weakseg sets this itself; leave it out"
 LIMITS = {"gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length"}
 
 
@@ -109,14 +110,14 @@ def validate(
     """The node's values as the types of the constructor's arguments, those of dataclasses still as
     plain keys.
 
-    The program supplies `given`, which the node may set, and `fixed`, which it may not. A
+    The program supplies `given`, which the node may set, and `fixed`, which it may not; as a
+    mapping, `fixed` has what to do instead. A
     RecipeError has one line per mistake, which begins with the key below `above`.
     """
     known = arguments(constructor)
     values: dict[str, Any] = {}
-    errors = [
-        f"{above}{key}: weakseg sets this itself; leave it out" for key in node if key in fixed
-    ]
+    advice = fixed if isinstance(fixed, Mapping) else dict.fromkeys(fixed, OURS)
+    errors = [f"{above}{key}: {advice[key]}" for key in node if key in fixed]
     for name, argument in known.items():
         if name in node and name not in fixed:
             try:

@@ -129,7 +129,7 @@ def read_words(verb: Verb, argv: Sequence[str], secrets: dict[str, Any] | None =
     own = verb.keys
     named = [section for section in verb.sections if section in NAMED]
     example = verb.examples[0].split()[0] if verb.examples else "key=value"
-    words = parse(argv, Grammar(verb.sections, named, own, FLAGS, example))
+    words = parse(argv, Grammar(verb.sections, named, own, flags=FLAGS, example=example))
     errors = list(words.errors)
     node: dict[str, Any] = {}
     sections: dict[str, dict[str, Any]] = {}

@@ -14,7 +14,7 @@ from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import NamedTuple
 
-from weakseg.config.values import DEEPEST, RecipeError, Text
+from weakseg.config.values import BOOLS, DEEPEST, RecipeError, Text
 from weakseg.utils.messages import did_you_mean, suggest
 from weakseg.utils.paths import kind_of, run_inside
 
@@ -23,7 +23,8 @@ SPACED = re.compile(r"[^-=\0][^=\0]*(\0=\0|(=\0|\0=)(?!-))[^=\0]+")
 FLAGS = ("--help", "--list", "--show")
 EXAMPLE = "trainer.max_steps=2000"
 OTHERS = ("recipe", "resume", "init_from", "processes")  # keys that are no sections
-MAY_CHANGE = "trainer.*, logger.*, predict.* and rounds.workers"  # of a run that goes on
+# of a run that goes on
+MAY_CHANGE = "trainer.*, callbacks.*, logger.*, predict.* and rounds.workers"
 USAGE = """\
 usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
 
@@ -31,9 +32,11 @@ usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
                                there, but the kind of evidence stays
   trainer.max_steps=2000       a key of a section (strategy, network, data, rounds, optimizer,
                                predict, trainer, logger)
+  callbacks.early_stopping.patience=5   a callback of Lightning's; one of your own:
+                               callbacks.mine=my_module.MyCallback callbacks.mine.every=3
   data.scale=0.5,2             a list; null for none; seed=3 for the random seed
-  resume=<run folder>          goes on with a run; trainer.*, logger.*, predict.* and
-                               rounds.workers may change
+  resume=<run folder>          goes on with a run; trainer.*, callbacks.*, logger.*, predict.*
+                               and rounds.workers may change
   processes=2                  with resume=, where the run was begun with another number of
                                processes; results then differ
   init_from=<checkpoint>       starts a new run from its weights
@@ -88,6 +91,8 @@ class Grammar(NamedTuple):
     """the sections of which a word may say the name: data=voc for data.name=voc"""
     others: Collection[str] = OTHERS
     """keys that are no sections"""
+    several: Collection[str] = ()
+    """sections of which each key below is such a one: callbacks.mine=my_module.Mine"""
     flags: Collection[str] = FLAGS
     example: str = EXAMPLE
 
@@ -96,7 +101,7 @@ class Words(NamedTuple):
     """What a command line says."""
 
     values: dict[str, Text]  # by key; `data=voc` as `data.name`
-    switched: set[str]  # the sections whose name was given in that short way
+    switched: set[str]  # the sections, and those of several objects, named in that short way
     errors: list[str]
 
 
@@ -119,8 +124,9 @@ def parse(argv: Sequence[str], grammar: Grammar) -> Words:
         elif wrong := _wrong_word(word, grammar):
             errors.append(wrong)
         else:
-            full = f"{key}.name" if key in grammar.named else key
-            switched |= {key} & set(grammar.named)
+            short = key in grammar.named or _is_name_of_one(key, value, grammar.several)
+            full = f"{key}.name" if short else key
+            switched |= {key} if short else set()
             if full in words:
                 errors.append(f"{full}: given twice, as {words[full]} and as {value}; keep one")
             words[full] = Text(value)
@@ -131,6 +137,13 @@ def parse(argv: Sequence[str], grammar: Grammar) -> Words:
         if key not in grammar.others
     ]
     return Words(words, switched, errors)
+
+
+def _is_name_of_one(key: str, value: str, several: Collection[str]) -> bool:
+    """Whether a value names one of several objects, and does not switch it on or off."""
+    section, dot, below = key.partition(".")
+    switches = {*BOOLS, "null", "none"}
+    return bool(dot) and section in several and "." not in below and value.lower() not in switches
 
 
 def _wrong_word(word: str, grammar: Grammar) -> str:
@@ -285,7 +298,7 @@ def wrong_start(words: dict[str, Text]) -> list[str]:
         f"resume= goes on with the same run, where only {MAY_CHANGE} may change; init_from= starts "
         "a new one from its weights"
     )
-    may_change = ("trainer", "logger", "predict", "resume", "processes")
+    may_change = ("trainer", "callbacks", "logger", "predict", "resume", "processes")
     for key in words:
         if key.partition(".")[0] not in may_change and key != "rounds.workers":
             errors.append(f"{key}: {refused.get(key, others)}")

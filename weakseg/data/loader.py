@@ -121,9 +121,10 @@ class TrainLoader(Generic[T]):
         # A generator runs from the first `next` on. By then the trainer has set the epoch, and
         # the batch that comes next in it.
         done = self.trainer.fit_loop.batch_idx + 1
-        yield from _load(
-            self.items, self.batches(self.trainer.current_epoch)[done:], self.workers, self.collate
-        )
+        # those that shall be overfitted are the same ones in every epoch
+        overfits = getattr(self.trainer, "overfit_batches", 0)
+        epoch = 0 if overfits else self.trainer.current_epoch
+        yield from _load(self.items, self.batches(epoch)[done:], self.workers, self.collate)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: Lightning takes a loader that has this method for one that can continue in the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,14 @@ from weakseg.utils.secrets import scrub_yaml
 
 
 def report_run(
-    recipe: Resolved, folder: Path, segmenter: Segmenter, rounds: Rounds, data: Any
+    recipe: Resolved,
+    folder: Path,
+    segmenter: Segmenter,
+    rounds: Rounds,
+    data: Any,
+    endings: Sequence[str] = (),
 ) -> None:
-    """The table on the screen, and the report."""
+    """The table on the screen, and the report; `endings` are lines on how the run has ended."""
     rows = read_record(folder / "metrics.csv")
     final = {
         name: float(value)
@@ -51,14 +57,15 @@ def report_run(
         commands=read_commands(folder),
         recipe=scrub_yaml(to_yaml(recipe)),
         notes=[
+            *endings,
             *_notes(recipe, segmenter),
             *_dilation(segmenter.network, data),
             *([best] if best else []),
         ],
     )
     print_tables(final, segmenter.classes, Console())
-    if best:
-        print(best)
+    for line in [*endings, *([best] if best else [])]:
+        print(line)
     print(f"report: {report}")
     print(next_step(recipe.sections["data"]["name"], folder))
 

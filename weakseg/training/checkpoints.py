@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from weakseg.functional.agreement import CHOOSES
 from weakseg.training.metrics_file import Record
+from weakseg.training.own_callbacks import leave_out_unreadable
 from weakseg.utils.files import check_seal, seal, write_whole
 from weakseg.utils.secrets import scrub
 
@@ -143,7 +144,8 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """How many rows of metrics.csv belong to it, how many processes have made it, and by which
-        recipe."""
+        recipe; and no state of a callback that could not be read back."""
+        leave_out_unreadable(checkpoint.get("callbacks", {}))
         rows = sum(logger.rows for logger in trainer.loggers if isinstance(logger, Record))
         checkpoint[PLACE] = {
             "format": FORMAT,

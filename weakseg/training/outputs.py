@@ -105,11 +105,10 @@ def _read_terms(terms: Any, source: str) -> dict[str, Tensor]:
     return {name: term.reshape(()) for name, term in terms.items()}
 
 
-def finite_gradients(network: nn.Module) -> bool:
-    """Whether every gradient of a network consists of numbers."""
+def gradient_norms(network: nn.Module) -> Tensor:
+    """The norm of the gradient of each parameter of a network, float [P]; a norm that is no number
+    tells of such a gradient."""
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    return all(
-        bool(torch.stack(norms).isfinite().all())
-        for norms in [torch._foreach_norm(gradients)]
-        if norms
-    )
+    if not gradients:
+        return torch.zeros(0)
+    return torch.stack(list(torch._foreach_norm(gradients))).float()

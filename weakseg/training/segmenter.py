@@ -31,7 +31,7 @@ from weakseg.training.checks import NAMED, check_image, check_parts, nonfinite_m
 from weakseg.training.initial_weights import describe_initial_weights
 from weakseg.training.label_quality import Agreement
 from weakseg.training.loop_state import go_on_between_batches
-from weakseg.training.outputs import finite_gradients, read_loss
+from weakseg.training.outputs import gradient_norms, read_loss
 from weakseg.utils.processes import anywhere, gather, rank, share_buffers
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
@@ -292,6 +292,7 @@ class Segmenter(LightningModule):
             {**figures, "loss/total": loss.detach()}, batch_size=len(batch.ids), sync_dist=True
         )
         self._log_position(self.global_step)
+        self.log_dict(self._learning_rates())
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
         return {"loss": loss, **recursive_detach(returned._asdict())}
 
@@ -323,6 +324,12 @@ class Segmenter(LightningModule):
             for name, term in more.items()
         }
 
+    def _learning_rates(self) -> dict[str, float]:
+        """The learning rate of this step; with one of its own for the head, where that has one."""
+        groups = self.trainer.optimizers[0].param_groups
+        body, head = float(groups[0]["lr"]), float(groups[-1]["lr"])
+        return {"learning_rate": body} | ({"learning_rate/head": head} if head != body else {})
+
     def _log_position(self, step: int) -> None:
         """Say where the figures of a row belong: Lightning's own count of steps is one off after a
         resume."""
@@ -336,7 +343,10 @@ class Segmenter(LightningModule):
         images."""
         # a scaler skips infinite gradients by itself
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        bad = self._bad_loss or (not scaled and not finite_gradients(self.network))
+        norms = gradient_norms(self.network)
+        # as it is before clipping; it stays on the device until a row is written
+        self.log("gradient_norm", torch.linalg.vector_norm(norms))
+        bad = self._bad_loss or (not scaled and not bool(norms.isfinite().all()))
         if anywhere(bad):
             raise FloatingPointError(
                 nonfinite_message(
