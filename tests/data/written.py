@@ -83,6 +83,7 @@ def photos(folder: Path, images: Sequence[LabelledImage]) -> Path:
 READ: dict[str, dict[str, Any]] = {
     "png": {"format": "mask_png", "annotations": ""},
     "coco": {"format": "coco", "annotations": "coco.json"},
+    "coco_polygons": {"format": "coco", "annotations": "coco_polygons.json"},
     "cvat": {"format": "cvat", "annotations": "cvat.xml"},
     "cvat_masks": {"format": "mask_png", "annotations": "cvat_masks/SegmentationClass"},
     "datumaro": {"format": "datumaro", "annotations": "datumaro"},

@@ -23,6 +23,7 @@ OBJECTS = [format for format in FORMATS if format != "png"]
 WITH_LABELMAP = ["cvat_masks", "voc"]
 IN_ONE_FILE = {
     "coco": "coco.json",
+    "coco_polygons": "coco_polygons.json",
     "cvat": "cvat.xml",
     "cvat_masks": "cvat_masks.zip",
     "datumaro": "datumaro/annotations/default.json",
@@ -184,7 +185,7 @@ def test_an_object_without_a_pixel_is_none() -> None:
 # what is not there, or cannot be ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", ["coco", "datumaro", "cvat_masks"])
+@pytest.mark.parametrize("format", ["coco", "coco_polygons", "datumaro", "cvat_masks"])
 def test_where_all_pixels_have_a_label_there_is_no_class_ignored(
     format: str, tmp_path: Path
 ) -> None:

@@ -1,13 +1,13 @@
-"""COCO: one JSON file for many images, with a mask per object as compressed runs.
+"""COCO: one JSON file for many images, with a mask per object, as compressed runs or as polygons.
 
 Pixels without a label are a crowd (`iscrowd`) of the category `ignored`: training code of the field
-passes over crowds. Where no pixel is so, there is no such category.
+passes over crowds. Where no pixel is so, there is no such category. Crowds are always runs.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -15,18 +15,33 @@ from typing import IO, Any
 from weakseg.data.formats.runs import pack, to_coco_string
 from weakseg.data.formats.writing.json_lists import JsonList, to_json
 from weakseg.data.formats.writing.labels import IGNORED, Ids, LabelledImage, Region, regions_of
+from weakseg.data.formats.writing.polygons import polygons_of
 from weakseg.evidence import IGNORE
 from weakseg.utils.files import writing_whole
+
+Area = Callable[[Region, tuple[int, int]], object]  # what stands for the pixels of an object
 
 
 def write(
     images: Iterable[LabelledImage], classes: Sequence[str], out: Path, suffix: str
 ) -> list[Path]:
-    """`coco.json`."""
-    path = out / f"coco{suffix}.json"
+    """`coco.json`, with compressed runs."""
+    return _write(images, classes, out / f"coco{suffix}.json", _runs)
+
+
+def write_polygons(
+    images: Iterable[LabelledImage], classes: Sequence[str], out: Path, suffix: str
+) -> list[Path]:
+    """`coco_polygons.json`, for programs that read no runs."""
+    return _write(images, classes, out / f"coco_polygons{suffix}.json", _polygons)
+
+
+def _write(
+    images: Iterable[LabelledImage], classes: Sequence[str], path: Path, area: Area
+) -> list[Path]:
     # of what comes later in the file, one object at a time is in memory
-    with writing_whole(path) as file, TemporaryFile(dir=out) as later:
-        ignored = _write_images(images, classes, file, later)
+    with writing_whole(path) as file, TemporaryFile(dir=path.parent) as later:
+        ignored = _write_images(images, classes, area, file, later)
         file.write(b',\n"annotations": ')
         later.seek(0)
         shutil.copyfileobj(later, file)
@@ -35,7 +50,11 @@ def write(
 
 
 def _write_images(
-    images: Iterable[LabelledImage], classes: Sequence[str], file: IO[bytes], later: IO[bytes]
+    images: Iterable[LabelledImage],
+    classes: Sequence[str],
+    area: Area,
+    file: IO[bytes],
+    later: IO[bytes],
 ) -> bool:
     """Write images and objects; whether any pixel has no label."""
     ids = Ids()
@@ -49,22 +68,31 @@ def _write_images(
             for place, region in enumerate(regions_of(image, classes)):
                 ignored |= region.name == IGNORED
                 about = {"id": ids.of(image.name, place), "image_id": number}
-                objects.add(about | _object(region, image.size))
+                objects.add(about | _object(region, image.size, area))
     return ignored
 
 
-def _object(region: Region, size: tuple[int, int]) -> dict[str, Any]:
+def _object(region: Region, size: tuple[int, int], area: Area) -> dict[str, Any]:
     height, width = region.mask.shape
-    runs = pack(region.on(*size), by_columns=True)
+    crowd = region.name == IGNORED
     score = {} if region.score is None else {"score": round(region.score, 6)}
     return {
         "category_id": region.label,
-        "iscrowd": int(region.name == IGNORED),
+        "iscrowd": int(crowd),
         "area": int(region.mask.sum()),
         "bbox": [region.left, region.top, width, height],
-        "segmentation": {"size": list(size), "counts": to_coco_string(runs.counts)},
+        "segmentation": _runs(region, size) if crowd else area(region, size),
         **score,
     }
+
+
+def _runs(region: Region, size: tuple[int, int]) -> dict[str, Any]:
+    runs = pack(region.on(*size), by_columns=True)
+    return {"size": list(size), "counts": to_coco_string(runs.counts)}
+
+
+def _polygons(region: Region, size: tuple[int, int]) -> list[list[int]]:
+    return [ring.ravel().tolist() for ring in polygons_of(region.mask, region.left, region.top)]
 
 
 def _categories(classes: Sequence[str], ignored: bool) -> list[dict[str, Any]]:

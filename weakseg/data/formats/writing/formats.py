@@ -25,13 +25,22 @@ from weakseg.data.formats.writing.labels import (
 from weakseg.data.formats.writing.png import png_of
 
 LabelFormat = Literal[
-    "png", "coco", "cvat", "cvat_masks", "datumaro", "label_studio", "labelme", "voc"
+    "png",
+    "coco",
+    "coco_polygons",
+    "cvat",
+    "cvat_masks",
+    "datumaro",
+    "label_studio",
+    "labelme",
+    "voc",
 ]
 FORMATS: tuple[str, ...] = get_args(LabelFormat)
 Writer = Callable[[Iterable[LabelledImage], Sequence[str], Path, str], list[Path]]
 WRITERS: dict[str, Writer] = {
     "png": png.write,
     "coco": coco.write,
+    "coco_polygons": coco.write_polygons,
     "cvat": cvat.write,
     "cvat_masks": cvat_masks.write,
     "datumaro": datumaro.write,
