@@ -15,6 +15,7 @@ from torch import Tensor
 
 from weakseg.data.files.downsampling import downsample_evidence
 from weakseg.data.formats.images import image_size, read_mask
+from weakseg.data.formats.writing.labels import check_name
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.class_matching import match_classes, renumber
 from weakseg.utils.fingerprint import fingerprint
@@ -72,6 +73,7 @@ class PseudoLabels:
 
     def _take(self, entry: dict[str, Any], root: Path, own: Collection[Path]) -> None:
         name = str(entry["name"])
+        check_name(name)
         image = root / name
         if image.resolve() in own:
             self.own += 1

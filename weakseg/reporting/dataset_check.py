@@ -147,7 +147,30 @@ def check_dataset(data: WeakData, workers: int = 0) -> DatasetCheck:
     if isinstance(data, Photos) and data.names_found:
         found.problems += _mistyped(found)
     found.problems += _never(found) + _unmeasured(found) + _of_several_depths(found)
+    _look_at_pseudo_labels(found, data)
     return found
+
+
+def _look_at_pseudo_labels(found: DatasetCheck, data: WeakData) -> None:
+    """The headers of pseudo-labelled images and their masks, where the data set has any."""
+    try:
+        labels = data.pseudo_labels
+    except ValueError as error:
+        found.problems.append(
+            Problem(
+                "data.pseudo", "the folder", "one of pseudo-labels for this data set", str(error)
+            )
+        )
+        return
+    if labels is None:
+        return
+    found.remarks.append(f"pseudo-labels of {labels.folder}: {labels.counts}")
+    for place in track(range(len(labels)), len(labels), "looking at the pseudo-labels"):
+        if problem := labels.problem(place):
+            name = labels.images[place].name
+            found.problems.append(
+                Problem(f"pseudo-label of {name}", "image and mask", "whole, of one size", problem)
+            )
 
 
 def _add(found: DatasetCheck, finding: Finding, held_out: bool) -> None:

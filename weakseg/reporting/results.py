@@ -59,6 +59,7 @@ def report_run(
         notes=[
             *endings,
             *_notes(recipe, segmenter),
+            *_pseudo_labels(data),
             *_dilation(segmenter.network, data),
             *([best] if best else []),
         ],
@@ -126,6 +127,17 @@ def _notes(recipe: Recipe, segmenter: Segmenter) -> list[str]:
         f"{segmenter.initial_weights}",
         "figures are of the last weights, not of the best ones; IoU is taken from one confusion "
         "matrix over all images at their own size",
+    ]
+
+
+def _pseudo_labels(data: Any) -> list[str]:
+    """Which pseudo-labelled images were trained on beside those of the data set."""
+    labels = getattr(data, "pseudo_labels", None)
+    if labels is None:
+        return []
+    return [
+        f"pseudo-labels of {labels.folder}: {labels.counts}; {data.pseudo_share:g} of each batch, "
+        f"with a weight of {data.pseudo_weight:g}"
     ]
 
 
