@@ -153,6 +153,23 @@ def test_masks_are_the_likeliest_classes_of_the_models_own_prediction(
         assert np.abs(probs - expected.numpy()).max() < 2e-3
 
 
+def test_how_sure_each_label_is_and_where_the_images_are(photos: Path, use: Use) -> None:
+    model = use(Colours())
+    done = run(photos, confidence=True)
+    for name, file in {
+        "0.png": photos / "0.png",
+        "sub/below/1.png": photos / "sub/below/1.png",
+    }.items():
+        probs = model.probabilities(read_image(file))
+        sure = mask(done.folder / "confidence" / name)
+        expected = (probs.max(0).values * 255).numpy()
+        np.testing.assert_allclose(sure, expected, atol=0.6)
+    assert (done.folder / summary(done.folder)["images_folder"]).resolve() == photos.resolve()
+    assert run(photos, confidence=True).skipped == len(SIZES)
+    (done.folder / "confidence" / "0.png").unlink()
+    assert run(photos, confidence=True).predicted == 1
+
+
 def test_images_are_read_as_data_sets_read_them(tmp_path: Path, use: Use) -> None:
     use(Colours(recipe={"data": {"window": "[0,400]"}}))
     folder = tmp_path / "photos"

@@ -25,20 +25,26 @@ class Decision(NamedTuple):
     """a number: the mean over the pixels of the probability of their class"""
     probs: Tensor | None
     """float16 [C,H,W], if they are to be kept"""
+    sure: Tensor | None = None
+    """uint8 [H,W], the probability of each label as 0 to 255, if it is to be kept"""
 
 
 @torch.no_grad()
-def decide(probs: Tensor, size: tuple[int, int], keep: bool = False) -> Decision:
+def decide(
+    probs: Tensor, size: tuple[int, int], keep: bool = False, keep_sure: bool = False
+) -> Decision:
     """The labels of one image of this height and width.
 
     Args:
         probs: float [C,h,w], of the image as the network was given it, which may be smaller.
         size: of the image itself.
         keep: whether the probabilities at that size are returned, too.
+        keep_sure: whether those of the labels alone are.
     """
     classes = len(probs)
     labels = torch.empty(size, dtype=torch.uint8, device=probs.device)
     kept = torch.empty((classes, *size), dtype=torch.float16, device=probs.device) if keep else None
+    sure = torch.empty_like(labels) if keep_sure else None
     # in double precision, in which millions of pixels can be summed
     total = torch.zeros((), dtype=torch.float64, device=_summing(probs.device))
     for rows, strip in _strips(probs, size):
@@ -47,8 +53,10 @@ def decide(probs: Tensor, size: tuple[int, int], keep: bool = False) -> Decision
         total += likeliest.sum(dtype=torch.float64).to(total.device)
         if kept is not None:
             kept[:, rows] = strip.half()
+        if sure is not None:
+            sure[rows] = (likeliest.float() * 255).round().to(torch.uint8)
     counts = torch.bincount(labels.flatten(), minlength=classes)
-    return Decision(labels, counts, total / labels.numel(), kept)
+    return Decision(labels, counts, total / labels.numel(), kept, sure)
 
 
 def _summing(device: torch.device) -> torch.device:

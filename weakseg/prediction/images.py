@@ -14,7 +14,7 @@ from weakseg.data.formats.images import Window
 from weakseg.data.formats.writing.formats import LabelFormat, write_labels
 from weakseg.inference.multiscale import Inference
 from weakseg.prediction.conversion import labelled_images
-from weakseg.prediction.listing import check_words
+from weakseg.prediction.listing import Images, check_words
 from weakseg.prediction.outputs import Wanted, places_of
 from weakseg.prediction.overlap import Batches, overlapped
 from weakseg.prediction.steps import Broken
@@ -65,6 +65,7 @@ def predict_images(
     checkpoint: str = "best",
     overlay: bool = False,
     probabilities: bool = False,
+    confidence: bool = False,
     format: LabelFormat = "png",
     overwrite: bool = False,
     parts: Count = 1,
@@ -91,6 +92,8 @@ def predict_images(
         overlay: whether pictures of the images with their masks are drawn, too, in overlays/.
         probabilities: whether the probability of each class at each pixel is kept, too, in
             probabilities/, as float16 [C,H,W] in .npz files. They are large.
+        confidence: whether the probability of the label of each pixel is kept, too, in confidence/,
+            as PNG files of 0 to 255: for data.pseudo, which trains on these masks.
         format: what the masks are written as, too, when all images are predicted: coco has all of
             them in one file; png is for the masks alone.
         overwrite: whether what is there already is predicted again.
@@ -108,7 +111,8 @@ def predict_images(
     command = command_line("predict", predict_images, locals())
     listed, folder = check_words(images, out, overwrite, parts, part)
     model = load_model(run, checkpoint, predict=predict, device=device)
-    wanted = Wanted(overlay, probabilities, model.finds_objects and format != "png")
+    objects = model.finds_objects and format != "png"
+    wanted = Wanted(overlay, probabilities, objects, confidence)
     work = PredictImages(model, listed.files, folder, wanted, precision, _window(model))
     start = perf_counter()
     with folder:
@@ -129,7 +133,7 @@ def predict_images(
             model=model.origin.path,
             files=tuple(files),
         )
-        folder.finish(_head(command, model, done), mine)
+        folder.finish(_head(command, model, listed, done), mine)
     return done
 
 
@@ -179,12 +183,14 @@ def _how(inference: Inference) -> dict[str, Any]:
     return values
 
 
-def _head(command: str, model: TrainedModel, done: Predicted) -> dict[str, Any]:
+def _head(command: str, model: TrainedModel, listed: Images, done: Predicted) -> dict[str, Any]:
     return {
         "command": command,
         "versions": versions("pillow", "onnxruntime"),
         "model": model.origin._asdict(),
         "classes": list(model.classes),
+        # data.pseudo finds the images by it
+        "images_folder": os.path.relpath(listed.folder, done.folder),
         "predict": _how(model.inference),
         "long_side": model.long_side,
         "device": str(model.device),

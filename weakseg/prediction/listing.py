@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from weakseg.config.values import RecipeError
@@ -22,6 +22,12 @@ class Images(NamedTuple):
     files: dict[str, Path]
     inputs: list[Path]
     """where they come from: the folder, or the files"""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the names are relative to."""
+        name, file = next(iter(self.files.items()))
+        return file.parents[len(PurePosixPath(name).parts) - 1]
 
 
 def check_words(

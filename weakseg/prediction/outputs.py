@@ -24,6 +24,7 @@ from weakseg.reporting.drawing import overlay
 from weakseg.utils.output_folder import OutputFolder
 
 OVERLAYS = "overlays"
+CONFIDENCE = "confidence"
 PROBABILITIES = "probabilities"
 OBJECTS = "objects"
 LONGEST = 2048  # pixels of the longer side of an overlay, which is to be looked at
@@ -35,6 +36,7 @@ class Wanted(NamedTuple):
     overlay: bool = False
     probabilities: bool = False
     objects: bool = False
+    confidence: bool = False
 
 
 class Places(NamedTuple):
@@ -44,6 +46,7 @@ class Places(NamedTuple):
     overlay: Path | None
     probabilities: Path | None
     objects: Path | None
+    confidence: Path | None
 
     @property
     def all(self) -> list[Path]:
@@ -59,6 +62,7 @@ def places_of(folder: OutputFolder, name: str, wanted: Wanted) -> Places:
         folder.place(name, ".jpg", OVERLAYS) if wanted.overlay else None,
         folder.place(name, ".npz", PROBABILITIES) if wanted.probabilities else None,
         folder.place(name, ".json", OBJECTS) if wanted.objects else None,
+        folder.place(name, ".png", CONFIDENCE) if wanted.confidence else None,
     )
 
 
@@ -69,6 +73,7 @@ def write_results(
     picture: Tensor | None,
     probs: Tensor | None,
     objects: Instances | None,
+    sure: Tensor | None = None,
 ) -> None:
     """Write the files of an image.
 
@@ -79,8 +84,12 @@ def write_results(
         picture: the image itself, for the overlay.
         probs: float16 [C,H,W].
         objects: what a network for instance segmentation has found.
+        sure: uint8 [H,W], the probability of each label as 0 to 255.
     """
     folder.write(places.mask, encode(labels))
+    if places.confidence is not None:
+        assert sure is not None
+        folder.write(places.confidence, _grey(sure))
     if places.overlay is not None:
         assert picture is not None
         folder.write(places.overlay, _overlay(picture, labels))
@@ -102,6 +111,12 @@ def _overlay(picture: Tensor, labels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     # without subsampling, which would smear the outlines
     Image.fromarray(drawn).save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
+
+
+def _grey(values: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values.cpu().numpy()).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -103,7 +103,7 @@ class PredictImages:
         objects = self._objects(loaded)
         if self.model.inference.crf is not None:
             return Found(loaded, None, probs.cpu(), objects, float)
-        decision = decide(probs, loaded.size, self.wanted.probabilities)
+        decision = self._decide(probs, loaded.size)
         return Found(loaded, decision, None, objects, float)
 
     def _objects(self, loaded: Loaded) -> Instances | None:
@@ -122,7 +122,9 @@ class PredictImages:
         if not isfinite(confidence):
             return Broken(name, "its prediction is not finite: the network has diverged")
         places = places_of(self.folder, name, self.wanted)
-        write_results(self.folder, places, labels, picture, decision.probs, found.objects)
+        write_results(
+            self.folder, places, labels, picture, decision.probs, found.objects, decision.sure
+        )
         entry: dict[str, Any] = {"name": name, "width": width, "height": height}
         entry["shares"] = self._shares(decision.counts.tolist(), labels.size)
         entry["confidence"] = round(confidence, DIGITS)
@@ -137,7 +139,10 @@ class PredictImages:
         assert crf is not None
         assert found.probs is not None
         probs = refine(found.loaded.seen, found.probs, crf)
-        return decide(probs, found.loaded.size, self.wanted.probabilities)
+        return self._decide(probs, found.loaded.size)
+
+    def _decide(self, probs: Tensor, size: tuple[int, int]) -> Decision:
+        return decide(probs, size, self.wanted.probabilities, self.wanted.confidence)
 
     def _shares(self, counts: list[int], pixels: int) -> dict[str, float]:
         """The part of the image that each class has which it shows."""
