@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from weakseg.evidence import Batch as Batch
     from weakseg.evidence import Evidence as Evidence
     from weakseg.evidence import Prediction as Prediction
+    from weakseg.labelling.dataset import label_dataset as label_dataset
+    from weakseg.prediction.images import predict_images as predict_images
     from weakseg.strategies.base import Context as Context
     from weakseg.strategies.base import Estimate as Estimate
     from weakseg.strategies.base import JointStrategy as JointStrategy
@@ -35,6 +37,8 @@ _TARGETS = (
     "weakseg.trained.loading.load_model",
     "weakseg.training.rounds.Rounds",
     "weakseg.training.segmenter.Segmenter",
+    "weakseg.labelling.dataset.label_dataset",
+    "weakseg.prediction.images.predict_images",
     "weakseg.strategies.base.Context",
     "weakseg.strategies.base.Estimate",
     "weakseg.strategies.base.JointStrategy",

@@ -11,8 +11,10 @@ from weakseg.utils.messages import suggest
 # in the order in which they are used
 VERBS = {
     "check": "look at a data set before training on it",
+    "label": "make pseudo-labels of a data set, as files that annotation tools read",
     "fit": "train a segmentation network",
     "evaluate": "measure a trained network on images with masks",
+    "predict": "segment a folder of images",
 }
 USAGE = "usage: weakseg <verb> [key=value ...]"
 MORE = "`weakseg <verb> --help` says more; `python -m weakseg.<verb>` is the same."
