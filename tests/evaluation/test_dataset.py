@@ -41,7 +41,7 @@ def words(folder: Path, **more: Any) -> dict[str, Any]:
 def test_the_own_data_set_gives_its_validation_images() -> None:
     model = SeesBrightness((*TOY_CLASSES, "bright", "dark"), data=TOY)
     measured = open_data(model, None, "auto")
-    assert (measured.indices, measured.part) == ([6, 7], "validation")
+    assert (measured.indices, measured.subset) == ([6, 7], "validation")
     assert measured.sentence == "the 2 validation images of toy"
     assert measured.section["evidence"] == "scribbles"
     changed = open_data(model, {"val": Text("3")}, "auto")
@@ -49,19 +49,19 @@ def test_the_own_data_set_gives_its_validation_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "expected"),
+    ("subset", "expected"),
     [("training", [*range(6)]), ("all", [*range(8)]), ("validation", [6, 7])],
 )
-def test_a_word_chooses_other_images(images: Any, expected: list[int]) -> None:
+def test_a_word_chooses_other_images(subset: Any, expected: list[int]) -> None:
     model = SeesBrightness((*TOY_CLASSES, "bright", "dark"), data=TOY)
-    assert open_data(model, None, images).indices == expected
+    assert open_data(model, None, subset).indices == expected
 
 
 def test_a_folder_that_nobody_split_is_measured_on_as_a_whole(folder: Path) -> None:
     model = SeesBrightness(data=TOY)
     measured = open_data(model, words(folder), "auto")
     assert len(measured.data.validation) == 2  # held out for whoever would train on it
-    assert (len(measured.indices), measured.part) == (10, "all")
+    assert (len(measured.indices), measured.subset) == (10, "all")
     assert measured.sentence == f"all 10 images of folder {folder}"
 
 
@@ -115,10 +115,29 @@ def test_a_file_that_knows_no_data_set_wants_one() -> None:
         open_data(SeesBrightness(), {"long_side": Text("8")}, "auto")
 
 
+def test_an_exported_file_in_the_folder_of_its_run_knows_the_data_set_of_the_run(
+    tmp_path: Path,
+) -> None:
+    lines = [*(f"  {key}: {value}" for key, value in TOY.items())]
+    parts = ["strategy: full", "network: unet", "data:", *lines]
+    (tmp_path / "recipe.yaml").write_text("\n".join(parts))
+    model = SeesBrightness((*TOY_CLASSES, "bright", "dark"))
+    model.origin = model.origin._replace(path=str(tmp_path / "exported" / "best.onnx"))
+    measured = open_data(model, None, "auto")
+    assert measured.sentence == "the 2 validation images of toy"
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annotations").mkdir()
+    with pytest.raises(RecipeError, match=r"data: there should be images in .*images"):
+        open_data(SeesBrightness(), words(tmp_path), "auto")
+
+
 def test_images_that_are_not_there_are_refused() -> None:
     data: WeakData = Squares(train=3, val=0)
     assert choose(data, "auto", own=True) == ([0, 1, 2], "all")
-    with pytest.raises(RecipeError, match="no validation images, but 3 others; images=all"):
+    with pytest.raises(RecipeError, match="no validation images, but 3 others; subset=all"):
         choose(data, "validation", own=True)
 
 

@@ -18,22 +18,9 @@ from weakseg.evaluate import command, main
 from weakseg.evaluation import model as module
 from weakseg.evaluation.model import evaluate_model
 from weakseg.evaluation.results import read_evaluation
-from weakseg.fit import main as fit
 from weakseg.training.metrics_file import read_record
 
 FILES = {"summary.json", "images.csv", "confusions.npz", "report.html"}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on the toy set whose best network is not the last one."""
-    words = [
-        *("recipe=full", "data.train=8", "data.val=3", "data.size=48", "data.batch_size=4"),
-        *("network=tests.small.TinyNet", "network.classes=5", "rounds.workers=0"),
-        *("trainer.max_steps=24", "trainer.check_val_every_n_epoch=4", "trainer.accelerator=cpu"),
-        *("trainer.enable_progress_bar=false", "optimizer.lr=0.05"),
-    ]
-    return fit([*words, f"trainer.default_root_dir={tmp_path_factory.mktemp('runs')}"])
 
 
 @pytest.fixture
@@ -146,8 +133,8 @@ def test_what_ends_it_leaves_the_evaluation_before_it(
 def test_limits_are_those_of_the_words(discs: SeesBrightness) -> None:
     with pytest.raises(ValueError, match="least_miou should lie from 0 to 1"):
         evaluate_model("net.onnx", Squares(), least_miou=1.2)
-    with pytest.raises(ValueError, match="images should be one of auto, validation"):
-        evaluate_model("net.onnx", Squares(), images="some")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="subset should be one of auto, validation"):
+        evaluate_model("net.onnx", Squares(), subset="some")  # type: ignore[arg-type]
 
 
 def test_without_masks_the_annotations_measure(discs: SeesBrightness, tmp_path: Path) -> None:
@@ -187,8 +174,8 @@ def test_the_exit_code_says_whether_the_quality_is_met(
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("imags=all", "imags: no such word; did you mean images?"),
-        ("images=some", "images: expected auto or validation or training or all"),
+        ("subst=all", "subst: no such word; did you mean subset?"),
+        ("subset=some", "subset: expected auto or validation or training or all"),
         ("least_miou=2", "least_miou: it should lie from 0 to 1"),
         ("data.vall=3", "data.vall: no such key; did you mean val?"),
         ("data=folder", "data.root: missing"),

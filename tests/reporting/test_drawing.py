@@ -2,6 +2,7 @@ import base64
 import io
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.reporting.drawing import (
     Case,
+    draw_errors,
     draw_evidence,
     magnify,
     overlay,
@@ -177,3 +179,29 @@ def test_a_row_has_four_panels_even_where_there_is_nothing() -> None:
     assert strip.shape == (3, 300, 4 * 320 + 3 * 6)
     assert bool((strip[:, :, 326:646] == 128).all())
     assert not bool((strip[:, :, 652:972] == 128).all())
+
+
+def test_errors_are_red_what_is_not_known_is_hatched_and_the_rest_is_grey() -> None:
+    image = torch.full((3, 40, 300), 90, dtype=torch.uint8)
+    image[0] = 120
+    truth = torch.zeros(40, 300, dtype=torch.uint8)
+    prediction = truth.clone()
+    prediction[:, :100] = 2
+    truth[:, 200:] = 255
+    drawn = draw_errors(image, prediction, truth)
+    red, green, blue = drawn[:, 10, 50].tolist()
+    assert red > green + 80
+    assert red > blue + 80
+    assert len(set(drawn[:, 10, 150].tolist())) == 1
+    assert len(drawn[:, :, 250:].flatten(1).unique(dim=1).T) == 2  # the stripes, and the image
+    assert any(colour == [120, 90, 90] for colour in drawn[:, :, 250].T.tolist())
+
+
+@pytest.mark.parametrize(("colours", "kind"), [(3, "png"), (256, "jpeg")])
+def test_a_picture_is_of_the_kind_that_suits_it(colours: int, kind: str) -> None:
+    picture = torch.randint(0, colours, (3, 60, 80)).byte()
+    address = picture_address(picture, largest=40)
+    start = f"data:image/{kind};base64,"
+    assert address.startswith(start)
+    with Image.open(io.BytesIO(base64.b64decode(address.removeprefix(start)))) as shown:
+        assert (shown.format, shown.size) == (kind.upper(), (40, 30))

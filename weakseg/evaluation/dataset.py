@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from weakseg.config.recipe import Recipe, RecipeError, Resolved, changed, resolve
+from weakseg.config.recipe import Recipe, RecipeError, Resolved, changed, load, resolve
 from weakseg.data.base import WeakData
 from weakseg.functional.class_matching import match_classes
 from weakseg.trained.model import TrainedModel
 from weakseg.utils.secrets import scrub
 
-Part = Literal["auto", "validation", "training", "all"]
+Subset = Literal["auto", "validation", "training", "all"]
 # what they read beside the masks would have to be there, too
 MASKS = {"voc": "masks", "coco": "masks", "cityscapes": "masks", "toy": "masks", "folder": None}
 
@@ -24,7 +25,7 @@ class Measured(NamedTuple):
     data: WeakData
     indices: list[int]
     """of the images"""
-    part: str
+    subset: str
     """validation, training or all"""
     table: Tensor | None
     """the numbers that its classes have in the network, int64 [256]; None for the same"""
@@ -42,13 +43,13 @@ class Measured(NamedTuple):
     def sentence(self) -> str:
         """Which images these are, and how many."""
         count = len(self.indices)
-        which = {"all": "all", "validation": "the", "training": "the"}[self.part]
-        kind = "" if self.part == "all" else f"{self.part} "
+        which = {"all": "all", "validation": "the", "training": "the"}[self.subset]
+        kind = "" if self.subset == "all" else f"{self.subset} "
         return f"{which} {count} {kind}image{'s' * (count != 1)} of {self.name}"
 
 
 def open_data(
-    model: TrainedModel, data: WeakData | Mapping[str, Any] | None, images: Part
+    model: TrainedModel, data: WeakData | Mapping[str, Any] | None, subset: Subset
 ) -> Measured:
     """The data set to measure a network on.
 
@@ -57,26 +58,26 @@ def open_data(
         data: a data set; or values for keys of the section `data`, above those that the network was
             trained with, or with a `name` among them those of another data set; None for the one
             that it was trained with.
-        images: which of its images.
+        subset: which of its images.
     """
     section: dict[str, Any] = {}
     own = False
     if not isinstance(data, WeakData):
         resolved = _resolved(model, dict(data or {}))
         section = scrub(resolved.sections["data"])
-        trained = model.recipe_section("data")
+        trained = trained_on(model)
         own = all(str(section.get(key)) == str(trained.get(key)) for key in ("name", "root"))
         data = resolved.build("data")
         assert isinstance(data, WeakData)
     data.setup("test")
     table = match(data, model)
-    indices, part = choose(data, images, own)
-    return Measured(data, indices, part, table, section)
+    indices, chosen = choose(data, subset, own)
+    return Measured(data, indices, chosen, table, section)
 
 
 def _resolved(model: TrainedModel, values: dict[str, Any]) -> Resolved:
     """The section `data`, with its class imported."""
-    section = model.recipe_section("data")
+    section = trained_on(model)
     if not section and "name" not in values:
         raise RecipeError(
             f"data: missing; {model.origin.path} does not say which data set it was trained on: "
@@ -90,6 +91,16 @@ def _resolved(model: TrainedModel, values: dict[str, Any]) -> Resolved:
     return resolve(changed(recipe, "data", values), ["data"])
 
 
+def trained_on(model: TrainedModel) -> dict[str, Any]:
+    """The section `data` of the recipe that a network was trained with; of an exported one, that of
+    the run in whose folder its file lies. Nothing where that is not known."""
+    section = model.recipe_section("data")
+    for folder in () if section else Path(model.origin.path).absolute().parents[:3]:
+        if (folder / "recipe.yaml").is_file():
+            return load([f"resume={folder}"]).sections["data"]
+    return section
+
+
 def match(data: WeakData, model: TrainedModel) -> Tensor | None:
     """The numbers in the network of the data set's classes, which are matched by their names."""
     try:
@@ -101,7 +112,7 @@ def match(data: WeakData, model: TrainedModel) -> Tensor | None:
         ) from None
 
 
-def choose(data: WeakData, images: Part, own: bool) -> tuple[list[int], str]:
+def choose(data: WeakData, subset: Subset, own: bool) -> tuple[list[int], str]:
     """The indices of the images that a word means, and which these are.
 
     `auto` is the validation images where the data set itself or a word says which ones these are,
@@ -109,20 +120,20 @@ def choose(data: WeakData, images: Part, own: bool) -> tuple[list[int], str]:
 
     Args:
         data: the data set.
-        images: the word.
+        subset: the word.
         own: whether the network was trained with this data set.
     """
-    if images == "auto":
-        images = "validation" if own or not data.default_split else "all"
-        images = images if len(data.validation) else "all"
+    if subset == "auto":
+        subset = "validation" if own or not data.default_split else "all"
+        subset = subset if len(data.validation) else "all"
     found = {
         "validation": data.validation,
         "training": data.training,
         "all": range(len(data)),
-    }[images]
+    }[subset]
     if not len(found):
         raise RecipeError(
-            f"images: the data set has no {images} images, but {len(data)} others; images=all "
+            f"subset: the data set has no {subset} images, but {len(data)} others; subset=all "
             "measures on these"
         )
-    return list(found), images
+    return list(found), subset

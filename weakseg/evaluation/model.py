@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 
 from weakseg.config.recipe import RecipeError
 from weakseg.data.base import WeakData
-from weakseg.evaluation.dataset import Part, open_data
+from weakseg.evaluation.dataset import Subset, open_data
 from weakseg.evaluation.measuring import Measurement
 from weakseg.evaluation.page import write_evaluation_page
 from weakseg.evaluation.results import Evaluation, Head, write_evaluation
@@ -36,7 +36,7 @@ def evaluate_model(
     data: WeakData | Mapping[str, Any] | None = None,
     out: Path | None = None,
     checkpoint: str = "best",
-    images: Part = "auto",
+    subset: Subset = "auto",
     predict: Inference | Mapping[str, Any] | None = None,
     device: str = "auto",
     least_miou: Annotated[float, Ge(0), Le(1)] | None = None,
@@ -52,7 +52,7 @@ def evaluate_model(
             made anew each time; null for the folder evaluation in that of the run, or one beside an
             exported file.
         checkpoint: of a run folder: best, last or a file.
-        images: which images: validation, training or all; auto for the validation images where the
+        subset: which images: validation, training or all; auto for the validation images where the
             network was trained with this data set, or where the files or a word says which ones
             these are, and for all of another data set.
         predict: scales, mirror image, windows and CRF, as keys of the section predict, above those
@@ -63,7 +63,7 @@ def evaluate_model(
     """
     start = time.monotonic()
     model = load_model(run, checkpoint, predict=predict, device=device)
-    measured = open_data(model, data, images)
+    measured = open_data(model, data, subset)
     folder = default_folder(Path(run), model.origin) if out is None else Path(out)
     with _held(folder):
         measurement = Measurement(model, measured)

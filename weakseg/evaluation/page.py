@@ -17,6 +17,7 @@ from weakseg.reporting.drawing import WRONG
 from weakseg.reporting.pages import LEGIBLE, colour_keys, confusion_rows, write_page
 from weakseg.reporting.reliability import reliability_diagram
 from weakseg.reporting.tables import figure_text
+from weakseg.utils.progress import track
 
 
 class Filter(NamedTuple):
@@ -85,7 +86,7 @@ def write_evaluation_page(
                 [each.id for each in filters.values() if place in each.places],
                 panels(picture(place)),
             )
-            for place in selection.shown
+            for place in track(selection.shown, len(selection.shown), "drawing")
         ],
     )
 

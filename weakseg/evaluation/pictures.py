@@ -12,7 +12,7 @@ from weakseg.evidence import Evidence
 from weakseg.functional.resolution import downsample
 from weakseg.reporting.drawing import draw_errors, draw_evidence, overlay, picture_address
 
-SIDE = 384  # pixels of the longer side of a picture
+SIDE = 320  # pixels of the longer side of a picture
 
 
 class Panel(NamedTuple):

@@ -17,7 +17,8 @@ from weakseg.utils.files import voc_palette
 SMALLEST = 288  # sides below this are enlarged
 WHITE = 255
 WRONG = (232, 76, 34)  # no class has this colour
-QUALITY = 86  # of JPEG, where it is smaller than PNG
+FEW = 256  # colours; photographs, in grey and partly coloured too, have more
+QUALITY = 86  # of a JPEG
 
 
 class Case(NamedTuple):
@@ -111,15 +112,15 @@ def side_by_side(case: Case, classes: int) -> Tensor:
 
 
 def picture_address(picture: Tensor, largest: int = 384) -> str:
-    """A uint8 [3,H,W] picture as an address that holds all of it, `data:image/...`: PNG or JPEG,
-    whichever is smaller. Shrunk if a side is longer than `largest`."""
+    """A uint8 [3,H,W] picture as an address that holds all of it, `data:image/...`: a PNG if it has
+    few colours, and else, like a photograph, a JPEG, a fraction of the size. Shrunk if a side is
+    longer than `largest`."""
     small = _shrunk(picture, largest)
-    files = {
-        "png": _file(small, "PNG", optimize=True),
-        "jpeg": _file(small, "JPEG", quality=QUALITY, subsampling=0),
-    }
-    kind, content = min(files.items(), key=lambda item: len(item[1]))
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    few = _image(small).getcolors(FEW) is not None
+    options = {"optimize": True} if few else {"quality": QUALITY, "subsampling": 0}
+    kind = "png" if few else "jpeg"
+    content = base64.b64encode(_file(small, kind, **options)).decode()
+    return f"data:image/{kind};base64,{content}"
 
 
 def _shrunk(picture: Tensor, largest: int) -> Tensor:
@@ -132,8 +133,12 @@ def _shrunk(picture: Tensor, largest: int) -> Tensor:
 
 def _file(picture: Tensor, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(buffer, kind, **options)
+    _image(picture).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def _image(picture: Tensor) -> Image.Image:
+    return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
 
 
 def _colours(labels: Tensor) -> Tensor:
