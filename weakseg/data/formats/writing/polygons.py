@@ -30,24 +30,25 @@ def polygons_of(mask: Bools, left: int = 0, top: int = 0) -> list[NDArray[np.int
     [[[0, 0], [2, 0], [2, 1], [1, 1], [1, 2], [0, 2]]]
     """
     groups, _ = ndimage.label(mask)
-    rings: dict[int, Ring] = {}
+    rings: dict[int, list[Ring]] = {}
     for ring in _boundaries(mask):
         x, y = ring[0]
-        group = int(groups[y, x])
         # the outer boundary comes first: it has the highest of the sides that lead east
-        rings[group] = _joined(rings[group], ring) if group in rings else ring
+        rings.setdefault(int(groups[y, x]), []).append(ring)
     corner = np.array([left, top])
-    return [np.array(ring) + corner for ring in rings.values()]
+    return [np.array(_joined(outer, holes)) + corner for outer, *holes in rings.values()]
 
 
-def _joined(outer: Ring, hole: Ring) -> Ring:
-    """The outer boundary with a cut to the hole, around it, and back, along rows and columns."""
-    x, y = hole[0]
+def _joined(outer: Ring, holes: list[Ring]) -> Ring:
+    """The outer boundary with cuts to the holes, around each, and back, along rows and columns."""
     places = np.array(outer)
-    near = int(np.abs(places - [x, y]).sum(1).argmin())
-    corner = (x, outer[near][1])
-    way = [corner, *hole, hole[0], corner]
-    return [*outer[: near + 1], *way, *outer[near:]]
+    cuts: dict[int, Ring] = {}
+    for hole in holes:
+        x, y = hole[0]
+        near = int(np.abs(places - [x, y]).sum(1).argmin())
+        corner = (x, outer[near][1])
+        cuts.setdefault(near, []).extend([corner, *hole, hole[0], corner, outer[near]])
+    return [point for number, place in enumerate(outer) for point in (place, *cuts.get(number, ()))]
 
 
 def _boundaries(mask: Bools) -> list[Ring]:
