@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import reduce
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -127,13 +127,15 @@ def _scaled(side: int, scale: float) -> int:
     """A side of the image resized: at least one pixel."""
     if not torch.compiler.is_exporting():
         return max(1, round(side * scale))
-    # exported graphs divide whole numbers, but do not round; a half goes to the even number
+    # exported graphs divide whole numbers, but do not round; a half goes to the even number. Of a
+    # scale such as 0.35, which is none exactly, Python's halves are a little more or less than that
     ratio = Fraction(scale).limit_denominator(MOST_PARTS)
-    double = 2 * side * ratio.numerator + ratio.denominator
+    double: Any = 2 * side * ratio.numerator + ratio.denominator
     rounded = double // (2 * ratio.denominator)
-    is_half = 1 - torch.sym_min(1, double % (2 * ratio.denominator))
+    is_half: Any = 1 - torch.sym_min(1, double % (2 * ratio.denominator))
     rounded = rounded - is_half * (rounded % 2)
-    return torch.sym_max(1, rounded)
+    found: int = torch.sym_max(1, rounded)
+    return found
 
 
 def resample(logits: Tensor, factors: tuple[float, float], size: tuple[int, int]) -> Tensor:

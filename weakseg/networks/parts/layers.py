@@ -83,8 +83,8 @@ def crop(map: Tensor, rows: int, columns: int, *, last: bool = False) -> Tensor:
 
 
 def _copied(map: Tensor, dim: int, length: int, last: bool) -> Tensor:
-    """A part as a copy: whether a view of symbolic size is contiguous would be decided, and kept, by
-    the example of the export."""
+    """A part as a copy: whether a view is contiguous would be decided by the size of the example
+    that is exported, and kept in the graph."""
     start = map.shape[dim] - length if last else 0
     part: Tensor = torch.ops.aten.slice_copy.Tensor(map, dim, start, start + length)
     return part
@@ -111,7 +111,8 @@ class PoolParts(nn.AdaptiveAvgPool2d):
             return super().forward(input)
         down = _mean_of_parts(input, -2, self.output_size)
         across = _mean_of_parts(input, -1, self.output_size)
-        return down @ input @ across.T
+        means: Tensor = down @ input @ across.T
+        return means
 
 
 def _mean_of_parts(map: Tensor, dim: int, parts: Any) -> Tensor:
@@ -122,7 +123,8 @@ def _mean_of_parts(map: Tensor, dim: int, parts: Any) -> Tensor:
     end = ((number + 1) * length + parts - 1).div(parts, rounding_mode="floor")
     cell = torch.arange(length, device=map.device)
     inside = (cell >= begin) & (cell < end)
-    return inside.to(map.dtype) / (end - begin)
+    share: Tensor = inside.to(map.dtype) / (end - begin)
+    return share
 
 
 def forgive_one_value(pooling: nn.Sequential) -> None:
