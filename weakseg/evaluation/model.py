@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +18,12 @@ from weakseg.evaluation.measuring import Measurement
 from weakseg.evaluation.page import write_evaluation_page
 from weakseg.evaluation.results import Evaluation, Head, write_evaluation
 from weakseg.inference.multiscale import Inference
+from weakseg.reporting.summaries import command_line
 from weakseg.trained.checkpoint import run_of
 from weakseg.trained.loading import load_model
 from weakseg.trained.model import Origin
 from weakseg.utils.files import only_user, remove_leftovers
 from weakseg.utils.limits import limited
-from weakseg.utils.secrets import scrub_words
 from weakseg.utils.versions import versions
 
 PAGE = "report.html"
@@ -61,6 +60,11 @@ def evaluate_model(
         least_miou: the mean IoU that has to be reached, from 0 to 1; where it is not, the exit code
             is 1.
     """
+    given = locals()
+    # a data set that was made in Python has no words; its class says what it is
+    words = f"{type(data).__module__}.{type(data).__qualname__}"
+    shown = {"data": words} if isinstance(data, WeakData) else {}
+    command = command_line("evaluate", evaluate_model, {**given, **shown})
     start = time.monotonic()
     model = load_model(run, checkpoint, predict=predict, device=device)
     measured = open_data(model, data, subset)
@@ -69,7 +73,7 @@ def evaluate_model(
         measurement = Measurement(model, measured)
         measurement.run()
         evaluation = replace(measurement.evaluation(), folder=folder, least_miou=least_miou)
-        head = Head(scrub_words(sys.argv), versions("onnxruntime"), time.monotonic() - start)
+        head = Head(command, versions("onnxruntime"), time.monotonic() - start)
         write_evaluation_page(
             folder / PAGE,
             evaluation,
@@ -92,7 +96,10 @@ def default_folder(run: Path, origin: Origin) -> Path:
     'net-evaluation'
     """
     if origin.kind == "checkpoint":
-        return run_of(Path(origin.path)) / "evaluation"
+        # not by a link such as `latest`, which may soon lead to another run
+        folder = run_of(Path(origin.path)) / "evaluation"
+        here = Path.cwd()
+        return folder.relative_to(here) if folder.is_relative_to(here) else folder
     return run.with_name(f"{run.name if origin.kind == 'hub' else run.stem}-evaluation")
 
 
@@ -125,5 +132,5 @@ def _notes(evaluation: Evaluation, head: Head) -> list[str]:
         f"network: {model['path']}{step}; initial weights: {model['weights'] or 'not known'}",
         f"measured on {evaluation.measured_on}",
         f"predicted with {'; '.join(how) or 'one pass over the whole image'}",
-        f"{made_by}; command: {' '.join(head.command)}",
+        f"{made_by}; {head.command}",
     ]

@@ -70,7 +70,7 @@ class Evaluation:
 class Head(NamedTuple):
     """What else stands in the summary."""
 
-    command: list[str]
+    command: str
     versions: dict[str, str]
     seconds: float
 

@@ -31,9 +31,8 @@ def report_run(
     rounds: Rounds,
     data: Any,
     endings: Sequence[str] = (),
-) -> dict[str, float]:
-    """The table on the screen, and the report; `endings` are lines on how the run has ended.
-    Returns the figures of the table."""
+) -> None:
+    """The table on the screen, and the report; `endings` are lines on how the run has ended."""
     rows = read_record(folder / "metrics.csv")
     final = {
         name: float(value)
@@ -70,7 +69,6 @@ def report_run(
         print(line)
     print(f"report: {report}")
     print(next_step(recipe.sections["data"]["name"], folder))
-    return final
 
 
 def next_step(data: str, folder: Path) -> str:
