@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.base import Loss as Loss
     from weakseg.strategies.base import Strategy as Strategy
     from weakseg.strategies.base import Wants as Wants
+    from weakseg.trained.exporting import export_model as export_model
     from weakseg.trained.loading import load_model as load_model
     from weakseg.training.rounds import Rounds as Rounds
     from weakseg.training.segmenter import Segmenter as Segmenter
@@ -34,6 +35,7 @@ _TARGETS = (
     "weakseg.evidence.Batch",
     "weakseg.evidence.Evidence",
     "weakseg.evidence.Prediction",
+    "weakseg.trained.exporting.export_model",
     "weakseg.trained.loading.load_model",
     "weakseg.training.rounds.Rounds",
     "weakseg.training.segmenter.Segmenter",

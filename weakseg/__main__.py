@@ -15,6 +15,7 @@ VERBS = {
     "fit": "train a segmentation network",
     "evaluate": "measure a trained network on images with masks",
     "predict": "segment a folder of images",
+    "export": "turn a trained network into a graph or a published folder",
 }
 USAGE = "usage: weakseg <verb> [key=value ...]"
 MORE = "`weakseg <verb> --help` says more; `python -m weakseg.<verb>` is the same."

@@ -21,8 +21,10 @@ from torch import nn
 from weakseg.config.recipe import RecipeError, Resolved
 from weakseg.inference.multiscale import Inference
 from weakseg.networks.analysis.gridding import warn_of_dilation
+from weakseg.reporting.dashboards import class_table, keep_files, log_tables
 from weakseg.reporting.image_logger import ImageLogger
 from weakseg.reporting.results import report_run
+from weakseg.reporting.round_tables import RoundTables
 from weakseg.trained.checkpoint import read_segmenter
 from weakseg.training.average_precision import AveragePrecision
 from weakseg.training.building import build_run
@@ -110,7 +112,8 @@ def _fit(recipe: Resolved) -> Path:
             checkpoints.folder = folder / "checkpoints"
             checkpoints.recipe = recipe_digest(folder)
         place_checkpoints(own, folder)
-        _keep_profile(trainer.profiler, folder)
+        if settings.get("profiler") is not None:
+            _keep_profile(trainer.profiler, folder)
         loggers = _loggers(recipe, folder, stopped)
         # which logs nothing, but some callbacks want a logger
         trainer.loggers = [DummyLogger()] if trainer.fast_dev_run else loggers
@@ -132,7 +135,9 @@ def _fit(recipe: Resolved) -> Path:
             trainer.validate(segmenter, datamodule=data, verbose=False)
         rank_monitor.relax()
         if trainer.is_global_zero:
-            report_run(recipe, folder, segmenter, rounds, data, _endings(trainer))
+            figures = report_run(recipe, folder, segmenter, rounds, data, _endings(trainer))
+            log_tables(loggers, trainer.global_step, [class_table(figures, segmenter.classes)])
+            keep_files(loggers, folder, recipe.name, data)
         return Path(trainer.strategy.broadcast(str(folder)))
 
 
@@ -151,6 +156,7 @@ def _callbacks(
         StepTimer(),
         LabelMonitor(),
         ImageLogger(),
+        RoundTables(),
         AveragePrecision(),
         OutOfMemory(),
         rank_monitor,

@@ -223,9 +223,9 @@ def test_what_a_run_that_goes_on_may_not_change(here: Path) -> None:
         ),
         ("resume=run", "resume: there is no folder run; did you mean runs?"),
         (
-            "init_from=RUN recipe=boxes",
-            "init_from: expected the file of a checkpoint, but RUN is a folder; did you mean "
-            "init_from=RUN/checkpoints/last.ckpt?",
+            "init_from=RUN/.. recipe=boxes",
+            "init_from: expected the file of a checkpoint, but RUN/.. is a folder with neither a "
+            "checkpoint of a run nor published weights; did you mean init_from=RUN",
         ),
         ("recipe.x=1 recipe=boxes", "recipe.x: recipe has no keys below it; write recipe=<value>"),
     ],

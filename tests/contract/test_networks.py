@@ -180,6 +180,19 @@ def test_the_weights_of_one_are_those_of_another(name: str) -> None:
     assert torch.equal(first(image), second(image))
 
 
+@every_network
+@pytest.mark.parametrize("size", [*SIZES, (61, 83)], ids=str)
+def test_the_way_that_is_exported_computes_the_same(
+    name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = with_loud_heads(made(name)).eval()
+    image = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        wanted = network(image)
+        monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+        torch.testing.assert_close(network(image), wanted)
+
+
 @pytest.mark.slow
 @every_network
 def test_it_can_be_exported(name: str) -> None:

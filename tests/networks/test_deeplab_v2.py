@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weakseg.networks import DeepLabV2
-from weakseg.networks.deeplab_v2 import resample
+from weakseg.networks.deeplab_v2 import _scaled, resample
 
 THIN = 1 / 16
 
@@ -127,3 +127,28 @@ def test_resampling_keeps_the_first_corner() -> None:
 def test_wrong_arguments_are_said(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DeepLabV2(2, **{"width": THIN, **arguments})
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.25, 1 / 3, 0.35])
+def test_an_exported_network_resizes_to_the_same_sizes(
+    scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [_scaled(side, scale) for side in range(1, 700)]
+    assert wanted[0] == 1
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    found = [_scaled(side, scale) for side in range(1, 700)]
+    differ = [side for side in range(1, 700) if found[side - 1] != wanted[side - 1]]
+    # a half that only rounding errors make more or less than that
+    assert all(abs(side * scale % 1 - 0.5) < 1e-12 for side in differ)
+    assert not differ or scale == 0.35
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (61, 83)], ids=str)
+def test_an_exported_network_resamples_as_the_trained_one(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = DeepLabV2(3, "resnet18", scales=(1, 0.5, 0.75), width=THIN).eval()
+    image = torch.randn(2, 3, *size)
+    wanted = network(image)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    torch.testing.assert_close(network(image), wanted)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from weakseg.config.values import BOOLS, DEEPEST, RecipeError, Text
 from weakseg.utils.messages import did_you_mean, suggest
-from weakseg.utils.paths import kind_of, run_inside
+from weakseg.utils.paths import checkpoint_in, is_published, kind_of, run_inside
 
 # a key and a value with = between them, in two or three words
 SPACED = re.compile(r"[^-=\0][^=\0]*(\0=\0|(=\0|\0=)(?!-))[^=\0]+")
@@ -39,7 +39,8 @@ usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
                                and rounds.workers may change
   processes=2                  with resume=, where the run was begun with another number of
                                processes; results then differ
-  init_from=<checkpoint>       starts a new run from its weights
+  init_from=<checkpoint>       starts a new run from its weights; also a run folder, whose best
+                               ones they are, or one that weakseg.export format=hub has written
 
   --help   this text
   --list   the recipes
@@ -274,10 +275,9 @@ def _no_checkpoint(path: Path) -> str:
     kind = kind_of(path)
     if not kind:
         return f"there is no file {path}{_near_file(path)}"
-    folder = path / "checkpoints"
-    inside = [folder / name for name in _names_in(folder) if name.endswith(".ckpt")]
-    hint = f"; did you mean init_from={inside[-1]}?" if inside else ""
-    return f"expected the file of a checkpoint, but {path} is {kind}{hint}"
+    without = " with neither a checkpoint of a run nor published weights" if isdir(path) else ""
+    hint = run_inside(path).replace("did you mean ", "did you mean init_from=")
+    return f"expected the file of a checkpoint, but {path} is {kind}{without}{hint}"
 
 
 def wrong_start(words: dict[str, Text]) -> list[str]:
@@ -285,7 +285,9 @@ def wrong_start(words: dict[str, Text]) -> list[str]:
     stopped."""
     errors = []
     start = words.get("init_from")
-    if start is not None and not isfile(start):
+    if start is not None and not (
+        isfile(start) or is_published(Path(start)) or checkpoint_in(Path(start))
+    ):
         errors.append(f"init_from: {_no_checkpoint(Path(start))}")
     if "resume" not in words:
         usual = "a new run has as many as trainer.devices and trainer.num_nodes make"

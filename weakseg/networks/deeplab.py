@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import segmentation_models_pytorch as smp
-import torch.nn.functional as F
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPPPooling
 from torch import Tensor, nn
 
 from weakseg.networks.parts.encoders import build_model
-from weakseg.networks.parts.layers import forgive_one_value
+from weakseg.networks.parts.layers import cells, crop, forgive_one_value, padded
 from weakseg.networks.parts.resnet import set_rates
 
 
@@ -69,11 +68,9 @@ class _DeepLab(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """Input of the last layer: float [B,D,h,w] at `stride`. Any size of image."""
-        height, width = image.shape[-2:]
-        sides = (0, -width % self.output_stride, 0, -height % self.output_stride)
-        padded = F.pad(image, sides, mode="replicate") if any(sides) else image
-        features: Tensor = self.decoder(self.encoder(padded))
-        return features[..., : -(-height // self.stride), : -(-width // self.stride)]
+        rows, columns = cells(image, self.stride)
+        features: Tensor = self.decoder(self.encoder(padded(image, self.output_stride)))
+        return crop(features, rows, columns)
 
     def intermediate_features(self, image: Tensor) -> Tensor:
         """The encoder's last stage but one, where a cell depends on little beyond its surroundings:

@@ -9,7 +9,7 @@ from annotated_types import Gt
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
-from weakseg.networks.parts.layers import cells, padded
+from weakseg.networks.parts.layers import cells, crop, padded
 from weakseg.networks.parts.resnet import depth_of, resnet_body, set_rates
 from weakseg.utils.limits import Count, limited
 
@@ -57,7 +57,7 @@ class DeepLabV3Cascade(nn.Module):
         rows, columns = cells(image, self.stride)
         # cells centred on the pixels that they stand for
         last = self.encoder(padded(image, self.stride, lead=self.stride // 2))[-1]
-        features: Tensor = self.decoder(last[..., -rows:, -columns:])
+        features: Tensor = self.decoder(crop(last, rows, columns, last=True))
         return features
 
     def forward(self, image: Tensor) -> Tensor:

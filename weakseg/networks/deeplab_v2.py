@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import reduce
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt
 from torch import Tensor, nn
 
-from weakseg.networks.parts.layers import cells, padded
+from weakseg.networks.parts.layers import cells, crop, padded
 from weakseg.networks.parts.resnet import depth_of, resnet_body
 from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
 from weakseg.utils.limits import Share, limited
+
+MOST_PARTS = 1000  # a scale is taken for a ratio of whole numbers up to this in exported graphs
 
 
 class DeepLabV2(nn.Module):
@@ -87,7 +90,7 @@ class DeepLabV2(nn.Module):
         size of image."""
         rows, columns = cells(image, self.stride)
         last: Tensor = self.encoder(padded(image, self.stride, self.lead))[-1]
-        return last[..., -rows:, -columns:]
+        return crop(last, rows, columns, last=True)
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor | list[Tensor]]:
         """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]."""
@@ -102,7 +105,7 @@ class DeepLabV2(nn.Module):
             return logits
         height, width = image.shape[-2:]
         resized = F.interpolate(
-            image, (max(1, round(height * scale)), max(1, round(width * scale))), mode="bilinear"
+            image, (_scaled(height, scale), _scaled(width, scale)), mode="bilinear"
         )
         factors = (height / resized.shape[-2], width / resized.shape[-1])
         return resample(self.head(self.features(resized)), factors, size)
@@ -120,6 +123,21 @@ class _Pyramid(nn.Module):
         return total
 
 
+def _scaled(side: int, scale: float) -> int:
+    """A side of the image resized: at least one pixel."""
+    if not torch.compiler.is_exporting():
+        return max(1, round(side * scale))
+    # exported graphs divide whole numbers, but do not round; a half goes to the even number. Of a
+    # scale such as 0.35, which is none exactly, Python's halves are a little more or less than that
+    ratio = Fraction(scale).limit_denominator(MOST_PARTS)
+    double: Any = 2 * side * ratio.numerator + ratio.denominator
+    rounded = double // (2 * ratio.denominator)
+    is_half: Any = 1 - torch.sym_min(1, double % (2 * ratio.denominator))
+    rounded = rounded - is_half * (rounded % 2)
+    found: int = torch.sym_max(1, rounded)
+    return found
+
+
 def resample(logits: Tensor, factors: tuple[float, float], size: tuple[int, int]) -> Tensor:
     """Logits on a grid whose cells are so many times smaller, with the first corner in common,
     bilinearly.
@@ -130,10 +148,30 @@ def resample(logits: Tensor, factors: tuple[float, float], size: tuple[int, int]
     >>> resample(torch.tensor([[[[1.0, 5.0]]]]), factors=(1.0, 2.0), size=(1, 3))
     tensor([[[[1., 2., 4.]]]])
     """
+    if torch.compiler.is_exporting():
+        for dim, factor, length in zip((-2, -1), factors, size, strict=True):
+            logits = _resample_side(logits, dim, factor, length)
+        return logits
     # cells that the last ones of the new grid may need
     beyond = [-int(-1 // factor) for factor in factors]
     logits = F.pad(logits, (0, beyond[1], 0, beyond[0]), mode="replicate")
     large: Tensor = F.interpolate(
         logits, scale_factor=factors, mode="bilinear", recompute_scale_factor=False
     )
-    return large[..., : size[0], : size[1]]
+    return crop(large, *size)
+
+
+def _resample_side(logits: Tensor, dim: int, factor: float, length: int) -> Tensor:
+    """One side of `resample`, for maps of any size: no exporter has the layer with factors that
+    depend on the size."""
+    place = (torch.arange(length, device=logits.device) + 0.5) / factor - 0.5
+    place = place.clamp(min=0)
+    before = place.floor()
+    share = place - before
+    if dim == -2:
+        share = share[:, None]
+    first, second = (
+        logits.index_select(dim, cell.long().clamp(max=logits.shape[dim] - 1))
+        for cell in (before, before + 1)
+    )
+    return torch.lerp(first, second, share)

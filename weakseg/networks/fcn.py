@@ -19,7 +19,7 @@ import torch
 from annotated_types import Gt
 from torch import Tensor, nn
 
-from weakseg.networks.parts.layers import cells, padded
+from weakseg.networks.parts.layers import cells, crop, padded
 from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
 from weakseg.utils.limits import Share, limited
 
@@ -96,7 +96,7 @@ class _Skipping(nn.Module):
         found = self.encoder(padded(image, 32))
         logits: Tensor = self.head([found[place] for place in (-1, *self.pools)])
         rows, columns = cells(image, self.stride)
-        return logits[..., :rows, :columns]
+        return crop(logits, rows, columns)
 
 
 class FCN16s(_Skipping):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from annotated_types import Gt
 from torch import Tensor, nn
 
-from weakseg.networks.parts.layers import cells, conv_bn_relu, padded
+from weakseg.networks.parts.layers import PoolParts, cells, conv_bn_relu, crop, padded
 from weakseg.networks.parts.resnet import depth_of, resnet_body
 from weakseg.utils.limits import Share, limited
 
@@ -54,7 +54,7 @@ class PSPNet(nn.Module):
         self.encoder = resnet_body(depth, output_stride, weights, width=width, deep_stem=deep_stem)
         *_, third, last = self.encoder.channels
         self.pyramid = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(parts), conv_bn_relu(last, last // len(bins), 1))
+            nn.Sequential(PoolParts(parts), conv_bn_relu(last, last // len(bins), 1))
             for parts in bins
         )
         context = last + len(bins) * (last // len(bins))
@@ -81,7 +81,7 @@ class PSPNet(nn.Module):
         """The third stage and the last, each cell centred on the pixels that it stands for."""
         rows, columns = cells(image, self.stride)
         features = self.encoder(padded(image, self.stride, lead=self.stride // 2))
-        return [stage[..., -rows:, -columns:] for stage in features[-2:]]
+        return [crop(stage, rows, columns, last=True) for stage in features[-2:]]
 
     def _context(self, last: Tensor) -> Tensor:
         # the centres of pooled parts lie where align_corners=False expects them

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from annotated_types import Gt
 from torch import Tensor, nn
 
-from weakseg.networks.parts.layers import cells, padded, upsample_like
+from weakseg.networks.parts.layers import cells, crop, padded, upsample_like
 from weakseg.networks.parts.resnet import depth_of, resnet_body
 from weakseg.utils.limits import Count, Share, limited
 
@@ -70,7 +70,7 @@ class RefineNet(nn.Module):
         for path, stage in zip(self.paths, reversed(stages), strict=True):
             refined = path(stage, refined)
         features: Tensor = self.dropout(self.last(refined))
-        return features[..., -rows:, -columns:]
+        return crop(features, rows, columns, last=True)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,h,w] at stride 4, for normalised images [B,3,H,W]."""
@@ -105,7 +105,7 @@ class _Path(nn.Module):
             and self.fuse_coarser is not None
         ):
             fused = self.fuse(fused) + upsample_like(
-                self.fuse_coarser(self.adapt_coarser(coarser)), stage
+                self.fuse_coarser(self.adapt_coarser(coarser)), stage, factor=2
             )
         fused = part = torch.relu(fused)
         for conv in self.pools:

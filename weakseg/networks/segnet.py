@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from annotated_types import Gt
 from torch import Tensor, nn
 
-from weakseg.networks.parts.layers import padded
+from weakseg.networks.parts.layers import crop, padded
 from weakseg.networks.parts.vgg import STAGES, Weights, init_for_relu, load_vgg, scaled, stages
 from weakseg.utils.limits import limited
 
@@ -46,13 +46,13 @@ class SegNet(nn.Module):
     def features(self, image: Tensor) -> Tensor:
         """Input of the last layer: float [B,D,H,W]. Any size of image."""
         height, width = image.shape[-2:]
-        return self._whole(image)[..., :height, :width]
+        return crop(self._whole(image), height, width)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,H,W], for normalised images [B,3,H,W]."""
         height, width = image.shape[-2:]
         logits: Tensor = self.head(self._whole(image))
-        return logits[..., :height, :width]
+        return crop(logits, height, width)
 
     def _whole(self, image: Tensor) -> Tensor:
         inner, places = self.encoder(padded(image, 2 ** len(STAGES)))

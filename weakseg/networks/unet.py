@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import segmentation_models_pytorch as smp
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weakseg.networks.parts.encoders import build_model
+from weakseg.networks.parts.layers import crop, padded
 
 
 class UNet(nn.Module):
@@ -46,10 +46,8 @@ class UNet(nn.Module):
     def features(self, image: Tensor) -> Tensor:
         """Input of the last layer: float [B,D,H,W]. Any size of image."""
         height, width = image.shape[-2:]
-        sides = (0, -width % 32, 0, -height % 32)
-        padded = F.pad(image, sides, mode="replicate") if any(sides) else image
-        features: Tensor = self.decoder(self.encoder(padded))
-        return features[..., :height, :width]
+        features: Tensor = self.decoder(self.encoder(padded(image, 32)))
+        return crop(features, height, width)
 
     def intermediate_features(self, image: Tensor) -> Tensor:
         """The encoder's last stage but one, where a cell depends on little beyond its surroundings:

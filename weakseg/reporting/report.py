@@ -150,6 +150,7 @@ def _charts(figures: Sequence[Mapping[str, str]]) -> dict[str, str]:
         f"estimate/{name}" for name in ("coverage", "entropy", "active", "unmet", "converged")
     ]
     labels = ("label/miou", "label/coverage", "label/churn", "evidence/miou")
+    rates = ("learning_rate", "learning_rate/head")
     # without the first step, which warms up and would press all others flat
     times = {
         name: [(x, 1000 * y) for x, y in read_series(figures, name)[1:]]
@@ -177,6 +178,12 @@ def _charts(figures: Sequence[Mapping[str, str]]) -> dict[str, str]:
         ),
         "What is estimated": line_chart(
             {name: read_series(figures, name) for name in watched}, "step", low=0, high=1
+        ),
+        "Learning rate": line_chart(
+            {name: read_series(figures, name) for name in rates}, "step", low=0
+        ),
+        "Norm of the gradient, before it is clipped": line_chart(
+            {"gradient_norm": read_series(figures, "gradient_norm")}, "step", low=0
         ),
         "Time in milliseconds": line_chart(times, "step", low=0),
     }

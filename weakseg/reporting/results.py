@@ -31,8 +31,9 @@ def report_run(
     rounds: Rounds,
     data: Any,
     endings: Sequence[str] = (),
-) -> None:
-    """The table on the screen, and the report; `endings` are lines on how the run has ended."""
+) -> dict[str, float]:
+    """The table on the screen, and the report; `endings` are lines on how the run has ended.
+    Returns the figures of the table."""
     rows = read_record(folder / "metrics.csv")
     final = {
         name: float(value)
@@ -69,6 +70,7 @@ def report_run(
         print(line)
     print(f"report: {report}")
     print(next_step(recipe.sections["data"]["name"], folder))
+    return final
 
 
 def next_step(data: str, folder: Path) -> str:

@@ -37,6 +37,7 @@ class CheckpointModel(TrainedModel):
             recipe.sections,
         )
         self.device = device
+        self.seed = recipe.seed
         self.finds_objects = segmenter.adapter.has_instances
         self.segmenter = segmenter.to(device).eval()
 

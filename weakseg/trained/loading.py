@@ -13,9 +13,12 @@ from weakseg.config.recipe import RecipeError
 from weakseg.inference.multiscale import Inference
 from weakseg.trained.checkpoint import checkpoint_of, load_checkpoint
 from weakseg.trained.model import TrainedModel
-from weakseg.utils.paths import run_inside, without_link
+from weakseg.trained.onnx_graph import load_onnx
+from weakseg.trained.published import load_published
+from weakseg.trained.torch_program import load_program
+from weakseg.utils.paths import is_published, run_inside, without_link
 
-TAKES = "a run folder, or a checkpoint (.ckpt)"
+TAKES = "a run folder, a checkpoint (.ckpt), an exported graph (.onnx, .pt2) or a published folder"
 
 
 def load_model(
@@ -28,7 +31,8 @@ def load_model(
     """A trained network, ready to predict.
 
     Args:
-        run: a run folder, or a checkpoint file inside of one.
+        run: a run folder, a checkpoint file inside of one, or what `weakseg.export` has written: a
+            graph (.onnx or .pt2) or a published folder.
         checkpoint: of a run folder: best, last or a file. Where nothing was measured, there is no
             best one, and the last is taken.
         predict: how it predicts: an `Inference`, or values for keys of the section `predict`, such
@@ -39,6 +43,12 @@ def load_model(
     where = choose_device(device)
     if path.suffix == ".ckpt" and path.is_file():
         return load_checkpoint(path, predict, where)
+    if path.suffix == ".onnx" and path.is_file():
+        return load_onnx(path, predict, where)
+    if path.suffix == ".pt2" and path.is_file():
+        return load_program(path, predict, where)
+    if is_published(path):
+        return load_published(path, predict, where)
     if (path / "recipe.yaml").is_file():
         return load_checkpoint(checkpoint_of(path, checkpoint), predict, where)
     if not path.exists():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+
+# unlike Path's, it answers for names that no file can have
+from os.path import isfile
 from pathlib import Path
 
 
@@ -51,3 +54,20 @@ def without_link(folder: Path) -> Path:
     """The folder that a link such as runs/boxes/latest leads to now, in the same place; any other
     as it is."""
     return folder.parent / os.readlink(folder) if folder.is_symlink() else folder
+
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+CARD = "README.md"
+
+
+def is_published(path: Path) -> bool:
+    """Whether a path is a folder that `format=hub` of `weakseg.export` has written."""
+    return isfile(path / WEIGHTS) and isfile(path / CONFIG)
+
+
+def checkpoint_in(folder: Path) -> Path | None:
+    """The best checkpoint of a run folder, or its last one; None for none, and for other
+    folders."""
+    there = (folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    return next((path for path in there if isfile(path)), None)

@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.export import Dim
 
 from weakseg.networks.parts.layers import (
     BatchNormOfSeveral,
+    PoolParts,
+    cells,
     conv_bn_relu,
+    crop,
     evaluating,
     forgive_one_value,
+    padded,
     run_sizes,
     upsample_like,
 )
@@ -34,6 +40,49 @@ def test_a_cell_stays_on_its_pixel(factor: int) -> None:
     )
     expected = 3 * fine_rows.clamp(max=4 * factor) + fine_columns.clamp(max=6 * factor)
     torch.testing.assert_close(enlarged, expected)
+
+
+# exported networks ------------------------------------------------------------------------------
+
+SIZES = ((1, 1), (3, 40), (32, 64), (61, 83), (97, 130))
+
+
+class Layers(nn.Module):
+    """Everything here that a graph for images of any size has to be able to do."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        rows, columns = cells(image, 8)
+        coarse = F.max_pool2d(padded(image, 8, lead=4), 8)
+        fine = F.max_pool2d(padded(image, 8), 4)
+        return (
+            crop(coarse, rows, columns, last=True),
+            crop(coarse, rows, columns),
+            upsample_like(crop(coarse, rows, columns), fine, factor=2),
+            PoolParts(3)(image),
+            PoolParts(1)(image),
+        )
+
+
+def test_a_graph_for_images_of_any_size_computes_the_same() -> None:
+    sizes = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+    program = torch.export.export(
+        Layers(), (torch.zeros(2, 3, 72, 104),), dynamic_shapes=(sizes,)
+    ).module(check_guards=False)
+    for size in SIZES[1:]:
+        image = torch.randn(1, 3, *size)
+        for found, wanted in zip(program(image), Layers()(image), strict=True):
+            torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_what_is_exported_is_what_is_trained(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = torch.randn(2, 3, *size)
+    wanted = Layers()(image)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    for found, each in zip(Layers()(image), wanted, strict=True):
+        torch.testing.assert_close(found, each)
 
 
 def test_one_value_per_channel_is_normed_by_the_running_statistics() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,11 @@ def conv_bn_relu(channels: int, out: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(conv, BatchNormOfSeveral(out), nn.ReLU(inplace=True))
 
 
-def upsample_like(coarse: Tensor, fine: Tensor) -> Tensor:
+def upsample_like(coarse: Tensor, fine: Tensor, factor: int | None = None) -> Tensor:
     """Bring a coarse map to the size of a finer one whose stride is 1, 2, 4 or 8 times smaller.
+
+    Args:
+        factor: how many times smaller; None to tell from the sizes.
 
     As in a ResNet, where kernels are odd and padded alike on both sides, cell i of the coarse map
     lies on cell i times the factor.
@@ -27,16 +31,22 @@ def upsample_like(coarse: Tensor, fine: Tensor) -> Tensor:
     tensor([[[[ 0.,  2.,  4.,  6.,  8., 10., 12., 14., 16., 16.]]]])
     """
     height, width = fine.shape[-2:]
-    factor = 1
-    while coarse.shape[-2] * factor < height or coarse.shape[-1] * factor < width:
-        factor *= 2
+    factor = factor or _factor(coarse, fine)
     if factor == 1:
         return coarse
     size = (coarse.shape[-2] * factor + 1, coarse.shape[-1] * factor + 1)
     # behind the last cell there is more of the same
     ended = torch.cat([coarse, coarse[..., -1:, :]], 2)
     ended = torch.cat([ended, ended[..., -1:]], 3)
-    return F.interpolate(ended, size, mode="bilinear", align_corners=True)[..., :height, :width]
+    large = F.interpolate(ended, size, mode="bilinear", align_corners=True)
+    return crop(large, height, width)
+
+
+def _factor(coarse: Tensor, fine: Tensor) -> int:
+    factor = 1
+    while coarse.shape[-2] * factor < fine.shape[-2] or coarse.shape[-1] * factor < fine.shape[-1]:
+        factor *= 2
+    return factor
 
 
 def padded(image: Tensor, stride: int, lead: int = 0) -> Tensor:
@@ -46,8 +56,38 @@ def padded(image: Tensor, stride: int, lead: int = 0) -> Tensor:
     more.
     """
     height, width = (stride * (count + (lead > 0)) for count in cells(image, stride))
+    if torch.compiler.is_exporting():
+        return _repeat_edges(image, lead, height, width)
     sides = (lead, width - image.shape[-1] - lead, lead, height - image.shape[-2] - lead)
     return F.pad(image, sides, mode="replicate") if any(sides) else image
+
+
+def _repeat_edges(image: Tensor, lead: int, height: int, width: int) -> Tensor:
+    """The same for an exported network, whose images have any size: so there is no `if`, and pixels
+    are found by their numbers, which every exporter understands."""
+    for dim, length in ((-2, height), (-1, width)):
+        places = torch.arange(length, device=image.device) - lead
+        image = image.index_select(dim, places.clamp(min=0, max=image.shape[dim] - 1))
+    return image
+
+
+def crop(map: Tensor, rows: int, columns: int, *, last: bool = False) -> Tensor:
+    """The first rows and columns of a map; or the last ones.
+
+    >>> crop(torch.arange(6.0).reshape(1, 1, 2, 3), 1, 2, last=True)
+    tensor([[[[4., 5.]]]])
+    """
+    if torch.compiler.is_exporting():
+        return _copied(_copied(map, -2, rows, last), -1, columns, last)
+    return map[..., -rows:, -columns:] if last else map[..., :rows, :columns]
+
+
+def _copied(map: Tensor, dim: int, length: int, last: bool) -> Tensor:
+    """A part as a copy: whether a view is contiguous would be decided by the size of the example
+    that is exported, and kept in the graph."""
+    start = map.shape[dim] - length if last else 0
+    part: Tensor = torch.ops.aten.slice_copy.Tensor(map, dim, start, start + length)
+    return part
 
 
 def cells(image: Tensor, stride: int) -> tuple[int, int]:
@@ -57,7 +97,34 @@ def cells(image: Tensor, stride: int) -> tuple[int, int]:
     (2, 2)
     """
     height, width = image.shape[-2:]
-    return -(-height // stride), -(-width // stride)
+    # not -(-height // stride), as exported graphs divide towards zero
+    return (height + stride - 1) // stride, (width + stride - 1) // stride
+
+
+class PoolParts(nn.AdaptiveAvgPool2d):
+    """Means over so many parts of either side, which cover it and overlap by a cell at most."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As `AdaptiveAvgPool2d`. Exported, as a product of matrices: no exporter has the layer for
+        maps of any size."""
+        if not torch.compiler.is_exporting():
+            return super().forward(input)
+        down = _mean_of_parts(input, -2, self.output_size)
+        across = _mean_of_parts(input, -1, self.output_size)
+        means: Tensor = down @ input @ across.T
+        return means
+
+
+def _mean_of_parts(map: Tensor, dim: int, parts: Any) -> Tensor:
+    """[parts, length] that takes a side of a map to the mean of each of its parts."""
+    length = map.shape[dim]
+    number = torch.arange(parts, device=map.device)[:, None]
+    begin = (number * length).div(parts, rounding_mode="floor")
+    end = ((number + 1) * length + parts - 1).div(parts, rounding_mode="floor")
+    cell = torch.arange(length, device=map.device)
+    inside = (cell >= begin) & (cell < end)
+    share: Tensor = inside.to(map.dtype) / (end - begin)
+    return share
 
 
 def forgive_one_value(pooling: nn.Sequential) -> None:
@@ -76,7 +143,7 @@ class BatchNormOfSeveral(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """As `BatchNorm2d`."""
-        if input.numel() > input.shape[1]:
+        if not self.training or input.numel() > input.shape[1]:
             return super().forward(input)
         return F.batch_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps

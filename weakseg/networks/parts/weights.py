@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from weakseg.functional.class_matching import order_rows
 from weakseg.utils.files import DamagedFile, check_seal
+from weakseg.utils.paths import CONFIG, WEIGHTS
+
+LARGEST_CONFIG = 2**20  # bytes; those that weakseg writes have some thousands
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -33,6 +40,35 @@ def read_weights(path: Path) -> dict[str, Any]:
             f"{type(content).__name__}"
         )
     return content
+
+
+def read_published(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config and the weights in a folder that `format=hub` of `weakseg.export` has written.
+    Neither can hold code."""
+    config = _read_config(folder / CONFIG)
+    path = folder / WEIGHTS
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if config.get("weights_sha256") not in (None, found):
+        raise DamagedFile(
+            f"{path} is damaged, or not the file that {CONFIG} was written for: its SHA-256 differs"
+        )
+    try:
+        return config, safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a file of weights: {error}") from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it has more than {LARGEST_CONFIG:,} bytes")
+        config = json.loads(path.read_text("utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it has no names")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    return config
 
 
 def load_state(module: nn.Module, state: dict[str, Any], source: Path) -> None:

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from weakseg.reporting.drawing import Case, side_by_side
-from weakseg.reporting.loggers.base import View
+from weakseg.reporting.loggers.base import Table, View
 from weakseg.utils.secrets import scrub
 
 
@@ -48,3 +48,28 @@ def log_pictures(
         logger.experiment.add_image(
             f"val/{case.evidence.id}", side_by_side(case, len(classes)), step
         )
+
+
+def log_table(logger: TensorBoardLogger, step: int, table: Table) -> None:
+    """Show a table as text, and its images in rows of evidence, target, prediction and truth."""
+    shown = [
+        place
+        for place in range(len(table.columns))
+        if not any(isinstance(row[place], Case) for row in table.rows)
+    ]
+    head = [table.columns[place] for place in shown]
+    rows = [[_text(row[place]) for place in shown] for row in table.rows]
+    lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+    logger.experiment.add_text(table.name, "\n".join(lines), step)
+    pictures = [cell for row in table.rows for cell in row if isinstance(cell, Case)]
+    for number, case in enumerate(pictures, 1):
+        picture = side_by_side(case, len(table.classes))
+        logger.experiment.add_image(f"{table.name}/{number}", picture, step)
+
+
+def _text(cell: Any) -> str:
+    if cell is None or cell != cell:
+        return "-"
+    # a line or a stroke would end the cell
+    text = f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    return " ".join(text.replace("|", "\\|").split())

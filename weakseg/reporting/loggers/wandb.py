@@ -25,11 +25,12 @@ from torch import Tensor
 from weakseg.evidence import IGNORE
 from weakseg.functional.painting import paint_evidence
 from weakseg.reporting.drawing import Case
-from weakseg.reporting.loggers.base import View
+from weakseg.reporting.loggers.base import Table, View
 from weakseg.utils.secrets import scrub, scrub_words
 
 PATIENCE = 3.0  # seconds for the host to answer
 START = 20.0  # seconds for a host that answers to take the run
+DATA_DIR = "WANDB_DATA_DIR"
 FINISH = 120.0  # seconds to upload the rest when the program ends; what is left stays on disk
 
 
@@ -42,6 +43,8 @@ class Wandb(View):
         entity: user or team; null for what WANDB_ENTITY says.
         mode: "auto" is what WANDB_MODE says, else online if a key is configured and the host
             answers, and offline otherwise.
+        artifacts: what to keep there at the end of a run: "targets", those of the last round as
+            masks, and "model", the best checkpoint.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Wandb(View):
         name: str | None = None,
         entity: str | None = None,
         mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+        artifacts: Sequence[Literal["targets", "model"]] = (),
     ) -> None:
         if mode == "online" and not has_key(_settings().base_url):
             raise ValueError(
@@ -60,12 +64,15 @@ class Wandb(View):
         self.name = name
         self.entity = entity
         self.mode = mode
+        self.artifacts = artifacts
 
     def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
         """Start the run, or go on with the one of this folder; on other ranks than 0 a logger that
         does nothing."""
         run = self._start(folder, config) if getattr(rank_zero_only, "rank", 0) == 0 else None
-        return [Scrubbed(experiment=run, project=self.project, save_dir=folder)]
+        logger = Scrubbed(experiment=run, project=self.project, save_dir=folder)
+        logger.artifacts = self.artifacts
+        return [logger]
 
     def _start(self, folder: Path, config: Mapping[str, Any]) -> Any:
         mode, why = self._choose()
@@ -139,10 +146,50 @@ class Wandb(View):
 class Scrubbed(WandbLogger):
     """Lightning's logger for wandb, which stores no secrets among the hyper-parameters."""
 
+    artifacts: Sequence[str] = ()
+
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
         """Store hyper-parameters with every secret masked."""
         super().log_hyperparams(scrub(dict(params if isinstance(params, dict) else vars(params))))
+
+    def log_files(self, kind: str, name: str, path: Path, facts: Mapping[str, Any]) -> None:
+        """Keep a file or a folder as an artifact of wandb's; offline, its upload takes the files
+        from where they are."""
+        artifact = wandb.Artifact(name, kind, metadata=scrub(dict(facts)))
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file():
+                inside = file.relative_to(path if path.is_dir() else path.parent).as_posix()
+                # the other policy copies every file first
+                artifact.add_file(str(file), name=inside, policy="immutable")
+        with staged(self):
+            self.experiment.log_artifact(artifact)
+
+
+def log_table(logger: WandbLogger, step: int, table: Table) -> None:
+    """Show a table, its images with layers to switch on and off."""
+    data = [
+        [_image(cell, table.classes) if isinstance(cell, Case) else cell for cell in row]
+        for row in table.rows
+    ]
+    with staged(logger):
+        shown = wandb.Table(columns=list(table.columns), data=data)
+        logger.experiment.log({table.name: shown, "trainer/global_step": step})
+
+
+@contextmanager
+def staged(logger: WandbLogger) -> Iterator[None]:
+    """What waits for its upload does so beside the run, not in the home of the user, unless
+    WANDB_DATA_DIR says where."""
+    if DATA_DIR in os.environ or not logger.save_dir:
+        yield
+        return
+    os.environ[DATA_DIR] = str(Path(logger.save_dir) / "wandb")
+    try:
+        yield
+    finally:
+        del os.environ[DATA_DIR]
 
 
 def log_pictures(
