@@ -3,6 +3,7 @@ reader finds them in the files."""
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from weakseg.data.files.folder import Folder
 from weakseg.data.formats.writing.formats import write_labels
 from weakseg.data.formats.writing.labels import LabelledImage
+from weakseg.data.toy.dataset import Toy
 
 CLASSES = ("background", "cat", "dog", "traffic light")
 ODD_CLASSES = (
@@ -127,3 +129,27 @@ def round_trip(
         np.testing.assert_array_equal(evidence.marks.numpy(), truth.numpy())
         found[entry.id] = truth.numpy()
     return found
+
+
+def toy_photos(folder: Path, count: int, size: int) -> Path:
+    """Toy images as files, in two folders, and their boxes as a COCO file: a data set as a user has
+    it."""
+    toy = Toy(train=count, val=0, size=size)
+    entries: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
+    for number in range(count):
+        evidence, _ = toy.sample(number)
+        assert evidence.boxes is not None
+        assert evidence.box_classes is not None
+        name = f"{('north', 'south')[number % 2]}/{number:03}.png"
+        path = folder / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(evidence.image.permute(1, 2, 0).numpy()).save(path)
+        about = {"id": number, "file_name": name, "width": size, "height": size}
+        entries["images"].append(about)
+        for box, label in zip(evidence.boxes.tolist(), evidence.box_classes.tolist(), strict=True):
+            x, y, right, bottom = box
+            place = {"bbox": [x, y, right - x, bottom - y], "category_id": label}
+            entries["annotations"].append({"image_id": number, **place})
+    categories = [{"id": label, "name": name} for label, name in list(enumerate(toy.classes))[1:]]
+    (folder / "boxes.json").write_text(json.dumps(entries | {"categories": categories}))
+    return folder

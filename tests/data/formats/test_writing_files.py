@@ -42,10 +42,12 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_is_returned_are_the_files(format: str, tmp_path: Path) -> None:
-    paths = write_labels(format, iter(varied(CLASSES)), CLASSES, tmp_path / "new" / "out")
-    there = files(tmp_path / "new" / "out")
-    assert {path.relative_to(tmp_path / "new" / "out").as_posix() for path in paths} == set(there)
+def test_what_is_returned_are_the_files_or_their_folder(format: str, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    paths = write_labels(format, iter(varied(CLASSES)), CLASSES, out)
+    inside = {found for path in paths for found in (path, *path.rglob("*")) if found.is_file()}
+    assert {path.relative_to(out).as_posix() for path in inside} == set(files(out))
+    assert all(path.is_dir() for path in paths) == (format in ("png", "labelme", "voc"))
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -91,10 +93,9 @@ def test_after_an_error_amid_it_the_file_is_as_before(format: str, tmp_path: Pat
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_image_at_all_is_a_file_without_images(format: str, tmp_path: Path) -> None:
     paths = write_labels(format, [], CLASSES, tmp_path)
-    for path in paths:
-        if path.suffix == ".json":
-            json.loads(path.read_text())
-    assert bool(paths) == (format not in ("png", "labelme"))
+    assert all(path.exists() for path in paths)
+    for path in tmp_path.rglob("*.json"):
+        json.loads(path.read_text())
 
 
 @pytest.mark.parametrize("format", [*IN_ONE_FILE, "voc"])

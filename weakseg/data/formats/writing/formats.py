@@ -58,7 +58,8 @@ def write_labels(
     *,
     suffix: str = "",
 ) -> list[Path]:
-    """Write the labels of images into files of a format, whole or not at all; returns the files.
+    """Write the labels of images into files of a format, whole or not at all; returns them,
+    or the folder of files that are one per image.
 
     Images are taken one by one and not kept. Pixels of class 0, the background, are no objects;
     where a format of objects has to hold pixels without a label (255), they are an object of the

@@ -24,14 +24,14 @@ VERSION = "5.5.0"  # of the form of the files; masks are known from 5.3 on
 def write(
     images: Iterable[LabelledImage], classes: Sequence[str], out: Path, suffix: str
 ) -> list[Path]:
-    """`labelme/<image>.json`."""
-    paths = []
+    """The folder `labelme`."""
+    home = out / "labelme"
+    home.mkdir(exist_ok=True)
     for image in images:
-        path = out / "labelme" / PurePosixPath(image.name).with_suffix(".json")
+        path = home / PurePosixPath(image.name).with_suffix(".json")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, to_json(_file(image, classes)) + b"\n")
-        paths.append(path)
-    return paths
+    return [home]
 
 
 def _file(image: LabelledImage, classes: Sequence[str]) -> dict[str, Any]:

@@ -24,11 +24,9 @@ def write(
     listed = home / "ImageSets" / "Segmentation" / f"default{suffix}.txt"
     listed.parent.mkdir(parents=True, exist_ok=True)
     write_whole(home / "labelmap.txt", labelmap(classes, ignored=True))
-    paths = [home / "labelmap.txt", listed]
     with writing_whole(listed) as lines:
         for image in images:
             name = png_of(image.name)
             write_png(home / "SegmentationClass" / name, image.labels, classes)
-            paths.append(home / "SegmentationClass" / name)
             lines.write(f"{name.removesuffix('.png')}\n".encode())
-    return paths
+    return [home]
