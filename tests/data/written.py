@@ -115,7 +115,7 @@ def round_trip(
     format: str, images: Sequence[LabelledImage], classes: Sequence[str], folder: Path
 ) -> dict[str, np.ndarray]:
     """The labels by image as our reader finds them, once as evidence and once as truth."""
-    write_labels(format, iter(images), classes, folder / "out")
+    write_labels(format, iter(images), classes, folder / "out", images_in=folder / "photos")
     for path in (folder / "out").glob("*.zip"):  # our reader takes folders
         with zipfile.ZipFile(path) as archive:
             archive.extractall(path.with_suffix(""))

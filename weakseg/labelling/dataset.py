@@ -202,7 +202,8 @@ class _Labelling:
                 self.broken.append(failure)
         order = self._order(names.values())
         ids = {name: found.readable[index].id for index, name in names.items()}
-        files = self._convert({name: ids[name] for name in order}, format)
+        images = folder_of_images(self.source.data, names)
+        files = self._convert({name: ids[name] for name in order}, format, images)
         lost = {failure.id for failure in self.broken}
         written = [index for index in todo if found.readable[index].id not in lost]
         done = Labelled(
@@ -217,7 +218,7 @@ class _Labelling:
             method=self.source.method,
             files=tuple(files),
         )
-        self.folder.finish(self._head(done, folder_of_images(self.source.data, names)), order)
+        self.folder.finish(self._head(done, images), order)
         return done
 
     def _names(self, found: Images, own: Sequence[int]) -> dict[int, str]:
@@ -276,7 +277,7 @@ class _Labelling:
         scores = {name: entry["score"] for name, entry in entries.items() if entry is not None}
         return sorted(scores, key=lambda name: (scores[name], name))
 
-    def _convert(self, ids: Mapping[str, str], format: str) -> list[Path]:
+    def _convert(self, ids: Mapping[str, str], format: str, images: Path | None) -> list[Path]:
         """The masks that are there once more, in another format."""
         if format == "png":
             return []
@@ -284,7 +285,8 @@ class _Labelling:
         labelled = labelled_images(folder, self.source.store, ids)
         shown = track(labelled, len(ids), f"writing {format}")
         classes = self.source.segmenter.classes
-        return write_labels(format, shown, classes, folder.path, suffix=folder.suffix)
+        place = folder.path
+        return write_labels(format, shown, classes, place, suffix=folder.suffix, images_in=images)
 
     def _head(self, done: Labelled, images: Path | None) -> dict[str, Any]:
         source = self.source

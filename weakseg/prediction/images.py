@@ -122,7 +122,7 @@ def predict_images(
             name for name in mine if not folder.has(name, places_of(folder, name, wanted).all)
         ]
         broken = _predict(work, missing, batch_size, workers or _threads())
-        files = _convert(folder, mine, wanted, format, model.classes)
+        files = _convert(folder, mine, wanted, format, model.classes, listed.folder)
         done = Predicted(
             folder=folder.path,
             summary=folder.summary,
@@ -158,13 +158,15 @@ def _convert(
     wanted: Wanted,
     format: str,
     classes: Sequence[str],
+    images: Path,
 ) -> list[Path]:
     """The masks that are there once more, in another format."""
     if format == "png":
         return []
     named = track(names, len(names), f"write {format}")
     labelled = labelled_images(folder, named, wanted)
-    return write_labels(format, labelled, classes, folder.path, suffix=folder.suffix)
+    place = folder.path
+    return write_labels(format, labelled, classes, place, suffix=folder.suffix, images_in=images)
 
 
 def _maker(model: TrainedModel) -> dict[str, Any]:

@@ -64,6 +64,16 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
         pictures.find("a.jpg", HERE)
 
 
+def test_a_name_may_begin_with_the_folder_of_the_images_itself(tmp_path: Path) -> None:
+    for name in ("a.jpg", "below/a.jpg"):
+        photo(tmp_path / "photos" / name)
+    pictures = Pictures(tmp_path / "photos")
+    assert pictures.find("photos/a.jpg", HERE) == "a.jpg"
+    assert pictures.find("photos/below/a.jpg", HERE) == "below/a.jpg"
+    with pytest.raises(FormatError, match="which 2 have"):
+        pictures.find("others/a.jpg", HERE)
+
+
 def test_accents_are_the_same_however_a_computer_writes_them(tmp_path: Path) -> None:
     photo(tmp_path / unicodedata.normalize("NFD", "käse.jpg"))
     assert Pictures(tmp_path).find("käse.jpg", HERE) == unicodedata.normalize("NFD", "käse.jpg")

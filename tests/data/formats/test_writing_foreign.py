@@ -29,7 +29,7 @@ Masks = Iterator[tuple[str, np.ndarray]]  # by the name of a class, the lowest f
 
 def written(format: str, out: Path, classes: Sequence[str] = ODD_CLASSES) -> list[LabelledImage]:
     images = varied(classes)
-    write_labels(format, iter(images), classes, out)
+    write_labels(format, iter(images), classes, out, images_in=out / "photos")
     return images
 
 
@@ -74,7 +74,7 @@ def test_label_studios_own_decoder_finds_the_same_pixels(tmp_path: Path) -> None
     for image, task in zip(images, tasks, strict=True):
         (prediction,) = task["predictions"]
         assert prediction.get("score") == image.score
-        assert parse_qs(urlsplit(task["data"]["image"]).query)["d"] == [image.name]
+        assert parse_qs(urlsplit(task["data"]["image"]).query)["d"] == [f"photos/{image.name}"]
         layers = (
             (
                 result["value"]["brushlabels"][0],

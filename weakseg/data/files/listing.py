@@ -55,8 +55,10 @@ class Pictures:
         `00000000-cat.jpg`, mean the files as they were.
         """
         inside(self.folder, name)
-        if name in self.names:
-            return name
+        # names may begin above the folder, as Label Studio's addresses do
+        for own in (name, name.removeprefix(f"{self.folder.name}/")):
+            if own in self.names:
+                return own
         same = self._called(_last(name))
         if len(same) > 1:
             same = _nearest_path(same, name, part)

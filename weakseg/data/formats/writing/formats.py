@@ -57,6 +57,7 @@ def write_labels(
     out: Path,
     *,
     suffix: str = "",
+    images_in: Path | None = None,
 ) -> list[Path]:
     """Write the labels of images into files of a format, whole or not at all; returns them,
     or the folder of files that are one per image.
@@ -71,6 +72,8 @@ def write_labels(
         classes: names of the classes, the background first.
         out: the folder, which is made where there is none.
         suffix: what the names of files for many images end with, such as `-3-of-8`.
+        images_in: the folder of the images, if they are files: Label Studio's addresses of them
+            begin with its name.
     """
     if format not in FORMATS:
         raise ValueError(f"format should be one of {', '.join(FORMATS)}, but it is {format!r}")
@@ -81,6 +84,9 @@ def write_labels(
             "without a label; rename the class, or write format=png"
         )
     out.mkdir(parents=True, exist_ok=True)
+    if format == "label_studio":
+        folder = "" if images_in is None else f"{images_in.resolve().name}/"
+        return label_studio.write(_checked(images), classes, out, suffix, folder)
     return WRITERS[format](_checked(images), classes, out, suffix)
 
 

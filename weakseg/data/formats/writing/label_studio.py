@@ -28,9 +28,14 @@ MODEL_VERSION = "weakseg"
 
 
 def write(
-    images: Iterable[LabelledImage], classes: Sequence[str], out: Path, suffix: str
+    images: Iterable[LabelledImage],
+    classes: Sequence[str],
+    out: Path,
+    suffix: str,
+    folder: str = "",
 ) -> list[Path]:
-    """`label_studio.json`, and the interface `label_studio.xml`."""
+    """`label_studio.json`, and the interface `label_studio.xml`. `folder` is what the addresses of
+    images begin with: the document root of Label Studio has to be above them."""
     path = out / f"label_studio{suffix}.json"
     interface = out / "label_studio.xml"
     write_whole(interface, _interface(classes).encode())
@@ -38,19 +43,19 @@ def write(
     with writing_whole(path) as file:
         with JsonList(file) as tasks:
             for image in images:
-                tasks.add(_task(image, classes, ids))
+                tasks.add(_task(image, classes, ids, folder))
         file.write(b"\n")
     return [path, interface]
 
 
-def _task(image: LabelledImage, classes: Sequence[str], ids: Ids) -> dict[str, Any]:
+def _task(image: LabelledImage, classes: Sequence[str], ids: Ids, folder: str) -> dict[str, Any]:
     results = [
         _result(region, image, f"{ids.of(image.name, place):013x}")
         for place, region in enumerate(regions_of(image, classes))
     ]
     score = {} if image.score is None else {"score": round(image.score, 6)}
     return {
-        "data": {TO_NAME: ADDRESS + quote(image.name)},
+        "data": {TO_NAME: ADDRESS + quote(f"{folder}{image.name}")},
         "predictions": [{"model_version": MODEL_VERSION, **score, "result": results}],
     }
 
