@@ -13,11 +13,13 @@ from annotated_types import Ge, Le
 
 from weakseg.config.recipe import RecipeError
 from weakseg.data.base import WeakData
+from weakseg.evaluation.dashboards import show_evaluation, view_of
 from weakseg.evaluation.dataset import Subset, open_data
 from weakseg.evaluation.measuring import Measurement
 from weakseg.evaluation.page import write_evaluation_page
 from weakseg.evaluation.results import Evaluation, Head, write_evaluation
 from weakseg.inference.multiscale import Inference
+from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
 from weakseg.trained.checkpoint import run_of
 from weakseg.trained.loading import load_model
@@ -39,6 +41,7 @@ def evaluate_model(
     predict: Inference | Mapping[str, Any] | None = None,
     device: str = "auto",
     least_miou: Annotated[float, Ge(0), Le(1)] | None = None,
+    logger: View | Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Measure a trained network on a data set with truth: IoU, boundary IoU, accuracy, calibration,
     and average precision of objects, as a table, summary.json, images.csv and a report page.
@@ -59,13 +62,19 @@ def evaluate_model(
         device: cpu, cuda, mps or the like; auto for a GPU where there is one.
         least_miou: the mean IoU that has to be reached, from 0 to 1; where it is not, the exit code
             is 1.
+        logger: a dashboard for figures and tables, as keys of the section logger: logger=wandb or
+            logger=tensorboard.
     """
     given = locals()
-    # a data set that was made in Python has no words; its class says what it is
-    words = f"{type(data).__module__}.{type(data).__qualname__}"
-    shown = {"data": words} if isinstance(data, WeakData) else {}
+    # what was made in Python has no words; its class says what it is
+    shown = {
+        name: f"{type(made).__module__}.{type(made).__qualname__}"
+        for name, made in (("data", data), ("logger", logger))
+        if isinstance(made, WeakData | View)
+    }
     command = command_line("evaluate", evaluate_model, {**given, **shown})
     start = time.monotonic()
+    view = view_of(logger)
     model = load_model(run, checkpoint, predict=predict, device=device)
     measured = open_data(model, data, subset)
     folder = default_folder(Path(run), model.origin) if out is None else Path(out)
@@ -84,6 +93,8 @@ def evaluate_model(
             score=measurement.score,
         )
         write_evaluation(folder, evaluation, head)
+        if view is not None:
+            show_evaluation(view, folder, evaluation)
     return evaluation
 
 

@@ -128,12 +128,15 @@ class Wandb(View):
         known = {
             name: value for name, value in settings.items() if name in wandb.Settings.model_fields
         }
+        command = config.get("command")
         with _no_secrets_no_prompt():
             return wandb.init(
                 project=self.project,
                 entity=self.entity,
                 name=self.name or f"{folder.parent.name}/{folder.name}",
-                id=re.sub(r"[^A-Za-z0-9_-]", "-", folder.name)[-64:],
+                # of a run, which may be resumed; the results of another command are always new
+                id=None if command else re.sub(r"[^A-Za-z0-9_-]", "-", folder.name)[-64:],
+                job_type=command or "fit",
                 resume="allow",
                 reinit="finish_previous",
                 dir=str(folder),
