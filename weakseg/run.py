@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
 from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.profilers import PassThroughProfiler
 from torch import nn
 
 from weakseg.config.recipe import RecipeError, Resolved
@@ -189,6 +190,8 @@ def _own_callbacks(recipe: Resolved) -> dict[str, Any]:
 
 def _keep_profile(profiler: Any, folder: Path) -> None:
     """A profile that was asked for by its name goes into the run folder, as fit-profile.txt."""
+    if isinstance(profiler, PassThroughProfiler):
+        return  # nobody has asked for one, and this would leave an empty file
     if getattr(profiler, "dirpath", folder) is None and profiler.filename is None:
         profiler.dirpath = str(folder)
         profiler.filename = "profile"

@@ -47,6 +47,7 @@ class Bare(Squares):
 
 def measure(data: WeakData, model: SeesBrightness | None = None, **changes: Any) -> Measurement:
     given = {"indices": list(range(len(data))), "subset": "all", "table": None, "section": {}}
+    given["own"] = False
     measurement = Measurement(model or SeesBrightness(), Measured(data, **(given | changes)))
     measurement.run()
     return measurement

@@ -16,8 +16,10 @@ from tests.small import NoTruth, Squares
 from weakseg.config.recipe import RecipeError
 from weakseg.evaluate import command, main
 from weakseg.evaluation import model as module
-from weakseg.evaluation.model import evaluate_model
+from weakseg.evaluation.dataset import Measured
+from weakseg.evaluation.model import default_folder, evaluate_model
 from weakseg.evaluation.results import read_evaluation
+from weakseg.trained.model import Origin
 from weakseg.training.metrics_file import read_record
 
 FILES = {"summary.json", "images.csv", "confusions.npz", "report.html"}
@@ -77,8 +79,20 @@ def test_an_exported_file_has_its_evaluation_beside_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     evaluation = evaluate_model("net.onnx", Squares(train=0, val=2))
-    assert evaluation.folder == Path("net-evaluation")
-    assert files(tmp_path / "net-evaluation") == FILES
+    assert evaluation.folder == Path("net.onnx-evaluation-Squares")
+    assert files(tmp_path / evaluation.folder) == FILES
+
+
+def test_data_sets_and_exported_forms_do_not_share_a_folder(tmp_path: Path) -> None:
+    def folder(run: str, own: bool, **section: str) -> str:
+        origin = Origin(run, "onnx", "", "", None, "")
+        measured = Measured(Squares(), [0], "all", None, section, own)
+        return default_folder(tmp_path / run, origin, measured).name
+
+    assert folder("net.onnx", True, name="folder", root="photos") == "net.onnx-evaluation"
+    assert folder("net.pt2", True, name="folder", root="photos") == "net.pt2-evaluation"
+    assert folder("net", False, name="folder", root="a/my test") == "net-evaluation-my-test"
+    assert folder("net", False, name="voc") == "net-evaluation-voc"
 
 
 def test_two_processes_cannot_write_into_one_folder(discs: SeesBrightness, tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ def test_the_commands_of_a_run_are_its_start_and_each_resume(run: Path) -> None:
     assert f"{first}\n{second}</pre>" in page
 
 
+def test_nobody_asked_for_a_profile(run: Path) -> None:
+    assert not list(run.glob("*profile*"))
+
+
 def test_a_run_of_an_older_version_has_no_commands(tmp_path: Path) -> None:
     assert read_commands(tmp_path) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -31,6 +32,8 @@ class Measured(NamedTuple):
     """the numbers that its classes have in the network, int64 [256]; None for the same"""
     section: dict[str, Any]
     """what a recipe would say of it, without secrets; empty for one that was made in Python"""
+    own: bool
+    """whether the network was trained with this data set"""
 
     @property
     def name(self) -> str:
@@ -38,6 +41,11 @@ class Measured(NamedTuple):
         name = str(self.section.get("name") or type(self.data).__name__)
         root = self.section.get("root")
         return f"{name} {root}" if root else name
+
+    @property
+    def short_name(self) -> str:
+        """The data set in a word that can be part of a file's name."""
+        return re.sub(r"[^\w.-]+", "-", Path(self.name.partition(" ")[2]).name or self.name)
 
     @property
     def sentence(self) -> str:
@@ -72,7 +80,7 @@ def open_data(
     data.setup("test")
     table = match(data, model)
     indices, chosen = choose(data, subset, own)
-    return Measured(data, indices, chosen, table, section)
+    return Measured(data, indices, chosen, table, section, own)
 
 
 def _resolved(model: TrainedModel, values: dict[str, Any]) -> Resolved:

@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from weakseg.config.recipe import RecipeError
 from weakseg.data.base import WeakData
 from weakseg.evaluation.dashboards import show_evaluation, view_of
-from weakseg.evaluation.dataset import Subset, open_data
+from weakseg.evaluation.dataset import Measured, Subset, open_data
 from weakseg.evaluation.measuring import Measurement
 from weakseg.evaluation.page import write_evaluation_page
 from weakseg.evaluation.results import Evaluation, Head, write_evaluation
@@ -52,7 +52,7 @@ def evaluate_model(
             with data=<name> those of another data set. In Python also a `WeakData`.
         out: folder for summary.json, images.csv, confusions.npz and report.html, which are
             made anew each time; null for the folder evaluation in that of the run, or one beside an
-            exported file.
+            exported file. For another data set, its name is part of that of the folder.
         checkpoint: of a run folder: best, last or a file.
         subset: which images: validation, training or all; auto for the validation images where the
             network was trained with this data set, or where the files or a word says which ones
@@ -77,7 +77,7 @@ def evaluate_model(
     view = view_of(logger)
     model = load_model(run, checkpoint, predict=predict, device=device)
     measured = open_data(model, data, subset)
-    folder = default_folder(Path(run), model.origin) if out is None else Path(out)
+    folder = Path(out) if out is not None else default_folder(Path(run), model.origin, measured)
     with _held(folder):
         measurement = Measurement(model, measured)
         measurement.run()
@@ -98,20 +98,17 @@ def evaluate_model(
     return evaluation
 
 
-def default_folder(run: Path, origin: Origin) -> Path:
+def default_folder(run: Path, origin: Origin, measured: Measured) -> Path:
     """Where an evaluation is written if nobody says where: into the folder of the run, or beside an
-    exported file.
-
-    >>> origin = Origin("net.onnx", "onnx", "", "", None, "")
-    >>> default_folder(Path("net.onnx"), origin).as_posix()
-    'net-evaluation'
-    """
+    exported file; with the name of the data set, if that is not the one of the training."""
+    of = "" if measured.own else f"-{measured.short_name}"
     if origin.kind == "checkpoint":
         # not by a link such as `latest`, which may soon lead to another run
-        folder = run_of(Path(origin.path)) / "evaluation"
+        folder = run_of(Path(origin.path)) / f"evaluation{of}"
         here = Path.cwd()
         return folder.relative_to(here) if folder.is_relative_to(here) else folder
-    return run.with_name(f"{run.name if origin.kind == 'hub' else run.stem}-evaluation")
+    # with its ending: there may be several exported forms of one network
+    return run.with_name(f"{run.name}-evaluation{of}")
 
 
 @contextmanager
