@@ -124,6 +124,12 @@ def test_without_validations_every_epoch_counts(tmp_path: Path) -> None:
     assert (made.global_step, made.current_epoch) == (6, 2)
 
 
+def test_epochs_without_a_validation_do_not_count_where_there_are_some(tmp_path: Path) -> None:
+    stopping = EarlyStopping("val/score", patience=1)
+    made, _ = fit(tmp_path, stopping, [0.2, 0.1], check_val_every_n_epoch=2)
+    assert (made.global_step, stopping.best_step) == (12, 6)
+
+
 def test_only_the_last_of_several_rounds_is_watched(tmp_path: Path) -> None:
     rounds = Rounds("epochs", every=2, count=2, workers=0)
     stopping = EarlyStopping("val/score", patience=1)

@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule, Trainer, callbacks
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from torch import Tensor
 
+from weakseg.data.base import WeakData
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.limits import Count, NotNegative, limited
@@ -86,7 +87,7 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the figure where there are no validations."""
-        if not sum(trainer.num_val_batches or [0]):
+        if not validates(trainer):
             self._check(trainer, pl_module)
 
     def _check(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -168,6 +169,14 @@ class EarlyStopping(callbacks.EarlyStopping):
         self.stopped_step = state_dict["stopped_step"]
         self.sentence = state_dict["sentence"]
         self._last = state_dict["last"]
+
+
+def validates(trainer: Trainer) -> bool:
+    """Whether there are validations in a training."""
+    data = getattr(trainer, "datamodule", None)
+    images = not isinstance(data, WeakData) or len(data.validation) > 0
+    limit: float = trainer.limit_val_batches  # type: ignore[attr-defined]
+    return images and limit != 0
 
 
 def in_last_round(trainer: Trainer) -> bool:

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from weakseg.reporting.drawing import Case, side_by_side
 from weakseg.reporting.loggers.base import Table, View
+from weakseg.reporting.loggers.panels import PANELS
 from weakseg.utils.secrets import scrub
 
 
@@ -25,8 +26,17 @@ class TensorBoard(View):
             )
 
     def build(self, folder: Path, config: Mapping[str, Any]) -> list[Logger]:
-        """A logger that writes into `tensorboard` in the run's folder."""
-        return [Scrubbed(folder, name="tensorboard", version="")]
+        """A logger that writes into `tensorboard` in the run's folder; of a run, with the panels of
+        its tab Custom Scalars."""
+        logger = Scrubbed(folder, name="tensorboard", version="")
+        if "command" not in config and getattr(rank_zero_only, "rank", 0) == 0:
+            logger.experiment.add_custom_scalars(
+                {
+                    section: {title: ["Multiline", tags] for title, tags in panels.items()}
+                    for section, panels in PANELS.items()
+                }
+            )
+        return [logger]
 
 
 class Scrubbed(TensorBoardLogger):
