@@ -175,7 +175,7 @@ def validates(trainer: Trainer) -> bool:
     """Whether there are validations in a training."""
     data = getattr(trainer, "datamodule", None)
     images = not isinstance(data, WeakData) or len(data.validation) > 0
-    limit: float = trainer.limit_val_batches  # type: ignore[attr-defined]
+    limit: float = trainer.limit_val_batches
     return images and limit != 0
 
 
