@@ -1,0 +1,193 @@
+"""Labels as files that annotation tools read, and the summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from tests.labelling.conftest import label
+from tests.pseudo import write_photo
+from tests.small import SIZE, Squares
+from weakseg.config.recipe import RecipeError
+from weakseg.data.files.folder import Folder
+from weakseg.data.formats.images import read_mask
+from weakseg.data.formats.writing.formats import FORMATS
+from weakseg.labelling.dataset import label_dataset
+
+# what our own readers call the formats
+READ_AS = {"cvat_masks": "mask_png", "voc": "mask_png", "png": "mask_png"}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos with boxes in a COCO file; two of them in a folder below."""
+    root = tmp_path_factory.mktemp("photos")
+    images, annotations = [], []
+    for number in range(6):
+        evidence, _ = Squares().sample(number)
+        name = f"{'sub/' * (number % 3 == 2)}{number}.png"
+        write_photo(root / "images" / name, evidence.image)
+        images.append({"id": number, "file_name": name, "width": SIZE, "height": SIZE})
+        assert evidence.boxes is not None
+        assert evidence.box_classes is not None
+        x1, y1, x2, y2 = evidence.boxes[0].tolist()
+        annotations.append(
+            {
+                "id": number,
+                "image_id": number,
+                "category_id": int(evidence.box_classes[0]),
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "iscrowd": 0,
+            }
+        )
+    categories = [{"id": 1, "name": "bright"}, {"id": 2, "name": "dark"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "annotations.json").write_text(json.dumps(content))
+    return root
+
+
+def label_photos(photos: Path, out: Path, tmp_path: Path, **given: Any) -> dict[str, Any]:
+    data = {"name": "folder", "root": str(photos), "format": "coco"}
+    label(out, tmp_path, data=data, **given)
+    content: dict[str, Any] = json.loads((out / "summary.json").read_text())
+    return content
+
+
+def test_masks_have_the_names_of_the_photos(photos: Path, tmp_path: Path) -> None:
+    content = label_photos(photos, tmp_path / "out", tmp_path)
+    masks = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.png"))
+    assert [str(mask) for mask in masks] == ["0.png", "1.png", "3.png", "4.png"] + [
+        f"sub/{number}.png" for number in (2, 5)
+    ]
+    folder = (tmp_path / "out" / content["images_folder"]).resolve()
+    assert folder == (photos / "images").resolve()
+
+
+def test_the_summary_has_the_most_suspicious_first(photos: Path, tmp_path: Path) -> None:
+    content = label_photos(photos, tmp_path / "out", tmp_path)
+    scores = [entry["score"] for entry in content["images"]]
+    assert scores == sorted(scores)
+    assert content["command"].startswith("python -m weakseg.label recipe=boxes_rect")
+    assert content["classes"] == ["background", "bright", "dark"]
+    assert content["broken"] == content["without_evidence"] == []
+    for entry in content["images"]:
+        assert (entry["width"], entry["height"]) == (SIZE, SIZE)
+        assert sum(entry["shares"].values()) + entry["ignored"] == pytest.approx(1, abs=1e-5)
+        assert 0 <= entry["score"] <= 1
+        assert 0 <= entry["agreement"]["evidence"] <= 1
+        assert entry["seconds"] > 0
+
+
+@pytest.mark.parametrize("format", [format for format in FORMATS if format != "png"])
+def test_every_format_holds_the_same_pixels(format: str, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    label_photos(photos, out, tmp_path, format=format)
+    classes = ["bright", "dark"]
+    # beside the photos, as a person would put them who goes on from there
+    files = {"cvat_masks": "SegmentationClass", "voc": "SegmentationClass", "labelme": None}
+    places = sorted(path for path in out.iterdir() if path.name.startswith(format))
+    annotations = files.get(format, places[0].name if places else None)
+    read = Folder(
+        out,
+        READ_AS.get(format, format),
+        classes=classes,
+        images=str((photos / "images").resolve()),
+        annotations=annotations,
+        whole=format not in READ_AS,
+        val_share=0,
+    )
+    assert len(read) == 6
+    for index in range(6):
+        evidence, truth = read.sample(index)
+        assert truth is not None
+        mask = read_mask((out / evidence.id).with_suffix(".png"))
+        assert torch.equal(truth, mask), evidence.id
+
+
+def test_objects_stay_apart(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    strategy = {"name": "boxes_instances", "masks": "crf", "crf.iterations": "1"}
+    label_photos(photos, out, tmp_path, strategy=strategy, format="coco")
+    content = json.loads((out / "coco.json").read_text())
+    assert len(content["annotations"]) == 6
+    for entry in content["annotations"]:
+        mask = coco_mask.decode(entry["segmentation"])
+        assert mask.shape == (SIZE, SIZE)
+        assert mask.sum() == entry["area"] > 0
+
+
+def test_label_studio_gets_the_worst_first(photos: Path, tmp_path: Path) -> None:
+    content = label_photos(photos, tmp_path / "out", tmp_path, format="label_studio")
+    (file,) = (
+        path for path in (tmp_path / "out").glob("label_studio*.json") if "config" not in path.name
+    )
+    scores = [task["predictions"][0]["score"] for task in json.loads(file.read_text())]
+    assert scores == pytest.approx([entry["score"] for entry in content["images"]], abs=1e-6)
+
+
+def test_another_format_needs_no_second_estimation(photos: Path, tmp_path: Path) -> None:
+    label_photos(photos, tmp_path / "out", tmp_path)
+    content = label_photos(photos, tmp_path / "out", tmp_path, format="coco")
+    assert (content["labelled"], content["skipped"]) == (0, 6)
+    assert (tmp_path / "out" / "coco.json").is_file()
+
+
+def test_a_photo_that_is_cut_off_does_not_stop_the_others(photos: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "photos"
+    for file in photos.rglob("*.*"):
+        (copy / file.relative_to(photos)).parent.mkdir(parents=True, exist_ok=True)
+        (copy / file.relative_to(photos)).write_bytes(file.read_bytes())
+    broken = copy / "images" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    content = label_photos(copy, tmp_path / "out", tmp_path)
+    assert content["labelled"] == 5
+    (failure,) = content["broken"]
+    assert failure["name"] == "3.png"
+    assert "damaged or cut off" in failure["reason"]
+
+
+def test_labels_do_not_lie_among_the_photos(photos: Path, tmp_path: Path) -> None:
+    for out in (photos / "labels", photos.parent):
+        with pytest.raises(RecipeError, match="lies? inside of"):
+            label_photos(photos, out, tmp_path)
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RecipeError, match="empty"):
+        label_photos(tmp_path / "empty", tmp_path / "out", tmp_path)
+
+
+def test_the_file_of_a_mask_is_one_that_any_viewer_opens(photos: Path, tmp_path: Path) -> None:
+    label_photos(photos, tmp_path / "out", tmp_path)
+    with Image.open(tmp_path / "out" / "0.png") as image:
+        assert image.mode == "P"
+        assert np.asarray(image.convert("RGB")).max() == 128  # the colour of class 1
+
+
+def test_a_run_of_photos(photos: Path, tmp_path: Path) -> None:
+    from weakseg.fit import main as fit
+
+    words = [f"data.root={photos}", "data.format=coco", "network=tests.small.TinyNet"]
+    run = fit(
+        [
+            "recipe=boxes_rect",
+            "data=folder",
+            *words,
+            "data.batch_size=2",
+            "rounds.workers=0",
+            "trainer.max_steps=2",
+            "trainer.accelerator=cpu",
+            f"trainer.default_root_dir={tmp_path / 'runs'}",
+        ]
+    )
+    done = label_dataset(run=str(run), out=tmp_path / "out", device="cpu")
+    assert done.labelled == 6
+    assert done.estimated == 1  # the one that was held out
