@@ -21,6 +21,7 @@ VERB = Verb(
         "recipe=boxes data=folder data.root=photos data.format=coco out=labels",
         "run=runs/scribbles/latest out=labels format=cvat",
     ),
+    check="weakseg.labelling.words.check_words",
 )
 NAMED = 5  # images that are named on the screen; the summary has all
 
@@ -66,8 +67,11 @@ def _print(done: Labelled) -> None:
     )
     if done.worst:
         print(f"most suspicious: {', '.join(done.worst[:NAMED])}")
-    for file in (*done.files, done.summary):
+    more = len(done.files) - NAMED
+    for file in (*done.files[:NAMED], done.summary):
         print(f"written: {file}")
+    if more > 0:
+        print(f"and {more} more files of the same format")
 
 
 if __name__ == "__main__":

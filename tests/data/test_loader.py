@@ -12,6 +12,7 @@ import torch
 
 from tests.small import Squares
 from weakseg.data.loader import (
+    Extra,
     Group,
     OrderedLoader,
     TrainLoader,
@@ -30,6 +31,7 @@ def loader(
     done: int = 0,
     workers: int = 0,
     groups: Sequence[Group] = (),
+    extra: Extra | None = None,
 ) -> TrainLoader[Any]:
     trainer: Any = SimpleNamespace(
         global_rank=rank,
@@ -37,7 +39,7 @@ def loader(
         current_epoch=epoch,
         fit_loop=SimpleNamespace(batch_idx=done - 1),
     )
-    return TrainLoader(_Echo(), count, batch_size, workers, 5, list, trainer, groups)
+    return TrainLoader(_Echo(), count, batch_size, workers, 5, list, trainer, groups, extra)
 
 
 class _Echo(torch.utils.data.Dataset[Any]):
@@ -180,3 +182,47 @@ def test_training_never_sees_validation_images_or_the_truth() -> None:
     evidence, target, _ = data.training_item(0, 1)
     assert evidence.id == "disc/1"
     assert target is None
+
+
+class TestExtraImages:
+    """Those from 5 on are extra, two in each batch of four, or of four of both ranks."""
+
+    def test_every_batch_has_its_number_of_them_behind_the_others(self) -> None:
+        for epoch in range(3):
+            batches = list(loader(5, 4, epoch=epoch, extra=Extra(19, 2)))
+            assert len(batches) == (5 + 19) // 4
+            for batch in batches:
+                assert [index >= 5 for _, index in batch] == [False, False, True, True]
+                assert all(index < 5 + 19 for _, index in batch)
+
+    def test_all_come_equally_often(self) -> None:
+        epochs = [loader(5, 4, epoch=epoch, extra=Extra(19, 2)) for epoch in range(95)]
+        pairs = [pair for each in epochs for batch in each for pair in batch]
+        assert len(set(pairs)) == len(pairs)  # no image twice with the same random numbers
+        counts = Counter(index for _, index in pairs)
+        assert {counts[index] for index in range(5)} == {95 * 6 * 2 // 5}
+        assert {counts[index] for index in range(5, 24)} == {95 * 6 * 2 // 19}
+
+    def test_ranks_together_have_each_once(self) -> None:
+        shares = [list(loader(5, 2, rank, 2, extra=Extra(19, 1))) for rank in range(2)]
+        alone = list(loader(5, 4, extra=Extra(19, 2)))
+        joint = [
+            sorted(pair for part in step for pair in part) for step in zip(*shares, strict=True)
+        ]
+        assert joint == [sorted(batch) for batch in alone]
+
+    def test_a_resumed_epoch_goes_on_with_the_next_batch(self) -> None:
+        whole = list(loader(5, 4, extra=Extra(19, 2)))
+        assert list(loader(5, 4, done=2, extra=Extra(19, 2))) == whole[2:]
+
+    def test_groups_hold_among_the_others(self) -> None:
+        groups = [Group([0], 2), Group([1, 2, 3, 4], 3)]
+        epochs = [loader(5, 4, epoch=e, groups=groups, extra=Extra(19, 2)) for e in range(10)]
+        own = Counter(index for each in epochs for batch in each for _, index in batch if index < 5)
+        assert own.total() == 10 * 6 * 2
+        assert own[0] == pytest.approx(0.4 * own.total(), abs=10)
+
+    def test_fewer_than_a_batch_come_again(self) -> None:
+        (batch, *_) = list(loader(1, 8, extra=Extra(2, 5)))
+        assert [index for _, index in batch[:3]] == [0, 0, 0]
+        assert {index for _, index in batch[3:]} == {1, 2}

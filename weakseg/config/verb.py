@@ -120,7 +120,7 @@ def _check(verb: Verb, request: Request) -> None:
     module, _, name = verb.check.rpartition(".")
     function = getattr(import_module(module), name)
     wanted = inspect.signature(function).parameters
-    function(**{key: value for key, value in request.values.items() if key in wanted})
+    function(**{key: value for key, value in request.given.items() if key in wanted})
 
 
 def read_words(verb: Verb, argv: Sequence[str], secrets: dict[str, Any] | None = None) -> Request:

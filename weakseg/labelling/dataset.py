@@ -18,6 +18,7 @@ from weakseg.labelling.images import (
     read_images,
 )
 from weakseg.labelling.source import Source, source_of_recipe, source_of_run
+from weakseg.labelling.words import check_words
 from weakseg.labelling.writing import Wanted, Writer, labelled_images
 from weakseg.reporting.summaries import command_line
 from weakseg.training.estimation import MANY, Failure
@@ -116,45 +117,23 @@ def label_dataset(
         predict: scales, mirror image, windows and CRF, where predictions are the labels.
     """
     command = command_line("label", label_dataset, locals())
-    sections = {
-        name: node
-        for name, node in (
-            ("data", data),
-            ("strategy", strategy),
-            ("network", network),
-            ("rounds", rounds),
-            ("predict", predict),
-        )
-        if node
+    check_words(recipe, run, out, parts, part, seed, init_from, data, strategy, network)
+    given = {
+        "data": data,
+        "strategy": strategy,
+        "network": network,
+        "rounds": rounds,
+        "predict": predict,
     }
-    source = _source(recipe, run, checkpoint, sections, seed, init_from, device)
+    sections = {name: node for name, node in given.items() if node}
+    if recipe is not None:
+        source = source_of_recipe(recipe, sections, seed, init_from, device)
+    else:
+        source = source_of_run(str(run), checkpoint, sections, device)
     folder = _folder(source, out, overwrite, parts, part)
     wanted = Wanted(confidence, probabilities)
     with folder:
         return _Labelling(source, folder, wanted, images, command).write(format)
-
-
-def _source(
-    recipe: str | None,
-    run: str | None,
-    checkpoint: str,
-    sections: Mapping[str, Mapping[str, Any]],
-    seed: int | None,
-    init_from: Path | None,
-    device: str,
-) -> Source:
-    if (recipe is None) == (run is None):
-        raise RecipeError(
-            "recipe, run: expected one of the two, recipe=<name> to label without training or "
-            f"run=<run folder> for a trained network, but {'both' if recipe else 'neither'} came"
-        )
-    if recipe is not None:
-        return source_of_recipe(recipe, sections, seed, init_from, device)
-    if seed is not None or init_from is not None:
-        name = "seed" if seed is not None else "init_from"
-        raise RecipeError(f"{name}: belongs to recipe=; with run= the network is trained already")
-    assert run is not None
-    return source_of_run(run, checkpoint, sections, device)
 
 
 def _folder(source: Source, out: Path, overwrite: bool, parts: int, part: int) -> OutputFolder:

@@ -89,13 +89,6 @@ def source_of_recipe(
 def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) -> Source:
     """The strategy of a run, with its trained network where the strategy queries one: as the next
     round of that run would estimate."""
-    if own := sorted({"strategy", "network"} & {name for name, node in sections.items() if node}):
-        raise RecipeError(
-            [
-                f"{name}: run= has a {name} of its own; leave it out, or label with recipe="
-                for name in own
-            ]
-        )
     model = load_model(run, checkpoint, predict=sections.get("predict"), device=device)
     if not isinstance(model, CheckpointModel):
         raise RecipeError(

@@ -1,0 +1,80 @@
+"""`weakseg.label` as a command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from weakseg import label
+from weakseg.utils.output_folder import OutputFolder
+
+ROOT = Path(__file__).parents[2]
+WORDS = [
+    "recipe=boxes_rect",
+    "data=tests.labelling.methods.Broken",
+    "network=tests.small.TinyNet",
+    "rounds.workers=0",
+]
+
+
+def test_what_is_wrong_is_named_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*WORDS, f"rounds.folder={tmp_path / 'labels'}", f"out={tmp_path / 'out'}"]
+    assert label.command(words) == 1
+    shown = capsys.readouterr()
+    assert "1 image is broken:\n  number 3: image disc/3: its file is cut off" in shown.err
+    assert "1 image is left out, without the evidence:\n  disc/5: has no boxes" in shown.err
+    assert "15 images labelled, 15 of them estimated now; 0 were there already" in shown.out
+    assert f"written: {tmp_path / 'out' / 'summary.json'}" in shown.out
+    done = label.main(words)
+    assert (done.labelled, done.skipped) == (0, 15)
+
+
+def test_whole_data_sets_exit_with_0(tmp_path: Path) -> None:
+    words = [word for word in WORDS if not word.startswith("data=")]
+    folders = [f"rounds.folder={tmp_path / 'labels'}", f"out={tmp_path / 'out'}"]
+    assert label.command([*words, "data=tests.small.Squares", *folders]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["recipe=boxes", "out=x", "formt=coco"], "formt: no such word; did you mean format?"),
+        (["recipe=boxes", "out=x", "strategy.shre=1"], "did you mean share?"),
+        (["recipe=boxes"], "out: missing"),
+        (["out=x"], "recipe, run: expected one of the two"),
+        (["recipe=boxes", "out=x", "parts=0"], "parts: it should be at least 1, but it is 0"),
+        (["recipe=boxes", "out=x", "parts=2", "part=3"], "part should lie from 1 to 2"),
+        (["run=nowhere", "out=x"], "run: there is no nowhere"),
+    ],
+)
+def test_mistakes_exit_with_2(
+    words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        label.main(words)
+    assert caught.value.code == 2
+    assert line in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_folder_that_another_process_writes_into_is_refused(tmp_path: Path) -> None:
+    words = [*WORDS, f"rounds.folder={tmp_path / 'labels'}", f"out={tmp_path / 'out'}"]
+    with OutputFolder(tmp_path / "out"):
+        done = subprocess.run(
+            [sys.executable, "-m", "weakseg.label", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "another process is working in" in done.stderr
+    assert "Traceback" not in done.stderr
