@@ -40,15 +40,12 @@ from efficiency_chart import Dot, efficiency_chart
 from sweep import Figures, cell, complete, figures_of, finished, reader, setting
 
 from weakseg.config.recipe import Recipe, RecipeError, Resolved, load, resolve
+from weakseg.evaluation.annotation_cost import SECONDS, SOURCES
 from weakseg.networks.parts.weights import read_weights
 from weakseg.utils.files import write_whole
 
-SECONDS = {"masks": 239.7, "boxes": 39.6, "scribbles": 34.9, "points": 22.1, "tags": 20.0}
-SOURCES = """\
-Seconds are published means per image of PASCAL VOC, not measured here: tags 20.0, points 22.1,
-scribbles 34.9 and masks 239.7 from Bearman and others ("What's the Point", ECCV 2016); boxes are
-the tags and 7 s for each of an image's 2.8 objects (Papadopoulos and others, "Extreme clicking",
-ICCV 2017). Change them with --seconds. Target mIoU is measured where targets have a label, which is
+ABOUT = f"""\
+{SOURCES} Change them with --seconds. Target mIoU is measured where targets have a label, which is
 on a part of the pixels with points."""
 
 
@@ -350,7 +347,7 @@ def write(
         for method, many in runs.items()
     }
     results = {method: figures for method, figures in found.items() if figures}
-    text = f"{table(results, images, costs)}\n\n{about}\n\n{SOURCES}\n"
+    text = f"{table(results, images, costs)}\n\n{about}\n\n{ABOUT}\n"
     write_whole(folder / "label_efficiency.md", text.encode())
     dots = [
         Dot(

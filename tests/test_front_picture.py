@@ -59,7 +59,7 @@ def test_it_is_small_and_needs_nothing_from_elsewhere() -> None:
 def test_it_names_every_kind_with_the_seconds_that_the_benchmark_counts(
     script: dict[str, Any],
 ) -> None:
-    source = (ROOT / "benchmarks" / "label_efficiency.py").read_text()
+    source = (ROOT / "weakseg" / "evaluation" / "annotation_cost.py").read_text()
     seconds = dict(
         re.findall(
             r'"(\w+)": ([\d.]+)', re.search(r"^SECONDS = \{(.*?)\}", source, re.MULTILINE)[1]

@@ -125,7 +125,7 @@ def test_intervals_hold_the_true_difference_about_as_often_as_they_say() -> None
             right = random.binomial(400, np.clip(accuracy + hard, 0.0, 1.0))
             pixels = torch.full((50,), 400.0, dtype=torch.float64)
             columns = torch.from_numpy(right.astype(np.float64))[:, None]
-            runs.append(ClassCounts(columns, pixels[:, None], columns[:, 0], pixels))
+            runs.append(ClassCounts(columns, *[pixels[:, None]] * 2, columns[:, 0], pixels))
         interval = bootstrap(runs, samples=300, level=0.9, seed=repetition).differences[0][-1]
         held += interval.low <= 0.1 <= interval.high
         sure += interval.excludes_zero

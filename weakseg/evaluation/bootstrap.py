@@ -38,6 +38,8 @@ class ClassCounts(NamedTuple):
 
     right: Tensor
     """[N,C]: of each class, where truth and prediction agree"""
+    truth: Tensor
+    """[N,C]: of each class in the truth"""
     either: Tensor
     """[N,C]: of each class in the truth, the prediction or both"""
     all_right: Tensor
@@ -69,6 +71,7 @@ def count_classes(cells: Tensor, images: Sequence[int], classes: Sequence[int]) 
     columns = list(classes)
     return ClassCounts(
         both[:, columns],
+        in_truth[:, columns],
         (in_truth + predicted - both)[:, columns],
         both.sum(1),
         in_truth.sum(1),

@@ -180,7 +180,12 @@ class Measurement:
         self.counts.add_objects(found, truth)
 
     def _row(self, image: ImageFigures) -> dict[str, Any]:
-        row: dict[str, Any] = {"name": image.name, "width": image.width, "height": image.height}
+        row: dict[str, Any] = {
+            "name": image.name,
+            "number": image.number,
+            "width": image.width,
+            "height": image.height,
+        }
         if self.counts.images:
             row |= {"miou": image.miou, "pixel_accuracy": image.pixel_accuracy}
         else:

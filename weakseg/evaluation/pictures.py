@@ -44,8 +44,8 @@ def thumbnail(
     size = (small.shape[-2], small.shape[-1])
     return Thumbnail(
         small,
-        _labels(prediction, size),
-        None if truth is None else _labels(truth, size),
+        labels_at(prediction, size),
+        None if truth is None else labels_at(truth, size),
         downsample(draw_evidence(evidence, classes), SIDE) if truth is None else None,
     )
 
@@ -63,7 +63,7 @@ def panels(thumb: Thumbnail) -> list[Panel]:
     return [Panel(name, picture_address(picture)) for name, picture in drawn.items()]
 
 
-def _labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
+def labels_at(labels: Tensor, size: tuple[int, int]) -> Tensor:
     """Labels at another size, without mixing them."""
     if labels.shape == size:
         return labels.to(torch.uint8)

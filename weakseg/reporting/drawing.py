@@ -16,6 +16,8 @@ from weakseg.utils.files import voc_palette
 
 SMALLEST = 288  # sides below this are enlarged
 WHITE = 255
+FIRST = (36, 88, 197)  # where two predictions differ: the one that is right
+SECOND = (240, 150, 30)
 WRONG = (232, 76, 34)  # no class has this colour
 FEW = 256  # colours; photographs, in grey and partly coloured too, have more
 QUALITY = 86  # of a JPEG
@@ -97,6 +99,23 @@ def draw_errors(image: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
     grey = torch.lerp(_grey(image), torch.tensor(float(WHITE)), 0.25)
     drawn = torch.where(wrong, torch.lerp(grey, red, 0.8), grey).round().to(torch.uint8)
     return torch.where(unknown, _hatched(image), drawn)
+
+
+def draw_disagreement(image: Tensor, first: Tensor, second: Tensor, truth: Tensor) -> Tensor:
+    """The image in grey with the pixels where two predictions differ: in blue where the first is
+    right, in orange where the second is, in black where neither is. Hatched where there is no truth
+    (255)."""
+    image = magnify(image)
+    first, second, truth = magnify(first), magnify(second), magnify(truth)
+    drawn = torch.lerp(_grey(image), torch.tensor(float(WHITE)), 0.4)
+    for pixels, colour in (
+        (first != second, (0, 0, 0)),
+        ((first == truth) & (second != truth), FIRST),
+        ((second == truth) & (first != truth), SECOND),
+    ):
+        painted = torch.lerp(drawn, torch.tensor(colour, dtype=torch.float32)[:, None, None], 0.8)
+        drawn = torch.where(pixels, painted, drawn)
+    return torch.where(truth == IGNORE, _hatched(image), drawn.round().to(torch.uint8))
 
 
 def side_by_side(case: Case, classes: int) -> Tensor:

@@ -89,6 +89,8 @@ class Segmenter(LightningModule):
         """where they come from, and their licence where that is known"""
         # the steps that the schedule stretches over; None = the whole run
         self.span: tuple[int, float] | None = None
+        self.training_images: int | None = None
+        """how many it is trained on; None where the data set does not say"""
         # of the images that it was trained on, at most; larger ones are shrunk to this, None =
         # never
         self.long_side: int | None = None
@@ -205,6 +207,7 @@ class Segmenter(LightningModule):
         if stage == "fit":
             self.long_side = getattr(data, "long_side", None)
             self._expect_no_pseudo_labels(data)
+            self.training_images = len(data.training) if hasattr(data, "training") else None
         training = self.training
         with torch.no_grad():
             self.eval()
@@ -395,6 +398,7 @@ class Segmenter(LightningModule):
             "classes": list(self.classes),
             "long_side": self.long_side,
             "initial_weights": self.initial_weights,
+            "training_images": self.training_images,
         }
         if self.measured is not None and self.validated_at == self.global_step:
             known["validation"] = {

@@ -1,0 +1,50 @@
+"""What annotation costs: published seconds per image and kind of evidence. The one place of these
+numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+SECONDS = {"masks": 239.7, "boxes": 39.6, "scribbles": 34.9, "points": 22.1, "tags": 20.0}
+SOURCES = """\
+Seconds are published means per image of PASCAL VOC, not measured here: tags 20.0, points 22.1,
+scribbles 34.9 and masks 239.7 from Bearman and others ("What's the Point", ECCV 2016); boxes are
+the tags and 7 s for each of an image's 2.8 objects (Papadopoulos and others, "Extreme clicking",
+ICCV 2017)."""
+
+
+class AnnotationCost(NamedTuple):
+    """What the annotation of a run's training images costs."""
+
+    seconds: float | None
+    """per image; None where the recipe does not say what is annotated"""
+    images: int | None
+    """that it was trained on; None where that is not known"""
+
+    @property
+    def hours(self) -> float | None:
+        """Of all training images.
+
+        >>> AnnotationCost(36.0, 500).hours, AnnotationCost(36.0, None).hours
+        (5.0, None)
+        """
+        if self.seconds is None or self.images is None:
+            return None
+        return self.seconds * self.images / 3600
+
+
+def seconds_per_image(data: Mapping[str, Any]) -> float | None:
+    """The mean seconds of annotation per training image, from the section `data` of a recipe with
+    its defaults; None where that does not name one kind of evidence.
+
+    >>> seconds_per_image({"evidence": "boxes"}), seconds_per_image({"evidence": None})
+    (39.6, None)
+    >>> round(seconds_per_image({"evidence": "boxes", "mask_share": 0.1}), 1)
+    59.6
+    """
+    evidence = data.get("evidence")
+    if evidence not in SECONDS:
+        return None
+    masks = float(data.get("mask_share") or 0)
+    return masks * SECONDS["masks"] + (1 - masks) * SECONDS[str(evidence)]

@@ -1,0 +1,78 @@
+"""compare_runs: trained networks side by side, on the same images."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Gt, Lt, doc
+
+from weakseg.config.recipe import RecipeError
+from weakseg.evaluation.compared import Comparison, Draws, compare_sides
+from weakseg.evaluation.comparison_files import write_comparison
+from weakseg.evaluation.comparison_page import write_comparison_page
+from weakseg.evaluation.comparison_pictures import draw_pictures
+from weakseg.evaluation.sides import open_sides
+from weakseg.utils.files import only_user, remove_leftovers
+from weakseg.utils.limits import Count, CountFromZero, limited
+from weakseg.utils.secrets import scrub_words
+from weakseg.utils.versions import versions
+
+PAGE = "comparison.html"
+
+Level = Annotated[float, doc("a share of the draws"), Gt(0), Lt(1)]
+
+
+@limited
+def compare_runs(
+    runs: list[Path],
+    out: Path = Path("runs/compare"),
+    samples: Count = 1000,
+    level: Level = 0.95,
+    seed: CountFromZero = 0,
+    pictures: CountFromZero = 8,
+    device: str = "auto",
+) -> Comparison:
+    """Compare trained networks on the same images: figures side by side, differences per class with
+    bootstrap intervals, the keys in which the recipes differ, what the annotation costs, and the
+    images on which they differ most.
+
+    Args:
+        runs: two or more run folders, or folders that evaluate has written; each is compared with
+            the first. A run without an evaluation of its best weights is evaluated first, on the
+            data that it was trained with.
+        out: folder for comparison.html, comparison.json and comparison.csv, which are made anew
+            each time.
+        samples: how often the images are drawn for the intervals.
+        level: the share of the draws that an interval holds.
+        seed: of the draws.
+        pictures: how many images the page shows, those on which the networks differ most.
+        device: cpu, cuda, mps or the like, for predictions; auto for a GPU where there is one.
+    """
+    folder = Path(out)
+    sides = open_sides(runs, device)
+    comparison = replace(compare_sides(sides, Draws(samples, level, seed)), folder=folder)
+    shown = draw_pictures(comparison, pictures, device)
+    command = scrub_words(sys.argv)
+    with _held(folder):
+        write_comparison_page(folder / PAGE, comparison, shown, command, versions())
+        write_comparison(folder, comparison, command, versions())
+    return comparison
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder of the comparison, made and held for this process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(
+            f"out: the folder {folder} cannot be made: {error.strerror}; name another"
+        ) from None
+    with only_user(folder, advice="name another with out="):
+        remove_leftovers(folder)
+        yield

@@ -1,0 +1,204 @@
+"""The sides of a comparison: evaluations of trained networks, each with its recipe and the cost of
+its annotation. A run that has no evaluation yet is evaluated."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from weakseg.config.recipe import SECTIONS, Recipe, RecipeError, load, resolve
+from weakseg.config.schema import filled
+from weakseg.config.values import plain, written
+from weakseg.evaluation.annotation_cost import AnnotationCost, seconds_per_image
+from weakseg.evaluation.model import evaluate_model
+from weakseg.evaluation.results import CONFUSIONS, SUMMARY, Evaluation, read_evaluation
+from weakseg.networks.parts.weights import read_weights
+from weakseg.trained.checkpoint import checkpoint_of, run_of
+from weakseg.utils.files import digest
+from weakseg.utils.paths import run_inside
+from weakseg.utils.secrets import scrub
+
+MOST = len(ascii_uppercase)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the networks that are compared."""
+
+    letter: str
+    """what it is called in tables: A, B, ..."""
+    name: str
+    """the end of its path, as much as tells it from the others"""
+    evaluation: Evaluation
+    weights: Path
+    """the file of the network"""
+    recipe: Mapping[str, str]
+    """every key of its recipe with its value as text, defaults too; empty where it is not known"""
+    given: frozenset[str]
+    """those keys that the recipe itself says"""
+    cost: AnnotationCost
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the file of the network is still the one that was evaluated."""
+        return self.weights.is_file() and digest(self.weights) == self.evaluation.model["sha256"]
+
+
+def open_sides(runs: Sequence[Path | str], device: str = "auto") -> list[Side]:
+    """The sides of a comparison.
+
+    Args:
+        runs: run folders, folders that `evaluate` has written, or whatever else `evaluate` takes.
+        device: for those that have to be evaluated first.
+    """
+    if not 2 <= len(runs) <= MOST:
+        raise RecipeError(
+            f"runs: expected two or more, at most {MOST}, such as runs=[runs/boxes/latest,"
+            f"runs/tags/latest], but it is {len(runs)}"
+        )
+    paths = [Path(os.path.realpath(run)) for run in runs]
+    for path, run in zip(paths, runs, strict=True):
+        if not path.exists():
+            raise RecipeError(f"runs: there is no {run}; expected a run or an evaluation of one")
+    for path, run in zip(paths, runs, strict=True):
+        if paths.count(path) > 1:
+            raise RecipeError(f"runs: {run} is given twice; expected different ones")
+    evaluations = [_evaluation(path, device) for path in paths]
+    return [
+        _side(letter, name, evaluation)
+        for letter, name, evaluation in zip(
+            ascii_uppercase, short_names(paths), evaluations, strict=False
+        )
+    ]
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The ends of paths, two parts or as many as it takes to tell them apart; the folder
+    `evaluation` of a run goes by the name of the run.
+
+    >>> short_names([Path("runs/boxes/1"), Path("runs/tags/1/evaluation"), Path("onnx-on-voc")])
+    ['boxes/1', 'tags/1', 'onnx-on-voc']
+    """
+    named = [path.parent if path.name == "evaluation" else path for path in paths]
+    parts = [[part for part in path.parts if part != path.anchor] for path in named]
+    for count in range(2, max(map(len, parts)) + 1):
+        names = ["/".join(each[-count:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def _evaluation(path: Path, device: str) -> Evaluation:
+    """The evaluation in a folder, or that of a run: the one in its folder if it is of its best
+    checkpoint, else a new one."""
+    if _is_evaluation(path):
+        return read_evaluation(path)
+    if (path / "recipe.yaml").is_file():
+        known = path / "evaluation"
+        if _is_evaluation(known):
+            evaluation = read_evaluation(known)
+            if evaluation.model["sha256"] == digest(checkpoint_of(path, "best")):
+                return evaluation
+    elif path.is_dir() and not any(path.glob("*.json")):
+        raise RecipeError(
+            f"runs: expected a run, or a folder that weakseg.evaluate has written, but {path} is "
+            f"neither{run_inside(path)}"
+        )
+    print(f"{path} has no evaluation of its best weights: it is evaluated first", file=sys.stderr)
+    return evaluate_model(path, device=device)
+
+
+def _is_evaluation(folder: Path) -> bool:
+    return (folder / SUMMARY).is_file() and (folder / CONFUSIONS).is_file()
+
+
+def _side(letter: str, name: str, evaluation: Evaluation) -> Side:
+    weights = _weights(evaluation)
+    recipe = _recipe(evaluation, weights)
+    everything = {} if recipe is None else _with_defaults(recipe)
+    data = everything.get("data", {})
+    seconds = seconds_per_image(data)
+    return Side(
+        letter,
+        name,
+        evaluation,
+        weights,
+        _flat(everything),
+        frozenset() if recipe is None else frozenset(_flat(recipe.sections | {"seed": 0})),
+        AnnotationCost(seconds, _training_images(weights)),
+    )
+
+
+def _weights(evaluation: Evaluation) -> Path:
+    """The file of the network, also after its run folder was moved with the evaluation in it."""
+    path = Path(evaluation.model["path"])
+    if evaluation.folder is not None:
+        inside = evaluation.folder.parent / "checkpoints" / path.name
+        if evaluation.model["kind"] == "checkpoint" and inside.is_file():
+            return inside
+    return path
+
+
+def _recipe(evaluation: Evaluation, weights: Path) -> Recipe | None:
+    """The recipe in the folder of the run that a network comes from; None for any other network,
+    and where the folder is gone."""
+    if evaluation.model["kind"] != "checkpoint":
+        return None
+    try:
+        return load([f"resume={run_of(weights)}"])
+    except RecipeError:
+        return None
+
+
+def _with_defaults(recipe: Recipe) -> dict[str, Any]:
+    """All sections of a recipe with the defaults of their classes; as they are written where a
+    class of one's own is not at hand."""
+    everything: dict[str, Any] = {"seed": recipe.seed}
+    for section, node in recipe.sections.items():
+        try:
+            part = resolve(recipe, [section]).parts[section]
+        except RecipeError:
+            everything[section] = node
+            continue
+        supplied = {*SECTIONS[section].given, *SECTIONS[section].fixed}
+        named = {"name": node["name"]} if SECTIONS[section].home else {}
+        everything[section] = named | filled(part.constructor, part.values, leave=supplied)
+    return everything
+
+
+def _flat(node: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Keys with dots, and values as text, without secrets."""
+    flat: dict[str, str] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{above}{key}.")
+        else:
+            flat[f"{above}{key}"] = written(plain(scrub(value, str(key))))
+    return flat
+
+
+def _training_images(weights: Path) -> int | None:
+    """How many images a checkpoint was trained on; None where it does not say."""
+    if weights.suffix != ".ckpt" or not weights.is_file():
+        return None
+    known = read_weights(weights).get("weakseg", {}).get("training_images")
+    return None if known is None else int(known)
+
+
+def differing_keys(sides: Sequence[Side]) -> dict[str, list[str]]:
+    """The keys of recipes in which the sides differ, with the value of each; "-" where a side has
+    no such key, or no recipe. Of those that some recipe says itself: defaults follow from these."""
+    known = [side for side in sides if side.recipe]
+    said = {key for side in known for key in side.given}
+    order = list(dict.fromkeys(key for side in known for key in side.recipe if key in said))
+    rows = {key: [side.recipe.get(key, "-") for side in sides] for key in order}
+    return {
+        key: values
+        for key, values in rows.items()
+        if len({value for value, side in zip(values, sides, strict=True) if side.recipe}) > 1
+    }
