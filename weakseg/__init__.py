@@ -7,6 +7,7 @@ from weakseg.utils.late_imports import lazily
 if TYPE_CHECKING:
     from weakseg.data.base import WeakData as WeakData
     from weakseg.data.label_store import LabelStore as LabelStore
+    from weakseg.evaluation.comparison import compare_runs as compare_runs
     from weakseg.evaluation.model import evaluate_model as evaluate_model
     from weakseg.evidence import IGNORE as IGNORE
     from weakseg.evidence import Batch as Batch
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 _TARGETS = (
     "weakseg.data.base.WeakData",
     "weakseg.data.label_store.LabelStore",
+    "weakseg.evaluation.comparison.compare_runs",
     "weakseg.evaluation.model.evaluate_model",
     "weakseg.evidence.IGNORE",
     "weakseg.evidence.Batch",

@@ -14,6 +14,7 @@ VERBS = {
     "label": "make pseudo-labels of a data set, as files that annotation tools read",
     "fit": "train a segmentation network",
     "evaluate": "measure a trained network on images with masks",
+    "compare": "compare trained networks on the same images",
     "predict": "segment a folder of images",
     "export": "turn a trained network into a graph or a published folder",
 }

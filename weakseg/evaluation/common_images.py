@@ -13,6 +13,7 @@ from weakseg.evaluation.bootstrap import ClassCounts, count_classes
 from weakseg.evaluation.sides import Side
 
 FEW = 30  # images below which intervals say little
+FEWEST = 5  # images that show a class, below which it has no interval
 LISTED = 5  # names in a line
 
 
@@ -55,6 +56,10 @@ def find_common(sides: Sequence[Side]) -> Common:
             names = same
             places, counts = _counted(sides, measured, names, classes)
     whole = not notes
+    shown = torch.stack([each.either > 0 for each in counts]).any(0).sum(0).tolist()
+    rare = [name for name, count in zip(classes, shown, strict=True) if count < FEWEST]
+    if rare:
+        notes.append(f"no interval for {', '.join(rare)}: fewer than {FEWEST} images show it")
     if len(names) < FEW:
         few = f"{len(names)} image{'s' * (len(names) > 1)}"
         notes.append(f"intervals from {few} are rough, and rather too narrow")

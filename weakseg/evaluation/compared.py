@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from weakseg.evaluation.bootstrap import Bootstrap, ClassCounts, Interval, bootstrap
-from weakseg.evaluation.common_images import Common, find_common
+from weakseg.evaluation.common_images import FEWEST, Common, find_common
 from weakseg.evaluation.sides import Side, differing_keys
 
 # what is compared beside IoU and pixel accuracy, where all have measured it on the same images
@@ -26,6 +27,13 @@ class Figure(NamedTuple):
     """of each side; the ends are nan where there is no interval"""
     differences: list[Interval]
     """of each side but the first: its value less that of the first"""
+
+    def without_intervals(self) -> Figure:
+        """The values alone."""
+        return self._replace(
+            values=[_alone(each.value) for each in self.values],
+            differences=[_alone(each.value) for each in self.differences],
+        )
 
 
 class Apart(NamedTuple):
@@ -90,14 +98,14 @@ def compare_sides(sides: list[Side], draws: Draws) -> Comparison:
 def _figures(sides: Sequence[Side], common: Common, found: Bootstrap) -> list[Figure]:
     """All figures that every side has."""
     columns = [f"iou/{name}" for name in common.classes] + ["miou", "pixel_accuracy"]
-    drawn = {
-        name: Figure(
+    drawn = {}
+    for column, (name, images) in enumerate(zip(columns, _images_of(common), strict=True)):
+        figure = Figure(
             name,
             [values[column] for values in found.figures],
             [values[column] for values in found.differences],
         )
-        for column, name in enumerate(columns)
-    }
+        drawn[name] = figure if images >= FEWEST else figure.without_intervals()
     others = [_without_interval(sides, name) for name in OTHERS] if common.whole else []
     first = [drawn["miou"], drawn["pixel_accuracy"], *(each for each in others if each)]
     return first + [drawn[name] for name in columns[: len(common.classes)]]
@@ -107,13 +115,24 @@ def _without_interval(sides: Sequence[Side], name: str) -> Figure | None:
     """A figure of the evaluations themselves, which are of the same images."""
     if any(name not in side.evaluation.figures for side in sides):
         return None
-    nan = float("nan")
     values = [side.evaluation.figures[name] for side in sides]
     return Figure(
         name,
-        [Interval(value, nan, nan) for value in values],
-        [Interval(value - values[0], nan, nan) for value in values[1:]],
+        [_alone(value) for value in values],
+        [_alone(value - values[0]) for value in values[1:]],
     )
+
+
+def _images_of(common: Common) -> list[int]:
+    """How many images each column of `figures_of` rests on: those that show the class, in the truth
+    or in any prediction, and all of them."""
+    shown = torch.stack([counts.either > 0 for counts in common.counts]).any(0).sum(0).tolist()
+    return [*shown, len(common.images), len(common.images)]
+
+
+def _alone(value: float) -> Interval:
+    """A value without an interval."""
+    return Interval(value, math.nan, math.nan)
 
 
 def _apart(common: Common) -> list[Apart]:

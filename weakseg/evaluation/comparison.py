@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,9 +16,9 @@ from weakseg.evaluation.comparison_files import write_comparison
 from weakseg.evaluation.comparison_page import write_comparison_page
 from weakseg.evaluation.comparison_pictures import draw_pictures
 from weakseg.evaluation.sides import open_sides
+from weakseg.reporting.summaries import command_line
 from weakseg.utils.files import only_user, remove_leftovers
 from weakseg.utils.limits import Count, CountFromZero, limited
-from weakseg.utils.secrets import scrub_words
 from weakseg.utils.versions import versions
 
 PAGE = "comparison.html"
@@ -53,11 +52,11 @@ def compare_runs(
         pictures: how many images the page shows, those on which the networks differ most.
         device: cpu, cuda, mps or the like, for predictions; auto for a GPU where there is one.
     """
+    command = command_line("compare", compare_runs, locals())
     folder = Path(out)
     sides = open_sides(runs, device)
     comparison = replace(compare_sides(sides, Draws(samples, level, seed)), folder=folder)
     shown = draw_pictures(comparison, pictures, device)
-    command = scrub_words(sys.argv)
     with _held(folder):
         write_comparison_page(folder / PAGE, comparison, shown, command, versions())
         write_comparison(folder, comparison, command, versions())

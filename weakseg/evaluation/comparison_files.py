@@ -117,7 +117,7 @@ def images_text(comparison: Comparison) -> str:
 
 
 def write_comparison(
-    folder: Path, comparison: Comparison, command: list[str], versions: dict[str, str]
+    folder: Path, comparison: Comparison, command: str, versions: dict[str, str]
 ) -> None:
     """Write comparison.csv and comparison.json, each whole or not at all; the latter is the last
     one."""

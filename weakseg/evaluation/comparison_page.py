@@ -38,7 +38,7 @@ def write_comparison_page(
     path: Path,
     comparison: Comparison,
     pictures: Pictures,
-    command: Sequence[str],
+    command: str,
     versions: Mapping[str, str],
 ) -> None:
     """Write the page.
@@ -61,7 +61,7 @@ def write_comparison_page(
         notes=[
             images_text(comparison),
             *comparison.common.notes,
-            f"{made_by}; command: {' '.join(command)}",
+            f"{made_by}; command: {command}",
         ],
         facts=_facts(comparison),
         sides=[(side.letter, side.name) for side in sides],

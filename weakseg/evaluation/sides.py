@@ -11,9 +11,8 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from weakseg.config.recipe import SECTIONS, Recipe, RecipeError, load, resolve
-from weakseg.config.schema import filled
-from weakseg.config.values import plain, written
+from weakseg.config.recipe import Recipe, RecipeError, load, resolve, to_yaml
+from weakseg.config.values import plain, read_yaml, written
 from weakseg.evaluation.annotation_cost import AnnotationCost, seconds_per_image
 from weakseg.evaluation.model import evaluate_model
 from weakseg.evaluation.results import CONFUSIONS, SUMMARY, Evaluation, read_evaluation
@@ -161,13 +160,10 @@ def _with_defaults(recipe: Recipe) -> dict[str, Any]:
     everything: dict[str, Any] = {"seed": recipe.seed}
     for section, node in recipe.sections.items():
         try:
-            part = resolve(recipe, [section]).parts[section]
+            text = to_yaml(resolve(recipe, [section]), defaults=True)
+            everything[section] = read_yaml(text.encode(), section)[0].get(section, {})
         except RecipeError:
             everything[section] = node
-            continue
-        supplied = {*SECTIONS[section].given, *SECTIONS[section].fixed}
-        named = {"name": node["name"]} if SECTIONS[section].home else {}
-        everything[section] = named | filled(part.constructor, part.values, leave=supplied)
     return everything
 
 
