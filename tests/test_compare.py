@@ -1,0 +1,143 @@
+"""The command compare, from run folders and from folders of evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from weakseg import compare, evaluate
+from weakseg.fit import main as fit
+
+WORDS = [
+    "network=tests.small.TinyNet",
+    "data=tests.small.Squares",
+    "data.train=6",
+    "data.val=6",
+    "rounds.workers=0",
+    "trainer.max_steps=2",
+    "trainer.enable_progress_bar=false",
+    "trainer.accelerator=cpu",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs that differ in a key, and a recipe of another strategy; only the first one is
+    evaluated."""
+    root = f"trainer.default_root_dir={tmp_path_factory.mktemp('runs')}"
+    runs = [
+        fit(["recipe=boxes_rect", *WORDS, root]),
+        fit(["recipe=boxes_rect", *WORDS, root, "optimizer.lr=0.1"]),
+        fit(["recipe=boxes_em", *WORDS, root]),
+    ]
+    evaluate.main([f"run={runs[0]}", "device=cpu"])
+    return runs
+
+
+@pytest.fixture
+def runs(trained: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Copies, in a folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    for name, run in zip("abc", trained, strict=True):
+        shutil.copytree(run, tmp_path / name)
+    return ["a", "b", "c"]
+
+
+def words(*runs: str) -> list[str]:
+    return [f"runs=[{','.join(runs)}]", "device=cpu", "samples=50"]
+
+
+def test_runs_are_compared_and_evaluated_first_where_they_were_not(
+    runs: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert compare.command([*words(*runs[:2]), "pictures=2"]) == 0
+    printed, err = capfd.readouterr()
+    assert "B - A (95 % interval)" in printed
+    assert "seconds of annotation per image" not in printed  # Squares does not say what it has
+    assert "training images: A 6, B 6" in printed
+    assert f"{os.path.realpath('b')} has no evaluation" in err
+    assert f"{os.path.realpath('a')} has no evaluation" not in err
+    folder = Path("runs/compare")
+    assert {"comparison.html", "comparison.json", "comparison.csv"} <= set(os.listdir(folder))
+    content = json.loads((folder / "comparison.json").read_text())
+    assert [(row["key"], row["values"][1]) for row in content["recipes"]] == [
+        ("optimizer.lr", "0.1")
+    ]
+    page = (folder / "comparison.html").read_text()
+    assert page.count('<article class="case">') == 2
+    assert page.count('alt="who is right where they differ"') == 2
+    assert "<script" not in page
+    compare.main(words(*runs[:2]))
+    assert "has no evaluation" not in capfd.readouterr().err
+
+
+def test_more_than_two_are_each_compared_with_the_first(runs: list[str]) -> None:
+    comparison = compare.main([*words(*runs), "out=three", "pictures=1"])
+    assert [len(figure.differences) for figure in comparison.figures] == [2] * len(
+        comparison.figures
+    )
+    page = Path("three/comparison.html").read_text()
+    assert page.count("C less A") >= 2
+    assert page.count("<figcaption") == 5  # image, truth, three predictions
+
+
+def test_folders_of_evaluations_are_taken_as_they_are_on_their_common_images(
+    runs: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.main(["run=a", "subset=all", "out=every", "device=cpu"])
+    comparison = compare.main(words("every", "a/evaluation"))
+    assert len(comparison.common.images) == 6
+    assert [side.name for side in comparison.sides][1].endswith("/a")
+    assert "compared on the 6 images that all have: of their own, A 12, B 6" in (
+        capfd.readouterr().out
+    )
+    assert comparison.figures[0].differences[0].value == pytest.approx(0, abs=1e-9)
+    evaluate.main(["run=a", "subset=training", "out=others", "device=cpu"])
+    assert compare.command(words("others", "a/evaluation")) == 2
+    assert "no image in common" in capfd.readouterr().err
+
+
+def test_an_evaluation_of_older_weights_is_made_anew_and_its_folder_has_no_predictions(
+    runs: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree("a/evaluation", "old")
+    shutil.copy("b/checkpoints/best.ckpt", "a/checkpoints/best.ckpt")
+    comparison = compare.main([*words("a", "c"), "pictures=0"])
+    assert f"{os.path.realpath('a')} has no evaluation of its best weights" in (
+        capfd.readouterr().err
+    )
+    assert comparison.sides[0].unchanged
+    shutil.rmtree("a/checkpoints")
+    shutil.copytree("a/evaluation", "moved")
+    assert compare.command([*words("moved", "c/evaluation"), "out=later"]) == 0
+    page = Path("later/comparison.html").read_text()
+    assert "no predictions of A" in page
+    assert "B, IoU" in page
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("[a]", "expected two or more"),
+        ("[a,nowhere]", "there is no nowhere; expected a run or an evaluation of one"),
+        ("[a,a/]", "a is given twice"),
+        ("[a,empty]", "empty is neither"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_a_line(
+    runs: list[str], capfd: pytest.CaptureFixture[str], given: str, message: str
+) -> None:
+    Path("empty").mkdir()
+    assert compare.command([f"runs={given}", "device=cpu"]) == 2
+    err = capfd.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_level_beyond_its_limits_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert compare.command(["runs=[a,b]", "level=95"]) == 2
+    assert "level: it should be a share of the draws" in capfd.readouterr().err
