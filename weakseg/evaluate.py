@@ -45,7 +45,8 @@ def _run(argv: Sequence[str], sections: dict[str, Any]) -> Evaluation:
     with words_of(VERB, argv, sections) as words:
         from rich.console import Console
 
-        from weakseg.evaluation.model import PAGE, evaluate_model
+        from weakseg.evaluation.folder import PAGE
+        from weakseg.evaluation.model import evaluate_model
         from weakseg.evaluation.tables import print_evaluation
         from weakseg.reporting.tables import figure_text
 

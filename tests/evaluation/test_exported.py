@@ -32,7 +32,7 @@ def test_each_form_has_the_figures_of_its_run(
         pytest.importorskip("onnxruntime")
     written = export_model(str(run), format, overwrite=True).path
     inside = evaluate_model(written, device="cpu")
-    assert inside.folder == written.with_name("best-evaluation")
+    assert inside.folder == written.with_name(f"{written.name}-evaluation")
     assert inside.model["kind"] == format
     assert inside.measured_on == of_the_run.measured_on
     assert inside.figures.keys() == of_the_run.figures.keys()

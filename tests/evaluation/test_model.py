@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from torch import Tensor
 
 from tests.evaluation.fakes import SeesBrightness
 from tests.small import NoTruth, Squares
@@ -17,8 +18,10 @@ from weakseg.config.recipe import RecipeError
 from weakseg.evaluate import command, main
 from weakseg.evaluation import model as module
 from weakseg.evaluation.dataset import Measured
-from weakseg.evaluation.model import default_folder, evaluate_model
+from weakseg.evaluation.folder import LOCK, default_folder
+from weakseg.evaluation.model import evaluate_model
 from weakseg.evaluation.results import read_evaluation
+from weakseg.evidence import Evidence
 from weakseg.trained.model import Origin
 from weakseg.training.metrics_file import read_record
 
@@ -61,8 +64,8 @@ def test_the_section_predict_changes_how_it_predicts(run: Path, tmp_path: Path) 
     assert flipped.settings["flip"]
     assert not plain.settings["flip"]
     assert plain.figures["confidence"] != flipped.figures["confidence"]
-    assert "predicted with flip True" in (tmp_path / "b" / "report.html").read_text()
-    assert "one pass over the whole image" in (tmp_path / "a" / "report.html").read_text()
+    assert "predicted with mirror images" in (tmp_path / "b" / "report.html").read_text()
+    assert "one pass of the whole image" in (tmp_path / "a" / "report.html").read_text()
 
 
 def test_another_time_it_is_made_anew(discs: SeesBrightness, tmp_path: Path) -> None:
@@ -100,7 +103,7 @@ def test_two_processes_cannot_write_into_one_folder(discs: SeesBrightness, tmp_p
     lines = [
         "from pathlib import Path",
         "from weakseg.utils.files import only_user",
-        f"with only_user(Path({str(tmp_path)!r})):",
+        f"with only_user(Path({str(tmp_path)!r}), {LOCK!r}):",
         "    print(flush=True)",
         "    input()",
     ]
@@ -129,19 +132,46 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_long(
     assert discs.calls == 0
 
 
-def test_what_ends_it_leaves_the_evaluation_before_it(
-    discs: SeesBrightness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_leaves_the_evaluation_that_was_there(
+    discs: SeesBrightness, tmp_path: Path
 ) -> None:
     evaluate_model("net.onnx", Squares(train=0, val=2), out=tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device", str(tmp_path / "summary.json"))
-
-    monkeypatch.setattr(discs, "logits", full)
-    with pytest.raises(OSError, match="No space left"):
-        evaluate_model("net.onnx", Squares(train=0, val=3), out=tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*report\.html"):
+            evaluate_model("net.onnx", Squares(train=0, val=3), out=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_image_that_cannot_be_read_leaves_the_evaluation_that_was_there(
+    discs: SeesBrightness, tmp_path: Path
+) -> None:
+    class Broken(Squares):
+        def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+            if index == 2:
+                raise ValueError("image 2 is damaged")
+            return super().sample(index)
+
+    evaluate_model("net.onnx", Squares(train=0, val=2), out=tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="image 2 is damaged"):
+        evaluate_model("net.onnx", Broken(train=0, val=4), out=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_files_of_something_else_are_never_overwritten(
+    name: str, discs: SeesBrightness, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RecipeError, match=f"holds {name}, which no evaluation has written"):
+        evaluate_model("net.onnx", Squares(train=0, val=2), out=tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+    assert discs.calls == 0
 
 
 def test_limits_are_those_of_the_words(discs: SeesBrightness) -> None:

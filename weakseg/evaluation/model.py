@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
-from weakseg.config.recipe import RecipeError
 from weakseg.data.base import WeakData
 from weakseg.evaluation.dashboards import show_evaluation, view_of
-from weakseg.evaluation.dataset import Measured, Subset, open_data
+from weakseg.evaluation.dataset import Subset, open_data
+from weakseg.evaluation.folder import PAGE, default_folder, evaluation_folder
 from weakseg.evaluation.measuring import Measurement
 from weakseg.evaluation.page import write_evaluation_page
 from weakseg.evaluation.results import Evaluation, Head, write_evaluation
 from weakseg.inference.multiscale import Inference
 from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
-from weakseg.trained.checkpoint import run_of
 from weakseg.trained.loading import load_model
-from weakseg.trained.model import Origin
-from weakseg.utils.files import only_user, remove_leftovers
 from weakseg.utils.limits import limited
 from weakseg.utils.versions import versions
-
-PAGE = "report.html"
 
 
 @limited
@@ -78,13 +72,13 @@ def evaluate_model(
     model = load_model(run, checkpoint, predict=predict, device=device)
     measured = open_data(model, data, subset)
     folder = Path(out) if out is not None else default_folder(Path(run), model.origin, measured)
-    with _held(folder):
+    with evaluation_folder(folder) as new:
         measurement = Measurement(model, measured)
         measurement.run()
         evaluation = replace(measurement.evaluation(), folder=folder, least_miou=least_miou)
         head = Head(command, versions("onnxruntime"), time.monotonic() - start)
         write_evaluation_page(
-            folder / PAGE,
+            new / PAGE,
             evaluation,
             measurement.selection(),
             measurement.picture,
@@ -92,37 +86,10 @@ def evaluate_model(
             notes=_notes(evaluation, head),
             score=measurement.score,
         )
-        write_evaluation(folder, evaluation, head)
-        if view is not None:
-            show_evaluation(view, folder, evaluation)
+        write_evaluation(new, evaluation, head)
+    if view is not None:
+        show_evaluation(view, folder, evaluation)
     return evaluation
-
-
-def default_folder(run: Path, origin: Origin, measured: Measured) -> Path:
-    """Where an evaluation is written if nobody says where: into the folder of the run, or beside an
-    exported file; with the name of the data set, if that is not the one of the training."""
-    of = "" if measured.own else f"-{measured.short_name}"
-    if origin.kind == "checkpoint":
-        # not by a link such as `latest`, which may soon lead to another run
-        folder = run_of(Path(origin.path)) / f"evaluation{of}"
-        here = Path.cwd()
-        return folder.relative_to(here) if folder.is_relative_to(here) else folder
-    # with its ending: there may be several exported forms of one network
-    return run.with_name(f"{run.name}-evaluation{of}")
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """The folder of the evaluation, made and held for this process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecipeError(
-            f"out: the folder {folder} cannot be made: {error.strerror}; name another"
-        ) from None
-    with only_user(folder, advice="name another with out="):
-        remove_leftovers(folder)
-        yield
 
 
 def _notes(evaluation: Evaluation, head: Head) -> list[str]:
@@ -130,15 +97,25 @@ def _notes(evaluation: Evaluation, head: Head) -> list[str]:
     model = evaluation.model
     made_by = ", ".join(f"{name} {version}" for name, version in head.versions.items())
     step = "" if model["step"] is None else f", after step {model['step']}"
-    plain = {"scales": (1.0,), "flip": False, "window": None, "crf": None}
-    how = [
-        f"{name} {value}"
-        for name, value in evaluation.settings.items()
-        if name in plain and value != plain[name]
-    ]
     return [
         f"network: {model['path']}{step}; initial weights: {model['weights'] or 'not known'}",
         f"measured on {evaluation.measured_on}",
-        f"predicted with {'; '.join(how) or 'one pass over the whole image'}",
+        f"predicted with {_in_words(evaluation.settings)}",
         f"{made_by}; {head.command}",
     ]
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    """How the network predicted.
+
+    >>> _in_words({"scales": (0.75, 1.0), "flip": True, "window": 513, "crf": None})
+    'the scales 0.75, 1; mirror images; windows of 513 pixels'
+    """
+    scales = ", ".join(f"{scale:g}" for scale in settings["scales"])
+    words = {
+        f"the scales {scales}": scales != "1",
+        "mirror images": settings["flip"],
+        f"windows of {settings['window']} pixels": settings["window"],
+        "a dense CRF": settings["crf"],
+    }
+    return "; ".join(text for text, told in words.items() if told) or "one pass of the whole image"

@@ -1,0 +1,69 @@
+"""The folder that an evaluation is written into: held by one process, and changed at once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from weakseg.config.recipe import RecipeError
+from weakseg.evaluation.dataset import Measured
+from weakseg.evaluation.results import CONFUSIONS, SUMMARY, TABLE
+from weakseg.trained.checkpoint import run_of
+from weakseg.trained.model import Origin
+from weakseg.utils.files import only_user
+
+PAGE = "report.html"
+LOCK = ".evaluation.lock"
+"""also tells that the files beside it are those of an evaluation"""
+
+
+def default_folder(run: Path, origin: Origin, measured: Measured) -> Path:
+    """Where an evaluation is written if nobody says where: into the folder of the run, or beside an
+    exported file; with the name of the data set, if that is not the one of the training."""
+    of = "" if measured.own else f"-{measured.short_name}"
+    if origin.kind == "checkpoint":
+        # not by a link such as `latest`, which may soon lead to another run
+        folder = run_of(Path(origin.path)) / f"evaluation{of}"
+        here = Path.cwd()
+        return folder.relative_to(here) if folder.is_relative_to(here) else folder
+    # with its ending: there may be several exported forms of one network
+    return run.with_name(f"{run.name}-evaluation{of}")
+
+
+@contextmanager
+def evaluation_folder(folder: Path) -> Iterator[Path]:
+    """Hold the folder of an evaluation, and make it if there is none.
+
+    What is written into the folder that this gives takes the place of the files of the same names
+    when all of it is there; if anything fails before, those stay.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(
+            f"out: the folder {folder} cannot be made: {error.strerror}; name another"
+        ) from None
+    _refuse_foreign(folder)
+    with only_user(folder, LOCK, "name another with out="):
+        new = folder / ".new"
+        shutil.rmtree(new, ignore_errors=True)  # of one that was killed
+        new.mkdir()
+        try:
+            yield new
+            for file in new.iterdir():
+                file.replace(folder / file.name)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder in which files of something else have the names of ours, such as that of a
+    run."""
+    names = [name for name in (PAGE, SUMMARY, TABLE, CONFUSIONS) if (folder / name).exists()]
+    if names and not (folder / LOCK).exists():
+        raise RecipeError(
+            f"out: the folder {folder} holds {names[0]}, which no evaluation has written; name a "
+            "new folder"
+        )
