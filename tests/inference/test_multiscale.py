@@ -16,7 +16,6 @@ from tests.small import Refine, Squares, TinyNet, trainer
 from weakseg.config.recipe import RecipeError, load, resolve, to_yaml
 from weakseg.evidence import Example
 from weakseg.functional.crf import DenseCRF, dense_crf
-from weakseg.inference import multiscale
 from weakseg.inference.multiscale import Inference, infer, infer_batch, strips
 from weakseg.training.segmenter import Segmenter
 
@@ -301,13 +300,6 @@ def test_bad_numbers_of_one_image_leave_the_others_of_its_batch_alone() -> None:
     refined = infer_batch(images, network, Inference(crf=DenseCRF(iterations=1)))
     assert refined[0].isfinite().all()
     assert refined[1].isnan().all()
-
-
-def test_a_large_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    image = photo(130, 20)
-    small = infer(image, leaning, Inference(flip=True))
-    monkeypatch.setattr(multiscale, "_LARGE", 1)
-    assert torch.allclose(infer(image, leaning, Inference(flip=True)), small, atol=1e-6)
 
 
 # recipes

@@ -21,8 +21,6 @@ from weakseg.utils.limits import check_limits
 # windows that are one batch: enough for a GPU to be busy, few enough to be small beside a large
 # image
 _BATCH = 4
-_LARGE = 2**26  # numbers of which two tensors at a time would be felt: a quarter of a gigabyte
-_ROWS = 64  # rows of such a tensor that are worked on at once
 _MOST_OVERLAP = 0.9
 
 
@@ -194,21 +192,9 @@ def _predict(
     height, width = images.shape[-2:]
     size = [max(1, round(height * scale)), max(1, round(width * scale))]
     seen = images if size == [height, width] else resize(images, size, antialias=True)
-    probs = _softmax(network(seen))
+    probs = network(seen).float().softmax(1)
     if flip:
-        probs += _softmax(network(seen.flip(-1))).flip(-1)
+        probs += network(seen.flip(-1)).float().softmax(1).flip(-1)
     if size == [height, width]:
         return probs
     return F.interpolate(probs, (height, width), mode="bilinear", antialias=True)
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    """Probabilities of logits, which may be overwritten where a second tensor of that size would be
-    large."""
-    logits = logits.float()
-    if logits.numel() < _LARGE:
-        return logits.softmax(1)
-    for top in range(0, logits.shape[2], _ROWS):
-        rows = logits[:, :, top : top + _ROWS]
-        rows.copy_(rows.softmax(1))
-    return logits

@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# numbers of all classes together that are worked on at once: 16 MB
-_STRIP = 2**22
+# numbers of all classes together that are worked on at once: what the cache of a core holds, and
+# what is worth a call of a GPU
+_STRIP = 2**17
+_STRIP_OF_GPU = 2**24
 
 
 class Decision(NamedTuple):
@@ -31,23 +33,30 @@ class Decision(NamedTuple):
 
 @torch.no_grad()
 def decide(
-    probs: Tensor, size: tuple[int, int], keep: bool = False, keep_sure: bool = False
+    scores: Tensor,
+    size: tuple[int, int],
+    keep: bool = False,
+    keep_sure: bool = False,
+    logits: bool = False,
 ) -> Decision:
     """The labels of one image of this height and width.
 
     Args:
-        probs: float [C,h,w], of the image as the network was given it, which may be smaller.
+        scores: probabilities, or logits, float [C,h,w], of the image as the network was given it,
+            which may be smaller.
         size: of the image itself.
         keep: whether the probabilities at that size are returned, too.
         keep_sure: whether those of the labels alone are.
+        logits: whether the scores are logits.
     """
-    classes = len(probs)
-    labels = torch.empty(size, dtype=torch.uint8, device=probs.device)
-    kept = torch.empty((classes, *size), dtype=torch.float16, device=probs.device) if keep else None
+    classes = len(scores)
+    device = scores.device
+    labels = torch.empty(size, dtype=torch.uint8, device=device)
+    kept = torch.empty((classes, *size), dtype=torch.float16, device=device) if keep else None
     sure = torch.empty_like(labels) if keep_sure else None
     # in double precision, in which millions of pixels can be summed
-    total = torch.zeros((), dtype=torch.float64, device=_summing(probs.device))
-    for rows, strip in _strips(probs, size):
+    total = torch.zeros((), dtype=torch.float64, device=_summing(device))
+    for rows, strip in _strips(scores, size, logits):
         likeliest, found = strip.max(0)
         labels[rows] = found.to(torch.uint8)
         total += likeliest.sum(dtype=torch.float64).to(total.device)
@@ -64,13 +73,20 @@ def _summing(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type == "mps" else device
 
 
-def _strips(probs: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
+def _strips(scores: Tensor, size: tuple[int, int], logits: bool) -> Iterator[tuple[slice, Tensor]]:
     """Rows of the image, and the probabilities of them, [C,rows,W]."""
     height, width = size
-    rows = max(1, _STRIP // (len(probs) * width))
+    same = scores.shape[1:] == size
+    if logits and not same:
+        scores = scores.softmax(0)  # it is the probabilities that are interpolated
+    most = _STRIP if scores.device.type == "cpu" else _STRIP_OF_GPU
+    rows = max(1, most // (len(scores) * width))
     for top in range(0, height, rows):
         here = slice(top, min(top + rows, height))
-        yield here, probs[:, here] if probs.shape[1:] == size else _enlarged(probs, size, here)
+        if same:
+            yield here, scores[:, here].softmax(0) if logits else scores[:, here]
+        else:
+            yield here, _enlarged(scores, size, here)
 
 
 def _enlarged(probs: Tensor, size: tuple[int, int], rows: slice) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from weakseg.data.formats.images import Window, read_image
 from weakseg.evidence import Instances
 from weakseg.functional.resolution import downsample
-from weakseg.inference.multiscale import infer_batch, refine
+from weakseg.inference.multiscale import Inference, infer_batch, refine
 from weakseg.prediction.deciding import Decision, decide
 from weakseg.prediction.outputs import Wanted, places_of, write_results
 from weakseg.prediction.steps import Broken, Done, Found, Loaded
@@ -93,17 +93,21 @@ class PredictImages:
         if self.model.device.type == "cuda":
             images = images.pin_memory().to(self.model.device, non_blocking=True)
         kind = self.model.device.type
+        plain = is_plain(self.model.inference, max(images.shape[-2:]))
         with torch.autocast(kind, self.half) if self.half is not None else nullcontext():
-            probs = infer_batch(images, self.model.logits, self.before_crf)
-        found = [self._found(loaded, each) for loaded, each in zip(batch, probs, strict=True)]
+            if plain:
+                scores = self.model.logits(images)
+            else:
+                scores = infer_batch(images, self.model.logits, self.before_crf)
+        found = [self._found(*each, plain) for each in zip(batch, scores, strict=True)]
         taken = clock()
         return [each._replace(seconds=lambda: taken() / len(batch)) for each in found]
 
-    def _found(self, loaded: Loaded, probs: Tensor) -> Found:
+    def _found(self, loaded: Loaded, scores: Tensor, logits: bool) -> Found:
         objects = self._objects(loaded)
         if self.model.inference.crf is not None:
-            return Found(loaded, None, probs.cpu(), objects, float)
-        decision = self._decide(probs, loaded.size)
+            return Found(loaded, None, scores.cpu(), objects, float)
+        decision = self._decide(scores, loaded.size, logits)
         return Found(loaded, decision, None, objects, float)
 
     def _objects(self, loaded: Loaded) -> Instances | None:
@@ -141,8 +145,8 @@ class PredictImages:
         probs = refine(found.loaded.seen, found.probs, crf)
         return self._decide(probs, found.loaded.size)
 
-    def _decide(self, probs: Tensor, size: tuple[int, int]) -> Decision:
-        return decide(probs, size, self.wanted.probabilities, self.wanted.confidence)
+    def _decide(self, scores: Tensor, size: tuple[int, int], logits: bool = False) -> Decision:
+        return decide(scores, size, self.wanted.probabilities, self.wanted.confidence, logits)
 
     def _shares(self, counts: list[int], pixels: int) -> dict[str, float]:
         """The part of the image that each class has which it shows."""
@@ -155,6 +159,13 @@ class PredictImages:
             return f"the network fails on {width} by {height} pixels: {one_line(error)[:300]}"
         window = "a smaller predict.window" if self.before_crf.window else "predict.window=513"
         return f"too little memory for {width} by {height} pixels; try {window}"
+
+
+def is_plain(inference: Inference, side: int) -> bool:
+    """Whether the prediction of images whose longer side has so many pixels is nothing but the
+    softmax of the logits, which is then left to `decide`."""
+    whole = inference.window is None or side <= inference.window
+    return whole and inference.scales == (1.0,) and not inference.flip and inference.crf is None
 
 
 def half_precision(precision: Precision, device: torch.device) -> torch.dtype | None:
