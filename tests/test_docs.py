@@ -67,7 +67,8 @@ def wrong_words(command: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if printed_commands(text)])
 def test_every_printed_command_has_right_words(page: str) -> None:
-    shown_as_wrong = ("strategy.crf.iteratons=5",)  # what the README prints to show its answer
+    # what pages print to show the answer
+    shown_as_wrong = ("strategy.crf.iteratons=5", "callbacks.early_stoping.patience=3")
     commands = [
         command
         for command in printed_commands(PAGES[page])
@@ -167,6 +168,57 @@ def test_the_logger_of_the_page_writes_what_metrics_csv_has(
     losses = [float(row["loss/total"]) for row in recorded if row.get("loss/total")]
     assert [row["loss/total"] for row in rows if "loss/total" in row] == losses
     del sys.modules["json_lines"]
+
+
+LIGHTNING = PAGES["docs/how-to/lightning.md"]
+
+
+def test_the_callback_of_the_page_on_lightning_logs_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = (block for block in python_blocks(LIGHTNING) if block.startswith("# slow_steps.py"))
+    (tmp_path / "slow_steps.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (command,) = (
+        each for each in printed_commands(LIGHTNING) if "callbacks.slow.limit=0.2" in each
+    )
+    words = command[command.index("weakseg.fit") + 1 :]
+    small = ["data.train=4", "data.val=1", "data.size=32", "data.batch_size=2", "rounds.workers=0"]
+    tiny = ["network=tests.small.TinyNet", "network.classes=5", "trainer.max_steps=4"]
+    run = main([*words, *small, *tiny])
+    assert len([row for row in read_record(run / "metrics.csv") if row["time/slow"]]) == 2
+    for recipe in re.findall(r"```yaml\n(callbacks:.*?)```", LIGHTNING, re.DOTALL):
+        whole = f"{(run / 'recipe.yaml').read_text().partition('callbacks:')[0]}{recipe}"
+        (tmp_path / "mine.yaml").write_text(whole)
+        named = load(["recipe=mine.yaml"]).sections["callbacks"].values()
+        assert [node["name"] for node in named] == ["early_stopping", "slow_steps.SlowSteps"]
+    del sys.modules["slow_steps"]
+
+
+def test_the_lines_of_the_page_on_lightning_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = (block for block in python_blocks(LIGHTNING) if block.startswith("import "))
+    names: dict[str, Any] = {}
+    exec(code.replace("max_steps=40", "max_steps=4"), names)
+    assert names["trainer"].global_step == 4
+    assert (tmp_path / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_the_page_on_lightning_refuses_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"```console\n(\$ .*?)```", LIGHTNING, re.DOTALL)
+    shown = block.replace("$ ", "").splitlines()
+    for command, answer in zip(shown[::2], shown[1::2], strict=True):
+        with pytest.raises(SystemExit):
+            main([*shlex.split(command)[3:], "data.train=1", "data.val=1"])
+        assert capsys.readouterr().err.splitlines()[-1] == answer
+
+
+def test_the_page_on_loggers_prints_the_sweep_file() -> None:
+    (printed,) = re.findall(r"```yaml\n(.*?)```", PAGES["docs/how-to/wandb.md"], re.DOTALL)
+    assert printed == (ROOT / "docs" / "sweep.yaml").read_text()
 
 
 STRATEGY_PAGE = PAGES["docs/how-to/write-a-strategy.md"]
