@@ -92,3 +92,14 @@ class Bad(Counting):
         if evidence.id == "disc/2":
             raise ArithmeticError("this image is too hard")
         return super().estimate(evidence, context)
+
+
+class Reordered(Squares):
+    """The same images, with the classes in another order, and one less."""
+
+    classes = ("background", "dark")
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        evidence, truth = super().sample(2 * index + 1)  # with a dark disc
+        assert truth is not None
+        return evidence._replace(box_classes=torch.tensor([1])), truth.clamp(max=1)

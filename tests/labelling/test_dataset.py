@@ -181,6 +181,16 @@ class TestImages:
         assert done.labelled == ALL - 1
         assert not (tmp_path / "disc" / "2.png").exists()
 
+    def test_classes_are_matched_by_their_names(self, once: Path, tmp_path: Path) -> None:
+        data = {"name": "tests.labelling.methods.Reordered"}
+        done = label_dataset(run=str(once), out=tmp_path, data=data, device="cpu")
+        assert done.labelled == ALL
+        assert summary(tmp_path)["classes"] == ["background", "bright", "dark"]
+        assert {int(label) for mask in masks(tmp_path).values() for label in np.unique(mask)} == {
+            0,
+            2,
+        }
+
 
 class TestAnotherCall:
     def test_skips_what_is_there(self, runs: Path, tmp_path: Path) -> None:
@@ -252,7 +262,7 @@ class TestWords:
     def test_a_run_has_a_strategy_and_classes_of_its_own(self, once: Path, tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match="strategy: run= has a strategy of its own"):
             label_dataset(run=str(once), out=tmp_path, strategy={"name": "boxes_crf"})
-        with pytest.raises(RecipeError, match=r"bright, dark, but .* leaf"):
+        with pytest.raises(RecipeError, match=r"cannot label this data set: leaf.* are none of"):
             label_dataset(run=str(once), out=tmp_path, data={"name": "toy"})
         with pytest.raises(RecipeError, match="seed: belongs to recipe="):
             label_dataset(run=str(once), out=tmp_path, seed=1)

@@ -18,7 +18,7 @@ from tests.labelling.conftest import label
 from tests.pseudo import write_photo
 from tests.small import SIZE, Squares
 from weakseg.config.recipe import RecipeError
-from weakseg.data.formats.images import read_mask
+from weakseg.data.formats.images import read_image, read_mask
 from weakseg.data.formats.writing.formats import FORMATS
 from weakseg.fit import main as fit
 from weakseg.labelling.dataset import label_dataset
@@ -177,3 +177,16 @@ def test_a_run_of_photos(photos: Path, tmp_path: Path) -> None:
     done = label_dataset(run=str(run), out=tmp_path / "out", device="cpu")
     assert done.labelled == 6
     assert done.estimated == 1  # the one that was held out
+
+
+def test_labels_are_pseudo_labels_of_another_run(photos: Path, tmp_path: Path) -> None:
+    label_photos(photos, tmp_path / "out", tmp_path)
+    labels = Squares(pseudo=tmp_path / "out").pseudo_labels
+    assert labels is not None
+    assert len(labels) == 6
+    for place in range(6):
+        assert labels.problem(place) == ""
+    evidence, target = labels.sample(0, read_image, None)
+    number = int(Path(labels.images[0].name).stem)
+    assert torch.equal(evidence.image, Squares().sample(number)[0].image)
+    assert torch.equal(target, read_mask(tmp_path / "out" / labels.images[0].name))

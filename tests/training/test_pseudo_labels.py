@@ -15,7 +15,9 @@ from tests.small import Everything, KillBefore, Killed, Squares, TinyNet, traine
 from weakseg.data.base import Shares
 from weakseg.data.transforms import collate
 from weakseg.evidence import IGNORE, Batch
+from weakseg.fit import main as fit
 from weakseg.functional.losses import cross_entropy
+from weakseg.reporting.dataset_check import check_dataset
 from weakseg.strategies.base import Strategy
 from weakseg.strategies.boxes_instances import BoxesInstances
 from weakseg.strategies.boxes_rect import BoxesRect
@@ -78,8 +80,8 @@ def train(
     pl.seed_everything(3, verbose=False)
     segmenter = Segmenter(network or TinyNet(3), strategy or BoxesRect(), data.classes)
     terms = Terms()
-    fit = trainer(folder, steps, callbacks=[Rounds(workers=0), terms, *(callbacks or [])])
-    fit.fit(segmenter, datamodule=data, ckpt_path=ckpt, weights_only=True)
+    its_trainer = trainer(folder, steps, callbacks=[Rounds(workers=0), terms, *(callbacks or [])])
+    its_trainer.fit(segmenter, datamodule=data, ckpt_path=ckpt, weights_only=True)
     return segmenter, terms
 
 
@@ -187,3 +189,35 @@ def test_shares_of_kinds_hold_among_the_other_images(labels: Path, tmp_path: Pat
     data = Everything(batch_size=4, pseudo=labels, shares=Shares(boxes=1))
     _, found = train(tmp_path, data, steps=3)
     assert all(len(batch.ids) == 2 for batch in found.batches)
+
+
+def test_the_check_looks_at_them(tmp_path: Path) -> None:
+    folder = labelled_folder(tmp_path, 3)
+    assert check_dataset(Squares(pseudo=folder)).errors == 0
+    (tmp_path / "photos" / "2.png").unlink()
+    found = check_dataset(Squares(pseudo=folder))
+    assert found.remarks == [f"pseudo-labels of {folder}: 3 images to train on"]
+    (problem,) = found.problems
+    assert str(problem).startswith("error: pseudo-label of 2.png: image and mask should be whole")
+    nowhere = check_dataset(Squares(pseudo=tmp_path / "nowhere"))
+    assert "there is no such folder" in str(nowhere.problems[0])
+
+
+def test_the_report_names_them(labels: Path, tmp_path: Path) -> None:
+    run = fit(
+        [
+            "recipe=distil",
+            "strategy=boxes_rect",
+            "data=tests.small.Squares",
+            f"data.pseudo={labels}",
+            "network=tests.small.TinyNet",
+            "rounds.workers=0",
+            "trainer.max_steps=2",
+            "trainer.log_every_n_steps=1",
+            "trainer.accelerator=cpu",
+            f"trainer.default_root_dir={tmp_path}",
+        ]
+    )
+    report = (run / "report.html").read_text()
+    assert f"pseudo-labels of {labels}: 9 images to train on; 0.5 of each batch" in report
+    assert f"loss/{PSEUDO}" in (run / "metrics.csv").read_text().splitlines()[0]

@@ -212,7 +212,7 @@ class _Labelling:
         strategy = source.segmenter.strategy
         targets = RoundTargets(
             source.segmenter,
-            source.data,
+            source,
             found.readable,
             source.store,
             ArrayCache(cache_folder(source.store, strategy)),

@@ -66,7 +66,7 @@ def _read_image(source: Source, index: int, found: Images) -> None:
     strategy = source.segmenter.strategy
     id = source.data.entries[index].id if isinstance(source.data, Photos) else f"number {index}"
     try:
-        evidence, truth = source.data.sample(index)
+        evidence, truth = source.sample(index)
         id = str(evidence.id)
         image = checked_image(evidence, truth, len(source.segmenter.classes))
     except Exception as error:

@@ -3,17 +3,22 @@ network, or the predictions of that network."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import Tensor
 
 from weakseg.config.recipe import Recipe, RecipeError, changed, resolve
 from weakseg.config.recipe import load as load_recipe
 from weakseg.data.base import WeakData
+from weakseg.data.files.photos import Photos
 from weakseg.data.label_store import LabelStore
+from weakseg.evidence import Evidence
+from weakseg.functional.class_matching import match_classes, renumber, renumber_evidence
 from weakseg.strategies.base import estimates
 from weakseg.trained.checkpoint import CheckpointModel, run_of
 from weakseg.trained.loading import choose_device, load_model
@@ -37,6 +42,7 @@ class Source:
         store: where targets are kept: those that a run has estimated are there already.
         number: of the round whose targets the labels are; None for predictions of the network.
         origin: of the trained network; None if there is none.
+        table: the numbers that classes of the data set have in the network; None for the same.
     """
 
     name: str
@@ -46,6 +52,15 @@ class Source:
     store: LabelStore
     number: int | None
     origin: Origin | None = None
+    table: Tensor | None = None
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        """Evidence and truth of an image, with the numbers that classes have in the network."""
+        evidence, truth = self.data.sample(index)
+        if self.table is None:
+            return evidence, truth
+        renumbered = renumber_evidence(evidence, self.table, len(self.segmenter.classes))
+        return renumbered, None if truth is None else renumber(truth, self.table)
 
     @property
     def method(self) -> str:
@@ -71,6 +86,7 @@ def source_of_recipe(
     resolved = resolve(_with(written, sections))
     pl.seed_everything(resolved.seed, verbose=False)  # as a run does before it makes its network
     data, segmenter, rounds = build_run(resolved)
+    prepare(data)
     if not estimates(segmenter.strategy):
         name = type(segmenter.strategy).__name__
         raise RecipeError(
@@ -102,18 +118,29 @@ def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) ->
         _with(load_recipe([f"resume={folder}"]), others), ["data", "strategy", "rounds"]
     )
     data: WeakData = resolved.build("data")
-    if tuple(data.classes) != model.classes:
+    prepare(data)
+    try:
+        table = match_classes(data.classes, model.classes)
+    except ValueError as error:
         raise RecipeError(
-            f"data: the run has the classes {', '.join(model.classes)}, but the data set has "
-            f"{', '.join(data.classes)}; expected the same, in the same order: see data.classes, "
-            "data.rename and data.others"
-        )
+            f"data: the network cannot label this data set: {error}; give classes the names that "
+            "the network knows (data.rename), or leave others out (data.others=ignore)"
+        ) from None
     rounds: Rounds = resolved.build("rounds")
     segmenter = model.segmenter
     store = LabelStore(rounds.folder or folder.absolute().parents[1] / "labels")
-    return Source(
-        resolved.name, data, segmenter, rounds, store, _round_of(segmenter, rounds), model.origin
-    )
+    number = _round_of(segmenter, rounds)
+    return Source(resolved.name, data, segmenter, rounds, store, number, model.origin, table)
+
+
+def prepare(data: WeakData) -> None:
+    """What a trainer does with a data set before it takes images from it. Photos would refuse files
+    that cannot be read; here these are named, and do not stop the others."""
+    if isinstance(data, Photos):
+        print("\n".join(data.remarks), end="\n" * bool(data.remarks), file=sys.stderr)
+    else:
+        data.prepare_data()
+        data.setup("fit")
 
 
 def _round_of(segmenter: Segmenter, rounds: Rounds) -> int | None:

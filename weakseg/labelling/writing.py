@@ -102,7 +102,7 @@ class Writer:
         start = perf_counter()
         name = self.names[index]
         try:
-            evidence, _ = self.source.data.sample(index)
+            evidence, _ = self.source.sample(index)
             labels = self._labels(evidence, self.keys[index])
         except (ValueError, ArithmeticError) as error:
             return image_failure(name, error)

@@ -8,12 +8,12 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
-from weakseg.data.base import WeakData
 from weakseg.data.label_store import FORMAT, LabelStore
-from weakseg.evidence import Prediction
+from weakseg.evidence import Evidence, Prediction
 from weakseg.strategies.base import Context, JointStrategy, Strategy
 from weakseg.training.estimation import Failure, Job, estimate_all, fitting_target
 from weakseg.training.evidence_check import CheckedImage
@@ -31,6 +31,14 @@ from weakseg.utils.fingerprint import (
 
 # code that calls the strategy, whatever it imports
 _ESTIMATING = ("weakseg.training.estimation", "weakseg.training.joint_fit")
+
+
+class Samples(Protocol):
+    """What a data set is here."""
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        """The evidence of an image, and its truth or None."""
+        ...
 
 
 @dataclass
@@ -53,7 +61,7 @@ class RoundTargets:
     """
 
     segmenter: Segmenter
-    data: WeakData
+    data: Samples
     images: Mapping[int, CheckedImage]
     store: LabelStore
     cache: ArrayCache
