@@ -93,3 +93,37 @@ def benchmark(name: str) -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.slow
+def test_pseudo_labels_are_measured_against_the_masks_alone(tmp_path: Path) -> None:
+    words = ["trainer.max_steps=2", "data.size=64", "data.val=2", "rounds.workers=0"]
+    command = [sys.executable, ROOT / "benchmarks" / "semi_supervised.py", *words]
+    options = ["--masks", "4", "--others", "6", "--seeds", "1", "--folder", str(tmp_path)]
+    done = subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()[-4:]
+    names = ["the masks alone", "and all predictions", "and predictions", "and the true masks"]
+    assert [row.startswith(f"| {name}") for row, name in zip(rows, names, strict=True)] == [
+        True
+    ] * 4
+
+
+@pytest.mark.slow
+def test_suspicion_is_measured_for_every_measure(tmp_path: Path) -> None:
+    words = ["recipe=boxes", "data.train=12", "data.val=2", "data.size=64", "rounds.workers=0"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "suspicion.py", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [row.split(" | ")[0] for row in done.stdout.splitlines()[-3:]] == [
+        "| score",
+        "| colours",
+        "| evidence",
+    ]

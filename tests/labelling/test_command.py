@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.small import SIZE
 from weakseg import label
+from weakseg.data.formats.images import read_mask
 from weakseg.utils.output_folder import OutputFolder
 
 ROOT = Path(__file__).parents[2]
@@ -78,3 +82,29 @@ def test_a_folder_that_another_process_writes_into_is_refused(tmp_path: Path) ->
     assert done.returncode == 1
     assert "another process is working in" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_after_kill_9_the_next_call_goes_on(tmp_path: Path) -> None:
+    words = ["recipe=boxes_rect", "data=tests.small.Squares", "data.train=1500", "data.val=0"]
+    words += ["network=tests.small.TinyNet", "rounds.workers=0"]
+    words += [f"rounds.folder={tmp_path / 'labels'}", f"out={tmp_path / 'out'}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weakseg.label", *words],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and len(list((tmp_path / "out").rglob("*.png"))) < 20:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    there = list((tmp_path / "out").rglob("*.png"))
+    assert 20 <= len(there) < 1500
+    assert all(read_mask(file).shape == (SIZE, SIZE) for file in there)
+    assert not (tmp_path / "out" / "summary.json").exists()
+    done = label.main(words)
+    assert done.estimated == 0  # all targets were in the store
+    assert done.skipped >= len(there) - 1
+    assert done.labelled + done.skipped == 1500
+    assert not list((tmp_path / "out").rglob(".*.part"))
