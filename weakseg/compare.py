@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 VERB = Verb(
     "compare",
     "weakseg.evaluation.comparison.compare_runs",
+    sections=("logger",),
     examples=(
         "runs=[runs/boxes/latest,runs/tags/latest]",
         "runs=[runs/full/latest/evaluation,onnx-on-voc,hub-on-voc] out=full-and-exported",
+        "runs=[runs/boxes/latest,runs/tags/latest] logger=wandb",
     ),
 )
 

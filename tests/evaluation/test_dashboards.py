@@ -10,6 +10,7 @@ import pytest
 import wandb
 
 from tests.reporting.loggers.offline_runs import history, records, tables
+from weakseg.compare import main as compare
 from weakseg.config.recipe import RecipeError
 from weakseg.evaluate import main
 from weakseg.evaluation.dashboards import view_of
@@ -29,6 +30,7 @@ def test_an_evaluation_is_a_run_of_its_own_in_wandb(
     words = [f"run={run}", f"out={tmp_path}", "logger=wandb", "logger.mode=offline"]
     evaluation = main(words)
     assert wandb.run is None  # a program may go on
+    wandb.teardown()  # waits until its helper process has written everything
     logged = {name: value for row in history(tmp_path) for name, value in row.items()}
     assert logged["evaluation/miou"] == pytest.approx(evaluation.figures["miou"])
     found = tables(tmp_path)
@@ -47,6 +49,36 @@ def test_an_evaluation_is_a_run_of_its_own_in_wandb(
     assert (head.job_type, config["command"]) == ("evaluate", "evaluate")
     assert config["model"]["sha256"] == evaluation.model["sha256"]
     assert run.name not in head.run_id
+
+
+def test_a_comparison_is_a_run_of_its_own_in_wandb(
+    run: Path, tmp_path: Path, offline: None
+) -> None:
+    for checkpoint in ("best", "last"):
+        main([f"run={run}", f"out={tmp_path / checkpoint}", f"checkpoint={checkpoint}"])
+    runs = f"runs=[{tmp_path / 'last'},{tmp_path / 'best'}]"
+    words = ["samples=20", "pictures=0", "logger=wandb", "logger.mode=offline"]
+    comparison = compare([runs, f"out={tmp_path / 'both'}", *words])
+    wandb.teardown()  # waits until its helper process has written everything
+    logged = {name: value for row in history(tmp_path / "both") for name, value in row.items()}
+    miou = comparison.figures[0]
+    assert [logged[f"comparison/miou/{letter}"] for letter in "AB"] == pytest.approx(
+        [each.value for each in miou.values]
+    )
+    found = tables(tmp_path / "both")
+    assert {"comparison/runs", "comparison/figures", "comparison/images"} <= set(found)
+    rows = found["comparison/figures"][0]
+    assert len(rows) == len(comparison.figures)
+    assert rows[0][1:] == pytest.approx(
+        [*(each.value for each in miou.values), *miou.differences[0]], nan_ok=True
+    )
+    assert [row[0] for row in found["comparison/images"][0]] == [
+        image.name for image in comparison.apart
+    ]
+    (head,) = (each.run for each in records(tmp_path / "both") if each.HasField("run"))
+    assert head.job_type == "compare"
+    content = json.loads((tmp_path / "both" / "comparison.json").read_text())
+    assert "logger.name=wandb logger.mode=offline" in content["command"]
 
 
 def test_an_evaluation_in_tensorboard(run: Path, tmp_path: Path) -> None:

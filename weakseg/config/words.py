@@ -32,8 +32,8 @@ usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
                                there, but the kind of evidence stays
   trainer.max_steps=2000       a key of a section (strategy, network, data, rounds, optimizer,
                                predict, trainer, logger)
-  callbacks.early_stopping.patience=5   a callback of Lightning's; one of your own:
-                               callbacks.mine=my_module.MyCallback callbacks.mine.every=3
+  callbacks.mine=my_module.It  a callback of your own, with callbacks.mine.<key>=<value>; one of
+                               Lightning's: callbacks.early_stopping.patience=5
   data.scale=0.5,2             a list; null for none; seed=3 for the random seed
   resume=<run folder>          goes on with a run; trainer.*, callbacks.*, logger.*, predict.*
                                and rounds.workers may change

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Gt, Lt, doc
 
@@ -15,7 +15,10 @@ from weakseg.evaluation.compared import Comparison, Draws, compare_sides
 from weakseg.evaluation.comparison_files import write_comparison
 from weakseg.evaluation.comparison_page import write_comparison_page
 from weakseg.evaluation.comparison_pictures import draw_pictures
+from weakseg.evaluation.comparison_tables import show_comparison
+from weakseg.evaluation.dashboards import view_of
 from weakseg.evaluation.sides import open_sides
+from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
 from weakseg.utils.files import only_user, remove_leftovers
 from weakseg.utils.limits import Count, CountFromZero, limited
@@ -35,6 +38,7 @@ def compare_runs(
     seed: CountFromZero = 0,
     pictures: CountFromZero = 8,
     device: str = "auto",
+    logger: View | Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Compare trained networks on the same images: figures side by side, differences per class with
     bootstrap intervals, the keys in which the recipes differ, what the annotation costs, and the
@@ -51,8 +55,14 @@ def compare_runs(
         seed: of the draws.
         pictures: how many images the page shows, those on which the networks differ most.
         device: cpu, cuda, mps or the like, for predictions; auto for a GPU where there is one.
+        logger: a dashboard for figures and tables, as keys of the section logger: logger=wandb or
+            logger=tensorboard.
     """
-    command = command_line("compare", compare_runs, locals())
+    given = {**locals()}
+    if isinstance(logger, View):  # which was made in Python and has no words; its class does
+        given["logger"] = f"{type(logger).__module__}.{type(logger).__qualname__}"
+    command = command_line("compare", compare_runs, given)
+    view = view_of(logger)
     folder = Path(out)
     sides = open_sides(runs, device)
     comparison = replace(compare_sides(sides, Draws(samples, level, seed)), folder=folder)
@@ -60,6 +70,8 @@ def compare_runs(
     with _held(folder):
         write_comparison_page(folder / PAGE, comparison, shown, command, versions())
         write_comparison(folder, comparison, command, versions())
+        if view is not None:
+            show_comparison(view, folder, comparison)
     return comparison
 
 
