@@ -31,8 +31,8 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     letters = comparison.letters
     tables = [_runs(comparison), _differences(comparison)]
     if comparison.keys:
-        rows = [[key, *values] for key, values in comparison.keys.items()]
-        tables.append(Table("comparison/recipes", ["key", *letters], rows))
+        keys = [[key, *values] for key, values in comparison.keys.items()]
+        tables.append(Table("comparison/recipes", ["key", *letters], keys))
     rows = [[image.name, *image.ious] for image in comparison.apart]
     tables.append(
         Table("comparison/images", ["image", *(f"IoU of {each}" for each in letters)], rows)
