@@ -16,31 +16,11 @@ import pytest
 from PIL import Image
 
 from tests.prediction.fakes import save_photo
-from weakseg.fit import main as fit
 from weakseg.predict import main, table
 from weakseg.prediction.images import Predicted
 from weakseg.prediction.steps import Broken
 
 ROOT = Path(__file__).parents[2]
-SMALL = [
-    "recipe=full",
-    "data.train=4",
-    "data.val=2",
-    "data.size=32",
-    "data.batch_size=2",
-    "network=fcn32s",
-    "network.width=0.05",
-    "rounds.workers=0",
-    "trainer.max_steps=2",
-    "trainer.enable_progress_bar=false",
-    "trainer.accelerator=cpu",
-]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("runs")
-    return fit([*SMALL, f"trainer.default_root_dir={root}"])
 
 
 @pytest.fixture

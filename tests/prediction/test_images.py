@@ -304,7 +304,7 @@ def test_a_broken_image_is_named_and_does_not_stop_the_others(photos: Path, use:
     assert [each.name for each in done.broken] == ["cut.jpg", "empty.jpg", "gone.png", "text.bmp"]
     reasons = {each["name"]: each["reason"] for each in summary(done.folder)["broken"]}
     assert "damaged or cut off" in reasons["cut.jpg"]
-    assert reasons["gone.png"].endswith("should be there, but it is missing")
+    assert reasons["gone.png"] == "the image should be there, but it is missing"
     save_photo(photos / "cut.jpg")
     again = run(photos)
     assert (again.predicted, again.skipped, len(again.broken)) == (1, 5, 3)

@@ -66,7 +66,7 @@ class PredictImages:
         try:
             image = read_image(self.files[name], window=self.window)
         except (ValueError, OSError, MemoryError) as error:
-            return Broken(name, one_line(error))
+            return Broken(name, one_line(error).removeprefix(f"{self.files[name]}: "))
         seen = downsample(image, self.model.long_side).contiguous()
         size = (image.shape[1], image.shape[2])
         needed = self.wanted.overlay or self.wanted.objects
