@@ -48,7 +48,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             run = make_run(Path(folder), name)
             for format in options.format:
-                print(row(name, format, export_model(str(run), format)), flush=True)
+                print(row(name, format, export_model(run, format)), flush=True)
 
 
 def make_run(root: Path, name: str) -> Path:

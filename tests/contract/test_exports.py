@@ -40,7 +40,7 @@ def test_it_is_exported_and_read_back_as_the_same_network(
     name: str, format: str, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path, VARIANTS[name])
-    export = export_model(str(run), format)  # type: ignore[arg-type]
+    export = export_model(run, format)  # type: ignore[arg-type]
     network = load_model(run, device="cpu")
     written = load_model(export.path, device="cpu")
     assert written.classes == network.classes == tuple(CLASSES)
@@ -65,9 +65,9 @@ def test_a_network_for_objects_is_published_but_no_graph(format: str, tmp_path: 
     (run / "recipe.yaml").write_text(recipe.replace("strategy: full", "strategy: boxes_instances"))
     if format != "hub":
         with pytest.raises(RecipeError, match="MaskRCNN cannot be exported as a graph: how many"):
-            export_model(str(run), format)  # type: ignore[arg-type]
+            export_model(run, format)  # type: ignore[arg-type]
         return
-    export = export_model(str(run), "hub")
+    export = export_model(run, "hub")
     written = load_model(export.path, device="cpu")
     assert written.finds_objects
     image = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)

@@ -37,7 +37,7 @@ def written_in(folder: Path) -> set[str]:
 def test_it_goes_beside_the_checkpoints_of_its_run(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert export_model(str(run), "torch").path == run / "exported" / "last.pt2"
+    assert export_model(run, "torch").path == run / "exported" / "last.pt2"
     monkeypatch.chdir(run.parent)
     assert export_model("made", "hub").path == Path("made/exported/last")
     alone = export_model("made/checkpoints/last.ckpt", "torch", overwrite=True)
@@ -50,19 +50,19 @@ def test_it_goes_beside_the_checkpoints_of_its_run(
 
 def test_what_exists_is_replaced_when_asked_for_alone(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "net.pt2"
-    export_model(str(run), "torch", out)
+    export_model(run, "torch", out)
     before = out.read_bytes()
     with pytest.raises(RecipeError, match=r"net\.pt2 exists already; write overwrite=true"):
-        export_model(str(run), "torch", out, licence="mit")
+        export_model(run, "torch", out, licence="mit")
     assert out.read_bytes() == before
-    export_model(str(run), "torch", out, licence="mit", overwrite=True)
+    export_model(run, "torch", out, licence="mit", overwrite=True)
     assert out.read_bytes() != before
     folder = tmp_path / "hub"
-    export_model(str(run), "hub", folder)
+    export_model(run, "hub", folder)
     (folder / ".gitattributes").write_text("mine")
     with pytest.raises(RecipeError, match=r"hub/model\.safetensors exists already"):
-        export_model(str(run), "hub", folder)
-    export_model(str(run), "hub", folder, overwrite=True)
+        export_model(run, "hub", folder)
+    export_model(run, "hub", folder, overwrite=True)
     assert (folder / ".gitattributes").read_text() == "mine"
 
 
@@ -81,7 +81,7 @@ def test_a_place_of_the_wrong_kind(
     (tmp_path / "folder.pt2").mkdir()
     (tmp_path / "file").write_text("")
     with pytest.raises(RecipeError, match=wrong):
-        export_model(str(run), format, tmp_path / out)
+        export_model(run, format, tmp_path / out)
 
 
 # what cannot be exported --------------------------------------------------------------------------
@@ -93,20 +93,20 @@ def test_a_run_without_a_checkpoint_or_of_other_classes(run: Path) -> None:
     content["weakseg"]["classes"] = CLASSES[:2]
     torch.save(content, file)
     with pytest.raises(ValueError, match=r"do not fit Segmenter:\n.*head"):
-        export_model(str(run), "torch")
+        export_model(run, "torch")
     file.unlink()
     with pytest.raises(RecipeError, match="it stopped before its first"):
-        export_model(str(run), "torch")
+        export_model(run, "torch")
     assert not (run / "exported").exists()
 
 
 def test_what_is_exported_already(run: Path) -> None:
-    graph = export_model(str(run), "torch").path
-    folder = export_model(str(run), "hub").path
+    graph = export_model(run, "torch").path
+    folder = export_model(run, "hub").path
     for place, format in ((graph, "hub"), (folder, "hub"), (graph, "torch")):
         with pytest.raises(RecipeError, match="is exported already; export the run that it came"):
-            export_model(str(place), format)  # type: ignore[arg-type]
-    assert export_model(str(folder), "torch").path == folder / "model.pt2"
+            export_model(place, format)  # type: ignore[arg-type]
+    assert export_model(folder, "torch").path == folder / "model.pt2"
 
 
 class Unsure(torch.nn.Module):
@@ -124,9 +124,9 @@ class Unsure(torch.nn.Module):
 def test_a_network_that_no_graph_can_be_made_of(tmp_path: Path) -> None:
     run = make_run(tmp_path, {"name": f"{__name__}.Unsure"})
     with pytest.raises(ValueError, match=r"Unsure cannot be exported for images of any.*hub"):
-        export_model(str(run), "torch")
+        export_model(run, "torch")
     assert written_in(run / "exported") == set()
-    assert export_model(str(run), "hub").comparison.difference == 0
+    assert export_model(run, "hub").comparison.difference == 0
 
 
 def make_own(classes: int) -> torch.nn.Module:
@@ -136,7 +136,7 @@ def make_own(classes: int) -> torch.nn.Module:
 def test_a_network_of_a_function_cannot_be_published(tmp_path: Path) -> None:
     run = make_run(tmp_path, {"name": f"{__name__}.make_own"})
     with pytest.raises(RecipeError, match=r"can only name a class of networks, but .*make_own"):
-        export_model(str(run), "hub")
+        export_model(run, "hub")
 
 
 # what is wrong is not left ------------------------------------------------------------------------
@@ -166,11 +166,11 @@ def altered(change: Callable[[Any], object]) -> Callable[[Any], Any]:
 def test_a_graph_that_computes_something_else_is_refused(
     change: Any, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = export_model(str(run), "torch").path
+    good = export_model(run, "torch").path
     before = good.read_bytes()
     monkeypatch.setattr(weakseg.trained.exporting, "trace", altered(change))
     with pytest.raises(ValueError, match=r"last\.pt2 was not written: .*logits differ by"):
-        export_model(str(run), "torch", overwrite=True)
+        export_model(run, "torch", overwrite=True)
     assert good.read_bytes() == before
     assert written_in(run / "exported") == {"last.pt2"}
 
@@ -180,7 +180,7 @@ def test_a_graph_that_is_right_for_some_sizes_alone_is_refused(
 ) -> None:
     monkeypatch.setattr(weakseg.trained.exported_network, "ANY_SIZE", {})
     with pytest.raises(ValueError, match="the exported network fails where the trained one does"):
-        export_model(str(run), "torch")
+        export_model(run, "torch")
     assert written_in(run / "exported") == set()
 
 
@@ -218,7 +218,7 @@ def test_a_full_disk_leaves_nothing(run: Path, format: Any) -> None:
         largest_file(500),
         pytest.raises(ValueError, match=r"exported/last(\.pt2)? cannot be written: "),
     ):
-        export_model(str(run), format)
+        export_model(run, format)
     assert written_in(run / "exported") == set()
 
 
@@ -257,5 +257,5 @@ def test_mistakes_exit_with_two(
 
 def test_the_best_checkpoint_is_exported_where_there_is_one(run: Path) -> None:
     shutil.copy(run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt")
-    assert export_model(str(run), "hub").path.name == "best"
-    assert export_model(str(run), "hub", checkpoint="last").path.name == "last"
+    assert export_model(run, "hub").path.name == "best"
+    assert export_model(run, "hub", checkpoint="last").path.name == "last"

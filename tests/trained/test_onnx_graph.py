@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def graph(run: Path) -> Path:
-    return export_model(str(run), "onnx", licence="cc-by-4.0").path
+    return export_model(run, "onnx", licence="cc-by-4.0").path
 
 
 def test_its_metadata_say_what_it_is(graph: Path, run: Path) -> None:
@@ -50,7 +50,7 @@ def test_its_metadata_say_what_it_is(graph: Path, run: Path) -> None:
 
 
 def test_its_opset_and_its_names_are_those_that_were_wanted(run: Path, tmp_path: Path) -> None:
-    model = onnx.load(export_model(str(run), "onnx", tmp_path / "net.onnx", opset=18).path)
+    model = onnx.load(export_model(run, "onnx", tmp_path / "net.onnx", opset=18).path)
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
 
     def sides(value: Any) -> list[Any]:
@@ -102,7 +102,7 @@ def test_it_is_read_without_the_packages_that_write_it(
         monkeypatch.setitem(sys.modules, package, None)
     assert load_model(graph).classes == tuple(CLASSES)
     with pytest.raises(RecipeError, match=r"needs onnx: pip install 'weakseg\[export\]'"):
-        export_model(str(run), "onnx", run / "other.onnx")
+        export_model(run, "onnx", run / "other.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RecipeError, match="needs onnxruntime: pip install onnxruntime"):
         load_model(graph)

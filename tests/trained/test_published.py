@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import safetensors.torch
 import torch
@@ -45,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(run: Path) -> Path:
-    return export_model(str(run), "hub", licence="CC-BY-4.0").path
+    return export_model(run, "hub", licence="CC-BY-4.0").path
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -102,8 +103,16 @@ def test_the_card_says_what_a_reader_wants_to_know(folder: Path, run: Path) -> N
     assert 'weakseg.load_model("<folder>")' in text
 
 
+def test_the_ecosystem_reads_the_card(folder: Path) -> None:
+    card = huggingface_hub.ModelCard.load(folder / "README.md").data
+    assert (card.license, card.library_name) == ("cc-by-4.0", "weakseg")
+    (result,) = card.eval_results
+    assert (result.task_type, result.dataset_name) == ("image-segmentation", "toy")
+    assert (result.metric_type, result.metric_name) == ("mean_iou", "mean IoU")
+
+
 def test_the_card_of_weights_that_nobody_measured_says_so(tmp_path: Path) -> None:
-    text = (export_model(str(make_run(tmp_path, OWN)), "hub").path / "README.md").read_text()
+    text = (export_model(make_run(tmp_path, OWN), "hub").path / "README.md").read_text()
     assert "Its quality was not measured" in text
     assert "model-index" not in text
     assert "license: unknown" in text
@@ -115,7 +124,7 @@ def test_nothing_secret_and_no_folder_of_this_machine_gets_out(tmp_path: Path) -
     recipe = run / "recipe.yaml"
     text = recipe.read_text().replace("{name: toy}", f"{{name: folder, root: {tmp_path}/private}}")
     recipe.write_text(f"{text}optimizer: {{name: adamw, token: abc123}}\n")
-    folder = export_model(str(run), "hub").path
+    folder = export_model(run, "hub").path
     for file in ("README.md", "config.json"):
         published = (folder / file).read_text()
         assert "private" not in published
@@ -230,7 +239,7 @@ def test_code_that_came_with_the_folder_is_not_run(
 def test_a_network_of_ones_own_is_found_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = export_model(str(make_run(tmp_path, OWN)), "hub").path
+    folder = export_model(make_run(tmp_path, OWN), "hub").path
     assert config_of(folder)["network"] == OWN
     assert load_model(folder, device="cpu").classes == tuple(CLASSES)
 

@@ -17,6 +17,7 @@ from tests.trained.runs import CLASSES, OWN, make_run
 from weakseg.trained.exporting import export_model
 from weakseg.trained.loading import load_model
 from weakseg.trained.program_check import UnsafeFile
+from weakseg.trained.torch_program import load_program
 
 Files = dict[str, bytes]
 
@@ -28,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def program(run: Path) -> Path:
-    return export_model(str(run), "torch").path
+    return export_model(run, "torch").path
 
 
 def test_a_program_without_weakseg_reads_it(program: Path, run: Path) -> None:
@@ -46,6 +47,13 @@ def test_no_folder_of_this_machine_stands_in_it(program: Path) -> None:
         content = b"".join(archive.read(name) for name in archive.namelist())
     assert str(Path(__file__).parents[2]).encode() not in content
     assert b"exported_network.py" not in content
+
+
+def test_it_goes_to_another_device_with_all_that_it_makes(program: Path) -> None:
+    model = load_program(program, None, torch.device("meta"))  # a device that every machine has
+    logits = model.logits(torch.zeros(2, 3, 61, 83, dtype=torch.uint8))
+    assert logits.device == model.device == torch.device("meta")
+    assert logits.shape == (2, 3, 61, 83)
 
 
 class Trap:

@@ -42,7 +42,7 @@ class Export(NamedTuple):
 
 
 def export_model(
-    run: str,
+    run: Path | str,
     format: Literal["onnx", "torch", "hub"] = "onnx",
     out: Path | None = None,
     checkpoint: str = "best",
@@ -67,7 +67,7 @@ def export_model(
     model = load_model(run, checkpoint, device="cpu")
     if not isinstance(model, CheckpointModel) or model.origin.kind == format:
         raise RecipeError(f"run: {run} is exported already; export the run that it came from")
-    target = _target(model, format, out)
+    target = _target(model, format, None if out is None else Path(out))
     _check_target(target, format, overwrite)
     _check_network(model, format)
     adapter = model.segmenter.adapter

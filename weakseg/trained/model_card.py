@@ -76,8 +76,7 @@ def write_card(
     parts = [
         f"---\n{front}---",
         f"# {name}",
-        f"A network for semantic segmentation, trained from weak supervision with weakseg "
-        f"{description.weakseg}.",
+        f"A network for semantic segmentation, trained with weakseg {description.weakseg}.",
         _facts(description, sections, seed),
         _figures(description, measured),
         USE,
@@ -92,11 +91,17 @@ def _front_matter(
     sections: Mapping[str, Mapping[str, Any]],
     measured: Measured | None,
 ) -> str:
+    masks = sections.get("strategy", {}).get("name") == "full"
     matter: dict[str, Any] = {
         "license": description.licence.lower(),
         "library_name": "weakseg",
         "pipeline_tag": "image-segmentation",
-        "tags": ["weakseg", "semantic-segmentation", "weakly-supervised", "pytorch"],
+        "tags": [
+            "weakseg",
+            "semantic-segmentation",
+            *([] if masks else ["weakly-supervised"]),
+            "pytorch",
+        ],
     }
     if measured is not None and measured.figure == "val/miou":
         data = _text(sections.get("data", {}).get("name")) or UNKNOWN
