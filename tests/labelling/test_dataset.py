@@ -228,6 +228,12 @@ class TestAnotherCall:
         label(tmp_path, runs, "Soft", overwrite=True)
         assert summary(tmp_path)["made_by"]["strategy"] == "Soft"
 
+    def test_with_another_way_to_predict_says_so(self, by_loss: Path, tmp_path: Path) -> None:
+        given: dict[str, Any] = {"run": str(by_loss), "out": tmp_path, "device": "cpu"}
+        label_dataset(**given)
+        with pytest.raises(ValueError, match=r"made in another way.*flip=False.*flip=True"):
+            label_dataset(**given, predict={"flip": "true"})
+
 
 class TestParts:
     @pytest.mark.parametrize("strategy", ["Counting", "Mean"])
@@ -242,6 +248,15 @@ class TestParts:
             for entry in summary(tmp_path / "parts", f"summary-{part}-of-3.json")["images"]
         ]
         assert sorted(names) == sorted(f"disc/{index}" for index in range(ALL))
+
+    def test_a_broken_image_is_named_in_its_own_part(self, runs: Path, tmp_path: Path) -> None:
+        data = {"name": "tests.labelling.methods.Broken"}
+        found = [
+            [failure.id for failure in (*done.broken, *done.without)]
+            for part in (1, 2)
+            for done in [label(tmp_path, runs, "Mean", data=data, parts=2, part=part)]
+        ]
+        assert found == [[], ["number 3", "disc/5"]]
 
     def test_a_part_without_images_has_nothing_to_do(self, runs: Path, tmp_path: Path) -> None:
         assert label(tmp_path, runs, parts=20, part=20).labelled == 0

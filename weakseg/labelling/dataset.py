@@ -163,7 +163,7 @@ class _Labelling:
     def write(self, format: str) -> Labelled:
         """Write all labels of this part, and its summary."""
         mine = self.folder.mine(indices_of(self.source.data, self.which))
-        found = read_images(self.source, mine)
+        found = read_images(self.source, mine, listing=self.folder.part == 1)
         self.broken += found.broken
         own = [index for index in mine if index in found.readable]
         if mine and not own:
@@ -174,23 +174,17 @@ class _Labelling:
         self.folder.begin(self._maker(targets))
         writer = Writer(self.source, self.folder, self.wanted, targets.store, keys, names)
         todo = [index for index in own if not writer.is_done(index)]
-        if self.source.number is not None:
-            todo = self._estimate(targets, {index: keys[index] for index in todo})
-        for index in track(todo, len(todo), "writing the labels"):
-            if failure := writer.write(index):
-                self.broken.append(failure)
+        labelled = self._label(writer, targets, {index: keys[index] for index in todo})
         order = self._order(names.values())
         ids = {name: found.readable[index].id for index, name in names.items()}
         images = folder_of_images(self.source.data, names)
         files = self._convert({name: ids[name] for name in order}, format, images)
-        lost = {failure.id for failure in self.broken}
-        written = [index for index in todo if found.readable[index].id not in lost]
         done = Labelled(
             folder=self.folder.path,
             summary=self.folder.summary,
-            labelled=len(written),
+            labelled=labelled,
             estimated=self.estimated,
-            skipped=len(own) - len(written) - len(lost & {found.readable[i].id for i in own}),
+            skipped=len(own) - len(todo),
             without=tuple(found.without),
             broken=tuple(self.broken),
             worst=tuple(order[:MANY]),
@@ -199,6 +193,17 @@ class _Labelling:
         )
         self.folder.finish(self._head(done, images), order)
         return done
+
+    def _label(self, writer: Writer, targets: RoundTargets, keys: Mapping[int, str]) -> int:
+        """Estimate what is missing, and write the labels of these images; returns of how many."""
+        able = list(keys) if self.source.number is None else self._estimate(targets, keys)
+        failures = [
+            failure
+            for index in track(able, len(able), "writing the labels")
+            if (failure := writer.write(index)) is not None
+        ]
+        self.broken += failures
+        return len(able) - len(failures)
 
     def _names(self, found: Images, own: Sequence[int]) -> dict[int, str]:
         data = self.source.data
@@ -248,6 +253,7 @@ class _Labelling:
             "network": "" if source.origin is None else source.origin.sha256[:SHORT],
             "method": targets.method[:SHORT],
             "fitted": fingerprint(targets.fitted)[:SHORT],
+            "predict": str(source.segmenter.inference) if source.number is None else "",
         }
 
     def _order(self, names: Iterable[str]) -> list[str]:

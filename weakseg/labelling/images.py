@@ -42,17 +42,27 @@ def indices_of(data: WeakData, which: Which) -> list[int]:
     return list(chosen[which])
 
 
-def read_images(source: Source, mine: Collection[int]) -> Images:
+def read_images(source: Source, mine: Collection[int], listing: bool = True) -> Images:
     """Read and check the images that are to be labelled, and, for a strategy that is fitted to all
-    training images together, those, too."""
+    training images together, those, too.
+
+    Args:
+        source: what labels them.
+        mine: the images that are to be labelled. What is wrong with others is left to the parts
+            that label these.
+        listing: whether what could not be read when the files were listed counts as broken.
+    """
     data = source.data
-    together = isinstance(source.segmenter.strategy, JointStrategy)
-    indices = sorted({*mine, *data.training} if together else mine)
+    own = set(mine)
+    together = isinstance(source.segmenter.strategy, JointStrategy) and source.number is not None
+    indices = sorted({*own, *data.training} if together else own)
     found = Images()
-    if isinstance(data, Photos):
+    others = Images()
+    if isinstance(data, Photos) and listing:
         found.broken += [Failure(str(error.place), str(error)) for error in data.unread]
     for index in track(indices, len(indices), "reading the evidence"):
-        _read_image(source, index, found)
+        _read_image(source, index, found if index in own else others)
+    found.readable |= others.readable
     twice = Counter(image.id for image in found.readable.values())
     if same := [id for id, count in twice.items() if count > 1]:
         raise ValueError(
@@ -64,7 +74,7 @@ def read_images(source: Source, mine: Collection[int]) -> Images:
 
 def _read_image(source: Source, index: int, found: Images) -> None:
     strategy = source.segmenter.strategy
-    id = source.data.entries[index].id if isinstance(source.data, Photos) else f"number {index}"
+    id = id_of(source.data, index)
     try:
         evidence, truth = source.sample(index)
         id = str(evidence.id)
@@ -81,6 +91,11 @@ def _read_image(source: Source, index: int, found: Images) -> None:
         found.without.append(image_failure(id, error))
         return
     found.readable[index] = image
+
+
+def id_of(data: WeakData, index: int) -> str:
+    """The id of an image that may not be readable."""
+    return data.entries[index].id if isinstance(data, Photos) else f"number {index}"
 
 
 def name_of(data: WeakData, index: int, id: str) -> str:
