@@ -1,7 +1,7 @@
 """Labels written in every format are the same pixels for the programs that the formats belong to.
 
 Each test is skipped where the package that reads is missing: pycocotools comes with weakseg[check],
-label-studio-sdk, cvat-sdk[masks] and datumaro are no dependency of weakseg.
+label-studio-sdk, cvat-sdk[masks], datumaro and fiftyone are no dependency of weakseg.
 """
 
 from __future__ import annotations
@@ -216,3 +216,33 @@ def test_regions_are_what_cvat_sdk_would_encode() -> None:
             corners = [runs.left, runs.top, runs.left + runs.width - 1, runs.top + runs.height - 1]
             encoded = tools.encode_mask(region.on(*image.size))
             assert [*runs.counts.tolist(), *corners] == encoded
+
+
+@pytest.mark.parametrize("format", ["coco", "coco_polygons"])
+def test_fiftyone_reads_the_same_pixels(format: str, tmp_path: Path) -> None:
+    """By the importer behind its `Dataset.from_dir`, which alone needs a data base."""
+    fiftyone = pytest.importorskip("fiftyone.utils.coco")
+    images = {str(tmp_path / "photos" / image.name): image for image in written(format, tmp_path)}
+    photos(tmp_path / "photos", list(images.values()))
+    importer = fiftyone.COCODetectionDatasetImporter(
+        data_path=str(tmp_path / "photos"),
+        labels_path=str(tmp_path / f"{format}.json"),
+        label_types=["segmentations"],
+    )
+    importer.setup()
+    found = {path: label for path, _, label in importer}
+    assert found.keys() == images.keys()
+    for path, image in images.items():
+        objects = [] if found[path] is None else found[path].detections
+        layers = ((one.label, placed(one, image.size)) for one in objects)
+        np.testing.assert_array_equal(painted(image.size, layers), image.labels)
+
+
+def placed(found: Any, size: tuple[int, int]) -> np.ndarray:
+    """A mask of FiftyOne, which is in a box of shares, in the whole image."""
+    height, width = size
+    left = round(found.bounding_box[0] * width)
+    top = round(found.bounding_box[1] * height)
+    whole = np.zeros(size, bool)
+    whole[top : top + found.mask.shape[0], left : left + found.mask.shape[1]] = found.mask
+    return whole
