@@ -102,7 +102,7 @@ def test_a_row_per_image_and_per_class() -> None:
     evaluation = measure(Squares(train=4, val=0)).evaluation()
     first = evaluation.images[0]
     assert list(first) == [
-        *("name", "width", "height", "miou", "pixel_accuracy", "confidence", "iou")
+        *("name", "number", "width", "height", "miou", "pixel_accuracy", "confidence", "iou")
     ]
     assert (first["width"], first["height"]) == (24, 24)
     assert list(first["iou"]) == ["background", "bright", "dark"]
