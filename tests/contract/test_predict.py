@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.contract.test_networks import OBJECTS, SMALL
 from tests.prediction.fakes import Colours, save_photo
+from tests.trained.runs import OWN, make_run
 from weakseg.config.recipe import Recipe, build
 from weakseg.data.formats.images import read_image
 from weakseg.data.formats.writing.formats import FORMATS
@@ -21,11 +22,14 @@ from weakseg.prediction import images as module
 from weakseg.prediction.images import Predicted, predict_images
 from weakseg.strategies import BoxesInstances, Full
 from weakseg.trained.checkpoint import CheckpointModel
+from weakseg.trained.exporting import export_model
 from weakseg.trained.model import Origin, TrainedModel
 from weakseg.training.segmenter import Segmenter
 
 CLASSES = ("background", "cat", "dog")
 SIZES = [(31, 48), (31, 48), (64, 33), (3, 100), (31, 48), (64, 33)]
+GRAPHS = ("onnx", "torch")
+"""forms that take seconds to export"""
 ORIGIN = Origin("best.ckpt", "checkpoint", "1" * 64, "full", 0, "random")
 INSTANCES = {
     "encoder": "resnet18",
@@ -102,3 +106,28 @@ def test_masks_in_every_format(
     again = predicted(tmp_path, model, monkeypatch, format=format)
     assert (again.predicted, again.files) == (0, done.files)
     assert [file.read_bytes() for file in done.files if file.suffix != ".zip"] == before
+
+
+@pytest.mark.parametrize(
+    "format", [pytest.param(each, marks=pytest.mark.slow) for each in GRAPHS] + ["hub"]
+)
+def test_what_was_exported_predicts_the_same_masks(format: Any, tmp_path: Path) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    run = make_run(tmp_path, OWN, long_side=50)
+    exported = export_model(str(run), format).path
+    for number, size in enumerate(SIZES):
+        save_photo(tmp_path / "photos" / f"{number}.png", *size, seed=number)
+    outs = [tmp_path / "run", tmp_path / "exported"]
+    for place, out in zip((run, exported), outs, strict=True):
+        done = predict_images(place, tmp_path / "photos", out, workers=1, device="cpu")
+        assert (done.predicted, done.broken) == (len(SIZES), ())
+    masks = [[np.asarray(Image.open(mask)) for mask in sorted(out.glob("*.png"))] for out in outs]
+    for number, size in enumerate(SIZES):
+        assert masks[0][number].shape == masks[1][number].shape == size
+        assert (masks[0][number] == masks[1][number]).mean() > 0.995
+    assert json.loads(done.summary.read_text())["model"]["kind"] == format
+    # the masks of the one are not taken for those of the other
+    with pytest.raises(ValueError, match="made in another way"):
+        predict_images(exported, tmp_path / "photos", outs[0], device="cpu")
