@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from weakseg import compare, evaluate
+from weakseg import compare, evaluate, export
 from weakseg.fit import main as fit
 
 WORDS = [
@@ -107,9 +107,7 @@ def test_an_evaluation_of_older_weights_is_made_anew_and_its_folder_has_no_predi
     shutil.copytree("a/evaluation", "old")
     shutil.copy("b/checkpoints/best.ckpt", "a/checkpoints/best.ckpt")
     comparison = compare.main([*words("a", "c"), "pictures=0"])
-    assert f"{os.path.realpath('a')} has no evaluation of its best weights" in (
-        capfd.readouterr().err
-    )
+    assert f"{os.path.realpath('a')} has no evaluation of these weights" in (capfd.readouterr().err)
     assert comparison.sides[0].unchanged
     shutil.rmtree("a/checkpoints")
     shutil.copytree("a/evaluation", "moved")
@@ -117,6 +115,35 @@ def test_an_evaluation_of_older_weights_is_made_anew_and_its_folder_has_no_predi
     page = Path("later/comparison.html").read_text()
     assert "no predictions of A" in page
     assert "B, IoU" in page
+
+
+def test_published_networks_are_measured_on_the_data_of_the_others(
+    runs: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    export.main(["run=a", "format=hub", "out=hub"])
+    comparison = compare.main([*words("hub", "b", "a/checkpoints/last.ckpt"), "pictures=1"])
+    hub, other, last = comparison.sides
+    assert hub.evaluation.folder == Path("hub-evaluation").absolute()
+    assert hub.evaluation.measured_on == other.evaluation.measured_on
+    assert last.evaluation.folder == Path("a/evaluation-last").absolute()
+    assert Path("a/evaluation/summary.json").is_file()  # that of the best weights stays
+    assert not hub.recipe
+    assert other.recipe["optimizer.lr"] == "0.1"
+    page = Path("runs/compare/comparison.html").read_text()
+    assert "A, IoU" in page
+    assert "no predictions" not in page
+    capfd.readouterr()
+    compare.main([*words("hub", "b", "a/checkpoints/last.ckpt"), "pictures=0"])
+    assert "has no evaluation" not in capfd.readouterr().err
+
+
+def test_networks_that_know_no_data_set_need_one_that_does(
+    runs: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for run in runs[:2]:
+        export.main([f"run={run}", "format=hub", f"out=published/{run}"])
+    assert compare.command(words("published/a", "published/b")) == 2
+    assert "does not say which data set it was trained on" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +31,8 @@ Level = Annotated[float, doc("a share of the draws"), Gt(0), Lt(1)]
 
 @limited
 def compare_runs(
-    runs: list[Path],
-    out: Path = Path("runs/compare"),
+    runs: Sequence[Path | str],
+    out: Path | str = Path("runs/compare"),
     samples: Count = 1000,
     level: Level = 0.95,
     seed: CountFromZero = 0,
@@ -45,9 +45,10 @@ def compare_runs(
     images on which they differ most.
 
     Args:
-        runs: two or more run folders, or folders that evaluate has written; each is compared with
-            the first. A run without an evaluation of its best weights is evaluated first, on the
-            data that it was trained with.
+        runs: two or more run folders, folders that evaluate has written, checkpoints or exported
+            networks; each is compared with the first. A run without an evaluation of its best
+            weights is evaluated first, on the data that it was trained with; an exported network
+            on that of the others.
         out: folder for comparison.html, comparison.json and comparison.csv, which are made anew
             each time.
         samples: how often the images are drawn for the intervals.

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from weakseg.evaluation.bootstrap import Interval
-from weakseg.evaluation.compared import Comparison, Figure
+from weakseg.evaluation.compared import Comparison
 from weakseg.evaluation.tables import WHOLE
 from weakseg.reporting.tables import figure_text
 from weakseg.utils.files import write_whole
@@ -77,18 +78,13 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     sides = comparison.sides
     for side in sides:
         console.print(f"{side.letter} = {side.name}", soft_wrap=True, highlight=False)
-    table = Table(title="figures", title_justify="left")
-    table.add_column("")
-    for letter in comparison.letters:
-        table.add_column(letter, justify="right")
-    for letter in comparison.letters[1:]:
-        interval = f"({level_text(comparison.draws.level)} interval)"
-        table.add_column(f"{letter} - {comparison.letters[0]} {interval}", justify="right")
-    whole = [figure for figure in comparison.figures if not figure.name.startswith("iou/")]
-    classes = [figure for figure in comparison.figures if figure.name.startswith("iou/")]
-    for figure in [*whole, *classes]:
-        table.add_row(*_row(figure), end_section=figure is whole[-1])
-    console.print(table)
+    others = range(len(sides) - 1)
+    if len(sides) == 2:
+        console.print(_table(comparison, "figures", values=True, others=others))
+    else:  # side by side they would not fit
+        console.print(_table(comparison, "figures", values=True, others=()))
+        for place in others:
+            console.print(_table(comparison, "differences", values=False, others=[place]))
     for name, texts in cost_texts(comparison).items():
         each = ", ".join(
             f"{letter} {text}" for letter, text in zip(comparison.letters, texts, strict=True)
@@ -98,14 +94,28 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(note, soft_wrap=True, highlight=False)
 
 
-def _row(figure: Figure) -> list[Text]:
-    """A figure in words and numbers; a difference is bold whose interval excludes zero."""
-    cells = [Text(heading(figure.name))]
-    cells += [Text(figure_text(value.value)) for value in figure.values]
-    return cells + [
-        Text(difference_text(each), style="bold" if each.excludes_zero else "")
-        for each in figure.differences
-    ]
+def _table(comparison: Comparison, title: str, *, values: bool, others: Sequence[int]) -> Table:
+    """A row per figure, with the value of each side, or the differences of some from the first; in
+    bold where the interval excludes zero."""
+    first, *rest = comparison.letters
+    table = Table("", title=title, title_justify="left")
+    for letter in comparison.letters if values else ():
+        table.add_column(letter, justify="right")
+    for place in others:
+        interval = f"({level_text(comparison.draws.level)} interval)"
+        table.add_column(f"{rest[place]} - {first} {interval}", justify="right", no_wrap=True)
+    whole = [figure for figure in comparison.figures if not figure.name.startswith("iou/")]
+    classes = [figure for figure in comparison.figures if figure.name.startswith("iou/")]
+    for figure in [*whole, *classes]:
+        cells = [Text(heading(figure.name))]
+        cells += [Text(figure_text(each.value)) for each in figure.values if values]
+        cells += [_difference(figure.differences[place]) for place in others]
+        table.add_row(*cells, end_section=figure is whole[-1])
+    return table
+
+
+def _difference(interval: Interval) -> Text:
+    return Text(difference_text(interval), style="bold" if interval.excludes_zero else "")
 
 
 def images_text(comparison: Comparison) -> str:

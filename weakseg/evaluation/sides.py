@@ -23,6 +23,7 @@ from weakseg.utils.paths import run_inside
 from weakseg.utils.secrets import scrub
 
 MOST = len(ascii_uppercase)
+HUB = "model.safetensors"  # the weights in a published folder
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def open_sides(runs: Sequence[Path | str], device: str = "auto") -> list[Side]:
     for path, run in zip(paths, runs, strict=True):
         if paths.count(path) > 1:
             raise RecipeError(f"runs: {run} is given twice; expected different ones")
-    evaluations = [_evaluation(path, device) for path in paths]
+    evaluations = _evaluations(paths, device)
     return [
         _side(letter, name, evaluation)
         for letter, name, evaluation in zip(
@@ -92,24 +93,53 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _evaluation(path: Path, device: str) -> Evaluation:
-    """The evaluation in a folder, or that of a run: the one in its folder if it is of its best
-    checkpoint, else a new one."""
+def _evaluations(paths: Sequence[Path], device: str) -> list[Evaluation]:
+    """The evaluation of each. Those of exported networks come last, as these know no data set: they
+    are measured on that of the first one that does."""
+    found: dict[Path, Evaluation] = {}
+    data: dict[str, Any] | None = None
+    for path in sorted(paths, key=_is_exported):
+        found[path] = _evaluation(path, device, data if _is_exported(path) else None)
+        data = data or found[path].data or None
+    return [found[path] for path in paths]
+
+
+def _evaluation(path: Path, device: str, data: dict[str, Any] | None) -> Evaluation:
+    """The evaluation in a folder, or that of a network: the one that was made of these weights, or
+    else a new one."""
     if _is_evaluation(path):
         return read_evaluation(path)
-    if (path / "recipe.yaml").is_file():
-        known = path / "evaluation"
-        if _is_evaluation(known):
-            evaluation = read_evaluation(known)
-            if evaluation.model["sha256"] == digest(checkpoint_of(path, "best")):
-                return evaluation
-    elif path.is_dir() and not any(path.glob("*.json")):
+    if path.is_dir() and not _is_run(path) and not (path / HUB).is_file():
         raise RecipeError(
             f"runs: expected a run, or a folder that weakseg.evaluate has written, but {path} is "
             f"neither{run_inside(path)}"
         )
-    print(f"{path} has no evaluation of its best weights: it is evaluated first", file=sys.stderr)
-    return evaluate_model(path, device=device)
+    weights, folder = _weights_and_folder(path)
+    if _is_evaluation(folder):
+        evaluation = read_evaluation(folder)
+        if evaluation.model["sha256"] == digest(weights):
+            return evaluation
+    print(f"{path} has no evaluation of these weights: it is evaluated first", file=sys.stderr)
+    return evaluate_model(path, data, folder, device=device)
+
+
+def _weights_and_folder(path: Path) -> tuple[Path, Path]:
+    """The file of a network, and where its evaluation is."""
+    if _is_run(path):
+        return checkpoint_of(path, "best"), path / "evaluation"
+    if path.suffix == ".ckpt":
+        return path, run_of(path) / f"evaluation-{path.stem}"
+    if path.is_dir():
+        return path / HUB, path.with_name(f"{path.name}-evaluation")
+    return path, path.with_name(f"{path.stem}-evaluation")
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "recipe.yaml").is_file()
+
+
+def _is_exported(path: Path) -> bool:
+    return not _is_evaluation(path) and not _is_run(path) and path.suffix != ".ckpt"
 
 
 def _is_evaluation(folder: Path) -> bool:
@@ -118,7 +148,7 @@ def _is_evaluation(folder: Path) -> bool:
 
 def _side(letter: str, name: str, evaluation: Evaluation) -> Side:
     weights = _weights(evaluation)
-    recipe = _recipe(evaluation, weights)
+    recipe = _recipe(weights)
     everything = {} if recipe is None else _with_defaults(recipe)
     data = everything.get("data", {})
     seconds = seconds_per_image(data)
@@ -143,15 +173,16 @@ def _weights(evaluation: Evaluation) -> Path:
     return path
 
 
-def _recipe(evaluation: Evaluation, weights: Path) -> Recipe | None:
-    """The recipe in the folder of the run that a network comes from; None for any other network,
+def _recipe(weights: Path) -> Recipe | None:
+    """The recipe in the folder of the run that a network comes from; None for a network elsewhere,
     and where the folder is gone."""
-    if evaluation.model["kind"] != "checkpoint":
-        return None
-    try:
-        return load([f"resume={run_of(weights)}"])
-    except RecipeError:
-        return None
+    for folder in weights.absolute().parents[:3]:
+        if _is_run(folder):
+            try:
+                return load([f"resume={folder}"])
+            except RecipeError:
+                return None
+    return None
 
 
 def _with_defaults(recipe: Recipe) -> dict[str, Any]:
@@ -192,6 +223,8 @@ def differing_keys(sides: Sequence[Side]) -> dict[str, list[str]]:
     known = [side for side in sides if side.recipe]
     said = {key for side in known for key in side.given}
     order = list(dict.fromkeys(key for side in known for key in side.recipe if key in said))
+    sections = list(dict.fromkeys(key.partition(".")[0] for key in order))
+    order.sort(key=lambda key: sections.index(key.partition(".")[0]))
     rows = {key: [side.recipe.get(key, "-") for side in sides] for key in order}
     return {
         key: values
