@@ -51,10 +51,19 @@ def words(*runs: str) -> list[str]:
     return [f"runs=[{','.join(runs)}]", "device=cpu", "samples=50"]
 
 
+def refusal(words: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """What is printed about words that are refused."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        compare.main(words)
+    assert caught.value.code == 2
+    return capfd.readouterr().err
+
+
 def test_runs_are_compared_and_evaluated_first_where_they_were_not(
     runs: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert compare.command([*words(*runs[:2]), "pictures=2"]) == 0
+    compare.main([*words(*runs[:2]), "pictures=2"])
     printed, err = capfd.readouterr()
     assert "B - A (95 % interval)" in printed
     assert "seconds of annotation per image" not in printed  # Squares does not say what it has
@@ -97,8 +106,7 @@ def test_folders_of_evaluations_are_taken_as_they_are_on_their_common_images(
     )
     assert comparison.figures[0].differences[0].value == pytest.approx(0, abs=1e-9)
     evaluate.main(["run=a", "subset=training", "out=others", "device=cpu"])
-    assert compare.command(words("others", "a/evaluation")) == 2
-    assert "no image in common" in capfd.readouterr().err
+    assert "no image in common" in refusal(words("others", "a/evaluation"), capfd)
 
 
 def test_an_evaluation_of_older_weights_is_made_anew_and_its_folder_has_no_predictions(
@@ -111,7 +119,7 @@ def test_an_evaluation_of_older_weights_is_made_anew_and_its_folder_has_no_predi
     assert comparison.sides[0].unchanged
     shutil.rmtree("a/checkpoints")
     shutil.copytree("a/evaluation", "moved")
-    assert compare.command([*words("moved", "c/evaluation"), "out=later"]) == 0
+    compare.main([*words("moved", "c/evaluation"), "out=later"])
     page = Path("later/comparison.html").read_text()
     assert "no predictions of A" in page
     assert "B, IoU" in page
@@ -142,8 +150,8 @@ def test_networks_that_know_no_data_set_need_one_that_does(
 ) -> None:
     for run in runs[:2]:
         export.main([f"run={run}", "format=hub", f"out=published/{run}"])
-    assert compare.command(words("published/a", "published/b")) == 2
-    assert "does not say which data set it was trained on" in capfd.readouterr().err
+    wrong = refusal(words("published/a", "published/b"), capfd)
+    assert "does not say which data set it was trained on" in wrong
 
 
 @pytest.mark.parametrize(
@@ -159,12 +167,10 @@ def test_what_cannot_be_compared_is_said_in_a_line(
     runs: list[str], capfd: pytest.CaptureFixture[str], given: str, message: str
 ) -> None:
     Path("empty").mkdir()
-    assert compare.command([f"runs={given}", "device=cpu"]) == 2
-    err = capfd.readouterr().err
+    err = refusal([f"runs={given}", "device=cpu"], capfd)
     assert message in err
     assert len(err.splitlines()) == 1
 
 
 def test_a_level_beyond_its_limits_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
-    assert compare.command(["runs=[a,b]", "level=95"]) == 2
-    assert "level: it should be a share of the draws" in capfd.readouterr().err
+    assert "level: it should be a share of the draws" in refusal(["runs=[a,b]", "level=95"], capfd)
