@@ -375,6 +375,41 @@ def test_a_full_disk_ends_the_call_and_nothing_is_lost(
     assert len(summary(again.folder)["images"]) == 5
 
 
+def test_files_that_could_not_be_written_are_refused_before_anything_is_predicted(
+    photos: Path, use: Use
+) -> None:
+    model = use(Colours())
+    save_photo(photos / "confidence" / "0.png")
+    with pytest.raises(RecipeError, match=r"confidence/0\.png would lie among the files"):
+        run(photos, confidence=True)
+    model.classes = ("red", "ignored", "blue")
+    with pytest.raises(RecipeError, match="format: no class should be called 'ignored'"):
+        run(photos, format="coco")
+    assert model.seen == []
+    assert run(photos).predicted == 6
+
+
+def test_a_format_that_fails_leaves_masks_and_summary(
+    photos: Path, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(Colours())
+
+    def fail(*_: Any, **__: Any) -> list[Path]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "write_labels", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run(photos, format="coco")
+    monkeypatch.undo()
+    use(Colours())
+    assert len(summary(photos.parent / "out")["images"]) == 5
+    (photos.parent / "out" / "0.png").unlink()
+    (photos / "0.png").write_bytes(b"now broken")
+    done = run(photos, format="coco")
+    assert (done.predicted, done.skipped, len(done.broken)) == (0, 4, 1)
+    assert len(json.loads(done.files[0].read_text())["images"]) == 4
+
+
 WRONG = [
     ({"out": "photos/masks"}, "photos/masks lies inside of photos, where the images are"),
     ({"out": "."}, "would lie inside of ., among the results"),

@@ -18,9 +18,10 @@ def labelled_images(
     """What was found on each of the images that have a line in the summary, one after the other."""
     for name in names:
         entry = folder.entry(name)
-        if entry is None:
-            continue
         places = places_of(folder, name, wanted)
+        # one that is broken now may have been predicted by an earlier call
+        if entry is None or not places.mask.is_file():
+            continue
         objects = None if places.objects is None else read_objects(places.objects)
         labels = np.asarray(read_mask(places.mask))
         yield LabelledImage(name, labels, entry["confidence"], objects)

@@ -21,8 +21,6 @@ class Decision(NamedTuple):
 
     labels: Tensor
     """uint8 [H,W]: the likeliest class of each pixel"""
-    counts: Tensor
-    """int64 [C]: pixels of each class"""
     confidence: Tensor
     """a number: the mean over the pixels of the probability of their class"""
     probs: Tensor | None
@@ -49,10 +47,9 @@ def decide(
         keep_sure: whether those of the labels alone are.
         logits: whether the scores are logits.
     """
-    classes = len(scores)
     device = scores.device
     labels = torch.empty(size, dtype=torch.uint8, device=device)
-    kept = torch.empty((classes, *size), dtype=torch.float16, device=device) if keep else None
+    kept = torch.empty((len(scores), *size), dtype=torch.float16, device=device) if keep else None
     sure = torch.empty_like(labels) if keep_sure else None
     # in double precision, in which millions of pixels can be summed
     total = torch.zeros((), dtype=torch.float64, device=_summing(device))
@@ -64,8 +61,7 @@ def decide(
             kept[:, rows] = strip.half()
         if sure is not None:
             sure[rows] = (likeliest.float() * 255).round().to(torch.uint8)
-    counts = torch.bincount(labels.flatten(), minlength=classes)
-    return Decision(labels, counts, total / labels.numel(), kept, sure)
+    return Decision(labels, total / labels.numel(), kept, sure)
 
 
 def _summing(device: torch.device) -> torch.device:

@@ -9,13 +9,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from weakseg.config.values import read
+from weakseg.config.values import RecipeError, read
 from weakseg.data.formats.images import Window
-from weakseg.data.formats.writing.formats import LabelFormat, write_labels
+from weakseg.data.formats.writing.formats import LabelFormat, check_format, write_labels
 from weakseg.inference.multiscale import Inference
 from weakseg.prediction.conversion import labelled_images
 from weakseg.prediction.listing import Images, check_words
-from weakseg.prediction.outputs import Wanted, places_of
+from weakseg.prediction.outputs import CONFIDENCE, Wanted, places_of
 from weakseg.prediction.overlap import Batches, overlapped
 from weakseg.prediction.steps import Broken
 from weakseg.prediction.work import Precision, PredictImages
@@ -45,7 +45,7 @@ class Predicted(NamedTuple):
     broken: tuple[Broken, ...]
     """images that have no result, and why"""
     seconds: float
-    """for all of it but loading the network"""
+    """for all of it but loading the network and writing another format"""
     model: str
     """where the network came from"""
     files: tuple[Path, ...]
@@ -113,6 +113,7 @@ def predict_images(
     model = load_model(run, checkpoint, predict=predict, device=device)
     objects = model.finds_objects and format != "png"
     wanted = Wanted(overlay, probabilities, objects, confidence)
+    _check_outputs(listed, wanted, format, model.classes)
     work = PredictImages(model, listed.files, folder, wanted, precision, _window(model))
     start = perf_counter()
     with folder:
@@ -122,7 +123,6 @@ def predict_images(
             name for name in mine if not folder.has(name, places_of(folder, name, wanted).all)
         ]
         broken = _predict(work, missing, batch_size, workers or _threads())
-        files = _convert(folder, mine, wanted, format, model.classes, listed.folder)
         done = Predicted(
             folder=folder.path,
             summary=folder.summary,
@@ -131,10 +131,26 @@ def predict_images(
             broken=tuple(broken),
             seconds=perf_counter() - start,
             model=model.origin.path,
-            files=tuple(files),
+            files=(),
         )
+        # before anything else is made of the masks: this much is done
         folder.finish(_head(command, model, listed, done), mine)
-    return done
+        files = _convert(folder, mine, wanted, format, model.classes, listed.folder)
+    return done._replace(files=tuple(files))
+
+
+def _check_outputs(listed: Images, wanted: Wanted, format: str, classes: Sequence[str]) -> None:
+    """A RecipeError, before anything is predicted, for files that could not be written."""
+    among = [name for name in listed.files if name.startswith(f"{CONFIDENCE}/")]
+    if wanted.confidence and among:
+        raise RecipeError(
+            f"confidence: the mask of {among[0]} would lie among the files of confidence/; rename "
+            "that folder of images"
+        )
+    try:
+        check_format(format, classes)
+    except ValueError as error:
+        raise RecipeError(f"format: {error}") from None
 
 
 def _predict(

@@ -11,7 +11,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from weakseg.data.formats.images import Window, read_image
@@ -130,7 +132,7 @@ class PredictImages:
             self.folder, places, labels, picture, decision.probs, found.objects, decision.sure
         )
         entry: dict[str, Any] = {"name": name, "width": width, "height": height}
-        entry["shares"] = self._shares(decision.counts.tolist(), labels.size)
+        entry["shares"] = self._shares(labels)
         entry["confidence"] = round(confidence, DIGITS)
         if found.objects is not None:
             entry["objects"] = len(found.objects.classes)
@@ -148,10 +150,12 @@ class PredictImages:
     def _decide(self, scores: Tensor, size: tuple[int, int], logits: bool = False) -> Decision:
         return decide(scores, size, self.wanted.probabilities, self.wanted.confidence, logits)
 
-    def _shares(self, counts: list[int], pixels: int) -> dict[str, float]:
+    def _shares(self, labels: NDArray[np.uint8]) -> dict[str, float]:
         """The part of the image that each class has which it shows."""
-        named = zip(self.model.classes, counts, strict=True)
-        return {name: round(count / pixels, DIGITS) for name, count in named if count}
+        # here and not on a GPU, which would have to be waited for
+        counts = torch.bincount(torch.from_numpy(labels).flatten(), minlength=256).tolist()
+        named = zip(self.model.classes, counts, strict=False)
+        return {name: round(count / labels.size, DIGITS) for name, count in named if count}
 
     def _failure(self, error: Exception, loaded: Loaded) -> str:
         height, width = loaded.seen.shape[1:]

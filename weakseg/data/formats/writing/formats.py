@@ -75,6 +75,16 @@ def write_labels(
         images_in: the folder of the images, if they are files: Label Studio's addresses of them
             begin with its name.
     """
+    check_format(format, classes)
+    out.mkdir(parents=True, exist_ok=True)
+    if format == "label_studio":
+        folder = "" if images_in is None else f"{images_in.resolve().name}/"
+        return label_studio.write(_checked(images), classes, out, suffix, folder)
+    return WRITERS[format](_checked(images), classes, out, suffix)
+
+
+def check_format(format: str, classes: Sequence[str]) -> None:
+    """A ValueError if there is no such format, or if it cannot hold these classes."""
     if format not in FORMATS:
         raise ValueError(f"format should be one of {', '.join(FORMATS)}, but it is {format!r}")
     check_classes(classes)
@@ -83,11 +93,6 @@ def write_labels(
             f"no class should be called {IGNORED!r}, which is what format={format} calls pixels "
             "without a label; rename the class, or write format=png"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    if format == "label_studio":
-        folder = "" if images_in is None else f"{images_in.resolve().name}/"
-        return label_studio.write(_checked(images), classes, out, suffix, folder)
-    return WRITERS[format](_checked(images), classes, out, suffix)
 
 
 def _checked(images: Iterable[LabelledImage]) -> Iterator[LabelledImage]:
