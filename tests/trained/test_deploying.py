@@ -54,6 +54,7 @@ def test_the_ten_lines_find_the_labels_without_torch(tmp_path: Path) -> None:
     assert len(np.unique(labels)) > 1
 
 
+@pytest.mark.slow
 def test_the_lines_for_torch_run_without_weakseg(tmp_path: Path) -> None:
     run = make_run(tmp_path, OWN)
     export_model(run, "torch", tmp_path / "best.pt2")

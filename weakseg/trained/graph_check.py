@@ -41,9 +41,8 @@ class Comparison(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"logits differ by {self.difference:.1e} at most (allowed: {DIFFERENCE:g}), in units "
-            f"of {max(1.0, self.scale):.3g}; {self.equal:.2%} of the labels are equal (needed: "
-            f"{EQUAL:.1%}); {self.batches} batches of {len(SIZES)} sizes"
+            f"logits differ by {self.difference:.1e} (allowed {DIFFERENCE:g}) in units of "
+            f"{max(1.0, self.scale):.3g}, {self.equal:.2%} equal labels (needed {EQUAL:.1%})"
         )
 
 
@@ -56,9 +55,8 @@ class Times(NamedTuple):
     def __str__(self) -> str:
         height, width = TIMED
         return (
-            f"one image of {height}x{width}: network {1000 * self.network:.1f} ms, exported "
-            f"{1000 * self.exported:.1f} ms (CPU, {torch.get_num_threads()} threads, medians of "
-            f"{REPEATS} in turns)"
+            f"{height}x{width} pixels: network {1000 * self.network:.1f} ms, exported "
+            f"{1000 * self.exported:.1f} ms (CPU, {torch.get_num_threads()} threads)"
         )
 
 

@@ -54,6 +54,8 @@ def write_onnx(program: ExportedProgram, description: Description, path: Path, o
         except Exception as error:  # whatever the exporter raises amid somebody's network
             raise ValueError(f"ONNX has no such network: {_cause(error)}") from error
     _name_sides(exported.model)
+    for node in exported.model.graph:
+        node.metadata_props.clear()  # of use to whoever debugs the exporter
     exported.model.producer_name = "weakseg"
     exported.model.producer_version = description.weakseg
     exported.model.metadata_props.update(as_text(description))
