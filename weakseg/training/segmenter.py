@@ -327,11 +327,15 @@ class Segmenter(LightningModule):
             for name, term in more.items()
         }
 
-    def _learning_rates(self) -> dict[str, float]:
+    def _learning_rates(self) -> dict[str, Tensor]:
         """The learning rate of this step; with one of its own for the head, where that has one."""
         groups = self.trainer.optimizers[0].param_groups
-        body, head = float(groups[0]["lr"]), float(groups[-1]["lr"])
-        return {"learning_rate": body} | ({"learning_rate/head": head} if head != body else {})
+        rates = {"learning_rate": groups[0]["lr"]}
+        if groups[-1]["lr"] != groups[0]["lr"]:
+            rates["learning_rate/head"] = groups[-1]["lr"]
+        # as tensors, which stay on the CPU: of a number Lightning makes one on the device, and
+        # waits for it
+        return {name: torch.tensor(float(rate)) for name, rate in rates.items()}
 
     def _log_position(self, step: int) -> None:
         """Say where the figures of a row belong: Lightning's own count of steps is one off after a
