@@ -258,6 +258,54 @@ def test_what_cannot_work_is_refused_before_the_training(
     assert found.startswith(line) if line.endswith(": ") else found == line
 
 
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        (
+            "limit_train_batches=0.01",
+            "an epoch has 3 batches, of which 0.01 is less than one; set it to 0.333 or more, or "
+            "to a number of batches",
+        ),
+        (
+            "limit_val_batches=0.5",
+            "a validation has 1 batch, of which 0.5 is less than one; set it to 1 or more, or to a "
+            "number of batches",
+        ),
+        (
+            "overfit_batches=0.5",
+            "a validation has 1 batch, of which 0.5 is less than one; set it to 1 or more, or to a "
+            "number of batches",
+        ),
+        (
+            "val_check_interval=4",
+            "an epoch has 3 batches, so that there is no validation after 4 of it; set "
+            "trainer.check_val_every_n_epoch=null to count over all epochs",
+        ),
+    ],
+)
+def test_too_few_batches_are_told_of_before_any_target_is_estimated(
+    word: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weakseg.training.rounds.check_evidence", None)
+    with pytest.raises(ValueError, match=f"^trainer.{word.partition('=')[0]}: ") as caught:
+        main(small(f"trainer.{word}"))
+    assert str(caught.value).partition(": ")[2] == line
+    assert list(Path().glob("runs/*/2*")) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer.limit_train_batches=0.34", "trainer.limit_val_batches=1.0"],
+        ["trainer.val_check_interval=3"],
+        ["trainer.val_check_interval=4", "trainer.check_val_every_n_epoch=null"],
+        ["trainer.limit_val_batches=0", "trainer.limit_train_batches=2"],
+    ],
+)
+def test_as_many_batches_as_there_are_is_enough(words: list[str]) -> None:
+    assert (main(small(*words, "trainer.max_steps=4")) / "report.html").is_file()
+
+
 def test_a_checkpoint_on_an_exception_cannot_work_with_several_processes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
