@@ -85,7 +85,8 @@ WRITTEN = {
     "from weakseg import WeakData as D\n"
     "class A(D):\n"
     "    def __init__(self, folder, **loading): ...": [
-        *("folder", "batch_size", "workers", "crop", "scale", "flip", "colour", "shares")
+        *("folder", "batch_size", "workers", "crop", "scale", "flip", "colour", "shares", "pseudo"),
+        *(f"pseudo_{name}" for name in ("images", "weight", "confidence", "share")),
     ],
     "import torch.nn\nclass A(torch.nn.Module): ...": [],
     "from other import B as A": ["far"],
