@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,15 @@ import pytest
 from weakseg import compare, evaluate, export
 from weakseg.fit import main as fit
 
+ROOT = Path(__file__).parents[1]
+HOLDS = """
+import os, sys
+from pathlib import Path
+from weakseg.utils.files import only_user
+with only_user(Path(os.environ["FOLDER"])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 WORDS = [
     "network=tests.small.TinyNet",
     "data=tests.small.Squares",
@@ -170,6 +181,25 @@ def test_what_cannot_be_compared_is_said_in_a_line(
     err = refusal([f"runs={given}", "device=cpu"], capfd)
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_made_or_is_another_process_s_is_said_before_any_work(
+    runs: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").write_text("")
+    assert "out: the folder file cannot be made" in refusal([*words("a", "b"), "out=file"], capfd)
+    Path("taken").mkdir()
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDS], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "FOLDER": os.path.abspath("taken")},
+    )  # fmt: skip
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"held\n"
+    with pytest.raises(ValueError, match="another process is working in taken"):
+        compare.main([*words("a", "b"), "out=taken"])
+    other.communicate()
+    assert "evaluated first" not in capfd.readouterr().err
+    assert not Path("b/evaluation").exists()
 
 
 def test_a_level_beyond_its_limits_is_refused(capfd: pytest.CaptureFixture[str]) -> None:

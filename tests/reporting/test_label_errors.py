@@ -10,7 +10,13 @@ from torch import Tensor
 
 from weakseg.evidence import Evidence
 from weakseg.reporting.drawing import Case, draw_errors
-from weakseg.reporting.label_errors import ErrorSources, error_sources, errors_of
+from weakseg.reporting.label_errors import (
+    ErrorSources,
+    LabelError,
+    error_of,
+    error_sources,
+    pairs_of,
+)
 
 TRUTH = torch.tensor([[0, 0, 1, 1, 255]], dtype=torch.uint8)
 TARGET = torch.tensor([[0, 1, 1, 255, 1]], dtype=torch.uint8)
@@ -21,8 +27,12 @@ def case(**labels: Tensor) -> Case:
     return Case(Evidence("a", torch.zeros(3, 1, 5, dtype=torch.uint8)), **labels)
 
 
+def errors_of(case: Case) -> list[LabelError | None]:
+    return [error_of(pair, 2) for pair in pairs_of(case)]
+
+
 def test_each_error_counts_the_pixels_that_have_both_labels() -> None:
-    found = errors_of(case(target=TARGET, prediction=PREDICTION, truth=TRUTH), 2)
+    found = errors_of(case(target=TARGET, prediction=PREDICTION, truth=TRUTH))
     assert [error.name.partition(":")[0] for error in found if error] == [
         "label error",
         "network error",
@@ -34,16 +44,16 @@ def test_each_error_counts_the_pixels_that_have_both_labels() -> None:
 
 
 def test_what_is_missing_has_no_error() -> None:
-    assert [error is None for error in errors_of(case(prediction=TARGET, truth=TRUTH), 2)] == [
+    assert [error is None for error in errors_of(case(prediction=TARGET, truth=TRUTH))] == [
         True,
         True,
         False,
     ]
-    assert errors_of(case(target=TARGET), 2) == [None, None, None]
+    assert errors_of(case(target=TARGET)) == [None, None, None]
 
 
 def test_an_image_whose_target_is_ignored_everywhere_has_no_figure() -> None:
-    error, *_ = errors_of(case(target=torch.full_like(TRUTH, 255), truth=TRUTH), 2)
+    error, *_ = errors_of(case(target=torch.full_like(TRUTH, 255), truth=TRUTH))
     assert error is not None
     assert math.isnan(error.wrong)
     assert math.isnan(error.iou)

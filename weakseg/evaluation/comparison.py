@@ -17,7 +17,7 @@ from weakseg.evaluation.comparison_page import write_comparison_page
 from weakseg.evaluation.comparison_pictures import draw_pictures
 from weakseg.evaluation.comparison_tables import show_comparison
 from weakseg.evaluation.dashboards import view_of
-from weakseg.evaluation.sides import open_sides
+from weakseg.evaluation.sides import open_sides, paths_of
 from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
 from weakseg.utils.files import only_user, remove_leftovers
@@ -64,11 +64,12 @@ def compare_runs(
         given["logger"] = f"{type(logger).__module__}.{type(logger).__qualname__}"
     command = command_line("compare", compare_runs, given)
     view = view_of(logger)
+    paths = paths_of(runs)
     folder = Path(out)
-    sides = open_sides(runs, device)
-    comparison = replace(compare_sides(sides, Draws(samples, level, seed)), folder=folder)
-    shown = draw_pictures(comparison, pictures, device)
     with _held(folder):
+        sides = open_sides(paths, device)
+        comparison = replace(compare_sides(sides, Draws(samples, level, seed)), folder=folder)
+        shown = draw_pictures(comparison, pictures, device)
         write_comparison_page(folder / PAGE, comparison, shown, command, versions())
         write_comparison(folder, comparison, command, versions())
         if view is not None:

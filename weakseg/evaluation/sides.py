@@ -49,13 +49,9 @@ class Side:
         return self.weights.is_file() and digest(self.weights) == self.evaluation.model["sha256"]
 
 
-def open_sides(runs: Sequence[Path | str], device: str = "auto") -> list[Side]:
-    """The sides of a comparison.
-
-    Args:
-        runs: run folders, folders that `evaluate` has written, or whatever else `evaluate` takes.
-        device: for those that have to be evaluated first.
-    """
+def paths_of(runs: Sequence[Path | str]) -> list[Path]:
+    """The places of what is compared, links followed; a RecipeError where something is wrong with
+    them."""
     if not 2 <= len(runs) <= MOST:
         raise RecipeError(
             f"runs: expected two or more, at most {MOST}, such as runs=[runs/boxes/latest,"
@@ -68,6 +64,16 @@ def open_sides(runs: Sequence[Path | str], device: str = "auto") -> list[Side]:
     for path, run in zip(paths, runs, strict=True):
         if paths.count(path) > 1:
             raise RecipeError(f"runs: {run} is given twice; expected different ones")
+    return paths
+
+
+def open_sides(paths: Sequence[Path], device: str = "auto") -> list[Side]:
+    """The sides of a comparison.
+
+    Args:
+        paths: of run folders, folders that `evaluate` has written, or whatever else it takes.
+        device: for those that have to be evaluated first.
+    """
     evaluations = _evaluations(paths, device)
     return [
         _side(letter, name, evaluation)

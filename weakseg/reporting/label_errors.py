@@ -7,6 +7,7 @@ prediction against truth what comes of both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE
 from weakseg.functional.confusion import confusion_matrix, mean_iou
-from weakseg.reporting.drawing import Case, draw_errors
+from weakseg.reporting.drawing import Case
 
 LABEL_ERROR = "label error: target against truth"
 NETWORK_ERROR = "network error: prediction against target"
@@ -30,34 +31,33 @@ class LabelError(NamedTuple):
     """share of the pixels that have a label in both; nan where none has"""
     iou: float
     """mean over the classes that occur in either"""
-    picture: Tensor
-    """the image with the wrong pixels marked, uint8 [3,H,W]"""
 
 
-def errors_of(case: Case, classes: int) -> list[LabelError | None]:
-    """Label error, network error and the error that comes of both; None for those that an image
-    lacks a target, a prediction or a truth for."""
-    pairs = (
-        (LABEL_ERROR, case.target, case.truth),
-        (NETWORK_ERROR, case.prediction, case.target),
-        (ERROR, case.prediction, case.truth),
-    )
+class Pair(NamedTuple):
+    """Labels, and what they should be; either may be missing."""
+
+    name: str
+    labels: Tensor | None
+    reference: Tensor | None
+
+
+def pairs_of(case: Case) -> list[Pair]:
+    """What is compared for label error, for network error, and for the error that comes of both."""
     return [
-        None
-        if labels is None or reference is None
-        else _compare(name, case.evidence.image, labels, reference, classes)
-        for name, labels, reference in pairs
+        Pair(LABEL_ERROR, case.target, case.truth),
+        Pair(NETWORK_ERROR, case.prediction, case.target),
+        Pair(ERROR, case.prediction, case.truth),
     ]
 
 
-def _compare(
-    name: str, image: Tensor, labels: Tensor, reference: Tensor, classes: int
-) -> LabelError:
-    counts = confusion_matrix(labels, reference, classes)
+def error_of(pair: Pair, classes: int) -> LabelError | None:
+    """How far labels are from what they should be; None where either is missing."""
+    if pair.labels is None or pair.reference is None:
+        return None
+    counts = confusion_matrix(pair.labels, pair.reference, classes)
     compared = int(counts.sum())
     wrong = compared - int(counts.diagonal().sum())
-    share = wrong / compared if compared else float("nan")
-    return LabelError(name, share, mean_iou(counts), draw_errors(image, labels, reference))
+    return LabelError(pair.name, wrong / compared if compared else math.nan, mean_iou(counts))
 
 
 def ignored_share(target: Tensor) -> float:

@@ -16,8 +16,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
-from weakseg.reporting.drawing import Case, draw_evidence, overlay, palette, picture_address
-from weakseg.reporting.label_errors import LabelError, errors_of, ignored_share
+from weakseg.reporting.drawing import (
+    Case,
+    draw_errors,
+    draw_evidence,
+    overlay,
+    palette,
+    picture_address,
+)
+from weakseg.reporting.label_errors import LabelError, error_of, ignored_share, pairs_of
 from weakseg.reporting.tables import figure_text, percent
 from weakseg.utils.files import write_whole
 
@@ -147,15 +154,15 @@ def _caption(name: str, labels: Tensor | None) -> str:
 def _error_panels(case: Case, classes: int) -> list[tuple[LabelError, Panel, int]]:
     if case.truth is None:
         return []
-    return [
-        (
-            error,
-            Panel(error.name.partition(":")[0], error.name, picture_address(error.picture)),
-            column,
-        )
-        for column, error in enumerate(errors_of(case, classes), 2)
-        if error is not None
-    ]
+    panels = []
+    for column, pair in enumerate(pairs_of(case), 2):
+        error = error_of(pair, classes)
+        if error is None or pair.labels is None or pair.reference is None:
+            continue
+        picture = draw_errors(case.evidence.image, pair.labels, pair.reference)
+        panel = Panel(pair.name.partition(":")[0], pair.name, picture_address(picture))
+        panels.append((error, panel, column))
+    return panels
 
 
 def _in_words(evidence: Evidence, classes: Sequence[str]) -> str:

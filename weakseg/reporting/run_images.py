@@ -65,8 +65,10 @@ def training_cases(segmenter: Segmenter, data: Any) -> TrainingCases:
 def _target_scores(segmenter: Segmenter, data: Any) -> dict[int, float]:
     """The mean IoU of the targets of some training images with their truth, by the images'
     numbers; those without target or truth have none."""
-    scores = {}
+    scores: dict[int, float] = {}
     spread = _spread(data.training, LOOKED_AT)
+    if not spread or data.target(data.sample(spread[0])[0]) is None:  # the strategy makes none
+        return scores
     for index in track(spread, len(spread), "looking for the worst targets"):
         evidence, truth = data.sample(index)
         target = data.target(evidence)
