@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -220,6 +222,23 @@ def test_a_full_disk_leaves_nothing(run: Path, format: Any) -> None:
     ):
         export_model(run, format)
     assert written_in(run / "exported") == set()
+
+
+def test_what_a_killed_export_left_is_removed_but_not_what_another_writes(run: Path) -> None:
+    folder = run / "exported"
+    for name in (".export-killed", ".export-busy"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "last.pt2").write_text("half")
+    holds = "import sys; from pathlib import Path; from weakseg.utils.files import only_user\n"
+    holds += "with only_user(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holds, str(folder / ".export-busy")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        export_model(run, "hub")
+        assert other.stdin is not None
+        other.stdin.close()
+    assert {path.name for path in folder.iterdir()} == {"last", ".export-busy"}
 
 
 # the command --------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -25,11 +26,15 @@ from weakseg.trained.model_card import Measured, measured_in, write_card
 from weakseg.trained.onnx_graph import need_onnx, write_onnx
 from weakseg.trained.published import check_class, write_published
 from weakseg.trained.torch_program import write_program
+from weakseg.utils.files import only_user
 from weakseg.utils.paths import CARD, CONFIG, WEIGHTS
 
 ENDINGS = {"onnx": ".onnx", "torch": ".pt2", "hub": ""}
 FOLDER = "exported"
 """in the folder of a run: what it was exported to"""
+
+BESIDE = ".export-"
+"""begins the name of the folder in which an export is written before it is moved"""
 
 
 class Export(NamedTuple):
@@ -138,12 +143,23 @@ def _check_network(model: CheckpointModel, format: str) -> None:
 @contextmanager
 def _place(target: Path) -> Iterator[Path]:
     """A place beside the target, which is gone afterwards."""
+    _remove_leftovers(target.parent)
     try:
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix=BESIDE, dir=target.parent) as folder,
+            only_user(Path(folder)),
+        ):
             yield Path(folder) / target.name
     except OSError as error:
         # a disk that is full amid a file does not say which one
         raise ValueError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what killed exports have left; one that goes on holds its place."""
+    for place in folder.glob(f"{BESIDE}*"):
+        with suppress(ValueError, OSError), only_user(place):
+            shutil.rmtree(place)
 
 
 def _write(
