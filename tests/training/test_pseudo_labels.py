@@ -133,6 +133,13 @@ def test_the_share_leaves_one_image_of_each_kind(
     assert extra == (9, expected)
 
 
+def test_folders_may_be_given_as_text(labels: Path) -> None:
+    data: Any = {"pseudo": str(labels), "pseudo_images": str(labels.parent / "photos")}
+    found = Squares(**data).pseudo_labels
+    assert found is not None
+    assert found.problem(0) == ""
+
+
 def test_a_batch_of_one_image_has_no_room(labels: Path) -> None:
     with pytest.raises(ValueError, match="batch_size should be 2 or more with pseudo"):
         Squares(batch_size=1, pseudo=labels)

@@ -178,9 +178,8 @@ class WeakData(LightningDataModule):
             return None
         files = (self.image_file(index) for index in range(len(self)))
         own = {file for file in files if file is not None}
-        return PseudoLabels(
-            Path(self.pseudo), self.pseudo_images, self.pseudo_confidence, self.classes, own
-        )
+        images = None if self.pseudo_images is None else Path(self.pseudo_images)
+        return PseudoLabels(Path(self.pseudo), images, self.pseudo_confidence, self.classes, own)
 
     def read_photo(self, path: Path) -> Tensor:
         """An image file as uint8 [3,H,W], as those of the data set are read."""

@@ -64,7 +64,7 @@ def label_dataset(
     recipe: str | None = None,
     run: str | None = None,
     *,
-    out: Path,
+    out: str | Path,
     checkpoint: str = "best",
     images: Which = "all",
     format: LabelFormat = "png",
@@ -136,7 +136,9 @@ def label_dataset(
         return _Labelling(source, folder, wanted, images, command).write(format)
 
 
-def _folder(source: Source, out: Path, overwrite: bool, parts: int, part: int) -> OutputFolder:
+def _folder(
+    source: Source, out: str | Path, overwrite: bool, parts: int, part: int
+) -> OutputFolder:
     """The folder of results; a RecipeError if it cannot be right."""
     root = getattr(source.data, "root", None)  # of files, in which no results may lie
     inputs = [root] if isinstance(root, Path) else []
