@@ -38,7 +38,9 @@ from pytorch_lightning import Callback
 class Diary(Callback):
     """Writes down what it finds."""
 
-    def __init__(self, file: str, every: int = 1, fails_at: int | None = None) -> None:
+    def __init__(
+        self, file: str, every: int = 1, fails_at: int | None = None, token: str = ""
+    ) -> None:
         self.file, self.every, self.fails_at = Path(file), every, fails_at
         self.batches = 0
 
@@ -163,6 +165,17 @@ def test_a_run_whose_callback_raises_says_where_and_goes_on() -> None:
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(broken).items())
     main([f"resume={broken}", "callbacks=null", "trainer.max_steps=12"])
     assert len(losses(broken)) == 12
+
+
+def test_what_a_callback_is_given_as_a_secret_stays_in_the_recipe_of_the_run() -> None:
+    with pytest.raises(RuntimeError):
+        main(small(*DIARY, "callbacks.diary.token=hunter2go", "callbacks.diary.fails_at=2"))
+    (run,) = Path("runs/boxes_rect").glob("2*")
+    main([f"resume={run}", "callbacks.diary.fails_at=null", "logger=tensorboard"])
+    holding = {
+        file.name for file in run.rglob("*") if file.is_file() and b"hunter2go" in file.read_bytes()
+    }
+    assert holding == {"recipe.yaml"}
 
 
 def test_a_recipe_has_a_list_of_them() -> None:
