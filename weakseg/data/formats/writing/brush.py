@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from weakseg.data.formats.runs import pack
 from weakseg.data.formats.writing.labels import Bools
 
@@ -18,18 +20,19 @@ def pack_brush(mask: Bools) -> list[int]:
     [0, 0, 0, 4, 57, 27, 252, 127, 224]
     """
     header = [f"{4 * mask.size:032b}", f"{8 - 1:05b}", *(f"{length - 1:04b}" for length in LENGTHS)]
-    packets = []
-    for number, count in enumerate(pack(mask).counts.tolist()):
-        packets += _repeated(PAINT * (number % 2), 4 * count)
+    counts = pack(mask).counts.tolist()
+    packets = [_repeated(PAINT * (number % 2), 4 * count) for number, count in enumerate(counts)]
     bits = "".join([*header, *packets])
     bits += "0" * (-len(bits) % 8)
     return list(int(bits, 2).to_bytes(len(bits) // 8, "big"))
 
 
-def _repeated(value: int, count: int) -> list[str]:
+# the same short runs come again in every row
+@lru_cache(maxsize=2**14)
+def _repeated(value: int, count: int) -> str:
     """Packets of one byte, repeated."""
-    packets = [_packet(value, LONGEST)] * (count // LONGEST)
-    return [*packets, _packet(value, count % LONGEST)] if count % LONGEST else packets
+    packets = _packet(value, LONGEST) * (count // LONGEST)
+    return packets + _packet(value, count % LONGEST) if count % LONGEST else packets
 
 
 def _packet(value: int, count: int) -> str:
