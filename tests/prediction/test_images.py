@@ -352,6 +352,25 @@ def test_an_image_on_which_the_network_fails_is_broken_and_no_other_of_its_batch
     assert not (done.folder / "green.png").exists()
 
 
+def test_an_image_that_cannot_fit_into_memory_is_not_begun(
+    photos: Path, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weakseg.prediction import work
+
+    model = use(Colours())
+    # three classes of 384 pixels twice are 9,216 bytes
+    monkeypatch.setattr(work, "LARGE", 1)
+    monkeypatch.setattr(work, "free", lambda device: 9_000)
+    done = run(photos)
+    reason = "too little memory for 24 by 16 pixels; try predict.window=513"
+    assert done.broken == (("0.png", reason), ("4.png", reason))
+    assert not [shape for shape in model.seen if shape[2:] == (16, 24)]
+    monkeypatch.setattr(work, "free", lambda device: 9_216)  # not both at once, but one by one
+    assert run(photos).predicted == 2
+    monkeypatch.setattr(work, "free", lambda device: None)
+    assert run(photos, overwrite=True).predicted == 5
+
+
 def test_a_full_disk_ends_the_call_and_nothing_is_lost(
     photos: Path, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:

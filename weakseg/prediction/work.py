@@ -25,10 +25,12 @@ from weakseg.prediction.outputs import Wanted, places_of, write_results
 from weakseg.prediction.steps import Broken, Done, Found, Loaded
 from weakseg.trained.model import TrainedModel
 from weakseg.training.memory_budget import ran_out
+from weakseg.utils.memory import free
 from weakseg.utils.messages import one_line
 from weakseg.utils.output_folder import OutputFolder
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+LARGE = 2**22  # pixels of a batch for which it is worth to look how much memory is free
 DIGITS = 6  # of shares and confidence: single precision has no more
 
 
@@ -90,6 +92,7 @@ class PredictImages:
 
     @torch.no_grad()
     def _predict(self, batch: list[Loaded]) -> list[Found]:
+        self._check_memory(batch)
         clock = start_clock(self.model.device)
         images = torch.stack([loaded.seen for loaded in batch])
         if self.model.device.type == "cuda":
@@ -104,6 +107,19 @@ class PredictImages:
         found = [self._found(*each, plain) for each in zip(batch, scores, strict=True)]
         taken = clock()
         return [each._replace(seconds=lambda: taken() / len(batch)) for each in found]
+
+    def _check_memory(self, batch: list[Loaded]) -> None:
+        """A MemoryError for images whose scores do not fit into what is free: the system would only
+        notice when they are used, and end the process."""
+        pixels = sum(loaded.seen[0].numel() for loaded in batch)
+        if pixels < LARGE:
+            return
+        # at the image's size, and without windows once more while they are brought to it
+        copies = 1 if self.model.inference.window else 2
+        needed = copies * 4 * len(self.model.classes) * pixels
+        left = free(self.model.device)
+        if left is not None and needed > left:
+            raise MemoryError(f"{needed} bytes are needed, but {left} are free")
 
     def _found(self, loaded: Loaded, scores: Tensor, logits: bool) -> Found:
         objects = self._objects(loaded)
