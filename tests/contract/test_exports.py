@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "deeplabv2-vgg16": {"name": "deeplabv2", "width": 1 / 16, "encoder": "vgg16"},
     "fcn32s-dense": {"name": "fcn32s", **SMALL["fcn32s"], "output_stride": 8},
     "somebody's own": OWN,
+    "without a stride": {"name": "tests.trained.runs.Halving"},
 }
 QUICK = {("somebody's own", "onnx"), ("somebody's own", "torch"), ("fcn32s", "hub")}
 """the others take several seconds each"""

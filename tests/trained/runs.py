@@ -66,4 +66,16 @@ class Strided(nn.Module):
         return logits
 
 
+class Halving(nn.Module):
+    """Names no stride, so logits are interpolated to the size of the image; and returns them as
+    torchvision's networks do."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, classes, 3, 2, 1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"out": self.head(image)}
+
+
 OWN = {"name": "tests.trained.runs.Strided"}

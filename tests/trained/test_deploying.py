@@ -17,6 +17,7 @@ from PIL import Image
 from tests.trained.runs import OWN, make_run
 from weakseg.config.verb import read_words
 from weakseg.export import VERB
+from weakseg.networks import NAMES
 from weakseg.trained.exporting import export_model
 from weakseg.trained.loading import load_model
 
@@ -77,3 +78,9 @@ def test_every_printed_command_has_right_words(page: str) -> None:
     assert found or page is DEPLOY
     for words in found:
         assert read_words(VERB, shlex.split(words)).values
+
+
+def test_every_network_of_the_table_is_one() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [\d,]+ \|", EXPORT, re.MULTILINE)
+    assert rows
+    assert set(rows) <= set(NAMES)
