@@ -100,6 +100,17 @@ def test_every_format_holds_the_same_pixels(format: str, photos: Path, tmp_path:
         assert torch.equal(truth, mask), evidence.id
 
 
+@pytest.mark.parametrize("format", [each for each in FORMATS if each != "png"])
+def test_a_name_that_the_format_cannot_hold_is_found_before_anything_is_estimated(
+    format: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {"name": "folder", "root": str(photos), "format": "coco"}
+    monkeypatch.setattr("weakseg.labelling.dataset.name_of", lambda *_: "new\nline.png")
+    with pytest.raises(ValueError, match=r"control characters.*; rename the file"):
+        label(tmp_path / "out", tmp_path, data=data, format=format, parts=6)
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
 def test_objects_stay_apart(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     strategy = {"name": "boxes_instances", "masks": "crf", "crf.iterations": "1"}

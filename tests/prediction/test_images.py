@@ -17,6 +17,7 @@ from PIL import Image
 from tests.prediction.fakes import CLASSES, ORIGIN, Colours, Objects, labels_of, save_photo, squares
 from weakseg.config.recipe import RecipeError
 from weakseg.data.formats.images import read_image
+from weakseg.data.formats.writing.formats import FORMATS
 from weakseg.functional.crf import DenseCRF
 from weakseg.inference.multiscale import Inference
 from weakseg.prediction import images as module
@@ -238,6 +239,19 @@ def test_coco_has_all_masks_and_the_objects_with_their_scores(photos: Path, use:
     first = done.files[0].read_bytes()
     assert run(photos, format="coco").predicted == 0
     assert done.files[0].read_bytes() == first
+
+
+@pytest.mark.parametrize("format", [each for each in FORMATS if each != "png"])
+def test_a_name_that_the_format_cannot_hold_is_found_before_anything_is_predicted(
+    format: str, photos: Path, use: Use
+) -> None:
+    model = use(Colours())
+    save_photo(photos / "new\nline.png")
+    with pytest.raises(ValueError, match=r"control characters.*'new\\nline.png'; rename"):
+        run(photos, format=format)
+    assert model.seen == []
+    assert not (photos.parent / "out").exists()
+    assert run(photos).broken == ()  # a mask may have any name
 
 
 def test_what_is_wanted_in_addition_later_is_made_then(photos: Path, use: Use) -> None:

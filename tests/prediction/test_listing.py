@@ -45,6 +45,15 @@ def test_images_and_their_names(given: str, photos: Path) -> None:
         assert all(file.is_file() for file in found.files.values())
 
 
+def test_a_loop_of_links_does_not_multiply_images(photos: Path) -> None:
+    (photos / "sub" / "loop").symlink_to(photos, target_is_directory=True)
+    (photos / "again.png").symlink_to("a.png")  # an image by another name is one of its own
+    once = sorted([*ALL, "again.png"])
+    assert sorted(find_images(photos).files) == once
+    assert sorted(find_images("photos/**/*.*").files) == once
+    assert sorted(find_images("photos/**").files) == once
+
+
 def test_several_are_called_by_the_folder_that_they_have_in_common(photos: Path) -> None:
     found = find_images(["photos/sub/c.tiff", photos / "a.png"])
     assert list(found.files) == ["a.png", "sub/c.tiff"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from weakseg.config.recipe import RecipeError
-from weakseg.data.formats.writing.formats import LabelFormat, write_labels
+from weakseg.data.formats.writing.formats import LabelFormat, check_format, write_labels
 from weakseg.labelling.images import (
     Images,
     Which,
@@ -171,6 +171,7 @@ class _Labelling:
         if mine and not own:
             raise ValueError(_nothing(found))
         names = self._names(found, own)
+        check_format(format, self.source.segmenter.classes, names.values())
         targets = self._targets(found)
         keys = targets.keys(own)
         self.folder.begin(self._maker(targets))

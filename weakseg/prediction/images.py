@@ -148,7 +148,7 @@ def _check_outputs(listed: Images, wanted: Wanted, format: str, classes: Sequenc
             "that folder of images"
         )
     try:
-        check_format(format, classes)
+        check_format(format, classes, listed.files)
     except ValueError as error:
         raise RecipeError(f"format: {error}") from None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -113,9 +114,21 @@ def _matching(pattern: str) -> Images:
     parts = Path(pattern).parts
     magic = next(place for place, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:magic])
-    files = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    files = sorted(_once(map(Path, glob.glob(pattern, recursive=True))), key=str)
     pictures = [file for file in files if is_picture(file.name) and not file.is_dir()]
     return Images({file.relative_to(base).as_posix(): file for file in pictures}, pictures)
+
+
+def _once(files: Iterable[Path]) -> Iterator[Path]:
+    """The files, but for those that are met again through a link to a folder: ** goes round a loop
+    of them forty times."""
+    real = cache(os.path.realpath)
+    known = set()
+    for file in sorted(files, key=lambda file: (len(file.parts), file)):
+        place = (real(file.parent), file.name)
+        if place not in known:
+            known.add(place)
+            yield file
 
 
 def _listed(path: Path) -> list[Path]:

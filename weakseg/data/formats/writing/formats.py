@@ -83,16 +83,27 @@ def write_labels(
     return WRITERS[format](_checked(images), classes, out, suffix)
 
 
-def check_format(format: str, classes: Sequence[str]) -> None:
-    """A ValueError if there is no such format, or if it cannot hold these classes."""
+def check_format(format: str, classes: Sequence[str], names: Iterable[str] = ()) -> None:
+    """A ValueError if a format cannot hold these classes or images of these names: a command finds
+    it out before hours of work, not when it writes the file.
+
+    Args:
+        format: one of `FORMATS`.
+        classes: names of the classes, the background first.
+        names: of the images, as far as they are known.
+    """
     if format not in FORMATS:
         raise ValueError(f"format should be one of {', '.join(FORMATS)}, but it is {format!r}")
     check_classes(classes)
-    if format != "png" and IGNORED in classes:
+    if format == "png":
+        return  # a file per image, which may have any name
+    if IGNORED in classes:
         raise ValueError(
             f"no class should be called {IGNORED!r}, which is what format={format} calls pixels "
             "without a label; rename the class, or write format=png"
         )
+    for name in names:
+        check_name(name)
 
 
 def _checked(images: Iterable[LabelledImage]) -> Iterator[LabelledImage]:
