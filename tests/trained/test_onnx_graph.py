@@ -131,6 +131,7 @@ def changed(graph: Path, out: Path, **texts: str | None) -> Path:
         ),
         ({"classes": '["cat"]'}, "cannot be right: classes is "),
         ({"classes": '["cat", "cat"]'}, "cannot be right: classes is "),
+        ({"classes": '["background", "cat"]'}, "should have logits of 2 classes, .* but it has 3 "),
         ({"long_side": "-1", "step": "many"}, "long_side is -1; step is 'many'"),
         ({"predict": '{"flap": true}'}, r"predict\.flap: no such key; did you mean flip"),
     ],

@@ -153,6 +153,15 @@ def test_an_archive_that_another_program_packed_is_read(program: Path, tmp_path:
     assert load_model(out, device="cpu").classes == tuple(CLASSES)
 
 
+def test_classes_that_the_program_has_no_outputs_for(program: Path, tmp_path: Path) -> None:
+    def fewer(files: Files, _: Path) -> None:
+        files["extra/classes"] = b'["background", "cat"]'
+
+    out = rewritten(program, tmp_path / "model.pt2", fewer)
+    with pytest.raises(ValueError, match=r"should have logits of 2 classes, .* but it has 3 "):
+        load_model(out, device="cpu")
+
+
 @pytest.mark.parametrize("way", HOSTILE)
 def test_whatever_could_run_code_is_refused(way: str, program: Path, tmp_path: Path) -> None:
     out = rewritten(program, tmp_path / "model.pt2", HOSTILE[way])

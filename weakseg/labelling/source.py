@@ -106,7 +106,8 @@ def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) ->
     """The strategy of a run, with its trained network where the strategy queries one: as the next
     round of that run would estimate."""
     model = load_model(run, checkpoint, predict=sections.get("predict"), device=device)
-    if not isinstance(model, CheckpointModel):
+    # a published folder is a checkpoint, too, but neither recipe nor strategy stand in it
+    if not isinstance(model, CheckpointModel) or model.origin.kind != "checkpoint":
         raise RecipeError(
             f"run: {run} is a network without the strategy that trained it; expected a run folder "
             "or a checkpoint in one; python -m weakseg.predict writes the predictions of any "

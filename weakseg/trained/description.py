@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,16 @@ class Description:
     def origin(self, path: Path, kind: Kind) -> Origin:
         """Where a network comes from that is read from a file."""
         return Origin(str(path), kind, digest(path), self.recipe, self.step, self.weights)
+
+    def expect_classes(self, shape: Sequence[Any], path: Path) -> None:
+        """A ValueError if a graph whose logits have this shape [B,C,H,W] has not one channel for
+        each of the classes."""
+        count = shape[1] if len(shape) == 4 else "no"
+        if count != len(self.classes):
+            raise ValueError(
+                f"{path} should have logits of {len(self.classes)} classes, those that it names, "
+                f"but it has {count} channels of them; export the run again"
+            )
 
     @property
     def recipe_sections(self) -> dict[str, dict[str, Any]]:

@@ -129,6 +129,8 @@ def load_onnx(
     description = from_text(session.get_modelmeta().custom_metadata_map, path)
     if [each.name for each in session.get_inputs()] != [INPUT]:
         raise ValueError(f"{path} does not have the one input {INPUT!r}; export the run again")
+    shapes = {each.name: each.shape for each in session.get_outputs()}
+    description.expect_classes(shapes.get("logits", ()), path)
     where = device if len(providers) > 1 else torch.device("cpu")
     return OnnxModel(session, description, description.inference(predict), path, where)
 

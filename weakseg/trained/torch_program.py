@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
+from torch.fx import Node
 
 from weakseg.inference.multiscale import Inference
 from weakseg.trained.description import Description, as_text, from_text
@@ -75,6 +76,7 @@ def load_program(
             ".pt2 file is for the version of torch that wrote it, an .onnx file for any program"
         ) from error
     description = from_text(texts, path)
+    description.expect_classes(_logits_shape(program), path)
     if device.type != "cpu":
         program = move_to_device_pass(program, device)
     return ProgramModel(
@@ -84,3 +86,11 @@ def load_program(
         path,
         device,
     )
+
+
+def _logits_shape(program: ExportedProgram) -> tuple[Any, ...]:
+    """Of the first output, in which sides of any size are names; empty if there is none."""
+    outputs = program.graph.output_node().args[0]
+    first = outputs[0] if isinstance(outputs, tuple | list) and outputs else None
+    value = first.meta.get("val") if isinstance(first, Node) else None
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
