@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from tests.data.written import reader
 from tests.labelling.conftest import label
@@ -112,6 +111,7 @@ def test_a_name_that_the_format_cannot_hold_is_found_before_anything_is_estimate
 
 
 def test_objects_stay_apart(photos: Path, tmp_path: Path) -> None:
+    coco_mask = pytest.importorskip("pycocotools.mask")
     out = tmp_path / "out"
     strategy = {"name": "boxes_instances", "masks": "crf", "crf.iterations": "1"}
     label_photos(photos, out, tmp_path, strategy=strategy, format="coco")
