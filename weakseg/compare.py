@@ -47,11 +47,12 @@ def _run(argv: Sequence[str], sections: dict[str, Any]) -> Comparison:
         from rich.console import Console
 
         from weakseg.evaluation.comparison import PAGE, compare_runs
-        from weakseg.evaluation.comparison_files import print_comparison
+        from weakseg.evaluation.comparison_files import SUMMARY, print_comparison
 
         comparison = compare_runs(**words)
         print_comparison(comparison, Console())
-        print(f"page: {comparison.folder}/{PAGE}")
+        print(f"report: {comparison.folder}/{PAGE}")
+        print(f"summary: {comparison.folder}/{SUMMARY}")
         return comparison
 
 

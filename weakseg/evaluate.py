@@ -47,12 +47,14 @@ def _run(argv: Sequence[str], sections: dict[str, Any]) -> Evaluation:
 
         from weakseg.evaluation.folder import PAGE
         from weakseg.evaluation.model import evaluate_model
+        from weakseg.evaluation.results import SUMMARY
         from weakseg.evaluation.tables import print_evaluation
         from weakseg.reporting.tables import figure_text
 
         evaluation = evaluate_model(**words)
         print_evaluation(evaluation, Console())
         print(f"report: {evaluation.folder}/{PAGE}")
+        print(f"summary: {evaluation.folder}/{SUMMARY}")
         if not evaluation.reached:
             came = figure_text(evaluation.figures.get("miou"))
             wanted = f"least_miou={evaluation.least_miou:g}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weakseg.config.verb import Verb, words_of
 from weakseg.utils.command import run_command
+from weakseg.utils.messages import counted, named, printable, results
 
 if TYPE_CHECKING:
     from weakseg.labelling.dataset import Labelled
@@ -23,7 +24,7 @@ VERB = Verb(
     ),
     check="weakseg.labelling.words.check_words",
 )
-NAMED = 5  # images that are named on the screen; the summary has all
+NAMED = 5  # suspicious images on the screen; the summary has all, in this order
 
 
 def main(argv: Sequence[str] | None = None) -> Labelled:
@@ -45,33 +46,27 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Labelled:
         from weakseg.labelling.dataset import label_dataset
 
         done = label_dataset(**arguments)
-        _print(done)
-        return done
+    print("\n".join(lines(done)))
+    return done
 
 
-def _print(done: Labelled) -> None:
-    """What was done, in a few lines; what is wrong with images on the stream of errors."""
-    for failures, what in (
-        (done.without, "left out, without the evidence"),
-        (done.broken, "broken"),
-    ):
-        if failures:
-            images = "image is" if len(failures) == 1 else "images are"
-            print(f"{len(failures)} {images} {what}:", file=sys.stderr)
-            for failure in failures[:NAMED]:
-                print(f"  {failure.id}: {failure.reason}", file=sys.stderr)
-    print(f"labels: {done.method}")
-    print(
-        f"{done.labelled} images labelled, {done.estimated} of them estimated now; "
-        f"{done.skipped} were there already"
+def lines(done: Labelled) -> list[str]:
+    """What was done, for the screen."""
+    summary = done.summary.name
+    problems = (
+        named("without evidence", done.without, summary),
+        named("broken", done.broken, summary),
     )
-    if done.worst:
-        print(f"most suspicious: {', '.join(done.worst[:NAMED])}")
-    more = len(done.files) - NAMED
-    for file in (*done.files[:NAMED], done.summary):
-        print(f"written: {file}")
-    if more > 0:
-        print(f"and {more} more files of the same format")
+    worst = [f"most suspicious: {', '.join(done.worst[:NAMED])}"] if done.worst else []
+    shown = [
+        *([f"network: {done.model}"] if done.model else []),
+        f"method: {done.method}",
+        f"labelled: {counted(done.labelled, 'image')} in {done.seconds:.1f} seconds, "
+        f"{done.estimated} of them estimated now",
+        *worst,
+        *results(done.folder, done.files, done.summary, done.skipped, *problems),
+    ]
+    return [printable(line) for line in shown]
 
 
 if __name__ == "__main__":

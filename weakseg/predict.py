@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weakseg.config.verb import Verb, words_of
 from weakseg.utils.command import run_command
-from weakseg.utils.messages import counted, printable
+from weakseg.utils.messages import counted, named, printable, results
 
 if TYPE_CHECKING:
     from weakseg.prediction.images import Predicted
@@ -25,7 +25,6 @@ VERB = Verb(
     ),
     check="weakseg.prediction.listing.check_words",
 )
-SHOWN = 10  # broken images that are named on the screen; the summary names all
 
 
 def main(argv: Sequence[str] | None = None) -> Predicted:
@@ -46,27 +45,20 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Predicted:
         from weakseg.prediction.images import predict_images
 
         done = predict_images(**given)
-    print("\n".join(table(done)))
+    print("\n".join(lines(done)))
     return done
 
 
-def table(done: Predicted) -> list[str]:
+def lines(done: Predicted) -> list[str]:
     """What was done, for the screen."""
-    seconds = f"{done.seconds:.1f} seconds, {done.rate:.1f} images per second"
-    rows = [
-        ("network", done.model),
-        ("predicted", f"{counted(done.predicted, 'image')} in {seconds}"),
-        ("there already", counted(done.skipped, "image") if done.skipped else ""),
-        ("broken", counted(len(done.broken), "image") if done.broken else ""),
-        ("masks", str(done.folder)),
-        ("also", ", ".join(map(str, done.files))),
-        ("summary", str(done.summary)),
+    speed = f"{done.seconds:.1f} seconds, {done.rate:.1f} images per second"
+    broken = named("broken", done.broken, done.summary.name)
+    shown = [
+        f"network: {done.model}",
+        f"predicted: {counted(done.predicted, 'image')} in {speed}",
+        *results(done.folder, done.files, done.summary, done.skipped, broken),
     ]
-    lines = [f"{name:14}{text}" for name, text in rows if text]
-    broken = [f"  {each.name}: {each.reason}" for each in done.broken[:SHOWN]]
-    more = len(done.broken) - len(broken)
-    broken += [f"  and {more} more, in {done.summary.name}"] if more > 0 else []
-    return [printable(line) for line in (*lines, *broken)]
+    return [printable(line) for line in shown]
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_the_command_and_the_lines_in_python_run(
         "figures",
         "B - A (95 % interval)",
         "hours of annotation: A ",
-        "page: runs/compare",
+        "report: runs/compare/comparison.html",
     ):
         assert line in printed
         assert line in shown

@@ -203,7 +203,8 @@ def test_the_command_prints_a_table_and_where_the_report_is(
     assert f"{evaluation.figures['miou']:.3f}" in printed
     assert "measured on the 2 validation images of toy" in printed
     assert "expected calibration error" in printed
-    assert printed.rstrip().endswith(f"report: {tmp_path}/report.html")
+    assert printed.endswith(f"report: {tmp_path}/report.html\nsummary: {tmp_path}/summary.json\n")
+    assert f"network: {run}/checkpoints/best.ckpt\n" in printed
 
 
 def test_the_exit_code_says_whether_the_quality_is_met(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -30,12 +31,17 @@ def test_what_is_wrong_is_named_and_counted(
     words = [*WORDS, f"rounds.folder={tmp_path / 'labels'}", f"out={tmp_path / 'out'}"]
     assert label.command(words) == 1
     shown = capsys.readouterr()
-    assert "1 image is broken:\n  number 3: image disc/3: its file is cut off" in shown.err
-    assert "1 image is left out, without the evidence:\n  disc/5: has no boxes" in shown.err
-    assert "15 images labelled, 15 of them estimated now; 0 were there already" in shown.out
-    assert f"written: {tmp_path / 'out' / 'summary.json'}" in shown.out
+    assert "broken: 1 image\n  number 3: image disc/3: its file is cut off" in shown.out
+    assert "without evidence: 1 image\n  disc/5: has no boxes" in shown.out
+    assert re.search("labelled: 15 images in .* seconds, 15 of them estimated now\n", shown.out)
+    assert "skipped" not in shown.out
+    assert f"masks: {tmp_path / 'out'}\n" in shown.out
+    assert f"summary: {tmp_path / 'out' / 'summary.json'}\n" in shown.out
     done = label.main(words)
     assert (done.labelled, done.skipped) == (0, 15)
+    again = capsys.readouterr().out
+    assert "labelled: 0 images in" in again
+    assert "skipped: 15 images, whose results were there already\n" in again
 
 
 def test_whole_data_sets_exit_with_0(tmp_path: Path) -> None:

@@ -37,29 +37,29 @@ def masks(out: Path) -> dict[str, np.ndarray]:
 
 class TestNothingIsEstimatedTwice:
     def test_what_a_run_has_estimated(self, once: Path, runs: Path, tmp_path: Path) -> None:
-        done = label(tmp_path / "out", runs, images="training")
+        done = label(tmp_path / "out", runs, subset="training")
         assert ESTIMATED == []
         assert (done.labelled, done.estimated) == (TRAINING, 0)
 
     def test_only_images_that_no_run_has_seen(self, once: Path, runs: Path, tmp_path: Path) -> None:
         store = runs / "of_validation"
-        label(tmp_path / "first", runs, images="training", rounds=rounds(store))
+        label(tmp_path / "first", runs, subset="training", rounds=rounds(store))
         ESTIMATED.clear()
         done = label(tmp_path / "out", runs, rounds=rounds(store))
         assert sorted(ESTIMATED) == sorted(f"disc/{index}" for index in range(TRAINING, ALL))
         assert (done.labelled, done.estimated) == (ALL, ALL - TRAINING)
 
     def test_a_run_that_needs_no_network_to_estimate(self, once: Path, tmp_path: Path) -> None:
-        done = label_dataset(run=str(once), out=tmp_path, images="training", device="cpu")
+        done = label_dataset(run=str(once), out=tmp_path, subset="training", device="cpu")
         assert ESTIMATED == []
         assert "round 0" in done.method
         assert summary(tmp_path)["images"][0]["agreement"]["network"] > 0
 
     def test_a_network_of_a_run(self, again: Path, tmp_path: Path) -> None:
-        first = label_dataset(run=str(again), out=tmp_path / "a", images="training", device="cpu")
+        first = label_dataset(run=str(again), out=tmp_path / "a", subset="training", device="cpu")
         assert len(ESTIMATED) == first.estimated == TRAINING
         ESTIMATED.clear()
-        second = label_dataset(run=str(again), out=tmp_path / "b", images="training", device="cpu")
+        second = label_dataset(run=str(again), out=tmp_path / "b", subset="training", device="cpu")
         assert ESTIMATED == []
         assert second.labelled == TRAINING
         assert_same(masks(tmp_path / "a"), masks(tmp_path / "b"))
@@ -68,13 +68,13 @@ class TestNothingIsEstimatedTwice:
         strategy = {"name": "cosegmentation", "long_side": "32", "iterations": "2"}
         words = [f"strategy.{key}={value}" for key, value in strategy.items() if key != "name"]
         trained(runs, "weakseg.strategies.cosegmentation.Cosegmentation", *words)
-        done = label(tmp_path, runs, images="training", strategy=strategy)
+        done = label(tmp_path, runs, subset="training", strategy=strategy)
         assert done.estimated == 0
 
     def test_a_strategy_that_is_fitted_to_all_images(self, runs: Path, tmp_path: Path) -> None:
         trained(runs, "Mean")
         ESTIMATED.clear()
-        label(tmp_path / "training", runs, "Mean", images="training")
+        label(tmp_path / "training", runs, "Mean", subset="training")
         assert ESTIMATED == []
         label(tmp_path / "all", runs, "Mean")
         assert len(ESTIMATED) == ALL - TRAINING
@@ -150,10 +150,10 @@ class TestLabels:
 
 class TestImages:
     def test_a_part_of_the_data_set(self, runs: Path, tmp_path: Path) -> None:
-        assert label(tmp_path / "a", runs, images="validation").labelled == ALL - TRAINING
+        assert label(tmp_path / "a", runs, subset="validation").labelled == ALL - TRAINING
         none = {"name": "tests.small.Squares", "val": "0"}
-        with pytest.raises(RecipeError, match="no validation images, but 12 in all"):
-            label(tmp_path / "b", runs, images="validation", data=none)
+        with pytest.raises(RecipeError, match="no validation images, but 12 others; subset=all"):
+            label(tmp_path / "b", runs, subset="validation", data=none)
 
     def test_broken_ones_and_those_without_evidence(self, runs: Path, tmp_path: Path) -> None:
         done = label(tmp_path, runs, data={"name": "tests.labelling.methods.Broken"})

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.prediction.fakes import save_photo
-from weakseg.predict import main, table
+from weakseg.predict import lines, main
 from weakseg.prediction.images import Predicted
 from weakseg.prediction.steps import Broken
 
@@ -35,10 +35,10 @@ def test_it_prints_what_it_has_done(
 ) -> None:
     done = main([*words, "predict.flip=true", "device=cpu"])
     out = capsys.readouterr().out
-    assert "predicted     3 images in " in out
-    assert f"masks         {tmp_path / 'out'}\n" in out
-    assert f"summary       {tmp_path / 'out' / 'summary.json'}\n" in out
-    assert "there already" not in out
+    assert "predicted: 3 images in " in out
+    assert f"masks: {tmp_path / 'out'}\n" in out
+    assert f"summary: {tmp_path / 'out' / 'summary.json'}\n" in out
+    assert "skipped" not in out
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     content = json.loads(done.summary.read_text())
     assert content["predict"]["flip"] is True
@@ -51,13 +51,13 @@ def test_it_exits_with_one_if_an_image_was_broken(words: list[str], tmp_path: Pa
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"")
     done = called([*words, "device=cpu"])
     assert done.returncode == 1, done.stderr
-    assert "broken        1 image\n" in done.stdout
+    assert "broken: 1 image\n" in done.stdout
     assert "  bad.jpg: " in done.stdout
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     (tmp_path / "photos" / "bad.jpg").unlink()
     again = called([*words, "device=cpu"])
     assert again.returncode == 0, again.stderr
-    assert "there already 3 images\n" in again.stdout
+    assert "skipped: 3 images, whose results were there already\n" in again.stdout
 
 
 MISTAKES = [
@@ -212,10 +212,14 @@ def test_a_place_that_cannot_be_written_to(words: list[str], tmp_path: Path) -> 
         main([*words[:2], f"out={tmp_path / 'file' / 'out'}", "device=cpu"])
 
 
-def test_the_table_names_the_first_broken_images_on_lines_of_their_own() -> None:
+def test_the_first_broken_images_are_named_on_lines_of_their_own() -> None:
     broken = tuple(Broken(f"{number:02}.jpg", "cut\noff") for number in range(12))
     done = Predicted(Path("out"), Path("out/summary.json"), 3, 0, broken, 1.5, "net.onnx", ())
-    lines = table(done)
-    assert lines[1] == "predicted     3 images in 1.5 seconds, 2.0 images per second"
-    assert lines[-11] == r"  00.jpg: cut\noff"
-    assert lines[-1] == "  and 2 more, in summary.json"
+    shown = lines(done)
+    assert shown[1] == "predicted: 3 images in 1.5 seconds, 2.0 images per second"
+    assert shown[2:4] == ["broken: 12 images", r"  00.jpg: cut\noff"]
+    assert shown[-3:] == [
+        "  and 2 more, in summary.json",
+        "masks: out",
+        "summary: out/summary.json",
+    ]

@@ -41,7 +41,8 @@ def evaluate_model(
     and average precision of objects, as a table, summary.json, images.csv and a report page.
 
     Args:
-        run: a run folder, a checkpoint, an exported graph (.onnx, .pt2), or a published folder.
+        run: the trained network: a run folder, a checkpoint, an exported graph (.onnx, .pt2), or a
+            folder that export format=hub has written.
         data: the data set: keys of the section data, above those that the network was trained with;
             with data=<name> those of another data set. In Python also a `WeakData`.
         out: folder for summary.json, images.csv, confusions.npz and report.html, which are
@@ -53,7 +54,7 @@ def evaluate_model(
             these are, and for all of another data set.
         predict: scales, mirror image, windows and CRF, as keys of the section predict, above those
             that are stored with the network.
-        device: cpu, cuda, mps or the like; auto for a GPU where there is one.
+        device: cpu, cuda, cuda:1, mps or the like; auto for a GPU where there is one.
         least_miou: the mean IoU that has to be reached, from 0 to 1; where it is not, the exit code
             is 1.
         logger: a dashboard for figures and tables, as keys of the section logger: logger=wandb or

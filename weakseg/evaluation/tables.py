@@ -82,9 +82,12 @@ def facts(evaluation: Evaluation) -> dict[str, str]:
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print the tables, what they are of, and the figures of the whole data set."""
+    """Print the tables, of which network and images they are, and the figures of all images
+    together."""
     for table in class_tables(evaluation):
         print_table(table.title, table.names, table.classes, table.columns, console)
+    network = f"network: {evaluation.model['path']}"
+    console.print(network, soft_wrap=True, highlight=False, markup=False)
     console.print(f"measured on {evaluation.measured_on}", soft_wrap=True, highlight=False)
     line = ", ".join(f"{words} {value}" for words, value in facts(evaluation).items())
     console.print(line, soft_wrap=True, highlight=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from weakseg.config.recipe import RecipeError
 from weakseg.data.formats.writing.formats import LabelFormat, check_format, write_labels
 from weakseg.labelling.images import (
     Images,
-    Which,
+    Subset,
     folder_of_images,
     indices_of,
     name_of,
@@ -51,6 +52,10 @@ class Labelled(NamedTuple):
     """images without the evidence that the strategy needs"""
     broken: tuple[Failure, ...]
     """images that have no labels, and why"""
+    seconds: float
+    """for all of it but loading the network"""
+    model: str
+    """where the network came from; "" if none is trained yet"""
     worst: tuple[str, ...]
     """the most suspicious images, the worst first"""
     method: str
@@ -66,7 +71,7 @@ def label_dataset(
     *,
     out: str | Path,
     checkpoint: str = "best",
-    images: Which = "all",
+    subset: Subset = "all",
     format: LabelFormat = "png",
     confidence: bool = False,
     probabilities: bool = False,
@@ -96,8 +101,8 @@ def label_dataset(
             predictions of the network are the labels.
         out: the folder for the labels, which is made where there is none.
         checkpoint: of a run folder: best, last or a file.
-        images: all those of the data set that have the evidence, or those to train on (training) or
-            to measure on (validation) alone.
+        subset: which images: all of the data set, or those to train on (training) or to measure on
+            (validation) alone; without those that lack the evidence.
         format: what the labels are written as, too, when all of them are there; png is for the
             masks alone.
         confidence: whether the probability of the label of each pixel is kept, too, in confidence/,
@@ -133,7 +138,7 @@ def label_dataset(
     folder = _folder(source, out, overwrite, parts, part)
     wanted = Wanted(confidence, probabilities)
     with folder:
-        return _Labelling(source, folder, wanted, images, command).write(format)
+        return _Labelling(source, folder, wanted, subset, command).write(format)
 
 
 def _folder(
@@ -152,19 +157,20 @@ class _Labelling:
     """One call of label_dataset."""
 
     def __init__(
-        self, source: Source, folder: OutputFolder, wanted: Wanted, which: Which, command: str
+        self, source: Source, folder: OutputFolder, wanted: Wanted, subset: Subset, command: str
     ) -> None:
         self.source = source
         self.folder = folder
         self.wanted = wanted
-        self.which = which
+        self.subset = subset
         self.command = command
         self.broken: list[Failure] = []
         self.estimated = 0
 
     def write(self, format: str) -> Labelled:
         """Write all labels of this part, and its summary."""
-        mine = self.folder.mine(indices_of(self.source.data, self.which))
+        start = perf_counter()
+        mine = self.folder.mine(indices_of(self.source.data, self.subset))
         found = read_images(self.source, mine, listing=self.folder.part == 1)
         self.broken += found.broken
         own = [index for index in mine if index in found.readable]
@@ -190,6 +196,8 @@ class _Labelling:
             skipped=len(own) - len(todo),
             without=tuple(found.without),
             broken=tuple(self.broken),
+            seconds=perf_counter() - start,
+            model="" if self.source.origin is None else self.source.origin.path,
             worst=tuple(order[:MANY]),
             method=self.source.method,
             files=tuple(files),
@@ -292,6 +300,7 @@ class _Labelling:
             "labelled": done.labelled,
             "estimated": done.estimated,
             "skipped": done.skipped,
+            "seconds": round(done.seconds, 3),
             "without_evidence": [_named(failure) for failure in done.without],
             "broken": [_named(failure) for failure in done.broken],
         }

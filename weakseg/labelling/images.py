@@ -17,7 +17,7 @@ from weakseg.training.estimation import Failure
 from weakseg.training.evidence_check import CheckedImage, checked_image, image_failure
 from weakseg.utils.progress import track
 
-Which = Literal["all", "training", "validation"]
+Subset = Literal["all", "training", "validation"]
 
 
 @dataclass
@@ -32,14 +32,19 @@ class Images:
     """those without the evidence that the strategy needs"""
 
 
-def indices_of(data: WeakData, which: Which) -> list[int]:
+def indices_of(data: WeakData, subset: Subset) -> list[int]:
     """The images of a data set that a word means, by their index."""
     chosen = {"all": range(len(data)), "training": data.training, "validation": data.validation}
-    if not len(chosen[which]):
-        raise RecipeError(
-            f"images: the data set has no {which.replace('all', '')} images, but {len(data)} in all"
-        )
-    return list(chosen[which])
+    if not len(chosen[subset]):
+        raise RecipeError(_none_of(subset, len(data)))
+    return list(chosen[subset])
+
+
+def _none_of(subset: Subset, count: int) -> str:
+    """That there are no such images among so many."""
+    if not count:
+        return "data: the data set has no images"
+    return f"subset: the data set has no {subset} images, but {count} others; subset=all takes them"
 
 
 def read_images(source: Source, mine: Collection[int], listing: bool = True) -> Images:

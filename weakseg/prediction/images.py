@@ -83,8 +83,8 @@ def predict_images(
     summary and does not stop the others.
 
     Args:
-        run: the trained network: a run folder, a checkpoint, an exported graph, or a published
-            folder.
+        run: the trained network: a run folder, a checkpoint, an exported graph (.onnx, .pt2), or a
+            folder that export format=hub has written.
         images: a folder, with all folders below it; an image; a .txt file with the path of an image
             on each line; a glob such as photos/*.jpg; or a list of these.
         out: the folder for the results, which is made where there is none.
@@ -164,7 +164,7 @@ def _predict(
     batches = Batches(most, HELD)
     results = overlapped(work, names, batches, threads)
     return sorted(
-        each for each in track(results, len(names), "predict") if isinstance(each, Broken)
+        each for each in track(results, len(names), "predicting") if isinstance(each, Broken)
     )
 
 
@@ -179,7 +179,7 @@ def _convert(
     """The masks that are there once more, in another format."""
     if format == "png":
         return []
-    named = track(names, len(names), f"write {format}")
+    named = track(names, len(names), f"writing {format}")
     labelled = labelled_images(folder, named, wanted)
     place = folder.path
     return write_labels(format, labelled, classes, place, suffix=folder.suffix, images_in=images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -77,6 +78,10 @@ def next_step(data: str, folder: Path) -> str:
     """What to do after a run: to look at it, and then to train on images of one's own, or to use
     the network.
 
+    >>> next_step("folder", Path("runs/boxes/1"))
+    'next: open it in a browser; then masks of other images: python -m weakseg.predict
+    run=runs/boxes/1 images=<folder> out=masks overlay=true'
+
     >>> next_step("toy", Path("runs/boxes/1"))
     'next: open it in a browser; then images of your own: python -m weakseg.check data=folder
     data.root=<folder> data.format=coco'
@@ -88,8 +93,9 @@ def next_step(data: str, folder: Path) -> str:
             "data.format=coco"
         )
     return (
-        f"{look}segment other images, in Python: from weakseg.run import load; "
-        f"load({str(folder)!r}).predict(image)"
+        f"{look}masks of other images: "
+        f"{shlex.join(['python', '-m', 'weakseg.predict', f'run={folder}'])} "
+        "images=<folder> out=masks overlay=true"
     )
 
 

@@ -62,7 +62,7 @@ def export_model(
         run: a run folder, a checkpoint in one, or a folder that format=hub has written.
         format: onnx for a graph that onnxruntime and others run; torch for a program of
             torch.export (.pt2); hub for a folder with weights, configuration and model card.
-        out: the file, or with format=hub the folder; none for exported/<checkpoint>.<ending> in the
+        out: the file, or with format=hub the folder; null for exported/<checkpoint>.<ending> in the
             run folder.
         checkpoint: of a run folder: best, last or a file.
         opset: the version of ONNX's operators, for format=onnx.

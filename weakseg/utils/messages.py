@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 LONGEST = 1000  # characters of a line that is shown
+SHOWN = 10  # things of a kind that are named on the screen
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
@@ -31,6 +33,49 @@ def counted(number: int, word: str) -> str:
     ('1 image', '3 images')
     """
     return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def named(kind: str, failures: Sequence[tuple[str, str]], file: str) -> list[str]:
+    """How many images have something wrong with them, and the first of them with the reason.
+
+    Args:
+        kind: what is wrong with them.
+        failures: their names, each with the reason.
+        file: the one that has all of them.
+
+    >>> named("broken", [("a.jpg", "it is cut off")], "summary.json")
+    ['broken: 1 image', '  a.jpg: it is cut off']
+    """
+    if not failures:
+        return []
+    lines = [f"  {name}: {reason}" for name, reason in failures[:SHOWN]]
+    more = len(failures) - len(lines)
+    lines += [f"  and {more} more, in {file}"] if more else []
+    return [f"{kind}: {counted(len(failures), 'image')}", *lines]
+
+
+def results(
+    masks: Path, files: Sequence[Path], summary: Path, skipped: int, *problems: list[str]
+) -> list[str]:
+    """The end of what a command prints that writes a mask for each image.
+
+    Args:
+        masks: their folder.
+        files: those of another format.
+        summary: the file of that name.
+        skipped: how many images had their results already.
+        problems: what `named` says of images that have none.
+    """
+    there = [f"skipped: {counted(skipped, 'image')}, whose results were there already"]
+    more = len(files) - SHOWN
+    return [
+        *(there if skipped else []),
+        *(line for lines in problems for line in lines),
+        f"masks: {masks}",
+        *(f"written: {file}" for file in files[:SHOWN]),
+        *([f"written: {more} more files of the same format"] if more > 0 else []),
+        f"summary: {summary}",
+    ]
 
 
 def one_line(error: BaseException | str) -> str:
