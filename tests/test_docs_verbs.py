@@ -31,7 +31,9 @@ def printed(text: str) -> list[tuple[str, list[str]]]:
     for line in blocks.splitlines():
         match = re.search(rf"(?:python -m weakseg\.|\bweakseg )({'|'.join(OTHERS)})\b(.*)", line)
         if match:
-            words = shlex.split(match[2], comments=True)
+            # `sbatch --wrap '<command>'` gives it in quotes, with variables of the shell
+            rest = match[2].rstrip("'") if match[2].count("'") % 2 else match[2]
+            words = shlex.split(re.sub(r"\$[A-Z_]*ID\b", "1", rest), comments=True)
             found.append((match[1], [word for word in words if not word.startswith("--")]))
     return found
 
