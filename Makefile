@@ -39,7 +39,7 @@ $(STAMP)-test: $(STAMP)-run
 	@echo "Installing what the tests need into $(VENV)."
 	@$(call install,.[check])
 	@$(call install,.[pydensecrf]) || echo "pydensecrf2 was not built (is there a C++ compiler?): the tests that compare with it skip themselves."
-	@$(call install,.[tools]) && $(RUN) pip install -q --disable-pip-version-check --no-deps -c $(CONSTRAINTS) label-studio-sdk || \
+	@$(call install,.[cvat]) && $(RUN) pip install -q --disable-pip-version-check --no-deps -c $(CONSTRAINTS) label-studio-sdk || \
 	  echo "The packages of CVAT and Label Studio do not go with these versions: the tests that compare with them skip themselves."
 	@touch $@
 

@@ -99,6 +99,34 @@ def test_every_format_holds_the_same_pixels(format: str, photos: Path, tmp_path:
         assert torch.equal(truth, mask), evidence.id
 
 
+@pytest.mark.parametrize("strategy", ["boxes_rect", "boxes_instances"])
+def test_labels_fit_the_files_whatever_size_they_were_estimated_at(
+    strategy: str, photos: Path, tmp_path: Path
+) -> None:
+    data = {"name": "folder", "root": str(photos), "format": "coco", "long_side": str(SIZE // 2)}
+    out = tmp_path / "out"
+    label(out, tmp_path, data=data, strategy={"name": strategy}, format="coco", confidence=True)
+    content = json.loads((out / "summary.json").read_text())
+    coco = json.loads((out / "coco.json").read_text())
+    assert content["long_side"] == SIZE // 2
+    assert len(content["images"]) == len(coco["annotations"]) == 6
+    for entry in content["images"]:
+        assert (entry["width"], entry["height"]) == (SIZE, SIZE)
+        mask = read_mask((out / entry["name"]).with_suffix(".png"))
+        evidence, _ = Squares().sample(int(Path(entry["name"]).stem))
+        assert evidence.boxes is not None
+        x1, y1, x2, y2 = evidence.boxes[0].round().int().tolist()
+        reach = mask.clone()
+        reach[max(0, y1 - 1) : y2 + 1, max(0, x1 - 1) : x2 + 1] = 0
+        assert not reach.any()  # nothing beyond the box, but for half a pixel of the smaller image
+        assert mask[y1:y2, x1:x2].any()
+    for annotation in coco["annotations"]:
+        assert annotation["segmentation"]["size"] == [SIZE, SIZE]
+    labels = Squares(pseudo=out).pseudo_labels
+    assert labels is not None
+    assert [labels.problem(place) for place in range(6)] == [""] * 6
+
+
 @pytest.mark.parametrize("format", [each for each in FORMATS if each != "png"])
 def test_a_name_that_the_format_cannot_hold_is_found_before_anything_is_estimated(
     format: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

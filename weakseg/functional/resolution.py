@@ -1,4 +1,5 @@
-"""Downsampling: images to the resolution of the training, labels to that of a network's logits."""
+"""Resolution: images downsampled to that of the training, labels to that of a network's logits, and
+back to that of the files."""
 
 from __future__ import annotations
 
@@ -30,6 +31,21 @@ def downsample(image: Tensor, long_side: int | None) -> Tensor:
         return image
     resized: Tensor = resize(image, list(fitted_size(height, width, long_side)), antialias=True)
     return resized
+
+
+def resize_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Labels or masks [...,H,W] at another size: each pixel takes that in which its middle lies.
+
+    >>> resize_labels(torch.tensor([[1, 2]], dtype=torch.uint8), (1, 5))
+    tensor([[1, 1, 2, 2, 2]], dtype=torch.uint8)
+    """
+    if labels.shape[-2:] == size:
+        return labels
+    rows, columns = (
+        ((torch.arange(new) + 0.5) * (old / new)).long().clamp(max=old - 1)
+        for old, new in zip(labels.shape[-2:], size, strict=True)
+    )
+    return labels[..., rows[:, None], columns]
 
 
 def stride(full: int, few: int) -> int:

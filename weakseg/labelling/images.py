@@ -11,6 +11,8 @@ from typing import Literal
 from weakseg.config.recipe import RecipeError
 from weakseg.data.base import WeakData
 from weakseg.data.files.photos import Photos
+from weakseg.data.formats.images import image_size
+from weakseg.evidence import Evidence
 from weakseg.labelling.source import Source
 from weakseg.strategies.base import JointStrategy
 from weakseg.training.estimation import Failure
@@ -114,6 +116,17 @@ def name_of(data: WeakData, index: int, id: str) -> str:
     known = file is not None and PurePosixPath(id).suffix == file.suffix
     dotted = "." in PurePosixPath(id).name
     return id if known or (file is None and not dotted) else f"{id}{ending}"
+
+
+def size_of(data: WeakData, index: int, evidence: Evidence) -> tuple[int, int]:
+    """Height and width of the file of an image, which its labels are to fit: `data.long_side` may
+    have shrunk what was read from it."""
+    file = data.image_file(index)
+    if file is None or getattr(data, "long_side", None) is None:
+        height, width = evidence.image.shape[-2:]
+    else:
+        width, height = image_size(file)
+    return height, width
 
 
 def folder_of_images(data: WeakData, names: Mapping[int, str]) -> Path | None:

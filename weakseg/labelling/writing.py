@@ -22,12 +22,14 @@ from weakseg.data.formats.writing.labels import LabelledImage, Objects
 from weakseg.data.formats.writing.png import encode
 from weakseg.data.label_store import LabelStore
 from weakseg.evidence import IGNORE, Evidence
+from weakseg.functional.resolution import resize_labels
 from weakseg.labelling.confidence import (
     colour_agreement,
     evidence_agreement,
     network_agreement,
     pixel_confidence,
 )
+from weakseg.labelling.images import size_of
 from weakseg.labelling.source import Source
 from weakseg.training.estimation import Failure
 from weakseg.training.evidence_check import image_failure
@@ -104,10 +106,11 @@ class Writer:
         try:
             evidence, _ = self.source.sample(index)
             labels = self._labels(evidence, self.keys[index])
+            size = size_of(self.source.data, index, evidence)
         except (ValueError, ArithmeticError) as error:
             return image_failure(name, error)
-        self._write_files(name, labels)
-        entry = self._entry(name, labels, evidence)
+        self._write_files(name, labels, size)
+        entry = self._entry(name, labels, evidence, size)
         self.folder.note(
             {
                 **entry,
@@ -129,20 +132,26 @@ class Writer:
         hard = harden(stored.target, evidence.box_classes)
         return Labels(hard, None if soft is None else _normed(soft), network, stored.figures)
 
-    def _write_files(self, name: str, labels: Labels) -> None:
+    def _write_files(self, name: str, labels: Labels, size: tuple[int, int]) -> None:
         sure = _sureness(labels)
+        sure = None if sure is None else resize_labels(sure, size)
         if self.wanted.confidence and sure is not None:
             place = self.folder.place(name, ".png", CONFIDENCE)
             self.folder.write(place, encode_confidence(sure))
         if self.wanted.probabilities and labels.soft is not None:
             place = self.folder.place(name, ".npz", PROBABILITIES)
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, probabilities=labels.soft.half().numpy())
+            np.savez_compressed(
+                buffer, probabilities=resize_labels(labels.soft, size).half().numpy()
+            )
             self.folder.write(place, buffer.getvalue())
-        self.folder.write(self.folder.place(name), encode(labels.hard.numpy()))
+        hard = resize_labels(labels.hard, size)
+        self.folder.write(self.folder.place(name), encode(hard.numpy()))
 
-    def _entry(self, name: str, labels: Labels, evidence: Evidence) -> dict[str, Any]:
-        height, width = labels.hard.shape
+    def _entry(
+        self, name: str, labels: Labels, evidence: Evidence, size: tuple[int, int]
+    ) -> dict[str, Any]:
+        height, width = size
         classes = self.source.segmenter.classes
         counts = torch.bincount(labels.hard.flatten().long(), minlength=256).tolist()
         sure = _sureness(labels)
@@ -216,7 +225,7 @@ def labelled_images(
         labels = np.asarray(read_mask(folder.place(name)))
         objects = None
         if "objects" in entry:
-            masks = store.read(id, entry["key"]).numpy()
+            masks = resize_labels(store.read(id, entry["key"]), labels.shape).numpy()
             classes = tuple(entry["objects"])
             scores = (entry["score"],) * len(classes)
             objects = Objects(tuple(map(pack, masks)), classes, scores)
