@@ -48,7 +48,10 @@ class States:
         )  # before, there is nothing to go on with
         if begun and self.which(self.count):
             shutil.copytree(
-                self.root, self.copies / str(self.count), ignore=shutil.ignore_patterns(".lock")
+                self.root,
+                self.copies / str(self.count),
+                symlinks=True,  # `latest` is a link, also in the copy
+                ignore=shutil.ignore_patterns(".lock"),
             )
         self.count += 1
 
