@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from weakseg.functional.class_matching import order_rows
 from weakseg.utils.files import DamagedFile, check_seal
 from weakseg.utils.paths import CONFIG, WEIGHTS
 
+GRAPHS = (".onnx", ".pt2")  # endings of what is no file of weights alone
 LARGEST_CONFIG = 2**20  # bytes; those that weakseg writes have some thousands
 
 
@@ -24,15 +26,19 @@ def read_weights(path: Path) -> dict[str, Any]:
     damaged one is refused."""
     if not path.is_file():
         raise ValueError(f"there is no weights file {path}")
+    if path.suffix in GRAPHS:
+        raise ValueError(
+            f"{path} is an exported graph, in which weights have lost their names; expected a "
+            "checkpoint, or a folder that weakseg.export has written with format=hub"
+        )
     try:
         check_seal(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except DamagedFile:
         raise
     except Exception as error:  # whatever torch raises for a file that is not its own
-        why = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise ValueError(
-            f"{path} is not a file of weights that torch can read safely ({why})"
+            f"{path} is not a file of weights that torch can read safely ({_why(error)})"
         ) from error
     if not isinstance(content, dict):
         raise ValueError(
@@ -40,6 +46,14 @@ def read_weights(path: Path) -> dict[str, Any]:
             f"{type(content).__name__}"
         )
     return content
+
+
+def _why(error: Exception) -> str:
+    """What torch says of a file, in a line."""
+    if isinstance(error, pickle.UnpicklingError):
+        # torch advises to run whatever stands in it
+        return "it is none, or holds more than tensors, numbers and text"
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def read_published(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
