@@ -329,6 +329,8 @@ class Segmenter(LightningModule):
 
     def _learning_rates(self) -> dict[str, Tensor]:
         """The learning rate of this step; with one of its own for the head, where that has one."""
+        if not self.trainer.optimizers:  # a step outside of a training
+            return {}
         groups = self.trainer.optimizers[0].param_groups
         rates = {"learning_rate": groups[0]["lr"]}
         if groups[-1]["lr"] != groups[0]["lr"]:

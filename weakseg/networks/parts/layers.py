@@ -55,7 +55,8 @@ def padded(image: Tensor, stride: int, lead: int = 0) -> Tensor:
     With a `lead`, which is below the stride, so many are repeated in front, and there is one cell
     more.
     """
-    height, width = (stride * (count + (lead > 0)) for count in cells(image, stride))
+    more = int(lead > 0)  # as a number: torch 2.11 cannot add true to the size of any image
+    height, width = (stride * (count + more) for count in cells(image, stride))
     if torch.compiler.is_exporting():
         return _repeat_edges(image, lead, height, width)
     sides = (lead, width - image.shape[-1] - lead, lead, height - image.shape[-2] - lead)
