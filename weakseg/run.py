@@ -20,6 +20,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from torch import nn
 
 from weakseg.config.recipe import RecipeError, Resolved
+from weakseg.data.pseudo import expect_labels
 from weakseg.inference.multiscale import Inference
 from weakseg.networks.analysis.gridding import warn_of_dilation
 from weakseg.reporting.dashboards import class_table, keep_files, log_tables
@@ -106,6 +107,7 @@ def _fit(recipe: Resolved) -> Path:
     names = {key: node["name"] for key, node in recipe.sections["callbacks"].items()}
     if wrong := refused_with_trainer(own, names, trainer, data):
         raise RecipeError(recipe.located(wrong))
+    _look_at_pseudo_labels(recipe, data)
     _look_at_dilation(segmenter.network, data)
     _look_at_memory(recipe, segmenter, data)
     with run_folder(recipe, root, rank_monitor) as folder:
@@ -216,6 +218,18 @@ def _processes(trainer: Any) -> int:
         many = f"{trainer.num_devices} processes are too many for the {cores} cores of this machine"
         raise RecipeError(f"trainer.devices: {many}")
     return int(trainer.num_devices * trainer.num_nodes)
+
+
+def _look_at_pseudo_labels(recipe: Resolved, data: Any) -> None:
+    """Refuse a folder that cannot be one of pseudo-labels before there is a run folder, to which
+    `latest` would lead."""
+    folder = getattr(data, "pseudo", None)
+    if folder is None:
+        return
+    try:
+        expect_labels(Path(folder), data.classes)
+    except ValueError as error:
+        raise RecipeError(recipe.located([f"data.{error}"])) from None
 
 
 def _look_at_dilation(network: nn.Module, data: Any) -> None:

@@ -97,6 +97,19 @@ def test_parts_are_joined(tmp_path: Path) -> None:
         labels_of(folder)
 
 
+def test_an_image_in_the_summary_of_a_part_and_in_that_of_all_is_one(tmp_path: Path) -> None:
+    folder = labelled_folder(tmp_path, 4, sure=[0.9, 0.2, 0.8, 0.7])
+    for part in (1, 2):
+        names = [{"name": f"{'sub/' * (n % 2)}{n}.png"} for n in range(part - 1, 4, 2)]
+        write_summary(folder / f"summary-{part}-of-2.json", names, CLASSES)
+    assert len(labels_of(folder)) == 4
+    assert [image.name for image in labels_of(folder, least=0.5).images] == [
+        "0.png",
+        "2.png",
+        "sub/3.png",
+    ]
+
+
 def test_the_images_may_have_moved(tmp_path: Path) -> None:
     folder = labelled_folder(tmp_path, 2)
     (tmp_path / "photos").rename(tmp_path / "elsewhere")

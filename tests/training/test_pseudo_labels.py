@@ -228,3 +228,19 @@ def test_the_report_names_them(labels: Path, tmp_path: Path) -> None:
     report = (run / "report.html").read_text()
     assert f"pseudo-labels of {labels}: 9 images to train on; 0.5 of each batch" in report
     assert f"loss/{PSEUDO}" in (run / "metrics.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("wrong", ["nowhere", "empty", "other classes"])
+def test_a_folder_that_cannot_be_one_of_labels_is_refused_before_there_is_a_run_folder(
+    wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    names = ("background", "bright", "cat")
+    labelled_folder(tmp_path / "cats", 2, classes=names).rename(tmp_path / "other classes")
+    words = ["recipe=boxes_rect", "data=tests.small.Squares", "network=tests.small.TinyNet"]
+    words += [f"data.pseudo={tmp_path / wrong}", f"trainer.default_root_dir={tmp_path / 'runs'}"]
+    with pytest.raises(SystemExit) as caught:
+        fit([*words, "data.batch_size=2"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("data.pseudo: ")
+    assert not list((tmp_path / "runs").glob("*/*"))

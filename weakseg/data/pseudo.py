@@ -64,10 +64,14 @@ class PseudoLabels:
         self.own = 0
         self.images: list[PseudoImage] = []
         own_files = {path.resolve() for path in own}
-        for summary in summaries:
-            root = images or _images_folder(folder, summary)
-            for entry in summary["images"]:
-                self._take(entry, root, own_files)
+        # the summary of a call for all holds the images of parts once more
+        entries = {
+            str(entry["name"]): (entry, summary)
+            for summary in summaries
+            for entry in summary["images"]
+        }
+        for entry, summary in entries.values():
+            self._take(entry, images or _images_folder(folder, summary), own_files)
         if not self.images:
             raise ValueError(f"pseudo: no image of {folder} is left to train on: {self.counts}")
 
@@ -147,8 +151,13 @@ class PseudoLabels:
         return evidence, smaller
 
 
+def expect_labels(folder: Path, classes: Sequence[str]) -> None:
+    """A ValueError if a folder is none of labels of these classes, as far as its summaries tell."""
+    _table(folder, _read_summaries(folder), classes)
+
+
 def _read_summaries(folder: Path) -> list[dict[str, Any]]:
-    """What is known of the labels, from one summary or those of all parts."""
+    """What is known of the labels, from those of parts and the one of all."""
     files = sorted(folder.glob("summary*.json"))
     if not files:
         there = "no such folder" if not folder.is_dir() else "no summary.json in it"
