@@ -65,6 +65,7 @@ _FUNCTIONS = {
     ),
     *("FloorToInt", "CeilToInt", "Identity", "Tuple", "StrictLessThan", "LessThan", "Equality"),
     *("StrictGreaterThan", "GreaterThan", "Unequality", "IntInfinity", "NegativeIntInfinity"),
+    *("max", "min"),  # as torch 2.11 has them
 }
 _ATTRIBUTES = {"size", "sym_max", "sym_min", "sym_float", "sym_not", "sym_ite"}
 _NAMES = re.compile(r"[suzL]\d*|torch|int_oo|oo|true|false")
