@@ -101,7 +101,7 @@ def test_more_than_two_are_each_compared_with_the_first(runs: list[str]) -> None
         comparison.figures
     )
     page = Path("three/comparison.html").read_text()
-    assert page.count("C less A") >= 2
+    assert page.count("C - A") >= 2
     assert page.count("<figcaption") == 5  # image, truth, three predictions
 
 

@@ -18,9 +18,9 @@ VERB = Verb(
     "weakseg.evaluation.comparison.compare_runs",
     sections=("logger",),
     examples=(
-        "runs=[runs/boxes/latest,runs/tags/latest]",
-        "runs=[runs/full/latest/evaluation,onnx-on-voc,hub-on-voc] out=full-and-exported",
-        "runs=[runs/boxes/latest,runs/tags/latest] logger=wandb",
+        '"runs=[runs/boxes/latest,runs/tags/latest]"',
+        '"runs=[runs/full/latest/evaluation,onnx-on-voc,hub-on-voc]" out=full-and-exported',
+        '"runs=[runs/boxes/latest,runs/tags/latest]" logger=wandb',
     ),
 )
 

@@ -20,9 +20,9 @@ VERB = Verb(
     examples=(
         "run=runs/boxes/latest",
         "run=runs/boxes/latest data=folder data.root=test data.format=mask_png "
-        "data.classes=[cat,dog]",
+        '"data.classes=[cat,dog]"',
         "run=net.onnx data=voc data.root=VOCdevkit out=onnx-on-voc",
-        "run=runs/boxes/latest predict.scales=[0.75,1,1.25] predict.flip=true least_miou=0.6",
+        'run=runs/boxes/latest "predict.scales=[0.75,1,1.25]" predict.flip=true least_miou=0.6',
         "run=runs/boxes/latest logger=wandb",
     ),
 )

@@ -57,12 +57,12 @@ def lines(done: Labelled) -> list[str]:
         named("without evidence", done.without, summary),
         named("broken", done.broken, summary),
     )
+    speed = f" in {done.seconds:.1f} seconds, {done.estimated} of them estimated now"
     worst = [f"most suspicious: {', '.join(done.worst[:NAMED])}"] if done.worst else []
     shown = [
         *([f"network: {done.model}"] if done.model else []),
         f"method: {done.method}",
-        f"labelled: {counted(done.labelled, 'image')} in {done.seconds:.1f} seconds, "
-        f"{done.estimated} of them estimated now",
+        f"labelled: {counted(done.labelled, 'image')}{speed if done.labelled else ''}",
         *worst,
         *results(done.folder, done.files, done.summary, done.skipped, *problems),
     ]

@@ -51,11 +51,11 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Predicted:
 
 def lines(done: Predicted) -> list[str]:
     """What was done, for the screen."""
-    speed = f"{done.seconds:.1f} seconds, {done.rate:.1f} images per second"
+    speed = f" in {done.seconds:.1f} seconds, {done.rate:.1f} images per second"
     broken = named("broken", done.broken, done.summary.name)
     shown = [
         f"network: {done.model}",
-        f"predicted: {counted(done.predicted, 'image')} in {speed}",
+        f"predicted: {counted(done.predicted, 'image')}{speed if done.predicted else ''}",
         *results(done.folder, done.files, done.summary, done.skipped, broken),
     ]
     return [printable(line) for line in shown]

@@ -40,7 +40,7 @@ def test_what_is_wrong_is_named_and_counted(
     done = label.main(words)
     assert (done.labelled, done.skipped) == (0, 15)
     again = capsys.readouterr().out
-    assert "labelled: 0 images in" in again
+    assert "labelled: 0 images\n" in again
     assert "skipped: 15 images, whose results were there already\n" in again
 
 

@@ -57,6 +57,7 @@ def test_it_exits_with_one_if_an_image_was_broken(words: list[str], tmp_path: Pa
     (tmp_path / "photos" / "bad.jpg").unlink()
     again = called([*words, "device=cpu"])
     assert again.returncode == 0, again.stderr
+    assert "predicted: 0 images\n" in again.stdout
     assert "skipped: 3 images, whose results were there already\n" in again.stdout
 
 

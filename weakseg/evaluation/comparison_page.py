@@ -71,7 +71,7 @@ def write_comparison_page(
         level=level_text(comparison.draws.level),
         samples=comparison.draws.samples,
         charts={
-            f"{side.letter} less {sides[0].letter}: {side.name}": _chart(comparison, place)
+            f"{side.letter} - {sides[0].letter}: {side.name}": _chart(comparison, place)
             for place, side in enumerate(sides[1:])
         },
         keys=comparison.keys,
@@ -93,7 +93,7 @@ def _facts(comparison: Comparison) -> dict[str, str]:
     for side, difference in zip(comparison.sides[1:], miou.differences, strict=True):
         text = difference_text(difference)
         interval = text.partition(" ")[2].strip("()")
-        name = f"{side.letter} less {comparison.sides[0].letter}"
+        name = f"{side.letter} - {comparison.sides[0].letter}"
         facts[f"{name}, {interval}" if interval else name] = text.partition(" ")[0]
     return facts
 

@@ -29,7 +29,7 @@ from weakseg.utils.versions import versions
 def evaluate_model(
     run: Path | str,
     data: WeakData | Mapping[str, Any] | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     checkpoint: str = "best",
     subset: Subset = "auto",
     predict: Inference | Mapping[str, Any] | None = None,

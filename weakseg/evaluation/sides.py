@@ -85,14 +85,17 @@ def open_sides(paths: Sequence[Path], device: str = "auto") -> list[Side]:
 
 def short_names(paths: Sequence[Path]) -> list[str]:
     """The ends of paths, two parts or as many as it takes to tell them apart; the folder
-    `evaluation` of a run goes by the name of the run.
+    `evaluation` of a run goes by the name of the run, and others in it by both names.
 
     >>> short_names([Path("runs/boxes/1"), Path("runs/tags/1/evaluation"), Path("onnx-on-voc")])
     ['boxes/1', 'tags/1', 'onnx-on-voc']
+    >>> short_names([Path("runs/boxes/1/evaluation-test"), Path("runs/tags/1/evaluation-test")])
+    ['boxes/1/evaluation-test', 'tags/1/evaluation-test']
     """
     named = [path.parent if path.name == "evaluation" else path for path in paths]
     parts = [[part for part in path.parts if part != path.anchor] for path in named]
-    for count in range(2, max(map(len, parts)) + 1):
+    within_runs = any(path.name.startswith("evaluation-") for path in paths)
+    for count in range(3 if within_runs else 2, max(map(len, parts)) + 1):
         names = ["/".join(each[-count:]) for each in parts]
         if len(set(names)) == len(names):
             return names

@@ -67,7 +67,7 @@ class Labelled(NamedTuple):
 @limited
 def label_dataset(
     recipe: str | None = None,
-    run: str | None = None,
+    run: str | Path | None = None,
     *,
     out: str | Path,
     checkpoint: str = "best",
@@ -79,7 +79,7 @@ def label_dataset(
     parts: Count = 1,
     part: Count = 1,
     seed: int | None = None,
-    init_from: Path | None = None,
+    init_from: Path | str | None = None,
     device: str = "auto",
     data: Section = None,
     strategy: Section = None,

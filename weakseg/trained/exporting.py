@@ -49,7 +49,7 @@ class Export(NamedTuple):
 def export_model(
     run: Path | str,
     format: Literal["onnx", "torch", "hub"] = "onnx",
-    out: Path | None = None,
+    out: Path | str | None = None,
     checkpoint: str = "best",
     opset: Annotated[int, Ge(18), Le(23)] = 20,
     licence: str = UNKNOWN,

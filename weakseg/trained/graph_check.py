@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.trained.model import TrainedModel
+from weakseg.utils.messages import counted
 
 SIZES = ((64, 96), (97, 130), (61, 83))
 """whole cells of every network, and odd sizes: padding and cutting go wrong there"""
@@ -56,7 +57,7 @@ class Times(NamedTuple):
         height, width = TIMED
         return (
             f"{height}x{width} pixels: network {1000 * self.network:.1f} ms, exported "
-            f"{1000 * self.exported:.1f} ms (CPU, {torch.get_num_threads()} threads)"
+            f"{1000 * self.exported:.1f} ms (CPU, {counted(torch.get_num_threads(), 'thread')})"
         )
 
 
