@@ -35,4 +35,6 @@ def build(entity: str, project: str) -> Any:
 
 
 if __name__ == "__main__":
-    print(build(*sys.argv[1:3]).save().url)
+    if len(sys.argv) != 3:
+        sys.exit("usage: python wandb_workspace.py <entity> <project>")
+    print(build(*sys.argv[1:]).save().url)

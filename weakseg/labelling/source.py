@@ -76,7 +76,7 @@ class Source:
 
 
 def source_of_recipe(
-    recipe: str, sections: Sections, seed: int | None, init_from: Path | None, device: str
+    recipe: str, sections: Sections, seed: int | None, init_from: Path | str | None, device: str
 ) -> Source:
     """Round 0 of a run of the recipe, before any training: with the same first weights, where the
     strategy wants features of the network's encoder."""

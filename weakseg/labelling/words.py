@@ -13,7 +13,7 @@ from weakseg.utils.output_folder import OutputFolder
 
 def check_words(
     recipe: str | None = None,
-    run: str | None = None,
+    run: Path | str | None = None,
     out: Path | str = "",
     parts: int = 1,
     part: int = 1,
@@ -37,7 +37,10 @@ def check_words(
 
 
 def _start(
-    recipe: str | None, run: str | None, of_recipes: Mapping[str, Any], of_runs: Mapping[str, Any]
+    recipe: str | None,
+    run: Path | str | None,
+    of_recipes: Mapping[str, Any],
+    of_runs: Mapping[str, Any],
 ) -> list[str]:
     """What is wrong with recipe= and run=, and with words that belong to recipe= alone, or that a
     run has itself."""
