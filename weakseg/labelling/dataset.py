@@ -290,11 +290,11 @@ class _Labelling:
         return {
             "command": self.command,
             "versions": versions(),
-            "recipe": source.name,
-            "method": done.method,
             "model": None if source.origin is None else source.origin._asdict(),
             "classes": list(source.segmenter.classes),
             "images_folder": where,
+            "recipe": source.name,
+            "method": done.method,
             "long_side": getattr(source.data, "long_side", None),
             "order": "the lowest score, the most suspicious image, first",
             "labelled": done.labelled,
