@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,17 @@ def test_a_name_that_the_format_cannot_hold_is_found_before_anything_is_estimate
     with pytest.raises(ValueError, match=r"control characters.*; rename the file"):
         label(tmp_path / "out", tmp_path, data=data, format=format, parts=6)
     assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_no_labels_among_images_that_lie_outside_of_the_root(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "annotations.json").write_bytes((photos / "annotations.json").read_bytes())
+    pictures = tmp_path / "pictures"
+    shutil.copytree(photos / "images", pictures)
+    data = {"root": str(tmp_path / "root"), "images": str(pictures), "format": "coco"}
+    with pytest.raises(RecipeError, match=r"lies inside of .*, where the images are"):
+        label(pictures / "labels", tmp_path, data={"name": "folder", **data})
+    assert not (pictures / "labels").exists()
 
 
 def test_objects_stay_apart(photos: Path, tmp_path: Path) -> None:

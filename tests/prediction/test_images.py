@@ -73,7 +73,7 @@ def test_each_image_gets_its_mask_under_its_own_name(photos: Path, use: Use) -> 
     done = run(photos)
     assert (done.predicted, done.skipped, done.broken) == (5, 0, ())
     masks = [f"{name}.png" for name in ("0", "2", "4", "sub/below/1", "sub/below/3")]
-    assert names(done.folder) == [".lock", *masks[:3], *masks[3:], "summary.json"]
+    assert names(done.folder) == [".results.lock", *masks[:3], *masks[3:], "summary.json"]
     for number, size in enumerate(SIZES):
         (file,) = done.folder.rglob(f"{number}.png")
         image = Image.open(file)

@@ -113,3 +113,9 @@ def test_torch_is_not_needed() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_a_list_that_is_no_text_is_named(photos: Path) -> None:
+    (photos.parent / "list.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"images: list\.txt should be a text file in UTF-8"):
+        find_images("list.txt")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from weakseg.utils.files import only_user
 from weakseg.utils.output_folder import OutputFolder, check_names
 
 ONE = {"model": "1" * 64, "classes": ["background", "cat"]}
@@ -72,7 +73,15 @@ def test_a_kill_loses_nothing_but_the_image_it_fell_into(tmp_path: Path, cut: in
     assert again == (["b.jpg", "c.jpg"] if cut > 1 else ["c.jpg"])
     assert listed(tmp_path / "out" / "summary.json") == ["a.jpg", "b.jpg", "c.jpg"]
     hidden = {file.name for file in (tmp_path / "out").iterdir() if file.name.startswith(".")}
-    assert hidden == {".lock"}
+    assert hidden == {".results.lock"}
+
+
+def test_a_folder_that_another_command_has_held_is_not_one_of_ours(tmp_path: Path) -> None:
+    with only_user(tmp_path):  # as a run, or a comparison, does
+        (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds files that no earlier call has written, such as"):
+        work(OutputFolder(tmp_path, overwrite=True), ["a.jpg"])
+    assert (tmp_path / "summary.json").read_text() == "{}"
 
 
 def test_the_parts_are_all_of_it_and_none_twice(tmp_path: Path) -> None:

@@ -145,8 +145,10 @@ def _folder(
     source: Source, out: str | Path, overwrite: bool, parts: int, part: int
 ) -> OutputFolder:
     """The folder of results; a RecipeError if it cannot be right."""
-    root = getattr(source.data, "root", None)  # of files, in which no results may lie
-    inputs = [root] if isinstance(root, Path) else []
+    # of files, in which no results may lie; the images may be elsewhere
+    root = getattr(source.data, "root", None)
+    images = getattr(getattr(source.data, "pictures", None), "folder", None)
+    inputs = [path for path in dict.fromkeys([root, images]) if isinstance(path, Path)]
     try:
         return OutputFolder(out, inputs=inputs, parts=parts, part=part, overwrite=overwrite)
     except (ValueError, OSError) as error:

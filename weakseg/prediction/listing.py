@@ -133,7 +133,13 @@ def _once(files: Iterable[Path]) -> Iterator[Path]:
 
 def _listed(path: Path) -> list[Path]:
     """The lines of a list: paths from here, or from the folder of the list."""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"images: {path} should be a text file in UTF-8 with the path of an image on each "
+            f"line, but it is none: {error}"
+        ) from None
     beside = path.parent
     return [
         Path(line) if os.path.lexists(line) or not os.path.lexists(beside / line) else beside / line

@@ -17,6 +17,8 @@ from weakseg.utils.files import names, only_user, remove_leftovers, write_whole
 T = TypeVar("T")
 Entry = dict[str, Any]
 
+# a name of its own: it also tells that the results beside it are ours, not those of a run
+LOCK = ".results.lock"
 RESULTS = (".png", ".npz", ".json", ".xml")  # endings of what is never overwritten unknown
 
 
@@ -70,8 +72,8 @@ class OutputFolder:
         self._refuse_foreign()
         with self._open:
             # one that does all of the work is alone; parts are beside each other
-            for lock in dict.fromkeys([".lock", f".lock{self.suffix}"]):
-                shared = bool(self.suffix) and lock == ".lock"
+            for lock in dict.fromkeys([LOCK, f"{LOCK}{self.suffix}"]):
+                shared = bool(self.suffix) and lock == LOCK
                 self._open.enter_context(only_user(self.path, lock, "name another", shared))
             remove_leftovers(self.path)
             self._open = self._open.pop_all()
@@ -182,7 +184,7 @@ class OutputFolder:
         result, and be lost."""
         foreign = next((file for file in self.path.rglob("*") if file.suffix in RESULTS), None)
         # in this order: another part may begin at the same time, and it makes its lock first
-        if foreign is not None and not any(self.path.glob(".lock*")):
+        if foreign is not None and not any(self.path.glob(f"{LOCK}*")):
             raise ValueError(
                 f"out: the folder {self.path} holds files that no earlier call has written, such "
                 f"as {foreign.name}; name a new or an empty folder"
