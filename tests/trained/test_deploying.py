@@ -55,6 +55,32 @@ def test_the_ten_lines_find_the_labels_without_torch(tmp_path: Path) -> None:
     assert len(np.unique(labels)) > 1
 
 
+def test_the_lines_for_photographs_turn_and_shrink_them(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    graph = export_model(make_run(tmp_path, OWN, long_side=40), "onnx", tmp_path / "best.onnx").path
+    pixels = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    photo = Image.fromarray(pixels)
+    lying = Image.Exif()
+    lying[0x0112] = 6  # the camera was turned by 90 degrees
+    photo.save(tmp_path / "photo.jpg", exif=lying)
+    lines = NEITHER + blocks(DEPLOY, "python")[1]
+    done = subprocess.run(
+        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    upright = Image.open(tmp_path / "photo.jpg").transpose(Image.Transpose.ROTATE_270)
+    upright.thumbnail((40, 40), Image.Resampling.BILINEAR)
+    image = torch.from_numpy(np.array(upright)).permute(2, 0, 1)
+    logits = load_model(graph, device="cpu").logits(image[None])[0]
+    expected = Image.fromarray(logits.argmax(0).numpy().astype(np.uint8))
+    assert expected.size == (29, 40)
+    found = Image.open(tmp_path / "labels.png")
+    assert found.size == (61, 83)
+    enlarged = expected.resize((61, 83), Image.Resampling.NEAREST)
+    assert np.array_equal(np.array(found), np.array(enlarged))
+    assert len(np.unique(np.array(found))) > 1
+
+
 @pytest.mark.slow
 def test_the_lines_for_torch_run_without_weakseg(tmp_path: Path) -> None:
     run = make_run(tmp_path, OWN)
