@@ -14,7 +14,7 @@ import torch
 from tests.evaluation.test_measuring import Rimmed, measure
 from weakseg.evaluation.results import Evaluation, Head, read_evaluation, write_evaluation
 
-HEAD = Head("python -m weakseg.evaluate run=net.onnx", {"weakseg": "1"}, 2.34)
+HEAD = Head("python -m weakseg.evaluate run=net.onnx", {"weakseg": "1"}, 2.34567)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_summary_is_json_that_any_program_reads(evaluation: Evaluation, tmp_
     assert content["command"].endswith("evaluate run=net.onnx")
     assert content["model"]["kind"] == "onnx"
     assert content["images"][0]["miou"] is None  # no pixel of it counts
-    assert content["seconds"] == 2.3
+    assert content["seconds"] == 2.346
 
 
 def test_the_table_has_a_line_per_image(evaluation: Evaluation, tmp_path: Path) -> None:
