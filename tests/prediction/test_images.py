@@ -294,6 +294,20 @@ def test_masks_of_another_network_are_not_taken_for_those_of_this_one(
     assert run(photos, overwrite=True).predicted == 5
 
 
+def test_nothing_of_an_earlier_call_stays_beside_what_overwrites_it(photos: Path, use: Use) -> None:
+    use(Colours())
+    run(photos, overlay=True, probabilities=True, confidence=True)
+    (photos / "0.png").write_bytes(b"no image")
+    done = run(photos, overwrite=True, overlay=True)
+    out = photos.parent / "out"
+    assert [each.name for each in done.broken] == ["0.png"]
+    assert not (out / "0.png").exists()
+    assert not list(out.rglob("*.npz"))
+    assert not list((out / "confidence").rglob("*.png"))
+    left = sorted(file.relative_to(out / "overlays").as_posix() for file in out.rglob("*.jpg"))
+    assert left == ["2.jpg", "4.jpg", "sub/below/1.jpg", "sub/below/3.jpg"]
+
+
 def test_the_parts_together_are_all_images(photos: Path, use: Use) -> None:
     use(Colours())
     done = [run(photos, parts=3, part=part, format="coco") for part in (1, 2, 3)]

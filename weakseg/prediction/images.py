@@ -15,7 +15,7 @@ from weakseg.data.formats.writing.formats import LabelFormat, check_format, writ
 from weakseg.inference.multiscale import Inference
 from weakseg.prediction.conversion import labelled_images
 from weakseg.prediction.listing import Images, check_words
-from weakseg.prediction.outputs import CONFIDENCE, Wanted, places_of
+from weakseg.prediction.outputs import CONFIDENCE, Wanted, places_of, remove_old
 from weakseg.prediction.overlap import Batches, overlapped
 from weakseg.prediction.steps import Broken
 from weakseg.prediction.work import Precision, PredictImages
@@ -123,6 +123,9 @@ def predict_images(
             name for name in mine if not folder.has(name, places_of(folder, name, wanted).all)
         ]
         broken = _predict(work, missing, batch_size, workers or _threads())
+        if overwrite:
+            lost = {each.name for each in broken}
+            remove_old(folder, missing, lost, wanted)
         done = Predicted(
             folder=folder.path,
             summary=folder.summary,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +64,25 @@ def places_of(folder: OutputFolder, name: str, wanted: Wanted) -> Places:
         folder.place(name, ".json", OBJECTS) if wanted.objects else None,
         folder.place(name, ".png", CONFIDENCE) if wanted.confidence else None,
     )
+
+
+def remove_old(
+    folder: OutputFolder, names: Iterable[str], broken: Collection[str], wanted: Wanted
+) -> None:
+    """Delete what an earlier call has written of these images and this one has not made anew: it
+    would pass for results of the same network.
+
+    Args:
+        folder: of the results.
+        names: of images that are predicted.
+        broken: those of them that have no result now.
+        wanted: which files the others have now.
+    """
+    for name in names:
+        kept = () if name in broken else places_of(folder, name, wanted).all
+        for place in places_of(folder, name, Wanted(*[True] * len(Wanted._fields))).all:
+            if place not in kept:
+                place.unlink(missing_ok=True)
 
 
 def write_results(
