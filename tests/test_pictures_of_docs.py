@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,8 @@ def test_the_words_of_the_page_read_scribbles(tmp_path: Path) -> None:
         re.MULTILINE,
     )
     for words in (check, fit):
-        at = words.replace("\\\n", " ").replace("data.root=photos", f"data.root={tmp_path}").split()
+        one_line = words.replace("\\\n", " ").replace("data.root=photos", f"data.root={tmp_path}")
+        at = shlex.split(one_line)
         recipe = resolve(load_recipe(at if "recipe=" in words else ["recipe=full", *at]))
         evidence, truth = recipe.build("data").sample(0)
         assert (evidence.marks.numpy() == values).all()
