@@ -17,8 +17,8 @@ from torch.export import ExportedProgram
 from weakseg.config.recipe import RecipeError
 from weakseg.inference.multiscale import Inference
 from weakseg.trained.description import Description, as_text, from_text
+from weakseg.trained.exported_model import ExportedModel
 from weakseg.trained.exported_network import quiet
-from weakseg.trained.model import TrainedModel
 from weakseg.utils.messages import one_line
 
 INPUT = "image"
@@ -72,7 +72,7 @@ def _name_sides(model: Any) -> None:
         value.shape = type(value.shape)(shape)
 
 
-class OnnxModel(TrainedModel):
+class OnnxModel(ExportedModel):
     """An .onnx file that weakseg has written."""
 
     def __init__(
@@ -83,15 +83,7 @@ class OnnxModel(TrainedModel):
         path: Path,
         device: torch.device,
     ) -> None:
-        super().__init__(
-            description.classes,
-            description.long_side,
-            inference,
-            description.origin(path, "onnx"),
-            description.recipe_sections,
-        )
-        self.device = device
-        self.description = description
+        super().__init__(description, inference, path, "onnx", device)
         self._session = session
 
     def logits(self, images: Tensor) -> Tensor:

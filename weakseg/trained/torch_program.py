@@ -16,8 +16,8 @@ from torch.fx import Node
 
 from weakseg.inference.multiscale import Inference
 from weakseg.trained.description import Description, as_text, from_text
+from weakseg.trained.exported_model import ExportedModel
 from weakseg.trained.exported_network import quiet
-from weakseg.trained.model import TrainedModel
 from weakseg.trained.program_check import check_program
 
 
@@ -31,7 +31,7 @@ def write_program(program: ExportedProgram, description: Description, path: Path
     path.write_bytes(buffer.getbuffer())
 
 
-class ProgramModel(TrainedModel):
+class ProgramModel(ExportedModel):
     """A .pt2 file that weakseg has written."""
 
     def __init__(
@@ -42,15 +42,7 @@ class ProgramModel(TrainedModel):
         path: Path,
         device: torch.device,
     ) -> None:
-        super().__init__(
-            description.classes,
-            description.long_side,
-            inference,
-            description.origin(path, "torch"),
-            description.recipe_sections,
-        )
-        self.device = device
-        self.description = description
+        super().__init__(description, inference, path, "torch", device)
         self._program = program
 
     @torch.no_grad()
