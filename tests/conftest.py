@@ -23,5 +23,14 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
+def commands_leave_the_process_to_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `command()` that a test calls handles no signals and no streams here, and ends nobody when
+    it fails: later tests would find that."""
+    monkeypatch.setattr("weakseg.utils.signals.Stopping.install", lambda self: None)
+    monkeypatch.setattr("weakseg.utils.command.forgive", lambda: None)
+    monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)
+
+
+@pytest.fixture(autouse=True)
 def same_random_numbers() -> None:
     torch.manual_seed(0)

@@ -14,7 +14,6 @@ from weakseg.check import command, main
 from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import Evidence
 from weakseg.training.memory_budget import Memory
-from weakseg.utils.signals import Stopping
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -255,14 +254,6 @@ def test_a_file_of_problems_is_named_only_if_there_are_some(
     assert "problems: runs/check/problems.txt" in capsys.readouterr().out
 
 
-@pytest.fixture
-def as_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command in this process, whose signals and streams stay those of the tests."""
-    monkeypatch.setattr(Stopping, "install", lambda self: None)
-    monkeypatch.setattr("weakseg.utils.command.forgive", lambda: None)
-    monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)
-
-
 class Private(Toy):
     """Needs a key, and fails with it."""
 
@@ -274,7 +265,6 @@ class Private(Toy):
         raise RuntimeError(f"the server has refused {self.api_key}")
 
 
-@pytest.mark.usefixtures("as_command")
 def test_the_command_has_the_exit_codes_of_its_usage(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -287,7 +277,6 @@ def test_the_command_has_the_exit_codes_of_its_usage(
     assert "did you mean root?" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("as_command")
 def test_the_command_reports_a_failure_in_a_line_without_secrets(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

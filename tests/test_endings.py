@@ -19,7 +19,6 @@ from weakseg.data.toy.dataset import Toy
 from weakseg.evidence import Batch, Evidence
 from weakseg.fit import command, main
 from weakseg.strategies.base import Context, Strategy
-from weakseg.utils.signals import Stopping
 
 ROOT = Path(__file__).parents[1]
 RUN = [
@@ -34,10 +33,6 @@ RUN = [
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    # signals of the process that tests are theirs
-    monkeypatch.setattr(Stopping, "install", lambda self: None)
-    monkeypatch.setattr("weakseg.utils.command.forgive", lambda: None)
-    monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)
 
 
 class WrongBox(Toy):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from weakseg.fit import main as fit
-from weakseg.utils.signals import Stopping
 
 
 @pytest.fixture(scope="session")
@@ -20,12 +19,3 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("trainer.enable_progress_bar=false", "optimizer.lr=0.05"),
     ]
     return fit([*words, f"trainer.default_root_dir={tmp_path_factory.mktemp('runs')}"])
-
-
-@pytest.fixture(autouse=True)
-def as_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command in this process, whose signals and streams stay those of the tests, and which goes
-    on when one fails."""
-    monkeypatch.setattr(Stopping, "install", lambda self: None)
-    monkeypatch.setattr("weakseg.utils.command.forgive", lambda: None)
-    monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)

@@ -119,13 +119,7 @@ def test_the_recipe_can_run_again_and_is_its_owners_alone() -> None:
 
 
 @pytest.mark.parametrize("when", ["Fails", "FailsAtOnce"])
-def test_nothing_on_the_screen_holds_a_secret(
-    when: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # signals of the process that tests are theirs
-    monkeypatch.setattr("weakseg.utils.signals.Stopping.install", lambda self: None)
-    monkeypatch.setattr("weakseg.utils.command.forgive", lambda: None)
-    monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)
+def test_nothing_on_the_screen_holds_a_secret(when: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert (
         command(
             [
