@@ -35,9 +35,9 @@ def test_its_first_command_writes_the_files_and_prints_the_rows_that_it_shows(
     assert len(COMMANDS) == 2
     done = main([*shlex.split(COMMANDS[0]), "device=cpu"])
     block = PAGE.split("```")[3]
-    shown = [line.split("  ")[0] for line in block.strip().splitlines() if line[0] != " "]
+    shown = [line.split(": ")[0] for line in block.strip().splitlines() if line[0] != " "]
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in printed if line[0] != " "] == shown
+    assert [line.split(": ")[0] for line in printed if line[0] != " "] == shown
     tree = re.findall(r"^    (\S+)", PAGE, re.MULTILINE)
     assert "overlays/beach/01.jpg" in tree
     assert [name for name in tree if not (done.folder / name).is_file()] == []
