@@ -151,7 +151,11 @@ def test_with_nothing_to_measure_no_image_is_predicted() -> None:
 
 def test_a_network_that_has_diverged_is_named_with_the_image() -> None:
     model = SeesBrightness()
-    model.logits = lambda images: torch.full((1, 3, *images.shape[2:]), math.nan)  # type: ignore[method-assign]
+
+    def no_numbers(images: Tensor) -> Tensor:
+        return torch.full((1, 3, *images.shape[2:]), math.nan)
+
+    model.logits = no_numbers  # type: ignore[method-assign]
     with pytest.raises(FloatingPointError, match=r"image disc/0 is not finite: .*net\.onnx"):
         measure(Squares(train=2, val=0), model)
 

@@ -12,6 +12,19 @@ from torch import Tensor, nn
 from weakseg.config.recipe import build_section
 from weakseg.networks.parts.layers import cells, crop, padded
 
+SMALL = [
+    "data.train=4",
+    "data.val=2",
+    "data.size=32",
+    "data.batch_size=2",
+    "network=fcn32s",
+    "network.width=0.05",
+    "rounds.workers=0",
+    "trainer.max_steps=2",
+    "trainer.enable_progress_bar=false",
+    "trainer.accelerator=cpu",
+]
+"""words of a run that takes a second"""
 SIZES = ((1, 1), (3, 40), (32, 64), (61, 83), (97, 130))
 CLASSES = ["background", "leaf", "wheel"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.trained.runs import SMALL
 from weakseg.config.recipe import RecipeError
 from weakseg.fit import main as fit
 from weakseg.inference.multiscale import Inference
@@ -15,25 +16,11 @@ from weakseg.run import load
 from weakseg.trained.loading import choose_device, load_model
 from weakseg.trained.model import digest
 
-SMALL = [
-    "recipe=full",
-    "data.train=4",
-    "data.val=2",
-    "data.size=32",
-    "data.batch_size=2",
-    "network=fcn32s",
-    "network.width=0.05",
-    "rounds.workers=0",
-    "trainer.max_steps=2",
-    "trainer.enable_progress_bar=false",
-    "trainer.accelerator=cpu",
-]
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
-    return fit([*SMALL, f"trainer.default_root_dir={root}", "predict.flip=true"])
+    return fit(["recipe=full", *SMALL, f"trainer.default_root_dir={root}", "predict.flip=true"])
 
 
 @pytest.fixture

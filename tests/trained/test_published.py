@@ -15,33 +15,22 @@ import safetensors.torch
 import torch
 import yaml
 
-from tests.trained.runs import CLASSES, OWN, make_run
+from tests.trained.runs import CLASSES, OWN, SMALL, make_run
 from weakseg.config.recipe import RecipeError
 from weakseg.fit import main as fit
+from weakseg.trained.checkpoint import CheckpointModel
 from weakseg.trained.exporting import export_model
 from weakseg.trained.loading import load_model
-from weakseg.trained.model import digest
+from weakseg.trained.model import TrainedModel, digest
 from weakseg.utils.files import DamagedFile
 
-SMALL = [
-    "recipe=boxes",
-    "data.train=4",
-    "data.val=2",
-    "data.size=32",
-    "data.batch_size=2",
-    "network=fcn32s",
-    "network.width=0.05",
-    "rounds.workers=0",
-    "trainer.max_steps=2",
-    "trainer.enable_progress_bar=false",
-    "trainer.accelerator=cpu",
-]
+BOXES = ["recipe=boxes", *SMALL]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
-    return fit([*SMALL, f"trainer.default_root_dir={root}", "seed=5"])
+    return fit([*BOXES, f"trainer.default_root_dir={root}", "seed=5"])
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +69,7 @@ def test_the_configuration_says_all_that_is_needed(folder: Path, run: Path) -> N
     assert config["checkpoint_sha256"] == digest(run / "checkpoints" / "best.ckpt")
     assert config["weights_sha256"] == digest(folder / "model.safetensors")
     weights = safetensors.torch.load_file(folder / "model.safetensors")
-    assert sorted(weights) == sorted(load_model(run).segmenter.network.state_dict())  # type: ignore[attr-defined]
+    assert sorted(weights) == sorted(weights_of(load_model(run)))
 
 
 def test_the_card_says_what_a_reader_wants_to_know(folder: Path, run: Path) -> None:
@@ -146,12 +135,12 @@ def test_it_predicts_as_its_run_does(folder: Path, run: Path) -> None:
 
 
 def test_a_training_starts_from_it_and_from_a_run(folder: Path, run: Path, tmp_path: Path) -> None:
-    wanted = load_model(folder, device="cpu").segmenter.network.state_dict()  # type: ignore[attr-defined]
-    words = [*SMALL, f"trainer.default_root_dir={tmp_path}", "optimizer.lr=1e-12"]
+    wanted = weights_of(load_model(folder, device="cpu"))
+    words = [*BOXES, f"trainer.default_root_dir={tmp_path}", "optimizer.lr=1e-12"]
     for start in (folder, run):
         begun = fit([*words, f"init_from={start}"])
         found = load_model(begun, "last", device="cpu")
-        for name, value in found.segmenter.network.state_dict().items():  # type: ignore[attr-defined]
+        for name, value in weights_of(found).items():
             torch.testing.assert_close(value, wanted[name], rtol=0, atol=1e-6)
         assert "whose initial weights were: random" in found.origin.weights
 
@@ -167,7 +156,7 @@ def test_a_start_that_is_neither(
         ),
     }.items():
         with pytest.raises(SystemExit) as end:
-            fit([*SMALL, f"trainer.default_root_dir={tmp_path}", f"init_from={start}"])
+            fit([*BOXES, f"trainer.default_root_dir={tmp_path}", f"init_from={start}"])
         assert end.value.code == 2
         assert wrong in capsys.readouterr().err
 
@@ -177,7 +166,7 @@ def test_classes_in_another_order_are_matched_by_name(copy: Path, tmp_path: Path
     # the published weights know the second class by the number of the third
     turned = [classes[0], classes[2], classes[1], *classes[3:]]
     with_config(copy, classes=turned)
-    words = [*SMALL, f"trainer.default_root_dir={tmp_path}", "optimizer.lr=1e-12"]
+    words = [*BOXES, f"trainer.default_root_dir={tmp_path}", "optimizer.lr=1e-12"]
     found = load_model(fit([*words, f"init_from={copy}"]), "last", device="cpu")
     images = torch.randint(0, 256, (1, 3, 33, 47), dtype=torch.uint8)
     logits = load_model(copy, device="cpu").logits(images)
@@ -269,3 +258,8 @@ def test_neither_half_of_a_folder_is_one(copy: Path) -> None:
     with pytest.raises(RecipeError, match="copy is none of them"):
         load_model(copy, device="cpu")
     assert "their_network" not in sys.modules
+
+
+def weights_of(model: TrainedModel) -> dict[str, torch.Tensor]:
+    assert isinstance(model, CheckpointModel)
+    return model.segmenter.network.state_dict()

@@ -61,7 +61,8 @@ def count_classes(cells: Tensor, images: Sequence[int], classes: Sequence[int]) 
     rows = torch.full((1 + max([0, *images, *cells[:, 0].tolist()]),), -1)
     rows[list(images)] = torch.arange(len(images))
     image, truth, prediction, pixels = cells[rows[cells[:, 0]] >= 0].T
-    image, pixels = rows[image], pixels.double()
+    image = rows[image]
+    pixels = pixels.double()
     right = pixels * (truth == prediction)
     found = [
         torch.zeros(len(images), size, dtype=torch.float64).index_put_((image, of), many, True)

@@ -156,7 +156,8 @@ def _panels(comparison: Comparison, image: Apart, seen: _Seen) -> list[Panel]:
     for side, iou, prediction in zip(comparison.sides, image.ious, labels, strict=True):
         if prediction is not None:
             shown[f"{side.letter}, IoU {iou:.3f}"] = overlay(small, prediction)
-    first, second = labels[0], labels[-1]
+    first = labels[0]
+    second = labels[-1]
     if len(labels) == 2 and first is not None and second is not None:
         shown[WHO] = draw_disagreement(small, first, second, truth)
     return [Panel(name, picture_address(picture)) for name, picture in shown.items()]

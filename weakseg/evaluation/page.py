@@ -99,7 +99,8 @@ def _bins(evaluation: Evaluation) -> list[tuple[float, float, int]]:
 
 def _filters(evaluation: Evaluation, selection: Selection) -> dict[int | tuple[int, int], Filter]:
     """One for each class and for each mistake that some image shows, by their numbers."""
-    names, shown = evaluation.classes, set(selection.shown)
+    names = evaluation.classes
+    shown = set(selection.shown)
     filters: dict[int | tuple[int, int], Filter] = {}
     for label, places in selection.of_class.items():
         if not places:

@@ -50,7 +50,8 @@ class ClassTable(NamedTuple):
 
 def class_tables(evaluation: Evaluation) -> list[ClassTable]:
     """The tables of what was measured."""
-    classes, figures = evaluation.classes, evaluation.figures
+    classes = evaluation.classes
+    figures = evaluation.figures
     tables = []
     if "miou" in figures:
         columns = {

@@ -3,6 +3,7 @@ one process holds."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -76,7 +77,8 @@ def writing_whole(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
 def _open_part(path: Path, mode: int) -> tuple[IO[bytes], Path]:
     while True:
         part = _part_of(path)
-        file = open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+        opener = functools.partial(os.open, mode=mode)
+        file = open(part, "xb", opener=opener)  # noqa: SIM115
         if not _hold(file):
             time.sleep(0.1)  # `remove_leftovers` of another process has it, and takes it away
         if part.exists():

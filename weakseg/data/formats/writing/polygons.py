@@ -65,7 +65,8 @@ def _boundaries(mask: Bools) -> list[Ring]:
 def _followed(sides: Sides, start: Point) -> Ring:
     """One boundary; its sides are taken away."""
     ring: Ring = []
-    place, direction = start, EAST
+    place = start
+    direction = EAST
     while (place, direction) in sides:
         ring.append(place)
         place = sides.pop((place, direction))
