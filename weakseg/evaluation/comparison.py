@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from annotated_types import Gt, Lt, doc
 
-from weakseg.config.recipe import RecipeError
 from weakseg.evaluation.compared import Comparison, Draws, compare_sides
 from weakseg.evaluation.comparison_files import write_comparison
 from weakseg.evaluation.comparison_page import write_comparison_page
 from weakseg.evaluation.comparison_pictures import draw_pictures
 from weakseg.evaluation.comparison_tables import show_comparison
 from weakseg.evaluation.dashboards import view_of
+from weakseg.evaluation.folder import make_folder
 from weakseg.evaluation.sides import open_sides, paths_of
 from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
@@ -80,12 +80,7 @@ def compare_runs(
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """The folder of the comparison, made and held for this process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecipeError(
-            f"out: the folder {folder} cannot be made: {error.strerror}; name another"
-        ) from None
+    make_folder(folder)
     with only_user(folder, advice="name another with out="):
         remove_leftovers(folder)
         yield

@@ -32,6 +32,16 @@ def default_folder(run: Path, origin: Origin, measured: Measured) -> Path:
     return run.with_name(f"{run.name}-evaluation{of}")
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder that the word `out` names, if there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(
+            f"out: the folder {folder} cannot be made: {error.strerror}; name another"
+        ) from None
+
+
 @contextmanager
 def evaluation_folder(folder: Path) -> Iterator[Path]:
     """Hold the folder of an evaluation, and make it if there is none.
@@ -39,12 +49,7 @@ def evaluation_folder(folder: Path) -> Iterator[Path]:
     What is written into the folder that this gives takes the place of the files of the same names
     when all of it is there; if anything fails before, those stay.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecipeError(
-            f"out: the folder {folder} cannot be made: {error.strerror}; name another"
-        ) from None
+    make_folder(folder)
     _refuse_foreign(folder)
     with only_user(folder, LOCK, "name another with out="):
         new = folder / ".new"
