@@ -24,12 +24,17 @@ LAYERS = [
     },
     {"run": "one run from a recipe: composes the parts, leaves a folder"},
     {
+        "reviewing": "the page on which a person corrects evidence",
+        "integrations": "backends of CVAT and Label Studio",
+    },
+    {
         "prediction": "masks of images, as files",
         "evaluation": "figures on a data set",
         "labelling": "pseudo-labels as files",
     },
     {
         "reporting": "report, charts, pictures, tables, loggers",
+        "suspicion": "worst labels first",
         "trained": "trained networks, stored and exported",
     },
     {"training": "LightningModule, rounds, estimation, checkpoints, label quality"},

@@ -38,6 +38,12 @@ class Evidence(NamedTuple):
     """bool [C]: the class covers more than a tenth of the image"""
     box_masks: Tensor | None = None
     """bool [N,H,W]: the pixels of the object in each box, where a person drew them"""
+    strokes: Tensor | None = None
+    """uint8 [H,W]: those of the marks that are strokes of a correction, 255 elsewhere. A target
+    follows them, and the pixels around"""
+    painted: Tensor | None = None
+    """uint8 [H,W]: those of the marks that a correction has painted, 255 elsewhere. A target has
+    exactly these labels there"""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -251,7 +251,7 @@ def _look_at_dilation(network: nn.Module, data: Any) -> None:
 
 def _size(data: Any) -> tuple[int, int]:
     """Height and width of the first image."""
-    height, width = data.sample(data.training[0])[0].image.shape[-2:]
+    height, width = data.corrected(data.training[0])[0].image.shape[-2:]
     return height, width
 
 

@@ -15,6 +15,9 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from weakseg.data.corrections.folder import CorrectionsFolder
+from weakseg.data.corrections.history import History
+from weakseg.data.corrections.overlay import lay_over
 from weakseg.data.formats.images import read_image
 from weakseg.data.label_store import DamagedTarget, LabelStore
 from weakseg.data.loader import Extra, Group, OrderedLoader, TrainLoader, keyed_generator
@@ -80,6 +83,8 @@ class WeakData(LightningDataModule):
         pseudo_confidence: pseudo-labels that are less sure are not used, from 0 to 1: pixels where
             the folder has maps of confidence (confidence=true), whole images where it has not.
         pseudo_share: which part of each batch is pseudo-labelled.
+        corrections: a folder in which weakseg.review keeps what a person has corrected: it is laid
+            over the annotation, and images that were excluded are not trained on. null for none.
     """
 
     classes: tuple[str, ...] = ()
@@ -104,6 +109,7 @@ class WeakData(LightningDataModule):
         pseudo_weight: NotNegative = 1.0,
         pseudo_confidence: Share = 0.0,
         pseudo_share: ShareOfBatch = 0.5,
+        corrections: Path | None = None,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -114,6 +120,7 @@ class WeakData(LightningDataModule):
         self.pseudo_weight = pseudo_weight
         self.pseudo_confidence = pseudo_confidence
         self.pseudo_share = pseudo_share
+        self.corrections = corrections
         if pseudo is not None and batch_size < 2:
             raise ValueError(
                 "batch_size should be 2 or more with pseudo, one image of each kind, but it is "
@@ -135,6 +142,22 @@ class WeakData(LightningDataModule):
             "truth or None)"
         )
 
+    def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
+        """The evidence of an image with the corrections of a person laid over it, and its truth.
+        Training, checks and reports take images from here."""
+        evidence, truth = self.sample(index)
+        history = self.histories.get(str(evidence.id))
+        return lay_over(evidence, history, self.classes).evidence, truth
+
+    @cached_property
+    def histories(self) -> dict[str, History]:
+        """The corrections of images, by their ids."""
+        return {} if self.corrections is None else CorrectionsFolder(self.corrections).read_all()
+
+    def id_of(self, index: int) -> str:
+        """The id of an image. Override it if you know without reading files."""
+        return str(self.sample(index)[0].id)
+
     def true_instances(self, index: int) -> Instances | None:
         """The true instances of an image, to measure instance segmentation with; None if they are
         not known."""
@@ -153,12 +176,16 @@ class WeakData(LightningDataModule):
                 f"validation names image {beyond[0]}, but {type(self).__name__} has the images 0 "
                 f"to {len(self) - 1}"
             )
-        return [index for index in range(len(self)) if index not in held_out]
+        indices = [index for index in range(len(self)) if index not in held_out]
+        excluded = {id for id, history in self.histories.items() if history.status == "excluded"}
+        if not excluded:
+            return indices
+        return [index for index in indices if self.id_of(index) not in excluded]
 
     def kind(self, index: int) -> str:
         """The most telling annotation of an image: masks, boxes, marks, tags or nothing. Override
         it if you know without reading files."""
-        return next(iter(self.sample(index)[0].annotations), "nothing")
+        return next(iter(self.corrected(index)[0].annotations), "nothing")
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -216,7 +243,7 @@ class WeakData(LightningDataModule):
             long_side = getattr(self, "long_side", None)
             evidence, label = self.pseudo_labels.sample(behind, self.read_photo, long_side)
             return self.augmentation(evidence, label, generator)
-        evidence, _ = self.sample(self.training[index])
+        evidence, _ = self.corrected(self.training[index])
         target = self.target(evidence)
         if target is not None and target.dtype == torch.bool:
             evidence = evidence._replace(box_masks=target)
@@ -351,4 +378,4 @@ class _Examples(Dataset[Example]):
         self.data = data
 
     def __getitem__(self, index: int) -> Example:
-        return Example(index, *self.data.sample(index))
+        return Example(index, *self.data.corrected(index))

@@ -125,7 +125,7 @@ def _see(
     number = numbers[image.name]
     if number is None or number >= len(data):
         return None
-    evidence, truth = data.sample(number)
+    evidence, truth = data.corrected(number)
     if evidence.id != image.name or truth is None:
         return None
     predictions = [

@@ -112,7 +112,7 @@ class Measurement:
         """The image at a place in the list; predicted once more where it was not kept."""
         number = self.images[place].number
         if number not in self._kept:
-            evidence, truth = self._renumbered(*self.measured.data.sample(number))
+            evidence, truth = self._renumbered(*self.measured.data.corrected(number))
             _, labels = self._predict(evidence)
             return thumbnail(evidence, labels, truth, len(self.model.classes))
         return self._kept[number]
@@ -124,7 +124,7 @@ class Measurement:
     def _find_truth(self) -> None:
         """Before anything long begins: some image has a truth, or an annotation."""
         for index in self.measured.indices:
-            evidence, truth = self.measured.data.sample(index)
+            evidence, truth = self.measured.data.corrected(index)
             if truth is not None or evidence.annotations:
                 return
         raise RecipeError(

@@ -83,7 +83,7 @@ def _read_image(source: Source, index: int, found: Images) -> None:
     strategy = source.segmenter.strategy
     id = id_of(source.data, index)
     try:
-        evidence, truth = source.sample(index)
+        evidence, truth = source.corrected(index)
         id = str(evidence.id)
         image = checked_image(evidence, truth, len(source.segmenter.classes))
     except Exception as error:

@@ -54,9 +54,9 @@ class Source:
     origin: Origin | None = None
     table: Tensor | None = None
 
-    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+    def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
         """Evidence and truth of an image, with the numbers that classes have in the network."""
-        evidence, truth = self.data.sample(index)
+        evidence, truth = self.data.corrected(index)
         if self.table is None:
             return evidence, truth
         renumbered = renumber_evidence(evidence, self.table, len(self.segmenter.classes))

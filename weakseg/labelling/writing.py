@@ -104,7 +104,7 @@ class Writer:
         start = perf_counter()
         name = self.names[index]
         try:
-            evidence, _ = self.source.sample(index)
+            evidence, _ = self.source.corrected(index)
             labels = self._labels(evidence, self.keys[index])
             size = size_of(self.source.data, index, evidence)
         except (ValueError, ArithmeticError) as error:

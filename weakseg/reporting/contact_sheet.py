@@ -56,7 +56,7 @@ def write_sheet(data: WeakData, path: Path) -> None:
 def _paste(sheet: Image.Image, data: WeakData, index: int, left: int, top: int) -> None:
     pen = ImageDraw.Draw(sheet)
     try:
-        evidence, _ = data.sample(index)
+        evidence, _ = data.corrected(index)
         evidence.check(len(data.classes))
         tile = _fitted(draw_evidence(evidence, len(data.classes)))
         sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))

@@ -91,7 +91,7 @@ def _write_targets(folder: Path, data: Any) -> Path | None:
     count = len(data.training)
     written = False
     for index in track(data.training, count, "writing the targets"):
-        evidence, _ = data.sample(index)
+        evidence, _ = data.corrected(index)
         target = data.target(evidence)
         if target is not None:
             labels = harden(target, evidence.box_classes).numpy()

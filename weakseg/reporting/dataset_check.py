@@ -283,7 +283,7 @@ def check_image(data: WeakData, index: int) -> Finding:
     truth = None
     id = f"number {index}"
     try:
-        evidence, truth = data.sample(index)
+        evidence, truth = data.corrected(index)
         id = str(evidence.id)
     except Exception as error:  # the user's own reader may raise anything
         problems.append(

@@ -73,7 +73,7 @@ class ImageLogger(Callback):
     def _cases(self, segmenter: Segmenter, data: WeakData, rounds: Rounds | None) -> list[Case]:
         count = min(self.images, len(data.validation))
         indices = [data.validation[place * len(data.validation) // count] for place in range(count)]
-        samples = [segmenter.renumbered(*data.sample(index)) for index in indices]
+        samples = [segmenter.renumbered(*data.corrected(index)) for index in indices]
         predictions = [segmenter.predict(evidence.image, plain=True) for evidence, _ in samples]
         now = -1 if rounds is None else rounds.round
         if now != self._round:

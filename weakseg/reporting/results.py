@@ -102,7 +102,7 @@ def next_step(data: str, folder: Path) -> str:
 def _dilation(network: nn.Module, data: Any) -> list[str]:
     """A note on dilation that is too much for whole images."""
     try:
-        height, width = data.sample(data.training[0])[0].image.shape[-2:]
+        height, width = data.corrected(data.training[0])[0].image.shape[-2:]
         note = dilation_note(network, (height, width))
     except Exception as error:  # a network may need numbers to run, where the check has sizes
         logging.getLogger(__name__).debug("dilation was not checked: %s", error)

@@ -109,7 +109,7 @@ def worst_targets(data: WeakData, count: int, text: str) -> list[Case]:
     agreement = Agreement(data.classes)
     scores: dict[int, float] = {}
     for index in track(indices, len(indices), text):
-        evidence, truth = data.sample(index)
+        evidence, truth = data.corrected(index)
         target = data.target(evidence)
         if target is None:
             continue
@@ -133,7 +133,7 @@ def _agreement(scores: Mapping[str, Mapping[int, float]]) -> tuple[str, dict[int
 
 
 def _case(data: WeakData, index: int, score: float, name: str) -> Case:
-    evidence, truth = data.sample(index)
+    evidence, truth = data.corrected(index)
     target = data.target(evidence)
     hard = None if target is None else harden(target, evidence.box_classes)
     return Case(evidence, hard, None, truth, score, name)

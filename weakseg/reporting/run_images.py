@@ -38,7 +38,7 @@ def validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[Ca
     )[:GALLERY]
     cases = []
     for index in worst or _spread(data.validation, GALLERY):
-        evidence, truth = data.sample(index)
+        evidence, truth = data.corrected(index)
         cases.append(make_case(segmenter, evidence, truth, rounds, scores.get(index)))
     return cases
 
@@ -67,10 +67,10 @@ def _target_scores(segmenter: Segmenter, data: Any) -> dict[int, float]:
     numbers; those without target or truth have none."""
     scores: dict[int, float] = {}
     spread = _spread(data.training, LOOKED_AT)
-    if not spread or data.target(data.sample(spread[0])[0]) is None:  # the strategy makes none
+    if not spread or data.target(data.corrected(spread[0])[0]) is None:  # the strategy makes none
         return scores
     for index in track(spread, len(spread), "looking for the worst targets"):
-        evidence, truth = data.sample(index)
+        evidence, truth = data.corrected(index)
         target = data.target(evidence)
         if truth is None or target is None:
             continue
@@ -82,7 +82,7 @@ def _target_scores(segmenter: Segmenter, data: Any) -> dict[int, float]:
 
 
 def _training_case(segmenter: Segmenter, data: Any, index: int, score: float | None = None) -> Case:
-    evidence, truth = data.sample(index)
+    evidence, truth = data.corrected(index)
     target = data.target(evidence)
     hard = None if target is None else harden(target, evidence.box_classes)
     case = make_case(segmenter, evidence, truth, None, score)

@@ -114,7 +114,7 @@ class AveragePrecision(Callback):
         for index in track(
             mine, len(mine), f"round {round}: measuring the masks", trainer.world_size
         ):
-            evidence, _ = data.sample(index)
+            evidence, _ = data.corrected(index)
             masks = data.target(evidence)
             truth = data.true_instances(index)
             if (

@@ -67,7 +67,7 @@ def check_evidence(
     for index in track([*mine, *others], len(mine) + len(others), "reading the evidence", world):
         id = f"number {index}"
         try:
-            evidence, truth = data.sample(index)
+            evidence, truth = data.corrected(index)
             id = str(evidence.id)
             seen[index] = checked_image(evidence, truth, len(classes))
             if index not in held_out:

@@ -129,7 +129,7 @@ def sizes_of(data: WeakData, most: int = LOOKED_AT) -> list[tuple[int, int]]:
     """Width and height of images as they are read: by the headers of files spread over the data
     set, or of the first image."""
     if not isinstance(data, Photos):
-        image = data.sample(data.training[0])[0].image
+        image = data.corrected(data.training[0])[0].image
         return [(image.shape[-1], image.shape[-2])]
     chosen = data.training[:: max(1, len(data.training) // most)]
     return [_shrunk(image_size(data.entries[index].image), data.long_side) for index in chosen]

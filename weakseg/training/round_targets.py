@@ -36,7 +36,7 @@ _ESTIMATING = ("weakseg.training.estimation", "weakseg.training.joint_fit")
 class Samples(Protocol):
     """What a data set is here."""
 
-    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+    def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
         """The evidence of an image, and its truth or None."""
         ...
 
@@ -149,7 +149,7 @@ class RoundTargets:
 
     def _jobs(self, indices: Sequence[int], keys: Mapping[int, str]) -> Iterator[Job]:
         for index in indices:
-            evidence, _ = self.data.sample(index)
+            evidence, _ = self.data.corrected(index)
             yield Job(evidence, self._query(evidence.image), keys[index])
 
     def _query(self, image: Tensor) -> Prediction | None:

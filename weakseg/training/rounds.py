@@ -173,7 +173,7 @@ class Rounds(Callback):
         for index in track(
             keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size
         ):
-            evidence, truth = data.sample(index)
+            evidence, truth = data.corrected(index)
             old = store.read(evidence.id, before[evidence.id]) if before else None
             stored = store.load(evidence.id, keys[index])
             quality.add(stored.target, old, evidence, truth)

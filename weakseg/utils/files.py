@@ -139,6 +139,14 @@ def _hold(file: IO[Any], shared: bool = False) -> bool:
     return True
 
 
+def _hold_soon(file: IO[Any], shared: bool, patience: float) -> bool:
+    """Whether this process holds a file before its patience, in seconds, is over."""
+    end = time.monotonic() + patience
+    while not (held := _hold(file, shared)) and time.monotonic() < end:
+        time.sleep(0.01)
+    return held
+
+
 def digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
@@ -217,6 +225,7 @@ def only_user(
     lock_name: str = ".lock",
     advice: str = "a run needs one that can",
     shared: bool = False,
+    patience: float = 0.0,
 ) -> Iterator[None]:
     """Hold a folder for this process; a ValueError if another process holds it. A kill lets go of
     it.
@@ -227,6 +236,7 @@ def only_user(
             process of its own.
         advice: the end of the message about a folder that cannot be written to.
         shared: whether other processes that share it, too, may hold it at the same time.
+        patience: seconds to wait for another process.
     """
     try:
         lock = (folder / lock_name).open("a+")  # to share it asks for reading, too
@@ -235,6 +245,6 @@ def only_user(
             f"the folder {folder} cannot be written to: {error.strerror}; {advice}"
         ) from error
     with lock as file:
-        if not _hold(file, shared):
+        if not _hold_soon(file, shared, patience):
             raise ValueError(f"another process is working in {folder}; wait for it or stop it")
         yield

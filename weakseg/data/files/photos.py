@@ -210,6 +210,10 @@ class Photos(WeakData):
     def __len__(self) -> int:
         return len(self.entries)
 
+    def id_of(self, index: int) -> str:
+        """The name of the photo."""
+        return self.entries[index].id
+
     def image_file(self, index: int) -> Path:
         """The photo."""
         return self.entries[index].image

@@ -85,6 +85,10 @@ class Toy(WeakData):
             self._drawn[index] = self._draw(index)
         return self._drawn[index][0]
 
+    def id_of(self, index: int) -> str:
+        """The id of an image."""
+        return f"toy-{index:05d}"
+
     def true_instances(self, index: int) -> Instances:
         """The drawn instances of an image."""
         self.sample(index)
@@ -101,7 +105,7 @@ class Toy(WeakData):
         annotated = self.annotator.annotate(
             kind, truth, instances, scene.classes, len(self.classes), rng
         )
-        return (Evidence(f"toy-{index:05d}", image, **annotated), truth), instances_of(
+        return (Evidence(self.id_of(index), image, **annotated), truth), instances_of(
             instances, scene.classes
         )
 

@@ -1,0 +1,1 @@
+"""weakseg as a part of annotation tools that people run already."""

@@ -1,0 +1,1 @@
+"""Which images have the most suspicious labels, without any truth."""
