@@ -51,14 +51,18 @@ def renumber(labels: Tensor, table: Tensor) -> Tensor:
 
 def renumber_evidence(evidence: Evidence, table: Tensor, classes: int) -> Evidence:
     """Evidence with our numbers; our classes are so many."""
-    marks = evidence.marks
-    boxed = evidence.box_classes
     return evidence._replace(
-        marks=None if marks is None else renumber(marks, table),
-        box_classes=None if boxed is None else renumber(boxed, table),
+        marks=_renumbered(evidence.marks, table),
+        strokes=_renumbered(evidence.strokes, table),
+        painted=_renumbered(evidence.painted, table),
+        box_classes=_renumbered(evidence.box_classes, table),
         tags=_moved(evidence.tags, table, classes),
         large=_moved(evidence.large, table, classes),
     )
+
+
+def _renumbered(labels: Tensor | None, table: Tensor) -> Tensor | None:
+    return None if labels is None else renumber(labels, table)
 
 
 def _moved(flags: Tensor | None, table: Tensor, classes: int) -> Tensor | None:

@@ -17,9 +17,9 @@ from weakseg.reporting.drawing import Case
 from weakseg.reporting.loggers.base import LogsImages
 from weakseg.strategies.base import Context
 from weakseg.training.label_quality import harden
-from weakseg.training.outputs import read_estimate
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
+from weakseg.training.targets import target_of
 from weakseg.utils.limits import CountFromZero, limited
 
 SCORES = {
@@ -136,9 +136,8 @@ def make_target(
         return None
     context = Context(prediction if rounds.queried else None, rounds.fitted, rounds.cache)
     try:
-        with torch.no_grad():
-            labels, _ = read_estimate(strategy.estimate(evidence, context))
-            return harden(labels, evidence.box_classes)
+        target = target_of(strategy, evidence, context, len(segmenter.classes))
+        return harden(target.labels, evidence.box_classes)
     except Exception as error:
         # no training depends on this image: a picture less is better than a run less
         warnings.warn(

@@ -14,6 +14,7 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, MASKED, Batch, Evidence
 from weakseg.functional.boxes import Unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
+from weakseg.functional.spreading import spread
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.base import Context, Loss, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
@@ -129,6 +130,8 @@ class Mixed(Strategy):
             ignored = torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
             return ignored if marks is None else marks.clone()
         labels = self.boxes.estimate(evidence, context)
+        # before the marks, which hold the strokes, hide where the boxes contradict these
+        labels = spread(labels, evidence.strokes, evidence.painted, evidence.image)
         return labels if marks is None else labels.where(marks == IGNORE, marks)
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:

@@ -17,12 +17,11 @@ from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
 
 from weakseg.data.label_store import LabelStore
-from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.evidence import Evidence, Prediction
 from weakseg.strategies.base import Context, Strategy
-from weakseg.training.outputs import read_estimate
+from weakseg.training.targets import target_of
 from weakseg.utils.lifeline import die_with_parent, die_without
 from weakseg.utils.processes import gather
 from weakseg.utils.progress import track
@@ -80,11 +79,8 @@ def estimate_one(
 ) -> Failure | None:
     """Estimate and store the target of one image, with the figures that the strategy returns."""
     try:
-        with torch.no_grad():
-            returned = strategy.estimate(job.evidence, job.in_context(context))
-        labels, figures = read_estimate(returned)
-        target = checked_target(labels, job.evidence, classes, strategy.wants.box_masks)
-        store.write(job.evidence.id, job.key, target, figures)
+        target = target_of(strategy, job.evidence, job.in_context(context), classes)
+        store.write(job.evidence.id, job.key, target.labels, target.figures)
     except Exception as error:
         # the user's code may raise anything: it is reported with the image's name
         return failure(job.evidence.id, error)
@@ -98,53 +94,6 @@ def mean_figures(images: Sequence[Mapping[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for figures in everywhere for name in figures)
     values = {name: [figures[name] for figures in everywhere if name in figures] for name in names}
     return {f"estimate/{name}": sum(each) / len(each) for name, each in values.items()}
-
-
-def checked_target(target: Tensor, evidence: Evidence, classes: int, masks: bool = False) -> Tensor:
-    """The target if it is what `Strategy.estimate` promises; a ValueError otherwise."""
-    height, width = evidence.image.shape[-2:]
-    return fitting_target(
-        target,
-        (height, width),
-        0 if evidence.boxes is None else len(evidence.boxes),
-        classes,
-        masks,
-    )
-
-
-def fitting_target(
-    target: Tensor, size: tuple[int, int], boxes: int, classes: int, masks: bool
-) -> Tensor:
-    """The target if it is one of an image of that size with so many boxes; a ValueError
-    otherwise."""
-    height, width = size
-    expected = (
-        f"bool [{boxes},{height},{width}]"
-        if masks
-        else f"uint8 [{height},{width}] or float [{classes},{height},{width}]"
-    )
-    if not isinstance(target, Tensor):
-        raise TypeError(
-            f"estimate should return {expected}, but it returned {type(target).__name__}"
-        )
-    if masks and target.dtype == torch.bool and target.shape == (boxes, height, width):
-        return target
-    hard = target.dtype == torch.uint8 and target.shape == (height, width)
-    soft = target.is_floating_point() and target.shape == (classes, height, width)
-    if masks or not (hard or soft):
-        raise ValueError(
-            f"estimate should return {expected}, but it returned {str(target.dtype)[6:]} "
-            f"{list(target.shape)}"
-        )
-    if hard and bool(((target >= classes) & (target != IGNORE)).any()):
-        wrong = sorted(set(target[(target >= classes) & (target != IGNORE)].tolist()))
-        raise ValueError(
-            f"estimate returned class {', '.join(map(str, wrong))}, but there are {classes} "
-            f"classes, 0 to {classes - 1}"
-        )
-    if soft and not bool((target.isfinite() & (target >= 0)).all()):
-        raise ValueError("estimate returned a soft target with negative or non-finite values")
-    return target
 
 
 def estimate_all(

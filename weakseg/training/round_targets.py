@@ -15,11 +15,12 @@ from torch import Tensor
 from weakseg.data.label_store import FORMAT, LabelStore
 from weakseg.evidence import Evidence, Prediction
 from weakseg.strategies.base import Context, JointStrategy, Strategy
-from weakseg.training.estimation import Failure, Job, estimate_all, fitting_target
+from weakseg.training.estimation import Failure, Job, estimate_all
 from weakseg.training.evidence_check import CheckedImage
 from weakseg.training.joint_fit import fit_together
 from weakseg.training.queries import network_fingerprint, query_untrained
 from weakseg.training.segmenter import Segmenter
+from weakseg.training.targets import fitting_target
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.fingerprint import (
     code_fingerprint,
