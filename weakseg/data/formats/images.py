@@ -76,8 +76,23 @@ def read_image(path: Path, most_pixels: int = MOST_PIXELS, window: Window | None
         image.load()
         if raw in LOWER_BYTES:
             image = _deep_colours(path, np.array(image), raw, window)
-        coloured = _coloured(image, Place(str(path)), window)
-        pixels = np.array(coloured if turn is None else coloured.transpose(turn))
+        return _pixels(_coloured(image, Place(str(path)), window), turn)
+
+
+def read_opened(image: Image.Image, name: str) -> Tensor:
+    """The same of an image that another program has opened, and that may have no file. Of one of 16
+    bits in colours the upper 8 are kept.
+
+    Args:
+        image: as Pillow has it.
+        name: for error messages.
+    """
+    turn = TURNS.get(orientation(image))
+    return _pixels(_coloured(image, Place(name), None), turn)
+
+
+def _pixels(coloured: Image.Image, turn: Image.Transpose | None) -> Tensor:
+    pixels = np.array(coloured if turn is None else coloured.transpose(turn))
     # a view: putting the channels apart would take a quarter of the time of decoding
     return torch.from_numpy(pixels).permute(2, 0, 1)
 

@@ -1,6 +1,6 @@
 """A trained network as a function that CVAT annotates tasks with, by the interface of `cvat_sdk`:
 
-    cvat-cli task auto-annotate 137 --function-module weakseg.prediction.cvat \\
+    cvat-cli task auto-annotate 137 --function-module weakseg.integrations.cvat \\
         -p run=str:runs/boxes/latest
 
 CVAT sends the images, and gets a mask for each class that is found on one, or for each object.
@@ -11,21 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image, ImageOps
-from torch import Tensor
+from PIL import Image
 
-from weakseg.data.formats.runs import pack
-from weakseg.data.formats.writing.labels import (
-    IGNORED,
-    LabelledImage,
-    Objects,
-    Region,
-    regions_of,
-)
+from weakseg.data.formats.images import read_opened
+from weakseg.data.formats.writing.labels import IGNORED, Region, regions_of
 from weakseg.data.formats.writing.polygons import polygons_of
-from weakseg.evidence import IGNORE
+from weakseg.prediction.one_image import labelled_image
 from weakseg.trained.loading import load_model
 from weakseg.trained.model import TrainedModel
 
@@ -52,7 +43,7 @@ class NetworkFunction:
 
     def __init__(self, model: TrainedModel) -> None:
         self.model = model
-        self.cvat = cvat = _auto_annotation()
+        self.cvat = cvat = auto_annotation()
         self.spec = cvat.DetectionFunctionSpec(
             labels=[
                 cvat.label_spec(name, label, type="mask")
@@ -68,41 +59,36 @@ class NetworkFunction:
                 `conf_threshold` are left out.
             image: as CVAT has it.
         """
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-        pixels = torch.from_numpy(np.array(upright)).permute(2, 0, 1)
-        labelled = self._labelled(pixels, context.conf_threshold or 0.0)
-        regions = regions_of(labelled, self.model.classes)
+        name = context.frame_name
+        pixels = read_opened(image, name)
+        labelled = labelled_image(self.model, pixels, name, context.conf_threshold or 0.0)
         shapes = self._polygons if context.conv_mask_to_poly else self._masks
+        regions = regions_of(labelled, self.model.classes)
         return [shape for region in regions if region.name != IGNORED for shape in shapes(region)]
 
-    def _labelled(self, pixels: Tensor, threshold: float) -> LabelledImage:
-        found = self.model.objects(pixels)
-        if found is not None:
-            assert found.scores is not None
-            sure = found.scores >= threshold
-            objects = Objects(
-                tuple(pack(mask.numpy() >= 0.5) for mask in found.masks[sure].cpu()),
-                tuple(found.classes[sure].tolist()),
-                tuple(found.scores[sure].tolist()),
-            )
-            nothing = np.zeros(pixels.shape[1:], np.uint8)
-            return LabelledImage("image", nothing, objects=objects)
-        probs = self.model.probabilities(pixels)
-        surest, classes = probs.max(0)
-        labels = classes.to(torch.uint8).masked_fill(surest < threshold, IGNORE)
-        return LabelledImage("image", labels.numpy())
-
     def _masks(self, region: Region) -> Iterator[Any]:
-        runs = region.runs
-        last = [runs.left + runs.width - 1, runs.top + runs.height - 1]
-        yield self.cvat.mask(region.label, [*runs.counts.tolist(), runs.left, runs.top, *last])
+        yield self.cvat.mask(region.label, mask_points(region), **_score(region))
 
     def _polygons(self, region: Region) -> Iterator[Any]:
         for ring in polygons_of(region.mask, region.left, region.top):
-            yield self.cvat.polygon(region.label, ring.ravel().tolist())
+            yield self.cvat.polygon(region.label, ring.ravel().tolist(), **_score(region))
 
 
-def _auto_annotation() -> Any:
+def mask_points(region: Region) -> list[float]:
+    """A mask as CVAT keeps it: the runs along the rows of its box, and the corner pixels of
+    that."""
+    runs = region.runs
+    last = [runs.left + runs.width - 1, runs.top + runs.height - 1]
+    return [*runs.counts.tolist(), runs.left, runs.top, *last]
+
+
+def _score(region: Region) -> dict[str, float]:
+    """That of an object; classes have none."""
+    return {} if region.score is None else {"score": round(region.score, 6)}
+
+
+def auto_annotation() -> Any:
+    """CVAT's package, which is an extra."""
     try:
         import cvat_sdk.auto_annotation
     except ImportError as error:
