@@ -11,6 +11,8 @@ IGNORE = 255  # in marks and in hard targets: this pixel has no label
 
 KINDS = ("tags", "boxes", "marks", "large")
 
+DRAWN = ("marks", "strokes", "painted")  # labels of pixels, 255 elsewhere
+
 ANNOTATIONS = ("masks", "boxes", "marks", "tags")  # the most telling first
 MASKED = (
     # marks on so much of an image are a mask: the 255 of masks are rims, which take a tenth of an
@@ -89,7 +91,7 @@ class Evidence(NamedTuple):
                 f"image {self.id}: id should be text, but it is {type(self.id).__name__}; write "
                 f"str({self.id!r})"
             )
-        for field in ("image", *KINDS, "box_classes", "box_masks"):
+        for field in ("image", *KINDS, "box_classes", "box_masks", *DRAWN):
             value = getattr(self, field)
             if not isinstance(value, Tensor) and (value is not None or field == "image"):
                 raise ValueError(
@@ -113,12 +115,14 @@ class Evidence(NamedTuple):
                     value,
                     value.dtype == torch.bool and value.shape == (classes,),
                 )
-        if self.marks is not None:
-            right = self.marks.dtype == torch.uint8 and self.marks.shape == (height, width)
-            self._expect(
-                "marks", f"uint8 [{height},{width}], the size of the image", self.marks, right
-            )
-            self._check_classes("marks", self.marks[self.marks != IGNORE], classes)
+        for field in DRAWN:
+            drawn = getattr(self, field)
+            if drawn is not None:
+                right = drawn.dtype == torch.uint8 and drawn.shape == (height, width)
+                self._expect(
+                    field, f"uint8 [{height},{width}], the size of the image", drawn, right
+                )
+                self._check_classes(field, drawn[drawn != IGNORE], classes)
         if (self.boxes is None) != (self.box_classes is None):
             raise ValueError(
                 f"image {self.id}: boxes and box_classes belong together, but one of them is "

@@ -3,6 +3,7 @@ to measure with."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -15,9 +16,10 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from weakseg.data.corrections.folder import CorrectionsFolder
+from weakseg.data.corrections.folder import Corrections, CorrectionsFolder, DamagedCorrection
 from weakseg.data.corrections.history import History
-from weakseg.data.corrections.overlay import lay_over
+from weakseg.data.corrections.keeping import changed_images, kept, read_kept
+from weakseg.data.corrections.overlay import Overlay, lay_over
 from weakseg.data.formats.images import read_image
 from weakseg.data.label_store import DamagedTarget, LabelStore
 from weakseg.data.loader import Extra, Group, OrderedLoader, TrainLoader, keyed_generator
@@ -26,6 +28,8 @@ from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
 from weakseg.utils.limits import Count, CountFromZero, NotNegative, Share, check_limits, limited
+from weakseg.utils.messages import counted
+from weakseg.utils.processes import rank
 
 ShareOfBatch = Annotated[float, Gt(0), Lt(1)]
 ShareOfEpoch = Annotated[float, Ge(0), Le(1), doc("a part of the images of an epoch, or be null")]
@@ -146,13 +150,38 @@ class WeakData(LightningDataModule):
         """The evidence of an image with the corrections of a person laid over it, and its truth.
         Training, checks and reports take images from here."""
         evidence, truth = self.sample(index)
-        history = self.histories.get(str(evidence.id))
-        return lay_over(evidence, history, self.classes).evidence, truth
+        return self.lay_over(evidence).evidence, truth
+
+    def lay_over(self, evidence: Evidence) -> Overlay:
+        """The evidence of an image with the corrections of a person laid over it, and which of
+        these have no effect; DamagedCorrection if they cannot be read."""
+        id = str(evidence.id)
+        if id in self.corrections_in_use.damaged:
+            raise DamagedCorrection(str(self.corrections_in_use.damaged[id]))
+        return lay_over(evidence, self.histories.get(id), self.classes, self.renames)
+
+    @property
+    def renames(self) -> Mapping[str, str | None]:
+        """What classes of other names are called here; None for those that are left out."""
+        return {}
 
     @cached_property
+    def corrections_in_use(self) -> Corrections:
+        """What a person has corrected, as it was when this was first asked for."""
+        if self.corrections is None:
+            return Corrections({}, {})
+        return CorrectionsFolder(self.corrections).read_each()
+
+    @property
     def histories(self) -> dict[str, History]:
         """The corrections of images, by their ids."""
-        return {} if self.corrections is None else CorrectionsFolder(self.corrections).read_all()
+        return self.corrections_in_use.sound
+
+    def use_corrections(self, corrections: Corrections) -> None:
+        """Train with these corrections from now on, whatever is in the folder."""
+        for name in ("training", "groups"):
+            self.__dict__.pop(name, None)
+        self.__dict__["corrections_in_use"] = corrections
 
     def id_of(self, index: int) -> str:
         """The id of an image. Override it if you know without reading files."""
@@ -176,11 +205,19 @@ class WeakData(LightningDataModule):
                 f"validation names image {beyond[0]}, but {type(self).__name__} has the images 0 "
                 f"to {len(self) - 1}"
             )
-        indices = [index for index in range(len(self)) if index not in held_out]
+        indices = [
+            index
+            for index in range(len(self))
+            if index not in held_out and self.is_annotated(index)
+        ]
         excluded = {id for id, history in self.histories.items() if history.status == "excluded"}
         if not excluded:
             return indices
         return [index for index in indices if self.id_of(index) not in excluded]
+
+    def is_annotated(self, index: int) -> bool:
+        """Whether an image has any evidence to train on. Override it if some have none."""
+        return True
 
     def kind(self, index: int) -> str:
         """The most telling annotation of an image: masks, boxes, marks, tags or nothing. Override
@@ -284,10 +321,22 @@ class WeakData(LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
         labels = self.pseudo_labels
-        return {} if labels is None else {"pseudo": labels.fingerprint}
+        state = {} if labels is None else {"pseudo": labels.fingerprint}
+        return {**state, "corrections": kept(self.histories) if self.histories else ""}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The counterpart of `state_dict`: a resumed run needs the same pseudo-labels."""
+        """The counterpart of `state_dict`: a resumed run needs the same pseudo-labels, and goes on
+        with the corrections that it began with."""
+        began_with = read_kept(state_dict.get("corrections", ""))
+        if changed := changed_images(began_with, self.histories):
+            if rank() == 0:
+                warnings.warn(
+                    f"the corrections of {counted(len(changed), 'image')} have changed since this "
+                    "run began, and resume= goes on with those that it began with; a new run takes "
+                    "the others, from these weights with init_from=<checkpoint>",
+                    stacklevel=2,
+                )
+            self.use_corrections(Corrections(began_with, {}))
         labels = self.pseudo_labels
         if labels is not None and state_dict.get("pseudo") != labels.fingerprint:
             raise ValueError(

@@ -118,7 +118,7 @@ def written_event(event: Event) -> dict[str, Any]:
     if event.points:
         content["points"] = [[round(x, 2), round(y, 2)] for x, y in event.points]
     if event.action in WITH_WIDTH:
-        content["width"] = event.width
+        content["width"] = round(event.width, 2)
     return {**content, "when": event.when, "who": event.who, "seconds": round(event.seconds, 2)}
 
 
@@ -155,12 +155,16 @@ def _point(value: Any, action: str) -> Point:
 
 def _number(value: Any, name: str, least: float, most: float) -> float:
     if not _is_number(value) or not least <= value <= most:
-        raise ValueError(f"{name} should be a number of {least} or more, but it is {_cut(value)}")
+        most_there_is = "" if most == math.inf else f", at most {most}"
+        raise ValueError(
+            f"{name} should be a number of {least} or more{most_there_is}, but it is {_cut(value)}"
+        )
     return float(value)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # false for NaN and infinity, and for numbers that no float holds
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _text(value: Any, name: str) -> str:

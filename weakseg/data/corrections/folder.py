@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from weakseg.data.corrections.events import Event
+from weakseg.data.corrections.events import Event, read_event, written_event
 from weakseg.data.corrections.history import History, read_history, written_history
 from weakseg.utils.files import only_user, write_whole
 
+BESIDE = "corrections"  # what a folder of corrections is called in that of a run or of photographs
 IMAGES = "images"  # the folder of the files, one per image
 CLASSES = "classes.json"  # names that a person has added
 PATIENCE = 5.0  # seconds that a writer waits for another one
 MOST_BYTES = 64 * 2**20  # of one file
 LOCK = ".corrections.lock"
+EMPTY = "%"  # the part of an id between two slashes that has no letter
+SHORTENED = "%~"  # before the digest in a name that was too long; stands in no other name
+LONGEST_PART = 200  # letters of a file's name, of which most file systems take 255
 THREADS = Lock()
 
 
@@ -37,6 +44,15 @@ class Conflict(ValueError):
         self.history = history
 
 
+class Corrections(NamedTuple):
+    """What a folder holds."""
+
+    sound: dict[str, History]
+    """by the ids of the images"""
+    damaged: dict[str, DamagedCorrection]
+    """what is wrong, by the ids that the names of the files stand for"""
+
+
 class CorrectionsFolder:
     """Corrections of the images of one data set.
 
@@ -48,36 +64,55 @@ class CorrectionsFolder:
         self.path = Path(path)
 
     def file(self, image: str) -> Path:
-        """Where the corrections of an image are: its id, in the letters of a URL."""
-        parts = [_safe(part) for part in image.split("/")]
-        return self.path.joinpath(IMAGES, *parts[:-1], f"{parts[-1]}.json")
+        """Where the corrections of an image are: its id, in the letters of a URL. Whatever the id
+        is, that is inside of the folder."""
+        *folders, last = (_safe(part) for part in image.split("/"))
+        # the folder of a.json/b must not be the file of a
+        folders = [re.sub(r"\.json$", "%2Ejson", part) for part in folders]
+        return self.path.joinpath(IMAGES, *folders, f"{last}.json")
+
+    def files(self) -> list[Path]:
+        """The files of all images that have corrections."""
+        return sorted(path for path in (self.path / IMAGES).rglob("*.json") if path.is_file())
 
     def images(self) -> list[str]:
-        """The ids of the images that have corrections, by the names of their files."""
-        root = self.path / IMAGES
-        files = (file.relative_to(root).as_posix() for file in root.rglob("*.json"))
-        return sorted(unquote(name.removesuffix(".json")) for name in files)
+        """The ids of the images that have corrections, as far as their files can be read."""
+        return sorted(self.read_all())
 
     def read(self, image: str) -> History | None:
         """The corrections of an image; None if there are none. DamagedCorrection if there are, but
         they cannot be read."""
         file = self.file(image)
-        try:
-            if file.stat().st_size > MOST_BYTES:
-                raise ValueError(f"it has more than {MOST_BYTES} bytes")
-            history = read_history(json.loads(file.read_bytes()))
-        except FileNotFoundError:
-            return None
-        except (ValueError, OSError, RecursionError) as error:
-            raise DamagedCorrection(f"{file} cannot be read: {error}") from error
-        if history.image != image:
+        history = _read(file)
+        if history is not None and history.image != image:
             raise DamagedCorrection(f"{file} belongs to image {history.image!r}, by what is in it")
         return history
 
     def read_all(self) -> dict[str, History]:
-        """The corrections of all images that have any, by their id."""
-        found = ((image, self.read(image)) for image in self.images())
-        return {image: history for image, history in found if history is not None}
+        """The corrections of all images whose files can be read, by their ids."""
+        return self.read_each().sound
+
+    def read_each(self) -> Corrections:
+        """The corrections of all images, and which of their files are damaged."""
+        found = Corrections({}, {})
+        for file in self.files():
+            try:
+                history = _read(file)
+                if history is not None and file != self.file(history.image):
+                    found.damaged[self._named(file)] = DamagedCorrection(
+                        f"{file} belongs to image {history.image!r}, by what is in it"
+                    )
+                elif history is not None:
+                    found.sound[history.image] = history
+            except DamagedCorrection as error:
+                found.damaged[self._named(file)] = error
+        return found
+
+    def _named(self, file: Path) -> str:
+        """The id that the name of a file stands for; of a shortened name, what is left of it."""
+        name = file.relative_to(self.path / IMAGES).as_posix().removesuffix(".json")
+        parts = ("" if part == EMPTY else unquote(part) for part in name.split("/"))
+        return "/".join(parts)
 
     def add(
         self,
@@ -88,7 +123,7 @@ class CorrectionsFolder:
         before: Mapping[str, Any],
     ) -> History:
         """Add an event to the corrections of an image, and write the file; returns what is in it
-        now. Conflict if others have added something since.
+        now. Conflict if others have added something since; an OSError if it cannot be saved.
 
         Args:
             image: its id.
@@ -101,7 +136,8 @@ class CorrectionsFolder:
             history = self.read(image) or History(image, size, before)
             if history.revision != revision:
                 raise Conflict(history)
-            history = history.after(event)
+            # as it will be read again, with rounded numbers
+            history = history.after(read_event(written_event(event)))
             self._write(self.file(image), written_history(history))
         return history
 
@@ -130,16 +166,28 @@ class CorrectionsFolder:
         return names
 
     def _write(self, file: Path, content: Mapping[str, Any]) -> None:
+        text = readable(content).encode()
+        if len(text) > MOST_BYTES:  # it could not be read again
+            raise ValueError(f"{file} would have more than {MOST_BYTES} bytes")
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, readable(content).encode())
+        write_whole(file, text)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the folder, so that two writers do not take turns amid one event."""
         self.path.mkdir(parents=True, exist_ok=True)
-        advice = "corrections are kept there"
         # threads of one process share its hold on a file
-        with THREADS, only_user(self.path, LOCK, advice, patience=PATIENCE):
+        with THREADS, ExitStack() as stack:
+            try:
+                stack.enter_context(only_user(self.path, LOCK, patience=PATIENCE))
+            except ValueError as error:
+                cause = error.__cause__
+                file = str(self.path / LOCK)
+                raise (
+                    cause
+                    if isinstance(cause, OSError)
+                    else OSError(errno.EBUSY, "another process holds the corrections", file)
+                ) from None
             yield
 
 
@@ -162,17 +210,45 @@ def readable(content: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     objects = isinstance(value, list) and any(isinstance(element, dict) for element in value)
     if not objects:
-        return json.dumps(value, ensure_ascii=False)
-    lines = ",\n".join(f"  {json.dumps(element, ensure_ascii=False)}" for element in value)
+        return _json(value)
+    lines = ",\n".join(f"  {_json(element)}" for element in value)
     return f"[\n{lines}\n ]"
 
 
-def _safe(part: str) -> str:
-    """A part of an id as the name of a file or folder.
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # the name of a file that is no text, in Python's way
+        return json.dumps(value)
+    return text
 
-    >>> _safe("a b"), _safe(".."), _safe("")
-    ('a%20b', '%2E%2E', '%')
+
+def _read(file: Path) -> History | None:
+    """The corrections in a file; None if there is no such file."""
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"it has more than {MOST_BYTES} bytes")
+        return read_history(json.loads(file.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError, RecursionError) as error:
+        raise DamagedCorrection(f"the corrections in {file} cannot be read: {error}") from error
+
+
+def _safe(part: str) -> str:
+    """A part of an id as the name of a file or folder, different for different parts. Of a long one
+    the end is a digest.
+
+    >>> _safe("a b"), _safe(".."), _safe("a."), _safe("")
+    ('a%20b', '.%2E', 'a%2E', '%')
     """
-    if not part.strip("."):  # nothing, the folder itself, or the one above it
-        return part.replace(".", "%2E") or "%"
-    return quote(part, safe="")
+    if not part:
+        return EMPTY
+    name = quote(part, safe="", errors="surrogatepass")
+    if name.endswith("."):  # the folder itself and the one above it; and Windows drops the last dot
+        name = f"{name[:-1]}%2E"
+    if len(name) <= LONGEST_PART:
+        return name
+    digest = hashlib.sha256(part.encode(errors="surrogatepass")).hexdigest()
+    return f"{name[: LONGEST_PART - 64]}{SHORTENED}{digest[:32]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from weakseg.evidence import IGNORE, Evidence
 
 NEAR = 1.0  # pixels of the file: an edge that is no farther away is the same
 PLACE = Place("corrections")
+NO_NAMES: Mapping[str, str | None] = {}  # never written to
 SHAPES = {"scribble": "line", "paint": "line", "erase": "line", "fill": "polygon"}
 
 
@@ -30,7 +31,12 @@ class Overlay(NamedTuple):
     """events without any effect, such as a box to be removed that is not there"""
 
 
-def lay_over(evidence: Evidence, history: History | None, classes: Sequence[str]) -> Overlay:
+def lay_over(
+    evidence: Evidence,
+    history: History | None,
+    classes: Sequence[str],
+    rename: Mapping[str, str | None] = NO_NAMES,
+) -> Overlay:
     """The evidence of an image with the corrections of a person, which win wherever both say
     something.
 
@@ -38,11 +44,12 @@ def lay_over(evidence: Evidence, history: History | None, classes: Sequence[str]
         evidence: as the data set has it, at whatever resolution.
         history: of the corrections; None for none.
         classes: names of the classes, the background first.
+        rename: what classes that these are not are called here; None leaves them out.
     """
-    if history is None or not history.edits:
+    if history is None or not (edits := history.edits):
         return Overlay(evidence)
-    layer = _Layer(evidence, history.size, classes)
-    remarks = [remark for event in history.edits if (remark := layer.lay(event))]
+    layer = _Layer(evidence, history.size, classes, rename)
+    remarks = [remark for event in edits if (remark := layer.lay(event))]
     return Overlay(layer.made(), tuple(f"image {evidence.id}: {remark}" for remark in remarks))
 
 
@@ -87,9 +94,16 @@ def _scale(evidence: Evidence, size: tuple[int, int]) -> Tensor:
 class _Layer:
     """Evidence on which one event after another is laid."""
 
-    def __init__(self, evidence: Evidence, size: tuple[int, int], classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        size: tuple[int, int],
+        classes: Sequence[str],
+        rename: Mapping[str, str | None],
+    ) -> None:
         self.evidence = evidence
         self.classes = classes
+        self.rename = rename
         self.height, self.width = evidence.image.shape[-2:]
         self.scale = _scale(evidence, size)
         self.marks = None if evidence.marks is None else evidence.marks.clone()
@@ -100,11 +114,17 @@ class _Layer:
         self.box_classes = [] if evidence.box_classes is None else evidence.box_classes.tolist()
         self.box_masks = None if evidence.box_masks is None else list(evidence.box_masks)
         self.has_boxes = evidence.boxes is not None
+        self.tagged = self._tagged()
 
     def lay(self, event: Event) -> str:
         """Lay an event over what is there; returns why it has no effect, or nothing."""
         if event.label is not None and event.label not in self.classes:
-            return f"{event.action}: there is no class {event.label!r} in the data set"
+            name = self.rename.get(event.label, event.label)
+            if name is None:
+                return ""  # left out, as the objects of the files
+            if name not in self.classes:
+                return f"{event.action}: there is no class {event.label!r} in the data set"
+            event = event._replace(label=name)
         match event.action:
             case "add_box":
                 return self._add_box(event)
@@ -112,10 +132,11 @@ class _Layer:
                 return self._remove_box(event)
             case "add_tag":
                 self._tag(self._number(event), True)
+                self.tagged.add(self._number(event))
             case "remove_tag":
-                self._tag(self._number(event), False)
+                return self._remove_tag(self._number(event))
             case "erase":
-                self._erase(self._patch(event))
+                return self._erase(self._patch(event))
             case _:
                 return self._mark(event)
         return ""
@@ -151,10 +172,13 @@ class _Layer:
     def _box(self, event: Event) -> Tensor:
         edges = torch.tensor(event.box) * self.scale
         rim = torch.tensor([self.width, self.height] * 2, dtype=edges.dtype)
-        return edges.clamp(min=0).minimum(rim)
+        inside = edges.clamp(min=0).minimum(rim)
+        return inside if self.evidence.boxes is None else inside.to(self.evidence.boxes.dtype)
 
     def _add_box(self, event: Event) -> str:
         box = self._box(event)
+        if self._number(event) == 0:
+            return f"add_box: a box goes around a class, but {event.label} is the background"
         if not (box[0] < box[2] and box[1] < box[3]):
             return "add_box: the box lies outside of the image"
         self.has_boxes = True
@@ -183,17 +207,35 @@ class _Layer:
                 return ""
         return f"remove_box: there is no such box of {event.label}"
 
+    def _tagged(self) -> set[int]:
+        """Classes that the annotation names without showing where."""
+        if self.tags is None:
+            return set()
+        return {label for label in self.tags.nonzero().flatten().tolist() if not self._shows(label)}
+
+    def _shows(self, label: int) -> bool:
+        """Whether a box or a mark shows a class."""
+        marked = self.marks is not None and bool((self.marks == label).any())
+        return marked or label in self.box_classes
+
     def _forget(self, label: int) -> None:
-        """A class whose last box is gone is not named any more, unless marks show it."""
-        shown = self.marks is not None and bool((self.marks == label).any())
-        if self.tags is not None and label not in self.box_classes and not shown:
+        """A class whose last box and mark are gone is not named any more, unless the annotation has
+        named it without them."""
+        if self.tags is not None and label not in self.tagged and not self._shows(label):
             self.tags[label] = False
 
     def _tag(self, label: int, there: bool) -> None:
         if self.tags is None:
-            self.tags = torch.zeros(len(self.classes), dtype=torch.bool)
-            self.tags[0] = True
+            shown = [self._shows(each) for each in range(len(self.classes))]
+            self.tags = torch.tensor([True, *shown[1:]])
         self.tags[label] = there
+
+    def _remove_tag(self, label: int) -> str:
+        if self.tags is None or not self.tags[label]:
+            return f"remove_tag: there is no tag {self.classes[label]}"
+        self.tags[label] = False
+        self.tagged.discard(label)
+        return ""
 
     def _mark(self, event: Event) -> str:
         patch = self._patch(event)
@@ -208,11 +250,24 @@ class _Layer:
             self._tag(label, True)
         return ""
 
-    def _erase(self, patch: Patch) -> None:
+    def _erase(self, patch: Patch) -> str:
+        gone = self._labels_in(patch)
+        if not gone:
+            return "erase: there are no marks"
         layers = (self.marks, self.strokes, self.painted)
         self.marks, self.strokes, self.painted = (
             None if layer is None else _painted(layer, patch, IGNORE) for layer in layers
         )
+        for label in gone - {0}:
+            self._forget(label)
+        return ""
+
+    def _labels_in(self, patch: Patch) -> set[int]:
+        """The classes of the marks on the pixels of a patch."""
+        if self.marks is None:
+            return set()
+        marks = self.marks[patch.rows, patch.columns][torch.from_numpy(patch.covered)]
+        return set(marks.unique().tolist()) - {IGNORE}
 
     def _blank(self, layer: Tensor | None) -> Tensor:
         shape = (self.height, self.width)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, doc
 
 from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
+from weakseg.data.corrections.folder import Corrections, CorrectionsFolder
 from weakseg.data.files.layout import (
     annotation_files,
     expect_folder,
@@ -21,6 +22,7 @@ from weakseg.data.files.layout import (
 )
 from weakseg.data.files.listing import part_of_path, part_of_stem, positions, read_names, share_of
 from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Entry, Photos, Reader, in_memory
+from weakseg.data.files.unannotated import expect_no_annotations
 from weakseg.data.formats import (
     coco,
     csv_file,
@@ -49,6 +51,7 @@ from weakseg.data.formats.labelmap import LabelMap
 from weakseg.data.formats.yolo import Header
 from weakseg.data.simulate.annotator import AnnotationKind
 from weakseg.utils.limits import CountFromZero, limited
+from weakseg.utils.messages import counted
 
 Format = Literal[
     "voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"
@@ -74,14 +77,16 @@ PARTS_IN_ORDER: tuple[Part, Part, Part] = ("train", "val", "test")
 
 class Folder(Photos):
     """Images and annotation files in a folder. Images that no file speaks of are left out, unless
-    they are only measured on.
+    they are only measured on. Without annotation files, the images are those that a person has
+    annotated with weakseg.review (`corrections`).
 
     Args:
         root: the folder.
         format: of the annotation files: voc_xml, coco, yolo, labelme, cvat, datumaro, label_studio,
-            mask_png or csv.
+            mask_png or csv; null for images without any.
         classes: names of the classes, background apart, in the order of their numbers; null for
-            those that the files name, in alphabetical order. mask_png needs them, with the class of
+            those that the files name, in alphabetical order, or that were added with
+            weakseg.review, in that order. mask_png needs them, with the class of
             value 1 first, unless a labelmap.txt names them.
         images: folder of the images, from the root on; null for where tools put them: images,
             JPEGImages, train and valid, or the root.
@@ -114,7 +119,7 @@ class Folder(Photos):
     def __init__(
         self,
         root: Path,
-        format: Format,
+        format: Format | None = None,
         classes: list[str] | None = None,
         images: str | None = None,
         annotations: str | None = None,
@@ -136,11 +141,16 @@ class Folder(Photos):
         self.whole = whole
         self.line_width = line_width
         self.point_radius = point_radius
+        self.bare = format is None
         many = format in MANY
-        ending = MANY[format][1] if format in MANY else ENDINGS[format]
+        ending = "" if format is None else MANY[format][1] if many else ENDINGS[format]
         self.pictures = find_pictures(self.root, images)
-        self.files = find_annotations(self.root, self.pictures, annotations, ending, many)
         self.masks = None if masks is None else self._named_masks(self.root / masks)
+        if format is None:
+            expect_no_annotations(self.root, self.pictures, annotations, self.masks)
+            self.files = self.root
+        else:
+            self.files = find_annotations(self.root, self.pictures, annotations, ending, many)
         # the files hold what was drawn, and nothing about other pixels
         if format == "mask_png" and evidence in MARKS:
             self.kinds_of = {**KINDS_OF, evidence: ("mask",)}
@@ -154,6 +164,8 @@ class Folder(Photos):
         label_map = self._label_map()
         if classes is None and label_map is not None and format == "mask_png":
             classes = [name for name in label_map.names if name is not None and name != BACKGROUND]
+        if classes is None and format is None:
+            classes = self._drawn_classes()
         self.header = _header(self.root, self.files, format, classes)
         self.names: Sequence[str | None] = (
             self.header.names if label_map is None else label_map.names
@@ -161,21 +173,71 @@ class Folder(Photos):
         self.declared: dict[str, Part] = {}
         """the part of the data set's own split that an image belongs to, where annotation files say
         so"""
-        readers = self._many(MANY[format][0], ending) if many else self._single(ending)
-        self.unannotated = [name for name in self.pictures.names if name not in readers]
+        readers: dict[str, Reader] = {}
+        if format is not None:
+            readers = self._many(MANY[format][0], ending) if many else self._single(ending)
+        self.unannotated = [
+            name for name in self.pictures.names if name not in readers and not self.bare
+        ]
         """images without an entry in any annotation file, or not annotated yet"""
-        if classes is None or evidence is None:
+        if format is not None and (classes is None or evidence is None):
             found, self.kinds, problems = self._found(readers)
             self.names_found = classes is None
             classes = found if classes is None else classes
             if not classes:
                 raise ValueError(self._why_nothing(readers, ending, [*self.problems, *problems]))
-        naming = Naming(with_background(classes), self.others, self.rename)
+        # a person who begins has named no class yet
+        named = with_background(classes) if classes or not self.bare else (BACKGROUND,)
+        naming = Naming(named, self.others, self.rename)
         self.mask_names = naming.classes if label_map is None else label_map.names
         trained, measured = self._split(readers, train, val, val_share)
         if not (trained or measured):
             raise ValueError(self._why_nothing(readers, ending, self.problems))
         self.take(naming, trained, measured, lists=f"{self.root}, the lists {train} and {val}")
+        self._held_out = self.validation
+        if self.bare:
+            self.use_corrections(self.corrections_in_use)
+            self.remarks.append(self._drawn())
+
+    def use_corrections(self, corrections: Corrections) -> None:
+        """As in the base class. Without annotation files, images are measured on, too, as soon as
+        they have corrections."""
+        super().use_corrections(corrections)
+        if self.bare:
+            self.validation = [
+                index
+                for index in self._held_out
+                if self.entries[index].mask is not None or self.is_annotated(index)
+            ]
+
+    def is_annotated(self, index: int) -> bool:
+        """As in the base class: without annotation files, those that a person has drawn on."""
+        entry = self.entries[index]
+        of_mask = entry.mask is not None and (self.simulated or self.evidence == "masks")
+        if not self.bare or of_mask or entry.id in self.masked:
+            return True
+        history = self.histories.get(entry.id)
+        drawn = history is not None and bool(history.edits)
+        return drawn or entry.id in self.corrections_in_use.damaged
+
+    def _drawn_classes(self) -> list[str]:
+        """The classes that a person has added, where no file names any."""
+        if self.corrections is None:
+            raise ValueError(
+                f"there are no annotation files in {self.root} whose format is named, and no "
+                "corrections: draw on the images with python -m weakseg.review data=folder "
+                f"data.root={self.root}, or name the files with data.format and, if they are "
+                "elsewhere, data.annotations"
+            )
+        return CorrectionsFolder(self.corrections).classes
+
+    def _drawn(self) -> str:
+        """How many images a person has drawn on."""
+        count = sum(map(self.is_annotated, range(len(self))))
+        return (
+            f"{self.root}: {counted(len(self), 'image')} without annotation files, {count} of them "
+            "with something to train on"
+        )
 
     def _named_masks(self, folder: Path) -> Path:
         """The folder that the user named; without a mask of any image, all would silently be
@@ -383,7 +445,9 @@ class Folder(Photos):
         usable = [
             name
             for name, entry in entries.items()
-            if entry.read is not None or (self.simulated and entry.mask is not None)
+            if entry.read is not None
+            or (self.simulated and entry.mask is not None)
+            or (self.bare and not self.simulated)
         ]
         nothing_said = train is None and val is None and share is None
         chosen = self._own_split(entries, usable) if nothing_said else None
@@ -461,7 +525,7 @@ def _measurable(usable: Sequence[str], masked: Sequence[str], share: float) -> s
 
 
 def _read_one(
-    format: str,
+    format: str | None,
     path: Path,
     name: str,
     picture: Path,
@@ -483,7 +547,7 @@ def _read_one(
     raise ValueError(f"there is no reader for one image of the format {format}")
 
 
-def _header(root: Path, files: Path, format: str, classes: Sequence[str] | None) -> Header:
+def _header(root: Path, files: Path, format: str | None, classes: Sequence[str] | None) -> Header:
     """The classes in the order of their numbers, where the files use numbers for them, and what
     else is common to all files."""
     if format == "mask_png":

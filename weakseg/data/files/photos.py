@@ -142,10 +142,17 @@ class Photos(WeakData):
         self.kinds_of: Mapping[str, tuple[Kind, ...]] = KINDS_OF
         """what in the files is meant by each word for `evidence`"""
         self.whole = self.tags_of_masks = False
+        self.bare = False
+        """whether there are no annotation files, but only what a person corrects"""
         self.names_found = False
         """whether the classes are those that annotation files happen to name, and not named by the
         user"""
         self._fits = False
+
+    @property
+    def renames(self) -> Mapping[str, str | None]:
+        """As in the base class, by `rename`."""
+        return self.naming.rename
 
     @property
     def rim(self) -> float:
@@ -379,6 +386,8 @@ class Photos(WeakData):
         from_truth = masked or (
             kind is not None and (self.simulated or (kind == "masks" and annotation is None))
         )
+        if self.bare and truth is None:
+            from_truth = False
         evidence = Evidence(entry.id, image)
         if annotation is not None and not from_truth:
             evidence = self._made(annotation, image, kind)._replace(id=entry.id)
