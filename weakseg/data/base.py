@@ -158,10 +158,10 @@ class WeakData(LightningDataModule):
         id = str(evidence.id)
         if id in self.corrections_in_use.damaged:
             raise DamagedCorrection(str(self.corrections_in_use.damaged[id]))
-        return lay_over(evidence, self.histories.get(id), self.classes, self.renames)
+        return lay_over(evidence, self.histories.get(id), self.classes, self.other_names)
 
     @property
-    def renames(self) -> Mapping[str, str | None]:
+    def other_names(self) -> Mapping[str, str | None]:
         """What classes of other names are called here; None for those that are left out."""
         return {}
 

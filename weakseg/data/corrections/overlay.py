@@ -267,7 +267,7 @@ class _Layer:
         if self.marks is None:
             return set()
         marks = self.marks[patch.rows, patch.columns][torch.from_numpy(patch.covered)]
-        return set(marks.unique().tolist()) - {IGNORE}
+        return set(torch.unique(marks).tolist()) - {IGNORE}
 
     def _blank(self, layer: Tensor | None) -> Tensor:
         shape = (self.height, self.width)

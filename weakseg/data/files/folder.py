@@ -187,7 +187,7 @@ class Folder(Photos):
             if not classes:
                 raise ValueError(self._why_nothing(readers, ending, [*self.problems, *problems]))
         # a person who begins has named no class yet
-        named = with_background(classes) if classes or not self.bare else (BACKGROUND,)
+        named = with_background(classes) if classes else (BACKGROUND,)
         naming = Naming(named, self.others, self.rename)
         self.mask_names = naming.classes if label_map is None else label_map.names
         trained, measured = self._split(readers, train, val, val_share)

@@ -150,7 +150,7 @@ class Photos(WeakData):
         self._fits = False
 
     @property
-    def renames(self) -> Mapping[str, str | None]:
+    def other_names(self) -> Mapping[str, str | None]:
         """As in the base class, by `rename`."""
         return self.naming.rename
 
