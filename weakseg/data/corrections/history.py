@@ -25,8 +25,9 @@ class History(NamedTuple):
 
     @property
     def revision(self) -> int:
-        """Grows with each event: whoever adds one says which revision was seen."""
-        return len(self.events)
+        """Grows with each event but a look, which changes nothing: whoever adds one says which
+        revision was seen."""
+        return sum(event.action != "look" for event in self.events)
 
     @property
     def applied(self) -> tuple[Event, ...]:
