@@ -1,0 +1,62 @@
+/** The overlays: keys, and how to train again. The browser keeps the focus in them, Esc closes. */
+import { byId, el, say } from "./dom.js";
+import { remember, remembered } from "./preferences.js";
+
+export class Dialogs {
+  /** @param {{store, notices}} parts */
+  constructor({ store, notices }) {
+    Object.assign(this, { store, notices });
+    for (const dialog of document.querySelectorAll("dialog")) {
+      dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    }
+    byId("help-button").addEventListener("click", () => this.help());
+    byId("train-button").addEventListener("click", () => this.train());
+    byId("copy").addEventListener("click", () => this.#copy());
+    byId("hint-close").addEventListener("click", () => this.#closeHint());
+    byId("hint").hidden = remembered("hint-seen") === "yes";
+  }
+
+  /** @param {import("./keys.js").Key[]} keys */
+  list(keys) {
+    const groups = new Map();
+    for (const { group, shown, title } of keys) {
+      if (!shown) continue;
+      if (!groups.has(group)) groups.set(group, []);
+      groups.get(group).push(el("dt", {}, el("kbd", { text: shown })), el("dd", { text: title }));
+    }
+    const sections = [...groups].map(([group, rows]) => el("section", {}, el("h3", { text: group }), el("dl", {}, ...rows)));
+    byId("help-keys").replaceChildren(...sections);
+  }
+
+  help() {
+    byId("help").showModal();
+  }
+
+  /** @param {string} first a line above the command */
+  train(first = "") {
+    const session = this.store.get("session");
+    if (!session) return;
+    say(byId("train-first"), first);
+    say(byId("train-command"), session.train_command);
+    say(byId("train-folder"), session.corrections);
+    byId("remarks").replaceChildren(...session.remarks.map((text) => el("li", { text })));
+    if (!byId("train").open) byId("train").showModal();
+  }
+
+  async #copy() {
+    const text = byId("train-command").textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      say(byId("copy"), "Copied");
+    } catch {
+      getSelection().selectAllChildren(byId("train-command")); // the person copies it
+      say(byId("copy"), "Selected: press Ctrl C");
+    }
+    setTimeout(() => say(byId("copy"), "Copy"), 2000);
+  }
+
+  #closeHint() {
+    byId("hint").hidden = true;
+    remember("hint-seen", "yes");
+  }
+}

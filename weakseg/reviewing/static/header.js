@@ -1,0 +1,72 @@
+/** The line at the top: how far the queue is, whether everything is saved, how long it took. */
+import { byId, el, say } from "./dom.js";
+import { FILTERS } from "./gallery.js";
+
+export class Header {
+  /** @param {{store, saves, timer, actions, layers, pictures}} parts */
+  constructor(parts) {
+    Object.assign(this, parts);
+    this.store.on(["session"], () => this.#session());
+    this.store.on(["queue"], () => this.#progress());
+    this.saves.addEventListener("change", () => this.#saving());
+    byId("retry").addEventListener("click", () => this.saves.retry());
+    byId("strategy").addEventListener("change", (event) => this.store.set({ strategy: event.target.value }));
+    this.store.on(["strategy"], () => (byId("strategy").value = this.store.get("strategy") ?? ""));
+    setInterval(() => this.#tick(), 1000);
+    this.#saving();
+  }
+
+  #session() {
+    const session = this.store.get("session");
+    if (!session) return;
+    say(byId("title"), session.title);
+    document.title = `${session.title} - review`;
+    const options = session.strategies.map(({ name, title, needs }) => {
+      const what = needs?.length ? `${title ?? name} (needs ${needs.join(", ")})` : (title ?? name);
+      return el("option", { value: name, text: name, title: what });
+    });
+    byId("strategy").replaceChildren(...options);
+    byId("strategy").value = this.store.get("strategy") ?? "";
+  }
+
+  #progress() {
+    const queue = this.store.get("queue");
+    const count = (name) => queue.filter(FILTERS[name].has).length;
+    const decided = queue.length - count("open");
+    for (const name of ["accepted", "skipped", "excluded"]) {
+      byId(`progress-${name}`).style.width = `${(100 * count(name)) / Math.max(1, queue.length)}%`;
+    }
+    say(byId("progress-text"), `${decided} of ${queue.length}`);
+    byId("progress").setAttribute("aria-valuenow", String(decided));
+    byId("progress").setAttribute("aria-valuemax", String(queue.length));
+  }
+
+  #saving() {
+    const { saves } = this;
+    const held = saves.pending().filter((save) => save.state === "held").length;
+    const open = saves.pending().length - held;
+    const state = saves.trouble ? "trouble" : held ? "held" : open ? "saving" : "saved";
+    const words = { trouble: `not saved: ${saves.trouble}`, held: `${held} not saved`, saving: "saving …", saved: "saved" };
+    byId("saving").dataset.state = state;
+    say(byId("saving-text"), state === "trouble" ? `${words.trouble}${this.#wait()}` : words[state]);
+    byId("retry").hidden = state !== "trouble";
+  }
+
+  #wait() {
+    const rest = Math.max(0, Math.ceil((this.saves.retryAt - performance.now()) / 1000));
+    return rest ? `; trying again in ${rest} s` : "; trying again";
+  }
+
+  #tick() {
+    if (this.saves.trouble) this.#saving();
+    const image = this.store.get("image");
+    const seconds = (image?.seconds ?? 0) + this.timer.seconds;
+    say(byId("seconds"), image ? clock(seconds) : "");
+  }
+}
+
+/** 75 as 1:15. */
+function clock(seconds) {
+  const whole = Math.floor(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
