@@ -113,7 +113,6 @@ class _Layer:
         self.boxes = [] if evidence.boxes is None else list(evidence.boxes)
         self.box_classes = [] if evidence.box_classes is None else evidence.box_classes.tolist()
         self.box_masks = None if evidence.box_masks is None else list(evidence.box_masks)
-        self.has_boxes = evidence.boxes is not None
         self.tagged = self._tagged()
 
     def lay(self, event: Event) -> str:
@@ -144,6 +143,8 @@ class _Layer:
     def made(self) -> Evidence:
         """The evidence with all that was laid over it."""
         boxes = torch.stack(self.boxes) if self.boxes else torch.zeros(0, 4)
+        # no box at all says that all is background, which nobody has said who has drawn none
+        has_boxes = bool(self.boxes) or self.evidence.boxes is not None
         masks = None
         if self.box_masks is not None:
             shape = (0, self.height, self.width)
@@ -158,10 +159,8 @@ class _Layer:
             painted=self.painted,
             tags=self.tags,
             large=self._large(),
-            boxes=boxes if self.has_boxes else None,
-            box_classes=torch.tensor(self.box_classes, dtype=torch.int64)
-            if self.has_boxes
-            else None,
+            boxes=boxes if has_boxes else None,
+            box_classes=torch.tensor(self.box_classes, dtype=torch.int64) if has_boxes else None,
             box_masks=masks,
         )
 
@@ -181,7 +180,6 @@ class _Layer:
             return f"add_box: a box goes around a class, but {event.label} is the background"
         if not (box[0] < box[2] and box[1] < box[3]):
             return "add_box: the box lies outside of the image"
-        self.has_boxes = True
         self.boxes.append(box)
         self.box_classes.append(self._number(event))
         if self.box_masks is not None:
