@@ -17,6 +17,7 @@ LAYERS = [
         "check": "a data set",
         "fit": "trains",
         "label": "pseudo-labels",
+        "review": "corrections",
         "predict": "masks",
         "evaluate": "figures",
         "export": "graphs",

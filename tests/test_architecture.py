@@ -21,7 +21,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = "everything above"
-COMMANDS = ("check", "fit", "label", "predict", "evaluate", "export", "compare")
+COMMANDS = ("check", "fit", "label", "review", "predict", "evaluate", "export", "compare")
 
 # The dependency rule. One row per package or module at the top: a row names rows further up only,
 # and with them comes whatever those may import.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from weakseg.evidence import Prediction as Prediction
     from weakseg.labelling.dataset import label_dataset as label_dataset
     from weakseg.prediction.images import predict_images as predict_images
+    from weakseg.reviewing.dataset import review_dataset as review_dataset
     from weakseg.strategies.base import Context as Context
     from weakseg.strategies.base import Estimate as Estimate
     from weakseg.strategies.base import JointStrategy as JointStrategy
@@ -43,6 +44,7 @@ _TARGETS = (
     "weakseg.training.segmenter.Segmenter",
     "weakseg.labelling.dataset.label_dataset",
     "weakseg.prediction.images.predict_images",
+    "weakseg.reviewing.dataset.review_dataset",
     "weakseg.strategies.base.Context",
     "weakseg.strategies.base.Estimate",
     "weakseg.strategies.base.JointStrategy",

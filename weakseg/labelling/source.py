@@ -83,7 +83,7 @@ def source_of_recipe(
     written = load_recipe([f"recipe={recipe}", *([f"init_from={init_from}"] if init_from else [])])
     if seed is not None:
         written = replace(written, seed=seed)
-    resolved = resolve(_with(written, sections))
+    resolved = resolve(with_words(written, sections))
     pl.seed_everything(resolved.seed, verbose=False)  # as a run does before it makes its network
     data, segmenter, rounds = build_run(resolved)
     prepare(data)
@@ -116,7 +116,7 @@ def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) ->
     folder = run_of(Path(model.origin.path))
     others = {name: node for name, node in sections.items() if name != "predict"}
     resolved = resolve(
-        _with(load_recipe([f"resume={folder}"]), others), ["data", "strategy", "rounds"]
+        with_words(load_recipe([f"resume={folder}"]), others), ["data", "strategy", "rounds"]
     )
     data: WeakData = resolved.build("data")
     prepare(data)
@@ -154,7 +154,7 @@ def _round_of(segmenter: Segmenter, rounds: Rounds) -> int | None:
     return 1 if queries else 0
 
 
-def _with(recipe: Recipe, sections: Sections) -> Recipe:
+def with_words(recipe: Recipe, sections: Sections) -> Recipe:
     """The recipe with the words of a command in its sections."""
     errors: list[str] = []
     for section, values in sections.items():

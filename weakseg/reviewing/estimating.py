@@ -1,0 +1,178 @@
+"""Targets while a person looks: estimated for one image at a time, by the same code as rounds."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from threading import RLock
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weakseg.config.recipe import build_section
+from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.reviewing.material import Material
+from weakseg.reviewing.refusals import StrategyFailed
+from weakseg.strategies import NAMES
+from weakseg.strategies.base import Context, JointStrategy, Strategy, estimates
+from weakseg.training.estimation import checked_target, failure
+from weakseg.training.label_quality import harden
+from weakseg.training.outputs import read_estimate
+from weakseg.training.queries import network_fingerprint, query_untrained
+from weakseg.training.round_targets import cache_folder
+from weakseg.training.segmenter import Segmenter
+from weakseg.utils.array_cache import ArrayCache
+from weakseg.utils.messages import one_line
+
+LONGEST_TITLE = 90  # characters
+
+
+class Choice(NamedTuple):
+    """A strategy that a person may choose."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    """fields of evidence"""
+
+
+class Estimator:
+    """Estimates targets and predictions of single images; one at a time, whatever the number of
+    threads.
+
+    Args:
+        material: what is reviewed.
+        classes: names of the classes.
+    """
+
+    def __init__(self, material: Material, classes: Sequence[str]) -> None:
+        self.material = material
+        self.classes = tuple(classes)
+        self.own = material.strategy_name
+        self._strategies: dict[str, Strategy] = {self.own: material.strategy}
+        self._segmenters: dict[str, Segmenter] = {}
+        self._lock = RLock()
+        self.choices = [self._choice(name) for name in self._names()]
+
+    def _names(self) -> list[str]:
+        """The strategy of the recipe first, and all others that can be built without one."""
+        others = [name for name in NAMES if name != self.own and self._is_able(name)]
+        return [self.own, *others] if estimates(self.material.strategy) else others
+
+    def _is_able(self, name: str) -> bool:
+        """Whether a strategy estimates, and the network, if any, has what it wants."""
+        try:
+            strategy = self._strategy(name)
+            if not estimates(strategy):
+                return False
+            if strategy.wants.intermediate:
+                self._segmenter(name)
+        except (ValueError, TypeError, StrategyFailed):
+            return False
+        return True
+
+    def _choice(self, name: str) -> Choice:
+        strategy = self._strategy(name)
+        text = " ".join((inspect.getdoc(type(strategy)) or name).partition("\n\n")[0].split())
+        title = re.split(r"[.:;(]", text)[0].strip()
+        return Choice(name, title[:LONGEST_TITLE], tuple(strategy.needs))
+
+    def _strategy(self, name: str) -> Strategy:
+        if name not in self._strategies:
+            strategy = build_section("strategy", {"name": name}, {}, classes=self._count)
+            self._strategies[name] = strategy
+        return self._strategies[name]
+
+    @property
+    def _count(self) -> int:
+        return max(2, len(self.classes))
+
+    def knows(self, name: str) -> bool:
+        """Whether it is the name of a strategy that may be chosen."""
+        return any(choice.name == name for choice in self.choices)
+
+    def lacks(self, name: str, evidence: Evidence) -> str:
+        """What is missing of an image's evidence for a strategy, as one line; empty if nothing
+        is."""
+        try:
+            evidence.need(*self._strategy(name).needs)
+            self._strategy(name).check(evidence, self.classes)
+        except ValueError as error:
+            return f"{name} cannot estimate a target: {one_line(error)}"
+        return ""
+
+    def target(self, name: str, evidence: Evidence, fitted: Tensor | None = None) -> Tensor:
+        """The target of an image as hard labels, uint8 [H,W], 255 = none; StrategyFailed with the
+        reason if there can be none.
+
+        Args:
+            name: of the strategy.
+            evidence: of the image.
+            fitted: by a joint strategy, to all images together.
+        """
+        strategy = self._strategy(name)
+        if missing := self.lacks(name, evidence):
+            raise StrategyFailed(missing)
+        try:
+            with self._lock, torch.no_grad():
+                context = Context(self._query(name, evidence), fitted, self._cache(strategy))
+                labels, _ = read_estimate(strategy.estimate(evidence, context))
+                target = checked_target(labels, evidence, self._count, strategy.wants.box_masks)
+        except Exception as error:  # the user's code may raise anything
+            reason = failure(evidence.id, error).reason
+            raise StrategyFailed(f"{name} failed on {evidence.id}: {one_line(reason)}") from error
+        return harden(target, evidence.box_classes)
+
+    def prediction(self, evidence: Evidence) -> Tensor | None:
+        """The classes that the trained network predicts, uint8 [H,W]; None without one."""
+        segmenter = self.material.segmenter
+        if segmenter is None or not self.material.trained:
+            return None
+        try:
+            with self._lock:
+                return segmenter.predict(evidence.image).probs.argmax(0).to(torch.uint8)
+        except Exception as error:
+            reason = one_line(failure(evidence.id, error).reason)
+            raise StrategyFailed(f"the network failed on {evidence.id}: {reason}") from error
+
+    def is_joint(self, name: str) -> bool:
+        """Whether a strategy is fitted to all images together before it estimates."""
+        return isinstance(self._strategy(name), JointStrategy)
+
+    def _cache(self, strategy: Strategy) -> ArrayCache:
+        return ArrayCache(cache_folder(self.material.store, strategy))
+
+    def _query(self, name: str, evidence: Evidence) -> Prediction | None:
+        """What a strategy is told of the network: that of the run as in its next round; others as
+        in their first."""
+        strategy = self._strategy(name)
+        later = name == self.own and self.material.number > 0
+        if not later and not strategy.wants.intermediate:
+            return None
+        segmenter = self._segmenter(name)
+        if later:
+            return segmenter.predict(evidence.image, plain=True)
+        network = network_fingerprint(segmenter)
+        return query_untrained(segmenter, evidence.image, network, self._cache(strategy))
+
+    def _segmenter(self, name: str) -> Segmenter:
+        """The network with a strategy."""
+        segmenter = self.material.segmenter
+        if segmenter is None:
+            raise StrategyFailed(f"{name} queries a network, but there is none")
+        if name == self.own:
+            return segmenter
+        if name not in self._segmenters:
+            other = Segmenter(segmenter.network, self._strategy(name), self.classes)
+            other.long_side = segmenter.long_side
+            self._segmenters[name] = other.to(segmenter.device).eval()
+        return self._segmenters[name]
+
+
+def laid_in(labels: Tensor, evidence: Evidence) -> Tensor:
+    """Labels with the marks of an image in them."""
+    return (
+        labels if evidence.marks is None else labels.where(evidence.marks == IGNORE, evidence.marks)
+    )

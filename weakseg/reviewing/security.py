@@ -1,0 +1,130 @@
+"""Who may speak to the server: whoever knows its secret, from its own page alone."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+import socket
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+LONGEST_COOKIE = 16_384  # characters
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Denial(NamedTuple):
+    """Why a request is not answered."""
+
+    status: int
+    reason: str
+
+
+class Guard:
+    """Knows the secret of one server, and the names that it goes by.
+
+    Args:
+        host: the address that it listens on.
+        port: its port.
+        secret: None for a new one.
+    """
+
+    def __init__(self, host: str, port: int, secret: str | None = None) -> None:
+        self.secret = secrets.token_urlsafe(32) if secret is None else secret
+        # other servers on this machine share the cookies of the browser, whatever their port
+        self.cookie = f"weakseg-{port}-{secrets.token_hex(4)}"
+        self.port = port
+        self.is_local = is_loopback(host)
+        self.names = {*LOOPBACK, _bracketed(host), *([] if self.is_local else [_own_name()])}
+
+    def is_secret(self, given: str) -> bool:
+        """Whether that is the secret; takes equally long whatever it is."""
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.secret.encode())
+
+    def set_cookie(self) -> str:
+        """The header that hands the secret to the browser."""
+        return f"{self.cookie}={self.secret}; HttpOnly; SameSite=Strict; Path=/"
+
+    def denies_host(self, host: str) -> Denial | None:
+        """Refuses names that are not ours: a page of somebody else may have its own name point to
+        this machine."""
+        name, _, port = host.rpartition(":")
+        if port == str(self.port) and (name in self.names or self._is_address(name)):
+            return None
+        return Denial(403, "the Host of the request is not that of this server")
+
+    def denies(self, method: str, headers: Mapping[str, str], navigates: bool) -> Denial | None:
+        """Refuses requests without the cookie, and those that another site has caused.
+
+        Args:
+            method: of the request.
+            headers: with names in small letters.
+            navigates: whether the address is one that a person may type.
+        """
+        if not self._has_cookie(headers.get("cookie", "")):
+            return Denial(
+                403,
+                "open the address that the command has printed: it holds the secret of the page",
+            )
+        site = headers.get("sec-fetch-site", "same-origin")
+        if site not in ("same-origin", "none") and not navigates:
+            return Denial(403, "the request comes from another site")
+        if method in ("GET", "HEAD"):
+            return None
+        if headers.get("origin") != f"http://{headers.get('host', '')}":
+            return Denial(403, "the Origin of the request is not that of this server")
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            return Denial(415, "expected Content-Type: application/json")
+        return None
+
+    def _has_cookie(self, header: str) -> bool:
+        if len(header) > LONGEST_COOKIE:
+            return False
+        try:
+            found = SimpleCookie(header).get(self.cookie)
+        except CookieError:
+            return False
+        return found is not None and self.is_secret(found.value)
+
+    def _is_address(self, name: str) -> bool:
+        """Whether a server that others may reach was called by a number: no name can have been
+        made to point to it."""
+        if self.is_local:
+            return False
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine reach a server that listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _own_name() -> str:
+    return socket.gethostname().lower()
