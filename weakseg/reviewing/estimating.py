@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from weakseg.config.recipe import build_section
-from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.evidence import Evidence, Prediction
 from weakseg.reviewing.material import Material
 from weakseg.reviewing.refusals import StrategyFailed
 from weakseg.strategies import NAMES
 from weakseg.strategies.base import Context, JointStrategy, Strategy, estimates
-from weakseg.training.estimation import checked_target, failure
+from weakseg.training.estimation import failure
 from weakseg.training.label_quality import harden
-from weakseg.training.outputs import read_estimate
 from weakseg.training.queries import network_fingerprint, query_untrained
 from weakseg.training.round_targets import cache_folder
 from weakseg.training.segmenter import Segmenter
+from weakseg.training.targets import target_of
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.messages import one_line
 
@@ -116,10 +116,9 @@ class Estimator:
         if missing := self.lacks(name, evidence):
             raise StrategyFailed(missing)
         try:
-            with self._lock, torch.no_grad():
+            with self._lock:
                 context = Context(self._query(name, evidence), fitted, self._cache(strategy))
-                labels, _ = read_estimate(strategy.estimate(evidence, context))
-                target = checked_target(labels, evidence, self._count, strategy.wants.box_masks)
+                target = target_of(strategy, evidence, context, self._count).labels
         except Exception as error:  # the user's code may raise anything
             reason = failure(evidence.id, error).reason
             raise StrategyFailed(f"{name} failed on {evidence.id}: {one_line(reason)}") from error
@@ -169,10 +168,3 @@ class Estimator:
             other.long_side = segmenter.long_side
             self._segmenters[name] = other.to(segmenter.device).eval()
         return self._segmenters[name]
-
-
-def laid_in(labels: Tensor, evidence: Evidence) -> Tensor:
-    """Labels with the marks of an image in them."""
-    return (
-        labels if evidence.marks is None else labels.where(evidence.marks == IGNORE, evidence.marks)
-    )

@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any
 
 from weakseg.data.corrections.events import Event
-from weakseg.data.corrections.folder import Conflict, CorrectionsFolder, DamagedCorrection
+from weakseg.data.corrections.folder import CorrectionsFolder, DamagedCorrection
 from weakseg.data.corrections.history import History
 from weakseg.reviewing.refusals import NotSaved
 
@@ -59,14 +59,8 @@ class Histories:
             return self.folder.add(image, event, revision, size, before)
         except DamagedCorrection as error:
             raise NotSaved(f"nothing was saved, as {error}; repair or remove the file") from error
-        except Conflict:
-            raise
         except OSError as error:
             raise NotSaved(_unsaved(error)) from error
-        except ValueError as error:
-            if isinstance(error.__cause__, OSError) or "another process" in str(error):
-                raise NotSaved(f"nothing was saved: {error}") from error
-            raise
 
     def add_class(self, name: str) -> list[str]:
         """Add a class to those of the folder; returns the names of all that were added."""

@@ -21,7 +21,7 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.class_matching import renumber, renumber_evidence
 from weakseg.labelling.images import Subset
 from weakseg.reviewing.describing import described_evidence, described_history
-from weakseg.reviewing.estimating import Estimator, laid_in
+from weakseg.reviewing.estimating import Estimator
 from weakseg.reviewing.histories import Histories
 from weakseg.reviewing.layers import (
     Picture,
@@ -40,6 +40,7 @@ from weakseg.reviewing.refusals import (
     WrongRequest,
 )
 from weakseg.strategies.base import estimates
+from weakseg.training.targets import correct_target
 from weakseg.utils.files import voc_palette
 from weakseg.utils.messages import one_line
 
@@ -271,17 +272,15 @@ class ReviewSession:
     def look(self, number: int, seconds: Any) -> dict[str, Any]:
         """Note that a person has looked at an image for some seconds."""
         sample = self._sample(number)
-        while True:
-            history, _ = self.histories.read(sample.evidence.id)
-            revision = 0 if history is None else history.revision
-            try:
-                event = read_event({"action": "look", "seconds": seconds})
-                self._add(number, sample, revision, event)
-            except Conflict:
-                continue  # seconds belong to no revision
-            except ValueError as error:
-                raise WrongRequest(one_line(error)) from error
-            return self.image(number)
+        history, _ = self.histories.read(sample.evidence.id)
+        revision = 0 if history is None else history.revision
+        try:
+            event = read_event({"action": "look", "seconds": seconds})
+            # it belongs to no revision, so it meets no conflict
+            self._add(number, sample, revision, event)
+        except ValueError as error:
+            raise WrongRequest(one_line(error)) from error
+        return self.image(number)
 
     def _add(self, number: int, sample: Sample, revision: int, event: Event) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -353,7 +352,7 @@ class ReviewSession:
             predicted = self._prediction(number)
             if predicted is None:
                 raise StrategyFailed(self._why_no_target(state))
-            return laid_in(predicted, state.evidence)
+            return correct_target(predicted, state.evidence)
         key = ("target", number, strategy, edits_of(state.history))
         kept = self._labels.get(key)
         if kept is None:
