@@ -32,6 +32,7 @@ from weakseg.training.average_precision import AveragePrecision
 from weakseg.training.building import build_run
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
 from weakseg.training.early_stopping import why_ended
+from weakseg.training.evidence_check import why_none
 from weakseg.training.label_monitor import LabelMonitor
 from weakseg.training.memory_budget import OutOfMemory, check_memory, device_of
 from weakseg.training.metrics_file import Record
@@ -52,6 +53,7 @@ from weakseg.training.rounds import Rounds
 from weakseg.training.run_folder import run_folder
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
+from weakseg.utils.messages import did_you_mean
 from weakseg.utils.processes import rank
 from weakseg.utils.signals import of_a_run
 
@@ -108,6 +110,7 @@ def _fit(recipe: Resolved) -> Path:
     if wrong := refused_with_trainer(own, names, trainer, data):
         raise RecipeError(recipe.located(wrong))
     _look_at_pseudo_labels(recipe, data)
+    _look_at_corrections(recipe, data)
     _look_at_dilation(segmenter.network, data)
     _look_at_memory(recipe, segmenter, data)
     with run_folder(recipe, root, rank_monitor) as folder:
@@ -230,6 +233,27 @@ def _look_at_pseudo_labels(recipe: Resolved, data: Any) -> None:
         expect_labels(Path(folder), data.classes)
     except ValueError as error:
         raise RecipeError(recipe.located([f"data.{error}"])) from None
+
+
+def _look_at_corrections(recipe: Resolved, data: Any) -> None:
+    """Refuse a folder that is not there, which may be mistyped, and a data set of corrections
+    alone in which nobody has drawn anything, before there is a run folder. A resumed run has its
+    own."""
+    folder = getattr(data, "corrections", None)
+    if recipe.resume is not None:
+        return
+    if folder is not None and not Path(folder).is_dir():
+        near = did_you_mean(
+            Path(folder).name, (path.name for path in Path(folder).parent.glob("*"))
+        )
+        raise RecipeError(recipe.located([f"data.corrections: there is no folder {folder}{near}"]))
+    if len(data.classes) < 2:
+        raise RecipeError(
+            f"data: there is no class but the {data.classes[0]}; add some with python -m "
+            "weakseg.review, or name them with data.classes"
+        )
+    if (folder is not None or getattr(data, "bare", False)) and not data.training:
+        raise RecipeError(f"data: {why_none(data)}")
 
 
 def _look_at_dilation(network: nn.Module, data: Any) -> None:

@@ -130,3 +130,24 @@ def outlined(
         "bbox": [left, top, width, height],
         "segmentation": [ring],
     }
+
+
+CAR, ROAD, POLE_GROUP = 26, 7, 18
+
+
+def cityscapes(root: Path) -> Path:
+    """An image of each part: two cars side by side on a road, below what is not measured."""
+    labels = np.full((HEIGHT, WIDTH), ROAD)
+    labels[:2] = POLE_GROUP
+    labels[4:7, 1:4] = labels[4:7, 4:8] = CAR
+    numbers = labels.copy()
+    numbers[4:7, 1:4] = CAR * 1000
+    numbers[4:7, 4:8] = CAR * 1000 + 1
+    for part, city in (("train", "ulm"), ("val", "lindau")):
+        name = f"{city}_000000_000019"
+        photo(root / "leftImg8bit" / part / city / f"{name}_leftImg8bit.png")
+        indexed(root / "gtFine" / part / city / f"{name}_gtFine_labelIds.png", labels)
+        Image.fromarray(numbers.astype(np.uint16)).save(
+            root / "gtFine" / part / city / f"{name}_gtFine_instanceIds.png"
+        )
+    return root

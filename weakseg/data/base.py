@@ -4,7 +4,7 @@ to measure with."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -151,6 +151,17 @@ class WeakData(LightningDataModule):
         Training, checks and reports take images from here."""
         evidence, truth = self.sample(index)
         return self.lay_over(evidence).evidence, truth
+
+    def ids_without_image(self, known: Collection[str]) -> list[str]:
+        """The ids of corrections that are of no image of the data set.
+
+        Args:
+            known: ids of images of the data set; those of others are looked up.
+        """
+        corrected = {*self.histories, *self.corrections_in_use.damaged}
+        if lost := corrected.difference(known):
+            lost = lost.difference(self.id_of(index) for index in range(len(self)))
+        return sorted(lost)
 
     def lay_over(self, evidence: Evidence) -> Overlay:
         """The evidence of an image with the corrections of a person laid over it, and which of

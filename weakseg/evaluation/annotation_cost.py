@@ -12,6 +12,9 @@ Seconds are published means per image of PASCAL VOC, not measured here: tags 20.
 scribbles 34.9 and masks 239.7 from Bearman and others ("What's the Point", ECCV 2016); boxes are
 the tags and 7 s for each of an image's 2.8 objects (Papadopoulos and others, "Extreme clicking",
 ICCV 2017)."""
+MEASURED = """\
+Hours of corrections are not published means: weakseg.review has measured them, as the time in which
+the page was visible and somebody worked."""
 
 
 class AnnotationCost(NamedTuple):
@@ -21,17 +24,26 @@ class AnnotationCost(NamedTuple):
     """per image; None where the recipe does not say what is annotated"""
     images: int | None
     """that it was trained on; None where that is not known"""
+    corrections: float | None = None
+    """seconds that a person has corrected them, as measured; None for no corrections"""
 
     @property
     def hours(self) -> float | None:
-        """Of all training images.
+        """Of all training images, with their corrections.
 
         >>> AnnotationCost(36.0, 500).hours, AnnotationCost(36.0, None).hours
         (5.0, None)
+        >>> AnnotationCost(36.0, 500, 1800.0).hours, AnnotationCost(None, 500, 1800.0).hours
+        (5.5, None)
         """
         if self.seconds is None or self.images is None:
             return None
-        return self.seconds * self.images / 3600
+        return (self.seconds * self.images + (self.corrections or 0)) / 3600
+
+    @property
+    def correction_hours(self) -> float | None:
+        """Of the corrections alone."""
+        return None if self.corrections is None else self.corrections / 3600
 
 
 def seconds_per_image(data: Mapping[str, Any]) -> float | None:
@@ -40,10 +52,18 @@ def seconds_per_image(data: Mapping[str, Any]) -> float | None:
 
     >>> seconds_per_image({"evidence": "boxes"}), seconds_per_image({"evidence": None})
     (39.6, None)
+
+    Images without annotation files have nothing but corrections:
+
+    >>> seconds_per_image({"name": "folder", "format": None, "evidence": "boxes"})
+    0.0
     >>> round(seconds_per_image({"evidence": "boxes", "mask_share": 0.1}), 1)
     59.6
     """
     evidence = data.get("evidence")
+    without_files = data.get("name") == "folder" and data.get("format", "") is None
+    if without_files and not data.get("simulated") and not data.get("mask_share"):
+        return 0.0
     if evidence not in SECONDS:
         return None
     masks = float(data.get("mask_share") or 0)

@@ -65,6 +65,9 @@ def cost_texts(comparison: Comparison) -> dict[str, list[str]]:
         "seconds of annotation per image": [_or_dash(cost.seconds, ".1f") for cost in costs],
         "training images": [_or_dash(cost.images, ",") for cost in costs],
         "hours of annotation": [_or_dash(cost.hours, ".2f") for cost in costs],
+        "of these, hours of corrections, measured": [
+            _or_dash(cost.correction_hours, ".2f") for cost in costs
+        ],
     }
     return {name: texts for name, texts in rows.items() if set(texts) != {"-"}}
 
@@ -163,6 +166,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
                 "measured_on": side.evaluation.measured_on,
                 "seconds_per_image": side.cost.seconds,
                 "training_images": side.cost.images,
+                "correction_seconds": side.cost.corrections,
                 "figures": {
                     figure.name: _interval(figure.values[place]) for figure in comparison.figures
                 },

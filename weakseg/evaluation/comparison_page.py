@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from weakseg.evaluation.annotation_cost import SOURCES
+from weakseg.evaluation.annotation_cost import MEASURED, SOURCES
 from weakseg.evaluation.compared import Comparison, Figure
 from weakseg.evaluation.comparison_files import (
     cost_texts,
@@ -66,7 +66,7 @@ def write_comparison_page(
         facts=_facts(comparison),
         sides=[(side.letter, side.name) for side in sides],
         about=_about(comparison),
-        sources=SOURCES if cost_texts(comparison) else "",
+        sources=_sources(comparison),
         rows=[_row(figure) for figure in comparison.figures],
         level=level_text(comparison.draws.level),
         samples=comparison.draws.samples,
@@ -81,6 +81,14 @@ def write_comparison_page(
         colours=colour_keys(pictures.classes),
         who=_who(sides) if any(WHO in names for names in _names(pictures)) else [],
     )
+
+
+def _sources(comparison: Comparison) -> str:
+    """Where the numbers of what annotation costs come from."""
+    if not cost_texts(comparison):
+        return ""
+    corrected = any(side.cost.corrections is not None for side in comparison.sides)
+    return f"{SOURCES} {MEASURED}" if corrected else SOURCES
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:

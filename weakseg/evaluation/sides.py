@@ -168,7 +168,7 @@ def _side(letter: str, name: str, evaluation: Evaluation) -> Side:
         weights,
         _flat(everything),
         frozenset() if recipe is None else frozenset(_flat(recipe.sections | {"seed": 0})),
-        AnnotationCost(seconds, _training_images(weights)),
+        AnnotationCost(seconds, *_training(weights)),
     )
 
 
@@ -218,12 +218,18 @@ def _flat(node: Mapping[str, Any], above: str = "") -> dict[str, str]:
     return flat
 
 
-def _training_images(weights: Path) -> int | None:
-    """How many images a checkpoint was trained on; None where it does not say."""
+def _training(weights: Path) -> tuple[int | None, float | None]:
+    """How many images a checkpoint was trained on, and for how many seconds a person had corrected
+    them; None where it does not say."""
     if weights.suffix != ".ckpt" or not weights.is_file():
-        return None
-    known = read_weights(weights).get("weakseg", {}).get("training_images")
-    return None if known is None else int(known)
+        return None, None
+    known = read_weights(weights).get("weakseg", {})
+    images = known.get("training_images")
+    corrections = known.get("corrections")
+    return (
+        None if images is None else int(images),
+        None if corrections is None else float(corrections["seconds"]),
+    )
 
 
 def differing_keys(sides: Sequence[Side]) -> dict[str, list[str]]:

@@ -9,6 +9,8 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from weakseg.config.recipe import RecipeError
+from weakseg.data.base import WeakData
+from weakseg.data.corrections.counts import count_corrections
 from weakseg.data.formats.writing.formats import LabelFormat, check_format, write_labels
 from weakseg.labelling.images import (
     Images,
@@ -305,7 +307,16 @@ class _Labelling:
             "seconds": round(done.seconds, 3),
             "without_evidence": [_named(failure) for failure in done.without],
             "broken": [_named(failure) for failure in done.broken],
+            "corrections": _corrections(source.data),
         }
+
+
+def _corrections(data: WeakData) -> dict[str, Any] | None:
+    """How much a person has corrected of a data set, and where that stands."""
+    if data.corrections is None:
+        return None
+    counts = count_corrections(data.histories.values())
+    return {"folder": str(data.corrections), **counts._asdict()}
 
 
 def _named(failure: Failure) -> dict[str, str]:

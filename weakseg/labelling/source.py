@@ -15,6 +15,7 @@ from torch import Tensor
 from weakseg.config.recipe import Recipe, RecipeError, changed, resolve
 from weakseg.config.recipe import load as load_recipe
 from weakseg.data.base import WeakData
+from weakseg.data.corrections.folder import beside
 from weakseg.data.files.photos import Photos
 from weakseg.data.label_store import LabelStore
 from weakseg.evidence import Evidence
@@ -115,9 +116,8 @@ def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) ->
         )
     folder = run_of(Path(model.origin.path))
     others = {name: node for name, node in sections.items() if name != "predict"}
-    resolved = resolve(
-        with_words(load_recipe([f"resume={folder}"]), others), ["data", "strategy", "rounds"]
-    )
+    recipe = with_words(load_recipe([f"resume={folder}"]), others)
+    resolved = resolve(with_own_corrections(recipe, folder, others), ["data", "strategy", "rounds"])
     data: WeakData = resolved.build("data")
     prepare(data)
     try:
@@ -132,6 +132,27 @@ def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) ->
     store = LabelStore(rounds.folder or folder.absolute().parents[1] / "labels")
     number = _round_of(segmenter, rounds)
     return Source(resolved.name, data, segmenter, rounds, store, number, model.origin, table)
+
+
+def with_own_corrections(recipe: Recipe, folder: Path, sections: Sections) -> Recipe:
+    """The recipe of a run with the corrections that a person has made in the folder of the run,
+    where nothing else was said.
+
+    Args:
+        recipe: with the words of a command.
+        folder: of the run.
+        sections: these words alone; another data set has other images.
+    """
+    own = beside(folder)
+    chosen = {"name", "root", "corrections"} & set(sections.get("data", {}))
+    if own is None or chosen or recipe.sections["data"].get("corrections") is not None:
+        return recipe
+    print(
+        f"corrections: those in {own} are laid over the data set; data.corrections=null does "
+        "without them",
+        file=sys.stderr,
+    )
+    return changed(recipe, "data", {"corrections": str(own)})
 
 
 def prepare(data: WeakData) -> None:

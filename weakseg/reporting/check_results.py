@@ -7,7 +7,8 @@ from pathlib import Path
 from weakseg.config.recipe import Resolved
 from weakseg.data.base import WeakData
 from weakseg.reporting.contact_sheet import write_sheet
-from weakseg.reporting.dataset_check import DatasetCheck, Problem
+from weakseg.reporting.dataset_check import DatasetCheck
+from weakseg.reporting.problem import Problem
 from weakseg.training.memory_budget import describe_cost
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.files import write_whole

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from weakseg.data.base import WeakData
+from weakseg.data.corrections.counts import CorrectionCounts, count_corrections
 from weakseg.data.files.folder import Folder
 from weakseg.data.files.photos import Photos
 from weakseg.data.files.repairs import MANY
@@ -26,6 +27,8 @@ from weakseg.data.formats.evidence import RIM
 from weakseg.data.formats.images import orientation
 from weakseg.data.names import nearly_same
 from weakseg.evidence import IGNORE, MASKED, Evidence
+from weakseg.reporting.corrections_check import look_at_corrections, problems_of_folder
+from weakseg.reporting.problem import Problem
 from weakseg.utils.messages import counted
 from weakseg.utils.progress import track
 
@@ -47,22 +50,6 @@ FIGURES = {  # what a validation image is measured by, and where the figures sta
 RARER = 3  # times as often comes a class as one that is called nearly the same by mistake
 FLAT = 3  # grey values between the darkest and the brightest pixels of an image that shows nothing
 TURNED = 5  # EXIF notes from here on swap width and height
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong, or that should be checked by a person."""
-
-    place: str
-    what: str
-    expected: str
-    found: str
-    level: Literal["error", "warning"] = "error"
-
-    def __str__(self) -> str:
-        return (
-            f"{self.level}: {self.place}: {self.what} should be {self.expected}, but it is "
-            f"{self.found}"
-        )
 
 
 class Finding(NamedTuple):
@@ -106,6 +93,8 @@ class DatasetCheck:
     """width and height of each image as it is read"""
     partial: int = 0
     """images whose truth is unknown on more than a quarter of their pixels"""
+    corrections: CorrectionCounts | None = None
+    """how much a person has corrected; None where the data set has no such folder"""
     held_out: dict[str, list[str]] = field(default_factory=dict)
     """the images that are only measured on, by the most telling of what they can be measured by"""
 
@@ -148,6 +137,10 @@ def check_dataset(data: WeakData, workers: int = 0) -> DatasetCheck:
         found.problems += _mistyped(found)
     found.problems += _never(found) + _unmeasured(found) + _of_several_depths(found)
     _look_at_pseudo_labels(found, data)
+    if data.corrections is not None:
+        found.corrections = count_corrections(data.histories.values())
+        found.remarks.append(f"corrections of {data.corrections}: {found.corrections}")
+        found.problems += problems_of_folder(data, ids)
     return found
 
 
@@ -283,7 +276,7 @@ def check_image(data: WeakData, index: int) -> Finding:
     truth = None
     id = f"number {index}"
     try:
-        evidence, truth = data.corrected(index)
+        evidence, truth = data.sample(index)
         id = str(evidence.id)
     except Exception as error:  # the user's own reader may raise anything
         problems.append(
@@ -292,7 +285,8 @@ def check_image(data: WeakData, index: int) -> Finding:
             )
         )
     if evidence is not None:
-        problems += _checked(evidence, truth, len(data.classes))
+        evidence, wrong = look_at_corrections(data, index, evidence)
+        problems += [*_checked(evidence, truth, len(data.classes)), *wrong]
     return _finding(id, problems, evidence, truth)
 
 
@@ -328,7 +322,11 @@ def _check_files(data: Photos, index: int) -> Finding:
         problems.append(
             Problem(str(read.entry.image), "the image", "one that shows something", how, "warning")
         )
-    return _finding(read.entry.id, problems, read.evidence, read.truth)._replace(
+    evidence = read.evidence
+    if evidence is not None:
+        evidence, wrong = look_at_corrections(data, index, evidence, read.size)
+        problems += wrong
+    return _finding(read.entry.id, problems, evidence, read.truth)._replace(
         repairs=+repairs, kinds=kinds
     )
 

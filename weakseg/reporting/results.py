@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from weakseg.config.recipe import Recipe, Resolved, to_yaml
+from weakseg.data.corrections.counts import count_corrections
 from weakseg.networks.analysis.gridding import dilation_note
 from weakseg.networks.parts.weights import read_weights
 from weakseg.reporting.report import write_report
@@ -62,6 +63,7 @@ def report_run(
             *endings,
             *_notes(recipe, segmenter),
             *_pseudo_labels(data),
+            *_corrections(data),
             *_dilation(segmenter.network, data),
             *([best] if best else []),
         ],
@@ -147,6 +149,13 @@ def _pseudo_labels(data: Any) -> list[str]:
         f"pseudo-labels of {labels.folder}: {labels.counts}; {data.pseudo_share:g} of each batch, "
         f"with a weight of {data.pseudo_weight:g}"
     ]
+
+
+def _corrections(data: Any) -> list[str]:
+    """How much a person has corrected of what was trained on."""
+    if not (histories := getattr(data, "histories", {})):
+        return []
+    return [f"corrections of {data.corrections}: {count_corrections(histories.values())}"]
 
 
 def _version(package: str) -> str:

@@ -15,6 +15,7 @@ from weakseg.data.files.photos import KINDS_OF, Photos
 from weakseg.data.formats.base import FormatError
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.strategies.base import Strategy
+from weakseg.training.corrections_check import report_corrections
 from weakseg.training.estimation import Failure, raise_together
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.processes import anywhere, gather
@@ -52,10 +53,7 @@ def check_evidence(
     """Check this rank's share of all images; problems of any rank are raised on all. Returns what
     its training images hold."""
     if not data.training:
-        raise ValueError(
-            f"there is no image to train on: all {len(data)} images are only measured on; leave "
-            "some out of data.val or data.val_share"
-        )
+        raise ValueError(why_none(data))
     mine = data.training[rank::world]
     # nothing is estimated for these, so they need not have what the strategy needs
     others = list(data.validation)[rank::world]
@@ -64,11 +62,14 @@ def check_evidence(
     failures: list[Failure] = []
     objects = False
     shown: list[bool] = []
+    remarks: list[str] = []
     for index in track([*mine, *others], len(mine) + len(others), "reading the evidence", world):
         id = f"number {index}"
         try:
-            evidence, truth = data.corrected(index)
+            evidence, truth = data.sample(index)
             id = str(evidence.id)
+            evidence, effects = data.lay_over(evidence)
+            remarks += effects
             seen[index] = checked_image(evidence, truth, len(classes))
             if index not in held_out:
                 evidence.need(*strategy.needs)
@@ -90,7 +91,29 @@ def check_evidence(
     # a share of images that there are none of is refused now, not after long estimations
     data.groups  # noqa: B018
     check_pseudo_labels(data, rank, world)
+    report_corrections(data, [image.id for image in seen.values()], remarks, rank)
     return {index: seen[index] for index in mine}
+
+
+def why_none(data: WeakData) -> str:
+    """Why there is no image to train on."""
+    return f"there is no image to train on: {_reason(data)}"
+
+
+def _reason(data: WeakData) -> str:
+    held_out = set(data.validation)
+    others = [index for index in range(len(data)) if index not in held_out]
+    if not others:
+        return (
+            f"all {len(data)} images are only measured on; leave some out of data.val or "
+            "data.val_share"
+        )
+    if any(map(data.is_annotated, others)):
+        return f"those that are not only measured on are all excluded in {data.corrections}"
+    return (
+        "nothing is annotated; draw on some images with python -m weakseg.review data=... and give "
+        "data.corrections"
+    )
 
 
 def check_pseudo_labels(data: WeakData, rank: int, world: int) -> None:

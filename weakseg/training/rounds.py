@@ -15,6 +15,7 @@ from weakseg.data.base import WeakData
 from weakseg.data.label_store import LabelStore
 from weakseg.strategies.base import Strategy, estimates
 from weakseg.training.batches_check import check_batches
+from weakseg.training.corrections_check import share_corrections
 from weakseg.training.estimation import collected, mean_figures
 from weakseg.training.evidence_check import CheckedImage, check_evidence
 from weakseg.training.label_quality import LabelQuality
@@ -89,6 +90,8 @@ class Rounds(Callback):
         """Check all evidence, then make round 0; or, in a resumed run, find the targets of its
         round again."""
         segmenter, data = _ours(trainer, pl_module)
+        share_corrections(data, trainer.world_size)
+        segmenter.count_images(data)
         check_batches(trainer, data)
         self._seen = check_evidence(
             data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size

@@ -16,6 +16,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.memory import recursive_detach
 from torch import Tensor, nn
 
+from weakseg.data.corrections.counts import count_corrections
 from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
 from weakseg.functional.agreement import CHOOSES
 from weakseg.functional.class_matching import match_classes, renumber, renumber_evidence
@@ -90,6 +91,7 @@ class Segmenter(LightningModule):
         # the steps that the schedule stretches over; None = the whole run
         self.span: tuple[int, float] | None = None
         self.training_images: int | None = None
+        self.corrections: dict[str, Any] | None = None  # of a person, counted
         """how many it is trained on; None where the data set does not say"""
         # of the images that it was trained on, at most; larger ones are shrunk to this, None =
         # never
@@ -200,6 +202,12 @@ class Segmenter(LightningModule):
 
     # training
 
+    def count_images(self, data: Any) -> None:
+        """Note how many images are trained on, and how long a person has corrected them."""
+        self.training_images = len(data.training) if hasattr(data, "training") else None
+        histories = getattr(data, "histories", {})
+        self.corrections = count_corrections(histories.values())._asdict() if histories else None
+
     def setup(self, stage: str) -> None:
         """Find out that network, classes and data set do not fit before anything long begins."""
         data: Any = getattr(self.trainer, "datamodule", None)
@@ -207,7 +215,7 @@ class Segmenter(LightningModule):
         if stage == "fit":
             self.long_side = getattr(data, "long_side", None)
             self._expect_no_pseudo_labels(data)
-            self.training_images = len(data.training) if hasattr(data, "training") else None
+            self.count_images(data)
         training = self.training
         with torch.no_grad():
             self.eval()
@@ -405,6 +413,7 @@ class Segmenter(LightningModule):
             "long_side": self.long_side,
             "initial_weights": self.initial_weights,
             "training_images": self.training_images,
+            "corrections": self.corrections,
         }
         if self.measured is not None and self.validated_at == self.global_step:
             known["validation"] = {

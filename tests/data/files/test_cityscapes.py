@@ -1,32 +1,16 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from tests.data.layouts import indexed, photo
+from tests.data.layouts import cityscapes
 from weakseg.data.files.cityscapes import LABELS, Cityscapes
 from weakseg.data.formats.base import FormatError
-
-CAR, ROAD, POLE_GROUP = 26, 7, 18
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    labels = np.full((10, 12), ROAD)
-    labels[:2] = POLE_GROUP
-    labels[4:7, 1:4] = labels[4:7, 4:8] = CAR
-    numbers = labels.copy()
-    numbers[4:7, 1:4], numbers[4:7, 4:8] = CAR * 1000, CAR * 1000 + 1
-    for part, city in (("train", "ulm"), ("val", "lindau")):
-        name = f"{city}_000000_000019"
-        photo(tmp_path / "leftImg8bit" / part / city / f"{name}_leftImg8bit.png")
-        indexed(tmp_path / "gtFine" / part / city / f"{name}_gtFine_labelIds.png", labels)
-        Image.fromarray(numbers.astype(np.uint16)).save(
-            tmp_path / "gtFine" / part / city / f"{name}_gtFine_instanceIds.png"
-        )
-    return tmp_path
+    return cityscapes(tmp_path)
 
 
 def test_the_nineteen_classes(root: Path) -> None:

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
+from weakseg.data.corrections.counts import CorrectionCounts, count_corrections
 from weakseg.data.corrections.events import Event, read_event, written_event
 from weakseg.data.corrections.history import History, read_history, written_history
 from weakseg.utils.files import only_user, write_whole
@@ -70,6 +71,10 @@ class CorrectionsFolder:
         # the folder of a.json/b must not be the file of a
         folders = [re.sub(r"\.json$", "%2Ejson", part) for part in folders]
         return self.path.joinpath(IMAGES, *folders, f"{last}.json")
+
+    def counts(self) -> CorrectionCounts:
+        """How much a person has corrected."""
+        return count_corrections(self.read_all().values())
 
     def files(self) -> list[Path]:
         """The files of all images that have corrections."""
@@ -189,6 +194,12 @@ class CorrectionsFolder:
                     else OSError(errno.EBUSY, "another process holds the corrections", file)
                 ) from None
             yield
+
+
+def beside(folder: Path) -> Path | None:
+    """The corrections in the folder of a run, where a person has made some; else None."""
+    path = folder / BESIDE
+    return path if (path / IMAGES).is_dir() else None
 
 
 def readable(content: Mapping[str, Any]) -> str:
