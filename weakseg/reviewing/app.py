@@ -18,11 +18,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from weakseg.reviewing.background import Background
 from weakseg.reviewing.refusals import (
     ChangedElsewhere,
     NotFound,
     NotSaved,
     Refusal,
+    StillWorking,
     StrategyFailed,
     WrongRequest,
 )
@@ -48,6 +50,7 @@ STATUS: dict[type[Refusal], int] = {
     NotFound: 404,
     ChangedElsewhere: 409,
     StrategyFailed: 422,
+    StillWorking: 503,
     NotSaved: 507,
 }
 
@@ -76,7 +79,8 @@ def make_app(session: ReviewSession, guard: Guard) -> ASGIApp:
         HTTPException: _not_served,
         Exception: _failed,
     }
-    return _Guarded(Starlette(routes=routes, exception_handlers=handlers), guard)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return _Guarded(app, guard, session.background)
 
 
 class _Pages:
@@ -137,8 +141,8 @@ class _Pages:
             raise HTTPException(404)
         strategy = request.query_params.get("strategy") or None
         picture = await run_in_threadpool(self.of.picture, number, layer, strategy)
-        version = request.query_params.get("v", "")
-        lasting = version.endswith(f"-{self.of.tag}")
+        # what a newer request has overtaken is sent, but not kept
+        lasting = request.query_params.get("v", "") == picture.version
         headers = {"cache-control": FOR_EVER if lasting else "no-store"}
         return Response(picture.content, media_type=picture.media_type, headers=headers)
 
@@ -147,9 +151,10 @@ class _Guarded:
     """An application that answers only those that the guard lets in, with headers on every
     answer."""
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, guard: Guard, background: Background) -> None:
         self.app = app
         self.guard = guard
+        self.background = background
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -165,7 +170,11 @@ class _Guarded:
             await send(message)
 
         answer = self._denied(request)
-        await (answer or self.app)(scope, receive, send_with_headers)
+        if answer is not None:
+            await answer(scope, receive, send_with_headers)
+            return
+        with self.background.paused():  # a person waits
+            await self.app(scope, receive, send_with_headers)
 
     def _denied(self, request: Request) -> Response | None:
         """The answer to whoever is not let in, and to whoever shows the secret."""

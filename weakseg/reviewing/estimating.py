@@ -16,7 +16,7 @@ from weakseg.evidence import Evidence, Prediction
 from weakseg.reviewing.material import Material
 from weakseg.reviewing.refusals import StrategyFailed
 from weakseg.strategies import NAMES
-from weakseg.strategies.base import Context, JointStrategy, Strategy, estimates
+from weakseg.strategies.base import Context, Strategy, estimates
 from weakseg.training.estimation import failure
 from weakseg.training.label_quality import harden
 from weakseg.training.queries import network_fingerprint, query_untrained
@@ -53,7 +53,8 @@ class Estimator:
         self.own = material.strategy_name
         self._strategies: dict[str, Strategy] = {self.own: material.strategy}
         self._segmenters: dict[str, Segmenter] = {}
-        self._lock = RLock()
+        self.alone = RLock()
+        """held by whoever lets strategy or network work"""
         self.choices = [self._choice(name) for name in self._names()]
 
     def _names(self) -> list[str]:
@@ -64,7 +65,7 @@ class Estimator:
     def _is_able(self, name: str) -> bool:
         """Whether a strategy estimates, and the network, if any, has what it wants."""
         try:
-            strategy = self._strategy(name)
+            strategy = self.strategy(name)
             if not estimates(strategy):
                 return False
             if strategy.wants.intermediate:
@@ -74,12 +75,13 @@ class Estimator:
         return True
 
     def _choice(self, name: str) -> Choice:
-        strategy = self._strategy(name)
+        strategy = self.strategy(name)
         text = " ".join((inspect.getdoc(type(strategy)) or name).partition("\n\n")[0].split())
         title = re.split(r"[.:;(]", text)[0].strip()
         return Choice(name, title[:LONGEST_TITLE], tuple(strategy.needs))
 
-    def _strategy(self, name: str) -> Strategy:
+    def strategy(self, name: str) -> Strategy:
+        """The strategy of a name."""
         if name not in self._strategies:
             strategy = build_section("strategy", {"name": name}, {}, classes=self._count)
             self._strategies[name] = strategy
@@ -97,8 +99,8 @@ class Estimator:
         """What is missing of an image's evidence for a strategy, as one line; empty if nothing
         is."""
         try:
-            evidence.need(*self._strategy(name).needs)
-            self._strategy(name).check(evidence, self.classes)
+            evidence.need(*self.strategy(name).needs)
+            self.strategy(name).check(evidence, self.classes)
         except ValueError as error:
             return f"{name} cannot estimate a target: {one_line(error)}"
         return ""
@@ -112,12 +114,12 @@ class Estimator:
             evidence: of the image.
             fitted: by a joint strategy, to all images together.
         """
-        strategy = self._strategy(name)
+        strategy = self.strategy(name)
         if missing := self.lacks(name, evidence):
             raise StrategyFailed(missing)
         try:
-            with self._lock:
-                context = Context(self._query(name, evidence), fitted, self._cache(strategy))
+            with self.alone:
+                context = self.context(name, evidence, fitted)
                 target = target_of(strategy, evidence, context, self._count).labels
         except Exception as error:  # the user's code may raise anything
             reason = failure(evidence.id, error).reason
@@ -130,15 +132,16 @@ class Estimator:
         if segmenter is None or not self.material.trained:
             return None
         try:
-            with self._lock:
+            with self.alone:
                 return segmenter.predict(evidence.image).probs.argmax(0).to(torch.uint8)
         except Exception as error:
             reason = one_line(failure(evidence.id, error).reason)
             raise StrategyFailed(f"the network failed on {evidence.id}: {reason}") from error
 
-    def is_joint(self, name: str) -> bool:
-        """Whether a strategy is fitted to all images together before it estimates."""
-        return isinstance(self._strategy(name), JointStrategy)
+    def context(self, name: str, evidence: Evidence, fitted: Tensor | None = None) -> Context:
+        """What a strategy is given beside the evidence of an image."""
+        strategy = self.strategy(name)
+        return Context(self._query(name, evidence), fitted, self._cache(strategy))
 
     def _cache(self, strategy: Strategy) -> ArrayCache:
         return ArrayCache(cache_folder(self.material.store, strategy))
@@ -146,7 +149,7 @@ class Estimator:
     def _query(self, name: str, evidence: Evidence) -> Prediction | None:
         """What a strategy is told of the network: that of the run as in its next round; others as
         in their first."""
-        strategy = self._strategy(name)
+        strategy = self.strategy(name)
         later = name == self.own and self.material.number > 0
         if not later and not strategy.wants.intermediate:
             return None
@@ -164,7 +167,7 @@ class Estimator:
         if name == self.own:
             return segmenter
         if name not in self._segmenters:
-            other = Segmenter(segmenter.network, self._strategy(name), self.classes)
+            other = Segmenter(segmenter.network, self.strategy(name), self.classes)
             other.long_side = segmenter.long_side
             self._segmenters[name] = other.to(segmenter.device).eval()
         return self._segmenters[name]

@@ -7,7 +7,6 @@ import io
 from typing import NamedTuple
 
 import numpy as np
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -28,6 +27,8 @@ class Picture(NamedTuple):
 
     content: bytes
     media_type: str
+    version: str = ""
+    """of the corrections that it shows"""
 
 
 def photograph(image: Tensor) -> Picture:
@@ -40,15 +41,9 @@ def photograph(image: Tensor) -> Picture:
 
 def thumbnail(image: Tensor) -> Picture:
     """A small version of an image, uint8 [3,H,W]."""
-    height, width = image.shape[-2:]
-    factor = THUMBNAIL / max(height, width)
-    if factor < 1:
-        size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        small = F.interpolate(image[None].float(), size, mode="area")[0].round().byte()
-    else:
-        small = image
-    content = _written(Image.fromarray(_rows(small)), "JPEG", quality=THUMBNAIL_QUALITY)
-    return Picture(content, "image/jpeg")
+    small = Image.fromarray(_rows(image))
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return Picture(_written(small, "JPEG", quality=THUMBNAIL_QUALITY), "image/jpeg")
 
 
 def label_layer(labels: Tensor) -> Picture:

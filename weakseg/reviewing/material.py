@@ -18,10 +18,12 @@ from weakseg.config.schema import arguments
 from weakseg.data.base import WeakData
 from weakseg.data.label_store import LabelStore
 from weakseg.labelling.source import prepare, source_of_run, with_words
+from weakseg.networks.parts.weights import read_weights
 from weakseg.strategies.base import Strategy
 from weakseg.trained.checkpoint import run_of
 from weakseg.trained.loading import choose_device
 from weakseg.training.building import build_run
+from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.secrets import scrub_words
 
@@ -47,6 +49,8 @@ class Material:
         number: of the round whose targets are shown: in a later one, strategies query the network.
         table: the numbers that classes of the data set have in the network; None for the same.
         run: the folder of the run; None if there is none.
+        fitted: by a joint strategy in the last round of the run, to all images together; None if
+            it is to be fitted anew.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Material:
     number: int = 0
     table: Tensor | None = None
     run: Path | None = None
+    fitted: Tensor | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -97,6 +102,7 @@ def material_of_run(
         source.number or 0,
         source.table,
         folder,
+        None if source.number or source.origin is None else _fitted(Path(source.origin.path)),
     )
 
 
@@ -127,6 +133,14 @@ def material_of_recipe(
     train = [f"recipe={name}", *_words({**sections, "data": below})]
     strategy_name = str(resolved.sections["strategy"]["name"])
     return Material(resolved.name, data, place, strategy_name, strategy, train, store, segmenter)
+
+
+def _fitted(checkpoint: Path) -> Tensor | None:
+    """What a joint strategy has fitted in the only round of a run. What it fits to features of the
+    network belongs to the weights of another time, and is not taken."""
+    state = read_weights(checkpoint).get("callbacks", {}).get(Rounds.__name__, {})
+    fitted = state.get("fitted")
+    return fitted if isinstance(fitted, Tensor) and not state.get("queried") else None
 
 
 def _folder_of_run(run: str) -> Path:

@@ -21,6 +21,10 @@ class StrategyFailed(Refusal):
     """A strategy cannot estimate the target of an image, or a network cannot predict it."""
 
 
+class StillWorking(Refusal):
+    """What was requested is being made; it can be had later."""
+
+
 class NotSaved(Refusal):
     """A correction could not be written; what was there before is unchanged."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -16,14 +17,19 @@ from weakseg.data.corrections.events import EDITS, LONGEST_NAME, Event, read_eve
 from weakseg.data.corrections.folder import Conflict, CorrectionsFolder, DamagedCorrection
 from weakseg.data.corrections.history import History
 from weakseg.data.corrections.overlay import described, lay_over
-from weakseg.data.formats.images import image_size
+from weakseg.data.files.photos import Photos
+from weakseg.data.formats.base import FormatError
+from weakseg.data.formats.images import image_size, read_small
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.class_matching import renumber, renumber_evidence
 from weakseg.labelling.images import Subset
+from weakseg.reviewing.background import Background
 from weakseg.reviewing.describing import described_evidence, described_history
 from weakseg.reviewing.estimating import Estimator
+from weakseg.reviewing.fitting import Fits
 from weakseg.reviewing.histories import Histories
 from weakseg.reviewing.layers import (
+    THUMBNAIL,
     Picture,
     label_layer,
     mark_layer,
@@ -83,7 +89,6 @@ class ReviewSession:
         self.tag = secrets.token_hex(4)
         """part of the addresses of layers: what a browser keeps belongs to one session"""
         self.numbers = _numbers(self.data, subset)
-        self.estimator = Estimator(material, material.classes)
         self.histories = Histories(CorrectionsFolder(material.corrections))
         self.remarks: list[str] = []
         self.broken: dict[int, str] = {}
@@ -93,6 +98,15 @@ class ReviewSession:
         self._labels = Recent[Tensor](MEMORY, lambda labels: labels.nbytes)
         self._reading = RLock()
         self._chosen = set(self.numbers)
+        self.background = Background()
+        self._make_estimator()
+
+    def _make_estimator(self) -> None:
+        training = _numbers(self.data, "training")
+        self.estimator = Estimator(self.material, self.classes)
+        self.fits = Fits(self.estimator, self.background, self._evidence, training)
+        if self.material.fitted is not None:
+            self.fits.take(self.material.strategy_name, self.material.fitted)
 
     # what there is
 
@@ -172,7 +186,7 @@ class ReviewSession:
             [name for name in known if name in added]
         ):
             self.data.classes = (BACKGROUND, *added)
-            self.estimator = Estimator(self.material, self.classes)
+            self._make_estimator()
 
     @property
     def has_truth(self) -> bool:
@@ -199,6 +213,7 @@ class ReviewSession:
         return {
             "number": number,
             "name": self.id_of(number),
+            "thumbnail": f"/images/{number}/thumbnail?v={self.tag}",
             "score": None,
             "reasons": [],
             "status": None if history is None else history.status,
@@ -210,8 +225,8 @@ class ReviewSession:
 
     def image(self, number: int) -> dict[str, Any]:
         """What a page shows of an image beside its layers."""
-        sample = self._sample(number)
         state = self._state(number)
+        sample = self._sample(number)
         names = self._layers(number, sample, state)
         return {
             "number": number,
@@ -230,23 +245,40 @@ class ReviewSession:
     def picture(self, number: int, layer: str, strategy: str | None = None) -> Picture:
         """A layer of an image as a file. The target is estimated anew where the evidence has
         changed since it was."""
-        name = strategy or self.strategy
         if layer == "photo":
-            return self._kept(("photo", number), lambda: photograph(self._image(number)))
-        if layer == "thumbnail":
-            return self._kept(("thumbnail", number), lambda: thumbnail(self._image(number)))
+            made = self._kept(
+                ("photo", number), lambda: photograph(self._sample(number).evidence.image)
+            )
+        elif layer == "thumbnail":
+            made = self._kept(("thumbnail", number), lambda: thumbnail(self._small(number)))
+        elif layer == "target":
+            return self._target_layer(number, strategy or self.strategy)
+        else:
+            made = self._other_layer(number, layer)
+        return made
+
+    def _target_layer(self, number: int, strategy: str) -> Picture:
+        with self.estimator.alone:
+            # only now: of several requests in a row, those that were overtaken find the target of
+            # the last one
+            state = self._state(number)
+            labels = self._target(number, strategy, state)
+        return label_layer(labels)._replace(version=self._version(state.history))
+
+    def _other_layer(self, number: int, layer: str) -> Picture:
         state = self._state(number)
+        version = self._version(state.history)
+        labels: Tensor | None = None
         if layer == "marks" and state.evidence.marks is not None:
-            return mark_layer(state.evidence.marks)
-        if layer == "target":
-            return label_layer(self._target(number, name, state))
-        if layer == "prediction" and (labels := self._prediction(number)) is not None:
-            return label_layer(labels)
-        truth = self._sample(number).truth
-        if layer == "truth" and truth is not None:
-            table = self.material.table
-            return label_layer(truth if table is None else renumber(truth, table))
-        raise NotFound(f"image {self.id_of(number)} has no layer {layer}")
+            return mark_layer(state.evidence.marks)._replace(version=version)
+        if layer == "prediction":
+            labels = self._prediction(number)
+        elif layer == "truth":
+            truth, table = self._sample(number).truth, self.material.table
+            labels = truth if truth is None or table is None else renumber(truth, table)
+        if labels is None:
+            raise NotFound(f"image {self.id_of(number)} has no layer {layer}")
+        return label_layer(labels)._replace(version=version)
 
     def add(self, number: int, revision: Any, content: Any) -> dict[str, Any]:
         """Do what a person did to an image, and save it; returns what `image` does after it.
@@ -258,6 +290,7 @@ class ReviewSession:
         """
         if not isinstance(revision, int) or isinstance(revision, bool) or revision < 0:
             raise WrongRequest(f"revision should be a whole number, but it is {revision!r:.60}")
+        self._expect(number)
         sample = self._sample(number)
         try:
             self._take_classes()
@@ -271,6 +304,7 @@ class ReviewSession:
 
     def look(self, number: int, seconds: Any) -> dict[str, Any]:
         """Note that a person has looked at an image for some seconds."""
+        self._expect(number)
         sample = self._sample(number)
         history, _ = self.histories.read(sample.evidence.id)
         revision = 0 if history is None else history.revision
@@ -303,10 +337,7 @@ class ReviewSession:
 
     def _sample(self, number: int) -> Sample:
         """An image, from its file or from memory; NotFound if its file is gone or broken."""
-        self._expect(number)
-        file = self.data.image_file(number)
-        if file is not None and not file.is_file():
-            raise self._lost(number, f"the file {file} is gone")
+        file = self._expect_file(number)
         kept = self._samples.get(number)
         if kept is not None:
             return kept
@@ -323,15 +354,21 @@ class ReviewSession:
         self._ids[number] = str(evidence.id)
         return self._samples.put(number, Sample(evidence, truth, size))
 
+    def _expect_file(self, number: int) -> Path | None:
+        """The file of an image, None if it is in none; NotFound if it is gone."""
+        file = self.data.image_file(number)
+        if file is not None and not file.is_file():
+            raise self._lost(number, f"the file {file} is gone")
+        return file
+
     def _lost(self, number: int, reason: str) -> NotFound:
         self.broken[number] = reason
         self._samples.drop(number)
         return NotFound(f"image {self._ids.get(number, f'number {number}')}: {reason}")
 
-    def _image(self, number: int) -> Tensor:
-        return self._sample(number).evidence.image
-
-    def _state(self, number: int) -> State:
+    def _state(self, number: int, chosen: bool = True) -> State:
+        if chosen:
+            self._expect(number)
         sample = self._sample(number)
         found, problem = self.histories.read(sample.evidence.id)
         history = found or History(sample.evidence.id, sample.size)
@@ -356,7 +393,8 @@ class ReviewSession:
         key = ("target", number, strategy, edits_of(state.history))
         kept = self._labels.get(key)
         if kept is None:
-            kept = self._labels.put(key, self.estimator.target(strategy, state.evidence))
+            fitted = self.fits.get(strategy)
+            kept = self._labels.put(key, self.estimator.target(strategy, state.evidence, fitted))
         return kept
 
     def _prediction(self, number: int) -> Tensor | None:
@@ -368,8 +406,25 @@ class ReviewSession:
         return kept
 
     def _kept(self, key: tuple[str, int], make: Callable[[], Picture]) -> Picture:
-        self._sample(key[1])  # what is gone is not shown from memory
-        return self._pictures.get(key) or self._pictures.put(key, make())
+        """A picture that depends on no corrections, from memory unless the image is gone."""
+        self._expect(key[1])
+        self._expect_file(key[1])
+        made = self._pictures.get(key)
+        return made or self._pictures.put(key, make()._replace(version=self.tag))
+
+    def _small(self, number: int) -> Tensor:
+        """A small version of an image, from as little of its file as will do."""
+        file = self.data.image_file(number)
+        if file is None or not isinstance(self.data, Photos):
+            return self._sample(number).evidence.image
+        try:
+            return read_small(file, THUMBNAIL, self.data.window)
+        except FormatError as error:
+            raise self._lost(number, one_line(error)) from error
+
+    def _evidence(self, number: int) -> Evidence:
+        """The evidence of an image, with its corrections."""
+        return self._state(number, chosen=False).evidence
 
     def _layers(self, number: int, sample: Sample, state: State) -> set[str]:
         """The layers that an image has."""
@@ -386,8 +441,11 @@ class ReviewSession:
     def _address(self, number: int, layer: str, state: State, names: set[str]) -> str | None:
         if layer not in names:
             return None
-        version = f"{state.history.revision}-{self.tag}"
+        version = self.tag if layer == "photo" else self._version(state.history)
         return f"/images/{number}/{layer}?v={version}"
+
+    def _version(self, history: History) -> str:
+        return f"{history.revision}-{self.tag}"
 
     def _warning(self, number: int, state: State) -> str | None:
         lines = list(state.remarks)

@@ -97,6 +97,29 @@ def _pixels(coloured: Image.Image, turn: Image.Transpose | None) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
+def read_small(path: Path, side: int, window: Window | None = None) -> Tensor:
+    """The same image with its longer side at most that long; of a JPEG no more is decoded than that
+    needs.
+
+    Args:
+        path: of the file.
+        side: pixels.
+        window: as in `read_image`.
+    """
+    with _opened(path, PHOTOS, MOST_PIXELS) as image:
+        if image.format == "JPEG":
+            turn = TURNS.get(orientation(image))
+            image.draft("RGB", (2 * side, 2 * side))
+            image.load()
+            small = _coloured(image, Place(str(path)), window)
+            small.thumbnail((side, side))
+            pixels = np.array(small if turn is None else small.transpose(turn))
+            return torch.from_numpy(pixels).permute(2, 0, 1)
+    whole = Image.fromarray(read_image(path, window=window).permute(1, 2, 0).numpy())
+    whole.thumbnail((side, side))
+    return torch.from_numpy(np.array(whole)).permute(2, 0, 1)
+
+
 def changes(path: Path, window: Window | None = None) -> list[str]:
     """What `read_image` changes of the image beside its decoding, in words that can be counted."""
     with _opened(path, PHOTOS, MOST_PIXELS) as image:
