@@ -38,7 +38,7 @@ def write(
     images begin with: the document root of Label Studio has to be above them."""
     path = out / f"label_studio{suffix}.json"
     interface = out / "label_studio.xml"
-    write_whole(interface, _interface(classes).encode())
+    write_whole(interface, interface_of(classes).encode())
     ids = Ids()
     with writing_whole(path) as file:
         with JsonList(file) as tasks:
@@ -50,7 +50,7 @@ def write(
 
 def _task(image: LabelledImage, classes: Sequence[str], ids: Ids, folder: str) -> dict[str, Any]:
     results = [
-        _result(region, image, f"{ids.of(image.name, place):013x}")
+        brush_result(region, image.size, f"{ids.of(image.name, place):013x}", FROM_NAME, TO_NAME)
         for place, region in enumerate(regions_of(image, classes))
     ]
     score = {} if image.score is None else {"score": round(image.score, 6)}
@@ -60,27 +60,41 @@ def _task(image: LabelledImage, classes: Sequence[str], ids: Ids, folder: str) -
     }
 
 
-def _result(region: Region, image: LabelledImage, number: str) -> dict[str, Any]:
-    height, width = image.size
+def brush_result(
+    region: Region, size: tuple[int, int], number: str, from_name: str, to_name: str
+) -> dict[str, Any]:
+    """A region as the brush paints it.
+
+    Args:
+        region: its pixels.
+        size: height and width of the image.
+        number: an id that no other region has.
+        from_name: the tag with the labels.
+        to_name: the tag that shows the image.
+    """
+    value = {"format": "rle", "rle": pack_brush(region.on(*size)), "brushlabels": [region.name]}
+    return {**result_head("brushlabels", region, size, number, from_name, to_name), "value": value}
+
+
+def result_head(
+    kind: str, region: Region, size: tuple[int, int], number: str, from_name: str, to_name: str
+) -> dict[str, Any]:
+    """What a region of any kind has beside its value."""
+    height, width = size
     score = {} if region.score is None else {"score": round(region.score, 6)}
     return {
         "id": number,
-        "type": "brushlabels",
-        "from_name": FROM_NAME,
-        "to_name": TO_NAME,
+        "type": kind,
+        "from_name": from_name,
+        "to_name": to_name,
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
         **score,
-        "value": {
-            "format": "rle",
-            "rle": pack_brush(region.on(height, width)),
-            "brushlabels": [region.name],
-        },
     }
 
 
-def _interface(classes: Sequence[str]) -> str:
+def interface_of(classes: Sequence[str]) -> str:
     """The labelling configuration, with the colours of PASCAL VOC."""
     palette = voc_palette()
     labels = "".join(
