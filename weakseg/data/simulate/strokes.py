@@ -55,6 +55,12 @@ def stroke(
 ) -> Bools:
     """The pixels of one stroke; `length` is the mean share of the region's long way, `jitter` how
     far it swings to its sides."""
+    return _ink(line(draws, length, jitter), region.shape, width) & region
+
+
+def line(draws: Draws, length: float = USUAL, jitter: float = 0.0) -> Floats:
+    """The way of the pen in one stroke: rows and columns of pixels [N,2]; arguments as of
+    `stroke`."""
     cells, depth = _long_way(draws)
     path = (cells * draws.step + draws.step // 2).astype(float)
     free = (depth - 1) * draws.step
@@ -66,7 +72,7 @@ def stroke(
     if jitter:
         path = path + _within(_swings(path, free, draws.noise) * jitter, free)
     start = int(first * len(path))
-    return _ink(path[start : max(int(last * len(path)), start + 1)], region.shape, width) & region
+    return path[start : max(int(last * len(path)), start + 1)]
 
 
 def distance_inside(region: Bools) -> NDArray[np.float64]:
