@@ -26,6 +26,7 @@ from weakseg.training.targets import target_of
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.messages import one_line
 
+NOTHING = "Estimates nothing, so it shows the network's predictions, with strokes in them"
 LONGEST_TITLE = 90  # characters
 
 
@@ -59,8 +60,7 @@ class Estimator:
 
     def _names(self) -> list[str]:
         """The strategy of the recipe first, and all others that can be built without one."""
-        others = [name for name in NAMES if name != self.own and self._is_able(name)]
-        return [self.own, *others] if estimates(self.material.strategy) else others
+        return [self.own, *(name for name in NAMES if name != self.own and self._is_able(name))]
 
     def _is_able(self, name: str) -> bool:
         """Whether a strategy estimates, and the network, if any, has what it wants."""
@@ -76,6 +76,8 @@ class Estimator:
 
     def _choice(self, name: str) -> Choice:
         strategy = self.strategy(name)
+        if not estimates(strategy):
+            return Choice(name, NOTHING, ())
         text = " ".join((inspect.getdoc(type(strategy)) or name).partition("\n\n")[0].split())
         title = re.split(r"[.:;(]", text)[0].strip()
         return Choice(name, title[:LONGEST_TITLE], tuple(strategy.needs))
@@ -94,6 +96,10 @@ class Estimator:
     def knows(self, name: str) -> bool:
         """Whether it is the name of a strategy that may be chosen."""
         return any(choice.name == name for choice in self.choices)
+
+    def estimates(self, name: str) -> bool:
+        """Whether a strategy makes targets, and not a loss alone."""
+        return estimates(self.strategy(name))
 
     def lacks(self, name: str, evidence: Evidence) -> str:
         """What is missing of an image's evidence for a strategy, as one line; empty if nothing

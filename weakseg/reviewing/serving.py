@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import threading
 import time
@@ -70,6 +71,8 @@ def serving(session: ReviewSession, host: str = "127.0.0.1", port: int = 0) -> I
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=1,
         )
+        # the first address holds the secret
+        logging.getLogger("uvicorn.access").disabled = True
         server = uvicorn.Server(config)
         thread = threading.Thread(
             target=server.run, args=([listener],), daemon=True, name="weakseg-review"

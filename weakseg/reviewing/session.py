@@ -45,7 +45,6 @@ from weakseg.reviewing.refusals import (
     StrategyFailed,
     WrongRequest,
 )
-from weakseg.strategies.base import estimates
 from weakseg.training.targets import correct_target
 from weakseg.utils.files import voc_palette
 from weakseg.utils.messages import one_line
@@ -114,13 +113,6 @@ class ReviewSession:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes by their numbers, the background first."""
         return self.material.classes
-
-    @property
-    def strategy(self) -> str:
-        """The name of the strategy whose targets are shown where a page chooses none."""
-        choices = self.estimator.choices
-        usual = self.material.strategy_name
-        return usual if self.estimator.knows(usual) or not choices else choices[0].name
 
     def described(self) -> dict[str, Any]:
         """What a page has to know at its beginning."""
@@ -209,10 +201,11 @@ class ReviewSession:
         return {"images": images, "counts": counts}
 
     def _entry(self, number: int) -> dict[str, Any]:
-        history, problem = self.histories.read(self.id_of(number))
+        id = self.id_of(number)
+        history, problem = (None, "") if id is None else self.histories.read(id)
         return {
             "number": number,
-            "name": self.id_of(number),
+            "name": self.name_of(number),
             "thumbnail": f"/images/{number}/thumbnail?v={self.tag}",
             "score": None,
             "reasons": [],
@@ -252,7 +245,7 @@ class ReviewSession:
         elif layer == "thumbnail":
             made = self._kept(("thumbnail", number), lambda: thumbnail(self._small(number)))
         elif layer == "target":
-            return self._target_layer(number, strategy or self.strategy)
+            return self._target_layer(number, strategy or self.material.strategy_name)
         else:
             made = self._other_layer(number, layer)
         return made
@@ -277,7 +270,7 @@ class ReviewSession:
             truth, table = self._sample(number).truth, self.material.table
             labels = truth if truth is None or table is None else renumber(truth, table)
         if labels is None:
-            raise NotFound(f"image {self.id_of(number)} has no layer {layer}")
+            raise NotFound(f"image {self.name_of(number)} has no layer {layer}")
         return label_layer(labels)._replace(version=version)
 
     def add(self, number: int, revision: Any, content: Any) -> dict[str, Any]:
@@ -324,12 +317,15 @@ class ReviewSession:
 
     # parts of it
 
-    def id_of(self, number: int) -> str:
-        """The id of an image."""
-        if number not in self._ids:
-            with self._reading:
-                self._ids[number] = self.data.id_of(number)
-        return self._ids[number]
+    def id_of(self, number: int) -> str | None:
+        """The id of an image; None where only reading it would tell."""
+        if number not in self._ids and type(self.data).id_of is not WeakData.id_of:
+            self._ids[number] = self.data.id_of(number)
+        return self._ids.get(number)
+
+    def name_of(self, number: int) -> str:
+        """The id of an image, or what it is called until that is known."""
+        return self.id_of(number) or f"number {number}"
 
     def _expect(self, number: int) -> None:
         if number not in self._chosen:
@@ -364,7 +360,7 @@ class ReviewSession:
     def _lost(self, number: int, reason: str) -> NotFound:
         self.broken[number] = reason
         self._samples.drop(number)
-        return NotFound(f"image {self._ids.get(number, f'number {number}')}: {reason}")
+        return NotFound(f"image {self.name_of(number)}: {reason}")
 
     def _state(self, number: int, chosen: bool = True) -> State:
         if chosen:
@@ -383,9 +379,9 @@ class ReviewSession:
     def _target(self, number: int, strategy: str, state: State) -> Tensor:
         """The target of an image, or, of strategies that estimate nothing, the prediction with what
         a person has drawn in it."""
-        if not self.estimator.knows(strategy) and strategy != self.material.strategy_name:
-            raise WrongRequest(f"there is no strategy {strategy!r:.60} in this session")
         if not self.estimator.knows(strategy):
+            raise WrongRequest(f"there is no strategy {strategy!r:.60} in this session")
+        if not self.estimator.estimates(strategy):
             predicted = self._prediction(number)
             if predicted is None:
                 raise StrategyFailed(self._why_no_target(state))
@@ -428,11 +424,10 @@ class ReviewSession:
 
     def _layers(self, number: int, sample: Sample, state: State) -> set[str]:
         """The layers that an image has."""
-        estimating = estimates(self.material.strategy)
         there = {
             "photo": True,
             "marks": state.evidence.marks is not None,
-            "target": bool(self.estimator.choices) if estimating else self.material.trained,
+            "target": True,
             "prediction": self.material.trained,
             "truth": sample.truth is not None,
         }
@@ -449,7 +444,8 @@ class ReviewSession:
 
     def _warning(self, number: int, state: State) -> str | None:
         lines = list(state.remarks)
-        if not estimates(self.material.strategy) and not self.material.trained:
+        own = self.material.strategy_name
+        if not self.estimator.estimates(own) and not self.material.trained:
             lines.append(self._why_no_target(state))
         return "; ".join(lines) or None
 
@@ -457,7 +453,8 @@ class ReviewSession:
         able = [
             choice.name
             for choice in self.estimator.choices
-            if not self.estimator.lacks(choice.name, state.evidence)
+            if self.estimator.estimates(choice.name)
+            and not self.estimator.lacks(choice.name, state.evidence)
         ]
         hint = f"; choose {' or '.join(able[:3])} to see one" if able else ""
         return f"{self.material.strategy_name} estimates no target, and no network is trained{hint}"
