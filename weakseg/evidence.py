@@ -256,6 +256,9 @@ class Batch(NamedTuple):
     class_weights: Tensor | None = None
     """float [C], how much a pixel of each class counts in the cross-entropy with the target; None
     for all alike"""
+    drawn: Tensor | None = None
+    """int64 [B,H,W]: the pixels of strokes and of paint of corrections, 255 elsewhere; None in a
+    training without corrections. Marks hold them, too"""
     pseudo: PseudoBatch | None = None
     """further images, with pseudo-labels from files (`data.pseudo`), which the fields above do not
     hold"""

@@ -51,6 +51,39 @@ def test_everything_moves_together(augmentation: Augmentation, seed: int) -> Non
         assert found == pytest.approx([x1, y1, x2, y2], abs=1)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_person_has_drawn_moves_with_the_image(seed: int) -> None:
+    _, target = scene()
+    strokes = target.where(target == 2, IGNORE)
+    painted = target.where(target == 0, IGNORE)
+    moved, labels = draw(seed, Augmentation(70, (0.5, 1.5)), strokes=strokes, painted=painted)
+    assert moved.strokes is not None
+    assert moved.painted is not None
+    assert torch.equal(moved.strokes, labels.where(labels == 2, IGNORE))
+    assert torch.equal(moved.painted, labels.where(labels == 0, IGNORE))
+
+
+def test_a_batch_has_what_was_drawn_with_paint_over_strokes() -> None:
+    evidence, target = scene()
+    strokes = torch.full_like(target, IGNORE)
+    painted = strokes.clone()
+    strokes[0, :3] = 1
+    painted[0, 2:4] = 2
+    plain = Item(evidence, target)
+    drawn = Item(evidence._replace(strokes=strokes, painted=painted), target)
+    small = Item(Evidence("small", torch.zeros(3, 5, 5, dtype=torch.uint8)), target[:5, :5])
+    batch = collate([plain, drawn, small], 3)
+    assert batch.drawn is not None
+    assert batch.drawn.dtype == torch.int64
+    assert batch.drawn[1, 0, :5].tolist() == [1, 1, 2, 2, IGNORE]
+    assert (batch.drawn != IGNORE).sum() == 4
+    assert collate([plain, small], 3).drawn is None
+    nothing = collate([plain, small], 3, corrected=True).drawn
+    assert nothing is not None
+    assert nothing.shape == (2, 40, 60)
+    assert bool((nothing == IGNORE).all())
+
+
 def test_crop_has_the_size_asked_for_and_padding_has_no_opinion() -> None:
     evidence, target = draw(0, Augmentation(crop=64, flip=False))
     assert evidence.image.shape == (3, 64, 64)

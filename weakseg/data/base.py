@@ -16,6 +16,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from weakseg.data.corrections.events import DRAWING
 from weakseg.data.corrections.folder import Corrections, CorrectionsFolder, DamagedCorrection
 from weakseg.data.corrections.history import History
 from weakseg.data.corrections.keeping import changed_images, kept, read_kept
@@ -308,6 +309,7 @@ class WeakData(LightningDataModule):
             classes=len(self.classes),
             pseudo=0 if extra is None else extra.each,
             weight=self.pseudo_weight,
+            corrected=self._is_drawn_on,
         )
         return TrainLoader(
             _TrainingItems(self),
@@ -320,6 +322,13 @@ class WeakData(LightningDataModule):
             self.groups,
             extra,
         )
+
+    @property
+    def _is_drawn_on(self) -> bool:
+        """Whether a person has drawn on any image. All processes say the same, whatever images a
+        batch of theirs has: a term of the loss is in all of them or in none."""
+        edits = (event for history in self.histories.values() for event in history.edits)
+        return any(event.action in DRAWING for event in edits)
 
     def _extra(self) -> Extra | None:
         """How many pseudo-labelled images there are, and are in each batch: one at least, and one

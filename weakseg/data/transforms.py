@@ -110,6 +110,8 @@ def _moved(
     moved = evidence._replace(
         image=image(evidence.image),
         marks=None if evidence.marks is None else labels(evidence.marks, IGNORE),
+        strokes=None if evidence.strokes is None else labels(evidence.strokes, IGNORE),
+        painted=None if evidence.painted is None else labels(evidence.painted, IGNORE),
         boxes=None if evidence.boxes is None else boxes(evidence.boxes),
         box_masks=None if evidence.box_masks is None else labels(evidence.box_masks, False),
     )
@@ -211,7 +213,13 @@ def _flip(item: Item) -> Item:
     )
 
 
-def collate(items: Sequence[Item], classes: int, pseudo: int = 0, weight: float = 1.0) -> Batch:
+def collate(
+    items: Sequence[Item],
+    classes: int,
+    pseudo: int = 0,
+    weight: float = 1.0,
+    corrected: bool = False,
+) -> Batch:
     """A batch of augmented images; smaller ones are padded with black pixels without label.
 
     Args:
@@ -219,12 +227,14 @@ def collate(items: Sequence[Item], classes: int, pseudo: int = 0, weight: float 
         classes: how many.
         pseudo: of the images, so many at the end are pseudo-labelled.
         weight: of the loss on these.
+        corrected: whether a person has drawn on any image of the training, so that every batch says
+            where.
     """
     height = max(item.evidence.image.shape[-2] for item in items)
     width = max(item.evidence.image.shape[-1] for item in items)
     padded = [_pad(item, height, width) for item in items]
     own = len(padded) - pseudo
-    batch = _collate(padded[:own], classes, height, width)
+    batch = _collate(padded[:own], classes, height, width, corrected)
     return batch._replace(pseudo=_pseudo(padded[own:], weight)) if pseudo else batch
 
 
@@ -238,7 +248,9 @@ def _pseudo(items: Sequence[Item], weight: float) -> PseudoBatch:
     )
 
 
-def _collate(padded: Sequence[Item], classes: int, height: int, width: int) -> Batch:
+def _collate(
+    padded: Sequence[Item], classes: int, height: int, width: int, corrected: bool
+) -> Batch:
     many = [item.evidence for item in padded]
     targets = [item.target for item in padded if item.target is not None]
     some_boxes = any(evidence.boxes is not None for evidence in many)
@@ -261,7 +273,20 @@ def _collate(padded: Sequence[Item], classes: int, height: int, width: int) -> B
         large=_stack([evidence.large for evidence in many], torch.zeros(classes, dtype=torch.bool)),
         valid=_stack([item.valid for item in padded], torch.ones(height, width, dtype=torch.bool)),
         box_masks=_box_masks(many, height, width),
+        drawn=_drawn(many, height, width, corrected),
     )
+
+
+def _drawn(many: list[Evidence], height: int, width: int, corrected: bool) -> Tensor | None:
+    """What a person has drawn, the paint over the strokes."""
+    nothing = torch.full((height, width), IGNORE, dtype=torch.uint8)
+    each = []
+    for evidence in many:
+        corrected |= evidence.strokes is not None or evidence.painted is not None
+        strokes = nothing if evidence.strokes is None else evidence.strokes
+        painted = nothing if evidence.painted is None else evidence.painted
+        each.append(painted.where(painted != IGNORE, strokes))
+    return torch.stack(each).long() if corrected else None
 
 
 def _or_none_boxed(box_classes: Tensor | None) -> Tensor:

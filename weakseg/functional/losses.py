@@ -55,6 +55,21 @@ def _weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> 
     return total / torch.where(weight > 0, weight, 1)
 
 
+def drawn_loss(logits: Tensor, drawn: Tensor) -> Tensor:
+    """The mean cross-entropy of the pixels that a person has drawn, times the share of images that
+    have any: 0 where a batch has none.
+
+    Args:
+        logits: float [B,C,H,W].
+        drawn: int64 [B,H,W], 255 where nothing is drawn.
+
+    >>> drawn_loss(torch.zeros(2, 2, 1, 1), torch.tensor([[[1]], [[255]]]))
+    tensor(0.3466)
+    """
+    share = (drawn != IGNORE).flatten(1).any(1).to(logits.dtype).mean()
+    return share * cross_entropy(logits, drawn)
+
+
 def rarity_weights(shares: Tensor) -> Tensor:
     """How much a pixel of each class counts, float [C], so that rare classes are not drowned: the
     root of (median share / own share).

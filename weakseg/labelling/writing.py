@@ -34,6 +34,7 @@ from weakseg.labelling.source import Source
 from weakseg.training.estimation import Failure
 from weakseg.training.evidence_check import image_failure
 from weakseg.training.label_quality import harden
+from weakseg.training.targets import correct_target
 from weakseg.utils.output_folder import OutputFolder
 
 CONFIDENCE = "confidence"
@@ -124,7 +125,9 @@ class Writer:
         segmenter = self.source.segmenter
         if self.source.number is None:
             probs = segmenter.predict(evidence.image).probs
-            return Labels(probs.max(0).indices.to(torch.uint8), probs, probs, {})
+            # of what is estimated the target has the corrections in it already
+            soft = correct_target(probs, evidence)
+            return Labels(soft.max(0).indices.to(torch.uint8), soft, probs, {})
         stored = self.store.load(evidence.id, key)
         soft = stored.target if stored.target.is_floating_point() else None
         trained = self.source.origin is not None

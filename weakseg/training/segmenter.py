@@ -21,13 +21,13 @@ from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
 from weakseg.functional.agreement import CHOOSES
 from weakseg.functional.class_matching import match_classes, renumber, renumber_evidence
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
-from weakseg.functional.losses import cross_entropy, rarity_weights
+from weakseg.functional.losses import cross_entropy, drawn_loss, rarity_weights
 from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference, infer
 from weakseg.networks.base import Adapter
 from weakseg.networks.parts.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
-from weakseg.strategies.base import Loss, Strategy
+from weakseg.strategies.base import Loss, Strategy, estimates
 from weakseg.training.checks import NAMED, check_image, check_parts, nonfinite_message
 from weakseg.training.initial_weights import describe_initial_weights
 from weakseg.training.label_quality import Agreement
@@ -39,6 +39,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as goo
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PLAIN = Inference()
 PSEUDO = "pseudo_labels"  # the term of the loss on pseudo-labelled images
+CORRECTIONS = "corrections"  # and that on pixels that a person has drawn
 DIVERGED = (
     "weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, or "
     "set trainer.gradient_clip_val"
@@ -308,19 +309,30 @@ class Segmenter(LightningModule):
         return {"loss": loss, **recursive_detach(returned._asdict())}
 
     def _loss(self, logits: Tensor, batch: Batch) -> Loss:
-        """The terms of the strategy, and one more where some of the images are pseudo-labelled:
-        their logits are behind the others."""
+        """The terms of the strategy, one more for what a person has drawn where it would not learn
+        that, and one more where some of the images are pseudo-labelled: their logits are behind the
+        others."""
         own = logits[: len(batch.ids)]
         if self.strategy.wants.resolution == "image":
             own = self.adapter.upsample(own, batch.image)
         source = f"the loss of {type(self.strategy).__name__}"
         size = (len(batch.ids), len(self.classes))
         returned = read_loss(self.strategy.loss(own, batch), source, size)
+        if self._learns_drawn and batch.drawn is not None:
+            scores = self.adapter.upsample(logits[: len(batch.ids)], batch.image)
+            term = drawn_loss(scores, batch.drawn)
+            returned = returned._replace(terms={**returned.terms, CORRECTIONS: term})
         if batch.pseudo is None:
             return returned
         others = self.adapter.upsample(logits[len(batch.ids) :], batch.pseudo.image)
         term = batch.pseudo.weight * cross_entropy(others, batch.pseudo.target, batch.class_weights)
         return returned._replace(terms={**returned.terms, PSEUDO: term})
+
+    @property
+    def _learns_drawn(self) -> bool:
+        """Whether what a person has drawn needs a term of its own: it is in no target, and not in
+        what the strategy learns from."""
+        return not estimates(self.strategy) and "marks" not in self.strategy.needs
 
     def _auxiliary_terms(self, auxiliary: list[Tensor], batch: Batch) -> dict[str, Tensor]:
         """The same terms again for each of the auxiliary logits, weighted as the network says."""

@@ -32,6 +32,7 @@ ACTIONS: tuple[str, ...] = (*EDITS, *VERDICTS, "undo", "redo", "look")
 
 WITH_CLASS = frozenset(EDITS) - {"erase"}
 WITH_WIDTH = frozenset({"click", "scribble", "paint", "erase"})
+DRAWING = WITH_WIDTH - {"erase"} | {"fill"}  # leaves pixels of a class
 # how many points each edit has, at least and at most
 MOST_POINTS = 20_000
 POINTS = {
