@@ -126,8 +126,8 @@ class Writer:
         if self.source.number is None:
             probs = segmenter.predict(evidence.image).probs
             # of what is estimated the target has the corrections in it already
-            soft = correct_target(probs, evidence)
-            return Labels(soft.max(0).indices.to(torch.uint8), soft, probs, {})
+            found = correct_target(probs, evidence)
+            return Labels(found.max(0).indices.to(torch.uint8), found, probs, {})
         stored = self.store.load(evidence.id, key)
         soft = stored.target if stored.target.is_floating_point() else None
         trained = self.source.origin is not None
