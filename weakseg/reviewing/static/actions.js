@@ -230,7 +230,7 @@ export class Actions {
     const { store } = this.#parts;
     const colours = new Map(session.classes.map(({ name, colour }) => [name, colour]));
     const named = store.get("label")?.name;
-    const label = session.classes.find(({ name }) => name === named) ?? session.classes[1] ?? session.classes[0] ?? null;
+    const label = session.classes.find(({ name }) => name === named) ?? session.classes[1] ?? null;
     store.set({ session, classes: session.classes, colours, label });
   }
 
