@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.reviewing.browser.pages import Served, Visit, Visitor
+from tests.reviewing.browser.pages import PATIENCE, Served, Visit, Visitor
 from weakseg.reviewing.material import Material, material_of_recipe
 from weakseg.reviewing.serving import serving
 from weakseg.reviewing.session import ReviewSession
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE = 15_000  # ms for anything that a page waits for; a busy machine is slow
 SIZE = {"width": 1300, "height": 850}
 
 

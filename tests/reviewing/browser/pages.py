@@ -14,6 +14,8 @@ from PIL import Image
 from weakseg.reviewing.material import Material
 from weakseg.reviewing.session import ReviewSession
 
+PATIENCE = 15_000  # ms for anything that a page waits for; a busy machine is slow
+PAUSE = 40  # ms
 MARGIN = 16  # CSS pixels around an image that is shown whole
 FAILED = "Failed to load resource"  # what the console says of every answer with an error
 
@@ -35,6 +37,8 @@ class Visit:
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
         self.posted: list[dict[str, Any]] = []
+        self._wire: Any = None
+        self._sizes: dict[int, tuple[int, int]] = {}
         self.may_fail = False
         """whether answers with errors are what is tested"""
         page.on("console", self._console)
@@ -61,6 +65,12 @@ class Visit:
         """Wait until the first image is there."""
         self.page.wait_for_selector("html[data-ready]", state="attached")
         return self
+
+    def send(self, method: str, parameters: dict[str, Any]) -> None:
+        """Speak to the browser's own interface, which knows pens and fingers."""
+        if self._wire is None:
+            self._wire = self.page.context.new_cdp_session(self.page)
+        self._wire.send(method, parameters)
 
     def complaints(self) -> list[str]:
         """What is wrong with any page: errors, and requests to somebody else."""
@@ -108,12 +118,17 @@ class Visit:
     def at(self, point: Point) -> Point:
         """Where a position of the image is on the screen, while it is shown whole."""
         box = self.page.locator("#canvas").bounding_box()
-        state = self.state(self.number)
-        width, height = state["width"], state["height"]
+        width, height = self._size()
         scale = min((box["width"] - 2 * MARGIN) / width, (box["height"] - 2 * MARGIN) / height, 64)
         left = box["x"] + (box["width"] - width * scale) / 2
         top = box["y"] + (box["height"] - height * scale) / 2
         return left + point[0] * scale, top + point[1] * scale
+
+    def _size(self) -> tuple[int, int]:
+        if self.number not in self._sizes:  # the server may be gone later
+            state = self.state(self.number)
+            self._sizes[self.number] = state["width"], state["height"]
+        return self._sizes[self.number]
 
     def drag(self, points: Sequence[Point], up: bool = True) -> None:
         """Draw with the mouse through positions of the image."""
@@ -128,15 +143,25 @@ class Visit:
     def settled(self) -> None:
         """Wait until all is saved, and the target is there again."""
         self.page.wait_for_selector('#saving[data-state="saved"]')
-        self.page.wait_for_function("document.querySelector('#estimating').hidden")
         self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_selector("#estimating", state="hidden")
 
     def until(self, selector: str, words: str) -> None:
         """Wait until a part of the page says something."""
-        self.page.wait_for_function(
-            "([selector, words]) => document.querySelector(selector)?.innerText.includes(words)",
-            arg=[selector, words],
-        )
+        self.wait(lambda: words in self.text(selector), f"{selector} never said {words!r}")
+
+    def leaves(self, number: int) -> None:
+        """Wait until another image is shown."""
+        self.wait(lambda: self.number != number, f"image {number} is still shown")
+
+    def wait(self, happened: Callable[[], bool], complaint: str) -> None:
+        """Wait until something has happened. (What Playwright has for that needs a page without a
+        content security policy.)"""
+        for _ in range(PATIENCE // PAUSE):
+            if happened():
+                return
+            self.page.wait_for_timeout(PAUSE)
+        raise AssertionError(complaint)
 
 
 class Served(NamedTuple):

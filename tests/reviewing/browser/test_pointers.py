@@ -78,8 +78,7 @@ def test_a_click_means_the_pixel_that_is_seen_there(
 
 def pen(page: Visit, kind: str, point: Point, where: str = "pen") -> None:
     x, y = page.at(point)
-    session = page.page.context.new_cdp_session(page.page)
-    session.send(
+    page.send(
         "Input.dispatchMouseEvent",
         {
             "type": kind,
@@ -91,15 +90,12 @@ def pen(page: Visit, kind: str, point: Point, where: str = "pen") -> None:
             "pointerType": where,
         },
     )
-    session.detach()
 
 
 def touch(page: Visit, kind: str, *points: Point) -> None:
-    session = page.page.context.new_cdp_session(page.page)
     places = [page.at(point) for point in points]
     touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
-    session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-    session.detach()
+    page.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
 
 
 def test_a_pen_draws_and_fingers_move_the_image(

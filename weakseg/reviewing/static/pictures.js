@@ -51,7 +51,7 @@ export class Pictures extends EventTarget {
   target(image) {
     const { store } = this.#parts;
     const strategy = store.get("strategy");
-    const address = image.layers.target;
+    const address = isBare(image, store.get("session")) ? null : image.layers.target;
     if (address === null || strategy === store.get("session").strategy) return address;
     const url = new URL(address, location.href);
     url.searchParams.set("strategy", strategy);
@@ -96,4 +96,9 @@ export class Pictures extends EventTarget {
     }
     await layers.fetchAhead(addresses);
   }
+}
+
+/** Whether there is nothing that a target could be estimated from. */
+export function isBare(image, session) {
+  return !image.kinds.length && !session.has_prediction;
 }

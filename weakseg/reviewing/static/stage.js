@@ -1,5 +1,6 @@
 /** The image and the lines around it: its name, why it is suspicious, what is estimated right now. */
 import { byId, icon, say } from "./dom.js";
+import { isBare } from "./pictures.js";
 
 const STATUS_ICON = { accepted: "check", skipped: "dash", excluded: "cross" };
 const QUICK = 150; // ms: an estimate that is faster is not worth a mark
@@ -55,7 +56,8 @@ export class Stage {
     const row = store.get("queue").find((one) => one.number === store.get("number"));
     const reasons = image?.reasons ?? row?.reasons ?? [];
     say(byId("name"), image?.name ?? row?.name ?? "");
-    say(byId("reasons"), reasons.join(" · "));
+    const isEmpty = image && isBare(image, store.get("session"));
+    say(byId("reasons"), isEmpty ? "nothing is annotated here yet" : reasons.join(" · "));
     const mark = byId("verdict");
     const status = image?.status ?? null;
     mark.hidden = !status;
