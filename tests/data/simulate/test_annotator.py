@@ -372,6 +372,9 @@ def test_a_word_on_the_command_line_changes_one_field():
             "box_missing of the annotator should be a probability, from 0 to 1, but it is True",
         ),
         ({"tag_missing": -1}, "tag_missing of the annotator should be a probability"),
+        ({"box_moved": 2}, "box_moved of the annotator should be a probability, from 0 to 1"),
+        ({"class_swapped": -1}, "class_swapped of the annotator should be a probability"),
+        ({"tag_swapped": -1}, "tag_swapped of the annotator should be a probability"),
         (
             {"tag_wrong": "0.1"},
             "tag_wrong of the annotator should be a probability, from 0 to 1, but it is '0.1'",

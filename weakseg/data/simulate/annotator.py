@@ -22,7 +22,9 @@ from weakseg.data.simulate.derive import (
     scribbles_of,
     tags_of,
 )
+from weakseg.data.simulate.faults import moved_boxes, moved_masks, swapped_classes
 from weakseg.data.simulate.strokes import USUAL
+from weakseg.evidence import IGNORE
 from weakseg.utils.limits import Count, CountFromZero, Share, check_limits
 
 AnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags"]
@@ -74,6 +76,14 @@ class Annotator:
     background is always named"""
     tag_wrong: Probability = 0.0
     """probability that a class which is not there is named; for evidence of tags alone"""
+    box_moved: Probability = 0.0
+    """probability that a box is somewhere else in the image, as large as it should be"""
+    class_swapped: Probability = 0.0
+    """probability that a class is taken for one that the image does not show, on all its boxes,
+    clicks or scribbles"""
+    tag_swapped: Probability = 0.0
+    """probability that a class which is named is taken for one that the image does not show; for
+    evidence of tags alone"""
 
     def __post_init__(self) -> None:
         check_limits(self, "{} of the annotator")
@@ -109,7 +119,7 @@ class Annotator:
             case "masks":
                 return {"marks": truth.clone()}
             case "scribbles":
-                return {"tags": tags_of(truth, classes), "marks": self._scribbles(truth, rng)}
+                return self._marked(truth, self._scribbles(truth, rng), classes, rng)
             case "tags":
                 return self._tags(truth, classes, rng)
         if kind not in get_args(DrawnAnnotationKind):
@@ -124,7 +134,16 @@ class Annotator:
         marks = points_of(
             truth, instances, rng, self.point_background, self.point_count, self.point_spread
         )
-        return {"tags": tags_of(truth, classes), "marks": marks}
+        return self._marked(truth, marks, classes, rng)
+
+    def _marked(
+        self, truth: Tensor, marks: Tensor, classes: int, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Marks and the tags beside them, with the classes that the annotator sees."""
+        (swaps,) = rng.spawn(1)
+        tags = tags_of(truth, classes)
+        table = swapped_classes(tags, self.class_swapped, swaps)
+        return {"tags": _renamed(tags, table), "marks": _relabelled(marks, table)}
 
     def _scribbles(self, truth: Tensor, rng: np.random.Generator) -> Tensor:
         width = self.scribble_width
@@ -139,7 +158,11 @@ class Annotator:
         chance = torch.from_numpy(rng.random(classes))
         tags = torch.where(there, chance >= self.tag_missing, chance < self.tag_wrong)
         tags[0] = True
-        return {"tags": tags, "large": large_of(truth, classes) & tags}
+        large = large_of(truth, classes) & tags
+        (swaps,) = rng.spawn(1)
+        # not for a class that is named wrongly either
+        table = swapped_classes(there | tags, self.tag_swapped, swaps)
+        return {"tags": _renamed(tags, table), "large": _renamed(large, table)}
 
     def _boxes(
         self,
@@ -151,22 +174,40 @@ class Annotator:
         masks: bool,
     ) -> dict[str, Tensor]:
         """The boxes and their tags: a class whose boxes are all missing is not named either."""
-        edges, missing = rng.spawn(2)
-        boxes, labels = boxes_of(instances, classes_of_instance)
+        edges, missing, places, swaps = rng.spawn(4)
+        tight, labels = boxes_of(instances, classes_of_instance)
         height, width = truth.shape
-        boxes = loosen_boxes(boxes, height, width, self.box_loose, edges)
+        moved = moved_boxes(tight, height, width, self.box_moved, places)
+        boxes = loosen_boxes(moved, height, width, self.box_loose, edges)
         drawn = torch.from_numpy(missing.random(len(boxes)) >= self.box_missing)
         forgotten = torch.zeros(classes, dtype=torch.bool)
         forgotten[labels] = True
         forgotten[labels[drawn]] = False
-        tags = tags_of(truth, classes) & ~forgotten
-        large = large_of(truth, classes) & ~forgotten
-        found = {"tags": tags, "boxes": boxes[drawn], "box_classes": labels[drawn], "large": large}
-        return (
-            {**found, "box_masks": instances_of(instances, classes_of_instance).masks[drawn]}
-            if masks
-            else found
-        )
+        there = tags_of(truth, classes)
+        table = swapped_classes(there, self.class_swapped, swaps)
+        found = {
+            "tags": _renamed(there & ~forgotten, table),
+            "boxes": boxes[drawn],
+            "box_classes": table[labels[drawn]],
+            "large": _renamed(large_of(truth, classes) & ~forgotten, table),
+        }
+        if masks:
+            drawn_masks = instances_of(instances, classes_of_instance).masks
+            found["box_masks"] = moved_masks(drawn_masks, tight, moved)[drawn]
+        return found
+
+
+def _renamed(named: Tensor, table: Tensor) -> Tensor:
+    """Classes that are named, bool [C], by the names that the annotator gives them."""
+    renamed = torch.zeros_like(named)
+    renamed[table[named]] = True
+    return renamed
+
+
+def _relabelled(marks: Tensor, table: Tensor) -> Tensor:
+    """Marks [H,W] with the classes that the annotator sees."""
+    known = marks != IGNORE
+    return torch.where(known, table[marks.where(known, 0).long()].to(marks.dtype), marks)
 
 
 CAREFUL = Annotator()
