@@ -35,7 +35,7 @@ class Annotated(NamedTuple):
     tags: Tensor | None = None
     """bool [B,C]; a row without any True is an image without tags"""
     boxes: Sequence[Tensor] | None = None
-    """per image float [N,4] in pixels of the image; images without any say so by `boxed`"""
+    """per image float [N,4] in pixels of the image"""
     box_classes: Sequence[Tensor] | None = None
     marks: Tensor | None = None
     """integers [B,H,W], 255 = not marked"""
@@ -79,34 +79,31 @@ def missing(probs: Tensor, annotated: Annotated, size: tuple[int, int]) -> Doubt
 
 def unnamed(probs: Tensor, annotated: Annotated, size: tuple[int, int]) -> Doubt:
     """How surely a class is found where none is annotated: the highest probability of a class, but
-    the background, that the tags do not name, or outside of all boxes of the class. nan for images
-    that have neither tags nor boxes.
+    the background, that the tags do not name, or, in an image that has boxes, outside of all boxes
+    of the class. nan for images that have neither tags nor boxes.
 
     The arguments are those of `missing`.
     """
     images, classes = probs.shape[:2]
-    allowed = torch.zeros_like(probs[:, :, :1, :1], dtype=torch.bool)
-    comparable = torch.zeros(images, dtype=torch.bool, device=probs.device)
+    boxed = torch.tensor(_counts(annotated, images)) > 0
+    boxed = boxed.to(probs.device, non_blocking=True)
+    allowed = torch.zeros_like(probs, dtype=torch.bool)
+    comparable = boxed
     if annotated.tags is not None:
-        allowed = annotated.tags[:, :, None, None]
-        comparable = annotated.tags.any(1)
-    outside = torch.where(allowed, 0, probs)
-    if annotated.boxes is not None and annotated.box_classes is not None:
-        # a box says where its class may be; tags alone allow it everywhere
-        covered = torch.zeros_like(probs)
-        boxes = _flat(annotated, images)
-        if boxes is not None:
-            numbers, corners, labels = boxes
-            inside = inside_boxes(corners, size, probs.shape[-2:]).to(probs.dtype)
-            around = F.max_pool2d(inside[:, None], 2 * RIM + 1, 1, RIM)[:, 0]
-            covered = covered.flatten(0, 1).index_add(0, numbers * classes + labels, around)
-            covered = covered.view_as(probs)
-        outside = torch.where(covered > 0, 0, probs)
-        comparable = torch.ones_like(comparable)
-    peaks = _peaks(outside)
-    peaks[:, 0] = 0
-    value, label = peaks.max(1)
-    return Doubt(torch.where(comparable, value, torch.nan), label)
+        # beside boxes, tags do not say where else a class may be
+        allowed = (annotated.tags & ~boxed[:, None])[:, :, None, None].expand_as(probs)
+        comparable = comparable | annotated.tags.any(1)
+    boxes = _flat(annotated, images)
+    if boxes is not None:
+        numbers, corners, labels = boxes
+        inside = inside_boxes(corners, size, probs.shape[-2:]).to(probs.dtype)
+        around = F.max_pool2d(inside[:, None], 2 * RIM + 1, 1, RIM)[:, 0]
+        covered = torch.zeros_like(probs).flatten(0, 1)
+        covered = covered.index_add(0, numbers * classes + labels, around).view_as(probs)
+        allowed = allowed | (covered > 0)
+    peaks = _peaks(torch.where(allowed, 0, probs))
+    value, label = peaks[:, 1:].max(1)
+    return Doubt(torch.where(comparable, value, torch.nan).clamp(0, 1), label + 1)
 
 
 def inside_boxes(boxes: Tensor, size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
@@ -136,7 +133,7 @@ def _flat(annotated: Annotated, images: int) -> tuple[Tensor, Tensor, Tensor] | 
     if there is no box."""
     if annotated.boxes is None or annotated.box_classes is None:
         return None
-    counts = [len(boxes) for boxes in annotated.boxes]
+    counts = _counts(annotated, images)
     if not sum(counts):
         return None
     corners = torch.cat(list(annotated.boxes))
@@ -147,6 +144,11 @@ def _flat(annotated: Annotated, images: int) -> tuple[Tensor, Tensor, Tensor] | 
         corners,
         torch.cat(list(annotated.box_classes)),
     )
+
+
+def _counts(annotated: Annotated, images: int) -> list[int]:
+    """How many boxes each image has."""
+    return [0] * images if annotated.boxes is None else [len(boxes) for boxes in annotated.boxes]
 
 
 def _filled(probs: Tensor, inside: Tensor) -> Tensor:
