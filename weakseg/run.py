@@ -27,12 +27,15 @@ from weakseg.reporting.dashboards import class_table, keep_files, log_tables
 from weakseg.reporting.image_logger import ImageLogger
 from weakseg.reporting.results import report_run
 from weakseg.reporting.round_tables import RoundTables
+from weakseg.reporting.run_images import SUSPECTS, Suspect
+from weakseg.suspicion.of_run import write_review
 from weakseg.trained.checkpoint import read_segmenter
 from weakseg.training.average_precision import AveragePrecision
 from weakseg.training.building import build_run
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
 from weakseg.training.early_stopping import why_ended
 from weakseg.training.evidence_check import why_none
+from weakseg.training.image_statistics import ImageStatistics
 from weakseg.training.label_monitor import LabelMonitor
 from weakseg.training.memory_budget import OutOfMemory, check_memory, device_of
 from weakseg.training.metrics_file import Record
@@ -93,6 +96,7 @@ def _fit(recipe: Resolved) -> Path:
     settings = recipe.sections["trainer"]
     own = _own_callbacks(recipe)
     root = Path(settings.get("default_root_dir") or "runs")
+    statistics = ImageStatistics()
     rank_monitor = RankMonitor(of_a_run())
     # there is no folder yet: Lightning may refuse its arguments
     checkpoints = None if settings.get("enable_checkpointing") is False else Checkpoints(root)
@@ -100,7 +104,7 @@ def _fit(recipe: Resolved) -> Path:
         "trainer",
         default_root_dir=root,
         logger=False,
-        callbacks=_callbacks(settings, rounds, rank_monitor, checkpoints, own.values()),
+        callbacks=_callbacks(settings, rounds, statistics, rank_monitor, checkpoints, own.values()),
         plugins=[WholeFiles()],
         use_distributed_sampler=False,
         enable_model_summary=False,
@@ -139,9 +143,18 @@ def _fit(recipe: Resolved) -> Path:
             raise SystemExit(stop.code or 143) from None
         if len(data.validation) and segmenter.validated_at != trainer.global_step:
             trainer.validate(segmenter, datamodule=data, verbose=False)
+        measured = statistics.everywhere()
+        numbers = rounds.numbers()
         rank_monitor.relax()
         if trainer.is_global_zero:
-            figures = report_run(recipe, folder, segmenter, rounds, data, _endings(trainer))
+            queue = write_review(measured, segmenter.classes, numbers, folder)
+            suspects = [
+                Suspect(numbers[image], score, reasons)
+                for image, score, reasons in queue[:SUSPECTS]
+            ]
+            figures = report_run(
+                recipe, folder, segmenter, rounds, data, _endings(trainer), suspects
+            )
             log_tables(loggers, trainer.global_step, [class_table(figures, segmenter.classes)])
             keep_files(loggers, folder, recipe.name, data)
         return Path(trainer.strategy.broadcast(str(folder)))
@@ -150,6 +163,7 @@ def _fit(recipe: Resolved) -> Path:
 def _callbacks(
     settings: Mapping[str, Any],
     rounds: Rounds,
+    statistics: ImageStatistics,
     rank_monitor: RankMonitor,
     checkpoints: Checkpoints | None,
     own: Iterable[Any] = (),
@@ -161,6 +175,7 @@ def _callbacks(
         rounds,
         StepTimer(),
         LabelMonitor(),
+        statistics,
         ImageLogger(),
         RoundTables(),
         AveragePrecision(),

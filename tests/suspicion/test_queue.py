@@ -51,5 +51,7 @@ def test_values_beyond_the_range_count_as_its_ends() -> None:
 
 
 def test_an_unknown_signal_is_refused() -> None:
-    with pytest.raises(ValueError, match="mising/dog is no signal; expected one of disagreement"):
+    with pytest.raises(
+        ValueError, match="mising/dog is no signal; expected one of missing, unnamed"
+    ):
         score_of({"mising/dog": 0.5})

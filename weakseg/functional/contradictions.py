@@ -106,7 +106,7 @@ def unnamed(probs: Tensor, annotated: Annotated, size: tuple[int, int]) -> Doubt
     return Doubt(torch.where(comparable, value, torch.nan).clamp(0, 1), label + 1)
 
 
-def inside_boxes(boxes: Tensor, size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+def inside_boxes(boxes: Tensor, size: Sequence[int], grid: Sequence[int]) -> Tensor:
     """The cells of a grid over an image that each box touches by half a cell or more, and the one
     in its middle: bool [N,h,w].
 

@@ -22,18 +22,18 @@ from weakseg.data.formats.writing.labels import LabelledImage, Objects
 from weakseg.data.formats.writing.png import encode
 from weakseg.data.label_store import LabelStore
 from weakseg.evidence import IGNORE, Evidence
-from weakseg.functional.resolution import resize_labels
-from weakseg.labelling.confidence import (
+from weakseg.functional.label_confidence import (
     colour_agreement,
-    evidence_agreement,
     network_agreement,
     pixel_confidence,
 )
+from weakseg.functional.resolution import resize_labels
 from weakseg.labelling.images import size_of
 from weakseg.labelling.source import Source
 from weakseg.training.estimation import Failure
 from weakseg.training.evidence_check import image_failure
 from weakseg.training.label_quality import harden
+from weakseg.training.target_signals import evidence_agreement
 from weakseg.training.targets import correct_target
 from weakseg.utils.output_folder import OutputFolder
 

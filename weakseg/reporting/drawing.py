@@ -34,6 +34,8 @@ class Case(NamedTuple):
     """of this image alone; None or nan for none"""
     score_name: str = "IoU"
     """what the score is: mean IoU, or without truth, agreement with the image's evidence"""
+    note: str = ""
+    """a line of its own below its name"""
 
 
 def palette(classes: int) -> Tensor:

@@ -44,6 +44,7 @@ def write_report(
     cases: Sequence[Case],
     training: Sequence[Case] = (),
     training_note: str = "",
+    suspects: Sequence[Case] = (),
     recipe: str,
     commands: Sequence[str] = (),
     notes: Sequence[str],
@@ -60,6 +61,8 @@ def write_report(
         cases: validation images to show; the worst are shown first.
         training: training images to show with the targets that are trained on, in this order.
         training_note: which of them these are.
+        suspects: training images that are the most suspicious, in this order; review.csv beside the
+            report has all of them.
         recipe: the recipe as text.
         commands: that have trained the run: the first start and each resume.
         notes: lines below the title.
@@ -79,6 +82,7 @@ def write_report(
         errors=error_sources(cases).in_words(),
         training=gallery(training, classes),
         training_note=training_note,
+        suspects=gallery(suspects, classes),
         training_errors=error_sources(training).in_words(),
         commands=commands,
         recipe=recipe,

@@ -17,7 +17,12 @@ from weakseg.data.corrections.counts import count_corrections
 from weakseg.networks.analysis.gridding import dilation_note
 from weakseg.networks.parts.weights import read_weights
 from weakseg.reporting.report import write_report
-from weakseg.reporting.run_images import training_cases, validation_cases
+from weakseg.reporting.run_images import (
+    Suspect,
+    suspect_cases,
+    training_cases,
+    validation_cases,
+)
 from weakseg.reporting.tables import print_tables
 from weakseg.training.metrics_file import read_record
 from weakseg.training.rounds import Rounds
@@ -33,9 +38,10 @@ def report_run(
     rounds: Rounds,
     data: Any,
     endings: Sequence[str] = (),
+    suspects: Sequence[Suspect] = (),
 ) -> dict[str, float]:
-    """The table on the screen, and the report; `endings` are lines on how the run has ended.
-    Returns the figures of the table."""
+    """The table on the screen, and the report; `endings` are lines on how the run has ended, and
+    `suspects` the most suspicious images. Returns the figures of the table."""
     rows = read_record(folder / "metrics.csv")
     final = {
         name: float(value)
@@ -57,6 +63,7 @@ def report_run(
         cases=validation_cases(segmenter, rounds, data),
         training=training.cases,
         training_note=training.note,
+        suspects=suspect_cases(segmenter, data, suspects),
         commands=read_commands(folder),
         recipe=scrub_yaml(to_yaml(recipe)),
         notes=[

@@ -16,6 +16,7 @@ from weakseg.training.segmenter import Segmenter
 from weakseg.utils.progress import track
 
 GALLERY = 12  # images of a kind that are shown
+SUSPECTS = 10
 LOOKED_AT = 100  # training images among which the worst targets are looked for
 BY_EYE = (
     "Some of the images that the network trains on, with the targets that it trained on last. No "
@@ -28,6 +29,15 @@ class TrainingCases(NamedTuple):
 
     cases: list[Case]
     note: str
+
+
+class Suspect(NamedTuple):
+    """A training image with a suspicious target."""
+
+    number: int
+    """its place in the data set"""
+    score: float
+    reasons: Sequence[str]
 
 
 def validation_cases(segmenter: Segmenter, rounds: Rounds, data: Any) -> list[Case]:
@@ -60,6 +70,16 @@ def training_cases(segmenter: Segmenter, data: Any) -> TrainingCases:
         return TrainingCases([], "")
     spread = _spread(data.training, GALLERY)
     return TrainingCases([_training_case(segmenter, data, index) for index in spread], BY_EYE)
+
+
+def suspect_cases(segmenter: Segmenter, data: Any, suspects: Sequence[Suspect]) -> list[Case]:
+    """Suspicious images with the targets in use."""
+    return [
+        _training_case(segmenter, data, number)._replace(
+            score=score, score_name="suspicion", note="; ".join(reasons)
+        )
+        for number, score, reasons in suspects
+    ]
 
 
 def _target_scores(segmenter: Segmenter, data: Any) -> dict[int, float]:

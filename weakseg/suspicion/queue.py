@@ -26,19 +26,20 @@ class Signal(NamedTuple):
 
 
 SIGNALS = {
-    "disagreement": Signal(1.0, "the network predicts other classes than the target has"),
-    "uncertainty": Signal(0.5, "the network is unsure"),
     "missing": Signal(1.0, "{} is annotated, but the network finds none there"),
     "unnamed": Signal(1.0, "the network finds {} where none is annotated"),
-    "boxes": Signal(0.5, "the target does not fill the boxes"),
+    "absent": Signal(1.0, "no pixel of the target is {}, though it is annotated"),
+    "extra": Signal(1.0, "the target shows {}, which is not annotated"),
     "marks": Signal(1.0, "the target contradicts what is drawn"),
-    "tags": Signal(1.0, "the target shows other classes than the tags or boxes name"),
-    "colours": Signal(0.5, "the target runs over edges: its classes have the same colours"),
-    "labels": Signal(0.5, "the target itself is unsure"),
+    "boxes": Signal(1.0, "the target does not fill the boxes of {}"),
+    "disagreement": Signal(0.5, "the network predicts other classes than the target has"),
     "loss": Signal(0.5, "training has not fitted the target"),
-    "unlabelled": Signal(1.0, "no pixel of the target has a label"),
+    "colours": Signal(0.5, "the target runs over edges: its classes share colours"),
+    "labels": Signal(0.25, "the labels themselves are unsure"),
+    "uncertainty": Signal(0.1, "the network is unsure of many pixels"),
+    "unlabelled": Signal(10.0, "no pixel of the target has a label"),
 }
-"""the signals by their names, in the order in which reasons of the same weight are given"""
+"""the signals by their names; of reasons that add the same, the one further up is given first"""
 
 
 class Suspicion(NamedTuple):

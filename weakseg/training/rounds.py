@@ -18,7 +18,8 @@ from weakseg.training.batches_check import check_batches
 from weakseg.training.corrections_check import share_corrections
 from weakseg.training.estimation import collected, mean_figures
 from weakseg.training.evidence_check import CheckedImage, check_evidence
-from weakseg.training.label_quality import LabelQuality
+from weakseg.training.image_statistics import ImageStatistics
+from weakseg.training.label_quality import LabelQuality, harden
 from weakseg.training.queries import network_fingerprint
 from weakseg.training.round_targets import RoundTargets, cache_folder, method_fingerprint
 from weakseg.training.segmenter import Segmenter
@@ -156,6 +157,11 @@ class Rounds(Callback):
         self.fitted = state_dict["fitted"]
         self.method = state_dict["method"]
 
+    def numbers(self) -> dict[str, int]:
+        """The number in the data set of each training image, by its id. All ranks must call it."""
+        seen = gather([(image.id, index) for index, image in self._seen.items()])
+        return {id: index for part in seen for id, index in part}
+
     # what
 
     def _advance(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
@@ -172,6 +178,9 @@ class Rounds(Callback):
         keys = targets.keys()
         self._estimate(targets, keys, targets.missing(keys))
         quality = LabelQuality(segmenter.classes)
+        statistics = _statistics(trainer)
+        if statistics is not None:
+            statistics.begin_round()
         figures = []
         for index in track(
             keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size
@@ -181,6 +190,9 @@ class Rounds(Callback):
             stored = store.load(evidence.id, keys[index])
             quality.add(stored.target, old, evidence, truth)
             figures.append(stored.figures)
+            if statistics is not None:
+                hard = harden(stored.target, evidence.box_classes)
+                statistics.add_target(hard, evidence, segmenter.classes)
         self.figures = quality.figures() | mean_figures(figures)
         # another loss may do without targets
         if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:
@@ -283,3 +295,9 @@ def _training_ends(trainer: Trainer) -> bool:
         trainer.max_epochs or 0
     )
     return trainer.should_stop or last_epoch or trainer.global_step >= trainer.max_steps != -1
+
+
+def _statistics(trainer: Trainer) -> ImageStatistics | None:
+    """The callback that keeps what is measured of each image, if the trainer has it."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((each for each in callbacks if isinstance(each, ImageStatistics)), None)

@@ -279,14 +279,16 @@ class Segmenter(LightningModule):
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """The sum of the strategy's terms as "loss", and beside it what the strategy returned, as
-        in `Loss`, for callbacks."""
+        """The sum of the strategy's terms as "loss", and beside it for callbacks what the strategy
+        returned, as in `Loss`, and "scores", the logits at the network's own stride, if it has
+        any."""
         batch = (
             batch
             if self.class_weights is None
             else batch._replace(class_weights=self.class_weights.to(self.device))
         )
         if self.adapter.has_losses:
+            scores = None
             made = self.adapter.losses(self.normalise(batch.image), batch)
             returned = read_loss(made, f"{self.adapter.name}.losses")
             terms = returned.terms
@@ -296,6 +298,7 @@ class Segmenter(LightningModule):
             helping = self._auxiliary_terms(auxiliary, batch)
             returned = self._loss(main, batch)
             terms = returned.terms | helping
+            scores = main[: len(batch.ids)]
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         self._recent_images += batch.ids if batch.pseudo is None else batch.ids + batch.pseudo.ids
         self._bad_loss |= not bool(torch.isfinite(loss))
@@ -306,7 +309,8 @@ class Segmenter(LightningModule):
         self._log_position(self.global_step)
         self.log_dict(self._learning_rates())
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
-        return {"loss": loss, **recursive_detach(returned._asdict())}
+        detached = None if scores is None else scores.detach()
+        return {"loss": loss, "scores": detached, **recursive_detach(returned._asdict())}
 
     def _loss(self, logits: Tensor, batch: Batch) -> Loss:
         """The terms of the strategy, one more for what a person has drawn where it would not learn

@@ -9,9 +9,8 @@ import torch
 
 from tests.small import Everything
 from weakseg.evidence import IGNORE
-from weakseg.labelling.confidence import (
+from weakseg.functional.label_confidence import (
     colour_agreement,
-    evidence_agreement,
     network_agreement,
     pixel_confidence,
 )
@@ -52,14 +51,3 @@ def test_labels_beyond_the_border_are_less_sure(index: int) -> None:
     left, top, right, bottom = evidence.boxes[0].int().tolist()
     filled[max(0, top) : bottom, max(0, left) : right] = int(truth.max())
     assert colour_agreement(filled, evidence.image) < colour_agreement(truth, evidence.image)
-
-
-def test_labels_are_compared_with_all_evidence() -> None:
-    evidence, truth = Everything().sample(0)
-    assert truth is not None
-    right = evidence_agreement(truth, evidence, Everything.classes)
-    assert right > 0.9
-    lost = evidence_agreement(torch.zeros_like(truth), evidence, Everything.classes)
-    assert lost == 0
-    bare = evidence._replace(boxes=None, box_classes=None, marks=None, tags=None)
-    assert evidence_agreement(truth, bare, Everything.classes) == 1

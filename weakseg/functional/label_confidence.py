@@ -1,5 +1,5 @@
-"""How sure the labels of an image are, without any truth: by what a trained network finds, by the
-colours of the image, and by its evidence.
+"""How sure the labels of an image are, without any truth: by what a trained network finds, and by
+the colours of the image.
 
 The measures order images, the most suspicious first; they are no probabilities that a pixel is
 right. docs/how-to/label.md shows how well each of them finds the worst labels.
@@ -8,13 +8,11 @@ right. docs/how-to/label.md shows how well each of them finds the worst labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Evidence
-from weakseg.training.label_quality import Agreement
+from weakseg.evidence import IGNORE
 
 SHADES = 16  # of red, green and blue each: pixels of one cell have the same colour
 
@@ -72,16 +70,6 @@ def colour_agreement(labels: Tensor, image: Tensor) -> float:
     counts.index_put_((own, colour), torch.ones(len(own)), accumulate=True)
     shares = counts / counts.sum(0).clamp(min=1)
     return _mean_of_classes(own, shares[own, colour])
-
-
-def evidence_agreement(labels: Tensor, evidence: Evidence, classes: Sequence[str]) -> float:
-    """How well the labels agree with the evidence that they were made from: the lowest of the
-    extents against the boxes, the labels of marked pixels, and the classes that are named. 1 where
-    there is nothing to compare."""
-    agreement = Agreement(classes)
-    agreement.add(0, labels, evidence)
-    found = [scores[0] for scores in agreement.scores.values() if 0 in scores]
-    return min((figure for figure in found if not math.isnan(figure)), default=1.0)
 
 
 def _mean_of_classes(labels: Tensor, values: Tensor) -> float:
