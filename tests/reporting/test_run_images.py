@@ -3,13 +3,14 @@ have trained it, and where its initial weights come from."""
 
 from __future__ import annotations
 
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 
 import pytest
 
 from weakseg.fit import main
 from weakseg.networks.parts.weights import read_weights
+from weakseg.suspicion.review_file import read_queue
 from weakseg.training.run_folder import read_commands
 
 WORDS = [
@@ -55,6 +56,20 @@ def test_training_images_with_truth_show_the_worst_targets(run: Path) -> None:
     scores = [part[:5] for part in training.split("IoU of the target ")[1:]]
     assert len(scores) == 4
     assert scores == sorted(scores)
+
+
+def test_the_most_suspicious_images_are_shown_with_their_reasons(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    section = page[page.index("Worst first") : page.index("Training images")]
+    assert 'href="review.csv"' in section
+    queue = read_queue(run / "review.csv")
+    assert len(queue) == 4
+    names = [found.image for found in queue]
+    assert sorted(names, key=section.index) == names
+    for found in queue:
+        assert f"suspicion {found.score:.3f}"[:-1] in section
+        assert escape("; ".join(found.reasons)) in section
+    assert "label error" not in section
 
 
 def test_training_images_without_any_mask_are_for_the_eye(tmp_path: Path) -> None:

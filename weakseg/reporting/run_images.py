@@ -73,10 +73,10 @@ def training_cases(segmenter: Segmenter, data: Any) -> TrainingCases:
 
 
 def suspect_cases(segmenter: Segmenter, data: Any, suspects: Sequence[Suspect]) -> list[Case]:
-    """Suspicious images with the targets in use."""
+    """Suspicious images with the targets in use, as a person sees them who has no masks."""
     return [
         _training_case(segmenter, data, number)._replace(
-            score=score, score_name="suspicion", note="; ".join(reasons)
+            truth=None, score=score, score_name="suspicion", note="; ".join(reasons)
         )
         for number, score, reasons in suspects
     ]
