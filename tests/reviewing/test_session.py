@@ -55,7 +55,7 @@ def labels_of(picture: Picture) -> np.ndarray[Any, Any]:
 def test_a_page_is_told_what_there_is(tmp_path: Path) -> None:
     told = session(tmp_path).described()
     assert [entry["name"] for entry in told["classes"]] == ["background", "bright", "dark"]
-    assert told["classes"][1] == {"number": 1, "name": "bright", "colour": "#800000"}
+    assert told["classes"][1] == {"number": 1, "name": "bright", "colour": "#2f9e44"}
     assert told["strategy"] == "boxes_rect"
     assert told["count"] == 6
     assert told["has_truth"] is True

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from weakseg.evidence import IGNORE
-from weakseg.utils.files import voc_palette
+from weakseg.reviewing.colours import palette
 
 QUALITY = 92  # of the JPEG of a photograph
 SMALL = 256 * 256  # images with no more pixels are sent as they are
@@ -59,7 +59,7 @@ def mark_layer(marks: Tensor) -> Picture:
 
 
 def _palette_png(labels: Tensor, opacity: dict[int, int]) -> Picture:
-    colours = voc_palette()
+    colours = palette()
     colours[IGNORE] = list(GREY)
     image = Image.fromarray(np.ascontiguousarray(labels.numpy()), "L")
     image.putpalette([value for colour in colours for value in colour])

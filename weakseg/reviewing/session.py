@@ -24,6 +24,7 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.class_matching import renumber, renumber_evidence
 from weakseg.labelling.images import Subset
 from weakseg.reviewing.background import Background
+from weakseg.reviewing.colours import as_css, palette
 from weakseg.reviewing.describing import described_evidence, described_history
 from weakseg.reviewing.estimating import Estimator
 from weakseg.reviewing.fitting import Fits
@@ -46,7 +47,6 @@ from weakseg.reviewing.refusals import (
     WrongRequest,
 )
 from weakseg.training.targets import correct_target
-from weakseg.utils.files import voc_palette
 from weakseg.utils.messages import one_line
 
 MEMORY = 2**28  # bytes of images and layers that are kept, about, of each kind
@@ -117,11 +117,11 @@ class ReviewSession:
     def described(self) -> dict[str, Any]:
         """What a page has to know at its beginning."""
         self._take_classes()
-        colours = voc_palette()
+        colours = palette()
         return {
             "title": self.material.name,
             "classes": [
-                {"number": number, "name": name, "colour": _hex(colours[number])}
+                {"number": number, "name": name, "colour": as_css(colours[number])}
                 for number, name in enumerate(self.classes)
             ],
             "can_add_classes": self.can_add_classes,
@@ -478,7 +478,3 @@ def _numbers(data: WeakData, subset: Subset) -> list[int]:
 def _bytes_of(sample: Sample) -> int:
     tensors = [value for value in (*sample.evidence, sample.truth) if isinstance(value, Tensor)]
     return sum(tensor.nbytes for tensor in tensors)
-
-
-def _hex(colour: list[int]) -> str:
-    return "#" + "".join(f"{value:02x}" for value in colour)
