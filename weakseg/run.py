@@ -262,11 +262,6 @@ def _look_at_corrections(recipe: Resolved, data: Any) -> None:
             Path(folder).name, (path.name for path in Path(folder).parent.glob("*"))
         )
         raise RecipeError(recipe.located([f"data.corrections: there is no folder {folder}{near}"]))
-    if len(data.classes) < 2:
-        raise RecipeError(
-            f"data: there is no class but the {data.classes[0]}; add some with python -m "
-            "weakseg.review, or name them with data.classes"
-        )
     if (folder is not None or getattr(data, "bare", False)) and not data.training:
         raise RecipeError(f"data: {why_none(data)}")
 

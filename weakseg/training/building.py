@@ -14,6 +14,11 @@ def build_run(recipe: Resolved) -> tuple[Any, Segmenter, Rounds]:
     """Data, network with strategy, and rounds; what their constructors refuse is told for all of
     them at once. The first weights of the network depend on the random numbers of torch."""
     data: Any = recipe.build("data")
+    if getattr(data, "bare", False) and len(data.classes) < 2:
+        raise RecipeError(
+            f"data: there is no class but the {data.classes[0]}; add some with python -m "
+            "weakseg.review, or name them with data.classes"
+        )
     errors: list[str] = []
     parts: dict[str, Any] = {}
     for section in ("network", "strategy", "optimizer", "rounds", "predict"):
