@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,17 +20,20 @@ import pytest
 from tests.integrations.projects import request, task
 from tests.prediction.fakes import Colours, save_photo
 from tests.trained.runs import make_run
+from weakseg.config.verb import read_words
 from weakseg.data.formats.brush import unpack_brush
 from weakseg.data.formats.writing.label_studio import interface_of
 from weakseg.integrations.label_studio import serving
-from weakseg.integrations.label_studio.__main__ import command, main
+from weakseg.integrations.label_studio.__main__ import VERB, command, main
 from weakseg.integrations.label_studio.backend import Backend
+from weakseg.integrations.label_studio.interface import read_interface
 from weakseg.integrations.label_studio.task_images import TaskImages
 
 uvicorn = pytest.importorskip("uvicorn", reason="an extra")
 
 ROOT = Path(__file__).parents[2]
 MODULE = "weakseg.integrations.label_studio"
+PAGE = (ROOT / "docs" / "how-to" / "annotation-tools.md").read_text()
 
 
 def mistakes(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
@@ -62,6 +67,29 @@ def test_without_words_it_explains_itself(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: python -m {MODULE} run=<...> ")
     assert "port=9090" in shown
+
+
+def test_the_page_has_words_that_the_command_takes_and_the_lines_that_it_prints(
+    tmp_path: Path,
+) -> None:
+    [words] = re.findall(rf"^python -m {re.escape(MODULE)} (.*)$", PAGE, re.MULTILINE)
+    assert read_words(VERB, shlex.split(words)).values == {
+        "run": "runs/boxes/latest",
+        "images": Path("photos"),
+    }
+    shown = re.search(r"^network: .*\n(?:\w+: .*\n)+", PAGE, re.MULTILINE)
+    assert shown is not None
+    heads = [line.partition(": ")[0] for line in shown[0].splitlines()]
+    assert heads == ["network", "classes", "version", "backend"]
+
+
+def test_the_smart_tools_of_the_page_fit_the_interface_that_weakseg_writes() -> None:
+    classes = ("background", "fish", "leaf", "umbrella", "wheel")
+    [tools] = re.findall(r"```xml\n(.*?)```", PAGE, re.DOTALL)
+    interface = read_interface(interface_of(classes).replace("</View>", f"{tools}</View>"), classes)
+    assert [control.name for control in interface.controls] == ["tag", "box", "click"]
+    assert interface.output.name == "tag"
+    assert interface.class_of("leaf", "box") == interface.class_of("leaf", "click") == 2
 
 
 def test_images_must_come_from_somewhere(
