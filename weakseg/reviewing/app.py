@@ -178,7 +178,7 @@ class _Guarded:
 
     def _denied(self, request: Request) -> Response | None:
         """The answer to whoever is not let in, and to whoever shows the secret."""
-        first = request.url.path == "/"
+        first = request.scope["path"] == "/"
         denial = self.guard.denies_host(request.headers.get("host", ""))
         if denial is None and first and "secret" in request.query_params:
             if request.method == "GET" and self.guard.is_secret(request.query_params["secret"]):
