@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-QUIET = 0.3  # seconds without any request, after which work goes on
+QUIET = 0.2  # seconds without any request, after which work goes on
 Work = Callable[[], None]
 
 
@@ -42,6 +42,12 @@ class Background:
                 )
                 self._thread.start()
             self._wake.notify_all()
+
+    @property
+    def waiting(self) -> list[str]:
+        """The names of all work that is not done."""
+        with self._wake:
+            return [name for name, _ in self._waiting]
 
     @contextmanager
     def paused(self) -> Iterator[None]:

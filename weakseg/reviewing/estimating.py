@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from threading import RLock
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from weakseg.config.recipe import build_section
@@ -132,14 +131,14 @@ class Estimator:
             raise StrategyFailed(f"{name} failed on {evidence.id}: {one_line(reason)}") from error
         return harden(target, evidence.box_classes)
 
-    def prediction(self, evidence: Evidence) -> Tensor | None:
-        """The classes that the trained network predicts, uint8 [H,W]; None without one."""
+    def probabilities(self, evidence: Evidence) -> Tensor | None:
+        """What the trained network finds, float [C,H,W]; None without one."""
         segmenter = self.material.segmenter
         if segmenter is None or not self.material.trained:
             return None
         try:
             with self.alone:
-                return segmenter.predict(evidence.image).probs.argmax(0).to(torch.uint8)
+                return segmenter.predict(evidence.image).probs
         except Exception as error:
             reason = one_line(failure(evidence.id, error).reason)
             raise StrategyFailed(f"the network failed on {evidence.id}: {reason}") from error

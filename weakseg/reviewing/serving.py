@@ -80,8 +80,10 @@ def serving(session: ReviewSession, host: str = "127.0.0.1", port: int = 0) -> I
         thread.start()
         try:
             _wait_for(server, thread)
+            session.begin()
             yield Address(host, number, guard.secret)
         finally:
+            session.end()
             server.should_exit = True
             thread.join(ENDS_WITHIN)
 

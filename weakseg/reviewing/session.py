@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from weakseg.data.base import WeakData
@@ -38,6 +40,7 @@ from weakseg.reviewing.layers import (
     thumbnail,
 )
 from weakseg.reviewing.material import Material
+from weakseg.reviewing.ranking import ranking_of_run, suspicion_of
 from weakseg.reviewing.recent import Recent
 from weakseg.reviewing.refusals import (
     ChangedElsewhere,
@@ -46,6 +49,7 @@ from weakseg.reviewing.refusals import (
     StrategyFailed,
     WrongRequest,
 )
+from weakseg.suspicion.queue import Suspicion
 from weakseg.training.targets import correct_target
 from weakseg.utils.messages import one_line
 
@@ -98,7 +102,15 @@ class ReviewSession:
         self._reading = RLock()
         self._chosen = set(self.numbers)
         self.background = Background()
+        self.suspicions: dict[str, Suspicion] = self._known_suspicions()
         self._make_estimator()
+
+    def _known_suspicions(self) -> dict[str, Suspicion]:
+        try:
+            return ranking_of_run(self.material.run)
+        except (ValueError, OSError) as error:
+            self.remarks.append(f"the images are measured anew: {one_line(error)}")
+            return {}
 
     def _make_estimator(self) -> None:
         training = _numbers(self.data, "training")
@@ -137,6 +149,7 @@ class ReviewSession:
             "has_truth": self.has_truth,
             "who": self.who,
             "remarks": self.remarks,
+            "working": self.background.doing or None,
         }
 
     @property
@@ -194,11 +207,12 @@ class ReviewSession:
         """All images, the most suspicious first."""
         images = [self._entry(number) for number in self.numbers]
         decided = ("accepted", "skipped", "excluded")
-        images.sort(key=lambda image: image["status"] in decided)
+        # what nobody has measured comes after what was measured, and what is decided at the end
+        images.sort(key=lambda image: (image["status"] in decided, -(image["score"] or -1)))
         counts = dict.fromkeys((*decided, "open"), 0)
         for image in images:
             counts[image["status"] or "open"] += 1
-        return {"images": images, "counts": counts}
+        return {"images": images, "counts": counts, "working": self.background.doing or None}
 
     def _entry(self, number: int) -> dict[str, Any]:
         id = self.id_of(number)
@@ -207,12 +221,66 @@ class ReviewSession:
             "number": number,
             "name": self.name_of(number),
             "thumbnail": f"/images/{number}/thumbnail?v={self.tag}",
-            "score": None,
-            "reasons": [],
+            **self._suspicion(id),
             "status": None if history is None else history.status,
             "edits": 0 if history is None else len(history.edits),
             "broken": self.broken.get(number) or problem or None,
         }
+
+    def _suspicion(self, id: str | None) -> dict[str, Any]:
+        found = None if id is None else self.suspicions.get(id)
+        if found is None:
+            return {"score": None, "reasons": []}
+        return {"score": round(found.score, 4), "reasons": list(found.reasons)}
+
+    # in the background
+
+    def begin(self) -> None:
+        """Find out which images are suspicious, if no run has."""
+        self.background.add("first", self._first())
+        if not self.suspicions:
+            self.background.add("rank", self._rank())
+        elif any(self.id_of(number) is None for number in self.numbers):
+            self.background.add("names", self._names())
+
+    def end(self) -> None:
+        """Begin nothing new in the background."""
+        self.background.end()
+
+    def _first(self) -> Iterator[str]:
+        """The target of the first image, so that all that is compiled is so before a person draws
+        something."""
+        yield "the first target is estimated"
+        for row in self.queue()["images"][:1]:
+            with suppress(Refusal):
+                self._target_layer(row["number"], self.material.strategy_name)
+
+    def _names(self) -> Iterator[str]:
+        """Read the images of a data set that only so tells their names."""
+        for place, number in enumerate(self.numbers):
+            yield f"reading the images: {place} of {len(self.numbers)}"
+            with suppress(Refusal):
+                self._sample(number)
+
+    def _rank(self) -> Iterator[str]:
+        for place, number in enumerate(self.numbers):
+            yield f"looking for suspicious images: {place} of {len(self.numbers)}"
+            with suppress(Refusal):
+                self._measure(number)
+
+    def _measure(self, number: int) -> None:
+        """Find out how suspicious an image is."""
+        state = self._state(number)
+        own = self.material.strategy_name
+        probs = self.estimator.probabilities(state.evidence)
+        if self.estimator.estimates(own):
+            labels = self._target(number, own, state)
+        elif probs is not None:
+            labels = correct_target(likeliest(probs), state.evidence)
+        else:
+            return
+        found = suspicion_of(labels, state.evidence, self.classes, probs)
+        self.suspicions[found.image] = found
 
     # one image
 
@@ -228,8 +296,7 @@ class ReviewSession:
             "height": sample.size[1],
             **described_history(state.history),
             **described_evidence(state.evidence, state.history, self.classes),
-            "score": None,
-            "reasons": [],
+            **self._suspicion(sample.evidence.id),
             "layers": {name: self._address(number, name, state, names) for name in LAYERS[0:1]}
             | {name: self._address(number, name, state, names) for name in LAYERS[2:]},
             "warning": self._warning(number, state),
@@ -397,8 +464,8 @@ class ReviewSession:
         key = ("prediction", number)
         kept = self._labels.get(key)
         if kept is None:
-            found = self.estimator.prediction(self._sample(number).evidence)
-            kept = None if found is None else self._labels.put(key, found)
+            found = self.estimator.probabilities(self._sample(number).evidence)
+            kept = None if found is None else self._labels.put(key, likeliest(found))
         return kept
 
     def _kept(self, key: tuple[str, int], make: Callable[[], Picture]) -> Picture:
@@ -458,6 +525,11 @@ class ReviewSession:
         ]
         hint = f"; choose {' or '.join(able[:3])} to see one" if able else ""
         return f"{self.material.strategy_name} estimates no target, and no network is trained{hint}"
+
+
+def likeliest(probs: Tensor) -> Tensor:
+    """The likeliest class of each pixel, uint8 [H,W]."""
+    return probs.argmax(0).to(torch.uint8)
 
 
 def edits_of(history: History) -> tuple[Event, ...]:
