@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from weakseg.suspicion.review_file import NAME, read_queue
+
 ROOT = Path(__file__).parents[2]
 SMALL = [
     "data.train=8",
@@ -76,6 +78,10 @@ def figures(run: Path, prefix: str) -> dict[str, str]:
         }
 
 
+def suspicions(run: Path) -> dict[str, float]:
+    return {found.image: found.score for found in read_queue(run / NAME)}
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = torch.load(
         run / "checkpoints" / "last.ckpt", weights_only=True
@@ -105,6 +111,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     )
     for name, value in weights(one).items():
         assert torch.allclose(value, weights(two)[name], atol=1e-5), name
+    assert suspicions(one) == pytest.approx(suspicions(two), abs=1e-2)
 
 
 def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
@@ -145,6 +152,7 @@ def test_kill_9_and_resume_ends_with_the_same_weights(tmp_path: Path, extra: lis
     assert resumed == killed
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
     assert steps(whole) == steps(resumed) == list(range(40))
+    assert (whole / NAME).read_text() == (resumed / NAME).read_text()
 
 
 def steps(run: Path) -> list[int]:

@@ -30,6 +30,8 @@ from weakseg.functional.label_confidence import (
 from weakseg.functional.resolution import resize_labels
 from weakseg.labelling.images import size_of
 from weakseg.labelling.source import Source
+from weakseg.suspicion.queue import reasons_of, score_of
+from weakseg.suspicion.signals import signals_of
 from weakseg.training.estimation import Failure
 from weakseg.training.evidence_check import image_failure
 from weakseg.training.label_quality import harden
@@ -88,6 +90,8 @@ class Writer:
         name = self.names[index]
         entry = self.folder.entry(name)
         same = entry is not None and entry.get("key") == self.keys[index]
+        # an older version scored labels in another way
+        same = same and "reasons" in (entry or {})
         return same and self.folder.has(name, self._places(entry or {}, name))
 
     def _places(self, entry: Mapping[str, Any], name: str) -> list[Path]:
@@ -167,8 +171,9 @@ class Writer:
             if count
         }
         entry["ignored"] = round(counts[IGNORE] / labels.hard.numel(), DIGITS)
-        # one without any label is the first to look at
-        entry["score"] = round(math.prod(agreement.values()), DIGITS) if known.any() else 0.0
+        signals = signals_of(labels.hard, evidence, classes, labels.network, labels.soft)
+        entry["score"] = round(1 - score_of(signals), DIGITS)
+        entry["reasons"] = list(reasons_of(signals))
         agreement["evidence"] = evidence_agreement(labels.hard, evidence, classes)
         entry["agreement"] = {key: round(value, DIGITS) for key, value in agreement.items()}
         if sure is not None:
@@ -196,7 +201,7 @@ def _sureness(labels: Labels) -> Tensor | None:
 
 
 def _agreement(labels: Labels, image: Tensor) -> dict[str, float]:
-    """What there is to say how sure labels are, each from 0 to 1; the score is their product."""
+    """How sure labels are, each from 0 to 1."""
     found = {"colours": colour_agreement(labels.hard, image)}
     if labels.network is not None:
         found["network"] = network_agreement(labels.hard, labels.network)

@@ -157,7 +157,7 @@ def measured(scores: Tensor, batch: Batch, labels: Tensor | None) -> tuple[Tenso
         seen = probs * _shrunk(batch.valid[:, None].to(probs.dtype), probs)
     annotated = Annotated(batch.tags, batch.boxes, batch.box_classes, batch.marks)
     doubts = [missing(seen, annotated, size), unnamed(seen, annotated, size)]
-    values = [*_against_target(logs, _target(batch, labels, scores)), _uncertainty(probs)]
+    values = [*_against_target(logs, _target(batch, labels, scores)), mean_entropy(probs)]
     return _stacked(values, doubts)
 
 
@@ -204,9 +204,9 @@ def _against_target(logs: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor
     return 1 - torch.exp(-entropy), 1 - agreement
 
 
-def _uncertainty(probs: Tensor) -> Tensor:
-    """The mean entropy of the pixels of each image, [B], as a share of the highest that there
-    is."""
+def mean_entropy(probs: Tensor) -> Tensor:
+    """The mean entropy of the pixels of each image, [B], as a share of the highest that there is,
+    from probabilities [B,C,h,w]."""
     highest = math.log(max(2, probs.shape[1]))
     entropy: Tensor = torch.special.entr(probs).sum(1).flatten(1).mean(1) / highest
     return entropy
