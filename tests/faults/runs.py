@@ -64,6 +64,7 @@ def outcome(run: Path) -> dict[str, Any]:
             file.name: file.read_bytes()
             for file in sorted((run.parents[1] / "labels").glob("??/*"))
         },
+        "queue": (run / "review.csv").read_text(),
         "files": sorted(str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()),
         "leftovers": [file.name for file in run.parents[1].rglob("*.part")],
     }
