@@ -114,12 +114,12 @@ def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
     if (figures := finished(words, folder)) is not None:
         return figures
     start = perf_counter()
-    figures = _run(words, folder)
+    run = _run(words, folder)
+    figures = _read(run)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(
-        kept,
-        json.dumps({"name": name, "words": list(words), "figures": figures}, indent=1).encode(),
-    )
+    place = run.resolve().relative_to(folder.resolve()).as_posix()
+    content = {"name": name, "words": list(words), "figures": figures, "run": place}
+    write_whole(kept, json.dumps(content, indent=1).encode())
     shown = ", ".join(f"{figure} {value:.4f}" for figure, value in figures.items())
     print(f"{name}: {shown} in {perf_counter() - start:.0f} s", flush=True)
     return figures
@@ -131,23 +131,31 @@ def finished(words: Sequence[str], folder: Path) -> Figures | None:
     return dict(json.loads(kept.read_text())["figures"]) if kept.is_file() else None
 
 
+def run_of(words: Sequence[str], folder: Path) -> Path:
+    """The run folder of a run that was finished in this folder."""
+    return folder / str(json.loads(_kept(words, folder).read_text())["run"])
+
+
 def _kept(words: Sequence[str], folder: Path) -> Path:
     return folder / "finished" / f"{fingerprint(*sorted(words))}.json"
 
 
-def _run(words: Sequence[str], folder: Path) -> Figures:
-    recipe = load(
-        [
-            f"rounds.folder={folder / 'labels'}",  # seeds share their targets
-            "trainer.check_val_every_n_epoch=100000",  # the end is measured anyway
-            f"trainer.default_root_dir={folder / 'runs'}",
-            "trainer.enable_checkpointing=false",
-            "trainer.enable_progress_bar=false",
-            *words,
-        ]
-    )
+def _run(words: Sequence[str], folder: Path) -> Path:
+    usual = [
+        f"rounds.folder={folder / 'labels'}",  # seeds share their targets
+        "trainer.check_val_every_n_epoch=100000",  # the end is measured anyway
+        f"trainer.default_root_dir={folder / 'runs'}",
+        "trainer.enable_checkpointing=false",
+        "trainer.enable_progress_bar=false",
+    ]
+    own = {_key(word) for word in words}
+    recipe = load([*(word for word in usual if _key(word) not in own), *words])
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        rows = read_record(fit(resolve(recipe)) / "metrics.csv")
+        return fit(resolve(recipe))
+
+
+def _read(run: Path) -> Figures:
+    rows = read_record(run / "metrics.csv")
     return {
         figure: float([row[figure] for row in rows if row.get(figure)][-1])
         for figure in FIGURES

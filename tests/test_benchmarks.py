@@ -127,3 +127,54 @@ def test_suspicion_is_measured_for_every_measure(tmp_path: Path) -> None:
         "| colours",
         "| evidence",
     ]
+
+
+@pytest.mark.slow
+def test_corrections_pay_and_those_of_suspicious_images_pay_more(tmp_path: Path) -> None:
+    options = ["--seeds", "1", "--rounds", "1", "--each", "16", "--orders", "worst,random"]
+    command = [sys.executable, ROOT / "benchmarks" / "review_loop.py", *options, "--no-masks"]
+    command += ["--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(", round ") == 3  # both orders begin with the same run
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ", round " not in again.stdout
+    table = (tmp_path / "review_loop.md").read_text()
+    assert again.stdout.startswith(f"\n{table}")
+    rows = [row.split("|")[1:-1] for row in table.splitlines() if row.startswith("|")]
+    before, after = ([float(each) for each in row] for row in rows[2:])
+    count, worst, worst_target, worst_hours, random, random_target, random_hours = zip(
+        before, after, strict=True
+    )
+    assert count == (0, 16)
+    assert worst_target[1] > worst_target[0] + 0.05
+    assert random_target[1] > random_target[0]
+    assert worst_target[1] > random_target[1]
+    assert worst[1] > worst[0]
+    assert worst[1] > random[1] - 0.05
+    # a look takes three seconds, a stroke eleven
+    for hours in (worst_hours, random_hours):
+        assert 16 * 13 < 3600 * (hours[1] - hours[0]) < 16 * 25
+    assert (tmp_path / "review_loop.svg").read_text().startswith("<svg")
+
+
+def test_a_curve_needs_so_much_for_a_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # scripts import each other
+    loop = benchmark("review_loop")
+    assert loop.needed([(0, 0.5), (8, 0.7), (16, 0.6)], 0.6) == 4
+    assert loop.needed([(0, 0.5)], 0.5) == 0
+    assert loop.needed([(0, 0.5), (8, 0.7)], 0.8) is None
+
+
+def test_the_picture_of_a_review_has_a_curve_per_order_and_panel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    loop = benchmark("review_loop")
+    seeds = [[loop.Point(0, 0.1, 0.5, 0.5), loop.Point(8, 0.2, 0.6, 0.7)]] * 2
+    chart = benchmark("review_chart")
+    curves = [chart.Curve("worst", seeds), chart.Curve("random", seeds)]
+    svg = chart.review_chart(curves, [loop.Point(0, 0.15, 0.4, 1)])
+    assert svg.count("<polyline") == 5
+    assert svg.count(">worst</text>") == 2
+    assert svg.count(">full masks</text>") == 1
