@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -137,12 +137,25 @@ class CorrectionsFolder:
             size: width and height of the image's file.
             before: the evidence without any correction, for the first event.
         """
+        return self.add_all(image, [event], revision, size, before)
+
+    def add_all(
+        self,
+        image: str,
+        events: Sequence[Event],
+        revision: int,
+        size: tuple[int, int],
+        before: Mapping[str, Any],
+    ) -> History:
+        """Add several events at once, as `add` does."""
         with self._alone():
             history = self.read(image) or History(image, size, before)
-            if history.revision != revision and event.action != "look":
+            changes = any(event.action != "look" for event in events)
+            if history.revision != revision and changes:
                 raise Conflict(history)
-            # as it will be read again, with rounded numbers
-            history = history.after(read_event(written_event(event)))
+            for event in events:
+                # as it will be read again, with rounded numbers
+                history = history.after(read_event(written_event(event)))
             self._write(self.file(image), written_history(history))
         return history
 

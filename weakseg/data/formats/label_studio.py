@@ -103,6 +103,22 @@ def _image(
     return Annotation(place.image or "", shapes, size, place)
 
 
+def seconds_of(path: Path, key: str = "image") -> dict[str, float]:
+    """How long people have worked on each image, by its name, as far as the file says so.
+
+    `key` is that of `read`.
+    """
+    top = read_json(path)
+    found: dict[str, float] = {}
+    for task in top if isinstance(top, list) else []:
+        answers = task.get("annotations") if isinstance(task, dict) else None
+        with noting([]):
+            name = _image(task, key, Place(str(path)), []).image
+            times = [one.get("lead_time") for one in answers or [] if isinstance(one, dict)]
+            found[name] = sum(time for time in times if isinstance(time, int | float) and time > 0)
+    return found
+
+
 def image_name(address: str) -> str:
     """What an image is called: the last part of an address, the whole of a local one.
 
