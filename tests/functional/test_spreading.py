@@ -244,6 +244,7 @@ def minimum(
         piece: rgb2lab(np.mean([image[:, y, x].numpy() for y, x in own], 0)[None, None] / 255)[0, 0]
         for piece, own in pixels.items()
     }
+    shades = shades_of(pixels, colours)
     middles = {piece: np.mean(own, 0) for piece, own in pixels.items()}
     seeds = [piece for piece in pixels if wrong(piece) and piece[2] == label]
     before = {piece[1] for piece in seeds}
@@ -257,7 +258,7 @@ def minimum(
     diagonal = np.hypot(*labels.shape)
 
     def alike(one: Piece, other: Piece) -> float:
-        apart = np.linalg.norm(colours[one] - colours[other])
+        apart = np.linalg.norm(shades[one] - shades[other])
         return float(np.exp(-(apart**2) / (2 * spreading.COLOUR**2)))
 
     def common(piece: Piece, weights: dict[Piece, float]) -> float:
@@ -303,6 +304,19 @@ def minimum(
                         right[number[one]] += strength * fixed[two]
     solved = np.linalg.solve(system, right) if free else np.zeros(0)
     return dict.fromkeys(seeds, 1.0) | dict(zip(free, solved.tolist(), strict=True))
+
+
+def shades_of(
+    pixels: dict[Piece, list[tuple[int, int]]], colours: dict[Piece, np.ndarray]
+) -> dict[Piece, np.ndarray]:
+    """The mean colour of all pieces of a piece's shade."""
+    cells = {piece: tuple(np.round(colour / spreading.SHADE)) for piece, colour in colours.items()}
+    found = {}
+    for piece, cell in cells.items():
+        same = [other for other in pixels if cells[other] == cell]
+        sizes = [len(pixels[other]) for other in same]
+        found[piece] = np.average([colours[other] for other in same], 0, sizes)
+    return found
 
 
 def distances(

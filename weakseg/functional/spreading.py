@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import linalg
+from scipy.spatial import cKDTree
 from skimage.color import rgb2lab
 from torch import Tensor
 
@@ -34,6 +35,7 @@ from weakseg.evidence import IGNORE
 from weakseg.functional.regions.superpixels import felzenszwalb
 
 COLOUR = 8.0  # how far, in units of CIELAB, colours are about the same: a standard deviation
+SHADE = 4.0  # colours that are nearer are one shade
 EDGE = 10.0  # the same for the two sides of a border
 GAMMA = 0.015  # how much a pixel weighs against a pixel of border between like colours
 OWN = 0.5  # part of the model of a class that is of what has it already; the stroke is the rest
@@ -177,8 +179,7 @@ def _reach(labels: Labels, drawn: Labels, label: int, pieces: _Pieces) -> _Reach
     for number, window in enumerate(ndimage.find_objects(strokes), 1):
         extent = float(np.hypot(*(side.stop - side.start for side in window)))
         own = np.unique(pieces.numbers[window][strokes[window] == number])
-        steps = pieces.middles[:, None] - pieces.middles[own]
-        away = np.sqrt(np.square(steps).sum(2).min(1))
+        away, _ = cKDTree(pieces.middles[own]).query(pieces.middles)
         pixels = np.minimum(pixels, away)
         lengths = np.minimum(lengths, away / max(extent, shortest))
     return _Reach(pixels, lengths)
@@ -211,31 +212,45 @@ def _logits(pieces: _Pieces, label: int, seeds: Bools, free: Bools, reach: _Reac
     their label."""
     diagonal = float(np.hypot(*pieces.numbers.shape))
     near = pieces.areas * np.exp(-np.square(reach.pixels / (NEAR * diagonal)) / 2)
-    alike = _alike(pieces.colours[free], pieces.colours)
-    own = _model(alike, pieces.areas * seeds)
+    shades, colours = _shades(pieces)
+    alike = _alike(colours)
+
+    def common(weights: Floats) -> Floats:
+        """How common each shade is among pieces with these weights."""
+        shares = np.bincount(shades, weights, len(colours)) / weights.sum()
+        found: Floats = alike @ shares.astype(alike.dtype)
+        return found
+
+    own = common(pieces.areas * seeds)
     there = near * (pieces.labels == label)
-    if there.any():
-        own = (1 - OWN) * own + OWN * _model(alike, there)
-    other = np.zeros(len(own))
+    if there.sum() > 0:
+        own = (1 - OWN) * own + OWN * common(there)
+    logits = FAVOUR - FAR * reach.lengths[free]
     for before in np.unique(pieces.labels[free]):
-        rows = pieces.labels[free] == before
-        other[rows] = _model(alike[rows], near * (free & (pieces.labels == before)))
-    fit = np.log(own + RARE) - np.log(other + RARE)
-    logits: Floats = fit + FAVOUR - FAR * reach.lengths[free]
+        rows = free & (pieces.labels == before)
+        fit = np.log(own + RARE) - np.log(common(near * rows) + RARE)
+        logits[pieces.labels[free] == before] += fit[shades[rows]]
     return logits
 
 
-def _alike(some: Floats, all_: Floats) -> Floats:
-    """How alike colours [F,3] and [N,3] are, from 0 to 1: [F,N]."""
-    apart = torch.cdist(torch.from_numpy(some).float(), torch.from_numpy(all_).float())
-    alike: Floats = apart.square_().div_(-2 * COLOUR**2).exp_().numpy()
+def _shades(pieces: _Pieces) -> tuple[Ints, Floats]:
+    """The shade of each piece [N], so that a large image has no more of them than a small one; and
+    the mean colours of the shades [S,3]."""
+    cells = np.round(pieces.colours / SHADE).astype(np.int64)
+    # of CIELAB, each channel spans less than 256
+    codes = (cells[:, 0] * 256 + cells[:, 1]) * 256 + cells[:, 2]
+    _, shades = np.unique(codes, return_inverse=True)
+    areas = np.bincount(shades, pieces.areas)
+    sums = [np.bincount(shades, pieces.areas * channel) for channel in pieces.colours.T]
+    return shades, np.stack(sums, 1) / areas[:, None]
+
+
+def _alike(colours: Floats) -> NDArray[np.float32]:
+    """How alike the colours [S,3] are to each other, from 0 to 1: [S,S]."""
+    points = torch.from_numpy(colours).float()
+    apart = torch.cdist(points, points)
+    alike: NDArray[np.float32] = apart.square_().div_(-2 * COLOUR**2).exp_().numpy()
     return alike
-
-
-def _model(alike: Floats, weights: Floats) -> Floats:
-    """How common colours [F] are among pieces with these weights [N]."""
-    common: Floats = alike @ (weights / max(weights.sum(), RARE)).astype(alike.dtype)
-    return common
 
 
 def _connected(mask: Bools, strokes: Bools) -> Bools:
