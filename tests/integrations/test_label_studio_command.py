@@ -28,6 +28,7 @@ from weakseg.integrations.label_studio.__main__ import VERB, command, main
 from weakseg.integrations.label_studio.backend import Backend
 from weakseg.integrations.label_studio.interface import read_interface
 from weakseg.integrations.label_studio.task_images import TaskImages
+from weakseg.utils.serving import listening
 
 uvicorn = pytest.importorskip("uvicorn", reason="an extra")
 
@@ -110,11 +111,11 @@ def test_a_run_that_is_none_is_named(capsys: pytest.CaptureFixture[str], tmp_pat
 
 def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run = make_run(tmp_path, {"name": "fcn32s", "width": 0.05})
-    with serving.listening("127.0.0.1", 0) as taken:
+    with listening("127.0.0.1", 0, 8) as taken:
         port = taken.getsockname()[1]
         words = [f"run={run}", f"images={tmp_path}", f"port={port}", "device=cpu"]
         assert command(words) == 1
-    assert f"error: host, port: nothing can listen on 127.0.0.1:{port}" in capsys.readouterr().err
+    assert f"error: port: {port} is taken on 127.0.0.1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_a_real_server_predicts_and_ends_with_the_code_of_its_signal(process: Pr
 def test_many_requests_at_once_are_all_answered(tmp_path: Path) -> None:
     save_photo(tmp_path / "a.png")
     backend = Backend(Colours(), TaskImages(tmp_path))
-    listener = serving.listening("127.0.0.1", 0)
+    listener = listening("127.0.0.1", 0, 8)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = serving.make_server(backend, "127.0.0.1")
     thread = threading.Thread(target=server.run, args=([listener],))

@@ -399,8 +399,8 @@ def test_a_host_that_is_none_is_a_line(review: ReviewSession) -> None:
 def test_without_the_packages_it_says_how_to_install_them() -> None:
     code = (
         "import sys; sys.modules['uvicorn'] = None\n"
-        "from weakseg.reviewing.serving import import_server\n"
-        "try:\n    import_server()\nexcept ImportError as error:\n    print(error)"
+        "from weakseg.utils.serving import import_server\n"
+        "try:\n    import_server('review')\nexcept ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'weakseg[review]'" in done.stdout

@@ -14,10 +14,11 @@ from annotated_types import Ge, Le
 
 from weakseg.labelling.images import Subset
 from weakseg.reviewing.material import Material, material_of_recipe, material_of_run
-from weakseg.reviewing.serving import Address, import_server, serving, warning_of
+from weakseg.reviewing.serving import EXTRA, Address, serving, warning_of
 from weakseg.reviewing.session import ReviewSession
 from weakseg.reviewing.words import check_words
 from weakseg.utils.limits import limited
+from weakseg.utils.serving import import_server
 
 Section = Mapping[str, Any] | None
 Port = Annotated[int, Ge(0), Le(65535)]
@@ -82,7 +83,7 @@ def review_dataset(
         rounds: folder where targets are kept.
     """
     check_words(run, recipe, data, strategy, network)
-    import_server()
+    import_server(EXTRA)
     sections = {
         name: node
         for name, node in {

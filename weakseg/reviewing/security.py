@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 
+from weakseg.utils.serving import in_url, is_loopback
+
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
@@ -48,7 +50,7 @@ class Guard:
         self.cookie = f"weakseg-{port}-{secrets.token_hex(4)}"
         self.port = port
         self.is_local = is_loopback(host)
-        self.names = {*LOOPBACK, _bracketed(host), *([] if self.is_local else [_own_name()])}
+        self.names = {*LOOPBACK, in_url(host), *([] if self.is_local else [_own_name()])}
 
     def is_secret(self, given: str) -> bool:
         """Whether that is the secret; takes equally long whatever it is."""
@@ -110,20 +112,6 @@ class Guard:
         except ValueError:
             return False
         return True
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine reach a server that listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _own_name() -> str:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import logging
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from weakseg.reviewing.security import Guard, is_loopback
+from weakseg.reviewing.security import Guard
 from weakseg.reviewing.session import ReviewSession
+from weakseg.utils.serving import import_server, in_url, is_loopback, listening, make_server
 
-INSTALL = (
-    "the review page needs starlette and uvicorn, but {name} is not installed; install them with "
-    "pip install 'weakseg[review]'"
-)
+EXTRA = "review"
 STARTS_WITHIN = 20.0  # seconds
 ENDS_WITHIN = 2.0
 CONNECTIONS = 256  # at the same time; a browser opens six
@@ -39,7 +34,7 @@ class Address(NamedTuple):
     def origin(self) -> str:
         """The address without the secret."""
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
+        return f"http://{in_url(shown)}:{self.port}"
 
 
 @contextmanager
@@ -52,28 +47,13 @@ def serving(session: ReviewSession, host: str = "127.0.0.1", port: int = 0) -> I
             in.
         port: 0 for a free one.
     """
-    uvicorn = import_server()
+    uvicorn = import_server(EXTRA)
     from weakseg.reviewing.app import make_app
 
-    with listening(host, port) as listener:
+    with listening(host, port, CONNECTIONS) as listener:
         number = int(listener.getsockname()[1])
         guard = Guard(host, number)
-        config = uvicorn.Config(
-            make_app(session, guard),
-            loop="asyncio",
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=1,
-        )
-        # the first address holds the secret
-        logging.getLogger("uvicorn.access").disabled = True
-        server = uvicorn.Server(config)
+        server = make_server(uvicorn, make_app(session, guard), CONNECTIONS)
         thread = threading.Thread(
             target=server.run, args=([listener],), daemon=True, name="weakseg-review"
         )
@@ -86,31 +66,6 @@ def serving(session: ReviewSession, host: str = "127.0.0.1", port: int = 0) -> I
             session.end()
             server.should_exit = True
             thread.join(ENDS_WITHIN)
-
-
-def import_server() -> Any:
-    """uvicorn; an ImportError says how to install what is missing."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise ImportError(INSTALL.format(name=error.name or "one of them")) from error
-    return uvicorn
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there; a ValueError if that cannot be."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=CONNECTIONS)
-    except (OSError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise ValueError(
-                f"port: {port} is taken on {host} by another program; write another one, or leave "
-                "it out for a free one"
-            ) from error
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ValueError(f"host, port: nothing can listen on {host}:{port}: {why}") from error
 
 
 def warning_of(host: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +16,12 @@ from weakseg.integrations.label_studio.task_images import TaskImages
 from weakseg.integrations.label_studio.words import check_words
 from weakseg.trained.loading import load_model
 from weakseg.utils.limits import Share, limited
+from weakseg.utils.serving import import_server, in_url, is_loopback, listening
+from weakseg.utils.serving import make_server as uvicorn_server
 
 LOOPBACK = frozenset(["127.0.0.1", "localhost", "[::1]"])
 CONNECTIONS = 64
+EXTRA = "label_studio"
 
 
 @limited
@@ -62,14 +63,14 @@ def serve(
     files = ServerFiles(url, os.environ.get("LABEL_STUDIO_API_KEY", "")) if url else None
     backend = Backend(model, TaskImages(images, files), threshold)
     server = make_server(backend, host)
-    with listening(host, port) as listener:
+    with listening(host, port, CONNECTIONS) as listener:
         number = listener.getsockname()[1]
         _say(f"network: {model.origin.path}")
         _say(f"classes: {', '.join(model.classes[1:])}")
         _say(f"version: {backend.version}")
         if warning := warning_of(host):
             print(warning, file=sys.stderr)
-        _say(f"backend: http://{_shown(host)}:{number}; Ctrl+C ends it")
+        _say(f"backend: http://{in_url(host)}:{number}; Ctrl+C ends it")
         server.run([listener])
 
 
@@ -80,49 +81,13 @@ def make_server(backend: Backend, host: str) -> Any:
         backend: what answers.
         host: the address that it is going to listen on.
     """
-    uvicorn = import_server()
+    uvicorn = import_server(EXTRA)
     from weakseg.integrations.label_studio.app import Guard, make_app
 
     user = os.environ.get("BASIC_AUTH_USER", "")
     password = os.environ.get("BASIC_AUTH_PASS", "")
     guard = Guard(LOOPBACK if is_loopback(host) else None, user, password)
-    config = uvicorn.Config(
-        make_app(backend, guard, _say),
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=1,
-    )
-    return uvicorn.Server(config)
-
-
-def import_server() -> Any:
-    """uvicorn; an ImportError says how to install what is missing."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise ImportError(
-            f"{error.name} is not installed; run: pip install 'weakseg[label_studio]'"
-        ) from error
-    return uvicorn
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there; a ValueError if that cannot be."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=CONNECTIONS)
-    except OSError as error:
-        raise ValueError(
-            f"host, port: nothing can listen on {host}:{port}: {error.strerror or error}"
-        ) from error
+    return uvicorn_server(uvicorn, make_app(backend, guard, _say), CONNECTIONS)
 
 
 def warning_of(host: str) -> str:
@@ -134,18 +99,6 @@ def warning_of(host: str) -> str:
         f"host: {host} lets other machines use this backend; set BASIC_AUTH_USER and "
         "BASIC_AUTH_PASS, and give both to Label Studio, so that only it may"
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine reach a server that listens there."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _say(line: str) -> None:
