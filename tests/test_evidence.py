@@ -96,6 +96,14 @@ def test_what_can_be_learned_from(fields: dict[str, Any], annotations: tuple[str
             r"marks should be uint8 \[4,6\], the size of the image",
         ),
         (
+            {"strokes": torch.zeros(4, 6)},
+            r"strokes should be uint8 \[4,6\], the size of the image, but it is float32 \[4, 6\]",
+        ),
+        (
+            {"painted": torch.full((4, 6), 3, dtype=torch.uint8)},
+            "painted names class 3, but there are 3 classes, 0 to 2",
+        ),
+        (
             {"marks": torch.full((4, 6), 3, dtype=torch.uint8)},
             "marks names class 3, but there are 3 classes, 0 to 2",
         ),

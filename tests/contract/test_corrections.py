@@ -158,6 +158,20 @@ def test_what_is_far_away_stays(name: str, action: str) -> None:
         assert changed.sum() == (drawn_pixels(after).sum() if exact else object_alone.sum())
 
 
+@pytest.mark.parametrize("action", CORNER)
+def test_masks_of_single_objects_have_what_is_drawn(action: str) -> None:
+    """From these Mask R-CNN learns."""
+    strategy = build("boxes_instances")
+    evidence = drawn_in_corner("boxes_instances", action)
+    (masks,) = batch_of(strategy, evidence).box_masks or []
+    first, added = masks[:, drawn_pixels(evidence)]
+    assert bool(added.all())
+    assert not first.any()
+    away = corrected(box("dark", 14, 1, 23, 9), stroke("background", (18, 3), (22, 3), width=2))
+    (masks,) = batch_of(strategy, away).box_masks or []
+    assert not masks[:, drawn_pixels(evidence) & (away.strokes == 0)].any()
+
+
 @every_strategy
 @pytest.mark.parametrize(
     "events",

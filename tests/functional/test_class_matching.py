@@ -64,6 +64,17 @@ def test_all_evidence_is_renumbered() -> None:
     assert renumber_evidence(bare, table, len(OURS)) == bare
 
 
+def test_what_a_person_has_drawn_is_renumbered_with_the_marks() -> None:
+    drawn = torch.tensor([[0, 1, 255]], dtype=torch.uint8)
+    image = torch.zeros(3, 1, 3, dtype=torch.uint8)
+    evidence = Evidence("a", image, marks=drawn, strokes=drawn, painted=drawn.clone())
+    table = torch.full((256,), 255)
+    table[:2] = torch.tensor([0, 2])
+    ours = renumber_evidence(evidence, table, 3)
+    for field in ("marks", "strokes", "painted"):
+        assert getattr(ours, field).tolist() == [[0, 2, 255]]
+
+
 def test_rows_go_where_their_classes_go() -> None:
     table = torch.tensor([0, 3, 1, 2])  # of four classes
     weights = torch.arange(4.0)[:, None].expand(4, 5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.strategies.base import Context, Estimate, Strategy
+from weakseg.training.round_targets import method_fingerprint
 from weakseg.training.targets import correct_target, target_of
+from weakseg.utils.fingerprint import _SOURCES
 
 HEIGHT, WIDTH = 6, 8
 
@@ -81,6 +84,17 @@ def test_background_takes_pixels_away_from_masks() -> None:
     )
     found = correct_target(masks, evidence)[0]
     assert not found[2, 5:7].any()
+
+
+def test_targets_are_new_when_the_code_that_carries_strokes_on_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = method_fingerprint(Nothing())
+    place = next(place for place in _SOURCES if place[0] == "weakseg.functional.spreading")
+    loaded, source = _SOURCES[place]
+    edited = source._replace(text=source.text + b"# better")
+    monkeypatch.setitem(_SOURCES, place, (loaded, edited))
+    assert method_fingerprint(Nothing()) != before
 
 
 def test_no_boxes_no_masks() -> None:
