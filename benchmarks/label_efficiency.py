@@ -7,6 +7,12 @@ One table and one picture.
         network.weights=mobilenet_v2.pth
     python benchmarks/label_efficiency.py data=folder data.masks=masks \\
         scribbles,points:data.simulated=true
+    python benchmarks/label_efficiency.py --only boxes,scribbles --corrections corrections
+
+With --corrections, every method is trained once more with what a person has corrected with
+weakseg.review, and the hours that the page has measured are added to those of the annotation. With
+--measured, hours are those of the person who has annotated a folder of photographs with it, for the
+kinds of evidence that came up, in place of published means.
 
 Words go to every run, as on the command line of weakseg.fit; with names of methods and a colon in
 front, to these alone. @file reads words from a file, one per line, and passes over lines that begin
@@ -29,6 +35,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -40,13 +47,18 @@ from efficiency_chart import Dot, efficiency_chart
 from sweep import Figures, cell, complete, figures_of, finished, reader, setting
 
 from weakseg.config.recipe import Recipe, RecipeError, Resolved, load, resolve
-from weakseg.evaluation.annotation_cost import SECONDS, SOURCES
+from weakseg.data.corrections.counts import CorrectionCounts
+from weakseg.data.corrections.folder import CorrectionsFolder
+from weakseg.evaluation.annotation_cost import SECONDS, SOURCES, MeasuredSeconds, measured_seconds
 from weakseg.networks.parts.weights import read_weights
 from weakseg.utils.files import write_whole
+from weakseg.utils.fingerprint import fingerprint
+from weakseg.utils.messages import counted
 
 ABOUT = f"""\
-{SOURCES} Change them with --seconds. Target mIoU is measured where targets have a label, which is
-on a part of the pixels with points."""
+{SOURCES} Change them with --seconds or --measured. Hours of
+corrections are not published means, but measured by weakseg.review. Target mIoU is measured where
+targets have a label, which is on a part of the pixels with points."""
 
 
 class Method(NamedTuple):
@@ -57,10 +69,28 @@ class Method(NamedTuple):
     words: tuple[str, ...] = ()
     masks: float = 0.0
     """on which share of the images masks are drawn instead"""
+    corrections: CorrectionCounts | None = None
+    """of a person, which are laid over what is annotated"""
+
+    @property
+    def name(self) -> str:
+        """What it is called in table and picture."""
+        return self.recipe if self.corrections is None else f"{self.recipe}, corrected"
 
     def seconds(self, costs: Mapping[str, float]) -> float:
-        """Of annotation, per image."""
+        """Of annotation, per image, corrections apart."""
         return self.masks * costs["masks"] + (1 - self.masks) * costs[self.evidence]
+
+    def hours(self, costs: Mapping[str, float], images: int) -> float:
+        """Of the annotation of so many images, with their corrections."""
+        measured = 0.0 if self.corrections is None else self.corrections.seconds
+        return (self.seconds(costs) * images + measured) / 3600
+
+    def corrected(self, folder: Path) -> Method:
+        """The same with the corrections in a folder."""
+        counts = CorrectionsFolder(folder).counts()
+        words = (*self.words, f"data.corrections={folder}")
+        return self._replace(words=words, corrections=counts)
 
     def complete(self, words: Sequence[str], *same: str) -> list[str]:
         """The words of one run. What the method needs, and what is the same for all, counts more
@@ -191,21 +221,47 @@ def table(
         )
         seconds = method.seconds(costs)
         cells = [
-            f"`{method.recipe}`",
-            kind,
+            f"`{method.recipe}`" if method.corrections is None else f"`{method.recipe}`, corrected",
+            kind if method.corrections is None else f"{kind}; {method.corrections}",
             cell(scores),
             "-" if full is None else f"{mean(scores) / full:.3f}",
             cell([each["label/miou"] for each in figures if "label/miou" in each]),
             f"{seconds:.1f}",
-            f"{seconds * images / 3600:.1f}",
+            f"{method.hours(costs, images):.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def costs_of(text: str) -> dict[str, float]:
-    """Seconds by kind of annotation, with what the user measured: boxes=12,tags=3."""
-    costs = dict(SECONDS)
+Measured = Mapping[str, MeasuredSeconds]
+
+
+def measured_in(folder: Path | None) -> Measured:
+    """What weakseg.review has measured in a folder, by kind of annotation; nothing for None."""
+    if folder is None:
+        return {}
+    expect_corrections("--measured", folder)
+    found = measured_seconds(CorrectionsFolder(folder).read_all().values())
+    return {kind: each for kind, each in found.items() if each.seconds > 0}
+
+
+def measured_text(measured: Measured) -> str:
+    """The same in words.
+
+    >>> measured_text({"boxes": MeasuredSeconds(12.34, 5)})
+    '; measured by weakseg.review: boxes 12.3 s per image, on 5 images'
+    """
+    each = (
+        f"{kind} {one.seconds:.1f} s per image, on {counted(one.images, 'image')}"
+        for kind, one in measured.items()
+    )
+    return f"; measured by weakseg.review: {', '.join(each)}" if measured else ""
+
+
+def costs_of(text: str, measured: Measured | None = None) -> dict[str, float]:
+    """Seconds by kind of annotation, with what the page has measured, and what the user has:
+    boxes=12,tags=3."""
+    costs = {**SECONDS, **{kind: each.seconds for kind, each in (measured or {}).items()}}
     for pair in filter(None, text.split(",")):
         kind, _, seconds = pair.partition("=")
         if kind not in costs or not seconds.replace(".", "", 1).isdigit() or not float(seconds) > 0:
@@ -215,6 +271,26 @@ def costs_of(text: str) -> dict[str, float]:
             )
         costs[kind] = float(seconds)
     return costs
+
+
+def expect_corrections(option: str, folder: Path) -> None:
+    """End with a line if a folder holds no corrections."""
+    if not CorrectionsFolder(folder).files():
+        raise SystemExit(
+            f"{option} should be a folder of corrections, as weakseg.review keeps them, but there "
+            f"are none in {folder}"
+        )
+
+
+def kept_corrections(source: Path, folder: Path) -> Path:
+    """A copy of corrections, as runs are told apart by their words and not by what is in a
+    folder."""
+    expect_corrections("--corrections", source)
+    own = fingerprint([file.read_bytes() for file in CorrectionsFolder(source).files()])[:12]
+    copy = folder / f"corrections-{own}"
+    if not copy.is_dir():
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
+    return copy
 
 
 def seeds_of(text: str) -> list[int]:
@@ -263,6 +339,18 @@ def main() -> None:
         "--seconds", default="", help="of annotation per image, such as boxes=12,tags=3"
     )
     parser.add_argument(
+        "--measured",
+        type=Path,
+        metavar="FOLDER",
+        help="corrections of images that were not annotated before: the seconds are those",
+    )
+    parser.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="FOLDER",
+        help="train each method with these corrections, too",
+    )
+    parser.add_argument(
         "--provenance",
         help="what the first weights were trained on, where their file does not tell",
     )
@@ -272,12 +360,14 @@ def main() -> None:
         help="start from a network that was trained on masks all the same",
     )
     arguments = parser.parse_intermixed_args()
+    measured = measured_in(arguments.measured)
     try:
         compare(
             arguments,
             choices(parser, arguments),
             seeds_of(arguments.seeds),
-            costs_of(arguments.seconds),
+            costs_of(arguments.seconds, measured),
+            measured_text(measured),
         )
     except RecipeError as error:
         raise SystemExit("\n".join(error.errors)) from None
@@ -288,6 +378,7 @@ def compare(
     chosen: Sequence[str],
     seeds: Sequence[int],
     costs: Mapping[str, float],
+    measured: str = "",
 ) -> None:
     """Train what is not finished, and write table and picture after every run."""
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -303,6 +394,10 @@ def compare(
             "no image is held out to measure on: give the data set a list or a share of them, "
             "such as data.val_share=0.2"
         )
+    methods = [*METHODS]
+    if arguments.corrections is not None:
+        own = kept_corrections(arguments.corrections, arguments.folder)
+        methods = [each for method in METHODS for each in (method, method.corrected(own))]
     runs = {
         method: [
             method.complete(
@@ -310,7 +405,7 @@ def compare(
             )
             for seed, start in starts.items()
         ]
-        for method in METHODS
+        for method in methods
     }
     for method, many in runs.items():
         if method.recipe in chosen:
@@ -319,12 +414,13 @@ def compare(
     about = (
         f"{setting()}; {images} training images, {len(data.validation)} measured on; {steps} "
         f"steps, seeds {', '.join(map(str, seeds))}; initial weights: {origin}"
+        f"{measured}"
     )
     print(about, flush=True)
     for method, many in runs.items():
         if method.recipe in chosen:
             for seed, words in zip(seeds, many, strict=True):
-                figures_of(f"{method.recipe}, seed {seed}", words, arguments.folder)
+                figures_of(f"{method.name}, seed {seed}", words, arguments.folder)
                 write(runs, images, costs, about, arguments.folder)
     print(
         "\n"
@@ -351,8 +447,8 @@ def write(
     write_whole(folder / "label_efficiency.md", text.encode())
     dots = [
         Dot(
-            method.recipe,
-            method.seconds(costs) * images / 3600,
+            method.name,
+            method.hours(costs, images),
             [figures["val/miou"] for figures in own],
         )
         for method, own in results.items()

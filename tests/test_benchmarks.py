@@ -11,6 +11,8 @@ from types import ModuleType
 import pytest
 import torch
 
+from tests.data.corrections.events import correct, stroke
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -178,3 +180,34 @@ def test_the_picture_of_a_review_has_a_curve_per_order_and_panel(
     assert svg.count("<polyline") == 5
     assert svg.count(">worst</text>") == 2
     assert svg.count(">full masks</text>") == 1
+
+
+def test_hours_of_a_persons_own_work_are_drawn(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for number in range(2):
+        line = stroke("leaf", (3, 3), (9, 9), seconds=1800)
+        correct(own, f"toy-{number:05d}", line, size=(64, 64))
+    words = ["trainer.max_steps=2", "data.train=4", "data.size=64", "data.val=2"]
+    script = ROOT / "benchmarks" / "label_efficiency.py"
+    options = ["--only", "scribbles,boxes", "--seeds", "1", "--folder", str(tmp_path / "runs")]
+    done = subprocess.run(
+        [
+            *(sys.executable, script, *words, "rounds.workers=0", *options),
+            *("--corrections", str(own), "--measured", str(own)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "runs" / "label_efficiency.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    done_by = "2 images corrected, in 60.0 minutes"
+    assert [[row[0], row[1], row[5], row[6]] for row in rows] == [
+        ["`boxes`", "boxes", "39.6", "0.0"],
+        ["`boxes`, corrected", f"boxes; {done_by}", "39.6", "1.0"],
+        ["`scribbles`", "scribbles", "1800.0", "2.0"],
+        ["`scribbles`, corrected", f"scribbles; {done_by}", "1800.0", "3.0"],
+    ]
+    assert "measured by weakseg.review: scribbles 1800.0 s per image, on 2 images" in table

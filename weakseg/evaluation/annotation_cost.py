@@ -1,10 +1,13 @@
-"""What annotation costs: published seconds per image and kind of evidence. The one place of these
-numbers."""
+"""What annotation costs: published seconds per image and kind of evidence, the one place of these
+numbers; and what weakseg.review has measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from statistics import mean
 from typing import Any, NamedTuple
+
+from weakseg.data.corrections.history import History
 
 SECONDS = {"masks": 239.7, "boxes": 39.6, "scribbles": 34.9, "points": 22.1, "tags": 20.0}
 SOURCES = """\
@@ -12,6 +15,16 @@ Seconds are published means per image of PASCAL VOC, not measured here: tags 20.
 scribbles 34.9 and masks 239.7 from Bearman and others ("What's the Point", ECCV 2016); boxes are
 the tags and 7 s for each of an image's 2.8 objects (Papadopoulos and others, "Extreme clicking",
 ICCV 2017)."""
+KIND_OF = {
+    "add_box": "boxes",
+    "remove_box": "boxes",
+    "scribble": "scribbles",
+    "click": "points",
+    "paint": "masks",
+    "fill": "masks",
+    "add_tag": "tags",
+    "remove_tag": "tags",
+}
 MEASURED = """\
 Hours of corrections are not published means: weakseg.review has measured them, as the time in which
 the page was visible and somebody worked."""
@@ -68,3 +81,27 @@ def seconds_per_image(data: Mapping[str, Any]) -> float | None:
         return None
     masks = float(data.get("mask_share") or 0)
     return masks * SECONDS["masks"] + (1 - masks) * SECONDS[str(evidence)]
+
+
+class MeasuredSeconds(NamedTuple):
+    """What the annotation of an image with one kind of evidence has taken a person."""
+
+    seconds: float
+    """the mean per image"""
+    images: int
+    """of so many images"""
+
+
+def measured_seconds(histories: Iterable[History]) -> dict[str, MeasuredSeconds]:
+    """What a person has needed per image, by the kind of evidence, according to the corrections of
+    images that had no annotation before and were given one of a single kind.
+
+    Args:
+        histories: of the corrections of images.
+    """
+    found: dict[str, list[float]] = {}
+    for history in histories:
+        kinds = {KIND_OF[event.action] for event in history.edits if event.action in KIND_OF}
+        if not history.before and len(kinds) == 1:
+            found.setdefault(kinds.pop(), []).append(history.seconds)
+    return {kind: MeasuredSeconds(mean(each), len(each)) for kind, each in found.items()}
