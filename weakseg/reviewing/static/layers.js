@@ -28,6 +28,11 @@ export class Layers extends EventTarget {
     return this.#slots[kind].call !== null;
   }
 
+  /** Whether a picture is there without asking for it. */
+  has(address) {
+    return this.#cache.has(address);
+  }
+
   /** The address of what is drawn, which tells its revision. */
   address(kind) {
     return this.#slots[kind].labels ? this.#slots[kind].address : null;

@@ -13,6 +13,9 @@ const LAYERS = [
 ];
 
 export class Panel {
+  #opened = ""; // the image that the order of the tags belongs to
+  #order = [];
+
   /** @param {{store, saves, actions}} parts */
   constructor({ store, saves, actions }) {
     Object.assign(this, { store, saves, actions });
@@ -121,7 +124,7 @@ export class Panel {
     const { store, saves } = this;
     const image = store.get("image");
     const tags = image ? tagsOf(image, saves.pending(image.number)) : null;
-    const chips = store.get("classes").filter(({ number }) => number !== 0).map(({ name, number, colour }) => {
+    const chips = this.#inOrder(image, tags).map(({ name, number, colour }) => {
       const has = tags?.has(name) ?? false;
       const toggle = () => this.actions.toggleTag(name);
       const chip = el("button", { type: "button", class: "chip", "aria-pressed": String(has), title: name, onclick: toggle },
@@ -132,6 +135,18 @@ export class Panel {
     keepFocus(byId("tags"), chips);
     byId("tags-title").classList.toggle("active", store.get("tool") === "tags");
     byId("tags-none").hidden = tags !== null || !image;
+  }
+
+  /** Classes that the image had when it was opened come first; none moves while it is looked at. */
+  #inOrder(image, tags) {
+    const opened = `${image?.number} ${this.store.get("classes").length}`;
+    if (this.#opened !== opened) {
+      const classes = this.store.get("classes").filter(({ number }) => number !== 0);
+      const has = ({ name }) => Number(tags?.has(name) ?? false);
+      this.#order = classes.sort((one, other) => has(other) - has(one) || one.number - other.number);
+      this.#opened = image ? opened : "";
+    }
+    return this.#order;
   }
 }
 

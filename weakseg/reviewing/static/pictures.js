@@ -3,6 +3,7 @@ import { getJson } from "./api.js";
 import { STROKES } from "./evidence.js";
 
 const AHEAD = 2; // images that are made ready before they are asked for
+const PASSING = 120; // ms that an image is shown before its target is asked for
 const AGAIN = 2000; // ms until a picture that failed for the moment is asked for once more
 
 export class Pictures extends EventTarget {
@@ -10,6 +11,7 @@ export class Pictures extends EventTarget {
   #unseen = []; // {event, number}: saved strokes that no picture of the marks shows yet
   #asked = 0; // when the person did what the target is estimated for
   #ahead = null;
+  #arrived = 0; // when the image that is shown was opened
   #again = 0;
 
   /** @param {{store, layers, saves, actions}} parts */
@@ -17,6 +19,7 @@ export class Pictures extends EventTarget {
     super();
     this.#parts = parts;
     const { store, layers, saves } = parts;
+    store.on(["number"], () => (this.#arrived = performance.now()));
     store.on(["image", "layers", "strategy"], () => this.update());
     saves.addEventListener("change", () => this.update());
     saves.addEventListener("saved", ({ detail: { save } }) => {
@@ -42,9 +45,17 @@ export class Pictures extends EventTarget {
     layers.show("marks", marks);
     layers.show("prediction", shown.prediction || shown.difference ? prediction : null);
     layers.show("truth", shown.truth ? truth : null);
+    this.#showTarget(image, shown.target || shown.difference ? this.target(image) : null);
+  }
+
+  #showTarget(image, address) {
+    const { layers, saves } = this.#parts;
     // not for each of several strokes in a row: for the last one
     if (saves.pending(image.number).some((save) => save.state !== "held")) return;
-    layers.show("target", shown.target || shown.difference ? this.target(image) : null);
+    const rest = this.#arrived + PASSING - performance.now();
+    // nor for images that the person only passes: estimates take a while
+    if (rest > 0 && address && !layers.has(address)) return this.#later(rest);
+    layers.show("target", address);
   }
 
   /** The address of an image's target, by the strategy that was chosen. */
@@ -64,14 +75,14 @@ export class Pictures extends EventTarget {
     if (kind === "marks" && image && layers.address("marks") === image.layers.marks && !layers.isLoading("marks")) {
       this.#unseen = this.#unseen.filter((save) => save.number !== image.number);
     }
-    if (layers.error(kind)?.passing) this.#later();
+    if (layers.error(kind)?.passing) this.#later(AGAIN);
     if (kind === "target" && !layers.isLoading("target")) this.#targetCame();
     this.dispatchEvent(new Event("change"));
   }
 
-  #later() {
+  #later(wait) {
     clearTimeout(this.#again);
-    this.#again = setTimeout(() => this.update(), AGAIN);
+    this.#again = setTimeout(() => this.update(), wait);
   }
 
   #targetCame() {
