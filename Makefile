@@ -43,6 +43,10 @@ $(STAMP)-test: $(STAMP)-run
 	  echo "The packages of CVAT and Label Studio do not go with these versions: the tests that compare with them skip themselves."
 	@touch $@
 
+$(STAMP)-browser: $(STAMP)-test
+	@$(call install,.[browser]) || echo "playwright does not go with these versions: the tests in a browser skip themselves."
+	@touch $@
+
 $(STAMP)-docs: $(STAMP)-run
 	@echo "Installing what the docs need into $(VENV)."
 	@$(call install,.[docs])
@@ -54,7 +58,7 @@ fit: $(STAMP)-run
 test: $(STAMP)-test
 	$(RUN) pytest $(ARGS)
 
-slow: $(STAMP)-test
+slow: $(STAMP)-browser
 	$(RUN) pytest -m slow $(ARGS)
 
 lint: $(STAMP)-test
