@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
@@ -33,9 +34,10 @@ from review_chart import Curve, review_chart
 from review_round import ORDERS, Order, Review, keep_only, review, seconds_of
 from sweep import Figures, cell, complete, figures_of, reader, run_of, setting
 
-from weakseg.config.recipe import RecipeError, load, resolve
+from weakseg.config.recipe import RecipeError, Resolved, load, resolve
 from weakseg.data.simulate.corrector import SOURCES, Corrector
 from weakseg.evaluation.annotation_cost import SECONDS, AnnotationCost, seconds_per_image
+from weakseg.strategies.base import JointStrategy
 from weakseg.utils.files import write_whole
 from weakseg.utils.fingerprint import fingerprint
 
@@ -47,7 +49,7 @@ TOY = (
     "data.drawing_seed={seed}",
     "data.batch_size=16",
     "data.annotator.point_background=2",
-    "data.annotator.class_swapped=0.3",
+    "data.annotator.class_swapped=0.2",
     "strategy.weight=0",
     "trainer.max_steps=60",
     "rounds.workers=0",
@@ -63,7 +65,7 @@ class Point(NamedTuple):
     miou: float
     """of the network, on the images held out"""
     target: float
-    """mIoU of the targets, where they have a label"""
+    """mIoU of the targets, where they have a label; nan if there are none"""
 
 
 class Setup(NamedTuple):
@@ -141,7 +143,7 @@ def with_masks(setup: Setup, seed: int, start: Path, budget: float) -> Point:
 
 def point_of(corrections: int, spent: float, figures: Figures) -> Point:
     """A point from the figures of a run."""
-    return Point(corrections, spent, figures["val/miou"], figures["label/miou"])
+    return Point(corrections, spent, figures["val/miou"], figures.get("label/miou", float("nan")))
 
 
 def needed(points: Sequence[tuple[float, float]], level: float) -> float | None:
@@ -190,18 +192,30 @@ def table(results: Results) -> str:
 
 
 def summary(curves: Mapping[Order, Sequence[Point]]) -> str:
-    """What each order needs for the accuracy that random order has at its end."""
-    last = curves["random"][-1]
+    """What each order needs for what random order has at its end: in accuracy, and in how good the
+    targets are, if there are any."""
+    networks = {}
+    targets = {}
+    for order, points in curves.items():
+        networks[order] = [(point.corrections, point.miou) for point in points]
+        targets[order] = [(point.corrections, point.target) for point in points]
+    lines = [_compared("val mIoU", networks)]
+    if not isnan(curves["random"][-1].target):
+        lines.append(_compared("target mIoU", targets))
+    return "\n".join(lines)
+
+
+def _compared(figure: str, curves: Mapping[Order, Sequence[tuple[float, float]]]) -> str:
+    most, level = curves["random"][-1]
     parts = []
     for order, curve in curves.items():
-        if order == "random":
-            continue
-        found = needed([(point.corrections, point.miou) for point in curve], last.miou)
-        share = "more" if found is None else f"{found:.1f} ({found / last.corrections:.0%})"
-        parts.append(f"{order} {share}")
+        if order != "random":
+            found = needed(curve, level)
+            share = "more" if found is None else f"{found:.1f} ({found / most:.0%})"
+            parts.append(f"{order} {share}")
     return (
-        f"Corrections for the {last.miou:.3f} that random order reaches with "
-        f"{last.corrections:.0f}: {', '.join(parts)}."
+        f"Corrections for the {figure} of {level:.3f} that random order reaches with {most:.0f}: "
+        f"{', '.join(parts)}."
     )
 
 
@@ -227,6 +241,16 @@ def main() -> None:
         raise SystemExit("\n".join(error.errors)) from None
 
 
+def expect_single(recipe: Resolved, classes: Sequence[str]) -> None:
+    """A person waits for the target of one image, not for a fit to all of them."""
+    strategy: Any = recipe.build("strategy", classes=len(classes))
+    if isinstance(strategy, JointStrategy) or strategy.wants.box_masks:
+        raise SystemExit(
+            f"--recipe {recipe.name}: expected one that estimates each image by itself, and "
+            "classes of pixels, such as points, boxes or mixed"
+        )
+
+
 def compare(arguments: argparse.Namespace, orders: Sequence[Order], seeds: Sequence[int]) -> None:
     """Follow each order with each seed; table and picture are written after each of them."""
     folder = arguments.folder
@@ -243,7 +267,8 @@ def compare(arguments: argparse.Namespace, orders: Sequence[Order], seeds: Seque
     masks: list[Point] = []
     for seed in seeds:
         words = complete(setup.recipe, [word.replace("{seed}", str(seed)) for word in setup.words])
-        recipe, _, network = build([*words, f"seed={seed}"])
+        recipe, data, network = build([*words, f"seed={seed}"])
+        expect_single(recipe, data.classes)
         start = initial_weights(recipe, network, folder)
         for order in orders:
             found[order].append(follow(setup, order, seed, start))

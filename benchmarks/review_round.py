@@ -24,10 +24,10 @@ from weakseg.data.simulate.correction_events import View
 from weakseg.data.simulate.corrector import LOOK, WHO, Corrector
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.run import load as load_run
-from weakseg.strategies.base import Context
+from weakseg.strategies.base import Context, Strategy, estimates
 from weakseg.suspicion.review_file import NAME, read_queue
 from weakseg.training.segmenter import Segmenter
-from weakseg.training.targets import target_of
+from weakseg.training.targets import correct_target, target_of
 
 Order = Literal["worst", "random", "oracle"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -157,12 +157,20 @@ def _page(data: WeakData, segmenter: Segmenter, index: int) -> Page:
     evidence, truth = data.corrected(index)
     if truth is None:
         raise SystemExit(f"image {evidence.id} has no mask, so nobody knows what is wrong with it")
-    target = target_of(segmenter.strategy, evidence, Context(), len(data.classes)).labels
-    if target.is_floating_point():
-        target = target.argmax(0).to(torch.uint8)
     with torch.no_grad():
         probs = segmenter.predict(evidence.image, plain=True).probs
-    return Page(index, evidence, truth, target, probs.argmax(0).to(torch.uint8))
+    predicted = probs.argmax(0).to(torch.uint8)
+    target = _target(segmenter.strategy, evidence, predicted, len(data.classes))
+    return Page(index, evidence, truth, target, predicted)
+
+
+def _target(strategy: Strategy, evidence: Evidence, predicted: Tensor, classes: int) -> Tensor:
+    """What the image is trained on; with a strategy that estimates nothing, what is predicted,
+    with the corrections."""
+    if not estimates(strategy):
+        return correct_target(predicted, evidence)
+    target = target_of(strategy, evidence, Context(), classes).labels
+    return target.argmax(0).to(torch.uint8) if target.is_floating_point() else target
 
 
 def _add(folder: CorrectionsFolder, data: WeakData, index: int, events: Sequence[Event]) -> None:

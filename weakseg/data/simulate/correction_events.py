@@ -67,7 +67,7 @@ def mark(view: View, region: Region, tool: Tool, width: int, rng: np.random.Gene
         tool,
         view.classes[region.label],
         _in_file(view, _fewer(way) + corner),
-        round(thin * _scale(view).mean(), 2),
+        round(thin * float(_scale(view).mean()), 2),
     )
 
 
@@ -96,7 +96,7 @@ def erased_marks(view: View, region: Region) -> list[Event]:
     parts, _ = ndimage.label(view.truth.numpy() == region.label, AROUND)
     here = parts == parts[region.pixels].max()
     wrong, _ = ndimage.label(here & (marks != IGNORE) & (marks != region.label), AROUND)
-    width = round(_scale(view).mean(), 2)
+    width = round(float(_scale(view).mean()), 2)
     return [
         Event("erase", None, _in_file(view, np.argwhere(wrong == number)), width)
         for number in range(1, int(wrong.max()) + 1)
