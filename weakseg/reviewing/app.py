@@ -43,6 +43,7 @@ TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 MOST_BYTES = 2**20  # of the body of a request
+LONGEST_PATH = 1000  # characters of an address, without what follows its question mark
 PATIENCE = 20.0  # seconds in which a body has to arrive
 FOR_EVER = "private, max-age=31536000, immutable"
 STATUS: dict[type[Refusal], int] = {
@@ -186,6 +187,8 @@ class _Guarded:
             denial = Denial(403, "the secret in the address is not that of this server")
         if denial is None:
             denial = self.guard.denies(request.method, request.headers, first)
+        if denial is None and len(request.url.path) > LONGEST_PATH:
+            denial = Denial(404, LINES[404])  # Python reads no number of that length
         return None if denial is None else _error(denial.status, denial.reason)
 
 
@@ -218,8 +221,16 @@ async def _read(request: Request) -> bytes:
     return bytes(content)
 
 
+class _Json(JSONResponse):
+    """JSON of any text: the name of a file may be none, which JSON can spell all the same."""
+
+    def render(self, content: Any) -> bytes:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode(errors="backslashreplace")
+
+
 def _json(content: dict[str, Any], status: int = 200) -> Response:
-    return JSONResponse(content, status, {"cache-control": "no-store"})
+    return _Json(content, status, {"cache-control": "no-store"})
 
 
 def _error(status: int, reason: str, **more: Any) -> Response:

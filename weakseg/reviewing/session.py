@@ -15,8 +15,13 @@ from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.data.class_names import BACKGROUND
-from weakseg.data.corrections.events import EDITS, LONGEST_NAME, Event, read_event
-from weakseg.data.corrections.folder import Conflict, CorrectionsFolder, DamagedCorrection
+from weakseg.data.corrections.events import EDITS, Event, read_event
+from weakseg.data.corrections.folder import (
+    Conflict,
+    CorrectionsFolder,
+    DamagedCorrection,
+    is_class_name,
+)
 from weakseg.data.corrections.history import History
 from weakseg.data.corrections.overlay import described, lay_over
 from weakseg.data.files.photos import Photos
@@ -164,7 +169,7 @@ class ReviewSession:
         after it."""
         if not self.can_add_classes:
             raise WrongRequest("the classes of this data set stand in its files, or in its recipe")
-        if not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
+        if not isinstance(name, str) or not is_class_name(name.strip()):
             raise WrongRequest(f"name should be that of a class, but it is {name!r:.60}")
         if len(self.classes) >= IGNORE:
             raise WrongRequest(f"there are {len(self.classes)} classes, and no room for more")

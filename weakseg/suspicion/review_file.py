@@ -14,6 +14,7 @@ from weakseg.utils.files import write_whole
 NAME = "review.csv"
 HEAD = ("image", "score")
 REASON = "reason"
+ENCODING_ERRORS = "surrogatepass"  # half characters stay what they are
 BETWEEN = "; "  # two reasons
 DIGITS = 4
 
@@ -39,12 +40,13 @@ def write_queue(
         own = found[image]
         values = [_figure(own[name]) if name in own else "" for name in columns]
         writer.writerow([image, _figure(score), *values, BETWEEN.join(reasons)])
-    write_whole(path, text.getvalue().encode())
+    # the name of a file may be no text
+    write_whole(path, text.getvalue().encode(errors=ENCODING_ERRORS))
 
 
 def read_queue(path: Path) -> list[Suspicion]:
     """The queue that a file holds; a ValueError that names the line if it is none."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors=ENCODING_ERRORS) as file:
         rows = csv.reader(file)
         head = next(rows, [])
         if tuple(head[:2]) != HEAD or head[-1] != REASON:

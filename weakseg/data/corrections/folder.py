@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from weakseg.data.corrections.counts import CorrectionCounts, count_corrections
-from weakseg.data.corrections.events import Event, read_event, written_event
+from weakseg.data.corrections.events import LONGEST_NAME, Event, read_event, written_event
 from weakseg.data.corrections.history import History, read_history, written_history
 from weakseg.utils.files import only_user, write_whole
 
@@ -23,6 +24,7 @@ IMAGES = "images"  # the folder of the files, one per image
 CLASSES = "classes.json"  # names that a person has added
 PATIENCE = 5.0  # seconds that a writer waits for another one
 MOST_BYTES = 64 * 2**20  # of one file
+MOST_CLASSES = 255  # with the background
 LOCK = ".corrections.lock"
 EMPTY = "%"  # the part of an id between two slashes that has no letter
 SHORTENED = "%~"  # before the digest in a name that was too long; stands in no other name
@@ -164,17 +166,23 @@ class CorrectionsFolder:
         """The names of the classes that a person has added to a data set that has none itself."""
         file = self.path / CLASSES
         try:
-            names = json.loads(file.read_bytes())["classes"]
+            names = json.loads(_content(file))["classes"]
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
             raise DamagedCorrection(f"{file} cannot be read: {error}") from error
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list) or not all(is_class_name(name) for name in names):
             raise DamagedCorrection(f"{file}: classes should be a list of names")
+        if len(set(names)) < len(names) or len(names) >= MOST_CLASSES:
+            raise DamagedCorrection(
+                f"{file}: classes should be fewer than {MOST_CLASSES} names, each of them once"
+            )
         return names
 
     def add_class(self, name: str) -> list[str]:
         """Add a class at the end; returns the names of all."""
+        if not is_class_name(name):
+            raise ValueError(f"name should be that of a class, but it is {name!r:.60}")
         with self._alone():
             names = self.classes
             if name in names:
@@ -251,13 +259,34 @@ def _json(value: Any) -> str:
 def _read(file: Path) -> History | None:
     """The corrections in a file; None if there is no such file."""
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise ValueError(f"it has more than {MOST_BYTES} bytes")
-        return read_history(json.loads(file.read_bytes()))
+        return read_history(json.loads(_content(file)))
     except FileNotFoundError:
         return None
     except (ValueError, OSError, RecursionError) as error:
         raise DamagedCorrection(f"the corrections in {file} cannot be read: {error}") from error
+
+
+def _content(file: Path) -> bytes:
+    """What is in a file, which may be anybody's: of a device or a pipe there is no end."""
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no ordinary file")
+    if found.st_size > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    return file.read_bytes()
+
+
+def is_class_name(name: Any) -> bool:
+    """Whether it is text that can be the name of a class: short, in one line, and without characters
+    that nobody sees.
+
+    >>> is_class_name("zebra crossing"), is_class_name("a\\nb"), is_class_name(" ")
+    (True, False, False)
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or name != name.strip():
+        return False
+    # Persian and many others join letters, or keep them apart, with these two
+    return name.replace("\u200c", "").replace("\u200d", "").isprintable()
 
 
 def _safe(part: str) -> str:

@@ -250,7 +250,7 @@ def share_of(ids: Iterable[str], share: float) -> set[str]:
     >>> sorted(share_of(["a", "b", "c", "d"], 0.5))
     ['c', 'd']
     """
-    ordered = sorted(ids, key=lambda id: hashlib.sha256(id.encode()).digest())
+    ordered = sorted(ids, key=lambda id: hashlib.sha256(id.encode(errors="surrogatepass")).digest())
     return set(ordered[: round(share * len(ordered))])
 
 
