@@ -8,19 +8,24 @@ import logging
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from torch import Tensor
 
 from tests.reviewing.client import Answer, Client
 from tests.reviewing.sessions import BOX, SCRIBBLE, Failing, session
+from tests.small import Everything
+from weakseg.evidence import Evidence
 from weakseg.reviewing.app import MOST_BYTES
 from weakseg.reviewing.security import Guard
-from weakseg.reviewing.serving import Address, serving, warning_of
+from weakseg.reviewing.serving import CONNECTIONS, Address, serving, warning_of
 from weakseg.reviewing.session import ReviewSession
+from weakseg.utils import http_connections
 
 EVENTS = "/api/images/0/events"
 
@@ -194,7 +199,87 @@ def test_every_answer_has_the_headers_of_safety(page: Client, stranger: Client) 
     assert page.get("/api/queue").headers["cache-control"] == "no-store"
 
 
+# what other programs of this machine do
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        'theme={"a": 1, "b": [2]}',
+        'x="never closed',
+        "a b=c",
+        "=",
+        "expires",
+        "k@y(v)=1",
+        "name=b\xe4",
+        "; ;;",
+        "x" * 20_000,
+    ],
+)
+def test_cookies_of_other_servers_do_not_matter(page: Client, other: str) -> None:
+    own = page.cookie
+    for header in (f"{other}; {own}", f"{own}; {other}", f"{other};{own};{other}"):
+        assert page.get("/api/session", cookie=header).status == 200
+    for header in (other, own[:-1], f"{own}x", f"x{own}", own.replace("=", "==")):
+        assert page.get("/api/session", cookie=header).status == 403
+
+
+def test_connections_that_say_nothing_keep_nobody_out(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_connections, "PATIENCE", 0.2)
+    silent = [
+        socket.create_connection((address.host, address.port), timeout=10)
+        for _ in range(CONNECTIONS + 20)
+    ]
+    for half in silent[::2]:
+        half.sendall(b"GET / HTTP/1.1\r\n")
+    for connection in silent:  # the server closes all of them
+        while connection.recv(1000):
+            pass
+        connection.close()
+    assert Client(address).get("/").status == 403
+
+
+def test_a_connection_may_be_used_for_longer_than_that(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_connections, "PATIENCE", 0.5)
+    kept = http.client.HTTPConnection(address.host, address.port, timeout=10)
+    for _ in range(8):
+        kept.request("GET", "/")
+        assert kept.getresponse().read()
+        time.sleep(0.1)
+    kept.close()
+
+
 # what there is to see
+
+
+def test_names_that_are_no_text_are_shown(tmp_path: Path) -> None:
+    class Bytes(Everything):
+        def id_of(self, index: int) -> str:
+            return f"caf\udce9{index}.jpg"  # a file named in Latin-1, in Python's way
+
+        def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+            evidence, truth = super().sample(index)
+            return evidence._replace(id=self.id_of(index)), truth
+
+    with serving(session(tmp_path, data=Bytes(train=3, val=1))) as address:
+        page = Client(address).enter()
+        names = {image["name"] for image in page.get("/api/queue").json()["images"]}
+        assert names == {f"caf\udce9{number}.jpg" for number in range(3)}
+        assert page.post(EVENTS, {"revision": 0, "event": SCRIBBLE}).json()["revision"] == 1
+        event = {**SCRIBBLE, "who": "\ud800"}
+        assert page.post(EVENTS, {"revision": 1, "event": event}).json()["revision"] == 2
+        assert page.get("/api/images/0").json()["strokes"][1]["who"] == "\ud800"
+
+
+def test_numbers_of_any_length_are_no_images(page: Client) -> None:
+    for digits in (1, 300, 4_000, 6_000, 30_000):
+        answer = page.get(f"/api/images/{'9' * digits}")
+        assert answer.status == 404
+        error(answer)
 
 
 def test_the_page_and_its_files_are_those_of_a_list(page: Client) -> None:

@@ -13,7 +13,7 @@ from weakseg.suspicion.review_file import read_queue, write_queue
 SIGNALS = {
     "plain": {"colours": 0.25},
     'with, "comma"/é\n': {"missing/dog": 0.9, "missing/cat": 0.5, "unnamed/cat": 0.8},
-    "nothing": {},
+    "caf\udce9.jpg": {},
 }
 
 
@@ -21,7 +21,7 @@ def test_a_queue_is_read_as_it_was_written(tmp_path: Path) -> None:
     queue = rank(SIGNALS)
     write_queue(tmp_path / "review.csv", queue, SIGNALS)
     again = read_queue(tmp_path / "review.csv")
-    assert [found.image for found in again] == ['with, "comma"/é\n', "plain", "nothing"]
+    assert [found.image for found in again] == ['with, "comma"/é\n', "plain", "caf\udce9.jpg"]
     assert [found.reasons for found in again] == [found.reasons for found in queue]
     assert [found.score for found in again] == pytest.approx(
         [found.score for found in queue], abs=1e-4

@@ -34,10 +34,12 @@ def make_server(uvicorn: Any, app: Any, connections: int) -> Any:
         app: what answers.
         connections: at the same time, at most.
     """
+    from weakseg.utils.http_connections import Connection
+
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -293,6 +293,34 @@ def test_a_folder_that_another_process_holds_for_long_is_an_error(
     correct(tmp_path, "a", tag("cat"))
 
 
+@pytest.mark.parametrize(
+    "name", ["", " ", " cat", "a\nb", "a\0b", "\ud800", "\u202ecat", "c" * 201]
+)
+def test_a_name_that_nobody_can_read_is_no_class(name: str, tmp_path: Path) -> None:
+    corrections = CorrectionsFolder(tmp_path / "new")
+    with pytest.raises(ValueError, match="name should be that of a class"):
+        corrections.add_class(name)
+    assert corrections.classes == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_ordinary_file_is_damaged_and_does_not_block(kind: str, tmp_path: Path) -> None:
+    corrections = CorrectionsFolder(tmp_path)
+    (tmp_path / "images").mkdir()
+    for file in (corrections.file("a"), tmp_path / "classes.json"):
+        if kind == "pipe":
+            os.mkfifo(file)
+        elif kind == "device":
+            file.symlink_to("/dev/zero")  # has no end
+        else:
+            file.mkdir()
+    with pytest.raises(DamagedCorrection, match="no ordinary file"):
+        corrections.read("a")
+    with pytest.raises(DamagedCorrection, match="no ordinary file"):
+        _ = corrections.classes
+    assert corrections.read_all() == {}
+
+
 def test_classes_are_added_in_order_and_each_once(tmp_path: Path) -> None:
     corrections = CorrectionsFolder(tmp_path / "new")
     assert corrections.classes == []
@@ -305,7 +333,22 @@ def test_classes_are_added_in_order_and_each_once(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"classes": "cat"}', '{"classes": [1]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"classes": "cat"}',
+        '{"classes": [1]}',
+        '{"classes": ["cat", "cat"]}',
+        '{"classes": [""]}',
+        '{"classes": ["a\\nb"]}',
+        '{"classes": ["\\ud800"]}',
+        json.dumps({"classes": [f"class {number}" for number in range(300)]}),
+        '{"classes":' + "[" * 100_000,
+    ],
+)
 def test_damaged_classes_are_named_and_left_as_they_are(content: str, tmp_path: Path) -> None:
     file = tmp_path / "classes.json"
     file.write_text(content)

@@ -277,7 +277,7 @@ def _content(file: Path) -> bytes:
 
 
 def is_class_name(name: Any) -> bool:
-    """Whether it is text that can be the name of a class: short, in one line, and without characters
+    """Whether it is text that can be the name of a class: short, in one line, without characters
     that nobody sees.
 
     >>> is_class_name("zebra crossing"), is_class_name("a\\nb"), is_class_name(" ")
