@@ -13,7 +13,7 @@ from weakseg.suspicion.review_file import read_queue, write_queue
 SIGNALS = {
     "plain": {"colours": 0.25},
     'with, "comma"/é\n': {"missing/dog": 0.9, "missing/cat": 0.5, "unnamed/cat": 0.8},
-    "caf\udce9.jpg": {},
+    "nothing": {},
 }
 
 
@@ -21,7 +21,7 @@ def test_a_queue_is_read_as_it_was_written(tmp_path: Path) -> None:
     queue = rank(SIGNALS)
     write_queue(tmp_path / "review.csv", queue, SIGNALS)
     again = read_queue(tmp_path / "review.csv")
-    assert [found.image for found in again] == ['with, "comma"/é\n', "plain", "caf\udce9.jpg"]
+    assert [found.image for found in again] == ['with, "comma"/é\n', "plain", "nothing"]
     assert [found.reasons for found in again] == [found.reasons for found in queue]
     assert [found.score for found in again] == pytest.approx(
         [found.score for found in queue], abs=1e-4
@@ -67,3 +67,9 @@ def test_many_images_take_little_time(tmp_path: Path) -> None:
     queue = rank(signals)
     write_queue(tmp_path / "review.csv", queue, signals)
     assert len(read_queue(tmp_path / "review.csv")) == 5000
+
+
+def test_the_name_of_an_image_may_be_no_text(tmp_path: Path) -> None:
+    names = {"caf\udce9.jpg": {"colours": 0.5}, "\ud800": {}}  # of a file named in Latin-1; of JSON
+    write_queue(tmp_path / "review.csv", rank(names), names)
+    assert {found.image for found in read_queue(tmp_path / "review.csv")} == set(names)
