@@ -13,6 +13,7 @@ import pytest
 
 from tests.integrations.projects import CONFIG, local, photos, request, task
 from tests.prediction.fakes import Colours, Objects, labels_of, squares
+from weakseg.data.formats.bitmask import unpack_bitmask
 from weakseg.data.formats.painting import fill
 from weakseg.integrations.label_studio import app as module
 from weakseg.integrations.label_studio.backend import Backend
@@ -99,6 +100,19 @@ def test_the_score_is_how_sure_the_network_is(tmp_path: Path) -> None:
     pixels = squares(HEIGHT, WIDTH).astype(np.float64) / 16
     probs = np.exp(pixels) / np.exp(pixels).sum(-1, keepdims=True)
     assert answer["score"] == pytest.approx(probs.max(-1).mean(), abs=1e-5)
+
+
+def test_bitmasks_are_pictures_of_the_same_pixels(tmp_path: Path) -> None:
+    interfaces = pytest.importorskip("label_studio_sdk.label_interface")
+    config = CONFIG.replace("BrushLabels", "BitmaskLabels")
+    answer = Server(tmp_path).predict(*photos(tmp_path, count=1), config=config)[0]
+    errors = interfaces.LabelInterface(config).validate_prediction(answer, return_errors=True)
+    assert errors == []
+    labels = labels_of(squares(HEIGHT, WIDTH))
+    for result in answer["result"]:
+        label = 1 if result["value"]["bitmasklabels"] == ["Green"] else 2
+        runs = unpack_bitmask(result["value"]["imageDataURL"], WIDTH, HEIGHT)
+        np.testing.assert_array_equal(runs.unpack(), labels == label)
 
 
 def test_polygons_cover_the_same_pixels(tmp_path: Path) -> None:

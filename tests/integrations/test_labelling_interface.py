@@ -28,10 +28,12 @@ def test_the_interface_that_weakseg_writes_is_one_of_its_own() -> None:
     assert interface.output.labels == {1: "green", 2: "blue", IGNORE: "ignored"}
 
 
-@pytest.mark.parametrize("kind", ["BrushLabels", "PolygonLabels", "RectangleLabels"])
+ORDER = ["BrushLabels", "BitmaskLabels", "PolygonLabels", "RectangleLabels"]
+
+
+@pytest.mark.parametrize("kind", ORDER)
 def test_the_most_exact_tag_that_is_there_is_drawn_with(kind: str) -> None:
-    order = ["BrushLabels", "PolygonLabels", "RectangleLabels"]
-    there = order[order.index(kind) :]
+    there = ORDER[ORDER.index(kind) :]
     tags = "".join(
         f'<{name} name="{name}" toName="x"><Label value="blue"/></{name}>'
         for name in reversed(there)
@@ -61,7 +63,10 @@ def test_tags_of_another_object_are_left_out() -> None:
             '<View><Image name="x" value="fixed.png"/></View>',
             "the labelling interface has no <Image",
         ),
-        ('<View><Image name="x" value="$x"/></View>', "no <BrushLabels>, <PolygonLabels> or"),
+        (
+            '<View><Image name="x" value="$x"/></View>',
+            "no <BrushLabels>, <BitmaskLabels>, <Polygon",
+        ),
         (
             '<View><Image name="x" value="$x"/><BrushLabels name="b" toName="x">'
             '<Label value="cloud"/><Label value="red"/></BrushLabels></View>',

@@ -11,7 +11,9 @@ from PIL import Image
 
 from tests.integrations.projects import CONFIG, local, region, request, task
 from tests.prediction.fakes import Colours
+from weakseg.data.formats.bitmask import unpack_bitmask
 from weakseg.data.formats.brush import unpack_brush
+from weakseg.data.formats.writing.bitmask import pack_bitmask
 from weakseg.data.formats.writing.brush import pack_brush
 from weakseg.integrations.label_studio.backend import Backend
 from weakseg.integrations.label_studio.refusals import Refusal
@@ -98,6 +100,14 @@ def test_a_stroke_of_the_brush_is_on_the_object(backend: Backend) -> None:
     drawn = region("brushlabels", "mask", "sky", format="rle", rle=pack_brush(stroke))
     [result] = ask(backend, drawn)["result"]
     assert pixels(result)[stroke].all()
+
+
+def test_a_bitmask_is_a_stroke_too(backend: Backend) -> None:
+    stroke = patch(20, 12, 26, 14)
+    config = CONFIG.replace("BrushLabels", "BitmaskLabels")
+    drawn = region("bitmasklabels", "mask", "sky", imageDataURL=pack_bitmask(stroke))
+    [result] = ask(backend, drawn, config=config)["result"]
+    assert unpack_bitmask(result["value"]["imageDataURL"], WIDTH, HEIGHT).unpack()[stroke].all()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ import torch
 from PIL import Image, ImageOps
 
 from weakseg.data.formats.base import FormatError
-from weakseg.data.formats.images import PHOTOS, changes, image_size, read_image, read_mask
+from weakseg.data.formats.images import (
+    PHOTOS,
+    changes,
+    image_size,
+    read_image,
+    read_mask,
+    read_opened,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning"
@@ -124,6 +131,26 @@ def test_what_is_transparent_lies_on_white(tmp_path: Path) -> None:
     indexed = Image.fromarray(np.array([[0, 1]], np.uint8))
     indexed.putpalette([9, 9, 9, 8, 8, 8])
     assert read_image(saved(tmp_path, indexed, transparency=1))[0].tolist() == [[9, 255]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16"])
+def test_an_image_that_is_open_already_is_read_like_its_file(mode: str, tmp_path: Path) -> None:
+    pixels = np.dstack([COLOURS, GREY])
+    image = Image.fromarray(GREY.astype(np.uint16) << 8) if mode == "I;16" else None
+    image = image or Image.fromarray(pixels).convert("RGB").convert(mode)
+    path = saved(tmp_path, image, "a.tif" if mode == "CMYK" else "a.png")
+    with Image.open(path) as opened:
+        assert read_opened(opened, "a").equal(read_image(path))
+
+
+def test_an_open_image_is_turned_upright_too(tmp_path: Path) -> None:
+    image = Image.fromarray(COLOURS)
+    notes = image.getexif()
+    notes[0x0112] = 6
+    path = saved(tmp_path, image, "a.jpg", exif=notes)
+    with Image.open(path) as opened:
+        assert read_opened(opened, "a").equal(read_image(path))
+        assert read_opened(opened, "a").shape == (3, 7, 5)
 
 
 def test_cmyk(tmp_path: Path) -> None:

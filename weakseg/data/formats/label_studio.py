@@ -39,6 +39,7 @@ from weakseg.data.formats.base import (
     upright,
     wholes,
 )
+from weakseg.data.formats.bitmask import unpack_bitmask
 from weakseg.data.formats.brush import unpack_brush
 from weakseg.data.formats.opening import read_json
 
@@ -47,7 +48,7 @@ from weakseg.data.formats.opening import read_json
 QUESTIONS = frozenset(
     ["textarea", "rating", "number", "datetime", "pairwise", "ranker", "relation"]
 )
-NAMELESS = frozenset(["rectangle", "polygon", "keypoint", "ellipse", "brush"])
+NAMELESS = frozenset(["rectangle", "polygon", "keypoint", "ellipse", "brush", "bitmask"])
 
 
 def read(
@@ -174,6 +175,8 @@ def _shapes(result: dict[str, Any], size: tuple[int, int] | None, place: Place) 
 def _shape(name: str, value: dict[str, Any], size: tuple[int, int], place: Place) -> Shape:
     if "rle" in value:
         return _mask(name, value["rle"], size, place)
+    if "imageDataURL" in value:
+        return _bitmask(name, field(value, "imageDataURL", str, place), size, place)
     share = np.array(size) / 100  # pixels per per cent
     if "points" in value:
         points = [
@@ -212,6 +215,17 @@ def _mask(name: str, stream: object, size: tuple[int, int], place: Place) -> Sha
     except ValueError as error:
         raise FormatError(
             place, "rle", "a mask painted on this image", f"not: it has {error}"
+        ) from None
+
+
+def _bitmask(name: str, url: str, size: tuple[int, int], place: Place) -> Shape:
+    try:
+        return mask(name, place, unpack_bitmask(url, *size))
+    except FormatError:
+        raise
+    except ValueError as error:
+        raise FormatError(
+            place, "imageDataURL", "a mask painted on this image", f"not: it has {error}"
         ) from None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from weakseg.data.formats.base import Place, numbers, wholes
+from weakseg.data.formats.bitmask import unpack_bitmask
 from weakseg.data.formats.brush import unpack_brush
 from weakseg.data.formats.writing.labels import Bools
 from weakseg.integrations.label_studio.interface import Interface
@@ -17,7 +18,7 @@ from weakseg.utils.messages import one_line
 
 MOST = 1000  # regions of one request
 PLACE = Place("context")
-KINDS = ("keypointlabels", "rectanglelabels", "brushlabels")
+KINDS = ("keypointlabels", "rectanglelabels", "brushlabels", "bitmasklabels")
 
 
 def prompt_of(regions: object, interface: Interface, size: tuple[int, int]) -> Prompt:
@@ -58,6 +59,9 @@ class _Drawn:
         height, width = size
         self.mask: Bools | None = None
         self.place: tuple[float, ...] = ()
+        if self.kind == "bitmasklabels":
+            self.mask = unpack_bitmask(value["imageDataURL"], width, height).unpack()
+            return
         if self.kind == "brushlabels":
             stream = bytes(wholes(value["rle"], PLACE, "rle").tolist())
             runs = unpack_brush(np.frombuffer(stream, np.uint8), width, height)

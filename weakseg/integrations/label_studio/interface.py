@@ -16,7 +16,7 @@ from weakseg.integrations.label_studio.refusals import Refusal
 from weakseg.utils.messages import quoted
 
 # what a prediction is written as, the most exact first
-OUTPUTS = ("brushlabels", "polygonlabels", "rectanglelabels")
+OUTPUTS = ("brushlabels", "bitmasklabels", "polygonlabels", "rectanglelabels")
 LONGEST = 2**20  # characters
 
 
@@ -48,8 +48,9 @@ class Interface(NamedTuple):
                 if control.kind == kind and any(label != 0 for label in control.labels):
                     return control
         raise Refusal(
-            "the labelling interface has no <BrushLabels>, <PolygonLabels> or <RectangleLabels> "
-            "whose labels are classes of the network; weakseg label format=label_studio writes one"
+            "the labelling interface has no <BrushLabels>, <BitmaskLabels>, <PolygonLabels> or "
+            "<RectangleLabels> whose labels are classes of the network; weakseg label "
+            "format=label_studio writes one"
         )
 
     def class_of(self, label: str, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Regions as Label Studio's results: masks of a brush, polygons or rectangles."""
+"""Regions as Label Studio's results: masks of a brush, bitmasks, polygons or rectangles."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+from weakseg.data.formats.writing.bitmask import pack_bitmask
 from weakseg.data.formats.writing.label_studio import brush_result, result_head
 from weakseg.data.formats.writing.labels import LabelledImage, Region, regions_of
 from weakseg.data.formats.writing.polygons import polygons_of
@@ -13,6 +14,7 @@ from weakseg.evidence import IGNORE
 from weakseg.integrations.label_studio.interface import Control, Interface
 
 Size = tuple[int, int]
+PAINTED = ("brushlabels", "bitmasklabels")
 
 
 def results_of(
@@ -30,7 +32,7 @@ def results_of(
 
 def _is_drawn(region: Region, control: Control) -> bool:
     """Pixels without a label are a mask; polygons and boxes around them would mean nothing."""
-    return region.label != IGNORE or control.kind == "brushlabels"
+    return region.label != IGNORE or control.kind in PAINTED
 
 
 def results_of_region(region: Region, size: Size, interface: Interface) -> Iterator[dict[str, Any]]:
@@ -47,11 +49,20 @@ def results_of_region(region: Region, size: Size, interface: Interface) -> Itera
     if control.kind == "brushlabels":
         yield brush_result(named, size, _number(), *names)
         return
-    for value in (
-        _polygons(region, size) if control.kind == "polygonlabels" else [_box(region, size)]
-    ):
+    for value in _values(region, size, control.kind):
         head = result_head(control.kind, named, size, _number(), *names)
         yield {**head, "value": {**value, control.kind: [named.name]}}
+
+
+def _values(region: Region, size: Size, kind: str) -> Iterator[dict[str, Any]]:
+    """The pixels as a control of another kind than the brush holds them."""
+    match kind:
+        case "bitmasklabels":
+            yield {"imageDataURL": pack_bitmask(region.on(*size))}
+        case "polygonlabels":
+            yield from _polygons(region, size)
+        case _:
+            yield _box(region, size)
 
 
 def _polygons(region: Region, size: Size) -> Iterator[dict[str, Any]]:
