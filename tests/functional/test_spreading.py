@@ -327,7 +327,7 @@ def distances(
     strokes: Tensor,
 ) -> dict[Piece, tuple[float, float]]:
     """In pixels, and in lengths of strokes."""
-    shortest = spreading.SHORTEST * float(np.hypot(*labels.shape))
+    click = spreading.CLICK * float(np.hypot(*labels.shape))
     drawn = ((strokes == label) & (labels != label)).nonzero().tolist()
     left = {(row, column) for row, column in drawn}
     found = dict.fromkeys(pixels, (np.inf, np.inf))
@@ -335,11 +335,12 @@ def distances(
         own = flooded(left, {min(left)}, corners=True)
         left -= own
         extent = np.hypot(*(np.ptp(side) + 1 for side in zip(*own, strict=True)))
+        length = extent if extent**2 > spreading.LINE * len(own) else max(extent, click)
         touched = [middles[piece] for piece in pixels if own & set(pixels[piece])]
         for piece in pixels:
             away = min(float(np.linalg.norm(middles[piece] - middle)) for middle in touched)
             best = found[piece]
-            found[piece] = (min(best[0], away), min(best[1], away / max(extent, shortest)))
+            found[piece] = (min(best[0], away), min(best[1], away / length))
     return found
 
 

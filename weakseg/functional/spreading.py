@@ -20,6 +20,7 @@ docs/explanation/corrections.md shows how well that works.
 
 from __future__ import annotations
 
+from math import hypot
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ GAMMA = 0.015  # how much a pixel weighs against a pixel of border between like 
 OWN = 0.5  # part of the model of a class that is of what has it already; the stroke is the rest
 NEAR = 0.25  # how near that has to be, in diagonals of the image: a standard deviation
 FAR = 2.0  # logits that a piece loses at the distance of a stroke's length
-SHORTEST = 0.4  # length that a shorter stroke counts as, in diagonals: a click says nothing of size
+CLICK = 0.4  # length that a click counts as, in diagonals: it says nothing of the size
+LINE = 5.0  # length to width of a stroke from which on it is none
 FAVOUR = 0.25  # logits in favour of the stroke
 RARE = 1e-4  # a colour that a model does not have at all is this likely
 SCALE = 75.0  # of the superpixels
@@ -172,17 +174,23 @@ class _Reach(NamedTuple):
 
 
 def _reach(labels: Labels, drawn: Labels, label: int, pieces: _Pieces) -> _Reach:
-    shortest = SHORTEST * float(np.hypot(*labels.shape))
     strokes, _ = ndimage.label((drawn == label) & (labels != label), np.ones((3, 3)))
     pixels = np.full(len(pieces.areas), np.inf)
     lengths = pixels.copy()
     for number, window in enumerate(ndimage.find_objects(strokes), 1):
-        extent = float(np.hypot(*(side.stop - side.start for side in window)))
-        own = np.unique(pieces.numbers[window][strokes[window] == number])
-        away, _ = cKDTree(pieces.middles[own]).query(pieces.middles)
+        own = strokes[window] == number
+        touched = np.unique(pieces.numbers[window][own])
+        away, _ = cKDTree(pieces.middles[touched]).query(pieces.middles)
         pixels = np.minimum(pixels, away)
-        lengths = np.minimum(lengths, away / max(extent, shortest))
+        lengths = np.minimum(lengths, away / _length(own, labels.shape))
     return _Reach(pixels, lengths)
+
+
+def _length(stroke: Bools, size: tuple[int, ...]) -> float:
+    """How long a stroke counts as, by its pixels [h,w] in an image [H,W]."""
+    extent = hypot(*stroke.shape)
+    is_line = extent**2 > LINE * int(stroke.sum())
+    return extent if is_line else max(extent, CLICK * hypot(*size))
 
 
 def _walk(pieces: _Pieces, label: int, reach: _Reach) -> Floats:
@@ -210,7 +218,7 @@ def _walk(pieces: _Pieces, label: int, reach: _Reach) -> Floats:
 def _logits(pieces: _Pieces, label: int, seeds: Bools, free: Bools, reach: _Reach) -> Floats:
     """The prior of the free pieces, [F]: how much better their colours fit to the stroke than to
     their label."""
-    diagonal = float(np.hypot(*pieces.numbers.shape))
+    diagonal = hypot(*pieces.numbers.shape)
     near = pieces.areas * np.exp(-np.square(reach.pixels / (NEAR * diagonal)) / 2)
     shades, colours = _shades(pieces)
     alike = _alike(colours)
