@@ -27,11 +27,11 @@ class Signal(NamedTuple):
 
 SIGNALS = {
     "missing": Signal(1.0, "{} is annotated, but the network finds none there"),
-    "unnamed": Signal(1.0, "the network finds {} where none is annotated"),
+    "unnamed": Signal(2.0, "the network finds {} where none is annotated"),
     "absent": Signal(1.0, "no pixel of the target is {}, though it is annotated"),
     "extra": Signal(1.0, "the target shows {}, which is not annotated"),
     "marks": Signal(1.0, "the target contradicts what is drawn"),
-    "boxes": Signal(1.0, "the target does not fill the boxes of {}"),
+    "boxes": Signal(0.25, "the target does not fill the boxes of {}"),
     "disagreement": Signal(0.5, "the network predicts other classes than the target has"),
     "loss": Signal(0.5, "training has not fitted the target"),
     "colours": Signal(0.5, "the target runs over edges: its classes share colours"),
@@ -40,6 +40,9 @@ SIGNALS = {
     "unlabelled": Signal(10.0, "no pixel of the target has a label"),
 }
 """the signals by their names; of reasons that add the same, the one further up is given first"""
+
+
+_ORDER = {name: place for place, name in enumerate(SIGNALS)}
 
 
 class Suspicion(NamedTuple):
@@ -67,7 +70,7 @@ def rank(signals: Mapping[str, Mapping[str, float]]) -> list[Suspicion]:
     >>> found[0].reasons
     ('dog is annotated, but the network finds none there',)
     """
-    found = [Suspicion(image, score_of(own), reasons_of(own)) for image, own in signals.items()]
+    found = [_suspicion(image, _parts(own)) for image, own in signals.items()]
     return sorted(found, key=lambda suspicion: (-suspicion.score, suspicion.image))
 
 
@@ -78,18 +81,23 @@ def score_of(signals: Mapping[str, float]) -> float:
     >>> score_of({"missing/cat": 0.5, "missing/dog": 0.75, "unnamed/cat": 0.5})
     0.875
     """
-    return 1 - math.exp(-sum(_parts(signals).values()))
+    return _suspicion("", _parts(signals)).score
 
 
 def reasons_of(signals: Mapping[str, float]) -> tuple[str, ...]:
     """What speaks against an image, in short sentences: the one or two signals that add most to its
     suspicion."""
-    parts = _parts(signals)
+    return _suspicion("", _parts(signals)).reasons
+
+
+def _suspicion(image: str, parts: Mapping[str, float]) -> Suspicion:
+    """The suspicion of an image from what each of its signals adds."""
     telling = sorted(
         (name for name, part in parts.items() if part >= NOTABLE),
-        key=lambda name: (-parts[name], list(SIGNALS).index(_base(name))),
+        key=lambda name: (-parts[name], _ORDER[_base(name)]),
     )
-    return tuple(SIGNALS[_base(name)].reason.format(_class(name)) for name in telling[:REASONS])
+    reasons = [SIGNALS[_base(name)].reason.format(_class(name)) for name in telling[:REASONS]]
+    return Suspicion(image, 1 - math.exp(-sum(parts.values())), tuple(reasons))
 
 
 def _parts(signals: Mapping[str, float]) -> dict[str, float]:
