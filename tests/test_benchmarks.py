@@ -182,6 +182,7 @@ def test_the_picture_of_a_review_has_a_curve_per_order_and_panel(
     assert svg.count(">full masks</text>") == 1
 
 
+@pytest.mark.slow
 def test_hours_of_a_persons_own_work_are_drawn(tmp_path: Path) -> None:
     own = tmp_path / "own"
     for number in range(2):

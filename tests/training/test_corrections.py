@@ -14,6 +14,7 @@ from tests.data.layouts import photo
 from tests.faults.runs import outcome
 from tests.labelling.methods import ESTIMATED
 from tests.small import SIZE, Killed, Squares
+from tests.training import test_processes as processes
 from weakseg.config.recipe import RecipeError, load, resolve
 from weakseg.data.corrections.events import Event
 from weakseg.data.corrections.folder import Corrections, CorrectionsFolder
@@ -247,3 +248,25 @@ def test_nothing_drawn_is_answered_before_there_is_a_run(drawn: Path, tmp_path: 
     with pytest.raises(RecipeError, match=r"nothing is annotated; draw on some images"):
         run_recipe(resolve(load([*words, f"data.corrections={empty}", "data.classes=[wheel]"])))
     assert not (tmp_path / "runs" / "boxes_rect").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_corrections_that_one_has(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    correct(own, "toy-00001", box("leaf", 1, 1, 9, 9), size=(32, 32))
+    correct(own, "toy-00002", EXCLUDE, size=(32, 32))
+    words = [*processes.WORDS, "trainer.max_steps=2", f"data.corrections={own}", "data.workers=1"]
+    one = processes.start(tmp_path / "one", *words)
+    lines, _ = one.communicate(timeout=240)
+    assert one.returncode == 0, lines
+    two = processes.start(tmp_path / "two", *words, *processes.TWO, "data.batch_size=4")
+    both, _ = two.communicate(timeout=240)
+    assert two.returncode == 0, both
+    for output in (lines, both):
+        assert output.count(f"corrections of {own}: 1 image corrected, 1 excluded") == 1
+    found, others = (processes.targets(tmp_path / name) for name in ("one", "two"))
+    assert found == others
+    assert not any("toy-00002" in name for name in found)
+    for name in ("one", "two"):
+        last = processes.only_run(tmp_path / name) / "checkpoints" / "last.ckpt"
+        assert torch.load(last, weights_only=True)["weakseg"]["training_images"] == 7
