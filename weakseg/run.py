@@ -33,6 +33,7 @@ from weakseg.trained.checkpoint import read_segmenter
 from weakseg.training.average_precision import AveragePrecision
 from weakseg.training.building import build_run
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
+from weakseg.training.corrections_check import missing_folder
 from weakseg.training.early_stopping import why_ended
 from weakseg.training.evidence_check import why_none
 from weakseg.training.image_statistics import ImageStatistics
@@ -56,7 +57,6 @@ from weakseg.training.rounds import Rounds
 from weakseg.training.run_folder import run_folder
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
-from weakseg.utils.messages import did_you_mean
 from weakseg.utils.processes import rank
 from weakseg.utils.signals import of_a_run
 
@@ -257,11 +257,8 @@ def _look_at_corrections(recipe: Resolved, data: Any) -> None:
     folder = getattr(data, "corrections", None)
     if recipe.resume is not None:
         return
-    if folder is not None and not Path(folder).is_dir():
-        near = did_you_mean(
-            Path(folder).name, (path.name for path in Path(folder).parent.glob("*"))
-        )
-        raise RecipeError(recipe.located([f"data.corrections: there is no folder {folder}{near}"]))
+    if missing := missing_folder(data):
+        raise RecipeError(recipe.located([missing]))
     if (folder is not None or getattr(data, "bare", False)) and not data.training:
         raise RecipeError(f"data: {why_none(data)}")
 

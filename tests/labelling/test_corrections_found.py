@@ -12,6 +12,7 @@ import pytest
 from tests.data.corrections.events import EXCLUDE, box, correct
 from tests.labelling.methods import ESTIMATED
 from tests.small import SIZE
+from weakseg.config.recipe import RecipeError
 from weakseg.labelling.dataset import label_dataset
 
 FILE = (SIZE, SIZE)
@@ -61,6 +62,13 @@ def test_what_was_said_counts_more(
     assert "are laid over" not in capsys.readouterr().err
     said = summary(tmp_path / "out")["corrections"]
     assert (said and said["folder"]) == corrections
+
+
+def test_a_folder_that_is_not_there_is_refused(run: Path, tmp_path: Path) -> None:
+    data = {"corrections": str(tmp_path / "nowhere")}
+    with pytest.raises(RecipeError, match=r"data\.corrections: there is no folder .*nowhere"):
+        label_dataset(run=run, out=tmp_path / "out", device="cpu", data=data)
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_data_set_has_other_images(

@@ -24,6 +24,7 @@ from weakseg.labelling.source import Source, source_of_recipe, source_of_run
 from weakseg.labelling.words import check_words
 from weakseg.labelling.writing import Wanted, Writer, labelled_images
 from weakseg.reporting.summaries import command_line
+from weakseg.training.corrections_check import missing_folder
 from weakseg.training.estimation import MANY, Failure
 from weakseg.training.round_targets import RoundTargets, cache_folder
 from weakseg.utils.array_cache import ArrayCache
@@ -137,6 +138,8 @@ def label_dataset(
         source = source_of_recipe(recipe, sections, seed, init_from, device)
     else:
         source = source_of_run(str(run), checkpoint, sections, device)
+    if missing := missing_folder(source.data):
+        raise RecipeError(missing)
     folder = _folder(source, out, overwrite, parts, part)
     wanted = Wanted(confidence, probabilities)
     with folder:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from weakseg.data.base import WeakData
 from weakseg.data.corrections.counts import count_corrections
-from weakseg.utils.messages import counted
+from weakseg.utils.messages import counted, did_you_mean
 from weakseg.utils.processes import gather
 
 CHECK = "python -m weakseg.check shows all of them"
+
+
+def missing_folder(data: Any) -> str:
+    """That the folder of the corrections is not there, as it may be mistyped; nothing if it is, or
+    if there should be none."""
+    folder = getattr(data, "corrections", None)
+    if folder is None or Path(folder).is_dir():
+        return ""
+    beside = (path.name for path in Path(folder).parent.glob("*"))
+    near = did_you_mean(Path(folder).name, beside)
+    return f"data.corrections: there is no folder {folder}{near}"
 
 
 def share_corrections(data: WeakData, world: int) -> None:

@@ -23,6 +23,7 @@ from tests.data.corrections.events import (
 )
 from tests.data.layouts import cityscapes, coco, outlined, voc
 from tests.data.sets import FORMATS, write_set
+from tests.pseudo import labelled_folder
 from tests.small import SIZE, Everything, Squares
 from weakseg.data.base import Shares, WeakData
 from weakseg.data.corrections.events import Event
@@ -210,3 +211,16 @@ def test_state_is_what_a_run_began_with(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="of 1 image have changed"):
         later.load_state_dict(Everything().state_dict())
     assert later.histories == {}
+
+
+def test_beside_pseudo_labels(tmp_path: Path) -> None:
+    labels = labelled_folder(tmp_path / "labels", 3)
+    correct(tmp_path / "own", "disc/0", box("dark", 1, 1, 5, 5), size=(SIZE, SIZE))
+    correct(tmp_path / "own", "disc/1", EXCLUDE)
+    data = Squares(6, 2, pseudo=labels, corrections=tmp_path / "own", flip=False)
+    first = data.training_item(0, 0).evidence
+    assert first.boxes is not None
+    assert len(first.boxes) == 2
+    # pseudo-labelled images follow those that are trained on
+    assert data.training_item(0, 4).evidence.id == "disc/5"
+    assert data.training_item(0, 5).evidence.id.startswith(labels.name)

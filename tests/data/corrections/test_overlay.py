@@ -26,7 +26,7 @@ from tests.data.corrections.events import (
 )
 from weakseg.data.corrections.events import Event
 from weakseg.data.corrections.history import History
-from weakseg.data.corrections.overlay import Overlay, described, lay_over
+from weakseg.data.corrections.overlay import Overlay, described, draws, lay_over
 from weakseg.data.files.downsampling import downsample_evidence
 from weakseg.data.formats.runs import from_coco_string
 from weakseg.evidence import IGNORE, Evidence
@@ -125,7 +125,7 @@ def test_a_scribble_marks_the_pixels_under_it() -> None:
     ]
     assert rows_of(made.marks) == expected
     assert rows_of(made.strokes) == expected
-    assert set(rows_of(made.painted)) == {"............"}
+    assert made.painted is None
     assert made.tags is None
     assert made.boxes is None
 
@@ -382,6 +382,33 @@ def test_any_events_make_evidence_and_undoing_all_gives_back_the_first(
     assert same(laid(evidence, *events, ACCEPT, UNDO).evidence, made)
     assert same(laid(evidence, *events, UNDO, UNDO, REDO, REDO).evidence, made)
     assert same(laid(evidence, *events, UNDO).evidence, laid(evidence, *events[:-1]).evidence)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whether_anything_was_drawn_is_whether_there_is_evidence(seed: int) -> None:
+    rng = random.Random(seed)
+    for count in (1, 2, 3, 5):
+        made = history(*(random_event(rng) for _ in range(count)), size=(WIDTH, HEIGHT))
+        inside = lay_over(nothing(), made, CLASSES)
+        if not inside.remarks:  # what was drawn outside of the image is not looked for
+            assert draws(made, CLASSES) == bool(inside.evidence.kinds)
+
+
+def test_what_was_taken_away_again_was_not_drawn() -> None:
+    whole = erase((0, 4), (12, 4), width=20)
+    for events in (
+        [],
+        [tag("bird")],
+        [whole],
+        [click("cat", 1, 1), whole],
+        [box("cat", 1, 1, 5, 5), unbox("cat", 1, 1, 5, 5)],
+        [outline("cat", (0, 0), (4, 0), (4, 4)), whole],
+    ):
+        assert not draws(history(*events), CLASSES)
+    assert draws(history(click("cat", 1, 1), whole, click("cat", 1, 1)), CLASSES)
+    assert draws(history(click("bird", 1, 1), tag("cat")), CLASSES)
+    made = laid(nothing(), click("cat", 1, 1), whole).evidence
+    assert (made.marks, made.strokes, made.painted) == (None, None, None)
 
 
 # other resolutions --------------------------------------------------------------------------------

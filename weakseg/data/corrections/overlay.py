@@ -19,6 +19,7 @@ from weakseg.evidence import IGNORE, Evidence
 
 NEAR = 1.0  # pixels of the file: an edge that is no farther away is the same
 PLACE = Place("corrections")
+ADDING = frozenset(["add_box", "click", "scribble", "paint", "fill", "add_tag"])
 NO_NAMES: Mapping[str, str | None] = {}  # never written to
 SHAPES = {"scribble": "line", "paint": "line", "erase": "line", "fill": "polygon"}
 
@@ -51,6 +52,21 @@ def lay_over(
     layer = _Layer(evidence, history.size, classes, rename)
     remarks = [remark for event in edits if (remark := layer.lay(event))]
     return Overlay(layer.made(), tuple(f"image {evidence.id}: {remark}" for remark in remarks))
+
+
+def draws(history: History, classes: Sequence[str]) -> bool:
+    """Whether corrections leave anything to train on in an image that has no annotation.
+
+    Args:
+        history: of the corrections.
+        classes: names of the classes of the data set.
+    """
+    known = [event for event in history.edits if event.label is None or event.label in classes]
+    if all(event.action in ADDING for event in known):  # of nearly all images, and fast
+        return bool(known)
+    width, height = history.size
+    nothing = Evidence(history.image, torch.zeros(3, 1, 1).expand(3, height, width))
+    return bool(lay_over(nothing, history, classes).evidence.kinds)
 
 
 def described(evidence: Evidence, size: tuple[int, int], classes: Sequence[str]) -> dict[str, Any]:
@@ -154,9 +170,9 @@ class _Layer:
                 else torch.zeros(shape, dtype=torch.bool)
             )
         return self.evidence._replace(
-            marks=self.marks,
-            strokes=self.strokes,
-            painted=self.painted,
+            marks=_unless_empty(self.marks, self.evidence.marks),
+            strokes=_unless_empty(self.strokes, None),
+            painted=_unless_empty(self.painted, None),
             tags=self.tags,
             large=self._large(),
             boxes=boxes if has_boxes else None,
@@ -304,6 +320,12 @@ class _Layer:
         boxes = sum(float((box[2] - box[0]) * (box[3] - box[1])) for box in own)
         marked = 0 if self.marks is None else int((self.marks == label).sum())
         return max(boxes, marked)
+
+
+def _unless_empty(layer: Tensor | None, before: Tensor | None) -> Tensor | None:
+    """A layer; nothing where all that was drawn on it is gone, and there was none before."""
+    empty = layer is None or (before is None and not bool((layer != IGNORE).any()))
+    return None if empty else layer
 
 
 def _painted(layer: Tensor, patch: Patch, label: int) -> Tensor:

@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le, doc
 
 from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.corrections.folder import Corrections, CorrectionsFolder
+from weakseg.data.corrections.overlay import draws
 from weakseg.data.files.layout import (
     annotation_files,
     expect_folder,
@@ -217,7 +218,7 @@ class Folder(Photos):
         if not self.bare or of_mask or entry.id in self.masked:
             return True
         history = self.histories.get(entry.id)
-        drawn = history is not None and bool(history.edits)
+        drawn = history is not None and draws(history, self.classes)
         return drawn or entry.id in self.corrections_in_use.damaged
 
     def _drawn_classes(self) -> list[str]:
