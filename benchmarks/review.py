@@ -199,7 +199,7 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, one core, {date.today()}")
     print(f"{image.shape[2]} by {image.shape[1]} pixels, {options.turns} edits each\n")
     with session(image, truth) as review:
-        names = [choice.name for choice in review.estimator.choices]
+        names = [choice.name for choice in review.targets.choices]
     chosen = options.only.split(",") if options.only else names
     print(
         "| strategy | median, ms | slowest, ms | of the processor, median, ms |\n|---|---|---|---|"

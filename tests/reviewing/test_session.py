@@ -79,9 +79,9 @@ def test_the_strategies_are_those_that_estimate(tmp_path: Path) -> None:
 
 
 def test_the_images_of_a_session(tmp_path: Path) -> None:
-    assert ReviewSession(material(tmp_path)).numbers == list(range(6))
-    assert ReviewSession(material(tmp_path), "validation").numbers == [6, 7]
-    assert ReviewSession(material(tmp_path), "all").numbers == list(range(8))
+    assert ReviewSession(material(tmp_path)).images.numbers == list(range(6))
+    assert ReviewSession(material(tmp_path), "validation").images.numbers == [6, 7]
+    assert ReviewSession(material(tmp_path), "all").images.numbers == list(range(8))
 
 
 def test_an_image_with_its_evidence(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_verdicts_are_counted_and_decided_images_come_last(tmp_path: Path) -> No
     data = Everything(train=6, val=2, corrections=tmp_path / "corrections")
     assert data.training == [0, 1, 3, 4, 5]
     # it can be brought back
-    assert ReviewSession(material(tmp_path, data=data)).numbers == list(range(6))
+    assert ReviewSession(material(tmp_path, data=data)).images.numbers == list(range(6))
 
 
 # two at once
