@@ -13,6 +13,7 @@ import venv
 from configparser import ConfigParser
 from pathlib import Path
 from textwrap import dedent
+from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
@@ -68,6 +69,14 @@ def installed(folder: Path, *what: str | Path) -> Path:
 def test_the_wheel_is_what_runs(python: Path, tmp_path: Path) -> None:
     where = run(python, "-c", "import weakseg; print(weakseg.__file__)", cwd=tmp_path)
     assert Path(where.strip()).resolve().is_relative_to(python.parents[1].resolve())
+
+
+@pytest.mark.slow
+def test_the_files_of_the_review_page_are_in_it(wheel: Path) -> None:
+    static = ROOT / "weakseg" / "reviewing" / "static"
+    names = {path.relative_to(ROOT).as_posix() for path in static.rglob("*") if path.is_file()}
+    assert "weakseg/reviewing/static/index.html" in names
+    assert names <= set(ZipFile(wheel).namelist())
 
 
 @pytest.mark.slow
