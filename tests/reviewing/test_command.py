@@ -30,7 +30,7 @@ EVENTS = "/api/images/0/events"
 @contextmanager
 def running(folder: Path, *words: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
     """The command as a process of its own, which is killed at the end."""
-    command = f"import sys; from weakseg.review import command; {before}; sys.exit(command())"
+    command = f"import sys; from weakseg.review import command; {before}sys.exit(command())"
     process = subprocess.Popen(
         [sys.executable, "-c", command, *WORDS, f"corrections={folder / 'corrections'}", *words],
         stdout=subprocess.PIPE,
@@ -42,7 +42,7 @@ def running(folder: Path, *words: str, before: str = "") -> Iterator[subprocess.
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait(10)
 
 
 def opened(process: subprocess.Popen[str]) -> Client:
@@ -50,12 +50,15 @@ def opened(process: subprocess.Popen[str]) -> Client:
     assert process.stdout is not None
     line = process.stdout.readline()
     found = re.fullmatch(r"page: http://(127\.0\.0\.1):(\d+)/\?secret=(\S+)\n", line)
-    assert found is not None, line + process.communicate()[1]
+    assert found is not None, line + ended(process)[1]
     return Client(Address(found[1], int(found[2]), found[3])).enter()
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
-    return process.communicate(timeout=30)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.wait(30)
+    return process.stdout.read(), process.stderr.read()
 
 
 @pytest.mark.slow
@@ -113,7 +116,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
     """Files may have 2,000 bytes: a write beyond that fails as on a full disk."""
     limit = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
     )
     points = [[place % 20 + 0.5, place % 19 + 0.5] for place in range(300)]
     with running(tmp_path, "rounds.folder=" + str(tmp_path / "labels"), before=limit) as process:
