@@ -104,7 +104,7 @@ def test_a_wrong_cookie_is_none(page: Client, cookie: str) -> None:
 
 
 def test_two_servers_have_cookies_and_secrets_of_their_own() -> None:
-    one, other = Guard("127.0.0.1", 8123), Guard("127.0.0.1", 8123)
+    one, other = Guard("127.0.0.1", 8123), Guard("127.0.0.1", 8124)
     assert one.cookie != other.cookie
     assert one.secret != other.secret
     assert len(one.secret) >= 32

@@ -187,7 +187,7 @@ class _Guarded:
             denial = Denial(403, "the secret in the address is not that of this server")
         if denial is None:
             denial = self.guard.denies(request.method, request.headers, first)
-        if denial is None and len(request.url.path) > LONGEST_PATH:
+        if denial is None and len(request.scope["path"]) > LONGEST_PATH:
             denial = Denial(404, LINES[404])  # Python reads no number of that length
         return None if denial is None else _error(denial.status, denial.reason)
 

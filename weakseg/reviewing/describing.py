@@ -38,6 +38,7 @@ def described_history(history: History) -> dict[str, Any]:
     return {
         "revision": history.revision,
         "status": history.status,
+        "edits": len(history.edits),
         "seconds": round(history.seconds, 2),
         "can_undo": bool(applied),
         "can_redo": bool(undone),

@@ -25,6 +25,7 @@ from weakseg.trained.loading import choose_device
 from weakseg.training.building import build_run
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
+from weakseg.utils.paths import without_link
 from weakseg.utils.secrets import scrub_words
 
 Sections = Mapping[str, Mapping[str, Any]]
@@ -146,7 +147,8 @@ def _fitted(checkpoint: Path) -> Tensor | None:
 def _folder_of_run(run: str) -> Path:
     """The folder of a run, from itself or from a checkpoint in it. Whatever else it is,
     `source_of_run` refuses with its reasons."""
-    path = Path(run)
+    # `latest` leads elsewhere as soon as somebody trains with the corrections
+    path = without_link(Path(run))
     if path.suffix == ".ckpt":
         return run_of(path)
     if (path / "recipe.yaml").is_file():

@@ -23,6 +23,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+KEPT = 7 * 24 * 3600  # seconds that a browser knows the secret
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -45,7 +46,7 @@ class Guard:
     def __init__(self, host: str, port: int, secret: str | None = None) -> None:
         self.secret = secrets.token_urlsafe(32) if secret is None else secret
         # other servers on this machine share the cookies of the browser, whatever their port
-        self.cookie = f"weakseg-{port}-{secrets.token_hex(4)}"
+        self.cookie = f"weakseg-{port}"
         self.port = port
         self.is_local = is_loopback(host)
         self.names = {*LOOPBACK, in_url(host), *([] if self.is_local else [_own_name()])}
@@ -56,7 +57,8 @@ class Guard:
 
     def set_cookie(self) -> str:
         """The header that hands the secret to the browser."""
-        return f"{self.cookie}={self.secret}; HttpOnly; SameSite=Strict; Path=/"
+        kept = f"Max-Age={KEPT}"  # without an end, those of hundreds of servers would pile up
+        return f"{self.cookie}={self.secret}; HttpOnly; SameSite=Strict; Path=/; {kept}"
 
     def denies_host(self, host: str) -> Denial | None:
         """Refuses names that are not ours: a page of somebody else may have its own name point to
