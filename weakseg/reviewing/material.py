@@ -150,7 +150,7 @@ def _folder_of_run(run: str) -> Path:
     # `latest` leads elsewhere as soon as somebody trains with the corrections
     path = without_link(Path(run))
     if path.suffix == ".ckpt":
-        return run_of(path)
+        return without_link(run_of(path))
     if (path / "recipe.yaml").is_file():
         return path
     raise RecipeError(
