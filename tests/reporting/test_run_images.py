@@ -62,6 +62,7 @@ def test_the_most_suspicious_images_are_shown_with_their_reasons(run: Path) -> N
     page = (run / "report.html").read_text()
     section = page[page.index("Worst first") : page.index("Training images")]
     assert 'href="review.csv"' in section
+    assert f"python -m weakseg.review run={run}" in unescape(section)
     queue = read_queue(run / "review.csv")
     assert len(queue) == 4
     names = [found.image for found in queue]

@@ -10,11 +10,12 @@ import torch
 
 from tests.reviewing.sessions import BOX, material, session, with_network
 from tests.small import Everything
-from weakseg.reviewing.ranking import network_signals, suspicion_of
+from weakseg.reviewing.ranking import suspicion_of
 from weakseg.reviewing.session import ReviewSession
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.suspicion.queue import Suspicion
 from weakseg.suspicion.review_file import write_queue
+from weakseg.suspicion.signals import network_signals
 
 
 def wait_for_background(review: ReviewSession) -> None:

@@ -45,6 +45,7 @@ def write_report(
     training: Sequence[Case] = (),
     training_note: str = "",
     suspects: Sequence[Case] = (),
+    review: str = "",
     recipe: str,
     commands: Sequence[str] = (),
     notes: Sequence[str],
@@ -63,6 +64,7 @@ def write_report(
         training_note: which of them these are.
         suspects: training images that are the most suspicious, in this order; review.csv beside the
             report has all of them.
+        review: the command that shows them one after the other, to be corrected.
         recipe: the recipe as text.
         commands: that have trained the run: the first start and each resume.
         notes: lines below the title.
@@ -83,6 +85,7 @@ def write_report(
         training=gallery(training, classes),
         training_note=training_note,
         suspects=gallery(suspects, classes),
+        review=review,
         training_errors=error_sources(training).in_words(),
         commands=commands,
         recipe=recipe,

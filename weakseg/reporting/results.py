@@ -64,6 +64,7 @@ def report_run(
         training=training.cases,
         training_note=training.note,
         suspects=suspect_cases(segmenter, data, suspects),
+        review=shlex.join(["python", "-m", "weakseg.review", f"run={folder}"]),
         commands=read_commands(folder),
         recipe=scrub_yaml(to_yaml(recipe)),
         notes=[

@@ -39,11 +39,11 @@ def signals_of(
     if soft is not None and network is None:
         found["labels"] = 1 - network_agreement(labels, soft)
     if network is not None:
-        found |= _of_network(labels, evidence, classes, network)
+        found |= network_signals(labels, evidence, classes, network)
     return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
-def _of_network(
+def network_signals(
     labels: Tensor, evidence: Evidence, classes: Sequence[str], network: Tensor
 ) -> dict[str, float]:
     """How far the prediction disagrees with the labels and with the evidence."""
