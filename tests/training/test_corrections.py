@@ -245,6 +245,8 @@ def test_nothing_drawn_is_answered_before_there_is_a_run(drawn: Path, tmp_path: 
     empty.mkdir()
     with pytest.raises(RecipeError, match="no class but the background"):
         run_recipe(resolve(load([*words, f"data.corrections={empty}"])))
+    with pytest.raises(RecipeError, match=r"there is no folder .*nowhere"):
+        run_recipe(resolve(load([*words, f"data.corrections={tmp_path / 'nowhere'}"])))
     with pytest.raises(RecipeError, match=r"nothing is annotated; draw on some images"):
         run_recipe(resolve(load([*words, f"data.corrections={empty}", "data.classes=[wheel]"])))
     assert not (tmp_path / "runs" / "boxes_rect").exists()

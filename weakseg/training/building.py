@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from weakseg.config.recipe import RecipeError, Resolved
+from weakseg.training.corrections_check import missing_folder
 from weakseg.training.initial_weights import load_initial_weights
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -16,7 +17,8 @@ def build_run(recipe: Resolved) -> tuple[Any, Segmenter, Rounds]:
     data: Any = recipe.build("data")
     if getattr(data, "bare", False) and len(data.classes) < 2:
         raise RecipeError(
-            f"data: there is no class but the {data.classes[0]}; add some with python -m "
+            missing_folder(data)
+            or f"data: there is no class but the {data.classes[0]}; add some with python -m "
             "weakseg.review, or name them with data.classes"
         )
     errors: list[str] = []

@@ -51,7 +51,7 @@ def test_what_is_drawn_on_is_trained_on(root: Path, own: Path) -> None:
     corrected = data.corrected(data.training[0])[0]
     corrected.check(3)
     assert corrected.annotations == ("marks",)
-    assert "10 images without annotation files, 3 of them with something" in data.remarks[0]
+    assert "10 images without annotation files, 3 of them drawn on" in data.remarks[0]
 
 
 def test_an_image_is_measured_on_or_trained_on_whatever_is_drawn_later(

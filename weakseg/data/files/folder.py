@@ -237,7 +237,7 @@ class Folder(Photos):
         count = sum(map(self.is_annotated, range(len(self))))
         return (
             f"{self.root}: {counted(len(self), 'image')} without annotation files, {count} of them "
-            "with something to train on"
+            "drawn on"
         )
 
     def _named_masks(self, folder: Path) -> Path:
