@@ -151,6 +151,31 @@ def test_a_full_disk_is_said_and_tried_again(
     assert events_in(served.corrections) == ["scribble", "scribble"]
 
 
+def test_an_answer_that_gets_lost_is_no_conflict(
+    visit: Visitor, serve: Serve, small_toy: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve(small_toy)
+    page = visit(served.url).open()
+    page.may_fail = True
+    real = served.session.add
+
+    def lost(*given: Any) -> Any:
+        monkeypatch.undo()
+        real(*given)
+        raise RuntimeError("the line was cut")
+
+    page.press("s", "1")
+    for points in ([(10, 10), (20, 14)], [(10, 40), (20, 44)]):
+        monkeypatch.setattr(served.session, "add", lost)
+        page.drag(points)
+        page.settled()
+    monkeypatch.setattr(served.session, "add", lost)
+    page.press("Control+z")
+    page.settled()
+    assert events_in(served.corrections) == ["scribble", "scribble", "undo"]
+    assert page.text("#notices") == ""
+
+
 def test_a_strategy_that_raises_is_said_and_the_work_goes_on(
     visit: Visitor, serve: Serve, small_toy: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:

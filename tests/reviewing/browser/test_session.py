@@ -172,6 +172,36 @@ def test_boxes_are_moved_by_their_corners_and_removed(
     assert len(page.state(number)["boxes"]) == count - 1
 
 
+def test_the_next_images_are_made_ready(visit: Visitor, serve: Serve, small_toy: Material) -> None:
+    page = visit(serve(small_toy).url)
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url))
+    page.open().settled()
+    page.wait(lambda: len([url for url in asked if "/target" in url]) == 3, "not made ready")
+    page.settled()
+    asked.clear()
+    page.press("a")
+    page.leaves(0)
+    page.settled()
+    shown = [url for url in asked if f"/images/{page.number}/" in url]
+    assert [url for url in shown if "target" in url or "photo" in url] == []
+
+
+def test_what_is_chosen_on_the_page_estimates_the_target(
+    visit: Visitor, serve: Serve, small_toy: Material
+) -> None:
+    page = visit(serve(small_toy).url)
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url))
+    page.open().settled()
+    page.page.select_option("#strategy", "boxes_crf")
+    page.settled()
+    page.wait(lambda: any("strategy=boxes_crf" in url for url in asked), "nothing was asked")
+    page.page.select_option("#strategy", "points")  # which needs clicks
+    page.may_fail = True
+    page.until("#notices", "No target")
+
+
 def test_seconds_of_work_go_with_what_was_done(
     visit: Visitor, serve: Serve, small_toy: Material
 ) -> None:

@@ -55,8 +55,7 @@ export class Actions {
   take(image) {
     const { store } = this.#parts;
     if (store.get("number") === image.number) store.set({ image, chosen: this.#stillChosen(image) });
-    const { number, status } = image;
-    const edits = image.edits ?? (image.strokes?.length ?? 0);
+    const { number, status, edits } = image;
     this.#changeRow(number, (row) => ({ ...row, status, edits }));
   }
 

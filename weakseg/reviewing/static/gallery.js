@@ -40,6 +40,10 @@ export class Gallery {
     this.#makeFilters();
     store.on(["queue", "filter", "search"], () => this.#refresh());
     store.on(["number"], () => this.#follow());
+    store.on(["working"], () => {
+      byId("working").hidden = !store.get("working");
+      say(byId("working-text"), store.get("working"));
+    });
   }
 
   /** The images that go with filter and search, in their order. */

@@ -21,12 +21,15 @@ import { Store } from "./store.js";
 import { Timer } from "./timer.js";
 import { Viewport } from "./viewport.js";
 
+const LOOK_AGAIN = 4000; // ms
+
 const store = new Store({
   session: null,
   classes: [],
   colours: new Map(),
   label: null, // the class that is drawn
   queue: [],
+  working: "", // what the server does in the background
   filter: "all",
   search: "",
   number: null, // of the image that is shown
@@ -90,9 +93,14 @@ function watchTime() {
   addEventListener("pagehide", () => parts.actions.hide());
 }
 
+let looking = 0;
+
+/** Load the list, and again from time to time while the server still measures or fits something. */
 async function loadQueue() {
-  const { images } = await getJson("/api/queue");
-  store.set({ queue: images });
+  clearTimeout(looking);
+  const { images, working } = await getJson("/api/queue");
+  store.set({ queue: images, working: working ?? "" });
+  if (working) looking = setTimeout(() => loadQueue().catch(() => null), LOOK_AGAIN);
 }
 
 /** The image that the address names, or the first one that is open. */

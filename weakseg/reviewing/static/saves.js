@@ -14,6 +14,7 @@ const LONGEST_WAIT = 8000;
  * @property {object} event
  * @property {"waiting"|"sending"|"held"} state held: refused, and waits for the person
  * @property {string} reason why it is held
+ * @property {boolean} tried whether it was sent before, and perhaps saved without an answer
  * @property {number} began when the person did it, for the measured latency
  */
 
@@ -57,7 +58,7 @@ export class Saves extends EventTarget {
   add(number, event) {
     const seconds = this.takeSeconds(number);
     const whole = { ...event, seconds, who: this.who };
-    this.#list.push({ number, event: whole, state: "waiting", reason: "", began: performance.now() });
+    this.#list.push({ number, event: whole, state: "waiting", reason: "", tried: false, began: performance.now() });
     this.#tell();
     this.#work();
   }
@@ -85,11 +86,14 @@ export class Saves extends EventTarget {
     if (this.#working) return;
     this.#working = true;
     clearTimeout(this.#timer);
-    for (let save = this.#next(); save; save = this.#next()) {
-      if (!(await this.#send(save))) break;
+    try {
+      for (let save = this.#next(); save; save = this.#next()) {
+        if (!(await this.#send(save))) break;
+      }
+    } finally {
+      this.#working = false;
+      this.#tell();
     }
-    this.#working = false;
-    this.#tell();
   }
 
   /** The oldest one that can go; after a held one of the same image, later ones wait, too. */
@@ -109,20 +113,25 @@ export class Saves extends EventTarget {
     try {
       const revision = before?.revision ?? 0;
       const image = await postJson(`/api/images/${save.number}/events`, { revision, event: save.event });
-      this.#list.splice(this.#list.indexOf(save), 1);
-      this.#recovered();
-      this.remember(image);
-      this.dispatchEvent(new CustomEvent("saved", { detail: { save, image } }));
-      return true;
+      return this.#saved(save, image);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       return this.#failed(save, error, before);
     }
   }
 
+  #saved(save, image) {
+    this.#list.splice(this.#list.indexOf(save), 1);
+    this.#recovered();
+    this.remember(image);
+    this.dispatchEvent(new CustomEvent("saved", { detail: { save, image } }));
+    return true;
+  }
+
   #failed(save, error, before) {
     const image = error.status === 409 ? error.body?.image : null;
     if (image) this.#seen.set(save.number, image);
+    if (image && save.tried && isMadeBy(save.event, before, image)) return this.#saved(save, image);
     if (image && before && isSame(before, image) && before.revision !== image.revision) {
       save.state = "waiting"; // only seconds were added: nothing that the person did not see
       return true;
@@ -136,7 +145,7 @@ export class Saves extends EventTarget {
   }
 
   #later(save, error) {
-    save.state = "waiting";
+    Object.assign(save, { state: "waiting", tried: true });
     const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures++);
     this.trouble = error.status === 403 ? NEW_SECRET : error.message;
     this.retryAt = performance.now() + wait;
@@ -161,4 +170,14 @@ const NEW_SECRET =
 function isSame(one, other) {
   const content = ({ status, tags, boxes, strokes }) => JSON.stringify([status, tags, boxes, strokes]);
   return content(one) === content(other);
+}
+
+/** Whether an event is what was done last to an image: it was saved, but the answer got lost. */
+function isMadeBy(event, before, image) {
+  if (image.revision !== (before?.revision ?? 0) + 1) return false;
+  if (event.action === "undo" || event.action === "redo") return image[`can_${event.action === "undo" ? "redo" : "undo"}`];
+  if (image.undo !== event.action) return false;
+  const last = image.strokes?.at(-1);
+  const isStroke = last?.action === event.action;
+  return !isStroke || JSON.stringify(last.points) === JSON.stringify(event.points);
 }
