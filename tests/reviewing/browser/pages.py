@@ -140,6 +140,10 @@ class Visit:
         if up:
             self.page.mouse.up()
 
+    def retry(self) -> None:
+        """Try at once what could not be saved; the page may have done so by itself already."""
+        self.page.evaluate("document.querySelector('#retry').click()")
+
     def settled(self) -> None:
         """Wait until all is saved, and the target is there again."""
         self.page.wait_for_selector('#saving[data-state="saved"]')

@@ -69,7 +69,7 @@ def test_a_killed_server_loses_nothing(command: Command, visit: Visitor, tmp_pat
     command.kill()
     page.may_fail = True
     page.drag([(10, 40), (20, 44)])
-    page.until("#saving-text", "does not answer")
+    page.until("#notices", "does not answer")
     # the browser asks before it closes a page with something unsaved
     asked = []
     page.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
@@ -79,11 +79,11 @@ def test_a_killed_server_loses_nothing(command: Command, visit: Visitor, tmp_pat
     assert events_in(tmp_path / "corrections") == ["scribble"]
 
     again = command.start(int(page.origin.rpartition(":")[2]))
-    page.page.click("#retry")
-    page.until("#saving-text", "another tab")
+    page.retry()
+    page.until("#notices", "another tab")
     other = visit(again, context=page.page.context).open()
     page.page.bring_to_front()
-    page.page.click("#retry")
+    page.retry()
     page.until("#saving-text", "saved")
     page.settled()
     assert events_in(tmp_path / "corrections") == ["scribble", "scribble"]
@@ -143,10 +143,10 @@ def test_a_full_disk_is_said_and_tried_again(
         page.may_fail = True
         page.press("s", "1")
         page.drag([(10, 10), (20, 14)])
-        page.until("#saving-text", "No space left")
+        page.until("#notices", "No space left")
         page.drag([(10, 40), (20, 44)])
         assert events_in(served.corrections) == []
-    page.page.click("#retry")
+    page.retry()
     page.settled()
     assert events_in(served.corrections) == ["scribble", "scribble"]
 

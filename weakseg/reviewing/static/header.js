@@ -3,7 +3,7 @@ import { byId, el, say } from "./dom.js";
 import { FILTERS } from "./gallery.js";
 
 export class Header {
-  /** @param {{store, saves, timer, actions, layers, pictures}} parts */
+  /** @param {{store, saves, timer, notices}} parts */
   constructor(parts) {
     Object.assign(this, parts);
     this.store.on(["session"], () => this.#session());
@@ -46,19 +46,26 @@ export class Header {
     const held = saves.pending().filter((save) => save.state === "held").length;
     const open = saves.pending().length - held;
     const state = saves.trouble ? "trouble" : held ? "held" : open ? "saving" : "saved";
-    const words = { trouble: `not saved: ${saves.trouble}`, held: `${held} not saved`, saving: "saving …", saved: "saved" };
+    const words = { trouble: `not saved${this.#wait()}`, held: `${held} not saved`, saving: "saving …", saved: "saved" };
     byId("saving").dataset.state = state;
-    say(byId("saving-text"), state === "trouble" ? `${words.trouble}${this.#wait()}` : words[state]);
+    say(byId("saving-text"), words[state]);
     byId("retry").hidden = state !== "trouble";
+    if (state === "trouble") this.#explain(saves.trouble);
+    else this.notices.clear("trouble");
+  }
+
+  #explain(reason) {
+    const line = `${reason[0].toUpperCase()}${reason.slice(1)}. What you did is kept here and tried again: leave this page open.`;
+    this.notices.show("trouble", line, { kind: "warn" });
   }
 
   #wait() {
     const rest = Math.max(0, Math.ceil((this.saves.retryAt - performance.now()) / 1000));
-    return rest ? `; trying again in ${rest} s` : "; trying again";
+    return rest ? `, again in ${rest} s` : "";
   }
 
   #tick() {
-    if (this.saves.trouble) this.#saving();
+    if (this.saves.trouble) this.#saving(); // counts down
     const image = this.store.get("image");
     const seconds = (image?.seconds ?? 0) + this.timer.seconds;
     say(byId("seconds"), image ? clock(seconds) : "");
