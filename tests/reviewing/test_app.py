@@ -8,6 +8,7 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +19,14 @@ import pytest
 from torch import Tensor
 
 from tests.reviewing.client import Answer, Client
-from tests.reviewing.sessions import BOX, SCRIBBLE, Failing, session
+from tests.reviewing.sessions import BOX, SCRIBBLE, Counting, Failing, session
 from tests.small import Everything
 from weakseg.evidence import Evidence
-from weakseg.reviewing.app import MOST_BYTES
+from weakseg.reviewing.app import AT_ONCE, MOST_BYTES
 from weakseg.reviewing.security import Guard
 from weakseg.reviewing.serving import CONNECTIONS, Address, serving, warning_of
 from weakseg.reviewing.session import ReviewSession
+from weakseg.strategies.base import Context
 from weakseg.utils import http_connections
 
 EVENTS = "/api/images/0/events"
@@ -439,6 +441,32 @@ def test_thirty_requests_at_once(page: Client, review: ReviewSession) -> None:
     with ThreadPoolExecutor(30) as pool:
         assert set(pool.map(request, range(60))) == {200}
     assert sum(review.image(number)["seconds"] for number in range(6)) == 20
+
+
+def test_estimates_that_nobody_waits_for_any_more_are_not_made(tmp_path: Path) -> None:
+    class Slow(Counting):
+        gate = threading.Event()
+
+        def estimate(self, evidence: Evidence, context: Context) -> Tensor:
+            self.gate.wait(20)
+            return super().estimate(evidence, context)
+
+    strategy = Slow()
+    review = session(tmp_path, strategy, data=Everything(train=20, val=1))
+    review.begin = lambda: None  # type: ignore[method-assign]
+    with serving(review) as address:
+        page = Client(address).enter()
+        head = f"Host: 127.0.0.1:{address.port}\r\nCookie: {page.cookie}\r\n\r\n"
+        for number in range(15):
+            with socket.create_connection((address.host, address.port), timeout=10) as gone:
+                gone.sendall(f"GET /images/{number}/target HTTP/1.1\r\n{head}".encode())
+                time.sleep(0.01)
+        # what is fast is served meanwhile
+        assert page.get("/images/3/thumbnail").status == 200
+        assert page.get("/api/queue").status == 200
+        strategy.gate.set()
+        assert page.get("/images/19/target").status == 200
+    assert strategy.count <= 1 + AT_ONCE
 
 
 def test_it_listens_on_this_machine_alone_unless_told_otherwise(address: Address) -> None:

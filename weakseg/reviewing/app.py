@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ TYPES = {
 }
 MOST_BYTES = 2**20  # of the body of a request
 LONGEST_PATH = 1000  # characters of an address, without what follows its question mark
+SLOW = ("target", "prediction")
+AT_ONCE = 2  # of these that a thread works on, or waits to
 PATIENCE = 20.0  # seconds in which a body has to arrive
 FOR_EVER = "private, max-age=31536000, immutable"
 STATUS: dict[type[Refusal], int] = {
@@ -89,6 +92,8 @@ class _Pages:
 
     def __init__(self, session: ReviewSession) -> None:
         self.of = session
+        # the threads that are left serve what is fast
+        self.estimating = asyncio.Semaphore(AT_ONCE)
         self.files = {
             path.relative_to(STATIC).as_posix(): path
             for path in sorted(STATIC.rglob("*"))
@@ -141,7 +146,10 @@ class _Pages:
         if layer not in LAYERS:
             raise HTTPException(404)
         strategy = request.query_params.get("strategy") or None
-        picture = await run_in_threadpool(self.of.picture, number, layer, strategy)
+        async with self.estimating if layer in SLOW else nullcontext():
+            if await request.is_disconnected():  # a newer one has taken its place
+                return _error(499, "nobody waits for it any more")
+            picture = await run_in_threadpool(self.of.picture, number, layer, strategy)
         # what a newer request has overtaken is sent, but not kept
         lasting = request.query_params.get("v", "") == picture.version
         headers = {"cache-control": FOR_EVER if lasting else "no-store"}

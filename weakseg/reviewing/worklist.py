@@ -45,7 +45,7 @@ class Worklist:
         """What a page shows of each image in its list."""
         rows = [self._row(number) for number in self._images.numbers]
         # what nobody has measured comes after what was measured
-        rows.sort(key=lambda row: (row["status"] in DECIDED, -(row["score"] or -1)))
+        rows.sort(key=lambda row: (row["status"] in DECIDED, row["score"] is None, -_score(row)))
         return rows
 
     def suspicion(self, id: str | None) -> dict[str, Any]:
@@ -90,3 +90,7 @@ class Worklist:
             yield f"reading the images: {place} of {len(numbers)}"
             with suppress(Refusal):
                 self._images.sample(number)
+
+
+def _score(row: dict[str, Any]) -> float:
+    return float(row["score"] or 0)
