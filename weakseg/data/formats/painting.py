@@ -8,7 +8,6 @@ areas that share a rim share no pixel, and what goes from 1 1 to 3 2 covers exac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import ceil, floor
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.formats.base import Floats, Shape
+from weakseg.data.formats.line_spans import covered_by
 
 Bools = NDArray[np.bool_]
 # crossings of edges and rows that are counted together: bounds the memory that a polygon with a
@@ -75,19 +75,8 @@ def thick_line(points: Floats, width: int, height: int, thickness: float) -> Pat
     """The pixels whose middle is at most half of the thickness away from the line."""
     reach = thickness / 2
     rows, columns = _window(points, width, height, reach)
-    covered = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
     points = points - [columns.start, rows.start]
-    for start, end in pairwise(points):
-        part = _window(np.stack([start, end]), covered.shape[1], covered.shape[0], reach)
-        y, x = (np.arange(side.start, side.stop) + 0.5 for side in part)
-        across, down = end - start
-        along = ((x - start[0]) * across + (y[:, None] - start[1]) * down) / max(
-            across**2 + down**2, 1e-12
-        )
-        along = along.clip(0, 1)
-        covered[part] |= (start[0] + along * across - x) ** 2 + (
-            start[1] + along * down - y[:, None]
-        ) ** 2 <= reach**2
+    covered = covered_by(points, reach, rows.stop - rows.start, columns.stop - columns.start)
     return Patch(rows, columns, covered)
 
 
