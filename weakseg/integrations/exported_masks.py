@@ -27,6 +27,7 @@ from weakseg.evidence import Evidence
 from weakseg.training.estimation import Failure
 from weakseg.utils.limits import limited
 from weakseg.utils.messages import one_line
+from weakseg.utils.paths import without_link
 from weakseg.utils.progress import track
 
 INHERITED = ("root", "images", "rename")  # words of the run's data set that say where images are
@@ -75,7 +76,8 @@ def import_masks(
         data: words about the export, beside those of the run's data set that say where the images
             are.
     """
-    folder = Path(run)
+    # `latest` leads elsewhere as soon as somebody trains with the corrections
+    folder = without_link(Path(run))
     if not (folder / "recipe.yaml").is_file():
         raise RecipeError(f"run: expected a run folder, with a recipe.yaml, but {folder} is none")
     recipe = load_recipe([f"resume={folder}"])
