@@ -1,9 +1,11 @@
-"""The picture of review_loop.py: accuracy over corrections, and over hours of annotation."""
+"""The picture of review_loop.py: accuracy and targets over corrections, and accuracy over hours of
+annotation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from math import isnan
 from statistics import mean
 from typing import NamedTuple, Protocol
 
@@ -35,6 +37,9 @@ class Measured(Protocol):
 
     @property
     def miou(self) -> float: ...
+
+    @property
+    def target(self) -> float: ...
 
 
 class Curve(NamedTuple):
@@ -81,40 +86,39 @@ class Frame(NamedTuple):
 
 
 def review_chart(curves: Sequence[Curve], masks: Sequence[Measured] = ()) -> str:
-    """Two panels below each other, as an SVG file that needs no page around it."""
-    by_corrections = _lines(curves, lambda point: point.corrections)
-    by_hours = _lines(curves, lambda point: point.hours)
+    """Panels below each other, as an SVG file that needs no page around it; that of the targets is
+    there if there are targets."""
+    hours = _lines(curves, lambda point: (point.hours, point.miou))
     if masks:
-        by_hours.append(
-            Line("full masks", MASKS, [_dot([(each.hours, each.miou) for each in masks])])
-        )
+        dot = _dot([(point.hours, point.miou) for point in masks])
+        hours.append(Line("full masks", MASKS, [dot]))
+    networks = _lines(curves, lambda point: (point.corrections, point.miou))
+    targets = _lines(curves, lambda point: (point.corrections, point.target))
     panels = [
-        _panel(by_corrections, "corrections; val mIoU upwards"),
-        _panel(by_hours, "hours of annotation, corrections included; val mIoU upwards"),
+        _panel(networks, "corrections; val mIoU upwards"),
+        _panel(hours, "hours of annotation, corrections included; val mIoU upwards"),
     ]
+    if not any(isnan(dot.middle) for line in targets for dot in line.dots):
+        panels.insert(1, _panel(targets, "corrections; target mIoU upwards"))
+    tall = len(panels) * HEIGHT
     drawn = "".join(
         f'<g transform="translate(0 {number * HEIGHT})">{panel}</g>'
         for number, panel in enumerate(panels)
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {2 * HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {tall}" '
         f'width="{WIDTH}"><style>{STYLE}</style><rect width="100%" height="100%" fill="white"/>'
         f"{drawn}</svg>\n"
     )
 
 
-def _lines(curves: Sequence[Curve], along: Callable[[Measured], float]) -> list[Line]:
-    return [
-        Line(
-            curve.name,
-            COLOURS[number % len(COLOURS)],
-            [
-                _dot([(along(point), point.miou) for point in points])
-                for points in zip(*curve.seeds, strict=True)
-            ],
-        )
-        for number, curve in enumerate(curves)
-    ]
+def _lines(curves: Sequence[Curve], place: Callable[[Measured], tuple[float, float]]) -> list[Line]:
+    lines = []
+    for number, curve in enumerate(curves):
+        rounds = zip(*curve.seeds, strict=True)
+        dots = [_dot([place(point) for point in points]) for points in rounds]
+        lines.append(Line(curve.name, COLOURS[number % len(COLOURS)], dots))
+    return lines
 
 
 def _dot(points: Sequence[tuple[float, float]]) -> Dot:

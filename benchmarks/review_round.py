@@ -44,7 +44,7 @@ class Review(NamedTuple):
     before: Path | None
     """the corrections of the rounds before"""
     order: Order
-    count: int
+    most: int
     """of corrections"""
     corrector: Corrector
     seed: int
@@ -53,7 +53,6 @@ class Review(NamedTuple):
 class Page(NamedTuple):
     """What a person sees of one image, and the truth."""
 
-    index: int
     evidence: Evidence
     truth: Tensor
     target: Tensor
@@ -117,7 +116,7 @@ def _correct(task: Review, folder: CorrectionsFolder) -> int:
     segmenter = load_run(task.run)
     made = 0
     for index in _queue(task, data, segmenter):
-        if made == task.count:
+        if made == task.most:
             break
         page = _page(data, segmenter, index)
         history = data.histories.get(str(page.evidence.id))
@@ -161,7 +160,7 @@ def _page(data: WeakData, segmenter: Segmenter, index: int) -> Page:
         probs = segmenter.predict(evidence.image, plain=True).probs
     predicted = probs.argmax(0).to(torch.uint8)
     target = _target(segmenter.strategy, evidence, predicted, len(data.classes))
-    return Page(index, evidence, truth, target, predicted)
+    return Page(evidence, truth, target, predicted)
 
 
 def _target(strategy: Strategy, evidence: Evidence, predicted: Tensor, classes: int) -> Tensor:

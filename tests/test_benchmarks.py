@@ -177,8 +177,8 @@ def test_the_picture_of_a_review_has_a_curve_per_order_and_panel(
     chart = benchmark("review_chart")
     curves = [chart.Curve("worst", seeds), chart.Curve("random", seeds)]
     svg = chart.review_chart(curves, [loop.Point(0, 0.15, 0.4, 1)])
-    assert svg.count("<polyline") == 5
-    assert svg.count(">worst</text>") == 2
+    assert svg.count("<polyline") == 7
+    assert svg.count(">worst</text>") == 3
     assert svg.count(">full masks</text>") == 1
 
 
