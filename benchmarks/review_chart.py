@@ -1,5 +1,5 @@
-"""The picture of review_loop.py: accuracy and targets over corrections, and accuracy over hours of
-annotation."""
+"""The picture of review_loop.py: accuracy over corrections, looks and hours, and targets over
+looks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class Measured(Protocol):
     """A point of one seed."""
 
     @property
-    def corrections(self) -> int: ...
+    def corrections(self) -> float: ...
+
+    @property
+    def looks(self) -> float: ...
 
     @property
     def hours(self) -> float: ...
@@ -93,13 +96,15 @@ def review_chart(curves: Sequence[Curve], masks: Sequence[Measured] = ()) -> str
         dot = _dot([(point.hours, point.miou) for point in masks])
         hours.append(Line("full masks", MASKS, [dot]))
     networks = _lines(curves, lambda point: (point.corrections, point.miou))
-    targets = _lines(curves, lambda point: (point.corrections, point.target))
+    looks = _lines(curves, lambda point: (point.looks, point.miou))
+    targets = _lines(curves, lambda point: (point.looks, point.target))
     panels = [
         _panel(networks, "corrections; val mIoU upwards"),
+        _panel(looks, "looks at an image; val mIoU upwards"),
         _panel(hours, "hours of annotation, corrections included; val mIoU upwards"),
     ]
     if not any(isnan(dot.middle) for line in targets for dot in line.dots):
-        panels.insert(1, _panel(targets, "corrections; target mIoU upwards"))
+        panels.append(_panel(targets, "looks at an image; target mIoU upwards"))
     tall = len(panels) * HEIGHT
     drawn = "".join(
         f'<g transform="translate(0 {number * HEIGHT})">{panel}</g>'

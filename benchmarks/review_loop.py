@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 from label_efficiency import build, initial_weights, seeds_of
 from review_chart import Curve, review_chart
-from review_round import ORDERS, Order, Review, keep_only, review, seconds_of
+from review_round import ORDERS, Order, Review, keep_only, looks_of, review, seconds_of
 from sweep import Figures, cell, complete, figures_of, reader, run_of, setting
 
 from weakseg.config.recipe import RecipeError, Resolved, load, resolve
@@ -59,7 +59,9 @@ TOY = (
 class Point(NamedTuple):
     """What one seed has come to after some corrections."""
 
-    corrections: int
+    corrections: float
+    looks: float
+    """at an image, with or without a correction"""
     hours: float
     """of all annotation so far, with the corrections"""
     miou: float
@@ -95,7 +97,8 @@ def follow(setup: Setup, order: Order, seed: int, start: Path) -> list[Point]:
     for number in range(setup.rounds + 1):
         words = words_of(setup, seed, start, folder)
         figures = figures_of(f"{order}, seed {seed}, round {number}", words, setup.folder)
-        points.append(point_of(corrections, hours(words, folder), figures))
+        point = point_of(corrections, looks_of(folder), hours(words, folder), figures)
+        points.append(point)
         if number < setup.rounds:
             run = run_of(words, setup.folder)
             task = Review(words, run, folder, order, setup.each, setup.corrector, seed)
@@ -138,12 +141,14 @@ def with_masks(setup: Setup, seed: int, start: Path, budget: float) -> Point:
     keep_only(words, count, seed, folder)
     words.append(f"data.corrections={folder}")
     figures = figures_of(f"{count} masks, seed {seed}", words, setup.folder)
-    return point_of(0, count * SECONDS["masks"] / 3600, figures)
+    return point_of(0, count, count * SECONDS["masks"] / 3600, figures)
 
 
-def point_of(corrections: int, spent: float, figures: Figures) -> Point:
+def point_of(corrections: int, looks: int, spent: float, figures: Figures) -> Point:
     """A point from the figures of a run."""
-    return Point(corrections, spent, figures["val/miou"], figures.get("label/miou", float("nan")))
+    return Point(
+        corrections, looks, spent, figures["val/miou"], figures.get("label/miou", float("nan"))
+    )
 
 
 def needed(points: Sequence[tuple[float, float]], level: float) -> float | None:
@@ -168,55 +173,58 @@ def mean_curve(seeds: Sequence[Sequence[Point]]) -> list[Point]:
 
 
 def table(results: Results) -> str:
-    """A row per number of corrections and columns for each order, as markdown; and how many
-    corrections each order needs for what random order reaches in the end."""
-    orders = list(results.orders)
-    head = ["corrections", *(f"{order}: val mIoU | targets | hours" for order in orders)]
-    lines = [f"| {' | '.join(head)} |", "|---" * (3 * len(orders) + 1) + "|"]
+    """A row per order and round, as markdown; and how much each order needs for what random order
+    reaches in the end."""
+    lines = [
+        "| order | corrections | looks at an image | hours | val mIoU | target mIoU |",
+        "|---|---|---|---|---|---|",
+    ]
     curves = {order: mean_curve(seeds) for order, seeds in results.orders.items()}
-    for number, first in enumerate(curves[orders[0]]):
-        cells = [f"{first.corrections:.0f}"]
-        for order, seeds in results.orders.items():
+    for order, seeds in results.orders.items():
+        for number, point in enumerate(curves[order]):
             here = [seed[number] for seed in seeds]
-            cells.append(cell([point.miou for point in here]))
-            cells.append(cell([point.target for point in here]))
-            cells.append(f"{curves[order][number].hours:.3f}")
-        lines.append(f"| {' | '.join(cells)} |")
+            scores = cell([each.miou for each in here])
+            targets = cell([each.target for each in here])
+            lines.append(
+                f"| {order} | {point.corrections:.0f} | {point.looks:.1f} | {point.hours:.3f} | "
+                f"{scores} | {targets} |"
+            )
     if results.masks:
         spent = mean(point.hours for point in results.masks)
         scores = cell([point.miou for point in results.masks])
         lines += ["", f"Full masks alone, drawn in {spent:.3f} hours: val mIoU {scores}."]
     if "random" in curves:
-        lines += ["", summary(curves)]
+        lines += ["", *summary(curves)]
     return "\n".join(lines)
 
 
-def summary(curves: Mapping[Order, Sequence[Point]]) -> str:
-    """What each order needs for what random order has at its end: in accuracy, and in how good the
-    targets are, if there are any."""
-    networks = {}
-    targets = {}
-    for order, points in curves.items():
-        networks[order] = [(point.corrections, point.miou) for point in points]
-        targets[order] = [(point.corrections, point.target) for point in points]
-    lines = [_compared("val mIoU", networks)]
-    if not isnan(curves["random"][-1].target):
-        lines.append(_compared("target mIoU", targets))
-    return "\n".join(lines)
+def summary(curves: Mapping[Order, Sequence[Point]]) -> list[str]:
+    """What each order needs for the accuracy, and for the targets, that random order has at its
+    end: corrections, looks and hours, and which part that is of what random order needs."""
+    last = curves["random"][-1]
+    lines = []
+    for figure, name in (("miou", "val mIoU"), ("target", "target mIoU")):
+        level = getattr(last, figure)
+        for order, points in curves.items():
+            if order != "random" and not isnan(level):
+                shares = [
+                    _share(points, last, effort, figure)
+                    for effort in ("corrections", "looks", "hours")
+                ]
+                lines.append(
+                    f"- {name} {level:.3f}, as random at its end: {order} needs "
+                    f"{', '.join(shares)}."
+                )
+    return lines
 
 
-def _compared(figure: str, curves: Mapping[Order, Sequence[tuple[float, float]]]) -> str:
-    most, level = curves["random"][-1]
-    parts = []
-    for order, curve in curves.items():
-        if order != "random":
-            found = needed(curve, level)
-            share = "more" if found is None else f"{found:.1f} ({found / most:.0%})"
-            parts.append(f"{order} {share}")
-    return (
-        f"Corrections for the {figure} of {level:.3f} that random order reaches with {most:.0f}: "
-        f"{', '.join(parts)}."
-    )
+def _share(points: Sequence[Point], last: Point, effort: str, figure: str) -> str:
+    start = getattr(points[0], effort)
+    way = [(getattr(point, effort) - start, getattr(point, figure)) for point in points]
+    whole = getattr(last, effort) - start
+    found = needed(way, getattr(last, figure))
+    unit = "hours of review" if effort == "hours" else effort
+    return f"more {unit}" if found is None else f"{found / whole:.0%} of the {unit}"
 
 
 def main() -> None:

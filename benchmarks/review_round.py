@@ -21,7 +21,7 @@ from weakseg.data.corrections.overlay import described
 from weakseg.data.loader import shuffled
 from weakseg.data.simulate.annotator import stream_of
 from weakseg.data.simulate.correction_events import View
-from weakseg.data.simulate.corrector import LOOK, WHO, Corrector
+from weakseg.data.simulate.corrector import LOOK, SECONDS, WHO, Corrector
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.run import load as load_run
 from weakseg.strategies.base import Context, Strategy, estimates
@@ -95,6 +95,15 @@ def seconds_of(folder: Path | None) -> float:
     if folder is None:
         return 0.0
     return sum(history.seconds for history in CorrectionsFolder(folder).read_all().values())
+
+
+def looks_of(folder: Path | None) -> int:
+    """How often an image was looked at, by the seconds that each look has added to an event."""
+    if folder is None:
+        return 0
+    histories = CorrectionsFolder(folder).read_all().values()
+    events = [event for history in histories for event in history.events]
+    return sum(event.seconds > SECONDS.get(event.action, 0) + LOOK / 2 for event in events)
 
 
 def keep_only(words: Sequence[str], count: int, seed: int, folder: Path) -> None:
