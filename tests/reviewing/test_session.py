@@ -26,6 +26,8 @@ from tests.reviewing.sessions import (
     with_network,
 )
 from tests.small import Everything, Squares
+from weakseg.data.corrections.events import read_event
+from weakseg.data.corrections.folder import CorrectionsFolder
 from weakseg.data.files.folder import Folder
 from weakseg.evidence import IGNORE
 from weakseg.reviewing.layers import Picture
@@ -173,6 +175,29 @@ def test_a_scribble_is_in_the_marks_and_in_the_target(tmp_path: Path) -> None:
     assert image["seconds"] == 2.5
     assert labels_of(review.picture(0, "marks"))[2, 5] == 2
     assert labels_of(review.picture(0, "target"))[2, 5] == 2
+
+
+class Renamed(Everything):
+    """A data set that calls a class by another name than its files do."""
+
+    @property
+    def other_names(self) -> dict[str, str | None]:
+        return {"gloomy": "dark"}
+
+
+def test_the_page_shows_the_evidence_that_training_has(tmp_path: Path) -> None:
+    folder = tmp_path / "corrections"
+    now = session(tmp_path, data=Renamed(train=6, val=2))
+    stroke = {**SCRIBBLE, "class": "gloomy"}
+    evidence, _ = Renamed(train=6, val=2).sample(0)
+    height, width = evidence.image.shape[-2:]
+    CorrectionsFolder(folder).add(evidence.id, read_event(stroke), 0, (width, height), {})
+    trained = Renamed(train=6, val=2, corrections=folder).corrected(0)[0]
+    shown = now.images.evidence(0)
+    assert shown.marks is not None
+    assert trained.marks is not None
+    assert torch.equal(shown.marks, trained.marks)
+    assert bool((shown.marks == now.classes.index("dark")).any())
 
 
 def test_each_event_is_signed_and_has_the_state_before(tmp_path: Path) -> None:

@@ -127,7 +127,8 @@ class ReviewedImages:
         sample = self.sample(number)
         found, problem = self._histories.read(sample.evidence.id)
         history = found or History(sample.evidence.id, sample.size)
-        laid = lay_over(sample.evidence, history, self._data.classes)
+        data = self._data
+        laid = lay_over(sample.evidence, history, data.classes, data.other_names)
         evidence = laid.evidence
         table = self._material.table
         if table is not None:
