@@ -127,6 +127,9 @@ def test_a_folder_that_is_not_there_is_refused_before_there_is_a_run(tmp_path: P
     words = [*WORDS, f"data.corrections={tmp_path / 'corections'}"]
     with pytest.raises(RecipeError, match=r"there is no folder .*; did you mean corrections\?"):
         run_recipe(resolve(load(words)))
+    (tmp_path / "corections").write_text("no folder")
+    with pytest.raises(RecipeError, match=r"expected a folder, but .*corections is a file$"):
+        run_recipe(resolve(load(words)))
     assert not (tmp_path / "runs" / "boxes_rect").exists()
 
 

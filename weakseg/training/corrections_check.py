@@ -21,7 +21,9 @@ def missing_folder(data: Any) -> str:
     folder = getattr(data, "corrections", None)
     if folder is None or Path(folder).is_dir():
         return ""
-    beside = (path.name for path in Path(folder).parent.glob("*"))
+    if Path(folder).exists():
+        return f"data.corrections: expected a folder, but {folder} is a file"
+    beside = (path.name for path in Path(folder).parent.glob("*") if path.is_dir())
     near = did_you_mean(Path(folder).name, beside)
     return f"data.corrections: there is no folder {folder}{near}"
 
