@@ -470,6 +470,29 @@ def test_an_image_that_is_removed_meanwhile_is_marked_in_the_queue(photos: Path)
     assert all(row["broken"] is None for row in review.queue()["images"])
 
 
+def test_an_image_that_is_replaced_meanwhile_is_read_anew(photos: Path) -> None:
+    review = of_files(photos)
+    review.add_class("cat")
+    box = {"action": "add_box", "class": "cat", "points": [[5, 5], [40, 30]]}
+    number = number_of(review, "1.jpg")
+    assert review.add(number, 0, box)["warning"] is None
+    assert labels_of(review.picture(number, "target")).shape[:2] == (40, 60)
+    assert labels_of(review.picture(number, "photo")).shape[:2] == (40, 60)
+    content = (photos / "1.jpg").read_bytes()
+    Image.new("RGB", (20, 90)).save(photos / "1.jpg")
+    after = review.image(number)
+    assert (after["width"], after["height"]) == (20, 90)
+    assert "the image was 60 by 40 pixels large, and is 20 by 90" in after["warning"]
+    assert labels_of(review.picture(number, "target")).shape[:2] == (90, 20)
+    assert labels_of(review.picture(number, "photo")).shape[:2] == (90, 20)
+    with pytest.raises(WrongRequest, match=r"was 60 by 40 .* is 20 by 90; put the old one back"):
+        review.add(number, 1, box)
+    assert review.add(number, 1, {"action": "exclude"})["status"] == "excluded"
+    (photos / "1.jpg").write_bytes(content)
+    assert review.image(number)["warning"] is None
+    assert review.add(number, 2, box)["revision"] == 3
+
+
 def test_a_damaged_image_is_marked_in_the_queue(photos: Path) -> None:
     review = of_files(photos)
     (photos / "2.jpg").write_bytes(b"no image at all")

@@ -32,7 +32,7 @@ class Histories:
     def read(self, image: str) -> tuple[History | None, str]:
         """The corrections of an image, None if there are none; and why its file cannot be read,
         empty if it can."""
-        stamp = _stamp(self.folder.file(image))
+        stamp = stamp_of(self.folder.file(image))
         with self._lock:
             if image in self._known and self._known[image][0] == stamp:
                 return self._known[image][1:]
@@ -75,7 +75,7 @@ def _unsaved(error: OSError) -> str:
     return f"nothing was saved: {why}: {error.filename or 'the folder of corrections'}"
 
 
-def _stamp(file: Path) -> Stamp:
+def stamp_of(file: Path) -> Stamp:
     """Changes with each change of a file; None if there is none."""
     try:
         found = file.stat()

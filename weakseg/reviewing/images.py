@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from weakseg.data.base import WeakData
+from weakseg.data.corrections.before import differences
 from weakseg.data.corrections.history import History
 from weakseg.data.corrections.overlay import lay_over
 from weakseg.data.files.photos import Photos
@@ -18,7 +19,7 @@ from weakseg.data.formats.images import image_size, read_small
 from weakseg.evidence import Evidence
 from weakseg.functional.class_matching import renumber, renumber_evidence
 from weakseg.labelling.images import Subset
-from weakseg.reviewing.histories import Histories
+from weakseg.reviewing.histories import Histories, Stamp, stamp_of
 from weakseg.reviewing.material import Material
 from weakseg.reviewing.recent import Recent
 from weakseg.reviewing.refusals import NotFound
@@ -34,6 +35,8 @@ class Sample(NamedTuple):
     truth: Tensor | None
     size: tuple[int, int]
     """width and height of its file"""
+    stamp: Stamp = None
+    """of its file when it was read; None where there is none"""
 
 
 class State(NamedTuple):
@@ -43,7 +46,7 @@ class State(NamedTuple):
     """with the numbers that classes have in all labels that are shown"""
     history: History
     remarks: tuple[str, ...]
-    """on corrections that cannot be read, or have no effect"""
+    """on corrections that cannot be read, have no effect, or belong to another annotation"""
     sample: Sample
     """without any correction"""
 
@@ -95,8 +98,9 @@ class ReviewedImages:
     def sample(self, number: int) -> Sample:
         """An image, from its file or from memory; NotFound if its file is gone or broken."""
         file = self.file_of(number)
+        stamp = None if file is None else stamp_of(file)
         kept = self._samples.get(number)
-        if kept is not None:
+        if kept is not None and kept.stamp == stamp:
             return kept
         try:
             with self._reading:
@@ -109,7 +113,7 @@ class ReviewedImages:
             raise self._lost(number, one_line(error)) from error
         self.broken.pop(number, None)
         self._ids[number] = str(evidence.id)
-        return self._samples.put(number, Sample(evidence, truth, size))
+        return self._samples.put(number, Sample(evidence, truth, size, stamp))
 
     def small(self, number: int, side: int) -> Tensor:
         """An image, uint8 [3,H,W], from as little of its file as a longer side of so many pixels
@@ -133,7 +137,8 @@ class ReviewedImages:
         table = self._material.table
         if table is not None:
             evidence = renumber_evidence(evidence, table, len(self._material.classes))
-        remarks = (problem,) if problem else ()
+        remarks = [problem] if problem else []
+        remarks += differences(history, sample.evidence, sample.size, data.classes)
         return State(evidence, history, (*remarks, *laid.remarks), sample)
 
     def evidence(self, number: int) -> Evidence:

@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from weakseg.data.class_names import BACKGROUND
-from weakseg.data.corrections.events import Event, read_event
+from weakseg.data.corrections.before import differences
+from weakseg.data.corrections.events import EDITS, Event, read_event
 from weakseg.data.corrections.folder import (
     Conflict,
     CorrectionsFolder,
@@ -25,7 +26,7 @@ from weakseg.labelling.images import Subset
 from weakseg.reviewing.background import Background
 from weakseg.reviewing.colours import as_css, palette
 from weakseg.reviewing.describing import described_evidence, described_history
-from weakseg.reviewing.histories import Histories
+from weakseg.reviewing.histories import Histories, stamp_of
 from weakseg.reviewing.images import ReviewedImages, Sample, State, numbers_of
 from weakseg.reviewing.layers import (
     THUMBNAIL,
@@ -254,8 +255,8 @@ class ReviewSession:
         return None if labels is None else label_layer(labels)
 
     def _kept(self, number: int, layer: str, make: Callable[[], Picture]) -> Picture:
-        self.images.file_of(number)  # what is gone is not shown from memory
-        key = (layer, number)
+        file = self.images.file_of(number)  # what is gone or replaced is not shown from memory
+        key = (layer, number, None if file is None else stamp_of(file))
         return self._pictures.get(key) or self._pictures.put(key, make())
 
     def _layers(self, number: int, state: State) -> dict[str, str | None]:
@@ -296,12 +297,22 @@ class ReviewSession:
         try:
             self._take_classes()
             event = read_event(content, self.classes)
+            self._expect_size(sample, event)
             self._add(sample, revision, event)
         except Conflict as error:
             raise ChangedElsewhere(one_line(error), self.image(number)) from error
         except ValueError as error:
             raise WrongRequest(one_line(error)) from error
         return self.image(number)
+
+    def _expect_size(self, sample: Sample, event: Event) -> None:
+        """A ValueError if the image has become another one since it was corrected: all coordinates
+        in a file of corrections belong to one size."""
+        history, _ = self.histories.read(sample.evidence.id)
+        if history is not None and history.size != sample.size and event.action in EDITS:
+            (then,) = differences(history, sample.evidence, sample.size, self.classes)
+            file = self.histories.folder.file(sample.evidence.id)
+            raise ValueError(f"{then}; put the old one back, or remove its corrections, {file}")
 
     def look(self, number: int, seconds: Any) -> dict[str, Any]:
         """Note that a person has looked at an image for some seconds."""

@@ -67,10 +67,11 @@ class SessionTargets:
 
     def prediction(self, number: int) -> Tensor | None:
         """The classes that the trained network predicts, uint8 [H,W]; None without one."""
-        key = ("prediction", number)
+        sample = self._images.sample(number)
+        key = ("prediction", number, sample.stamp)
         kept = self._labels.get(key)
         if kept is None:
-            found = self._estimator.probabilities(self._images.sample(number).evidence)
+            found = self._estimator.probabilities(sample.evidence)
             kept = None if found is None else self._labels.put(key, _likeliest(found))
         return kept
 
@@ -110,7 +111,7 @@ class SessionTargets:
             if predicted is None:
                 raise StrategyFailed(self.why_none(state))
             return correct_target(predicted, state.evidence)
-        key = ("target", number, strategy, _edits_of(state.history))
+        key = ("target", number, state.sample.stamp, strategy, _edits_of(state.history))
         kept = self._labels.get(key)
         if kept is None:
             fitted = self._fits.get(strategy)
