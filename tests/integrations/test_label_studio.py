@@ -3,6 +3,7 @@ pixel, and requests of any kind are answered in a line."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -236,6 +237,26 @@ def test_large_bodies_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert http.post("/predict", content=b" " * 1001, headers=headers).status_code == 413
     assert http.post("/predict", content=pieces(), headers=headers).status_code == 413
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(0.01)  # one byte after the other, for ever
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"testserver"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers}
+    app = Server(tmp_path).http.app
+    asyncio.run(app({**scope, "query_string": b"", "server": ("testserver", 80)}, receive, send))
+    assert sent[0]["status"] == 408
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])

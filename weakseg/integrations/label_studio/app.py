@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -23,9 +24,11 @@ from weakseg.utils.messages import counted, one_line, printable
 
 # with a few hundred tasks at once, each with what people have painted on it
 MOST_BYTES = 2**27
+PATIENCE = 60.0  # seconds in which a body has to arrive
 LINES = {
     404: "there is nothing at this address; Label Studio asks for /health, /setup, /predict",
     405: "this address does not take that",
+    408: "the request took too long to arrive",
     413: f"the request has more than {MOST_BYTES} bytes",
 }
 WEBHOOK = "/webhook"
@@ -160,7 +163,9 @@ async def _body(request: Request) -> dict[str, Any]:
     if kind != "application/json":  # a page of another site cannot send it unasked
         raise Refusal("expected Content-Type: application/json", 415)
     try:
-        body = json.loads(await _read(request))
+        body = json.loads(await asyncio.wait_for(_read(request), PATIENCE))
+    except TimeoutError:
+        raise HTTPException(408) from None
     except (ValueError, RecursionError):
         raise Refusal("the body of the request should be JSON", 400) from None
     if not isinstance(body, dict):
