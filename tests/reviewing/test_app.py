@@ -204,6 +204,19 @@ def test_every_answer_has_the_headers_of_safety(page: Client, stranger: Client) 
 # what other programs of this machine do
 
 
+def test_what_a_browser_is_started_with_is_good_once(stranger: Client, address: Address) -> None:
+    """Other users can read the command line of the browser."""
+    assert address.ticket not in ("", address.secret)
+    path = address.url_once.removeprefix(address.origin)
+    assert stranger.get("/?secret=").status == 403
+    first, second = stranger.get(path), stranger.get(path)
+    assert (first.status, second.status) == (303, 403)
+    assert address.ticket not in str(first.headers)
+    assert "set-cookie" not in second.headers
+    assert stranger.get("/?secret=").status == 403
+    assert Client(address).enter().get("/api/session").status == 200
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -19,6 +19,7 @@ import pytest
 
 from tests.reviewing.client import Client
 from tests.reviewing.sessions import SCRIBBLE
+from weakseg.reviewing import dataset
 from weakseg.reviewing.dataset import review_dataset
 from weakseg.reviewing.serving import Address
 
@@ -160,3 +161,17 @@ def test_a_port_that_is_taken_and_a_host_for_others(tmp_path: Path) -> None:
 def test_words_that_do_not_belong_together(words: dict[str, object], line: str) -> None:
     with pytest.raises(ValueError, match=re.escape(line)):
         review_dataset(**words)  # type: ignore[arg-type]
+
+
+def test_the_browser_is_started_with_an_address_that_is_good_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(dataset.webbrowser, "open", started.append)
+    monkeypatch.setattr(dataset, "_wait", lambda: None)
+    squares = {"name": "tests.small.Squares"}
+    review_dataset(recipe="boxes_rect", data=squares, corrections=tmp_path / "new", who="me")
+    printed = capsys.readouterr().out.splitlines()[0].removeprefix("page: ")
+    (address,) = started
+    assert address.partition("secret=")[0] == printed.partition("secret=")[0]
+    assert address.partition("secret=")[2] not in ("", printed.partition("secret=")[2])

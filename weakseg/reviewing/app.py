@@ -190,7 +190,7 @@ class _Guarded:
         first = request.scope["path"] == "/"
         denial = self.guard.denies_host(request.headers.get("host", ""))
         if denial is None and first and "secret" in request.query_params:
-            if request.method == "GET" and self.guard.is_secret(request.query_params["secret"]):
+            if request.method == "GET" and self.guard.admits(request.query_params["secret"]):
                 return RedirectResponse("/", 303, {"set-cookie": self.guard.set_cookie()})
             denial = Denial(403, "the secret in the address is not that of this server")
         if denial is None:

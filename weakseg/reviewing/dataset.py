@@ -105,7 +105,7 @@ def review_dataset(
     with serving(session, host, port) as address:
         print("\n".join(_lines(address, material)), flush=True)
         if open:
-            webbrowser.open(address.url)
+            webbrowser.open(address.url_once)
         _wait()
     return Reviewed(material.corrections, session.queue()["counts"], material.train_command)
 

@@ -7,6 +7,7 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Mapping
+from threading import Lock
 from typing import NamedTuple
 
 from weakseg.utils.serving import in_url, is_loopback
@@ -45,11 +46,25 @@ class Guard:
 
     def __init__(self, host: str, port: int, secret: str | None = None) -> None:
         self.secret = secrets.token_urlsafe(32) if secret is None else secret
+        self.ticket = secrets.token_urlsafe(32)
+        """good once, for the command line of the browser, which everybody here may read"""
+        self._lock = Lock()
         # other servers on this machine share the cookies of the browser, whatever their port
         self.cookie = f"weakseg-{port}"
         self.port = port
         self.is_local = is_loopback(host)
         self.names = {*LOOPBACK, in_url(host), *([] if self.is_local else [_own_name()])}
+
+    def admits(self, given: str) -> bool:
+        """Whether whoever shows that is given the cookie: the secret, or the ticket, once."""
+        if self.is_secret(given):
+            return True
+        with self._lock:
+            right = bool(self.ticket) and hmac.compare_digest(
+                given.encode("utf-8", "replace"), self.ticket.encode()
+            )
+            self.ticket = "" if right else self.ticket
+        return right
 
     def is_secret(self, given: str) -> bool:
         """Whether that is the secret; takes equally long whatever it is."""

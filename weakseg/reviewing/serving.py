@@ -24,11 +24,19 @@ class Address(NamedTuple):
     host: str
     port: int
     secret: str
+    ticket: str = ""
+    """admits one browser, once"""
 
     @property
     def url(self) -> str:
-        """What a browser opens first: with the secret, which becomes a cookie."""
+        """What a person opens first: with the secret, which becomes a cookie."""
         return f"{self.origin}/?secret={self.secret}"
+
+    @property
+    def url_once(self) -> str:
+        """What a browser is started with: other users of the machine can read its command line, so
+        the address is worth nothing when it has been opened."""
+        return f"{self.origin}/?secret={self.ticket}"
 
     @property
     def origin(self) -> str:
@@ -61,7 +69,7 @@ def serving(session: ReviewSession, host: str = "127.0.0.1", port: int = 0) -> I
         try:
             _wait_for(server, thread)
             session.begin()
-            yield Address(host, number, guard.secret)
+            yield Address(host, number, guard.secret, guard.ticket)
         finally:
             session.end()
             server.should_exit = True
