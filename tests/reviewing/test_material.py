@@ -13,6 +13,7 @@ from tests.small import Squares
 from weakseg.fit import main as fit
 from weakseg.reviewing.material import material_of_recipe, material_of_run
 from weakseg.reviewing.session import ReviewSession
+from weakseg.strategies.mixed import Mixed
 
 BOX = {"action": "add_box", "class": "dark", "points": [[1, 1], [8, 9]]}
 SMALL = [
@@ -111,6 +112,9 @@ def test_photographs_alone_are_reviewed_with_mixed(tmp_path: Path) -> None:
     sections = {"data": {"name": "folder", "root": str(tmp_path)}}
     material = material_of_recipe(None, None, sections, "cpu")
     assert material.strategy_name == "mixed"
+    assert isinstance(material.strategy, Mixed)
+    assert material.strategy.cut is not None  # a line has a target around it
+    assert "strategy.marks=graphcut" in material.train
     assert material.corrections == tmp_path / "corrections"
     told = ReviewSession(material, "all").described()
     assert told["can_add_classes"] is True

@@ -18,6 +18,7 @@ from weakseg.strategies.base import Context, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.mixed import Mixed, Weights
+from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.fingerprint import module_fingerprint
@@ -97,6 +98,18 @@ def test_marks_are_written_over_boxes_and_stand_alone_without_them() -> None:
     assert not torch.equal(both, filled)
     assert torch.equal(strategy.estimate(image("c", marks=marks, **TAGS), Context()), marks)
     assert (strategy.estimate(image("d", **TAGS), Context()) == IGNORE).all()
+
+
+def test_a_graph_cut_carries_marks_of_two_classes_over_the_image() -> None:
+    strategy = Mixed(marks="graphcut")
+    drawn = image("drawn", marks=scribble())
+    found = strategy.estimate(drawn, Context())
+    assert torch.equal(found, ScribblesGraphCut().estimate(drawn, Context()).labels)
+    assert not (found == IGNORE).any()
+    one_class = scribble().masked_fill(scribble() == 0, IGNORE)
+    assert torch.equal(strategy.estimate(image("one class", marks=one_class), Context()), one_class)
+    masked = image("masked", marks=mask())
+    assert torch.equal(strategy.estimate(masked, Context()), masked.marks)
 
 
 def test_a_mask_is_believed_alone_and_its_rim_stays_open() -> None:

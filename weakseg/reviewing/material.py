@@ -31,6 +31,7 @@ from weakseg.utils.secrets import scrub_words
 Sections = Mapping[str, Mapping[str, Any]]
 FOLDER = "corrections"  # the name of the folder in a run, or in the root of a data set
 USUAL = "mixed"  # the recipe where none is named: it takes any mixture of evidence
+SPREADING = {"marks": "graphcut"}  # with it, so that a line on a bare photo has a target around it
 
 
 @dataclass
@@ -112,6 +113,8 @@ def material_of_recipe(
 ) -> Material:
     """The data set and the strategy of a recipe, before any training."""
     name = recipe or USUAL
+    if recipe is None and "name" not in sections.get("strategy", {}):
+        sections = {**sections, "strategy": {**SPREADING, **sections.get("strategy", {})}}
     written = with_words(load_recipe([f"recipe={name}"]), sections)
     place = corrections or _path(written.sections["data"].get("corrections")) or _usual(written)
     resolved = resolve(written)

@@ -19,6 +19,7 @@ from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.base import Context, Loss, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
+from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
 from weakseg.strategies.shared.marked import need_annotation
 from weakseg.strategies.shared.options import CoreShare, LossWeight
 from weakseg.strategies.shared.per_step import check_tags, seeded
@@ -56,9 +57,11 @@ class Mixed(Strategy):
       else.
     - With boxes: the pseudo-labels of `boxes_crf`, or filled boxes, with the marks written over
       them. An empty list is all background.
-    - Without: the marks. With tags too, the unmarked pixels get labels in every step, from the
-      network's own scores: EM-Adapt or EM-Fixed on the whole image. The network learns them from
-      its scores as they are; only the labels depend on the raised ones.
+    - Without: the marks, or with `marks="graphcut"` what `scribbles_graphcut` makes of them where
+      they show two classes or more. With tags too, the pixels that are still without a label get
+      some in every step, from the network's own scores: EM-Adapt or EM-Fixed on the whole image.
+      The network learns them from its scores as they are; only the labels depend on the raised
+      ones.
 
     So a few masks beside many boxes or tags are the semi-supervised setting of WSSL (Papandreou,
     Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional Network
@@ -72,11 +75,14 @@ class Mixed(Strategy):
 
     The kind of a pixel is read from target and marks of the batch: in an image without a mask, only
     boxes give an unmarked pixel a target. That holds for an empty list of boxes and for a crop
-    without any box, too, where the boxes of the batch would not show it.
+    without any box, too, where the boxes of the batch would not show it. Pixels that a graph cut
+    labels are pseudo-labels like those of boxes, and count in the same term.
 
     Args:
         boxes: `crf` shrinks boxes onto the objects, as `boxes_crf` does with the same unary, share
             and crf; `rect` fills them.
+        marks: of images without boxes; `alone` learns the marked pixels, `graphcut` carries them on
+            over the image.
         em: how tags become labels; `adapt` gives each class its portion of the image, `fixed` adds
             a bias to its scores.
         source: of the portions or biases: the released code (wssl_code) or the paper (wssl_paper).
@@ -99,9 +105,11 @@ class Mixed(Strategy):
         foreground: float | None = None,
         background: float | None = None,
         weights: Weights = TAGS_COUNT_LITTLE,
+        marks: Literal["alone", "graphcut"] = "alone",
     ) -> None:
         super().__init__()
         self.boxes = BoxesCRF(unary, share, crf) if boxes == "crf" else BoxesRect()
+        self.cut = ScribblesGraphCut() if marks == "graphcut" else None
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
         self.em = em
         self.weights = weights
@@ -122,13 +130,16 @@ class Mixed(Strategy):
             check_tags(evidence, classes)
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
-        """The mask; or the target of the boxes with the marks written over it; or the marks; or
-        nothing, all ignored."""
+        """The mask; or the target of the boxes with the marks written over it; or the marks, alone
+        or carried on; or nothing, all ignored."""
         marks = evidence.marks
         masked = "masks" in evidence.annotations
         if masked or evidence.boxes is None:
-            ignored = torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
-            return ignored if marks is None else marks.clone()
+            if marks is None:
+                return torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
+            if self.cut is None or masked or len(marks[marks != IGNORE].unique()) < 2:
+                return marks.clone()  # a cut gives a single class the whole image
+            return self.cut.estimate(evidence, context).labels
         labels = self.boxes.estimate(evidence, context)
         # before the marks, which hold the strokes, hide where the boxes contradict these
         labels = spread(labels, evidence.strokes, evidence.painted, evidence.image)
