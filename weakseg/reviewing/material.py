@@ -39,7 +39,7 @@ class Material:
     """What is reviewed.
 
     Args:
-        name: of the recipe.
+        name: of the recipe; of the folder of the images where none is named.
         data: the images.
         corrections: the folder of the corrections.
         strategy_name: of the strategy, as a recipe has it.
@@ -136,7 +136,9 @@ def material_of_recipe(
     below = {**sections.get("data", {}), "corrections": str(place)}
     train = [f"recipe={name}", *_words({**sections, "data": below})]
     strategy_name = str(resolved.sections["strategy"]["name"])
-    return Material(resolved.name, data, place, strategy_name, strategy, train, store, segmenter)
+    images = written.sections["data"].get("root")
+    title = resolved.name if recipe or images is None else Path(str(images)).resolve().name
+    return Material(title, data, place, strategy_name, strategy, train, store, segmenter)
 
 
 def _fitted(checkpoint: Path) -> Tensor | None:

@@ -73,20 +73,26 @@ def test_photos_with_nothing_annotated(visit: Visitor, serve: Serve, unannotated
     page.press("s")
     page.drag([(20, 20), (24, 22)])
     page.until("#notices", "class")
+    page.press("a")
+    page.until("#notices", "could be accepted")
     assert page.posted == []
 
     page.page.fill("#new-class-name", "disc")
     page.page.press("#new-class-name", "Enter")
     page.until("#classes", "disc")
+    page.drag([(-9, -9), (-8, -9)])  # beside the image
     page.drag([(18, 20.5), (22, 20.5)])
     page.settled()
     page.press("0")
     page.drag([(55.5, 6), (55.5, 40)])
     page.settled()
+    drawn = [event["class"] for event in page.state(page.number)["strokes"]]
+    assert drawn == ["disc", "background"]
     target = page.layer(page.number, "target")
     assert target[20, 20, 3] == 255
     assert target[20, 55, 3] == 0
 
+    assert page.text("#train-button") == "Train"
     page.page.click("#train-button")
     assert "data.corrections=" in page.text("#train-command")
     assert page.text("#train-folder") == str(served.corrections)
@@ -130,6 +136,11 @@ def test_the_keyboard_alone_is_enough(visit: Visitor, serve: Serve, small_toy: M
     assert page.page.locator("#help").is_visible()
     page.press("Escape")
     assert page.page.locator("#help").is_hidden()
+
+    page.page.locator("#train-button").focus()  # Enter draws, and does not press it
+    page.press("s", "Enter", "ArrowRight", "Enter")
+    page.settled()
+    assert events_in(served.corrections)[-1] == "scribble"
 
 
 def test_the_focus_goes_round_and_is_seen(

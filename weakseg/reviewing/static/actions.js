@@ -2,6 +2,7 @@
 import { ApiError, getJson, postJson, sendSeconds } from "./api.js";
 import { boxesOf, tagsOf } from "./evidence.js";
 import { FILTERS } from "./gallery.js";
+import { isBare } from "./pictures.js";
 
 const WIDTHS = [1, 200]; // pixels of the file
 const OPACITIES = [0.55, 1, 0, 0.25];
@@ -139,6 +140,9 @@ export class Actions {
     const { store, saves, dialogs } = this.#parts;
     const image = store.get("image");
     if (!image) return;
+    if (verdict === "accept" && isBare(image, store.get("session")) && !saves.pending(image.number).length) {
+      return this.complain("Nothing is annotated here that could be accepted: draw something, or skip the image (N).");
+    }
     const [next] = this.nextOpen(1);
     saves.add(image.number, { action: verdict });
     this.#changeRow(image.number, (row) => ({ ...row, status: DONE[verdict] }));
@@ -218,6 +222,7 @@ export class Actions {
       this.takeSession(session);
       store.set({ label: session.classes.at(-1) });
       notices.clear("class");
+      notices.clear("hint");
       return true;
     } catch (error) {
       notices.show("class", error.message, { kind: "error" });

@@ -14,6 +14,7 @@ export class Dialogs {
     byId("copy").addEventListener("click", () => this.#copy());
     byId("hint-close").addEventListener("click", () => this.#closeHint());
     byId("hint").hidden = remembered("hint-seen") === "yes";
+    store.on(["session"], () => this.#hint());
   }
 
   /** @param {import("./keys.js").Key[]} keys */
@@ -53,6 +54,16 @@ export class Dialogs {
       say(byId("copy"), "Selected: press Ctrl C");
     }
     setTimeout(() => say(byId("copy"), "Copy"), 2000);
+  }
+
+  /** Where there was no class at the start, there is nothing that could be wrong. */
+  #hint() {
+    const session = this.store.get("session");
+    if (!session || this.hinted) return;
+    this.hinted = true;
+    const isFirst = session.classes.length === 1;
+    byId("hint-first").hidden = !isFirst;
+    byId("hint-wrong").hidden = isFirst;
   }
 
   #closeHint() {

@@ -19,8 +19,9 @@ export function keysOf({ store, viewport, scene, saves, pen, crosshair, actions,
   const zoom = (factor) => (viewport.zoom(factor), scene.request());
   const key = (group, shown, keys, title, run) => ({ group, shown, keys, title, run });
   const arrow = (dx, dy) => (event) => {
-    if (store.get("tool") !== "look" && store.get("image")) crosshair.move(dx, dy, event.shiftKey);
-    else actions.step(dx + dy);
+    if (store.get("tool") === "look" || !store.get("image")) return actions.step(dx + dy);
+    toCanvas();
+    crosshair.move(dx, dy, event.shiftKey);
   };
   const box = (step) => {
     store.set({ tool: "box" });
@@ -39,7 +40,7 @@ export function keysOf({ store, viewport, scene, saves, pen, crosshair, actions,
     key("Go", "K, ↑", ["k"], "previous image", () => actions.step(-1)),
     key("Go", "/", ["/"], "search by name", () => actions.search()),
     ...TOOLS.map(({ name, key: letter, title }) =>
-      key("Draw", letter.toUpperCase(), [letter], title.toLowerCase(), () => actions.choose(name))),
+      key("Draw", letter.toUpperCase(), [letter], title.toLowerCase(), () => (toCanvas(), actions.choose(name)))),
     key("Draw", "T", ["t"], "tags: then digits name or unname classes", () => actions.choose("tags")),
     key("Draw", "0 … 9", [..."0123456789"], "class; two digits for more than nine", digits(store, actions)),
     key("Draw", "[  ]", ["["], "thinner, wider brush", () => actions.widen(1 / WIDER)),
@@ -63,6 +64,11 @@ export function keysOf({ store, viewport, scene, saves, pen, crosshair, actions,
     key("See", "Space", [], "hold and drag to move (middle button, two fingers)", () => {}),
     key("See", "?", ["?"], "these keys", () => dialogs.help()),
   ];
+}
+
+/** Enter draws, and does not press the button that was used last. */
+function toCanvas() {
+  document.getElementById("canvas").focus({ preventScroll: true });
 }
 
 function put(store, crosshair) {

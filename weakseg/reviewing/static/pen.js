@@ -87,10 +87,20 @@ export class Pen {
     if (!draft) return [];
     if (draft.action === "add_box") return this.#box(draft);
     if (draft.action === "fill" && draft.points.length < 3) return [];
+    if (this.#isOutside(draft)) return [];
     const event = { action: draft.action, points: draft.points.map((point) => point.map(round)) };
     if (draft.class !== null) event.class = draft.class;
     if (draft.width) event.width = draft.width;
     return [event];
+  }
+
+  /** Beside the image, nothing can be drawn. */
+  #isOutside({ points, width: brush }) {
+    const { width, height } = this.#store.get("image");
+    const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
+    const [left, right] = [Math.min(...xs) - brush / 2, Math.max(...xs) + brush / 2];
+    const [top, bottom] = [Math.min(...ys) - brush / 2, Math.max(...ys) + brush / 2];
+    return right <= 0 || bottom <= 0 || left >= width || top >= height;
   }
 
   #box({ class: name, points, replaces }) {
