@@ -137,7 +137,7 @@ class Mixed(Strategy):
         if masked or evidence.boxes is None:
             if marks is None:
                 return torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
-            if self.cut is None or masked or len(marks[marks != IGNORE].unique()) < 2:
+            if self.cut is None or masked or len(torch.unique(marks[marks != IGNORE])) < 2:
                 return marks.clone()  # a cut gives a single class the whole image
             return self.cut.estimate(evidence, context).labels
         labels = self.boxes.estimate(evidence, context)
