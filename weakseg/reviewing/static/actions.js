@@ -18,6 +18,7 @@ export class Actions {
   constructor(parts) {
     this.#parts = parts;
     this.carried = new Map(); // seconds of images that could not be sent by themselves
+    this.decided = null; // the image whose verdict was the last step: undo goes back to it
   }
 
   // images -----------------------------------------------------------------------------------------
@@ -26,6 +27,7 @@ export class Actions {
   async open(number) {
     const { store, saves, layers, notices } = this.#parts;
     if (number === store.get("number")) return;
+    this.decided = null;
     this.#leave();
     layers.clear();
     store.set({ number, image: saves.known(number), chosen: null, draft: null, crosshair: null, problem: "" });
@@ -149,12 +151,14 @@ export class Actions {
     this.tell(`${image.name}: ${DONE[verdict]}`);
     if (next !== undefined) this.open(next);
     else dialogs.train("Every image is decided.");
+    this.decided = image.number;
   }
 
   /** @param {...object} events of the image that is shown */
   edit(...events) {
     const { saves, store } = this.#parts;
     const { number } = store.get("image");
+    this.decided = null;
     for (const event of events) saves.add(number, event);
     this.tell(`${events.at(-1).action.replace("_", " ")} ${events.at(-1).class ?? ""}`);
   }
@@ -172,11 +176,21 @@ export class Actions {
     const image = store.get("image");
     const draft = store.get("draft");
     if (draft) return store.set({ draft: null });
+    if (action === "undo" && this.decided !== null) return this.#takeBack();
     if (!image) return;
     const isWaiting = saves.pending(image.number).length > 0;
     if (!image[`can_${action}`] && !isWaiting) return this.tell(`nothing to ${action}`);
     saves.add(image.number, { action });
     this.tell(action);
+  }
+
+  /** A verdict has led on to the next image: back to the one that it was about. */
+  #takeBack() {
+    const number = this.decided;
+    this.decided = null;
+    this.open(number);
+    this.#parts.saves.add(number, { action: "undo" });
+    this.tell("undo");
   }
 
   removeBox() {

@@ -10,9 +10,10 @@ export class Dialogs {
       dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     }
     byId("help-button").addEventListener("click", () => this.help());
-    byId("train-button").addEventListener("click", () => this.train());
+    for (const id of ["train-button", "train-narrow"]) byId(id).addEventListener("click", () => this.train());
     byId("copy").addEventListener("click", () => this.#copy());
     byId("hint-close").addEventListener("click", () => this.#closeHint());
+    byId("canvas").addEventListener("pointerdown", () => byId("hint").hidden = true); // it covers what is drawn on
     byId("hint").hidden = remembered("hint-seen") === "yes";
     store.on(["session"], () => this.#hint());
   }

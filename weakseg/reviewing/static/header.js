@@ -20,8 +20,9 @@ export class Header {
     const session = this.store.get("session");
     if (!session) return;
     say(byId("title"), session.title);
-    say(byId("train-button"), session.has_prediction ? "Train again" : "Train");
-    say(byId("train-title"), session.has_prediction ? "Train again" : "Train");
+    for (const id of ["train-button", "train-narrow", "train-title"]) {
+      say(byId(id), session.has_prediction ? "Train again" : "Train");
+    }
     document.title = `${session.title} - review`;
     const options = session.strategies.map(({ name, title, needs }) => {
       const what = needs?.length ? `${title ?? name} (needs ${needs.join(", ")})` : (title ?? name);

@@ -76,7 +76,7 @@ export class Stage {
     const image = this.store.get("image");
     const waiting = image ? this.saves.pending(image.number).length > 0 : false;
     for (const button of document.querySelectorAll("[data-verdict]")) button.disabled = !image;
-    byId("undo").disabled = !(image?.can_undo || waiting);
+    byId("undo").disabled = !(image?.can_undo || waiting || this.actions.decided !== null);
     byId("redo").disabled = !image?.can_redo || waiting;
     byId("undo").title = image?.undo ? `Undo ${image.undo.replace("_", " ")} (Ctrl Z)` : "Undo (Ctrl Z)";
     byId("redo").title = image?.redo ? `Redo ${image.redo.replace("_", " ")} (Ctrl Shift Z)` : "Redo (Ctrl Shift Z)";
