@@ -78,7 +78,7 @@ def score_of(signals: Mapping[str, float]) -> float:
     """The suspicion of one image: 1 less the product of the agreements, 1 - signal, each to the
     power of its weight.
 
-    >>> score_of({"missing/cat": 0.5, "missing/dog": 0.75, "unnamed/cat": 0.5})
+    >>> score_of({"missing/cat": 0.5, "missing/dog": 0.75, "colours": 0.75})
     0.875
     """
     return _suspicion("", _parts(signals)).score
