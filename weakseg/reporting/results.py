@@ -85,12 +85,13 @@ def report_run(
 
 
 def next_step(data: str, folder: Path) -> str:
-    """What to do after a run: to look at it, and then to train on images of one's own, or to use
-    the network.
+    """What to do after a run: to look at it, and then to train on images of one's own, or to
+    correct the worst labels and use the network.
 
     >>> next_step("folder", Path("runs/boxes/1"))
-    'next: open it in a browser; then masks of other images: python -m weakseg.predict
-    run=runs/boxes/1 images=<folder> out=masks overlay=true'
+    'next: open it in a browser; then correct the worst labels: python -m weakseg.review
+    run=runs/boxes/1; masks of other images: python -m weakseg.predict run=runs/boxes/1
+    images=<folder> out=masks overlay=true'
 
     >>> next_step("toy", Path("runs/boxes/1"))
     'next: open it in a browser; then images of your own: python -m weakseg.check data=folder
@@ -102,10 +103,10 @@ def next_step(data: str, folder: Path) -> str:
             f"{look}images of your own: python -m weakseg.check data=folder data.root=<folder> "
             "data.format=coco"
         )
+    run = shlex.quote(f"run={folder}")
     return (
-        f"{look}masks of other images: "
-        f"{shlex.join(['python', '-m', 'weakseg.predict', f'run={folder}'])} "
-        "images=<folder> out=masks overlay=true"
+        f"{look}correct the worst labels: python -m weakseg.review {run}; masks of other images: "
+        f"python -m weakseg.predict {run} images=<folder> out=masks overlay=true"
     )
 
 

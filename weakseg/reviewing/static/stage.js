@@ -98,9 +98,11 @@ export class Stage {
 
   /** What of the pictures could not be had. */
   #problems() {
+    const warning = this.store.get("image")?.warning;
     for (const kind of ["photo", "target", "prediction"]) {
       const error = this.layers.error(kind);
-      if (!error) this.notices.clear(kind);
+      const isSaid = warning && error?.message.includes(warning);
+      if (!error || isSaid) this.notices.clear(kind);
       else if (kind === "target") this.notices.show(kind, `No target: ${error.message}`, { kind: error.passing ? "warn" : "error" });
       else this.notices.show(kind, `The ${kind} cannot be shown: ${error.message}`, { kind: "error" });
     }
