@@ -92,8 +92,9 @@ class Segmenter(LightningModule):
         # the steps that the schedule stretches over; None = the whole run
         self.span: tuple[int, float] | None = None
         self.training_images: int | None = None
-        self.corrections: dict[str, Any] | None = None  # of a person, counted
         """how many it is trained on; None where the data set does not say"""
+        self.corrections: dict[str, Any] | None = None
+        """counts of what a person has corrected; None where nothing is"""
         # of the images that it was trained on, at most; larger ones are shrunk to this, None =
         # never
         self.long_side: int | None = None
