@@ -161,7 +161,7 @@ def test_the_keyboard_alone_is_enough(visit: Visitor, serve: Serve, small_toy: M
     page.page.locator("#train-button").focus()  # Enter draws, and does not press it
     page.press("s", "Enter", "ArrowRight", "Enter")
     page.settled()
-    assert events_in(served.corrections)[-1] == "scribble"
+    assert page.state(page.number)["strokes"][-1]["action"] == "scribble"
 
 
 def test_the_focus_goes_round_and_is_seen(

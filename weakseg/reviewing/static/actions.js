@@ -30,7 +30,14 @@ export class Actions {
     this.decided = null;
     this.#leave();
     layers.clear();
-    store.set({ number, image: saves.known(number), chosen: null, draft: null, crosshair: null, problem: "" });
+    store.set({
+      number,
+      image: saves.known(number),
+      chosen: null,
+      draft: null,
+      crosshair: null,
+      problem: "",
+    });
     notices.clear("image");
     location.replace(`#${number}`);
     await this.refresh(number);
@@ -50,14 +57,16 @@ export class Actions {
     } catch (error) {
       if (!(error instanceof ApiError)) return; // another image was opened meanwhile
       store.set({ problem: error.message });
-      if (error.passing) setTimeout(() => store.get("number") === number && this.refresh(number), 2000);
+      if (error.passing)
+        setTimeout(() => store.get("number") === number && this.refresh(number), 2000);
     }
   }
 
   /** A new state of an image has come. */
   take(image) {
     const { store } = this.#parts;
-    if (store.get("number") === image.number) store.set({ image, chosen: this.#stillChosen(image) });
+    if (store.get("number") === image.number)
+      store.set({ image, chosen: this.#stillChosen(image) });
     const { number, status, edits } = image;
     this.#changeRow(number, (row) => ({ ...row, status, edits }));
   }
@@ -113,7 +122,8 @@ export class Actions {
     const { shown } = gallery;
     if (!shown.length) return;
     const now = shown.findIndex((row) => row.number === store.get("number"));
-    const to = now < 0 ? this.#besideHidden(shown, by) : Math.min(shown.length - 1, Math.max(0, now + by));
+    const to =
+      now < 0 ? this.#besideHidden(shown, by) : Math.min(shown.length - 1, Math.max(0, now + by));
     this.open(shown[to].number);
   }
 
@@ -132,7 +142,10 @@ export class Actions {
     const queue = store.get("queue");
     const now = queue.findIndex((row) => row.number === store.get("number"));
     const order = [...queue.slice(now + 1), ...queue.slice(0, Math.max(0, now))];
-    return order.filter((row) => FILTERS.open.has(row) && !row.broken).slice(0, count).map((row) => row.number);
+    return order
+      .filter((row) => FILTERS.open.has(row) && !row.broken)
+      .slice(0, count)
+      .map((row) => row.number);
   }
 
   // verdicts and edits --------------------------------------------------------------------------------
@@ -142,8 +155,14 @@ export class Actions {
     const { store, saves, dialogs } = this.#parts;
     const image = store.get("image");
     if (!image) return;
-    if (verdict === "accept" && isBare(image, store.get("session")) && !saves.pending(image.number).length) {
-      return this.complain("Nothing is annotated here that could be accepted: draw something, or skip the image (N).");
+    if (
+      verdict === "accept" &&
+      isBare(image, store.get("session")) &&
+      !saves.pending(image.number).length
+    ) {
+      return this.complain(
+        "Nothing is annotated here that could be accepted: draw something, or skip the image (N).",
+      );
     }
     const [next] = this.nextOpen(1);
     saves.add(image.number, { action: verdict });
@@ -255,7 +274,10 @@ export class Actions {
   widen(factor) {
     const { store } = this.#parts;
     const before = store.get("width");
-    const after = factor > 1 ? Math.max(before + 1, Math.round(before * factor)) : Math.min(before - 1, Math.round(before * factor));
+    const after =
+      factor > 1
+        ? Math.max(before + 1, Math.round(before * factor))
+        : Math.min(before - 1, Math.round(before * factor));
     this.setWidth(after);
   }
 
@@ -282,13 +304,25 @@ export class Actions {
   cycleLayers() {
     const { store } = this.#parts;
     const { session } = { session: store.get("session") };
-    const can = { target: true, prediction: session.has_prediction, truth: session.has_truth, difference: session.has_prediction };
+    const can = {
+      target: true,
+      prediction: session.has_prediction,
+      truth: session.has_truth,
+      difference: session.has_prediction,
+    };
     const views = VIEWS.filter((view) => view.every((name) => can[name]));
     const layers = store.get("layers");
     const names = ["target", "prediction", "truth", "difference"];
-    const now = views.findIndex((view) => names.every((name) => layers[name] === view.includes(name)));
+    const now = views.findIndex((view) =>
+      names.every((name) => layers[name] === view.includes(name)),
+    );
     const view = views[(now + 1) % views.length];
-    store.set({ layers: { ...layers, ...Object.fromEntries(names.map((name) => [name, view.includes(name)])) } });
+    store.set({
+      layers: {
+        ...layers,
+        ...Object.fromEntries(names.map((name) => [name, view.includes(name)])),
+      },
+    });
     this.tell(view.length ? `${view[0]} shown` : "photo and evidence only");
   }
 
@@ -316,6 +350,8 @@ export class Actions {
 
   tellBox(box, place) {
     const [[x1, y1], [x2, y2]] = box.points.map((point) => point.map(Math.round));
-    this.tell(`box ${place + 1}, ${box.class}, from ${x1}, ${y1} to ${x2}, ${y2}; Delete removes it`);
+    this.tell(
+      `box ${place + 1}, ${box.class}, from ${x1}, ${y1} to ${x2}, ${y2}; Delete removes it`,
+    );
   }
 }

@@ -53,7 +53,10 @@ export async function postJson(path, content, signal) {
 export async function getPicture(path, signal) {
   const blob = await whole(await answer(path, { signal }), (response) => response.blob(), signal);
   try {
-    return await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    return await createImageBitmap(blob, {
+      colorSpaceConversion: "none",
+      premultiplyAlpha: "none",
+    });
   } catch {
     throw new ApiError("the picture cannot be shown", 415);
   }

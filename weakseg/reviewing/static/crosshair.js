@@ -42,7 +42,9 @@ export class Crosshair {
     const last = draft.points.at(-1);
     if (draft.action === "fill" && String(last) !== String(at)) {
       pen.extend([at]);
-      return actions.tell(`corner ${draft.points.length} at ${at.join(", ")}; Enter again here to close`);
+      return actions.tell(
+        `corner ${draft.points.length} at ${at.join(", ")}; Enter again here to close`,
+      );
     }
     const events = pen.finish();
     if (events.length) actions.edit(...events);

@@ -10,10 +10,11 @@ export class Dialogs {
       dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     }
     byId("help-button").addEventListener("click", () => this.help());
-    for (const id of ["train-button", "train-narrow"]) byId(id).addEventListener("click", () => this.train());
+    for (const id of ["train-button", "train-narrow"])
+      byId(id).addEventListener("click", () => this.train());
     byId("copy").addEventListener("click", () => this.#copy());
     byId("hint-close").addEventListener("click", () => this.#closeHint());
-    byId("canvas").addEventListener("pointerdown", () => byId("hint").hidden = true); // it covers what is drawn on
+    byId("canvas").addEventListener("pointerdown", () => (byId("hint").hidden = true)); // it covers what is drawn on
     byId("hint").hidden = remembered("hint-seen") === "yes";
     store.on(["session"], () => this.#hint());
   }
@@ -26,7 +27,9 @@ export class Dialogs {
       if (!groups.has(group)) groups.set(group, []);
       groups.get(group).push(el("dt", {}, el("kbd", { text: shown })), el("dd", { text: title }));
     }
-    const sections = [...groups].map(([group, rows]) => el("section", {}, el("h3", { text: group }), el("dl", {}, ...rows)));
+    const sections = [...groups].map(([group, rows]) =>
+      el("section", {}, el("h3", { text: group }), el("dl", {}, ...rows)),
+    );
     byId("help-keys").replaceChildren(...sections);
   }
 

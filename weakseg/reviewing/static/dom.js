@@ -56,6 +56,7 @@ export function say(element, text) {
 export function isTyping(target) {
   if (!(target instanceof HTMLElement)) return false;
   if (target.isContentEditable) return true;
-  if (target instanceof HTMLInputElement) return !["range", "checkbox", "radio", "button"].includes(target.type);
+  if (target instanceof HTMLInputElement)
+    return !["range", "checkbox", "radio", "button"].includes(target.type);
   return target.matches("textarea, select");
 }

@@ -8,7 +8,10 @@ const NEAR = 1; // pixels of the file, as the server compares boxes
 
 /** A box from its upper left to its lower right corner. */
 export function ordered([[x1, y1], [x2, y2]]) {
-  return [[Math.min(x1, x2), Math.min(y1, y2)], [Math.max(x1, x2), Math.max(y1, y2)]];
+  return [
+    [Math.min(x1, x2), Math.min(y1, y2)],
+    [Math.max(x1, x2), Math.max(y1, y2)],
+  ];
 }
 
 /**
@@ -17,7 +20,11 @@ export function ordered([[x1, y1], [x2, y2]]) {
  * @returns {{class: string, points: number[][], by: string, state: string}[]}
  */
 export function boxesOf(image, saves) {
-  const boxes = (image.boxes ?? []).map((box) => ({ ...box, points: ordered(box.points), state: "saved" }));
+  const boxes = (image.boxes ?? []).map((box) => ({
+    ...box,
+    points: ordered(box.points),
+    state: "saved",
+  }));
   for (const { event, state } of saves) {
     if (event.action === "add_box") {
       boxes.push({ class: event.class, points: ordered(event.points), by: "person", state });
@@ -57,9 +64,15 @@ export function boxAt(boxes, [x, y], reach) {
   let found = -1;
   let least = Infinity;
   boxes.forEach(({ points: [[left, top], [right, bottom]] }, place) => {
-    const inside = x >= left - reach && x <= right + reach && y >= top - reach && y <= bottom + reach;
+    const inside =
+      x >= left - reach && x <= right + reach && y >= top - reach && y <= bottom + reach;
     if (!inside) return;
-    const edge = Math.min(Math.abs(x - left), Math.abs(x - right), Math.abs(y - top), Math.abs(y - bottom));
+    const edge = Math.min(
+      Math.abs(x - left),
+      Math.abs(x - right),
+      Math.abs(y - top),
+      Math.abs(y - bottom),
+    );
     const size = edge <= reach ? edge - reach : (right - left) * (bottom - top);
     if (size < least) [found, least] = [place, size];
   });
@@ -68,5 +81,10 @@ export function boxAt(boxes, [x, y], reach) {
 
 /** The four corners of a box, from the upper left clockwise. */
 export function cornersOf([[left, top], [right, bottom]]) {
-  return [[left, top], [right, top], [right, bottom], [left, bottom]];
+  return [
+    [left, top],
+    [right, top],
+    [right, bottom],
+    [left, bottom],
+  ];
 }

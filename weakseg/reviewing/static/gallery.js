@@ -54,7 +54,13 @@ export class Gallery {
   #makeFilters() {
     const buttons = Object.entries(FILTERS).map(([name, { title }]) => {
       const choose = () => this.store.set({ filter: name });
-      return el("button", { "data-filter": name, type: "button", onclick: choose }, title, " ", el("b", { text: "0" }));
+      return el(
+        "button",
+        { "data-filter": name, type: "button", onclick: choose },
+        title,
+        " ",
+        el("b", { text: "0" }),
+      );
     });
     byId("filters").append(...buttons);
   }
@@ -146,7 +152,10 @@ export class Gallery {
         { class: "about" },
         el("span", { class: "name", text: image.name }),
         scoreBar(image),
-        el("span", { class: image.broken ? "reasons broken" : "reasons", text: image.broken ?? image.reasons.join(" · ") }),
+        el("span", {
+          class: image.broken ? "reasons broken" : "reasons",
+          text: image.broken ?? image.reasons.join(" · "),
+        }),
       ),
       statusMark(image),
     );
@@ -182,8 +191,10 @@ function scoreBar({ score }) {
 /** By shape and colour, and in words for whoever sees neither. */
 function statusMark({ status, edits }) {
   const mark = el("span", { class: "status" });
-  if (edits) mark.append(el("span", { class: "mark edited" }, icon("pencil"), hidden(`${edits} edits`)));
-  if (status) mark.append(el("span", { class: `mark ${status}` }, icon(STATUS[status]), hidden(status)));
+  if (edits)
+    mark.append(el("span", { class: "mark edited" }, icon("pencil"), hidden(`${edits} edits`)));
+  if (status)
+    mark.append(el("span", { class: `mark ${status}` }, icon(STATUS[status]), hidden(status)));
   return mark;
 }
 

@@ -10,7 +10,9 @@ export class Header {
     this.store.on(["queue"], () => this.#progress());
     this.saves.addEventListener("change", () => this.#saving());
     byId("retry").addEventListener("click", () => this.saves.retry());
-    byId("strategy").addEventListener("change", (event) => this.store.set({ strategy: event.target.value }));
+    byId("strategy").addEventListener("change", (event) =>
+      this.store.set({ strategy: event.target.value }),
+    );
     this.store.on(["strategy"], () => (byId("strategy").value = this.store.get("strategy") ?? ""));
     setInterval(() => this.#tick(), 1000);
     this.#saving();
@@ -49,7 +51,12 @@ export class Header {
     const held = saves.pending().filter((save) => save.state === "held").length;
     const open = saves.pending().length - held;
     const state = saves.trouble ? "trouble" : held ? "held" : open ? "saving" : "saved";
-    const words = { trouble: `not saved${this.#wait()}`, held: `${held} not saved`, saving: "saving …", saved: "saved" };
+    const words = {
+      trouble: `not saved${this.#wait()}`,
+      held: `${held} not saved`,
+      saving: "saving …",
+      saved: "saved",
+    };
     byId("saving").dataset.state = state;
     say(byId("saving-text"), words[state]);
     byId("retry").hidden = state !== "trouble";

@@ -40,24 +40,53 @@ export function keysOf({ store, viewport, scene, saves, pen, crosshair, actions,
     key("Go", "K, ↑", ["k"], "previous image", () => actions.step(-1)),
     key("Go", "/", ["/"], "search by name", () => actions.search()),
     ...TOOLS.map(({ name, key: letter, title }) =>
-      key("Draw", letter.toUpperCase(), [letter], title.toLowerCase(), () => (toCanvas(), actions.choose(name)))),
-    key("Draw", "T", ["t"], "tags: then digits name or unname classes", () => actions.choose("tags")),
-    key("Draw", "0 … 9", [..."0123456789"], "class; two digits for more than nine", digits(store, actions)),
+      key(
+        "Draw",
+        letter.toUpperCase(),
+        [letter],
+        title.toLowerCase(),
+        () => (toCanvas(), actions.choose(name)),
+      ),
+    ),
+    key("Draw", "T", ["t"], "tags: then digits name or unname classes", () =>
+      actions.choose("tags"),
+    ),
+    key(
+      "Draw",
+      "0 … 9",
+      [..."0123456789"],
+      "class; two digits for more than nine",
+      digits(store, actions),
+    ),
     key("Draw", "[  ]", ["["], "thinner, wider brush", () => actions.widen(1 / WIDER)),
     key("", "", ["]"], "", () => actions.widen(WIDER)),
     key("Draw", ",  .", [","], "choose a box: previous, next", () => box(-1)),
     key("", "", ["."], "", () => box(1)),
     key("Draw", "Del", ["delete", "backspace"], "remove the chosen box", () => actions.removeBox()),
-    key("Draw", "Arrows", ["arrowright"], "crosshair, with a drawing tool; Shift: faster", arrow(1, 0)),
+    key(
+      "Draw",
+      "Arrows",
+      ["arrowright"],
+      "crosshair, with a drawing tool; Shift: faster",
+      arrow(1, 0),
+    ),
     key("", "", ["arrowleft"], "", arrow(-1, 0)),
     key("", "", ["arrowdown"], "", arrow(0, 1)),
     key("", "", ["arrowup"], "", arrow(0, -1)),
-    key("Draw", "Enter", ["enter"], "put a corner or a point; lower and lift the brush", () => put(store, crosshair)),
-    key("Draw", "Esc", ["escape"], "give up what is begun; again: look around", () => actions.giveUp(pen)),
+    key("Draw", "Enter", ["enter"], "put a corner or a point; lower and lift the brush", () =>
+      put(store, crosshair),
+    ),
+    key("Draw", "Esc", ["escape"], "give up what is begun; again: look around", () =>
+      actions.giveUp(pen),
+    ),
     key("See", "L", ["l"], "next layers", () => actions.cycleLayers()),
     key("See", "O", ["o"], "opacity", () => actions.cycleOpacity()),
-    key("See", "U", ["u"], "areas or outlines", () => store.set({ outline: !store.get("outline") })),
-    key("See", "D", ["d"], "difference of target and prediction", () => actions.toggleLayer("difference")),
+    key("See", "U", ["u"], "areas or outlines", () =>
+      store.set({ outline: !store.get("outline") }),
+    ),
+    key("See", "D", ["d"], "difference of target and prediction", () =>
+      actions.toggleLayer("difference"),
+    ),
     key("See", "+  -", ["+", "="], "zoom (wheel, pinch)", () => zoom(WIDER)),
     key("", "", ["-"], "", () => zoom(1 / WIDER)),
     key("See", "Z", ["z"], "the whole image", () => (viewport.fit(), scene.request())),
@@ -118,7 +147,8 @@ function nameOf(event) {
   return `ctrl+${event.shiftKey ? "shift+" : ""}${name}`;
 }
 
-const isControl = (target) => target instanceof Element && target.matches("button, summary, a, input, [role=option]");
+const isControl = (target) =>
+  target instanceof Element && target.matches("button, summary, a, input, [role=option]");
 
 /** Enter presses a button that has the focus, and arrows belong to a slider or to the list. */
 function belongsElsewhere(event) {

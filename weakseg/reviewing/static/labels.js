@@ -46,10 +46,24 @@ function outlinesOf(pixels, width, height) {
   const horizontal = (path, line, from, to) => (path.moveTo(from, line), path.lineTo(to, line));
   const vertical = (path, line, from, to) => (path.moveTo(line, from), path.lineTo(line, to));
   for (let y = 0; y <= height; y++) {
-    edges(paths, y, width, (x) => at(x, y - 1), (x) => at(x, y), horizontal);
+    edges(
+      paths,
+      y,
+      width,
+      (x) => at(x, y - 1),
+      (x) => at(x, y),
+      horizontal,
+    );
   }
   for (let x = 0; x <= width; x++) {
-    edges(paths, x, height, (y) => at(x - 1, y), (y) => at(x, y), vertical);
+    edges(
+      paths,
+      x,
+      height,
+      (y) => at(x - 1, y),
+      (y) => at(x, y),
+      vertical,
+    );
   }
   return paths;
 }

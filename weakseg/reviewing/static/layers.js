@@ -10,7 +10,9 @@ const KEPT = 40; // pictures; of the next images, and of those just left
 
 export class Layers extends EventTarget {
   #cache = new Map(); // address -> Labels; the oldest first
-  #slots = Object.fromEntries(KINDS.map((kind) => [kind, { address: null, labels: null, call: null, error: null }]));
+  #slots = Object.fromEntries(
+    KINDS.map((kind) => [kind, { address: null, labels: null, call: null, error: null }]),
+  );
   #difference = { first: null, second: null, canvas: null };
   #ahead = null;
 

@@ -38,7 +38,14 @@ const store = new Store({
   tool: "look",
   width: null, // of the brush, in pixels of the file; null until the first image tells what goes with it
   ring: false, // whether the pointer shows the width of the brush
-  layers: { photo: true, evidence: true, target: true, prediction: false, truth: false, difference: false },
+  layers: {
+    photo: true,
+    evidence: true,
+    target: true,
+    prediction: false,
+    truth: false,
+    difference: false,
+  },
   opacity: 0.55,
   outline: false,
   strategy: null,
@@ -49,7 +56,13 @@ const store = new Store({
   latency: 0,
 });
 
-const parts = { store, viewport: new Viewport(), layers: new Layers(), notices: new Notices(), timer: new Timer() };
+const parts = {
+  store,
+  viewport: new Viewport(),
+  layers: new Layers(),
+  notices: new Notices(),
+  timer: new Timer(),
+};
 parts.saves = new Saves((number) => parts.actions.takeSeconds(number));
 parts.actions = new Actions(parts);
 parts.dialogs = new Dialogs(parts);
@@ -76,7 +89,10 @@ function watchSaves() {
     notices.show("held", text, { kind: "warn", actions: choices(save.number) });
   });
   saves.addEventListener("refused", ({ detail: { save, error } }) => {
-    notices.show("held", `Not saved: ${error.message}`, { kind: "error", actions: choices(save.number) });
+    notices.show("held", `Not saved: ${error.message}`, {
+      kind: "error",
+      actions: choices(save.number),
+    });
     actions.refresh();
   });
   addEventListener("beforeunload", (event) => {
@@ -88,7 +104,11 @@ function watchTime() {
   parts.timer.watch();
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "hidden") parts.actions.hide();
-    else if (store.get("number") !== null) loadQueue().then(() => parts.actions.refresh(), () => null);
+    else if (store.get("number") !== null)
+      loadQueue().then(
+        () => parts.actions.refresh(),
+        () => null,
+      );
   });
   addEventListener("pagehide", () => parts.actions.hide());
 }
@@ -136,7 +156,9 @@ listen(keys, pointers);
 keepPreferences(store);
 watchSaves();
 watchTime();
-byId("gallery-button").addEventListener("click", () => document.body.classList.toggle("gallery-open"));
+byId("gallery-button").addEventListener("click", () =>
+  document.body.classList.toggle("gallery-open"),
+);
 byId("panel-button").addEventListener("click", () => document.body.classList.toggle("panel-open"));
 store.on(["number"], () => document.body.classList.remove("gallery-open"));
 start();

@@ -18,10 +18,24 @@ export class Notices {
     const before = this.#shown.get(name);
     if (before?.text === text) return;
     this.clear(name);
-    const buttons = Object.entries(actions).map(([title, run]) => el("button", { type: "button", text: title, onclick: run }));
-    const close = el("button", { type: "button", class: "quiet", text: "✕", "aria-label": "close", onclick: () => this.clear(name) });
+    const buttons = Object.entries(actions).map(([title, run]) =>
+      el("button", { type: "button", text: title, onclick: run }),
+    );
+    const close = el("button", {
+      type: "button",
+      class: "quiet",
+      text: "✕",
+      "aria-label": "close",
+      onclick: () => this.clear(name),
+    });
     const role = kind === "info" ? "status" : "alert";
-    const element = el("div", { class: `notice ${kind}`, role, "data-name": name }, el("span", { text }), ...buttons, close);
+    const element = el(
+      "div",
+      { class: `notice ${kind}`, role, "data-name": name },
+      el("span", { text }),
+      ...buttons,
+      close,
+    );
     this.place.append(element);
     const timer = seconds ? setTimeout(() => this.clear(name), seconds * 1000) : 0;
     this.#shown.set(name, { element, text, timer });

@@ -32,10 +32,19 @@ export class Panel {
   #makeTools() {
     const entries = [...TOOLS, { name: "tags", key: "t", title: "Tags" }];
     const buttons = entries.map(({ name, key, title }) =>
-      el("button", {
-        type: "button", "data-tool": name, title: `${title} (${key.toUpperCase()})`, "aria-label": title,
-        onclick: () => this.actions.choose(name),
-      }, icon(name), el("kbd", { text: key.toUpperCase(), "aria-hidden": "true" })));
+      el(
+        "button",
+        {
+          type: "button",
+          "data-tool": name,
+          title: `${title} (${key.toUpperCase()})`,
+          "aria-label": title,
+          onclick: () => this.actions.choose(name),
+        },
+        icon(name),
+        el("kbd", { text: key.toUpperCase(), "aria-hidden": "true" }),
+      ),
+    );
     byId("tools").append(...buttons);
     this.store.on(["tool"], () => {
       for (const button of buttons) {
@@ -47,7 +56,11 @@ export class Panel {
   #makeLayers() {
     const rows = LAYERS.map(({ name, title }) => {
       const box = el("input", { type: "checkbox", onchange: () => this.actions.toggleLayer(name) });
-      return { name, box, row: el("label", { class: "layer", "data-layer": name }, box, el("span", { text: title })) };
+      return {
+        name,
+        box,
+        row: el("label", { class: "layer", "data-layer": name }, box, el("span", { text: title })),
+      };
     });
     byId("layers").append(...rows.map(({ row }) => row));
     this.store.on(["layers", "session"], () => {
@@ -76,7 +89,9 @@ export class Panel {
   #bindOpacity() {
     const slider = byId("opacity");
     slider.addEventListener("input", () => this.store.set({ opacity: Number(slider.value) / 100 }));
-    byId("outline").addEventListener("change", (event) => this.store.set({ outline: event.target.checked }));
+    byId("outline").addEventListener("change", (event) =>
+      this.store.set({ outline: event.target.checked }),
+    );
     this.store.on(["opacity", "outline"], () => {
       slider.value = String(Math.round(this.store.get("opacity") * 100));
       byId("outline").checked = this.store.get("outline");
@@ -90,12 +105,21 @@ export class Panel {
     const { store } = this;
     const label = store.get("label");
     const rows = store.get("classes").map((one) => {
-      const button = el("button", {
-        type: "button", class: "class", role: "radio", title: one.name,
-        "aria-checked": String(one.number === label?.number),
-        onclick: () => store.set({ label: one }),
-      }, swatch(one.colour), el("span", { class: "name", text: one.name }));
-      if (one.number < 100) button.append(el("kbd", { text: String(one.number), "aria-hidden": "true" }));
+      const button = el(
+        "button",
+        {
+          type: "button",
+          class: "class",
+          role: "radio",
+          title: one.name,
+          "aria-checked": String(one.number === label?.number),
+          onclick: () => store.set({ label: one }),
+        },
+        swatch(one.colour),
+        el("span", { class: "name", text: one.name }),
+      );
+      if (one.number < 100)
+        button.append(el("kbd", { text: String(one.number), "aria-hidden": "true" }));
       return button;
     });
     keepFocus(byId("classes"), rows);
@@ -127,8 +151,18 @@ export class Panel {
     const chips = this.#inOrder(image, tags).map(({ name, number, colour }) => {
       const has = tags?.has(name) ?? false;
       const toggle = () => this.actions.toggleTag(name);
-      const chip = el("button", { type: "button", class: "chip", "aria-pressed": String(has), title: name, onclick: toggle },
-        swatch(colour), el("span", { text: name }));
+      const chip = el(
+        "button",
+        {
+          type: "button",
+          class: "chip",
+          "aria-pressed": String(has),
+          title: name,
+          onclick: toggle,
+        },
+        swatch(colour),
+        el("span", { text: name }),
+      );
       if (store.get("tool") === "tags") chip.append(el("kbd", { text: String(number) }));
       return chip;
     });
@@ -143,7 +177,9 @@ export class Panel {
     if (this.#opened !== opened) {
       const classes = this.store.get("classes").filter(({ number }) => number !== 0);
       const has = ({ name }) => Number(tags?.has(name) ?? false);
-      this.#order = classes.sort((one, other) => has(other) - has(one) || one.number - other.number);
+      this.#order = classes.sort(
+        (one, other) => has(other) - has(one) || one.number - other.number,
+      );
       this.#opened = image ? opened : "";
     }
     return this.#order;

@@ -46,7 +46,12 @@ export class Pen {
     if (action === "add_box" && label.number === 0) {
       return `A box goes around an object: choose another class than ${label.name}.`;
     }
-    const draft = { action, points: [point], width: width ? this.#store.get("width") : 0, replaces: null };
+    const draft = {
+      action,
+      points: [point],
+      width: width ? this.#store.get("width") : 0,
+      replaces: null,
+    };
     this.#store.set({ draft: { ...draft, class: action === "erase" ? null : label.name } });
     return "";
   }
@@ -55,7 +60,9 @@ export class Pen {
   beginAt(box, corner) {
     const corners = cornersOf(box.points);
     const points = [corners[(corner + 2) % 4], corners[corner]];
-    this.#store.set({ draft: { action: "add_box", class: box.class, points, width: 0, replaces: box } });
+    this.#store.set({
+      draft: { action: "add_box", class: box.class, points, width: 0, replaces: box },
+    });
   }
 
   /** @param {number[][]} points of the image, in their order */
@@ -73,7 +80,8 @@ export class Pen {
       if (distance(point, draft.points.at(-1)) >= step) draft.points.push(point);
     }
     // a stroke of minutes: every other point is enough
-    if (draft.points.length > MOST_POINTS) draft.points = draft.points.filter((_, place) => place % 2 === 0);
+    if (draft.points.length > MOST_POINTS)
+      draft.points = draft.points.filter((_, place) => place % 2 === 0);
   }
 
   cancel() {
@@ -108,10 +116,13 @@ export class Pen {
     const held = points.map(([x, y]) => [round(clamp(x, width)), round(clamp(y, height))]);
     const [[x1, y1], [x2, y2]] = held;
     const least = 3 / this.#viewport.scale; // CSS pixels: less than that was a click, not a box
-    if (points.length < 2 || Math.min(Math.abs(x1 - x2), Math.abs(y1 - y2)) < Math.min(1, least)) return [];
+    if (points.length < 2 || Math.min(Math.abs(x1 - x2), Math.abs(y1 - y2)) < Math.min(1, least))
+      return [];
     if (Math.max(Math.abs(x1 - x2), Math.abs(y1 - y2)) < least) return [];
     const added = { action: "add_box", class: name, points: held };
-    return replaces ? [{ action: "remove_box", class: name, points: replaces.points }, added] : [added];
+    return replaces
+      ? [{ action: "remove_box", class: name, points: replaces.points }, added]
+      : [added];
   }
 }
 
@@ -122,7 +133,8 @@ export function chooseBox(store, saves, step) {
   const boxes = boxesOf(store.get("image"), saves);
   if (!boxes.length) return null;
   const now = store.get("chosen");
-  const place = now === null ? (step > 0 ? 0 : boxes.length - 1) : (now + step + boxes.length) % boxes.length;
+  const place =
+    now === null ? (step > 0 ? 0 : boxes.length - 1) : (now + step + boxes.length) % boxes.length;
   store.set({ chosen: place });
   return boxes[place];
 }

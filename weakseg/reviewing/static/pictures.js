@@ -72,7 +72,12 @@ export class Pictures extends EventTarget {
   #came(kind) {
     const { store, layers } = this.#parts;
     const image = store.get("image");
-    if (kind === "marks" && image && layers.address("marks") === image.layers.marks && !layers.isLoading("marks")) {
+    if (
+      kind === "marks" &&
+      image &&
+      layers.address("marks") === image.layers.marks &&
+      !layers.isLoading("marks")
+    ) {
       this.#unseen = this.#unseen.filter((save) => save.number !== image.number);
     }
     if (layers.error(kind)?.passing) this.#later(AGAIN);
@@ -87,7 +92,8 @@ export class Pictures extends EventTarget {
 
   #targetCame() {
     const { store, layers } = this.#parts;
-    if (this.#asked && layers.get("target")) store.set({ latency: Math.round(performance.now() - this.#asked) });
+    if (this.#asked && layers.get("target"))
+      store.set({ latency: Math.round(performance.now() - this.#asked) });
     this.#asked = 0;
     this.#fetchAhead();
   }
@@ -99,7 +105,9 @@ export class Pictures extends EventTarget {
     this.#ahead = call;
     const addresses = [];
     for (const number of actions.nextOpen(AHEAD)) {
-      const image = saves.known(number) ?? (await getJson(`/api/images/${number}`, call.signal).catch(() => null));
+      const image =
+        saves.known(number) ??
+        (await getJson(`/api/images/${number}`, call.signal).catch(() => null));
       if (call.signal.aborted || !image) return;
       saves.remember(image);
       addresses.push(image.layers.photo);

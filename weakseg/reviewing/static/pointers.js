@@ -22,7 +22,8 @@ export class Pointers {
   constructor(canvas, parts) {
     this.#canvas = canvas;
     this.#parts = parts;
-    const on = (kind, listener, options) => canvas.addEventListener(kind, listener.bind(this), options);
+    const on = (kind, listener, options) =>
+      canvas.addEventListener(kind, listener.bind(this), options);
     on("pointerdown", this.#press);
     on("pointermove", this.#move);
     on("pointerup", this.#release);
@@ -103,14 +104,17 @@ export class Pointers {
     if (!box) return null;
     const corners = cornersOf(box.points);
     const reach = REACH / viewport.scale;
-    const corner = corners.findIndex(([a, b]) => Math.abs(a - x) <= reach && Math.abs(b - y) <= reach);
+    const corner = corners.findIndex(
+      ([a, b]) => Math.abs(a - x) <= reach && Math.abs(b - y) <= reach,
+    );
     return corner < 0 ? null : [box, corner];
   }
 
   #move(event) {
     const { store, pen } = this.#parts;
     if (!this.#down.has(event.pointerId)) {
-      if (event.pointerType !== "touch") store.set({ pointer: this.#point(event), crosshair: null });
+      if (event.pointerType !== "touch")
+        store.set({ pointer: this.#point(event), crosshair: null });
       return;
     }
     if (this.#doing?.kind === "pan") this.#pan(event);

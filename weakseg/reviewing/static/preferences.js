@@ -15,7 +15,10 @@ export function keepPreferences(store) {
   for (const [name, isRight] of Object.entries(KEPT)) {
     const value = JSON.parse(remembered(name) ?? "null");
     if (value !== null && isRight(value)) store.set({ [name]: value });
-    store.on([name], () => store.get(name) !== null && remember(name, JSON.stringify(store.get(name))));
+    store.on(
+      [name],
+      () => store.get(name) !== null && remember(name, JSON.stringify(store.get(name))),
+    );
   }
   store.on(["image"], () => {
     const image = store.get("image");

@@ -58,7 +58,14 @@ export class Saves extends EventTarget {
   add(number, event) {
     const seconds = this.takeSeconds(number);
     const whole = { ...event, seconds, who: this.who };
-    this.#list.push({ number, event: whole, state: "waiting", reason: "", tried: false, began: performance.now() });
+    this.#list.push({
+      number,
+      event: whole,
+      state: "waiting",
+      reason: "",
+      tried: false,
+      began: performance.now(),
+    });
     this.#tell();
     this.#work();
   }
@@ -112,7 +119,10 @@ export class Saves extends EventTarget {
     const before = this.#seen.get(save.number);
     try {
       const revision = before?.revision ?? 0;
-      const image = await postJson(`/api/images/${save.number}/events`, { revision, event: save.event });
+      const image = await postJson(`/api/images/${save.number}/events`, {
+        revision,
+        event: save.event,
+      });
       return this.#saved(save, image);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -168,14 +178,16 @@ const NEW_SECRET =
 
 /** Whether two states of an image show the same evidence and verdict. */
 function isSame(one, other) {
-  const content = ({ status, tags, boxes, strokes }) => JSON.stringify([status, tags, boxes, strokes]);
+  const content = ({ status, tags, boxes, strokes }) =>
+    JSON.stringify([status, tags, boxes, strokes]);
   return content(one) === content(other);
 }
 
 /** Whether an event is what was done last to an image: it was saved, but the answer got lost. */
 function isMadeBy(event, before, image) {
   if (image.revision !== (before?.revision ?? 0) + 1) return false;
-  if (event.action === "undo" || event.action === "redo") return image[`can_${event.action === "undo" ? "redo" : "undo"}`];
+  if (event.action === "undo" || event.action === "redo")
+    return image[`can_${event.action === "undo" ? "redo" : "undo"}`];
   if (image.undo !== event.action) return false;
   const last = image.strokes?.at(-1);
   const isStroke = last?.action === event.action;

@@ -106,7 +106,10 @@ export class Scene {
     const pixel = labels.width / this.image.width / this.parts.viewport.scale; // one CSS pixel
     context.lineCap = "square";
     for (const [colour, path] of labels.outlines) {
-      for (const [style, width] of [[HALO, 3.5], [colour, 2]]) {
+      for (const [style, width] of [
+        [HALO, 3.5],
+        [colour, 2],
+      ]) {
         context.strokeStyle = style;
         context.lineWidth = width * pixel;
         context.stroke(path);
@@ -123,7 +126,8 @@ export class Scene {
     const chosen = this.parts.store.get("chosen");
     const moved = this.parts.store.get("draft")?.replaces;
     boxes.forEach((box, place) => {
-      const isMoved = moved && moved.class === box.class && String(moved.points) === String(box.points);
+      const isMoved =
+        moved && moved.class === box.class && String(moved.points) === String(box.points);
       if (!isMoved) this.#box(box, place === chosen);
     });
   }
@@ -169,7 +173,10 @@ export class Scene {
     context.setTransform(1, 0, 0, 1, 0, 0);
     const r = this.ratio;
     context.lineJoin = "miter";
-    for (const [style, width] of [[HALO, 4], [this.#colour(box.class), chosen ? 3 : 2]]) {
+    for (const [style, width] of [
+      [HALO, 4],
+      [this.#colour(box.class), chosen ? 3 : 2],
+    ]) {
       context.strokeStyle = style;
       context.lineWidth = width * r;
       context.strokeRect(first[0], first[1], second[0] - first[0], second[1] - first[1]);
@@ -231,7 +238,10 @@ export class Scene {
     context.fillStyle = this.#colour(draft.class);
     context.fill(path);
     context.globalAlpha = 1;
-    for (const [style, width] of [[HALO, 3.5], [this.#colour(draft.class), 2]]) {
+    for (const [style, width] of [
+      [HALO, 3.5],
+      [this.#colour(draft.class), 2],
+    ]) {
       context.strokeStyle = style;
       context.lineWidth = width / this.parts.viewport.scale;
       context.stroke(path);
@@ -256,14 +266,25 @@ export class Scene {
     const { context } = this;
     const [x, y] = this.#onScreen(at);
     context.setTransform(this.ratio, 0, 0, this.ratio, x, y);
-    const radius = store.get("ring") ? Math.max(1.5, (store.get("width") / 2) * this.parts.viewport.scale) : 0;
+    const radius = store.get("ring")
+      ? Math.max(1.5, (store.get("width") / 2) * this.parts.viewport.scale)
+      : 0;
     const path = new Path2D();
     if (radius) path.arc(0, 0, radius, 0, 2 * Math.PI);
-    if (crosshair) for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      path.moveTo(dx * 4, dy * 4);
-      path.lineTo(dx * 18, dy * 18);
-    }
-    for (const [style, width] of [["rgb(0 0 0 / .7)", 3], ["#fff", 1.25]]) {
+    if (crosshair)
+      for (const [dx, dy] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
+        path.moveTo(dx * 4, dy * 4);
+        path.lineTo(dx * 18, dy * 18);
+      }
+    for (const [style, width] of [
+      ["rgb(0 0 0 / .7)", 3],
+      ["#fff", 1.25],
+    ]) {
       context.strokeStyle = style;
       context.lineWidth = width;
       context.stroke(path);

@@ -15,12 +15,33 @@ export class Stage {
     this.#watchSize();
     this.store.on(["image", "problem", "number", "queue"], () => this.#about());
     this.store.on(["image"], () => this.#fit());
-    this.store.on(["image", "layers", "opacity", "outline", "draft", "pointer", "crosshair", "chosen", "width", "ring", "tool", "colours"],
-      () => this.scene.request());
+    this.store.on(
+      [
+        "image",
+        "layers",
+        "opacity",
+        "outline",
+        "draft",
+        "pointer",
+        "crosshair",
+        "chosen",
+        "width",
+        "ring",
+        "tool",
+        "colours",
+      ],
+      () => this.scene.request(),
+    );
     this.store.on(["latency"], () => this.#latency());
     this.store.on(["tool"], () => (this.canvas.dataset.tool = this.store.get("tool")));
-    this.saves.addEventListener("change", () => (this.scene.request(), this.#estimate(), this.#buttons()));
-    this.pictures.addEventListener("change", () => (this.scene.request(), this.#estimate(), this.#problems()));
+    this.saves.addEventListener(
+      "change",
+      () => (this.scene.request(), this.#estimate(), this.#buttons()),
+    );
+    this.pictures.addEventListener(
+      "change",
+      () => (this.scene.request(), this.#estimate(), this.#problems()),
+    );
     for (const button of document.querySelectorAll("[data-verdict]")) {
       button.addEventListener("click", () => this.actions.decide(button.dataset.verdict));
     }
@@ -34,7 +55,9 @@ export class Stage {
       const { width, height } = entry.contentRect;
       const exact = entry.devicePixelContentBoxSize?.[0];
       const ratio = devicePixelRatio;
-      const [w, h] = exact ? [exact.inlineSize, exact.blockSize] : [Math.round(width * ratio), Math.round(height * ratio)];
+      const [w, h] = exact
+        ? [exact.inlineSize, exact.blockSize]
+        : [Math.round(width * ratio), Math.round(height * ratio)];
       this.viewport.resize(width, height);
       this.scene.resize(Math.max(1, w), Math.max(1, h), w / Math.max(1, width));
     });
@@ -61,14 +84,19 @@ export class Stage {
     const mark = byId("verdict");
     const status = image?.status ?? null;
     mark.hidden = !status;
-    if (status && mark.dataset.status !== status) mark.replaceChildren(icon(STATUS_ICON[status]), document.createTextNode(status));
+    if (status && mark.dataset.status !== status)
+      mark.replaceChildren(icon(STATUS_ICON[status]), document.createTextNode(status));
     mark.dataset.status = status ?? "";
     const problem = store.get("problem") || (row?.broken ?? "");
-    if (problem && !image) this.notices.show("image", `This image cannot be shown: ${problem}`, { kind: "error" });
+    if (problem && !image)
+      this.notices.show("image", `This image cannot be shown: ${problem}`, { kind: "error" });
     else if (problem) this.notices.show("image", problem, { kind: "error" });
     else if (image?.warning) this.notices.show("image", image.warning, { kind: "warn" });
     else this.notices.clear("image");
-    this.canvas.setAttribute("aria-label", image ? `image ${image.name}, ${image.width} by ${image.height} pixels` : "no image");
+    this.canvas.setAttribute(
+      "aria-label",
+      image ? `image ${image.name}, ${image.width} by ${image.height} pixels` : "no image",
+    );
     this.#buttons();
   }
 
@@ -78,8 +106,12 @@ export class Stage {
     for (const button of document.querySelectorAll("[data-verdict]")) button.disabled = !image;
     byId("undo").disabled = !(image?.can_undo || waiting || this.actions.decided !== null);
     byId("redo").disabled = !image?.can_redo || waiting;
-    byId("undo").title = image?.undo ? `Undo ${image.undo.replace("_", " ")} (Ctrl Z)` : "Undo (Ctrl Z)";
-    byId("redo").title = image?.redo ? `Redo ${image.redo.replace("_", " ")} (Ctrl Shift Z)` : "Redo (Ctrl Shift Z)";
+    byId("undo").title = image?.undo
+      ? `Undo ${image.undo.replace("_", " ")} (Ctrl Z)`
+      : "Undo (Ctrl Z)";
+    byId("redo").title = image?.redo
+      ? `Redo ${image.redo.replace("_", " ")} (Ctrl Shift Z)`
+      : "Redo (Ctrl Shift Z)";
   }
 
   #estimate() {
@@ -103,8 +135,12 @@ export class Stage {
       const error = this.layers.error(kind);
       const isSaid = warning && error?.message.includes(warning);
       if (!error || isSaid) this.notices.clear(kind);
-      else if (kind === "target") this.notices.show(kind, `No target: ${error.message}`, { kind: error.passing ? "warn" : "error" });
-      else this.notices.show(kind, `The ${kind} cannot be shown: ${error.message}`, { kind: "error" });
+      else if (kind === "target")
+        this.notices.show(kind, `No target: ${error.message}`, {
+          kind: error.passing ? "warn" : "error",
+        });
+      else
+        this.notices.show(kind, `The ${kind} cannot be shown: ${error.message}`, { kind: "error" });
     }
   }
 }
