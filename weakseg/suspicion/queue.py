@@ -65,8 +65,8 @@ def rank(signals: Mapping[str, Mapping[str, float]]) -> list[Suspicion]:
             classes the most suspicious one counts. What is not there, or nan, is not known.
 
     >>> found = rank({"a": {"colours": 0.1}, "b": {"missing/dog": 0.9, "colours": 0.1}})
-    >>> [suspicion.image for suspicion in found]
-    ['b', 'a']
+    >>> found[0].image, found[1].image
+    ('b', 'a')
     >>> found[0].reasons
     ('dog is annotated, but the network finds none there',)
     """
