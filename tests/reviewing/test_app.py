@@ -142,6 +142,12 @@ def test_names_of_this_machine_are_ours(name: str) -> None:
     assert guard.denies_host(f"{name}:8123") is None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost:80"])
+def test_the_usual_port_may_be_left_out(host: str) -> None:
+    assert Guard("127.0.0.1", 80).denies_host(host) is None
+    assert Guard("127.0.0.1", 80).denies_host("evil.example") is not None
+
+
 def test_a_server_for_others_answers_to_addresses_but_not_to_names() -> None:
     guard = Guard("0.0.0.0", 8123)
     assert guard.denies_host("192.168.0.7:8123") is None

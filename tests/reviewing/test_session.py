@@ -396,6 +396,14 @@ def test_a_broken_file_of_corrections_is_told_and_never_overwritten(tmp_path: Pa
     assert review.add(1, 0, SCRIBBLE)["revision"] == 1
 
 
+def test_what_a_killed_process_left_is_taken_away(tmp_path: Path) -> None:
+    part = tmp_path / "corrections" / "images" / ".0.json.1234abcd.part"
+    part.parent.mkdir(parents=True)
+    part.write_text("{")
+    assert session(tmp_path).queue()["counts"]["open"] == 6
+    assert not part.exists()
+
+
 def test_a_folder_that_cannot_be_written_leaves_the_state_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "corrections").write_text("a file in its place")
     review = session(tmp_path)

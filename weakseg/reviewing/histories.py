@@ -13,6 +13,7 @@ from weakseg.data.corrections.events import Event
 from weakseg.data.corrections.folder import CorrectionsFolder, DamagedCorrection
 from weakseg.data.corrections.history import History
 from weakseg.reviewing.refusals import NotSaved
+from weakseg.utils.files import remove_leftovers
 
 Stamp = tuple[int, int, int] | None
 
@@ -28,6 +29,7 @@ class Histories:
         self.folder = folder
         self._known: dict[str, tuple[Stamp, History | None, str]] = {}
         self._lock = RLock()
+        remove_leftovers(folder.path)  # of processes that were killed
 
     def read(self, image: str) -> tuple[History | None, str]:
         """The corrections of an image, None if there are none; and why its file cannot be read,

@@ -25,6 +25,7 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 KEPT = 7 * 24 * 3600  # seconds that a browser knows the secret
+USUAL = 80  # the port of http
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -78,7 +79,9 @@ class Guard:
     def denies_host(self, host: str) -> Denial | None:
         """Refuses names that are not ours: a page of somebody else may have its own name point to
         this machine."""
-        name, _, port = host.rpartition(":")
+        # browsers leave the usual port out
+        whole = f"{host}:{USUAL}" if self.port == USUAL and not host.endswith(f":{USUAL}") else host
+        name, _, port = whole.rpartition(":")
         if port == str(self.port) and (name in self.names or self._is_address(name)):
             return None
         return Denial(403, "the Host of the request is not that of this server")
