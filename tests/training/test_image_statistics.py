@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 from tests.small import Everything, KillBefore, Killed, Refine, Squares, TinyNet, trainer
 from weakseg.evidence import IGNORE, Batch
 from weakseg.strategies.base import Loss, Strategy
+from weakseg.suspicion.of_run import write_review
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
 from weakseg.training.image_statistics import MEANS, ImageStatistics, measured
 from weakseg.training.image_table import ImageTable
@@ -192,6 +194,42 @@ def fit(
     segmenter = Segmenter(TinyNet(), strategy, data.classes)
     made.fit(segmenter, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     return statistics
+
+
+def test_visits_of_later_epochs_count_more() -> None:
+    batch, truth = batch_of()
+    segmenter = Segmenter(TinyNet(3), Refine(), CLASSES)
+    statistics = ImageStatistics()
+    for epoch, found in enumerate([torch.zeros_like(truth), truth]):
+        now: Any = SimpleNamespace(global_step=epoch, current_epoch=epoch)
+        outputs = {"scores": scores_of(found, 50.0), "labels": None}
+        statistics.on_train_batch_end(now, segmenter, outputs, batch, 0)
+    values = statistics.everywhere().visits.values()[batch.ids[0]]
+    # half is wrong in the first epoch, nothing is in the second, which counts twice
+    assert values["disagreement"] == pytest.approx(0.5 / 3, abs=1e-3)
+
+
+def test_a_round_forgets_the_targets_of_the_round_before() -> None:
+    evidence, truth = Everything().sample(0)
+    assert truth is not None
+    once, again = ImageStatistics(), ImageStatistics()
+    again.add_target(torch.zeros_like(truth), evidence, CLASSES)
+    for statistics in (once, again):
+        statistics.begin_round()
+        statistics.add_target(truth, evidence, CLASSES)
+    assert again.signals(CLASSES) == once.signals(CLASSES)
+
+
+def test_the_queue_has_the_images_that_are_trained_on_now(tmp_path: Path) -> None:
+    statistics = ImageStatistics()
+    samples = [Everything().sample(index) for index in (0, 1)]
+    for evidence, truth in samples:
+        assert truth is not None
+        statistics.add_target(truth, evidence, CLASSES)
+    kept = samples[1][0].id
+    queue = write_review(statistics, CLASSES, {kept}, tmp_path)
+    assert [suspicion.image for suspicion in queue] == [kept]
+    assert samples[0][0].id not in (tmp_path / "review.csv").read_text()
 
 
 def test_every_training_image_is_measured_and_no_other(tmp_path: Path) -> None:

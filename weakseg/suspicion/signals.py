@@ -60,11 +60,11 @@ def network_signals(
 
 
 def _annotated(evidence: Evidence) -> Annotated:
-    boxed = evidence.boxes is not None and evidence.box_classes is not None
+    """The annotations of one image, as of a batch."""
     return Annotated(
         tags=None if evidence.tags is None else evidence.tags[None],
-        boxes=[evidence.boxes] if boxed and evidence.boxes is not None else None,
-        box_classes=[evidence.box_classes] if boxed and evidence.box_classes is not None else None,
+        boxes=None if evidence.boxes is None else [evidence.boxes],
+        box_classes=None if evidence.box_classes is None else [evidence.box_classes],
         marks=None if evidence.marks is None else evidence.marks[None],
     )
 
