@@ -227,7 +227,7 @@ def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
         return torch.zeros(2, 3)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("weakseg.strategies.cosegmentation.softmax_regression", spy)
+        patch.setattr("weakseg.strategies.shared.common_features.softmax_regression", spy)
         Cosegmentation().fit([few, *many])
     assert seen["shares"][0].tolist() == [0.5, 2.0]
     assert seen["shares"][-1].tolist() == [1.0, 0.0]

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
-from weakseg.functional.boxes import box_unary, fill_boxes
+from weakseg.functional.boxes import box_unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
 from weakseg.functional.prior import centre_prior
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
-from weakseg.functional.regression import softmax_regression
 from weakseg.strategies.base import (
     ClassWeights,
     Context,
@@ -25,13 +23,18 @@ from weakseg.strategies.base import (
     Wants,
     expect_class_weights,
 )
+from weakseg.strategies.shared.common_features import (
+    classify,
+    describe_cells,
+    fit_classifier,
+    possible_classes,
+    possible_places,
+)
 from weakseg.strategies.shared.marked import LARGE_PIECES, need_annotation
 from weakseg.strategies.shared.options import CoreShare, PriorSigma
 from weakseg.strategies.shared.per_step import check_tags
 from weakseg.utils.limits import Count, limited
 
-# cells that the classifier learns from; of data sets with more, every k-th image is taken
-MOST = 200_000
 _LEAST = 1e-3  # probability that the classifier leaves to every class
 _SURE = 0.99  # probability of the class of a marked pixel, as a unary of the CRF
 
@@ -104,31 +107,13 @@ class Cosegmentation(JointStrategy):
     def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
         """Intermediate features of some cells, and which part of each has which class in the
         pseudo-labels of this iteration."""
-        features = _features(evidence, context)
-        labels = self.estimate(evidence, context).long()
-        assert context.prediction is not None  # _features() has seen to it
-        classes = len(context.prediction.probs)
-        known = F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes]
-        shares = known.movedim(-1, 0).float()
-        cells = F.interpolate(shares[None], features.shape[-2:], mode="area")[0].flatten(1).T
-        chosen = torch.linspace(0, len(cells) - 1, min(self.samples, len(cells))).long()
-        possible = torch.zeros(classes, dtype=torch.bool)
-        possible[_named(evidence)] = True
-        return {
-            "features": features.flatten(1).T[chosen].half(),
-            "shares": cells[chosen].half(),
-            "possible": possible,
-        }
+        labels = self.estimate(evidence, context)
+        return describe_cells(evidence, context, labels, self.samples)
 
     def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
         """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all
         images could show it."""
-        few = descriptions[:: -(-sum(len(each["features"]) for each in descriptions) // MOST)]
-        shares = torch.cat([each["shares"] for each in few]).float()
-        possible = torch.stack([each["possible"] for each in few])
-        cells = torch.tensor([len(each["shares"]) for each in few])
-        rarity = cells.sum() / (cells[:, None] * possible).sum(0).clamp(min=1)
-        return softmax_regression(torch.cat([each["features"] for each in few]), shares * rarity)
+        return fit_classifier(descriptions)
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The likeliest class of every pixel by the classifier and the CRF; by the prior and the
@@ -137,16 +122,16 @@ class Cosegmentation(JointStrategy):
         marks = evidence.marks
         if marks is not None and "masks" in evidence.annotations:
             return marks.clone()
-        classes = torch.tensor(_named(evidence))
+        classes = torch.tensor(possible_classes(evidence))
         fitted = context.fitted
         if fitted is None and len(classes) > 2 and marks is None and evidence.boxes is None:
             # the centre prior does not tell two subjects of one photograph apart
             classes = torch.tensor([0, IGNORE])
         probs = self._prior(evidence, classes)
         if fitted is not None:
-            found = _classified(fitted, _features(evidence, context), classes, evidence)
+            found = classify(fitted, evidence, context, classes)
             probs = found * probs if evidence.boxes is not None else found
-        inside = _inside(evidence, classes)
+        inside = possible_places(evidence, classes)
         probs = probs.clamp(min=_LEAST) * inside
         if marks is not None:
             known = marks
@@ -172,52 +157,3 @@ class Cosegmentation(JointStrategy):
             )
         subject = centre_prior(height, width, self.prior_sigma)
         return torch.stack([1 - subject, *[subject] * (len(classes) - 1)])
-
-
-def _named(evidence: Evidence) -> list[int]:
-    """The classes that an image can have, in order: background, and those of its boxes, or else its
-    tags, and its marks."""
-    named = {0}
-    if evidence.box_classes is not None:
-        named |= set(evidence.box_classes.tolist())
-    elif evidence.tags is not None:
-        named |= set(evidence.tags.nonzero().flatten().tolist())
-    if evidence.marks is not None:
-        named |= set(torch.unique(evidence.marks).tolist()) - {IGNORE}
-    return sorted(named)
-
-
-def _features(evidence: Evidence, context: Context) -> Tensor:
-    if context.prediction is None or context.prediction.intermediate is None:
-        raise ValueError(
-            f"image {evidence.id} comes without `prediction.intermediate`: the prediction of "
-            "weakseg.Segmenter(network, strategy, classes) has these features"
-        )
-    return context.prediction.intermediate
-
-
-def _classified(fitted: Tensor, features: Tensor, classes: Tensor, evidence: Evidence) -> Tensor:
-    """The probabilities of the classifier for an image, float [K,H,W] for these classes."""
-    if fitted.shape[0] <= int(classes[-1]) or fitted.shape[1] != len(features) + 1:
-        raise ValueError(
-            f"fitted should be float [C,{len(features) + 1}] with more than {int(classes[-1])} "
-            "classes, from images with the same classes and the same network, but it is "
-            f"{list(fitted.shape)}; leave it out for a first estimate of image {evidence.id}"
-        )
-    chosen = fitted[classes]
-    scores = torch.einsum("kd,dhw->khw", chosen[:, :-1], features) + chosen[:, -1, None, None]
-    return F.interpolate(scores[None], evidence.image.shape[1:], mode="bilinear")[0].softmax(0)
-
-
-def _inside(evidence: Evidence, classes: Tensor) -> Tensor:
-    """Where each of these classes can be, bool [K,H,W]: background anywhere, others in their boxes
-    if there are boxes."""
-    height, width = evidence.image.shape[1:]
-    inside = torch.ones(len(classes), height, width, dtype=torch.bool)
-    if evidence.boxes is not None and evidence.box_classes is not None:
-        for place, label in enumerate(classes[1:].tolist(), 1):
-            own = evidence.box_classes == label
-            inside[place] = (
-                fill_boxes(evidence.boxes[own], evidence.box_classes[own], height, width) == label
-            )
-    return inside
