@@ -1,8 +1,9 @@
-"""The toy set: drawn pictures whose truth is known, with any kind of evidence. Needs no download
-and no disk."""
+"""The toy set: drawn pictures of several kinds whose truth is known, with any kind of evidence.
+Needs no download and no disk."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from weakseg.data.simulate.annotator import (
     MaskShare,
 )
 from weakseg.data.simulate.derive import instances_of
-from weakseg.data.toy.drawing import CLASSES, draw_scene
+from weakseg.data.toy.canvas import Scene
+from weakseg.data.toy.kinds import KINDS, PictureKind
 from weakseg.evidence import Evidence, Instances
 from weakseg.utils.limits import Count, CountFromZero, limited
 
@@ -27,8 +29,8 @@ REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw
 
 
 class Toy(WeakData):
-    """Drawn pictures of leaves, wheels, fish and umbrellas; the last `val` of them are only
-    measured on.
+    """Drawn pictures, by default of leaves, wheels, fish and umbrellas; the last `val` of them are
+    only measured on.
 
     Args:
         train: how many images are trained on.
@@ -41,9 +43,13 @@ class Toy(WeakData):
         mask_share: which part of the training images, at least one if it is not 0, has masks
             instead of `evidence`. Those of a small part are also among those of a larger one.
         annotator: how careful the simulated annotator is, and how much is drawn.
+        kind: of picture. shapes: a few large objects on patterned ground. grey: scans whose classes
+            are as bright as much of the background, which is scribbled in a ring around them.
+            crowded: many tiny objects that touch each other, one class of them rare. patchwork:
+            objects whose parts have any colours.
     """
 
-    classes = CLASSES
+    classes = KINDS["shapes"].classes
 
     @limited
     def __init__(
@@ -55,9 +61,12 @@ class Toy(WeakData):
         drawing_seed: CountFromZero = 0,
         mask_share: MaskShare = 0.0,
         annotator: Annotator = CAREFUL,
+        kind: PictureKind = "shapes",
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
+        self.kind = kind
+        self.classes = KINDS[kind].classes
         self.size = size
         self.evidence = evidence
         self.drawing_seed = drawing_seed
@@ -73,8 +82,8 @@ class Toy(WeakData):
         return self.images
 
     def sample(self, index: int) -> tuple[Evidence, Tensor]:
-        """The evidence and the truth of an image; they depend on the drawing seed, the size, the
-        index and the annotator alone."""
+        """The evidence and the truth of an image; they depend on the kind, the drawing seed,
+        the size, the index and the annotator alone."""
         if not 0 <= index < len(self):
             raise IndexError(
                 f"there is no image {index}; the toy set has images 0 to {len(self) - 1}"
@@ -95,19 +104,31 @@ class Toy(WeakData):
         return self._drawn[index][1]
 
     def _draw(self, index: int) -> tuple[tuple[Evidence, Tensor], Instances]:
-        scene = draw_scene(np.random.default_rng([self.drawing_seed, index]), self.size)
+        scene = KINDS[self.kind].draw(np.random.default_rng([self.drawing_seed, index]), self.size)
         image = torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()
         truth = torch.from_numpy(scene.truth)
         # a stream of its own: the kind of evidence must not change the picture
         kind = "masks" if index in self.masked else self.evidence
         rng = np.random.default_rng([self.drawing_seed, index, 1])
-        instances = torch.from_numpy(scene.instances)
-        annotated = self.annotator.annotate(
-            kind, truth, instances, scene.classes, len(self.classes), rng
-        )
+        annotated = self._annotate(kind, scene, truth, rng)
         return (Evidence(self.id_of(index), image, **annotated), truth), instances_of(
-            instances, scene.classes
+            torch.from_numpy(scene.instances), scene.classes
         )
+
+    def _annotate(
+        self, kind: DrawnAnnotationKind, scene: Scene, truth: Tensor, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """The evidence of a picture; where it has a ring, the background is scribbled there."""
+        ring = scene.ring if self.annotator.scribble_background and kind == "scribbles" else None
+        annotator = self.annotator
+        if ring is not None:
+            annotator = replace(annotator, scribble_background=False)
+        annotated = annotator.annotate(
+            kind, truth, torch.from_numpy(scene.instances), scene.classes, len(self.classes), rng
+        )
+        if ring is not None:
+            annotated["marks"][torch.from_numpy(ring)] = 0
+        return annotated
 
     def __getstate__(self) -> dict[str, Any]:  # loader processes draw their own
         return {**super().__getstate__(), "_drawn": {}}
