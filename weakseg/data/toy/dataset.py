@@ -65,7 +65,7 @@ class Toy(WeakData):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        self.kind = kind
+        self.picture_kind: PictureKind = kind
         self.classes = KINDS[kind].classes
         self.size = size
         self.evidence = evidence
@@ -104,7 +104,9 @@ class Toy(WeakData):
         return self._drawn[index][1]
 
     def _draw(self, index: int) -> tuple[tuple[Evidence, Tensor], Instances]:
-        scene = KINDS[self.kind].draw(np.random.default_rng([self.drawing_seed, index]), self.size)
+        scene = KINDS[self.picture_kind].draw(
+            np.random.default_rng([self.drawing_seed, index]), self.size
+        )
         image = torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()
         truth = torch.from_numpy(scene.truth)
         # a stream of its own: the kind of evidence must not change the picture

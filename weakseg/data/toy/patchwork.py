@@ -92,4 +92,5 @@ def _any_colour(rng: np.random.Generator, values: tuple[float, float] = (0.25, 0
 
 def _block(u: Floats, v: Floats, x: float, y: float, half: float, height: float) -> Floats:
     """Distance (nearly) to a filled rectangle."""
-    return np.maximum(np.abs(u - x) - half, np.abs(v - y) - height)
+    block: Floats = np.maximum(np.abs(u - x) - half, np.abs(v - y) - height)
+    return block
