@@ -212,3 +212,25 @@ def test_hours_of_a_persons_own_work_are_drawn(tmp_path: Path) -> None:
         ["`scribbles`, corrected", f"scribbles; {done_by}", "1800.0", "3.0"],
     ]
     assert "measured by weakseg.review: scribbles 1800.0 s per image, on 2 images" in table
+
+
+@pytest.mark.slow
+def test_targets_are_measured_by_size_after_each_iteration(tmp_path: Path) -> None:
+    words = ["data.train=9", "data.val=2", "data.size=64", "data.batch_size=2", "rounds.workers=0"]
+    options = ["--recipes", "points_coseg,full", "--places", "even", "--by", "pieces"]
+    own = ["points_coseg:strategy.iterations=1", "points_coseg:strategy.long_side=64"]
+    command = [sys.executable, ROOT / "benchmarks" / "target_sizes.py", *options, *words, *own]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].endswith("even places; sizes by pieces")
+    assert "points_coseg: targets of 5 images" in lines
+    clicks, masks = done.stdout.split("full: targets of 5 images")
+    # two tables each, by size and by class
+    assert [line[:4] for line in clicks.splitlines() if line.startswith(("| 0", "| 1"))] == [
+        "| 0 ",
+        "| 1 ",
+    ] * 2
+    assert masks.count("1.000, area 1.00") >= 6

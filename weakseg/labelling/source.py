@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from weakseg.config.recipe import Recipe, RecipeError, changed, resolve
+from weakseg.config.recipe import Recipe, RecipeError, Resolved, changed, resolve
 from weakseg.config.recipe import load as load_recipe
 from weakseg.data.base import WeakData
 from weakseg.data.corrections.folder import beside
@@ -84,7 +84,11 @@ def source_of_recipe(
     written = load_recipe([f"recipe={recipe}", *([f"init_from={init_from}"] if init_from else [])])
     if seed is not None:
         written = replace(written, seed=seed)
-    resolved = resolve(with_words(written, sections))
+    return source_of_round_0(resolve(with_words(written, sections)), device)
+
+
+def source_of_round_0(resolved: Resolved, device: str = "auto") -> Source:
+    """As `source_of_recipe`, of a recipe whose words are resolved."""
     pl.seed_everything(resolved.seed, verbose=False)  # as a run does before it makes its network
     data, segmenter, rounds = build_run(resolved)
     prepare(data)
@@ -92,8 +96,8 @@ def source_of_recipe(
         name = type(segmenter.strategy).__name__
         raise RecipeError(
             f"recipe: {name} estimates no pseudo-labels, it trains a network by its loss alone; "
-            f"train one with python -m weakseg.fit recipe={recipe}, and write run=<run folder> in "
-            "place of recipe= for its predictions"
+            f"train one with python -m weakseg.fit recipe={resolved.name}, and write "
+            "run=<run folder> in place of recipe= for its predictions"
         )
     # as a run has it: shrunk images are what the strategy is given
     segmenter.long_side = getattr(data, "long_side", None)

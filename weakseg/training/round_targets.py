@@ -86,13 +86,20 @@ class RoundTargets:
         Args:
             fit_to: indices of the images that a joint strategy is fitted to; None for all.
         """
+        for _ in self.fits(fit_to):
+            pass
+
+    def fits(self, fit_to: Sequence[int] | None = None) -> Iterator[int]:
+        """As `begin`, step by step: yields 0 before anything is fitted, and the number of each
+        iteration after it. All ranks must go through all of them."""
         queries = self.number > 0 or self.strategy.wants.intermediate > 0
         self.queried = network_fingerprint(self.segmenter) if queries else ""
         self.method = method_fingerprint(self.strategy)
         self.fitted = None  # each round begins anew
+        yield 0
         if not isinstance(self.strategy, JointStrategy):
             return
-        for _ in range(self.strategy.iterations):
+        for iteration in range(self.strategy.iterations):
             # all that each image's description depends on
             keys = self.keys(fit_to)
             self.fitted = fit_together(
@@ -104,6 +111,7 @@ class RoundTargets:
                 self.number,
                 self.world,
             )
+            yield iteration + 1
 
     def context(self) -> Context:
         """What the strategy is given for every image of this round."""
