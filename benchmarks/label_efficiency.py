@@ -8,6 +8,7 @@ One table and one picture.
     python benchmarks/label_efficiency.py data=folder data.masks=masks \\
         scribbles,points:data.simulated=true
     python benchmarks/label_efficiency.py --only boxes,scribbles --corrections corrections
+    python benchmarks/label_efficiency.py --steps 150,400 --chosen-on "the toy set"
 
 With --corrections, every method is trained once more with what a person has corrected with
 weakseg.review, and the hours that the page has measured are added to those of the annotation. With
@@ -24,6 +25,11 @@ they are told differs by the recipe, the evidence and these words, nothing else.
 at a mask to choose anything: figures are of the last weights of each run, and target quality is
 measured after the fact. Weights that were trained on masks would make the comparison pointless and
 are refused.
+
+A table is about a length of training, so --steps trains for several: what a short one shows may not
+hold in a long one. Beside each table stands one by the size of the objects. A figure is blind only
+where no setting was chosen by looking at the data set: --chosen-on says where that was done, and
+stands below the tables.
 
 Finished runs are kept: a second call goes on where the first was stopped, and two at once in one
 folder share the work with --only. Runs are told apart by their words, not by the code: after a
@@ -43,6 +49,7 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from by_size import figures_by_size, size_table
 from efficiency_chart import Dot, efficiency_chart
 from sweep import Figures, cell, complete, figures_of, finished, reader, setting
 
@@ -308,6 +315,19 @@ def seeds_of(text: str) -> list[int]:
     return [int(part) for part in numbers] if "," in text else list(range(int(text)))
 
 
+def schedules_of(text: str | None) -> list[int]:
+    """How many steps each training makes, several numbers for several schedules; none for what the
+    words say.
+
+    >>> schedules_of("150,400"), schedules_of(None)
+    ([150, 400], [])
+    """
+    parts = [] if text is None else text.split(",")
+    if not all(part.isdigit() and int(part) for part in parts):
+        raise SystemExit(f"--steps should be numbers above 0, such as 150,400, but it is {text!r}")
+    return [int(part) for part in parts]
+
+
 def choices(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> list[str]:
     """The methods that are asked for, if everything that is named is one."""
     prefixes = [
@@ -354,6 +374,13 @@ def main() -> None:
         "--provenance",
         help="what the first weights were trained on, where their file does not tell",
     )
+    parser.add_argument("--steps", help="of each training, such as 150,400 for two schedules")
+    parser.add_argument(
+        "--chosen-on",
+        metavar="TEXT",
+        default="(not said)",
+        help="the data that anybody has looked at to choose settings, these or others",
+    )
     parser.add_argument(
         "--weights-from-masks",
         action="store_true",
@@ -373,6 +400,21 @@ def main() -> None:
         raise SystemExit("\n".join(error.errors)) from None
 
 
+class Compared(NamedTuple):
+    """What all runs have in common, to be said beside their figures."""
+
+    folder: Path
+    images: int
+    """that are trained on"""
+    costs: Mapping[str, float]
+    about: str
+    chosen_on: str
+
+
+Runs = Mapping[int, Mapping[Method, Sequence[Sequence[str]]]]
+"""the words of each run: by number of steps, by method, one per seed"""
+
+
 def compare(
     arguments: argparse.Namespace,
     chosen: Sequence[str],
@@ -380,15 +422,14 @@ def compare(
     costs: Mapping[str, float],
     measured: str = "",
 ) -> None:
-    """Train what is not finished, and write table and picture after every run."""
+    """Train what is not finished, and write tables and pictures after every run."""
     arguments.folder.mkdir(parents=True, exist_ok=True)
     starts = {}
     for seed in seeds:
         recipe, data, network = build(METHODS[0].complete(arguments.words, f"seed={seed}"))
         origin = provenance(recipe, network, arguments.provenance, arguments.weights_from_masks)
         starts[seed] = initial_weights(recipe, network, arguments.folder)
-    images = len(data.training)
-    steps = recipe.sections["trainer"].get("max_steps")
+    schedules = schedules_of(arguments.steps) or [recipe.sections["trainer"].get("max_steps")]
     if not len(data.validation):
         raise SystemExit(
             "no image is held out to measure on: give the data set a list or a share of them, "
@@ -399,61 +440,77 @@ def compare(
         own = kept_corrections(arguments.corrections, arguments.folder)
         methods = [each for method in METHODS for each in (method, method.corrected(own))]
     runs = {
-        method: [
-            method.complete(
-                arguments.words, f"trainer.max_steps={steps}", f"seed={seed}", f"init_from={start}"
-            )
-            for seed, start in starts.items()
-        ]
-        for method in methods
+        steps: {
+            method: [
+                method.complete(
+                    arguments.words,
+                    f"trainer.max_steps={steps}",
+                    f"seed={seed}",
+                    f"init_from={start}",
+                    "trainer.enable_checkpointing=true",  # for the figures by size
+                )
+                for seed, start in starts.items()
+            ]
+            for method in methods
+        }
+        for steps in schedules
     }
-    for method, many in runs.items():
-        if method.recipe in chosen:
-            for words in many:
-                resolve(load(words))  # before the first of them trains for an hour
+    todo = [
+        (f"{method.name}, {steps} steps, seed {seed}", words)
+        for steps, of_method in runs.items()
+        for method, many in of_method.items()
+        if method.recipe in chosen
+        for seed, words in zip(seeds, many, strict=True)
+    ]
+    for _, words in todo:
+        resolve(load(words))  # before the first of them trains for an hour
     about = (
-        f"{setting()}; {images} training images, {len(data.validation)} measured on; {steps} "
-        f"steps, seeds {', '.join(map(str, seeds))}; initial weights: {origin}"
-        f"{measured}"
+        f"{setting()}; {len(data.training)} training images, {len(data.validation)} measured on; "
+        f"seeds {', '.join(map(str, seeds))}; initial weights: {origin}{measured}"
     )
     print(about, flush=True)
-    for method, many in runs.items():
-        if method.recipe in chosen:
-            for seed, words in zip(seeds, many, strict=True):
-                figures_of(f"{method.name}, seed {seed}", words, arguments.folder)
-                write(runs, images, costs, about, arguments.folder)
-    print(
-        "\n"
-        f"{write(runs, images, costs, about, arguments.folder)}\n"
-        f"table and picture: {arguments.folder}"
+    common = Compared(
+        arguments.folder, len(data.training), costs, about, arguments.chosen_on.rstrip(".")
     )
+    for name, words in todo:
+        figures_of(name, words, arguments.folder, figures_by_size)
+        write(runs, common)
+    print(f"\n{write(runs, common)}\ntables and pictures: {arguments.folder}")
 
 
-def write(
-    runs: Mapping[Method, Sequence[Sequence[str]]],
-    images: int,
-    costs: Mapping[str, float],
-    about: str,
-    folder: Path,
-) -> str:
-    """Table and picture of all runs that are finished, whoever has trained them; returns the
-    table."""
-    found = {
-        method: [figures for words in many if (figures := finished(words, folder))]
-        for method, many in runs.items()
-    }
-    results = {method: figures for method, figures in found.items() if figures}
-    text = f"{table(results, images, costs)}\n\n{about}\n\n{ABOUT}\n"
-    write_whole(folder / "label_efficiency.md", text.encode())
-    dots = [
-        Dot(
-            method.name,
-            method.hours(costs, images),
-            [figures["val/miou"] for figures in own],
-        )
-        for method, own in results.items()
-    ]
-    write_whole(folder / "label_efficiency.svg", efficiency_chart(dots).encode())
+def write(runs: Runs, common: Compared) -> str:
+    """Tables and pictures of all runs that are finished, whoever has trained them; returns the
+    tables."""
+    parts = []
+    for steps, of_method in runs.items():
+        found = {
+            method: [figures for words in many if (figures := finished(words, common.folder))]
+            for method, many in of_method.items()
+        }
+        results = {method: figures for method, figures in found.items() if figures}
+        if not results:
+            continue
+        by_name = {method.name: figures for method, figures in results.items()}
+        parts += [
+            f"{steps} steps:",
+            table(results, common.images, common.costs),
+            "Mean IoU over the validation images of each size: of all classes but background "
+            "together, by the share of the image that they cover. In brackets: ratio to full.",
+            size_table(by_name),
+        ]
+        name = "label_efficiency.svg" if len(runs) == 1 else f"label_efficiency-{steps}.svg"
+        dots = [
+            Dot(
+                method.name,
+                method.hours(common.costs, common.images),
+                [figures["val/miou"] for figures in own],
+            )
+            for method, own in results.items()
+        ]
+        write_whole(common.folder / name, efficiency_chart(dots).encode())
+    chosen = f"Settings were chosen by looking at: {common.chosen_on}."
+    text = "\n\n".join([*parts, common.about, chosen, ABOUT]) + "\n"
+    write_whole(common.folder / "label_efficiency.md", text.encode())
     return text
 
 

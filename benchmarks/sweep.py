@@ -9,7 +9,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from html import escape
 from pathlib import Path
@@ -104,23 +104,35 @@ def _key(word: str) -> str:
     return word.partition("=")[0]
 
 
-def figures_of(name: str, words: Sequence[str], folder: Path) -> Figures:
+def figures_of(
+    name: str,
+    words: Sequence[str],
+    folder: Path,
+    further: Callable[[Path], Figures] | None = None,
+) -> Figures:
     """val/miou, and label/miou where there are targets, at the end of a run; a run that was
     finished in this folder is only looked up.
 
     Runs are told apart by their words alone: after a change of the code take another folder.
+
+    Args:
+        name: of the run, for whoever watches.
+        words: of the run.
+        folder: for everything.
+        further: figures of a run folder that are kept beside these.
     """
     kept = _kept(words, folder)
     if (figures := finished(words, folder)) is not None:
         return figures
     start = perf_counter()
     run = _run(words, folder)
-    figures = _read(run)
+    measured = _read(run)
+    shown = ", ".join(f"{figure} {value:.4f}" for figure, value in measured.items())
+    figures = {**measured, **(further(run) if further is not None else {})}
     kept.parent.mkdir(parents=True, exist_ok=True)
     place = run.resolve().relative_to(folder.resolve()).as_posix()
     content = {"name": name, "words": list(words), "figures": figures, "run": place}
     write_whole(kept, json.dumps(content, indent=1).encode())
-    shown = ", ".join(f"{figure} {value:.4f}" for figure, value in figures.items())
     print(f"{name}: {shown} in {perf_counter() - start:.0f} s", flush=True)
     return figures
 
