@@ -203,7 +203,8 @@ def test_hours_of_a_persons_own_work_are_drawn(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "runs" / "label_efficiency.md").read_text()
-    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    cells = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    rows = [row for row in cells if len(row) == 7]  # the others are by the size of objects
     done_by = "2 images corrected, in 60.0 minutes"
     assert [[row[0], row[1], row[5], row[6]] for row in rows] == [
         ["`boxes`", "boxes", "39.6", "0.0"],
@@ -234,3 +235,77 @@ def test_targets_are_measured_by_size_after_each_iteration(tmp_path: Path) -> No
         "| 1 ",
     ] * 2
     assert masks.count("1.000, area 1.00") >= 6
+
+
+def test_an_evaluation_is_counted_by_the_size_of_its_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from weakseg.evaluation.results import Evaluation
+
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    by_size = benchmark("by_size")
+    # image 0: 2 of 100 pixels are an object, one of them found; image 1: 50 of 100, all found
+    cells = [[0, 0, 0, 98], [0, 1, 1, 1], [0, 1, 0, 1], [1, 0, 0, 50], [1, 2, 2, 50]]
+    evaluation = Evaluation(
+        classes=("background", "cat", "dog"),
+        figures={},
+        per_class=[],
+        images=[{"name": "a"}, {"name": "b"}, {"name": "nothing"}],
+        measured_on="",
+        model={},
+        data={},
+        reliability=[],
+        cells=torch.tensor([*cells, [2, 0, 0, 100]]),
+    )
+    rows = by_size.counted(evaluation).rows()
+    assert [(row.images, row.area) for row in (rows[0], rows[3])] == [(1, 0.5), (1, 1.0)]
+    assert [rows[0].iou, rows[3].iou] == [0.5, 1.0]
+    assert rows[1].images == rows[2].images == 0
+
+
+def test_a_table_by_size_has_ratios_to_full_masks_of_the_same_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    by_size = benchmark("by_size")
+    small, _, _, large = by_size.NAMES
+    images = {by_size.IMAGES[0]: 7.0, by_size.IMAGES[3]: 3.0}
+    full = [{small: 0.4, large: 0.8, **images}, {small: 0.6, large: 0.8, **images}]
+    boxes = [{small: 0.25, large: 0.8, **images}]
+    head, _, first, second = by_size.size_table({"full": full, "boxes": boxes}).splitlines()
+    assert "below 5 % (7 images)" in head
+    assert first == "| `full` | 0.500 ± 0.100 (1.00) | - | - | 0.800 ± 0.000 (1.00) |"
+    assert second == "| `boxes` | 0.250 (0.50) | - | - | 0.800 (1.00) |"
+
+
+def test_schedules_are_numbers_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    efficiency = benchmark("label_efficiency")
+    assert efficiency.schedules_of("150,400") == [150, 400]
+    for wrong in ("", "1.5", "0", "many", "3,,4"):
+        with pytest.raises(SystemExit, match="--steps should be numbers above 0"):
+            efficiency.schedules_of(wrong)
+
+
+@pytest.mark.slow
+def test_two_schedules_are_two_tables_with_figures_by_size(tmp_path: Path) -> None:
+    words = ["data.train=4", "data.size=64", "data.val=2", "data.kind=grey", "rounds.workers=0"]
+    script = ROOT / "benchmarks" / "label_efficiency.py"
+    options = ["--only", "full,boxes", "--seeds", "1", "--steps", "1,2", "--chosen-on", "nothing"]
+    done = subprocess.run(
+        [sys.executable, script, *words, *options, "--folder", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "label_efficiency.md").read_text()
+    assert [line for line in text.splitlines() if line.endswith("steps:")] == [
+        "1 steps:",
+        "2 steps:",
+    ]
+    assert text.count("| `boxes` |") == 4
+    assert "chosen by looking at: nothing." in text
+    assert (tmp_path / "label_efficiency-2.svg").read_text().startswith("<svg")
+    assert not list(tmp_path.glob("runs/**/*.ckpt"))

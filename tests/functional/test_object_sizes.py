@@ -5,6 +5,7 @@ from math import isnan
 import pytest
 import torch
 
+from weakseg.functional.confusion import confusion_matrix
 from weakseg.functional.object_sizes import (
     SizeCounts,
     foreground_share,
@@ -44,3 +45,14 @@ def test_the_figures_of_hand_made_images() -> None:
     assert large.iou == pytest.approx((2 / 4 + 1) / 2)
     assert large.area == pytest.approx(7 / 6)
     assert small == (1, 1.0, 0.0, 0.0)
+
+
+def test_a_confusion_is_counted_as_the_labels_that_it_is_of():
+    truth = torch.tensor([[0, 1, 1, 2, 255, 0, 0, 0, 0, 0]])
+    labels = torch.tensor([[0, 1, 2, 2, 1, 1, 0, 255, 0, 0]])
+    one, other = SizeCounts(), SizeCounts()
+    one.add(labels, truth, 0.3, 3)
+    pixels = int((truth != 255).sum())
+    other.add_confusion(confusion_matrix(labels, truth, 3), 0.3, pixels)
+    assert torch.equal(one.counts, other.counts)
+    assert one.rows()[2].coverage == pytest.approx(8 / 9)

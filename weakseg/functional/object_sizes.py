@@ -92,16 +92,29 @@ class SizeCounts:
             share: of the image that its objects cover, by which it is sorted.
             classes: how many there are.
         """
+        pixels = int((truth != IGNORE).sum())
+        self.add_confusion(confusion_matrix(labels, truth, classes), share, pixels)
+
+    def add_confusion(self, confusion: Tensor, share: float, pixels: int | None = None) -> None:
+        """Count one image by its pixels of each class of the truth (rows) and of the labels
+        (columns), integers [C,C].
+
+        Args:
+            confusion: of the pixels that have a label in both.
+            share: as for `add`.
+            pixels: that have one in the truth; None if these are all.
+        """
         if share == 0:
             return
-        confusion = confusion_matrix(labels, truth, classes).double()
+        confusion = confusion.double()
         right = confusion.diagonal()[1:].sum()
         found = confusion[:, 1:].sum()
         true = confusion[1:].sum()
         union = confusion.sum() - confusion[0, 0]
-        pixels = (truth != IGNORE).sum()
         one = torch.ones_like(right)
-        figures = [one, right / union.clamp(min=1), pixels, confusion.sum(), found, true]
+        labelled = confusion.sum()
+        known = labelled if pixels is None else torch.as_tensor(pixels)
+        figures = [one, right / union.clamp(min=1), known, labelled, found, true]
         self.counts[size_class(share)] += torch.stack(figures)
 
     def rows(self) -> list[SizeRow]:
