@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
+from weakseg.functional.regions.merging import Merging
+from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.strategies.base import Context, Estimate, Strategy
 from weakseg.training.round_targets import method_fingerprint
 from weakseg.training.targets import correct_target, target_of
@@ -105,3 +107,37 @@ def test_no_boxes_no_masks() -> None:
         strokes=drawn(slice(0, 1), slice(0, 1), 1),
     )
     assert correct_target(masks, evidence).shape == (0, HEIGHT, WIDTH)
+
+
+class HalfBright(Strategy):
+    """Class 1 on three columns of the white half, whose colours are all one."""
+
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
+        labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+        labels[:, WIDTH // 2 : -1] = 1
+        return labels
+
+
+def merging() -> HalfBright:
+    strategy = HalfBright()
+    strategy.regions = Merging(Superpixels(sigma=0, smallest=1))
+    return strategy
+
+
+def test_targets_of_any_strategy_follow_superpixels_where_it_has_regions() -> None:
+    plain = target_of(HalfBright(), an_image(), Context(), 2).labels
+    assert plain[:, -1].sum() == 0
+    merged = target_of(merging(), an_image(), Context(), 2).labels
+    assert torch.equal(merged == 1, an_image().image[0] == 255)
+
+
+def test_what_a_person_has_drawn_is_laid_in_after_the_merging() -> None:
+    evidence = an_image(painted=drawn(slice(0, 1), slice(WIDTH - 1, WIDTH), 0))
+    merged = target_of(merging(), evidence, Context(), 2).labels
+    assert merged[0, -1] == 0
+    assert merged[1:, -1].all()
+
+
+def test_regions_are_part_of_the_key() -> None:
+    assert method_fingerprint(merging()) != method_fingerprint(HalfBright())
+    assert method_fingerprint(merging()) == method_fingerprint(merging())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.functional.losses import cross_entropy
+from weakseg.functional.regions.merging import Merging
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.limits import Count, CountFromZero, check_limits, require
 
@@ -111,6 +112,9 @@ class Strategy(nn.Module):
     class_weights: ClassWeights = None
     """how much a pixel of each class counts in the default loss: `batch.class_weights` has the
     numbers"""
+    regions: Merging | None = None
+    """whether, and how, targets are made to follow superpixels after `estimate`; part of the key of
+    every target"""
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         super().__init_subclass__()

@@ -1,5 +1,6 @@
-"""The target of one image: what its strategy estimates, with the corrections of a person laid into
-it. Rounds, `weakseg.label` and the page of `weakseg.review` have it from here."""
+"""The target of one image: what its strategy estimates, made to follow superpixels where
+`Strategy.regions` says so, with the corrections of a person laid into it. Rounds, `weakseg.label`
+and the page of `weakseg.review` have it from here."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.boxes import pixel_boxes
 from weakseg.functional.instances import paint_masks
+from weakseg.functional.regions.merge_target import merge_target
 from weakseg.functional.spreading import spread
 from weakseg.strategies.base import Context, Strategy
 from weakseg.training.outputs import read_estimate
@@ -26,8 +28,8 @@ class Target(NamedTuple):
 
 
 def target_of(strategy: Strategy, evidence: Evidence, context: Context, classes: int) -> Target:
-    """The target of an image with the corrections that its evidence holds, and the figures that the
-    strategy returns.
+    """The target of an image, merged with its superpixels if the strategy has `regions`, with the
+    corrections that its evidence holds; and the figures that the strategy returns.
 
     Args:
         strategy: which estimates.
@@ -38,6 +40,8 @@ def target_of(strategy: Strategy, evidence: Evidence, context: Context, classes:
     with torch.no_grad():
         labels, figures = read_estimate(strategy.estimate(evidence, context))
     target = checked_target(labels, evidence, classes, strategy.wants.box_masks)
+    if strategy.regions is not None:
+        target = merge_target(target, evidence, strategy.regions)
     return Target(correct_target(target, evidence), figures)
 
 
