@@ -62,7 +62,7 @@ def _within_evidence(merged: Tensor, before: Tensor, evidence: Evidence) -> Tens
     boxes, classes = evidence.boxes, evidence.box_classes
     if boxes is not None and classes is not None:
         beyond = (merged != 0) & (merged != IGNORE)
-        for label in classes.unique():
+        for label in torch.unique(classes):
             own = classes == label
             inside = fill_boxes(boxes[own], classes[own], *merged.shape) == label
             beyond &= ~((merged == label) & inside)
