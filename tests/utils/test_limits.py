@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 from weakseg.config.schema import validate
 from weakseg.config.signatures import sketched
 from weakseg.config.values import RecipeError
-from weakseg.utils.limits import Count, CountFromZero, NotNegative, Share, check_limits, limited
+from weakseg.utils.limits import Count, CountFromZero, NotNegative, ZeroToOne, check_limits, limited
 
 SIDE = Annotated[int, doc("a number of pixels"), Ge(1), doc("or null for whole images")]
 CASES: list[tuple[Any, Any, str]] = [
@@ -23,8 +23,12 @@ CASES: list[tuple[Any, Any, str]] = [
     (Annotated[float, Ge(0), Lt(1)], 1, "should be at least 0 and less than 1, but it is 1"),
     (Annotated[float, Ge(0.5)], 0.25, "should be 0.5 or more, but it is 0.25"),
     (NotNegative, inf, "should be 0 or more and finite, but it is inf"),
-    (Share, 1.5, "should lie from 0 to 1, but it is 1.5"),
-    (Annotated[Share, doc("a share of the pixels")], 2, "from 0 to 1, a share of the pixels, but"),
+    (ZeroToOne, 1.5, "should lie from 0 to 1, but it is 1.5"),
+    (
+        Annotated[ZeroToOne, doc("a share of the pixels")],
+        2,
+        "from 0 to 1, a share of the pixels, but",
+    ),
     (Count, 0, "should be at least 1, but it is 0"),
     (CountFromZero | None, -1, "should be at least 0, but it is -1"),
     (SIDE | None, 0, "should be a number of pixels, at least 1, or null for whole images, but it"),
@@ -62,7 +66,7 @@ class Options:
 
 @dataclass(frozen=True)
 class More(Options):
-    share: Share = 0.5
+    share: ZeroToOne = 0.5
 
 
 @pytest.mark.parametrize(

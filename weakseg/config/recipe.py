@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt
 from yaml.representer import RepresenterError
 
+from weakseg.config.lengths_shown import pixels_of_shares
 from weakseg.config.lookup import Part, build, imported, lookup, wrong_name
 from weakseg.config.schema import OURS, Constructor, arguments, filled, validate
 from weakseg.config.several import by_key, named_nodes, open_node, renamed
@@ -603,12 +604,21 @@ def to_yaml(recipe: Resolved, defaults: bool = False) -> str:
 
 def show(recipe: Resolved) -> str:
     """Every key of the recipe, and where its value comes from."""
-    return _aligned(_written(recipe, defaults=True, objects=True))
+    return _aligned(_written(_with_pixels(recipe), defaults=True, objects=True))
 
 
 def show_sections(recipe: Resolved) -> str:
     """The same for those sections alone that were resolved."""
-    return _aligned(_written_sections(recipe, defaults=True, objects=True))
+    return _aligned(_written_sections(_with_pixels(recipe), defaults=True, objects=True))
+
+
+def _with_pixels(recipe: Resolved) -> Resolved:
+    """The recipe where behind the origins of shares there is what they are in pixels."""
+    notes = {
+        place: f"{recipe.origins.get(place, 'default')}; {pixels}"
+        for place, pixels in pixels_of_shares(recipe.parts).items()
+    }
+    return replace(recipe, origins=recipe.origins | notes)
 
 
 def _aligned(pairs: Iterable[tuple[str, str]]) -> str:

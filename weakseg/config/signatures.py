@@ -17,7 +17,15 @@ from weakseg.config.schema import REQUIRED, Argument, Constructor, nested
 
 SOMETHING = object()  # a default that only running the code would tell
 # what their names mean is known, since to import them takes no time
-LIGHT = ("annotated_types", "collections.abc", "datetime", "math", "pathlib", "typing")
+LIGHT = (
+    "annotated_types",
+    "collections.abc",
+    "datetime",
+    "math",
+    "pathlib",
+    "typing",
+    "weakseg.utils.lengths",
+)
 UNREAD = Argument(Any, SOMETHING)
 WITHOUT_KEYWORDS = ("object", "abc.ABC", "torch.nn.Module")
 KEEP_SIGNATURES = ("limited", "_defaults_from_env_vars")  # decorators; the latter is Lightning's

@@ -16,6 +16,7 @@ import yaml
 from yaml.composer import Composer, ComposerError
 from yaml.parser import Parser
 
+from weakseg.utils.lengths import SHARES, AreaShare, Share, is_percent, parse
 from weakseg.utils.messages import one_line, printable, quoted
 
 Lines = dict[tuple[str, ...], int]
@@ -35,7 +36,10 @@ NAMES: dict[Any, str] = {
     Path: "a path",
     Any: "any value",
     NONE: "none",
+    Share: f"{Share.meaning}, such as {Share.example}",
+    AreaShare: f"{AreaShare.meaning}, such as {AreaShare.example}",
 }
+PIXELS = "a number of pixels"  # what a number is where a share is possible, too
 
 
 class RecipeError(ValueError):
@@ -81,6 +85,8 @@ def describe(hint: Any) -> str:
     """
     kinds = members(hint)
     words = [_described(kind) for kind in kinds if not (kind is int and float in kinds)]
+    if not set(SHARES).isdisjoint(kinds):
+        words = [PIXELS if word in (NAMES[int], NAMES[float]) else word for word in words]
     known = [word for word in words if word and word != NAMES[NONE]]
     if not known:
         known = [f"{getattr(kinds[0], '__name__', kinds[0])}, an object that no recipe can write"]
@@ -164,6 +170,9 @@ def _from_text(hint: Any, kinds: tuple[Any, ...], text: str) -> Any:
     number = _number(text, int in kinds or untyped, float in kinds or untyped)
     if number is not None:
         return number
+    for share in SHARES:
+        if share in kinds and is_percent(text):
+            return parse(text, share)
     if str in kinds or Path in kinds or untyped or not lists:
         return str(text)
     entries = [entry.strip() for entry in text.removesuffix(",").split(",")]
@@ -291,6 +300,8 @@ def read_yaml(content: bytes, file: str) -> tuple[dict[str, Any], Lines]:
 def plain(value: Any) -> Any:
     """The value as lists, dicts, text and numbers, which YAML can hold; what has no such form stays
     as it is."""
+    if isinstance(value, SHARES):
+        return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: plain(getattr(value, field.name))

@@ -28,7 +28,7 @@ from weakseg.data.pseudo import PseudoLabels
 from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
-from weakseg.utils.limits import Count, CountFromZero, NotNegative, Share, check_limits, limited
+from weakseg.utils.limits import Count, CountFromZero, NotNegative, ZeroToOne, check_limits, limited
 from weakseg.utils.messages import counted
 from weakseg.utils.processes import rank
 
@@ -112,7 +112,7 @@ class WeakData(LightningDataModule):
         pseudo: Path | None = None,
         pseudo_images: Path | None = None,
         pseudo_weight: NotNegative = 1.0,
-        pseudo_confidence: Share = 0.0,
+        pseudo_confidence: ZeroToOne = 0.0,
         pseudo_share: ShareOfBatch = 0.5,
         corrections: Path | None = None,
     ) -> None:

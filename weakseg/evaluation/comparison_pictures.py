@@ -4,20 +4,19 @@ these few images are predicted once more."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from weakseg.config.recipe import build_section
 from weakseg.data.base import WeakData
 from weakseg.evaluation.compared import Apart, Comparison
 from weakseg.evaluation.dataset import open_data
 from weakseg.evaluation.pictures import SIDE, Panel, labels_at
 from weakseg.evaluation.sides import Side
 from weakseg.functional.class_matching import match_classes, renumber
-from weakseg.functional.crf import DenseCRF
 from weakseg.functional.resolution import downsample
-from weakseg.inference.multiscale import Inference
 from weakseg.reporting.drawing import draw_disagreement, overlay, picture_address
 from weakseg.trained.loading import load_model
 from weakseg.trained.model import TrainedModel
@@ -79,10 +78,7 @@ def _open(side: Side, device: str, notes: list[str]) -> TrainedModel | None:
         notes.append(f"no predictions of {side.letter}: {side.weights} is not what was evaluated")
         return None
     path = side.weights.parent if side.evaluation.model["kind"] == "hub" else side.weights
-    settings: dict[str, Any] = dict(side.evaluation.settings)
-    crf = settings.pop("crf", None)
-    scales = tuple(settings.pop("scales", (1.0,)))
-    how = Inference(**settings, scales=scales, crf=DenseCRF(**crf) if crf else None)
+    how = build_section("predict", {}, side.evaluation.settings)
     try:
         return load_model(path, predict=how, device=device)
     except (ValueError, OSError) as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from weakseg.config.recipe import RecipeError
+from weakseg.config.values import plain
 from weakseg.evaluation.counting import COLUMNS, Counts, ImageFigures
 from weakseg.evaluation.dataset import Measured
 from weakseg.evaluation.pictures import Thumbnail, thumbnail
@@ -92,7 +92,7 @@ class Measurement:
                 for sure, right, pixels in curve
             ],
             cells=cells_of(self.counts.images),
-            settings=asdict(self.model.inference),
+            settings=plain(self.model.inference),
         )
 
     def selection(self) -> Selection:

@@ -19,7 +19,7 @@ from weakseg.networks.parts.vgg import (
     load_vgg,
     scaled,
 )
-from weakseg.utils.limits import Share, limited
+from weakseg.utils.limits import ZeroToOne, limited
 
 _FIELDS: dict[str, dict[str, Any]] = {
     "large": {"kernel": 3, "rates": (12,), "channels": 1024, "average": True},
@@ -59,7 +59,7 @@ class DeepLabV1(nn.Module):
         weights: Weights = None,
         field: Literal["large", "4x4", "7x7"] = "large",
         multi_scale: bool = False,
-        dropout: Share = 0.5,
+        dropout: ZeroToOne = 0.5,
         width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from weakseg.networks.parts.layers import cells, crop, padded
 from weakseg.networks.parts.resnet import depth_of, resnet_body
 from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
-from weakseg.utils.limits import Share, limited
+from weakseg.utils.limits import ZeroToOne, limited
 
 MOST_PARTS = 1000  # a scale is taken for a ratio of whole numbers up to this in exported graphs
 
@@ -52,7 +52,7 @@ class DeepLabV2(nn.Module):
         output_stride: Literal[8, 16] = 8,
         rates: tuple[int, ...] = (6, 12, 18, 24),
         scales: tuple[float, ...] = (1.0,),
-        dropout: Share = 0.5,
+        dropout: ZeroToOne = 0.5,
         width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import padded
 from weakseg.networks.parts.vgg import VGGToFC7, Weights, init_zero, linear, load_vgg
-from weakseg.utils.limits import Share, limited
+from weakseg.utils.limits import ZeroToOne, limited
 
 RATES = (1, 1, 2, 4, 8, 16, 1)
 """dilation of the 3x3 convolutions"""
@@ -47,7 +47,7 @@ class DilatedContext(nn.Module):
         weights: Weights = None,
         context: bool = True,
         large: bool = False,
-        dropout: Share = 0.5,
+        dropout: ZeroToOne = 0.5,
         width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import cells, crop, padded
 from weakseg.networks.parts.vgg import VGGToFC7, Weights, linear, load_vgg
-from weakseg.utils.limits import Share, limited
+from weakseg.utils.limits import ZeroToOne, limited
 
 
 class FCN32s(nn.Module):
@@ -43,7 +43,7 @@ class FCN32s(nn.Module):
         classes: int,
         weights: Weights = None,
         output_stride: Literal[8, 16, 32] = 32,
-        dropout: Share = 0.5,
+        dropout: ZeroToOne = 0.5,
         width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _Skipping(nn.Module):
         classes: int,
         weights: Weights = None,
         learn_upsampling: bool = False,
-        dropout: Share = 0.5,
+        dropout: ZeroToOne = 0.5,
         width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()

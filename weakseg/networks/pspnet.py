@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import PoolParts, cells, conv_bn_relu, crop, padded
 from weakseg.networks.parts.resnet import depth_of, resnet_body
-from weakseg.utils.limits import Share, limited
+from weakseg.utils.limits import ZeroToOne, limited
 
 
 class PSPNet(nn.Module):
@@ -42,7 +42,7 @@ class PSPNet(nn.Module):
         output_stride: Literal[8, 16] = 8,
         bins: tuple[int, ...] = (1, 2, 3, 6),
         auxiliary_weight: float = 0.4,
-        dropout: Share = 0.1,
+        dropout: ZeroToOne = 0.1,
         width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from weakseg.networks.parts.layers import cells, crop, padded, upsample_like
 from weakseg.networks.parts.resnet import depth_of, resnet_body
-from weakseg.utils.limits import Count, Share, limited
+from weakseg.utils.limits import Count, ZeroToOne, limited
 
 
 class RefineNet(nn.Module):
@@ -43,7 +43,7 @@ class RefineNet(nn.Module):
         weights: Literal["imagenet"] | Path | None = None,
         pools: Count = 2,
         channels: int = 256,
-        dropout: Share = 0.5,
+        dropout: ZeroToOne = 0.5,
         width: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from weakseg.config.values import RecipeError, read
+from weakseg.config.values import RecipeError, plain, read
 from weakseg.data.formats.images import Window
 from weakseg.data.formats.writing.formats import LabelFormat, check_format, write_labels
 from weakseg.inference.multiscale import Inference
@@ -199,7 +198,7 @@ def _maker(model: TrainedModel) -> dict[str, Any]:
 
 
 def _how(inference: Inference) -> dict[str, Any]:
-    values = dataclasses.asdict(inference)
+    values: dict[str, Any] = plain(inference)
     del values["validation"]  # which is for training
     return values
 

@@ -19,11 +19,13 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union
 
 from annotated_types import DocInfo, Ge, Gt, Le, Lt
 
+from weakseg.utils.lengths import SHARES
+
 Count = Annotated[int, Ge(1)]
 CountFromZero = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0), Lt(inf)]
 NotNegative = Annotated[float, Ge(0), Lt(inf)]
-Share = Annotated[float, Ge(0), Le(1)]
+ZeroToOne = Annotated[float, Ge(0), Le(1)]
 
 NUMBERS = {int: (Integral, "a whole number"), float: (Real, "a number")}
 
@@ -49,13 +51,16 @@ def refusal(hint: Any, value: Any) -> str:
     if not all(expected):
         return ""
     came = repr(value) if isinstance(value, str) else str(value)
-    return f"should {expected[0]}, but it is {came[:100]}"
+    shares = [f", or {kind.meaning}" for kind in kinds if kind in SHARES]
+    return f"should {''.join([expected[0], *shares])}, but it is {came[:100]}"
 
 
 def _expected(kind: Any, value: Any) -> str:
     """What was expected of a value that this type does not admit; nothing of one that it may."""
     if kind is types.NoneType:
         return "" if value is None else "be None"
+    if kind in SHARES:
+        return "" if isinstance(value, kind) else f"be {kind.meaning}"
     origin = typing.get_origin(kind)
     if origin is Literal:
         choices = typing.get_args(kind)

@@ -110,8 +110,9 @@ def test_sure_beliefs_of_many_labels() -> None:
 )
 def test_what_is_not_compiled_is_done_in_tensors(labels: int, crf: DenseCRF) -> None:
     image, probs = photo(16, 20), beliefs(labels, 16, 20)
-    assert compiled.refine(image, probs, crf.kernels, True, crf.iterations) is None
-    (expected,) = meanfield.refine([image], [probs], crf.kernels, "symmetric", crf.iterations)
+    kernels = crf.kernels_on(image)
+    assert compiled.refine(image, probs, kernels, True, crf.iterations) is None
+    (expected,) = meanfield.refine([image], [probs], kernels, "symmetric", crf.iterations)
     assert torch.equal(dense_crf(image, probs, crf), expected)
     torch.testing.assert_close(expected.sum(0), torch.ones(16, 20))
 

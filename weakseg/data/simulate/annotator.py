@@ -25,7 +25,7 @@ from weakseg.data.simulate.derive import (
 from weakseg.data.simulate.faults import moved_boxes, moved_masks, swapped_classes
 from weakseg.data.simulate.strokes import USUAL
 from weakseg.evidence import IGNORE
-from weakseg.utils.limits import Count, CountFromZero, Share, check_limits
+from weakseg.utils.limits import Count, CountFromZero, ZeroToOne, check_limits
 
 AnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags"]
 DrawnAnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags", "instances"]
@@ -52,7 +52,7 @@ class Annotator:
     """mean length of a scribble, as a share of its region's long way; more than 0, at most 1"""
     scribble_width: Count = 3
     """in pixels"""
-    scribble_jitter: Share = 0.0
+    scribble_jitter: ZeroToOne = 0.0
     """how wavy: the share of the free width of the region over which a scribble swings, from 0 to
     1"""
     scribble_background: bool = True
@@ -64,7 +64,7 @@ class Annotator:
     """clicks per object"""
     point_background: CountFromZero = 4
     """clicks on the background of an image"""
-    point_spread: Share = 0.5
+    point_spread: ZeroToOne = 0.5
     """where clicks fall: 0 in the very middle of an object, 1 anywhere inside it"""
     box_loose: Annotated[float, doc("a share of the box's side"), Ge(0), Le(1)] = 0.0
     """how far the edges of a box are off, each for itself, in or out: the standard deviation as a

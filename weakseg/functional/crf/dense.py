@@ -17,6 +17,7 @@ import torch
 from annotated_types import Ge, Lt, doc
 from torch import Tensor
 
+from weakseg.functional.colour import colour_unit
 from weakseg.functional.crf import meanfield
 from weakseg.functional.crf import meanfield_compiled as compiled
 from weakseg.functional.crf import pydensecrf as original
@@ -24,6 +25,7 @@ from weakseg.functional.crf.kernels import Kernel
 from weakseg.functional.crf.meanfield import Normalization
 from weakseg.functional.describing import described
 from weakseg.utils import memory
+from weakseg.utils.lengths import Length, Share, in_pixels
 from weakseg.utils.limits import Count, check_limits
 
 # bytes that benchmarks/crf.py finds to be taken by compiled code
@@ -36,6 +38,7 @@ _SUM_TOLERANCE = 1e-2
 
 Weight = Annotated[float, Ge(0), Lt(inf), doc("0 switches this kernel off")]
 Deviation = Annotated[float, Ge(_LEAST_REACH), Lt(inf), doc("a standard deviation")]
+Reach = Annotated[float, Ge(_LEAST_REACH), Lt(inf), doc("a standard deviation")] | Share
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,11 @@ class DenseCRF:
     smooth_weight: Weight = 3.0
     """how strongly near pixels pull each other towards one label, whatever their colours; 0
     switches it off"""
-    smooth_xy: Deviation = 1.0
+    smooth_xy: Reach = 1.0
     """how near: the standard deviation in pixels"""
     bilateral_weight: Weight = 4.0
     """how strongly pixels of similar colour pull each other; 0 switches it off"""
-    bilateral_xy: Deviation = 67.0
+    bilateral_xy: Reach = 67.0
     """how near those are: the standard deviation in pixels"""
     bilateral_rgb: Deviation = 3.0
     """how similar: the standard deviation in steps of colour, of which there are 256"""
@@ -68,12 +71,23 @@ class DenseCRF:
     def __post_init__(self) -> None:
         check_limits(self, "{} of the dense CRF")
 
-    @property
-    def kernels(self) -> tuple[Kernel, ...]:
-        """The kernels that are not switched off."""
-        smooth = Kernel(self.smooth_weight, self.smooth_xy, None)
-        bilateral = Kernel(self.bilateral_weight, self.bilateral_xy, self.bilateral_rgb)
-        return tuple(kernel for kernel in (smooth, bilateral) if kernel.strength)
+    def kernels_on(self, image: Tensor) -> tuple[Kernel, ...]:
+        """The kernels that are not switched off, in pixels and steps of colour of an image
+        [3,H,W]."""
+        height, width = image.shape[1:]
+        near = _reach(self.smooth_xy, height, width)
+        far = _reach(self.bilateral_xy, height, width)
+        kernels = [Kernel(self.smooth_weight, near, None)] if self.smooth_weight else []
+        if self.bilateral_weight:
+            rgb = self.bilateral_rgb * colour_unit(image)
+            kernels.append(Kernel(self.bilateral_weight, far, rgb))
+        return tuple(kernels)
+
+
+def _reach(length: Length, height: int, width: int) -> float:
+    """In pixels. A share is one pixel at least: what reaches less far does nothing."""
+    pixels = in_pixels(length, height, width)
+    return max(1.0, pixels) if isinstance(length, Share) else pixels
 
 
 DEEPLAB_V2 = DenseCRF()
@@ -128,38 +142,43 @@ def _refine(images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF) ->
     exact = [
         each.detach() if each.dtype == torch.float64 else each.detach().float() for each in probs
     ]
+    kernels = [crf.kernels_on(image) for image in images]
     if crf.backend == "pydensecrf":
         return [
-            original.refine(*both, crf.kernels, crf.normalization, crf.iterations)
-            for both in zip(images, exact, strict=True)
+            original.refine(image, prior, own, crf.normalization, crf.iterations)
+            for image, prior, own in zip(images, exact, kernels, strict=True)
         ]
     threads = min(torch.get_num_threads(), len(images))
     for image, prior, possible in zip(images, exact, labels, strict=True):
         _check_memory(image, prior, possible, threads)
-    refined = _compiled(images, exact, crf, threads)
+    refined = _compiled(images, exact, kernels, crf, threads)
     rest = [i for i, done in enumerate(refined) if done is None]
-    others = [images[i] for i in rest], [exact[i] for i in rest]
-    for i, done in zip(
-        rest, meanfield.refine(*others, crf.kernels, crf.normalization, crf.iterations), strict=True
-    ):
-        refined[i] = done
+    for own in dict.fromkeys(kernels[i] for i in rest):  # those of one size go together
+        places = [i for i in rest if kernels[i] == own]
+        others = [images[i] for i in places], [exact[i] for i in places]
+        found = meanfield.refine(*others, own, crf.normalization, crf.iterations)
+        for i, done in zip(places, found, strict=True):
+            refined[i] = done
     return [done for done in refined if done is not None]
 
 
 def _compiled(
-    images: Sequence[Tensor], probs: Sequence[Tensor], crf: DenseCRF, threads: int
+    images: Sequence[Tensor],
+    probs: Sequence[Tensor],
+    kernels: Sequence[Sequence[Kernel]],
+    crf: DenseCRF,
+    threads: int,
 ) -> list[Tensor | None]:
     """None for what is on a GPU, in double precision or otherwise nothing for compiled code."""
     refine = partial(
         compiled.refine,
-        kernels=crf.kernels,
         symmetric=crf.normalization == "symmetric",
         iterations=crf.iterations,
     )
     if threads < 2:
-        return list(map(refine, images, probs))
+        return list(map(refine, images, probs, kernels))
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(refine, images, probs))
+        return list(pool.map(refine, images, probs, kernels))
 
 
 def _check(image: Tensor, probs: Tensor) -> int:

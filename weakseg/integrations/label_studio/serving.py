@@ -15,7 +15,7 @@ from weakseg.integrations.label_studio.server_files import ServerFiles
 from weakseg.integrations.label_studio.task_images import TaskImages
 from weakseg.integrations.label_studio.words import check_words
 from weakseg.trained.loading import load_model
-from weakseg.utils.limits import Share, limited
+from weakseg.utils.limits import ZeroToOne, limited
 from weakseg.utils.serving import import_server, in_url, is_loopback, listening
 from weakseg.utils.serving import make_server as uvicorn_server
 
@@ -33,7 +33,7 @@ def serve(
     port: Annotated[int, Ge(0), Le(65535)] = 9090,
     host: str = "127.0.0.1",
     checkpoint: str = "best",
-    threshold: Share = 0.0,
+    threshold: ZeroToOne = 0.0,
     device: str = "auto",
     predict: Mapping[str, Any] | None = None,
 ) -> None:
