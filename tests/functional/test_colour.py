@@ -18,17 +18,18 @@ def test_a_scan_is_grey_whatever_rounding_has_done_to_it(off: int) -> None:
     assert colour_unit(image) == sqrt(3)
 
 
-def test_one_pixel_of_colour_makes_a_photograph() -> None:
-    image = torch.zeros(3, 6, 8, dtype=torch.uint8)
-    for channel in range(3):
-        coloured = image.clone()
-        coloured[channel, 5, 7] = TOLERANCE + 1
-        assert not is_grey(coloured)
-        assert colour_unit(coloured) == 1
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_coloured_mark_leaves_a_scan_grey_and_more_of_it_makes_a_photograph(channel: int) -> None:
+    image = torch.zeros(3, 20, 20, dtype=torch.uint8)
+    image[channel, 5, 7:11] = TOLERANCE + 1
+    assert is_grey(image)
+    image[channel, 5, 11] = TOLERANCE + 1  # the fifth of 400
+    assert not is_grey(image)
+    assert colour_unit(image) == 1
 
 
 def test_squared_distances_are_those_of_one_channel() -> None:
     grey = torch.randint(0, 256, (1, 5, 7), generator=torch.Generator().manual_seed(0))
-    points = grey.expand(3, 5, 7).flatten(1).T / colour_unit(grey.expand(3, 5, 7))
-    one = grey.flatten(1).T.float()
-    torch.testing.assert_close(torch.cdist(points, points), torch.cdist(one, one))
+    points = grey.expand(3, 5, 7).flatten(1).T.double() / colour_unit(grey.expand(3, 5, 7))
+    one = grey.flatten(1).T.double()
+    torch.testing.assert_close(torch.pdist(points), torch.pdist(one))
