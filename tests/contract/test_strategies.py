@@ -3,7 +3,6 @@ weakseg.strategies.NAMES."""
 
 from __future__ import annotations
 
-import inspect
 from importlib import import_module
 
 import pytest
@@ -11,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.small import TinyNet, labels_of, loss_of
+from tests.small import labels_of, loss_of
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
 from weakseg.strategies import NAMES
 from weakseg.strategies.base import Strategy, estimates
+from weakseg.strategies.common_keys import LossTerms
+from weakseg.strategies.label_loss import label_loss
+from weakseg.strategies.shared.warmup import WarmUp
 from weakseg.training.label_quality import harden
-from weakseg.training.segmenter import Segmenter
 from weakseg.utils.fingerprint import module_fingerprint
 
 CLASSES = 4
@@ -167,15 +168,55 @@ def tensors(fields: Evidence | Prediction) -> list[Tensor]:
     return [field for field in fields if isinstance(field, Tensor)]
 
 
+ALL_TERMS = LossTerms(cross_entropy=0.5, dice=0.25, tversky=2, alpha=0.4, beta=0.9, focal=1.5)
+
+
 @every_strategy
-def test_a_strategy_with_the_default_loss_takes_class_weights(name: str) -> None:
-    module, _, kind = NAMES[name].rpartition(".")
-    cls = getattr(import_module(module), kind)
-    if cls.loss is not Strategy.loss or cls.wants.box_masks:
+def test_a_strategy_takes_the_common_keys_that_it_declares(name: str) -> None:
+    strategy = build(name)
+    given = {"class_weights": {"cat": 4.0}, "terms": ALL_TERMS}
+    for key, value in given.items():
+        if key in strategy.takes:
+            setattr(strategy, key, value)
+            continue
         # it would promise what the loss does not keep
-        assert "class_weights" not in inspect.signature(cls).parameters
-        return
-    strategy = cls(class_weights={"cat": 4.0})
+        kind = type(strategy).__name__
+        refused = (
+            rf"^{key}[.\w]* does not apply to {kind}: leave it out$"
+        )
+        with pytest.raises(ValueError, match=refused):
+            setattr(strategy, key, value)
+    strategy.class_weights = None
+    strategy.terms = LossTerms()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "terms" in build(name).takes])
+def test_class_weights_and_terms_are_in_the_loss(name: str) -> None:
+    strategy = build(name)
+    batch = a_batch(strategy, [every_kind_of_evidence(24, 32)])
+    logits = torch.randn(1, CLASSES, 24, 32)
+    strategy.eval()  # a warm-up does not count these
+    plain = loss_of(strategy, logits, batch).terms
+    weights = torch.tensor([1.0, 4.0, 1.0, 1.0])
+    if "warmup" in vars(strategy)["_modules"]:
+        strategy.warmup = WarmUp(0)
+    strategy.terms = ALL_TERMS
+    terms = loss_of(strategy, logits, batch._replace(class_weights=weights)).terms
+    labelled = {"cross_entropy", "marks"} & terms.keys()
+    assert set(terms) == set(plain) | {"dice", "tversky"}
+    assert len(labelled) == 1
+    assert all(terms[key] != plain[key] for key in labelled)
+    if type(strategy).loss is Strategy.loss:
+        assert batch.target is not None
+        expected = label_loss(logits, batch.target, ALL_TERMS, weights)
+        torch.testing.assert_close(terms, expected)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if type(build(name)).loss is Strategy.loss]
+)
+def test_the_default_loss_is_the_cross_entropy(name: str) -> None:
+    strategy = build(name)
     batch = a_batch(strategy, [every_kind_of_evidence(24, 32)])
     logits, weights = torch.randn(1, CLASSES, 24, 32), torch.tensor([1.0, 4.0, 1.0, 1.0])
     (term,) = loss_of(strategy, logits, batch._replace(class_weights=weights)).terms.values()
@@ -183,13 +224,13 @@ def test_a_strategy_with_the_default_loss_takes_class_weights(name: str) -> None
     torch.testing.assert_close(
         term, F.cross_entropy(logits, batch.target, weights, ignore_index=IGNORE)
     )
-    assert (
-        Segmenter(
-            TinyNet(CLASSES), strategy, ("background", "cat", "dog", "owl")
-        ).class_weights.tolist()
-        == weights.tolist()
-    )
+
+
+def test_wrong_values_of_common_keys_are_refused() -> None:
+    strategy = build("full")
     with pytest.raises(ValueError, match=r"class_weights\.cat should be 0 or more"):
-        cls(class_weights={"cat": -1.0})
+        strategy.class_weights = {"cat": -1.0}
     with pytest.raises(ValueError, match="auto or null, but it is 'automatic'"):
-        cls(class_weights="automatic")
+        strategy.class_weights = "automatic"  # type: ignore[assignment]
+    with pytest.raises(ValueError, match=r"terms should be LossTerms, such as LossTerms\(dice=0.5"):
+        strategy.terms = {"dice": 1}  # type: ignore[assignment]

@@ -16,8 +16,9 @@ from weakseg.evidence import Batch
 from weakseg.fit import main
 from weakseg.functional.losses import rarity_weights
 from weakseg.networks.maskrcnn import MaskRCNN
-from weakseg.strategies import BoxesInstances, BoxesRect, Full
-from weakseg.strategies.base import ClassWeights, target_loss
+from weakseg.strategies import BoxesInstances, BoxesRect
+from weakseg.strategies.base import target_loss
+from weakseg.strategies.common_keys import ClassWeights, LossTerms
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -163,7 +164,7 @@ def test_a_network_with_losses_of_its_own_takes_no_weights() -> None:
 
 def test_weights_change_no_target() -> None:
     """So stored targets serve again."""
-    assert module_fingerprint(BoxesRect()) == module_fingerprint(
-        BoxesRect(class_weights={"dark": 3})
-    )
-    assert Full(class_weights="auto").class_weights == "auto"
+    weighted = BoxesRect()
+    weighted.class_weights = {"dark": 3}
+    weighted.terms = LossTerms(dice=1)
+    assert module_fingerprint(BoxesRect()) == module_fingerprint(weighted)

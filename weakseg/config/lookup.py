@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from weakseg.config.common_keys import with_common_keys
 from weakseg.config.schema import Constructor, make, validate
 from weakseg.config.values import RecipeError
 from weakseg.utils.messages import did_you_mean, one_line, quoted, suggest
@@ -81,7 +82,7 @@ def lookup(name: Any, where: str, home: str, base: type | None = None) -> Constr
         raise RecipeError(
             f"{where}.name: {name} is not a subclass of {base.__module__}.{base.__qualname__}"
         )
-    return found
+    return with_common_keys(found, home)
 
 
 def wrong_name(name: Any, names: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt
 from yaml.representer import RepresenterError
 
+from weakseg.config.common_keys import sketch_with_common_keys
 from weakseg.config.lengths_shown import pixels_of_shares
 from weakseg.config.lookup import Part, build, imported, lookup, wrong_name
 from weakseg.config.schema import OURS, Constructor, arguments, filled, validate
@@ -499,7 +500,8 @@ def _from_source(place: str, node: Mapping[str, Any]) -> Constructor | None:
     name = node.get("name", "")
     known = _names(place).get(name, name) if isinstance(name, str) else ""
     wanted = [key for key in node if key != "name" or not meaning.home]
-    return sketched(meaning.target or known, wanted)
+    sketch = sketched(meaning.target or known, wanted)
+    return sketch and sketch_with_common_keys(sketch, known, meaning.home)
 
 
 def _mistyped(recipe: Recipe, only: Collection[str] = SECTIONS.keys()) -> list[str]:

@@ -116,7 +116,9 @@ def validate(
     """
     known = arguments(constructor)
     values: dict[str, Any] = {}
-    advice = fixed if isinstance(fixed, Mapping) else dict.fromkeys(fixed, OURS)
+    advice = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, OURS)
+    advice |= getattr(constructor, "refused", {})
+    fixed = advice.keys()
     errors = [f"{above}{key}: {advice[key]}" for key in node if key in fixed]
     for name, argument in known.items():
         if name in node and name not in fixed:

@@ -70,6 +70,35 @@ def docstring(dotted: str) -> str:
     return ast.get_docstring(node) or ""
 
 
+def attributes(dotted: str) -> dict[str, Argument]:
+    """The annotated attributes of a class that have a default, those of its parent first; those
+    that belong to the class alone (ClassVar) are left out."""
+    node, module = _find(dotted)
+    found = _fields(node, module) if isinstance(node, ast.ClassDef) else None
+    return {name: _argument(*written) for name, written in (found or {}).items()}
+
+
+def class_value(dotted: str, name: str) -> Any:
+    """The value that a class, or one that it derives from, gives to an attribute; None where the
+    source does not tell."""
+    try:
+        return _class_value(dotted, name)
+    except Exception:  # whatever code may raise
+        return None
+
+
+def _class_value(dotted: str, name: str) -> Any:
+    node, module = _find(dotted)
+    if not isinstance(node, ast.ClassDef):
+        return None
+    for item in node.body:
+        targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return _value(item.value, module)  # type: ignore[attr-defined]
+    above = (_class_value(_full(_dotted(base), module), name) for base in node.bases)
+    return next((value for value in above if value is not None), None)
+
+
 def _arguments(dotted: str) -> dict[str, Written] | None:
     """The keywords of a class or function; None: they cannot be told."""
     if dotted in WITHOUT_KEYWORDS:

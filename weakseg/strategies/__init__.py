@@ -46,4 +46,7 @@ NAMES = {
     "mixed": "weakseg.strategies.mixed.Mixed",
 }
 
+COMMON_KEYS = "weakseg.strategies.common_keys.CommonKeys"
+"""the class whose attributes a recipe may set for every strategy"""
+
 __getattr__ = lazily(__name__, NAMES.values())

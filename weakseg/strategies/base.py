@@ -6,24 +6,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
-from weakseg.functional.losses import cross_entropy
-from weakseg.functional.regions.merging import Merging
+from weakseg.strategies.common_keys import (
+    COMMON_KEYS,
+    CommonKeys,
+    expect_common_key,
+    left_of,
+)
+from weakseg.strategies.label_loss import label_loss
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.limits import Count, CountFromZero, check_limits, require
 
 Resolution = Literal["image", "scores"]
 Figures = Mapping[str, Tensor | float]
 NO_FIGURES: Figures = {}
-ClassWeights = dict[str, float] | Literal["auto"] | None
-"""weights by names of classes, 1 for those without; auto for what makes up for rare classes; None
-for all alike"""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Loss(NamedTuple):
     """logged as estimate/<name>"""
 
 
-class Strategy(nn.Module):
+class Strategy(CommonKeys):
     """A method of weak supervision: pseudo-label estimation, a loss, or both. Override `estimate`,
     `loss` or both.
 
@@ -102,25 +103,21 @@ class Strategy(nn.Module):
 
     needs: ClassVar[tuple[str, ...]] = ()
     """fields of evidence that every training image must have; checked before training starts"""
-    not_in_key: ClassVar[tuple[str, ...]] = ("class_weights",)
+    not_in_key: ClassVar[tuple[str, ...]] = ("class_weights", "terms")
     """attributes that change no target, such as options of the loss and counters. A change of any
     other attribute computes new targets, as does an edit of the strategy's code or of code that it
     imports from weakseg or from files beside it. The names of base classes are left out as well;
     `child.name` is an attribute of a child"""
     wants: Wants = Wants()
     """of the network; an instance may have its own"""
-    class_weights: ClassWeights = None
-    """how much a pixel of each class counts in the default loss: `batch.class_weights` has the
-    numbers"""
-    regions: Merging | None = None
-    """whether, and how, targets are made to follow superpixels after `estimate`; part of the key of
-    every target"""
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         super().__init_subclass__()
         if abstract:
             return
         _check_names(cls)
+        if "takes" not in vars(cls):
+            cls.takes = left_of(cls.takes, "loss" in vars(cls), estimates(cls))
         _check_declarations(cls)
         _check_kind(cls)
         if not estimates(cls) and cls.loss is Strategy.loss:
@@ -155,7 +152,7 @@ class Strategy(nn.Module):
 
     def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor] | Loss:
         """Named terms, logged one by one and summed: logits [B,C,H,W] against a batch. Default:
-        cross-entropy with its targets."""
+        cross-entropy with its targets, or what `terms` say."""
         return target_loss(logits, batch, self)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
@@ -209,29 +206,14 @@ def estimates(strategy: Strategy | type[Strategy]) -> bool:
 
 
 def target_loss(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Tensor]:
-    """The default loss: the mean cross-entropy with the targets of a batch."""
+    """The default loss: the mean cross-entropy with the targets of a batch, and what else the
+    strategy's `terms` say."""
     if batch.target is None:
         raise ValueError(
             f"the images {', '.join(batch.ids)} have no targets: {type(strategy).__name__} learns "
             "from estimated targets, so give the trainer callbacks=[weakseg.Rounds()]"
         )
-    return {"cross_entropy": cross_entropy(logits, batch.target, batch.class_weights)}
-
-
-def expect_class_weights(weights: ClassWeights) -> ClassWeights:
-    """The weights; a ValueError if a loss cannot be multiplied by one of them."""
-    if isinstance(weights, str) and weights != "auto":
-        raise ValueError(
-            f"class_weights should be numbers by names of classes, such as {{cat: 5}}, auto or "
-            f"null, but it is {weights!r}"
-        )
-    for name, weight in weights.items() if isinstance(weights, dict) else ():
-        if not (isfinite(weight) and weight >= 0):
-            raise ValueError(
-                f"class_weights.{name} should be 0 or more, how much its pixels count, but it is "
-                f"{weight}"
-            )
-    return weights
+    return label_loss(logits, batch.target, strategy.terms, batch.class_weights)
 
 
 def _check_declarations(cls: type[Strategy]) -> None:
@@ -241,11 +223,15 @@ def _check_declarations(cls: type[Strategy]) -> None:
             f"strategy {cls.__name__}: needs should be a tuple of "
             f"{', '.join(Evidence._fields[2:])}, but it is {cls.needs!r}"
         )
-    if isinstance(cls.not_in_key, str):
-        raise TypeError(
-            f"strategy {cls.__name__}: not_in_key should be a tuple of names of attributes, but it "
-            f"is {cls.not_in_key!r}"
-        )
+    for name in ("not_in_key", "takes"):
+        if isinstance(getattr(cls, name), str):
+            raise TypeError(
+                f"strategy {cls.__name__}: {name} should be a tuple of names of attributes, but "
+                f"it is {getattr(cls, name)!r}"
+            )
+    for name in COMMON_KEYS:
+        if not isinstance(value := getattr(cls, name), property | cached_property):
+            expect_common_key(cls, name, value)
     _check_wants(cls, cls.wants)
 
 
@@ -287,7 +273,7 @@ def _own(cls: type[Strategy]) -> dict[str, str]:
     what it is."""
     return {
         name: _kind(value)
-        for base in (Strategy, JointStrategy)
+        for base in (CommonKeys, Strategy, JointStrategy)
         if issubclass(cls, base)
         for name, value in vars(base).items()
         if not name.startswith("_")

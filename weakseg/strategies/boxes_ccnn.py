@@ -48,6 +48,7 @@ class BoxesCCNN(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
+    takes: ClassVar[tuple[str, ...]] = ("terms.projection",)
 
     @limited
     def __init__(

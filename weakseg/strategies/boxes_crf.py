@@ -10,7 +10,7 @@ from torch import Tensor
 from weakseg.evidence import Evidence
 from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
-from weakseg.strategies.base import ClassWeights, Context, Strategy, expect_class_weights
+from weakseg.strategies.base import Context, Strategy
 from weakseg.strategies.shared.boxed import need_boxes
 from weakseg.strategies.shared.options import CoreShare
 from weakseg.utils.limits import limited
@@ -30,7 +30,6 @@ class BoxesCRF(Strategy):
         share: how much of a box's area is its middle.
         crf: weights and standard deviations of the CRF; the paper tuned them on a few full masks,
             the defaults here are fixed and need none.
-        class_weights: as for full.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
@@ -41,10 +40,8 @@ class BoxesCRF(Strategy):
         unary: Unary = "wssl_code",
         share: CoreShare = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
-        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
-        self.class_weights = expect_class_weights(class_weights)
         self.unary: Unary = unary
         self.share = share
         self.crf = crf

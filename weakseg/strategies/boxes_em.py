@@ -10,9 +10,9 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch
 from weakseg.functional.boxes import fill_boxes
-from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import em_fixed_boxes
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
+from weakseg.strategies.label_loss import label_loss
 from weakseg.strategies.shared.options import Bias
 from weakseg.strategies.shared.per_step import (
     boxes_of,
@@ -44,6 +44,7 @@ class BoxesEM(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
+    takes: ClassVar[tuple[str, ...]] = ("class_weights", "terms")
 
     @limited
     def __init__(
@@ -75,4 +76,4 @@ class BoxesEM(Strategy):
             )
         else:
             labels = filled if valid is None else filled.masked_fill(~valid, IGNORE)
-        return Loss({"cross_entropy": cross_entropy(logits, labels.long())}, labels)
+        return Loss(label_loss(logits, labels.long(), self.terms, batch.class_weights), labels)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from weakseg.evidence import Evidence
 from weakseg.functional.boxes import fill_boxes
-from weakseg.strategies.base import ClassWeights, Context, Strategy, expect_class_weights
+from weakseg.strategies.base import Context, Strategy
 from weakseg.strategies.shared.boxed import need_boxes
 
 
@@ -20,16 +20,9 @@ class BoxesRect(Strategy):
     a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). The corners of the
     boxes are labelled wrongly, but the network averages much of that away: the baseline for
     everything done with boxes. Estimates once, needs no network.
-
-    Args:
-        class_weights: as for full.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
-
-    def __init__(self, class_weights: ClassWeights = None) -> None:
-        super().__init__()
-        self.class_weights = expect_class_weights(class_weights)
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The boxes of the image, filled."""

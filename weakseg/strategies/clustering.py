@@ -26,12 +26,10 @@ from weakseg.functional.clustering.max_margin import cluster
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import appearance, pooled
 from weakseg.strategies.base import (
-    ClassWeights,
     Context,
     Estimate,
     JointStrategy,
     Wants,
-    expect_class_weights,
 )
 from weakseg.strategies.shared.marked import need_annotation
 from weakseg.strategies.shared.per_step import check_tags
@@ -64,7 +62,6 @@ class Clustering(JointStrategy):
         samples: about how many superpixels of each image classifiers learn from. Of very many
             images (20,000 superpixels) not all are used.
         cover: which part of the superpixels in a box has its class at least; 0, the paper, for one.
-        class_weights: as for full.
     """
 
     wants = Wants(features=True)
@@ -77,10 +74,8 @@ class Clustering(JointStrategy):
         alternations: Count = 5,
         samples: Count = 50,
         cover: Annotated[float, Ge(0), Le(1), doc("a part of the superpixels of a box")] = 0.3,
-        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
-        self.class_weights = expect_class_weights(class_weights)
         self.superpixels = superpixels
         self.strength = strength
         self.alternations = alternations

@@ -17,11 +17,9 @@ from weakseg.functional.prior import centre_prior
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
 from weakseg.strategies.base import (
-    ClassWeights,
     Context,
     JointStrategy,
     Wants,
-    expect_class_weights,
 )
 from weakseg.strategies.shared.common_features import (
     classify,
@@ -72,7 +70,6 @@ class Cosegmentation(JointStrategy):
             null for the marks alone.
         share: how much of a box's area is its middle.
         crf: weights and standard deviations of the CRF.
-        class_weights: as for full.
     """
 
     @limited
@@ -85,10 +82,8 @@ class Cosegmentation(JointStrategy):
         superpixels: Superpixels | None = LARGE_PIECES,
         share: CoreShare = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
-        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
-        self.class_weights = expect_class_weights(class_weights)
         self.prior_sigma = prior_sigma
         self.iterations = iterations
         self.wants = Wants(intermediate=long_side)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from weakseg.evidence import Evidence
-from weakseg.strategies.base import ClassWeights, Context, Strategy, expect_class_weights
+from weakseg.strategies.base import Context, Strategy
 from weakseg.strategies.shared.marked import need_marked_pixel, need_marks
 
 
@@ -20,11 +20,6 @@ class Full(Strategy):
     cross-entropy"), the simplest thing that works: unmarked pixels are 255 and teach nothing.
     Estimates once, needs no network.
 
-    Args:
-        class_weights: how much a pixel counts in the loss, by names of classes, such as {leaf: 5},
-            1 for the others; auto weighs rare classes more, by the root of (median share / own
-            share); null for all alike.
-
     >>> import torch
     >>> marks = torch.tensor([[1, 255]], dtype=torch.uint8)
     >>> Full().estimate(Evidence("a", torch.zeros(3, 1, 2).byte(), marks=marks), Context())
@@ -32,10 +27,6 @@ class Full(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
-
-    def __init__(self, class_weights: ClassWeights = None) -> None:
-        super().__init__()
-        self.class_weights = expect_class_weights(class_weights)
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""

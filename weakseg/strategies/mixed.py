@@ -90,6 +90,7 @@ class Mixed(Strategy):
         weights: of the four terms. Labels from tags are the worst, so by default they count little.
     """
 
+    takes: ClassVar[tuple[str, ...]] = ("terms.projection", "regions")
     # they change the loss, and no target
     not_in_key: ClassVar[tuple[str, ...]] = ("em", "biases", "weights", "idle")
 

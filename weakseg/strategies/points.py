@@ -15,6 +15,7 @@ from weakseg.functional.painting import grow_marks
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
 from weakseg.strategies.base import Context, Strategy, target_loss
+from weakseg.strategies.common_keys import COMMON_KEYS
 from weakseg.strategies.shared.marked import (
     LARGE_PIECES,
     crf_loss,
@@ -50,6 +51,7 @@ class Points(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
     # they change the loss, and no target
+    takes: ClassVar[tuple[str, ...]] = COMMON_KEYS
     not_in_key: ClassVar[tuple[str, ...]] = ("weight", "xy", "rgb", "shrink", "absent")
 
     @limited

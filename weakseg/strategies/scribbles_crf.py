@@ -39,6 +39,7 @@ class ScribblesCRF(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
+    takes: ClassVar[tuple[str, ...]] = ("class_weights", "terms")
 
     @limited
     def __init__(

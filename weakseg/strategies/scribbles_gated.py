@@ -40,6 +40,7 @@ class ScribblesGated(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
+    takes: ClassVar[tuple[str, ...]] = ("class_weights", "terms")
 
     @limited
     def __init__(

@@ -23,11 +23,9 @@ from weakseg.functional.regions.region_graph import (
 )
 from weakseg.functional.regions.superpixels import region_counts, region_sums
 from weakseg.strategies.base import (
-    ClassWeights,
     Context,
     Estimate,
     Strategy,
-    expect_class_weights,
 )
 from weakseg.strategies.shared.marked import need_marked_pixel
 from weakseg.utils.limits import NotNegative, limited
@@ -66,7 +64,6 @@ class ScribblesGraphCut(Strategy):
         colour, texture: how different the histograms of two sides have to be to make a border
             cheap; null takes the median of the image's borders. The paper has 5 and 10, with which
             every border costs nearly the same: its histograms can differ by no more than 2.
-        class_weights: as for full.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
@@ -80,10 +77,8 @@ class ScribblesGraphCut(Strategy):
         network: NotNegative = 1.0,
         colour: Tolerance | None = None,
         texture: Tolerance | None = None,
-        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__()
-        self.class_weights = expect_class_weights(class_weights)
         self.superpixels = superpixels
         self.smooth = smooth
         self.appearance = appearance

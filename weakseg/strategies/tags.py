@@ -58,6 +58,7 @@ class Tags(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
+    takes: ClassVar[tuple[str, ...]] = ()
 
     @limited
     def __init__(

@@ -57,6 +57,7 @@ class TagsCCNN(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
+    takes: ClassVar[tuple[str, ...]] = ()
 
     @limited
     def __init__(

@@ -53,6 +53,7 @@ class TagsCCNNSize(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags", "large")
+    takes: ClassVar[tuple[str, ...]] = ()
 
     @limited
     def __init__(

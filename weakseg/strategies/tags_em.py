@@ -9,9 +9,9 @@ from annotated_types import Ge, doc
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
-from weakseg.functional.losses import cross_entropy
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
+from weakseg.strategies.label_loss import label_loss
 from weakseg.strategies.shared.options import Bias, PriorSigma, ShareOfPixels, TagsWarmup
 from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
@@ -60,6 +60,7 @@ class TagsEM(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("tags",)
+    takes: ClassVar[tuple[str, ...]] = ("class_weights", "terms")
 
     @limited
     def __init__(
@@ -104,4 +105,4 @@ class TagsEM(Strategy):
             )
         else:
             labels = em_fixed(scores, tags, self.foreground, self.background, valid)
-        return Loss({"cross_entropy": cross_entropy(logits, labels)}, labels)
+        return Loss(label_loss(logits, labels, self.terms, batch.class_weights), labels)

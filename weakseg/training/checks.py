@@ -11,7 +11,8 @@ from torch import Tensor
 
 from weakseg.functional.class_matching import none_of
 from weakseg.networks.base import Adapter
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Strategy, estimates
+from weakseg.strategies.common_keys import ONLY_CROSS_ENTROPY
 from weakseg.utils.processes import gather
 
 NAMED = 5  # images that a message names
@@ -37,10 +38,16 @@ def check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) ->
             f"{type(strategy).__name__} makes none; take a strategy that does, such as "
             "strategy=boxes_instances"
         )
-    if network.has_losses and strategy.class_weights is not None:
-        raise TypeError(
-            f"class_weights counts in the cross-entropy, but {network.name} has losses of its own; "
-            "leave it out"
+    for key, default in (("class_weights", None), ("terms", ONLY_CROSS_ENTROPY)):
+        if network.has_losses and getattr(strategy, key) != default:
+            raise TypeError(
+                f"{key} counts in the cross-entropy, but {network.name} has losses of its own; "
+                "leave it out"
+            )
+    if strategy.class_weights == "auto" and not estimates(strategy):
+        raise ValueError(
+            f"class_weights=auto weighs classes by their shares in the targets, but "
+            f"{type(strategy).__name__} estimates none; give numbers, such as {{{classes[-1]}: 5}}"
         )
     if isinstance(strategy.class_weights, Mapping) and (
         unknown := [name for name in strategy.class_weights if name not in classes]

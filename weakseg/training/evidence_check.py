@@ -62,6 +62,7 @@ def check_evidence(
     failures: list[Failure] = []
     objects = False
     shown: list[bool] = []
+    boxed: list[bool] = []
     remarks: list[str] = []
     for index in track([*mine, *others], len(mine) + len(others), "reading the evidence", world):
         id = f"number {index}"
@@ -75,12 +76,14 @@ def check_evidence(
                 evidence.need(*strategy.needs)
                 strategy.check(evidence, classes)
                 shown.append(_shows_objects(evidence))
+                boxed.append(evidence.boxes is not None)
         except Exception as error:
             # a reader of files may raise anything: it is reported with the image's name
             objects |= isinstance(error, FormatError) and error.place.number is not None
             failures.append(image_failure(id, error))
     hint = f" ({HINT})" if anywhere(objects) else ""
     raise_together(failures, f"the evidence does not fit {type(strategy).__name__}{hint}")
+    _expect_boxes(strategy, [has for part in gather(boxed) for has in part])
     _expect_objects([shows for part in gather(shown) for shows in part], data)
     counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
     if twice := [id for id, count in counts.items() if count > 1]:
@@ -156,6 +159,15 @@ def _shows_objects(evidence: Evidence) -> bool:
     marks = evidence.marks
     marked = marks is not None and bool(((marks > 0) & (marks != IGNORE)).any())
     return evidence.boxes is None or len(evidence.boxes) > 0 or marked
+
+
+def _expect_boxes(strategy: Strategy, boxed: Sequence[bool]) -> None:
+    """The projection loss is of boxes alone."""
+    if strategy.terms.projection and boxed and not any(boxed):
+        raise ValueError(
+            f"terms.projection is a loss of boxes, but none of the {len(boxed)} training images "
+            "has a list of boxes; leave it out, or take a recipe and data.evidence with boxes"
+        )
 
 
 def _expect_objects(shown: Sequence[bool], data: WeakData) -> None:

@@ -21,13 +21,15 @@ from weakseg.evidence import Batch, Evidence, Example, Instances, Prediction
 from weakseg.functional.agreement import CHOOSES
 from weakseg.functional.class_matching import match_classes, renumber, renumber_evidence
 from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
-from weakseg.functional.losses import cross_entropy, drawn_loss, rarity_weights
+from weakseg.functional.losses import drawn_loss, rarity_weights
 from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference, infer
 from weakseg.networks.base import Adapter
 from weakseg.networks.parts.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
 from weakseg.strategies.base import Loss, Strategy, estimates
+from weakseg.strategies.label_loss import label_loss
+from weakseg.strategies.shared.per_step import boxes_projection
 from weakseg.training.checks import NAMED, check_image, check_parts, nonfinite_message
 from weakseg.training.initial_weights import describe_initial_weights
 from weakseg.training.label_quality import Agreement
@@ -39,7 +41,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as goo
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PLAIN = Inference()
 PSEUDO = "pseudo_labels"  # the term of the loss on pseudo-labelled images
-CORRECTIONS = "corrections"  # and that on pixels that a person has drawn
+CORRECTIONS = "corrections"  # that on pixels that a person has drawn
+PROJECTION = "projection"  # and that of rows and columns of boxes
 DIVERGED = (
     "weights, or the statistics of batch norm, are no numbers any more; lower optimizer.lr, or "
     "set trainer.gradient_clip_val"
@@ -323,6 +326,9 @@ class Segmenter(LightningModule):
         source = f"the loss of {type(self.strategy).__name__}"
         size = (len(batch.ids), len(self.classes))
         returned = read_loss(self.strategy.loss(own, batch), source, size)
+        if self.strategy.terms.projection:
+            term = self.strategy.terms.projection * boxes_projection(own, batch)
+            returned = returned._replace(terms={**returned.terms, PROJECTION: term})
         if self._learns_drawn and batch.drawn is not None:
             scores = self.adapter.upsample(logits[: len(batch.ids)], batch.image)
             term = drawn_loss(scores, batch.drawn)
@@ -330,7 +336,8 @@ class Segmenter(LightningModule):
         if batch.pseudo is None:
             return returned
         others = self.adapter.upsample(logits[len(batch.ids) :], batch.pseudo.image)
-        term = batch.pseudo.weight * cross_entropy(others, batch.pseudo.target, batch.class_weights)
+        found = label_loss(others, batch.pseudo.target, self.strategy.terms, batch.class_weights)
+        term = batch.pseudo.weight * torch.stack(list(found.values())).sum()
         return returned._replace(terms={**returned.terms, PSEUDO: term})
 
     @property

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch, Evidence
-from weakseg.functional.losses import cross_entropy, dense_crf_loss
+from weakseg.functional.losses import dense_crf_loss
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Strategy
+from weakseg.strategies.label_loss import label_loss
 from weakseg.strategies.shared.per_step import valid_pixels
 
 LARGE_PIECES = Superpixels(scale=150.0)
@@ -46,13 +47,14 @@ def need_marked_pixel(evidence: Evidence) -> Tensor:
 
 
 def marks_loss(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Tensor]:
-    """The cross-entropy of the marked pixels alone; 0 where a batch of crops shows none."""
+    """The loss of the marked pixels alone, as the strategy's `terms` say; 0 where a batch of crops
+    shows none."""
     if batch.marks is None:
         raise ValueError(
             f"{type(strategy).__name__} needs marks, but the images {', '.join(batch.ids)} have "
             "none"
         )
-    return {"marks": cross_entropy(logits, batch.marks)}
+    return label_loss(logits, batch.marks, strategy.terms, batch.class_weights, "marks")
 
 
 def downsampled(logits: Tensor, batch: Batch, shrink: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,6 +14,7 @@ from weakseg.functional.constraints.bounds import Constraints, contradiction
 from weakseg.functional.constraints.posterior import constrained_posterior, kl_to_posterior
 from weakseg.functional.pooling import classification
 from weakseg.functional.prior import centre_odds
+from weakseg.functional.projection import projection_loss
 from weakseg.functional.resolution import average_pool, shrink, stride
 from weakseg.strategies.base import Loss, Strategy
 
@@ -76,9 +77,23 @@ def boxes_of(batch: Batch, logits: Tensor, strategy: Strategy) -> tuple[list[Ten
             f"{type(strategy).__name__} needs boxes, but the images {', '.join(batch.ids)} have "
             "none"
         )
+    return scaled_boxes(batch.boxes, batch, logits), batch.box_classes
+
+
+def boxes_projection(logits: Tensor, batch: Batch) -> Tensor:
+    """The projection loss of the boxes of a batch; 0 where it has none."""
+    if batch.boxes is None or batch.box_classes is None:
+        return logits.new_zeros(())
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    boxes = scaled_boxes(batch.boxes, batch, logits)
+    return projection_loss(exact.softmax(1), boxes, batch.box_classes, valid_of(batch, logits))
+
+
+def scaled_boxes(boxes: list[Tensor], batch: Batch, logits: Tensor) -> list[Tensor]:
+    """The boxes of each image in pixels of the logits, float [N,4]."""
     across, down = (stride(batch.image.shape[side], logits.shape[side]) for side in (-1, -2))
-    scale = batch.boxes[0].new_tensor([across, down, across, down])
-    return [boxes / scale for boxes in batch.boxes], batch.box_classes
+    scale = boxes[0].new_tensor([across, down, across, down])
+    return [of_image / scale for of_image in boxes]
 
 
 def valid_pixels(batch: Batch) -> Tensor:
