@@ -140,8 +140,7 @@ def test_a_class_of_the_users_has_them(here: Path) -> None:
         ),
         (
             ["strategy=own_losses.Nothing", "strategy.class_weights=auto"],
-            "strategy.class_weights: does not apply to Nothing: leave it out: leave "
-            "it out",
+            "strategy.class_weights: does not apply to Nothing: leave it out",
         ),
         (
             ["strategy=own_losses.Mine", "strategy.term.dice=1"],
@@ -176,4 +175,8 @@ def test_a_loss_of_the_users_takes_what_target_loss_does_not_compute() -> None:
 
 def test_a_computed_attribute_is_no_key() -> None:
     resolved = resolve(load(["recipe=boxes_rect", "strategy=own_losses.Computed"]))
-    assert [*arguments(resolved.parts["strategy"].constructor)] == ["part", "terms"]
+    assert [*arguments(resolved.parts["strategy"].constructor)] == [
+        "part",
+        "terms",
+        "regions",
+    ]

@@ -181,9 +181,7 @@ def test_a_strategy_takes_the_common_keys_that_it_declares(name: str) -> None:
             continue
         # it would promise what the loss does not keep
         kind = type(strategy).__name__
-        refused = (
-            rf"^{key}[.\w]* does not apply to {kind}: leave it out$"
-        )
+        refused = rf"^{key}[.\w]* does not apply to {kind}: leave it out$"
         with pytest.raises(ValueError, match=refused):
             setattr(strategy, key, value)
     strategy.class_weights = None

@@ -71,8 +71,8 @@ class CommonKeys(nn.Module):
     """
 
     takes: ClassVar[tuple[str, ...]] = COMMON_KEYS
-    """the common keys that apply to a strategy, with dots for parts of them; others are refused. One
-    that leaves this out and has a `loss` of its own takes all but those terms that only
+    """the common keys that apply to a strategy, with dots for parts of them; others are refused. A
+    class that leaves this out and has a `loss` of its own takes all but those terms that only
     `target_loss` computes; one that estimates nothing has no `regions`"""
     class_weights: ClassWeights = None
     """how much a pixel of each class counts in the loss with targets: `batch.class_weights` has the
