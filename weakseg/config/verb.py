@@ -48,6 +48,8 @@ class Verb:
     sections: tuple[str, ...] = ()
     """those sections of a recipe whose keys are words too. The function has an argument of the name
     of each, which becomes a mapping of what the words say, or stays at its default"""
+    mappings: tuple[str, ...] = ()
+    """those arguments that are mappings, with keys of their own below them: grid.share=[0.2,0.3]"""
     examples: tuple[str, ...] = ()
     """words of useful calls, for --help"""
     check: str = ""
@@ -64,8 +66,9 @@ class Verb:
 
     @property
     def keys(self) -> list[str]:
-        """The words that are no sections."""
-        return [name for name in arguments(self.signature) if name not in self.sections]
+        """The words that have no keys below them."""
+        deeper = (*self.sections, *self.mappings)
+        return [name for name in arguments(self.signature) if name not in deeper]
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,13 @@ class Request:
     """by section the words below it, still as they were written"""
     recipe: Recipe | None = None
     """whose sections the words change; None where none is named"""
+    mappings: dict[str, dict[str, str]] = field(default_factory=dict)
+    """by argument the words below it, as they were written"""
 
     @property
     def given(self) -> dict[str, Any]:
         """What the function is called with."""
-        return {**self.values, **self.sections}
+        return {**self.values, **self.sections, **self.mappings}
 
 
 @contextmanager
@@ -129,15 +134,19 @@ def read_words(verb: Verb, argv: Sequence[str], secrets: dict[str, Any] | None =
     own = verb.keys
     named = [section for section in verb.sections if section in NAMED]
     example = verb.examples[0].split()[0] if verb.examples else "key=value"
-    words = parse(argv, Grammar(verb.sections, named, own, flags=FLAGS, example=example))
+    known = (*verb.sections, *verb.mappings)
+    words = parse(argv, Grammar(known, named, own, flags=FLAGS, example=example))
     errors = list(words.errors)
     node: dict[str, Any] = {}
     sections: dict[str, dict[str, Any]] = {}
+    mappings: dict[str, dict[str, str]] = {}
     for key, value in words.values.items():
         section, _, below = key.partition(".")
         if section in verb.sections and below:
             sections.setdefault(section, {})[below] = value
-        elif section in verb.sections:
+        elif section in verb.mappings and below:
+            mappings.setdefault(section, {})[below] = str(value)
+        elif section in known:
             errors.append(f"{key}: expected keys below it, such as {key}.<key>={value}")
         elif section in own and below:
             errors.append(f"{key}: {section} has no keys below it; write {section}=<value>")
@@ -149,7 +158,7 @@ def read_words(verb: Verb, argv: Sequence[str], secrets: dict[str, Any] | None =
         secrets |= sections
     values: dict[str, Any] = {}
     try:
-        values = validate(verb.signature, node, given=verb.sections)
+        values = validate(verb.signature, node, given=known)
     except RecipeError as error:
         errors += error.errors
     recipe = None
@@ -163,16 +172,14 @@ def read_words(verb: Verb, argv: Sequence[str], secrets: dict[str, Any] | None =
         errors += error.errors
     if errors:
         raise RecipeError(list(dict.fromkeys(errors)))
-    return Request(values, sections, recipe)
+    return Request(values, sections, recipe, mappings)
 
 
 def usage(verb: Verb) -> str:
     """What --help says: the function's own words on its arguments."""
     text = inspect.cleandoc(docstring(verb.function))
     known = {
-        name: argument
-        for name, argument in arguments(verb.signature).items()
-        if name not in verb.sections
+        name: argument for name, argument in arguments(verb.signature).items() if name in verb.keys
     }
     told = _told(text)
     needed = [f"{name}=<...>" for name, item in known.items() if item.default is REQUIRED]
@@ -190,6 +197,7 @@ def usage(verb: Verb) -> str:
         rows.append(
             (f"{section}.<key>=<...>", told.get(section, f"a key of the section {section}"))
         )
+    rows += [(f"{name}.<key>=<...>", told.get(name, "")) for name in verb.mappings]
     rows += [("--help", "this text"), ("--show", "every word and where its value comes from")]
     column = min(26, max(len(word) for word, _ in rows))
     for word, meaning in rows:
@@ -204,6 +212,9 @@ def show(verb: Verb, request: Request) -> str:
     for name, argument in arguments(verb.signature).items():
         if name in request.values:
             rows.append((f"{name}: {written(plain(request.values[name]))}", "command line"))
+        elif name in verb.mappings:
+            below = request.mappings.get(name, {})
+            rows += [(f"{name}.{key}: {value}", "command line") for key, value in below.items()]
         elif name not in verb.sections:
             rows.append((f"{name}: {written(plain(argument.default))}", "default"))
     width = max(len(line) for line, _ in rows)
@@ -221,7 +232,8 @@ def _unknown(verb: Verb, key: str) -> str:
         constructor = sketched(target) if target else None
         if constructor is not None and first in arguments(constructor):
             return f"{key}: no such word; did you mean {section}.{key}?"
-    return f"{key}: no such word{suggest(first, [*verb.keys, *verb.sections], 'there are')}"
+    known = [*verb.keys, *verb.mappings, *verb.sections]
+    return f"{key}: no such word{suggest(first, known, 'there are')}"
 
 
 def _recipe(node: Mapping[str, Any]) -> Recipe | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,15 +43,27 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def evaluation_folder(folder: Path) -> Iterator[Path]:
-    """Hold the folder of an evaluation, and make it if there is none.
+def evaluation_folder(
+    folder: Path,
+    lock: str = LOCK,
+    files: Sequence[str] = (PAGE, SUMMARY, TABLE, CONFUSIONS),
+    what: str = "no evaluation has",
+) -> Iterator[Path]:
+    """Hold the folder of an evaluation, or of another command with few files, and make it if there
+    is none.
 
     What is written into the folder that this gives takes the place of the files of the same names
     when all of it is there; if anything fails before, those stay.
+
+    Args:
+        folder: to hold.
+        lock: the name of the file that tells whose folder it is.
+        files: names of those that are written.
+        what: who has not written them, where they are there without that file.
     """
     make_folder(folder)
-    _refuse_foreign(folder)
-    with only_user(folder, LOCK, "name another with out="):
+    _refuse_foreign(folder, lock, files, what)
+    with only_user(folder, lock, "name another with out="):
         new = folder / ".new"
         shutil.rmtree(new, ignore_errors=True)  # of one that was killed
         new.mkdir()
@@ -63,12 +75,11 @@ def evaluation_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(new, ignore_errors=True)
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_foreign(folder: Path, lock: str, files: Sequence[str], what: str) -> None:
     """Refuse a folder in which files of something else have the names of ours, such as that of a
     run."""
-    names = [name for name in (PAGE, SUMMARY, TABLE, CONFUSIONS) if (folder / name).exists()]
-    if names and not (folder / LOCK).exists():
+    names = [name for name in files if (folder / name).exists()]
+    if names and not (folder / lock).exists():
         raise RecipeError(
-            f"out: the folder {folder} holds {names[0]}, which no evaluation has written; name a "
-            "new folder"
+            f"out: the folder {folder} holds {names[0]}, which {what} written; name a new folder"
         )

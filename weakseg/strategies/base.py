@@ -108,6 +108,9 @@ class Strategy(CommonKeys):
     other attribute computes new targets, as does an edit of the strategy's code or of code that it
     imports from weakseg or from files beside it. The names of base classes are left out as well;
     `child.name` is an attribute of a child"""
+    tunable: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """values that `python -m weakseg.tune` tries where none are given, by key as a recipe has them:
+    {"crf.bilateral_rgb": (3, 4, 5)}"""
     wants: Wants = Wants()
     """of the network; an instance may have its own"""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,11 @@ class BoxesCRF(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
+    tunable: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "crf.bilateral_xy": (17, 33, 67),
+        "crf.bilateral_rgb": (3, 4, 5),
+        "share": (0.2, 0.35),
+    }
 
     @limited
     def __init__(

@@ -19,6 +19,7 @@ from weakseg.training.corrections_check import share_corrections
 from weakseg.training.estimation import collected, mean_figures
 from weakseg.training.evidence_check import CheckedImage, check_evidence
 from weakseg.training.image_statistics import ImageStatistics
+from weakseg.training.label_consistency import round_consistency
 from weakseg.training.label_quality import LabelQuality, harden
 from weakseg.training.queries import network_fingerprint
 from weakseg.training.round_targets import RoundTargets, cache_folder, method_fingerprint
@@ -194,6 +195,7 @@ class Rounds(Callback):
                 hard = harden(stored.target, evidence.box_classes)
                 statistics.add_target(hard, evidence, segmenter.classes)
         self.figures = quality.figures() | mean_figures(figures)
+        self.figures |= round_consistency(targets, keys)
         # another loss may do without targets
         if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:
             name = type(segmenter.strategy).__name__

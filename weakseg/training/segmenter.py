@@ -558,17 +558,21 @@ class Segmenter(LightningModule):
 
 
 @torch.no_grad()
-def intermediate_features(segmenter: Segmenter, image: Tensor) -> Tensor:
-    """What an intermediate stage of the encoder makes of an image at the long side that the
-    strategy wants: float [D,h,w] on the CPU.
+def intermediate_features(
+    segmenter: Segmenter, image: Tensor, long_side: int | None = None
+) -> Tensor:
+    """What an intermediate stage of the encoder makes of an image: float [D,h,w] on the CPU.
 
     Both sides are whole cells of the coarsest stage, so that the cells cover the image.
+
+    Args:
+        segmenter: with the network.
+        image: uint8 [3,H,W].
+        long_side: of the image while the encoder sees it; None for what the strategy wants.
     """
+    wanted = segmenter.strategy.wants.intermediate if long_side is None else long_side
     longest = max(image.shape[1:])
-    size = [
-        max(1, round(side * segmenter.strategy.wants.intermediate / longest / CELL)) * CELL
-        for side in image.shape[1:]
-    ]
+    size = [max(1, round(side * wanted / longest / CELL)) * CELL for side in image.shape[1:]]
     scaled = F.interpolate(
         image[None].to(segmenter.device, segmenter.mean.dtype),
         size,

@@ -1,0 +1,1 @@
+"""Settings of a strategy, chosen by the evidence itself."""

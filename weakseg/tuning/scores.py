@@ -1,0 +1,70 @@
+"""What was measured of the settings, image by image, and how far a difference would vary with other
+images of the same kind."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weakseg.evaluation.bootstrap import Interval, draws
+
+SAMPLES = 2000
+LEVEL = 0.95
+
+
+class Scores(NamedTuple):
+    """A measure of the settings: larger is better."""
+
+    images: dict[int, Tensor]
+    """by class, float64 [S,I], for S settings; nan for an image in which the class is not
+    measured"""
+
+    @property
+    def classes(self) -> dict[int, Tensor]:
+        """The mean over the images, by class: float64 [S]."""
+        return {number: each.nanmean(1) for number, each in self.images.items()}
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean over the classes, float64 [S]."""
+        return torch.stack(list(self.classes.values())).mean(0)
+
+
+def differences(scores: Scores, first: int = 0) -> list[Interval]:
+    """The score of each setting less that of one of them, as a share of that one's, with an
+    interval.
+
+    Images are drawn with replacement, the same for all settings. As the best of several is looked
+    for, the intervals are so wide that, were all settings alike, one of twenty searches would have
+    any interval that lies above zero (Bonferroni).
+
+    Args:
+        scores: of the settings.
+        first: the setting that all are compared with.
+    """
+    stacked = torch.stack(list(scores.images.values()))  # [C,S,I]
+    known = ~stacked.isnan().all(1)
+    filled = stacked.nan_to_num()
+    tail = (1 - LEVEL) / 2 / max(1, stacked.shape[1] - 1)
+    value = _relative(filled, known, torch.ones(1, filled.shape[2], dtype=torch.float64), first)[0]
+    spread = torch.cat(
+        [_relative(filled, known, weights, first) for weights in draws(filled.shape[2], SAMPLES, 0)]
+    )
+    ends = torch.nanquantile(spread, torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0)
+    return [Interval(*each) for each in zip(value.tolist(), *ends.tolist(), strict=True)]
+
+
+def _relative(filled: Tensor, known: Tensor, weights: Tensor, first: int) -> Tensor:
+    """Differences for each draw of images, float64 [B,S]."""
+    sums = torch.einsum("csi,bi->bcs", filled, weights)
+    counts = torch.einsum("ci,bi->bc", known.double(), weights)
+    means = (sums / counts[..., None]).nanmean(1)  # a class that was not drawn has no mean
+    base = means[:, first : first + 1]
+    return (means - base) / base.abs().clamp(min=1e-12)
+
+
+def best_of(scores: Scores) -> int:
+    """The setting with the highest score, the first of equal ones."""
+    return int(scores.mean.nan_to_num(-torch.inf).argmax())

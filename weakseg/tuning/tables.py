@@ -1,0 +1,30 @@
+"""The table of settings on the screen."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from weakseg.tuning.page import cells, headings
+from weakseg.tuning.results import CRITERIA, TRUTH, Tuned
+from weakseg.utils.messages import counted
+
+
+def print_tuned(tuned: Tuned, console: Console) -> None:
+    """Print the settings, the best first, and what to do."""
+    table = Table(title="settings", title_justify="left")
+    table.add_column("setting", overflow="fold")
+    for heading in headings(tuned):
+        table.add_column(heading, justify="right")
+    order = sorted(tuned.rows, key=lambda row: -row.scores[tuned.criterion])
+    for row in order:
+        chosen = row is tuned.rows[tuned.chosen]
+        _, *others = cells(row, tuned)
+        table.add_row(*map(Text, [row.short, *others]), style="bold" if chosen else None)
+    console.print(table)
+    measured = f"on {counted(tuned.images, 'image')}: {CRITERIA[tuned.criterion]}"
+    console.print(f"{tuned.criterion}, {measured}", soft_wrap=True)
+    if TRUTH in headings(tuned):
+        console.print("the truth stands beside; no setting is chosen by it", soft_wrap=True)
+    console.print(Text(tuned.verdict), soft_wrap=True)
