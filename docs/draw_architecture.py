@@ -17,6 +17,7 @@ LAYERS = [
         "check": "a data set",
         "fit": "trains",
         "label": "pseudo-labels",
+        "tune": "settings",
         "review": "corrections",
         "predict": "masks",
         "evaluate": "figures",
@@ -26,6 +27,7 @@ LAYERS = [
     {"run": "one run from a recipe: composes the parts, leaves a folder"},
     {
         "reviewing": "the page on which a person corrects evidence",
+        "tuning": "settings, by the evidence itself",
         "integrations": "backends of CVAT and Label Studio",
     },
     {

@@ -21,7 +21,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = "everything above"
-COMMANDS = ("check", "fit", "label", "review", "predict", "evaluate", "export", "compare")
+COMMANDS = (
+    *("check", "fit", "label", "tune", "review"),
+    *("predict", "evaluate", "export", "compare"),
+)
 
 # The dependency rule. One row per package or module at the top: a row names rows further up only,
 # and with them comes whatever those may import.
@@ -40,6 +43,7 @@ MAY_IMPORT = {
     "prediction": "trained reporting",
     **dict.fromkeys(["evaluation", "labelling"], "trained reporting suspicion"),
     "reviewing": "labelling",
+    "tuning": "labelling evaluation",
     "integrations": "prediction",
     "run": EVERYTHING,
     # the commands, which call what is below

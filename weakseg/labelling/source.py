@@ -77,27 +77,44 @@ class Source:
 
 
 def source_of_recipe(
-    recipe: str, sections: Sections, seed: int | None, init_from: Path | str | None, device: str
+    recipe: str,
+    sections: Sections,
+    seed: int | None,
+    init_from: Path | str | None,
+    device: str,
+    otherwise: str = "",
 ) -> Source:
     """Round 0 of a run of the recipe, before any training: with the same first weights, where the
-    strategy wants features of the network's encoder."""
+    strategy wants features of the network's encoder.
+
+    Args:
+        recipe: its name or file.
+        sections: what the words of a command say.
+        seed: of the first weights; None for that of the recipe.
+        init_from: a checkpoint with the first weights.
+        device: to run the network on.
+        otherwise: what to do with a strategy that estimates nothing; "" for what `label` can do.
+    """
     written = load_recipe([f"recipe={recipe}", *([f"init_from={init_from}"] if init_from else [])])
     if seed is not None:
         written = replace(written, seed=seed)
-    return source_of_round_0(resolve(with_words(written, sections)), device)
+    return source_of_round_0(resolve(with_words(written, sections)), device, otherwise)
 
 
-def source_of_round_0(resolved: Resolved, device: str = "auto") -> Source:
+def source_of_round_0(resolved: Resolved, device: str = "auto", otherwise: str = "") -> Source:
     """As `source_of_recipe`, of a recipe whose words are resolved."""
     pl.seed_everything(resolved.seed, verbose=False)  # as a run does before it makes its network
     data, segmenter, rounds = build_run(resolved)
     prepare(data)
     if not estimates(segmenter.strategy):
         name = type(segmenter.strategy).__name__
-        raise RecipeError(
-            f"recipe: {name} estimates no pseudo-labels, it trains a network by its loss alone; "
+        train = (
             f"train one with python -m weakseg.fit recipe={resolved.name}, and write "
             "run=<run folder> in place of recipe= for its predictions"
+        )
+        raise RecipeError(
+            f"recipe: {name} estimates no pseudo-labels, it trains a network by its loss alone; "
+            f"{otherwise or train}"
         )
     # as a run has it: shrunk images are what the strategy is given
     segmenter.long_side = getattr(data, "long_side", None)

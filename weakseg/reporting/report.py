@@ -156,7 +156,10 @@ def _charts(figures: Sequence[Mapping[str, str]]) -> dict[str, str]:
     watched = [
         f"estimate/{name}" for name in ("coverage", "entropy", "active", "unmet", "converged")
     ]
-    labels = ("label/miou", "label/coverage", "label/churn", "evidence/miou")
+    labels = (
+        *("label/miou", "label/coverage", "label/churn", "label/consistency"),
+        "evidence/miou",
+    )
     rates = ("learning_rate", "learning_rate/head")
     # without the first step, which warms up and would press all others flat
     times = {

@@ -35,7 +35,7 @@ class BoxesCRF(Strategy):
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
     tunable: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "crf.bilateral_xy": (17, 33, 67),
+        "crf.bilateral_xy": ("7%", "13%", "26%"),
         "crf.bilateral_rgb": (3, 4, 5),
         "share": (0.2, 0.35),
     }

@@ -30,7 +30,8 @@ class Row:
 
     setting: Setting
     difference: Interval
-    """of the score from that of the recipe as it is, as a share of it; with an interval"""
+    """of the score from that of the recipe as it is, as a share of the highest score; with an
+    interval"""
     scores: dict[Criterion, float]
     classes: dict[str, float]
     """the score by class"""

@@ -33,7 +33,7 @@ class Scores(NamedTuple):
 
 
 def differences(scores: Scores, first: int = 0) -> list[Interval]:
-    """The score of each setting less that of one of them, as a share of that one's, with an
+    """The score of each setting less that of one of them, as a share of the highest, with an
     interval.
 
     Images are drawn with replacement, the same for all settings. As the best of several is looked
@@ -48,21 +48,24 @@ def differences(scores: Scores, first: int = 0) -> list[Interval]:
     known = ~stacked.isnan().all(1)
     filled = stacked.nan_to_num()
     tail = (1 - LEVEL) / 2 / max(1, stacked.shape[1] - 1)
-    value = _relative(filled, known, torch.ones(1, filled.shape[2], dtype=torch.float64), first)[0]
-    spread = torch.cat(
-        [_relative(filled, known, weights, first) for weights in draws(filled.shape[2], SAMPLES, 0)]
+    once = torch.ones(1, filled.shape[2], dtype=torch.float64)
+    highest = _means(filled, known, once).abs().max().clamp(min=1e-12)
+    means = torch.cat(
+        [_means(filled, known, once)]
+        + [_means(filled, known, weights) for weights in draws(filled.shape[2], SAMPLES, 0)]
     )
-    ends = torch.nanquantile(spread, torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0)
+    value, *spread = (means - means[:, first : first + 1]) / highest
+    ends = torch.nanquantile(
+        torch.stack(spread), torch.tensor([tail, 1 - tail], dtype=torch.float64), dim=0
+    )
     return [Interval(*each) for each in zip(value.tolist(), *ends.tolist(), strict=True)]
 
 
-def _relative(filled: Tensor, known: Tensor, weights: Tensor, first: int) -> Tensor:
-    """Differences for each draw of images, float64 [B,S]."""
+def _means(filled: Tensor, known: Tensor, weights: Tensor) -> Tensor:
+    """The score of each setting for each draw of images, float64 [B,S]."""
     sums = torch.einsum("csi,bi->bcs", filled, weights)
     counts = torch.einsum("ci,bi->bc", known.double(), weights)
-    means = (sums / counts[..., None]).nanmean(1)  # a class that was not drawn has no mean
-    base = means[:, first : first + 1]
-    return (means - base) / base.abs().clamp(min=1e-12)
+    return (sums / counts[..., None]).nanmean(1)  # a class that was not drawn has no mean
 
 
 def best_of(scores: Scores) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from weakseg.config.recipe import Recipe, RecipeError, load, resolve, to_yaml
 from weakseg.evaluation.folder import evaluation_folder
 from weakseg.labelling.source import Source, source_of_recipe, with_words
 from weakseg.reporting.summaries import command_line
+from weakseg.strategies.base import Strategy
 from weakseg.training.label_consistency import has_features
 from weakseg.training.round_targets import method_fingerprint
 from weakseg.tuning.grid import Setting, read_grid, settings_of, text_of
@@ -36,6 +38,7 @@ from weakseg.utils.files import write_whole
 from weakseg.utils.limits import Count, limited
 
 LOCK = ".tuning.lock"
+NOTHING_TO_MEASURE = "tune compares pseudo-labels, so choose its settings by val/* of short runs"
 Section = Mapping[str, Any] | None
 
 
@@ -89,7 +92,7 @@ def tune_strategy(
     check_words(recipe, out, grid, data, strategy)
     given = {"data": data, "strategy": strategy, "network": network, "rounds": rounds}
     sections = {name: dict(node) for name, node in given.items() if node}
-    source = source_of_recipe(recipe, sections, seed, init_from, device)
+    source = source_of_recipe(recipe, sections, seed, init_from, device, NOTHING_TO_MEASURE)
     trials = _trials(recipe, sections, source, grid, candidates)
     features = has_features(source.segmenter, 0)
     if by == "consistency" and not features:
@@ -140,9 +143,8 @@ def _trials(
     build = partial(_strategy, recipe, sections, source)
     default = source.segmenter.strategy
     asked = read_grid(grid) if grid else _declared(source)
-    same = method_fingerprint(default)
     different = {
-        key: [value for value in values if method_fingerprint(build({key: value})) != same]
+        key: [value for value in values if not _is_same(default, build({key: value}), key)]
         for key, values in asked.items()
     }
     trials = [
@@ -154,6 +156,14 @@ def _trials(
             "or they are what the recipe says; give some, such as grid.crf.bilateral_rgb=[3,4,5]"
         )
     return trials
+
+
+def _is_same(default: Strategy, other: Strategy, key: str) -> bool:
+    """Whether a value of a key changes nothing: it may be 200.0 where the default is 200."""
+    try:
+        return bool(attrgetter(key)(default) == attrgetter(key)(other))
+    except AttributeError:  # an argument that is kept under another name
+        return method_fingerprint(default) == method_fingerprint(other)
 
 
 def _declared(source: Source) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ PANELS: dict[str, dict[str, list[str]]] = {
     },
     "Labels": {
         "Targets and evidence": ["label/miou", "evidence/miou", "label/coverage", "label/churn"],
+        "How well other images predict the targets": ["label/consistency.*"],
         "IoU of the targets of each class": ["label/iou/.*"],
         "Share of each class in the targets": ["label/share/.*"],
         "Share of each class in what a step estimates": ["estimate/share/.*"],
