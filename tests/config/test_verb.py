@@ -149,3 +149,21 @@ def test_a_mistake_is_answered_without_torch(verb: Verb, tmp_path: Path) -> None
 def test_a_section_alone_is_built_with_values_above_it() -> None:
     inference = build_section("predict", {"flip": True}, {"scales": "0.5,1", "crf.iterations": "3"})
     assert (inference.flip, inference.scales, inference.crf.iterations) == (True, (0.5, 1.0), 3)
+
+
+def test_a_mapping_has_keys_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = SOURCE.replace(
+        "    overlay: bool", "    grid: Mapping[str, Any] | None = None,\n    overlay: bool"
+    )
+    (tmp_path / "mapped.py").write_text(
+        source.replace("predict: how", "grid: what.\n        predict: how")
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    verb = Verb("stack", "mapped.stack", ("predict", "data"), (EXAMPLE,), mappings=("grid",))
+    request = read_words(verb, ["run=a", "grid.crf.rgb=[3,4]", "grid.share=[1]"])
+    assert request.given["grid"] == {"crf.rgb": "[3,4]", "share": "[1]"}
+    (line,) = (line for line in usage(verb).splitlines() if line.startswith("  grid"))
+    assert line.split() == ["grid.<key>=<...>", "what."]
+    assert "grid.share: [1]" in show(verb, request)
+    with pytest.raises(RecipeError, match="grid: expected keys below it"):
+        read_words(verb, ["run=a", "grid=3"])

@@ -48,13 +48,13 @@ class Verb:
     sections: tuple[str, ...] = ()
     """those sections of a recipe whose keys are words too. The function has an argument of the name
     of each, which becomes a mapping of what the words say, or stays at its default"""
-    mappings: tuple[str, ...] = ()
-    """those arguments that are mappings, with keys of their own below them: grid.share=[0.2,0.3]"""
     examples: tuple[str, ...] = ()
     """words of useful calls, for --help"""
     check: str = ""
     """the dotted name of a function that some of the arguments are given to before torch is
     imported, and that raises a RecipeError if they cannot be right; empty for none"""
+    mappings: tuple[str, ...] = ()
+    """those arguments that are mappings, with keys of their own below them: grid.share=[0.2,0.3]"""
 
     @property
     def signature(self) -> Constructor:
