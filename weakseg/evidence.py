@@ -224,7 +224,8 @@ class PseudoBatch(NamedTuple):
     image: Tensor
     """uint8 [b,3,H,W]"""
     target: Tensor
-    """int64 [b,H,W], 255 = not sure enough, or padding"""
+    """int64 [b,H,W], 255 = not sure enough, or padding; or float [b,C,H,W] whose sum at a pixel is
+    its weight"""
     weight: float
     """of the loss on them"""
 

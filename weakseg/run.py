@@ -53,7 +53,7 @@ from weakseg.training.resume import (
     read_stop,
     recipe_digest,
 )
-from weakseg.training.rounds import Rounds
+from weakseg.training.rounds import ONE_ROUND, Rounds
 from weakseg.training.run_folder import run_folder
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
@@ -114,6 +114,7 @@ def _fit(recipe: Resolved) -> Path:
     if wrong := refused_with_trainer(own, names, trainer, data):
         raise RecipeError(recipe.located(wrong))
     _look_at_pseudo_labels(recipe, data)
+    _look_at_unlabelled_images(recipe, data, rounds)
     _look_at_corrections(recipe, data)
     _look_at_dilation(segmenter.network, data)
     _look_at_memory(recipe, segmenter, data)
@@ -248,6 +249,19 @@ def _look_at_pseudo_labels(recipe: Resolved, data: Any) -> None:
         expect_labels(Path(folder), data.classes)
     except ValueError as error:
         raise RecipeError(recipe.located([f"data.{error}"])) from None
+
+
+def _look_at_unlabelled_images(recipe: Resolved, data: Any, rounds: Any) -> None:
+    """Refuse a folder without images, and images that no round would ever come to, before there is
+    a run folder."""
+    if getattr(data, "unlabelled", None) is None:
+        return
+    try:
+        data.unlabelled_images  # noqa: B018
+    except ValueError as error:
+        raise RecipeError(recipe.located([f"data.{error}"])) from None
+    if rounds.count == 1:
+        raise RecipeError(f"data.{ONE_ROUND}")
 
 
 def _look_at_corrections(recipe: Resolved, data: Any) -> None:

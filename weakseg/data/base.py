@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt, doc
@@ -23,9 +23,17 @@ from weakseg.data.corrections.keeping import changed_images, kept, read_kept
 from weakseg.data.corrections.overlay import Overlay, lay_over
 from weakseg.data.formats.images import read_image
 from weakseg.data.label_store import DamagedTarget, LabelStore
-from weakseg.data.loader import Extra, Group, OrderedLoader, TrainLoader, keyed_generator
+from weakseg.data.loader import (
+    Extra,
+    Group,
+    OrderedLoader,
+    TrainLoader,
+    keyed_generator,
+    shuffled,
+)
 from weakseg.data.pseudo import PseudoLabels
 from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
+from weakseg.data.unlabelled import UnlabelledImages, in_folder
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
 from weakseg.utils.limits import Count, CountFromZero, NotNegative, ZeroToOne, check_limits, limited
@@ -33,6 +41,7 @@ from weakseg.utils.messages import counted
 from weakseg.utils.processes import rank
 
 ShareOfBatch = Annotated[float, Gt(0), Lt(1)]
+ShareOfImages = Annotated[float, Gt(0), Le(1), doc("a part of the images")]
 ShareOfEpoch = Annotated[float, Ge(0), Le(1), doc("a part of the images of an epoch, or be null")]
 
 
@@ -88,6 +97,13 @@ class WeakData(LightningDataModule):
         pseudo_confidence: pseudo-labels that are less sure are not used, from 0 to 1: pixels where
             the folder has maps of confidence (confidence=true), whole images where it has not.
         pseudo_share: which part of each batch is pseudo-labelled.
+        unlabelled: a folder of images that nobody has annotated, or own for those of the data set
+            that have no annotation. From the second round on they are trained on, too, with what
+            the network predicts for them in each round, whatever the strategy is: as pseudo-labels
+            with the same weight, share and least confidence. null for none.
+        annotated: which part of the training images is trained on with its annotation; the others
+            are left out, or with unlabelled=own taken without it. To see what more annotation would
+            bring: images of a small part are also among those of a larger one.
         corrections: a folder in which weakseg.review keeps what a person has corrected: it is laid
             over the annotation, and images that were excluded are not trained on. null for none.
     """
@@ -114,6 +130,8 @@ class WeakData(LightningDataModule):
         pseudo_weight: NotNegative = 1.0,
         pseudo_confidence: ZeroToOne = 0.0,
         pseudo_share: ShareOfBatch = 0.5,
+        unlabelled: Literal["own"] | Path | None = None,
+        annotated: ShareOfImages = 1.0,
         corrections: Path | None = None,
     ) -> None:
         super().__init__()
@@ -125,15 +143,25 @@ class WeakData(LightningDataModule):
         self.pseudo_weight = pseudo_weight
         self.pseudo_confidence = pseudo_confidence
         self.pseudo_share = pseudo_share
+        self.unlabelled = unlabelled
+        self.annotated = annotated
         self.corrections = corrections
-        if pseudo is not None and batch_size < 2:
+        if pseudo is not None and unlabelled is not None:
             raise ValueError(
-                "batch_size should be 2 or more with pseudo, one image of each kind, but it is "
+                "pseudo and unlabelled are two ways to learn from images without annotation; leave "
+                "one out"
+            )
+        further = "unlabelled" if pseudo is None else "pseudo"
+        if getattr(self, further) is not None and batch_size < 2:
+            raise ValueError(
+                f"batch_size should be 2 or more with {further}, one image of each kind, but it is "
                 f"{batch_size}"
             )
         self.augmentation = Augmentation(crop, scale, flip, colour)
         self.seed = torch.initial_seed() % 2**31  # of seed_everything
         self._targets: tuple[LabelStore, Mapping[str, str]] | None = None
+        # of unlabelled images, from the second round on
+        self._predicted: tuple[LabelStore, Mapping[str, str]] | None = None
 
     def __len__(self) -> int:
         """How many images there are, validation images included."""
@@ -191,7 +219,7 @@ class WeakData(LightningDataModule):
 
     def use_corrections(self, corrections: Corrections) -> None:
         """Train with these corrections from now on, whatever is in the folder."""
-        for name in ("training", "groups"):
+        for name in ("training", "_not_held_out", "unlabelled_images", "groups"):
             self.__dict__.pop(name, None)
         self.__dict__["corrections_in_use"] = corrections
 
@@ -211,21 +239,57 @@ class WeakData(LightningDataModule):
     @cached_property
     def training(self) -> list[int]:
         """Indices of the images that are trained on."""
+        indices = [index for index in self._not_held_out if self.is_annotated(index)]
+        if self.annotated == 1:
+            return indices
+        count = max(1, round(self.annotated * len(indices)))
+        return sorted(indices[place] for place in shuffled(len(indices), 0)[:count])
+
+    @cached_property
+    def _not_held_out(self) -> list[int]:
+        """Indices of the images that may be trained on, annotated or not."""
         held_out = set(self.validation)
         if beyond := sorted(held_out - set(range(len(self)))):
             raise ValueError(
                 f"validation names image {beyond[0]}, but {type(self).__name__} has the images 0 "
                 f"to {len(self) - 1}"
             )
-        indices = [
-            index
-            for index in range(len(self))
-            if index not in held_out and self.is_annotated(index)
-        ]
+        indices = [index for index in range(len(self)) if index not in held_out]
         excluded = {id for id, history in self.histories.items() if history.status == "excluded"}
         if not excluded:
             return indices
         return [index for index in indices if self.id_of(index) not in excluded]
+
+    @cached_property
+    def unlabelled_images(self) -> UnlabelledImages | None:
+        """The images without annotation that are trained on; None if there are none."""
+        if self.unlabelled is None:
+            return None
+        if self.unlabelled != "own":
+            return in_folder(Path(self.unlabelled), self._own_files)
+        trained_on = set(self.training)
+        others = [index for index in self._not_held_out if index not in trained_on]
+        return UnlabelledImages("own", [self.id_of(index) for index in others], others)
+
+    def unlabelled_evidence(self, place: int) -> Evidence:
+        """One of the images without annotation, and nothing else."""
+        assert self.unlabelled_images is not None
+        long_side = getattr(self, "long_side", None)
+        return self.unlabelled_images.evidence(place, self._image, self.read_photo, long_side)
+
+    def use_predictions(self, store: LabelStore, keys: Mapping[str, str]) -> None:
+        """From the next epoch on, train on the unlabelled images with these stored targets: a
+        content key for the id of each."""
+        self._predicted = (store, dict(keys))
+
+    def _image(self, index: int) -> Tensor:
+        return self.sample(index)[0].image
+
+    @property
+    def _own_files(self) -> set[Path]:
+        """The files of the images of the data set itself."""
+        files = (self.image_file(index) for index in range(len(self)))
+        return {file for file in files if file is not None}
 
     def is_annotated(self, index: int) -> bool:
         """Whether an image has any evidence to train on. Override it if some have none."""
@@ -252,10 +316,10 @@ class WeakData(LightningDataModule):
         """The pseudo-labelled images; None if there are none."""
         if self.pseudo is None:
             return None
-        files = (self.image_file(index) for index in range(len(self)))
-        own = {file for file in files if file is not None}
         images = None if self.pseudo_images is None else Path(self.pseudo_images)
-        return PseudoLabels(Path(self.pseudo), images, self.pseudo_confidence, self.classes, own)
+        return PseudoLabels(
+            Path(self.pseudo), images, self.pseudo_confidence, self.classes, self._own_files
+        )
 
     def read_photo(self, path: Path) -> Tensor:
         """An image file as uint8 [3,H,W], as those of the data set are read."""
@@ -269,9 +333,10 @@ class WeakData(LightningDataModule):
     def target(self, evidence: Evidence) -> Tensor | None:
         """The target in use for a training image, as its strategy made it; None if there is
         none."""
-        if self._targets is None:
-            return None
-        store, keys = self._targets
+        return None if self._targets is None else self._stored(evidence, *self._targets)
+
+    def _stored(self, evidence: Evidence, store: LabelStore, keys: Mapping[str, str]) -> Tensor:
+        """A target of an image, which is of its size."""
         target = store.read(evidence.id, keys[evidence.id])
         if target.shape[-2:] != evidence.image.shape[-2:]:
             size = list(target.shape[-2:])
@@ -288,10 +353,8 @@ class WeakData(LightningDataModule):
         decide it. Without the truth. Pseudo-labelled images follow the others."""
         generator = keyed_generator(self.seed, time, index)
         behind = index - len(self.training)
-        if behind >= 0 and self.pseudo_labels is not None:
-            long_side = getattr(self, "long_side", None)
-            evidence, label = self.pseudo_labels.sample(behind, self.read_photo, long_side)
-            return self.augmentation(evidence, label, generator)
+        if behind >= 0:
+            return self.augmentation(*self._further(behind), generator)
         evidence, _ = self.corrected(self.training[index])
         target = self.target(evidence)
         if target is not None and target.dtype == torch.bool:
@@ -301,27 +364,34 @@ class WeakData(LightningDataModule):
             )
         return self.augmentation(evidence, target, generator)
 
+    def _further(self, place: int) -> tuple[Evidence, Tensor]:
+        """A further image of a batch, pseudo-labelled or unlabelled, with its label."""
+        if self.pseudo_labels is not None:
+            long_side = getattr(self, "long_side", None)
+            return self.pseudo_labels.sample(place, self.read_photo, long_side)
+        assert self._predicted is not None
+        evidence = self.unlabelled_evidence(place)
+        return evidence, self._stored(evidence, *self._predicted)
+
     def train_dataloader(self) -> TrainLoader[Batch]:
         """This rank's training batches."""
-        extra = self._extra()
-        gather = partial(
-            collate,
-            classes=len(self.classes),
-            pseudo=0 if extra is None else extra.each,
-            weight=self.pseudo_weight,
-            corrected=self._is_drawn_on,
-        )
         return TrainLoader(
             _TrainingItems(self),
             len(self.training),
             self.batch_size,
             self.workers,
             self.seed,
-            gather,
+            partial(collate_of, self),
             self._its_trainer(),
             self.groups,
-            extra,
+            self._extra(),
+            self.waits,
         )
+
+    def waits(self) -> bool:
+        """Whether the further images have no labels yet, so that batches are without them: before
+        the second round nothing is predicted for unlabelled images."""
+        return self.unlabelled is not None and self._predicted is None
 
     @property
     def _is_drawn_on(self) -> bool:
@@ -331,17 +401,20 @@ class WeakData(LightningDataModule):
         return any(event.action in DRAWING for event in edits)
 
     def _extra(self) -> Extra | None:
-        """How many pseudo-labelled images there are, and are in each batch: one at least, and one
-        of the others."""
-        if self.pseudo_labels is None:
+        """How many pseudo-labelled or unlabelled images there are, and are in each batch: one at
+        least, and one of the others."""
+        further = self.pseudo_labels or self.unlabelled_images
+        if further is None:
             return None
         wanted = round(self.pseudo_share * self.batch_size)
-        return Extra(len(self.pseudo_labels), min(max(1, wanted), self.batch_size - 1))
+        return Extra(len(further), min(max(1, wanted), self.batch_size - 1))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
         labels = self.pseudo_labels
         state = {} if labels is None else {"pseudo": labels.fingerprint}
+        if self.unlabelled_images is not None:
+            state["unlabelled"] = self.unlabelled_images.fingerprint
         return {**state, "corrections": kept(self.histories) if self.histories else ""}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -362,6 +435,13 @@ class WeakData(LightningDataModule):
             raise ValueError(
                 f"the images of {labels.folder} are not those that this run was trained on until "
                 "now; restore them, or start a new run from its weights with init_from=<checkpoint>"
+            )
+        images = self.unlabelled_images
+        if images is not None and state_dict.get("unlabelled") != images.fingerprint:
+            raise ValueError(
+                f"the unlabelled images of {images.where} are not those that this run was trained "
+                "on until now; restore them, or start a new run from its weights with "
+                "init_from=<checkpoint>"
             )
 
     def val_dataloader(self) -> OrderedLoader[list[Example]]:
@@ -432,6 +512,18 @@ def _apportion(count: int, shares: Sequence[float]) -> list[int]:
     rests = sorted(range(len(shares)), key=lambda place: int(exact[place]) - exact[place])
     up = set(rests[: count - sum(map(int, exact))])
     return [int(number) + (place in up) for place, number in enumerate(exact)]
+
+
+def collate_of(data: WeakData, items: Sequence[Item]) -> Batch:
+    """A batch of a data set; the pseudo-labelled images are behind the others."""
+    extra = None if data.waits() else data._extra()
+    return collate(
+        items,
+        classes=len(data.classes),
+        pseudo=0 if extra is None else extra.each,
+        weight=data.pseudo_weight,
+        corrected=data._is_drawn_on,
+    )
 
 
 class _TrainingItems(Dataset[Item]):

@@ -43,7 +43,8 @@ class TrainLoader(Generic[T]):
 
     The time is how often the image has come before. As every epoch has every image once, that is
     the epoch; with groups it is not. With extra images an epoch is as long as if every image of
-    both kinds came once. Their indices follow those of the others.
+    both kinds came once, also while they wait for their labels and others take their places. Their
+    indices follow those of the others.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class TrainLoader(Generic[T]):
         trainer: Trainer,
         groups: Sequence[Group] = (),
         extra: Extra | None = None,
+        waits: Callable[[], bool] | None = None,
     ) -> None:
         if count == 0:
             raise ValueError(
@@ -72,6 +74,7 @@ class TrainLoader(Generic[T]):
         self.trainer = trainer
         self.groups = groups
         self.extra = extra
+        self.waits = waits
 
     def __len__(self) -> int:
         count = self.count + (0 if self.extra is None else self.extra.number)
@@ -82,6 +85,8 @@ class TrainLoader(Generic[T]):
         every joint batch."""
         if self.extra is None:
             return self._of_rank(self._order(epoch), self.batch_size)
+        if self.waits is not None and self.waits():
+            return self._of_rank(self._walk(epoch, self.batch_size), self.batch_size)
         own = self.batch_size - self.extra.each
         first = self._of_rank(self._walk(epoch, own), own)
         joint = len(self) * self.extra.each * self.trainer.world_size

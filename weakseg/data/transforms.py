@@ -235,15 +235,15 @@ def collate(
     padded = [_pad(item, height, width) for item in items]
     own = len(padded) - pseudo
     batch = _collate(padded[:own], classes, height, width, corrected)
-    return batch._replace(pseudo=_pseudo(padded[own:], weight)) if pseudo else batch
+    return batch._replace(pseudo=_pseudo(padded[own:], classes, weight)) if pseudo else batch
 
 
-def _pseudo(items: Sequence[Item], weight: float) -> PseudoBatch:
+def _pseudo(items: Sequence[Item], classes: int, weight: float) -> PseudoBatch:
     targets = [item.target for item in items if item.target is not None]
     return PseudoBatch(
         ids=[item.evidence.id for item in items],
         image=torch.stack([item.evidence.image for item in items]),
-        target=torch.stack(targets).long(),
+        target=_stack_targets(targets, classes),
         weight=weight,
     )
 

@@ -137,6 +137,7 @@ def check_dataset(data: WeakData, workers: int = 0) -> DatasetCheck:
         found.problems += _mistyped(found)
     found.problems += _never(found) + _unmeasured(found) + _of_several_depths(found)
     _look_at_pseudo_labels(found, data)
+    _look_at_unlabelled_images(found, data)
     if data.corrections is not None:
         found.corrections = count_corrections(data.histories.values())
         found.remarks.append(f"corrections of {data.corrections}: {found.corrections}")
@@ -163,6 +164,28 @@ def _look_at_pseudo_labels(found: DatasetCheck, data: WeakData) -> None:
             name = labels.images[place].name
             found.problems.append(
                 Problem(f"pseudo-label of {name}", "image and mask", "whole, of one size", problem)
+            )
+
+
+def _look_at_unlabelled_images(found: DatasetCheck, data: WeakData) -> None:
+    """The images without annotation that are trained on, where the data set has any."""
+    try:
+        images = data.unlabelled_images
+    except ValueError as error:
+        problem = Problem("data.unlabelled", "images", "some without annotation", str(error))
+        found.problems.append(problem)
+        return
+    if images is None:
+        return
+    found.remarks.append(f"unlabelled images of {images.where}: {images.counts}")
+    for place in track(range(len(images)), len(images), "looking at the unlabelled images"):
+        try:
+            data.unlabelled_evidence(place)
+        except Exception as error:
+            # a reader of files may raise anything: it is reported with the image's name
+            name = f"unlabelled image {images.ids[place]}"
+            found.problems.append(
+                Problem(name, "a whole image", "one that can be read", str(error))
             )
 
 

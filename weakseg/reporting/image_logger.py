@@ -15,7 +15,7 @@ from weakseg.data.base import WeakData
 from weakseg.evidence import Evidence, Prediction
 from weakseg.reporting.drawing import Case
 from weakseg.reporting.loggers.base import LogsImages
-from weakseg.strategies.base import Context
+from weakseg.strategies.base import Context, estimates
 from weakseg.training.label_quality import harden
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -130,7 +130,7 @@ def make_target(
     """The target of an image in this round, hard; None if the strategy makes none, or cannot from
     this image's evidence."""
     strategy = segmenter.strategy
-    if rounds is None or rounds.round < 0:
+    if rounds is None or rounds.round < 0 or not estimates(strategy):
         return None
     if any(getattr(evidence, need) is None for need in strategy.needs):
         return None

@@ -71,6 +71,7 @@ def report_run(
             *endings,
             *_notes(recipe, segmenter),
             *_pseudo_labels(data),
+            *_unlabelled_images(data),
             *_corrections(data),
             *_dilation(segmenter.network, data),
             *([best] if best else []),
@@ -157,6 +158,17 @@ def _pseudo_labels(data: Any) -> list[str]:
     return [
         f"pseudo-labels of {labels.folder}: {labels.counts}; {data.pseudo_share:g} of each batch, "
         f"with a weight of {data.pseudo_weight:g}"
+    ]
+
+
+def _unlabelled_images(data: Any) -> list[str]:
+    """Which images without annotation were trained on from the second round on."""
+    images = getattr(data, "unlabelled_images", None)
+    if images is None:
+        return []
+    return [
+        f"unlabelled images of {images.where}: {images.counts}; from the second round on "
+        f"{data.pseudo_share:g} of each batch, with a weight of {data.pseudo_weight:g}"
     ]
 
 

@@ -15,6 +15,7 @@ from weakseg.reporting.dashboards import log_tables, shows_tables
 from weakseg.reporting.drawing import Case
 from weakseg.reporting.image_logger import SCORES
 from weakseg.reporting.loggers.base import Table
+from weakseg.strategies.base import estimates
 from weakseg.training.label_quality import Agreement, harden
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -68,6 +69,8 @@ class RoundTables(Callback):
         self._shown = rounds.round
         loggers = shows_tables(trainer.loggers)
         if not loggers or not trainer.is_global_zero or not isinstance(pl_module, Segmenter):
+            return
+        if not estimates(pl_module.strategy):  # its rounds are those of unlabelled images
             return
         classes = pl_module.classes
         self._rows += _class_rows(rounds, classes)

@@ -1,5 +1,5 @@
 """Rounds, the one callback that alternates: estimate targets for all images, train on them,
-estimate again."""
+estimate again. Images without annotation get theirs from the network, from the second round on."""
 
 from __future__ import annotations
 
@@ -24,11 +24,22 @@ from weakseg.training.label_quality import LabelQuality, harden
 from weakseg.training.queries import network_fingerprint
 from weakseg.training.round_targets import RoundTargets, cache_folder, method_fingerprint
 from weakseg.training.segmenter import Segmenter
+from weakseg.training.self_training import (
+    SeenImage,
+    SelfTraining,
+    lost_predictions,
+    see_unlabelled,
+)
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.files import remove_leftovers
 from weakseg.utils.limits import Count, CountFromZero, limited
 from weakseg.utils.processes import anywhere, gather, share_buffers
 from weakseg.utils.progress import track
+
+ONE_ROUND = (
+    "unlabelled: images without annotation are trained on from the second round on, but there is "
+    "only one; use rounds.when=epochs, with rounds.count=2 or more, or null"
+)
 
 
 class Rounds(Callback):
@@ -74,6 +85,7 @@ class Rounds(Callback):
         self.method = ""  # fingerprint of the strategy and its code when it made this round
         self.cache = ArrayCache()  # for the strategy, beside the targets
         self._seen: dict[int, CheckedImage] = {}  # this rank's images
+        self._unlabelled: dict[int, SeenImage] = {}  # this rank's images without annotation
         self._keys: dict[str, str] = {}  # targets in use, of all ranks
         self._initial: dict[str, Tensor] = {}
 
@@ -98,7 +110,10 @@ class Rounds(Callback):
         self._seen = check_evidence(
             data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size
         )
-        if not estimates(segmenter.strategy):
+        self._unlabelled = see_unlabelled(data, trainer.global_rank, trainer.world_size)
+        if data.unlabelled_images is not None and self.count == 1:
+            raise ValueError(ONE_ROUND)
+        if not _makes_rounds(segmenter, data):
             return
         store = self._store(trainer)
         self.cache = ArrayCache(cache_folder(store, segmenter.strategy))
@@ -118,7 +133,7 @@ class Rounds(Callback):
         """Make the next round if it is due and training goes on after it."""
         segmenter, data = _ours(trainer, pl_module)
         due = (
-            estimates(segmenter.strategy)
+            _makes_rounds(segmenter, data)
             and not self._was_last()
             and (trainer.current_epoch + 1) % self.every == 0
         )
@@ -169,6 +184,23 @@ class Rounds(Callback):
         """Make the next round on all ranks, measure its targets and train on them from now on."""
         self.round += 1
         share_buffers(segmenter.network)  # all ranks query the same network
+        self.figures = {}
+        if estimates(segmenter.strategy):
+            self._advance_targets(trainer, segmenter, data)
+        elif self.round > 0:
+            self.queried = network_fingerprint(segmenter)
+        if data.unlabelled_images is not None and self.round > 0:
+            self._label_unlabelled(trainer, segmenter, data)
+        if not self.figures:
+            return
+        for logger in trainer.loggers:
+            logger.log_metrics(
+                {**self.figures, "round": self.round, "epoch": trainer.current_epoch},
+                trainer.global_step,
+            )
+
+    def _advance_targets(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
+        """Those of the annotated images, which the strategy estimates."""
         before = self._keys
         targets = self._targets(trainer, segmenter, data)
         targets.begin()
@@ -205,15 +237,31 @@ class Rounds(Callback):
             )
         self._use(data, store, keys)
         segmenter.set_class_weights(self.figures)
-        for logger in trainer.loggers:
-            logger.log_metrics(
-                {**self.figures, "round": self.round, "epoch": trainer.current_epoch},
-                trainer.global_step,
-            )
+
+    def _label_unlabelled(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
+        """Predict, measure and use the targets of images without annotation."""
+        training = self._self_training(trainer, segmenter, data)
+        keys = training.keys(self.queried)
+        training.predict(keys, training.missing(keys), self.round)
+        self.figures = self.figures | training.figures(keys, self.round)
+        training.use(keys)
+
+    def _self_training(
+        self, trainer: Trainer, segmenter: Segmenter, data: WeakData
+    ) -> SelfTraining:
+        store = self._store(trainer)
+        return SelfTraining(segmenter, data, store, self._unlabelled, trainer.world_size)
 
     def _restore_round(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """The targets of a resumed run's round; lost ones are computed again if the network that
         made them is still there."""
+        if estimates(segmenter.strategy):
+            self._restore_targets(trainer, segmenter, data)
+        if data.unlabelled_images is not None and self.round > 0:
+            training = self._self_training(trainer, segmenter, data)
+            training.use(lost_predictions(training, self.queried, self.round))
+
+    def _restore_targets(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         now = method_fingerprint(segmenter.strategy)
         if self.method not in ("", now) and trainer.is_global_zero:
             warnings.warn(
@@ -278,6 +326,12 @@ class Rounds(Callback):
 
     def _store(self, trainer: Trainer) -> LabelStore:
         return LabelStore(self.folder or Path(trainer.default_root_dir) / "labels")
+
+
+def _makes_rounds(segmenter: Segmenter, data: WeakData) -> bool:
+    """Whether anything is estimated or predicted: targets by the strategy, or those of images
+    without annotation."""
+    return estimates(segmenter.strategy) or data.unlabelled_images is not None
 
 
 def _ours(trainer: Trainer, module: LightningModule) -> tuple[Segmenter, WeakData]:

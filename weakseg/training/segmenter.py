@@ -229,11 +229,12 @@ class Segmenter(LightningModule):
 
     def _expect_no_pseudo_labels(self, data: Any) -> None:
         """Where the network has a loss of its own, on single objects."""
-        if self.adapter.has_losses and getattr(data, "pseudo", None) is not None:
+        given = (key for key in ("pseudo", "unlabelled") if getattr(data, key, None) is not None)
+        if self.adapter.has_losses and (key := next(given, None)):
             raise ValueError(
-                f"data.pseudo: {self.adapter.name} learns from a mask for each box, but the files "
-                "hold the class of each pixel; leave it out, or take a network such as "
-                "network=deeplabv3plus"
+                f"data.{key}: {self.adapter.name} learns from a mask for each box, but "
+                "pseudo-labels hold the class of each pixel; leave it out, or take a network such "
+                "as network=deeplabv3plus"
             )
 
     def _match_classes(self, stage: str, theirs: Sequence[str]) -> None:
