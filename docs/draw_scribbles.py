@@ -201,7 +201,10 @@ def pull(image: Tensor, row: int, column: int, xy: float, rgb: float) -> Tensor:
 
 
 def marked(evidence: Evidence, factor: int = FACTOR, radius: float = 0) -> Image.Image:
-    """The image with its marks, as discs if there is a radius in pixels of the tile."""
+    """The image with its marks, if it has any; as discs if there is a radius in pixels of the
+    tile."""
+    if evidence.marks is None:
+        return to_pil_image(larger(evidence.image, factor))
     return to_pil_image(
         inked(
             larger(evidence.image, factor),
