@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.small import labels_of
 from weakseg.data.toy.dataset import Toy
+from weakseg.data.toy.kinds import PictureKind
 from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.regions.region_graph import Superpixels
@@ -39,12 +40,41 @@ def test_by_hand_in_round_0() -> None:
     """Stripe 2 looks like stripe 0, which is marked 1; stripe 3 like none. Its borders cost the
     same, so colours do not decide there."""
     evidence = striped([0, 100, 5, 255], {0: 1, 5: 2})
-    strategy = ScribblesGraphCut(SMALL, smooth=0.1, appearance=1, colour=6**0.5, texture=100)
+    strategy = ScribblesGraphCut(
+        SMALL, smooth=0.1, appearance=1, colour=2**0.5, texture=100, connected=False
+    )
     target, figures = strategy.estimate(evidence, Context())
     assert stripes(target)[:3] == [1, 2, 1]
     assert stripes(target)[3] == 1  # to change there as well would cost one border more
     assert figures["torn"] == 0
     assert figures["superpixels"] == 4
+
+
+def test_marks_of_another_class_end_the_reach_of_appearance() -> None:
+    """As above, but stripe 2 is behind the mark on stripe 1."""
+    evidence = striped([0, 100, 5, 255], {0: 1, 5: 2})
+    strategy = ScribblesGraphCut(SMALL, smooth=0.1, appearance=1, colour=2**0.5, texture=100)
+    assert stripes(labels_of(strategy, evidence)) == [1, 2, 2, 2]
+
+
+def test_a_ring_of_background_closes_what_is_behind_it() -> None:
+    """An organ that is bright, as is something outside of the ring; the ring has a gap."""
+    image = torch.full((3, 40, 60), 60, dtype=torch.uint8)
+    image[:, 14:24, 10:20] = 200
+    image[:, 5:35, 45:55] = 200
+    marks = torch.full((40, 60), IGNORE, dtype=torch.uint8)
+    marks[8:31, 4:27] = 0
+    marks[10:29, 6:25] = IGNORE
+    marks[18:22, 25:27] = IGNORE
+    marks[16:20, 12:16] = 1
+    evidence = Evidence("scan", image, marks=marks)
+    organ = torch.zeros(40, 60, dtype=torch.bool)
+    organ[14:24, 10:20] = True
+    pieces = Superpixels(method="slic", count=200)
+    closed = labels_of(ScribblesGraphCut(pieces, appearance=1), evidence)
+    anywhere = labels_of(ScribblesGraphCut(pieces, appearance=1, connected=False), evidence)
+    assert torch.equal(closed == 1, organ)
+    assert (anywhere[8:32, 47:53] == 1).all()
 
 
 def test_without_appearance_only_borders_count() -> None:
@@ -129,11 +159,15 @@ def test_superpixels_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         labels_of(ScribblesGraphCut(Superpixels(scale=50)), evidence, cache=cache)
 
 
-def test_appearance_helps_on_the_toy_set_and_marks_are_kept() -> None:
-    data = Toy(train=12, val=0, evidence="scribbles")
+@pytest.mark.parametrize(("kind", "gain"), [("shapes", 0.1), ("grey", 0.0)])
+def test_appearance_helps_on_drawn_pictures_and_marks_are_kept(
+    kind: PictureKind, gain: float
+) -> None:
+    data = Toy(train=12, val=0, evidence="scribbles", kind=kind)
+    classes = len(data.classes)
     scores = []
     for appearance in (0.0, 0.5):
-        counts = torch.zeros(5, 5, dtype=torch.int64)
+        counts = torch.zeros(classes, classes, dtype=torch.int64)
         strategy = ScribblesGraphCut(Superpixels(scale=30, smallest=10), appearance=appearance)
         for index in range(12):
             evidence, truth = data.sample(index)
@@ -141,9 +175,9 @@ def test_appearance_helps_on_the_toy_set_and_marks_are_kept() -> None:
             assert evidence.marks is not None
             marked = evidence.marks != IGNORE
             assert torch.equal(target[marked], evidence.marks[marked])
-            counts += confusion_matrix(target, truth, 5)
+            counts += confusion_matrix(target, truth, classes)
         scores.append(mean_iou(counts))
-    assert scores[1] > scores[0] + 0.1
+    assert scores[1] > scores[0] + gain
 
 
 def test_no_mark_at_all_is_named() -> None:

@@ -12,9 +12,13 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.regions.graphcut import graph_cut
+from weakseg.functional.regions.region_appearance import (
+    appearance_costs,
+    connected_costs,
+    marked_class,
+)
 from weakseg.functional.regions.region_graph import (
     Superpixels,
-    appearance_costs,
     edge_similarity,
     from_arrays,
     median_distance,
@@ -51,19 +55,25 @@ class ScribblesGraphCut(Strategy):
 
     In the paper nothing but borders gives an unmarked superpixel its class in round 0, so a class
     shrinks to its scribble where a ring of cheap borders lies close around it. Here superpixels
-    also cost what their colours differ from the marked ones of each class.
+    also cost what their colours differ from the marked ones of each class, as far as they are
+    connected to these: a class is found along a path of superpixels that look like it, which
+    never crosses marks of another class. So a ring of background scribbles closes what is behind
+    it, although it may have an organ's brightness.
 
     Args:
         superpixels: how the image is cut into pieces.
         smooth: what a border between two classes costs, where both sides have the same colours.
-        appearance: weight of the unaries of round 0: the squared distance of a superpixel's colour
-            histogram to the nearest one that is marked with the class, in units of the median over
-            borders. 0 is the paper.
+        appearance: weight of the unaries of round 0: the squared Hellinger distance of a
+            superpixel's colour histogram to the nearest one that is marked with the class, in units
+            of the median over borders. 0 is the paper.
         network: weight of the network's predictions, from round 1 on; 1 is the paper's sum over the
             pixels of a superpixel.
         colour, texture: how different the histograms of two sides have to be to make a border
             cheap; null takes the median of the image's borders. The paper has 5 and 10, with which
             every border costs nearly the same: its histograms can differ by no more than 2.
+        connected: whether appearance counts along connections alone. With false, a superpixel may
+            get a class that it looks like wherever it is: for images on which not every object has
+            a scribble.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
@@ -77,6 +87,7 @@ class ScribblesGraphCut(Strategy):
         network: NotNegative = 1.0,
         colour: Tolerance | None = None,
         texture: Tolerance | None = None,
+        connected: bool = True,
     ) -> None:
         super().__init__()
         self.superpixels = superpixels
@@ -85,6 +96,7 @@ class ScribblesGraphCut(Strategy):
         self.network = network
         self.colour = colour
         self.texture = texture
+        self.connected = connected
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have a marked pixel."""
@@ -102,7 +114,10 @@ class ScribblesGraphCut(Strategy):
         classes = torch.unique(marks[marks != IGNORE])
         counts = region_counts(marks, graph.segments, int(classes[-1]) + 1)[:, classes.long()]
         if context.prediction is None:
-            unary = self.appearance * appearance_costs(graph, counts, self.colour)
+            costs = appearance_costs(graph, counts)
+            if self.connected:
+                costs = connected_costs(costs, graph.edges, counts)
+            unary = self.appearance * costs
         else:
             costs = -context.prediction.probs[classes.long()].clamp(min=LEAST).log()
             unary = self.network * region_sums(costs, graph.segments).double()
@@ -121,7 +136,4 @@ class ScribblesGraphCut(Strategy):
 
 def _forbidden(counts: Tensor) -> Tensor:
     """Where a superpixel is marked with another class, bool [N,C], by counts of marked pixels."""
-    winner = torch.zeros_like(counts, dtype=torch.bool).scatter(
-        1, counts.max(1, keepdim=True).indices, True
-    )
-    return (counts.sum(1, keepdim=True) > 0) & ~winner
+    return (counts.sum(1, keepdim=True) > 0) & ~marked_class(counts)

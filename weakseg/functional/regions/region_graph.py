@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weakseg.functional.colour import is_grey
 from weakseg.functional.regions.superpixels import (
     colour_histograms,
     felzenszwalb,
@@ -57,7 +58,7 @@ class Regions(NamedTuple):
     segments: Tensor
     """int64 [H,W]: the superpixel of each pixel, from 0 without gaps"""
     histograms: Tensor
-    """float32 [N,D]: of the colours of each superpixel"""
+    """float32 [N,D]: of the colours of each superpixel; of a grey image there is one channel"""
     edges: Tensor
     """int64 [E,2]: superpixels that touch"""
     colour: Tensor
@@ -70,7 +71,7 @@ def regions(image: Tensor, superpixels: Superpixels) -> Regions:
     """The graph of an image uint8 [3,H,W]."""
     segments = superpixels(image)
     edges = neighbours(segments)
-    colours = colour_histograms(image, segments)
+    colours = _colours(image, segments)
     return Regions(
         segments,
         colours,
@@ -78,6 +79,14 @@ def regions(image: Tensor, superpixels: Superpixels) -> Regions:
         _apart(colours, edges),
         _apart(gradient_histograms(image, segments), edges),
     )
+
+
+def _colours(image: Tensor, segments: Tensor) -> Tensor:
+    """Histograms of red, green and blue or, of a grey image, of its one channel."""
+    colours = colour_histograms(image, segments)
+    if not is_grey(image):
+        return colours
+    return colours.unflatten(1, (3, -1)).mean(1)
 
 
 def _apart(histograms: Tensor, edges: Tensor) -> Tensor:
@@ -97,24 +106,6 @@ def edge_similarity(
         -_measured(graph.colour, colour, graph.colour)
         - _measured(graph.texture, texture, graph.texture)
     )
-
-
-def appearance_costs(graph: Regions, counts: Tensor, colour: float | None = None) -> Tensor:
-    """The cost of each class for each superpixel by its appearance: float64 [N,C], from
-    counts of marked pixels int64 [N,C].
-
-    The squared distance to the histogram of the most alike superpixel with such a mark, measured as
-    `edge_similarity` does. 0 for a class without marks.
-    """
-    costs = [
-        torch.cdist(graph.histograms, graph.histograms[marked]).amin(1).square()
-        for marked in (counts > 0).T
-        if marked.any()
-    ]
-    nearest = torch.zeros(len(counts), counts.shape[1], dtype=graph.histograms.dtype)
-    if costs:
-        nearest[:, (counts > 0).any(0)] = torch.stack(costs, 1)
-    return _measured(nearest, colour, graph.colour).double()
 
 
 def to_arrays(graph: Regions) -> dict[str, NDArray[Any]]:
