@@ -86,7 +86,7 @@ def _colours(image: Tensor, segments: Tensor) -> Tensor:
     colours = colour_histograms(image, segments)
     if not is_grey(image):
         return colours
-    return colours.unflatten(1, (3, -1)).mean(1)
+    return colours.view(len(colours), 3, -1).mean(1)
 
 
 def _apart(histograms: Tensor, edges: Tensor) -> Tensor:
