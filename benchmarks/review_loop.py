@@ -37,7 +37,7 @@ from sweep import Figures, cell, complete, figures_of, reader, run_of, setting
 from weakseg.config.recipe import RecipeError, Resolved, load, resolve
 from weakseg.data.simulate.corrector import SOURCES, Corrector
 from weakseg.evaluation.annotation_cost import SECONDS, AnnotationCost, seconds_per_image
-from weakseg.strategies.base import JointStrategy
+from weakseg.strategies.base import fits_together
 from weakseg.utils.files import write_whole
 from weakseg.utils.fingerprint import fingerprint
 
@@ -252,7 +252,7 @@ def main() -> None:
 def expect_single(recipe: Resolved, classes: Sequence[str]) -> None:
     """A person waits for the target of one image, not for a fit to all of them."""
     strategy: Any = recipe.build("strategy", classes=len(classes))
-    if isinstance(strategy, JointStrategy) or strategy.wants.box_masks:
+    if fits_together(strategy) or strategy.wants.box_masks:
         raise SystemExit(
             f"--recipe {recipe.name}: expected one that estimates each image by itself, and "
             "classes of pixels, such as points, boxes or mixed"

@@ -18,6 +18,7 @@ from weakseg.config.recipe import RecipeError
 from weakseg.data.formats.images import read_mask
 from weakseg.labelling.dataset import label_dataset
 from weakseg.run import load
+from weakseg.strategies import NAMES
 from weakseg.strategies.base import Context
 from weakseg.strategies.boxes_rect import BoxesRect
 
@@ -64,10 +65,20 @@ class TestNothingIsEstimatedTwice:
         assert second.labelled == TRAINING
         assert_same(masks(tmp_path / "a"), masks(tmp_path / "b"))
 
-    def test_features_of_first_weights(self, runs: Path, tmp_path: Path) -> None:
-        strategy = {"name": "cosegmentation", "long_side": "32", "iterations": "2"}
+    @pytest.mark.parametrize(
+        "strategy",
+        [
+            {"name": "cosegmentation", "long_side": "32", "iterations": "2"},
+            {"name": "boxes_crf", "long_side": "32", "together": "true"},
+            {"name": "mixed", "long_side": "32", "together": "true"},
+        ],
+        ids=lambda strategy: strategy["name"],
+    )
+    def test_features_of_first_weights(
+        self, runs: Path, tmp_path: Path, strategy: dict[str, str]
+    ) -> None:
         words = [f"strategy.{key}={value}" for key, value in strategy.items() if key != "name"]
-        trained(runs, "weakseg.strategies.cosegmentation.Cosegmentation", *words)
+        trained(runs, NAMES[strategy["name"]], *words)
         done = label(tmp_path, runs, subset="training", strategy=strategy)
         assert done.estimated == 0
 

@@ -92,17 +92,24 @@ def test_a_recipe_needs_no_network(tmp_path: Path) -> None:
     )
 
 
-def test_features_of_a_network_are_there_for_a_strategy_that_wants_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "strategy"),
+    [("boxes_coseg", "cosegmentation"), ("boxes", "boxes_crf"), ("mixed", "mixed")],
+)
+def test_features_of_a_network_are_there_for_a_strategy_that_wants_them(
+    tmp_path: Path, recipe: str, strategy: str
+) -> None:
     sections: dict[str, Any] = {
         "data": {"name": "toy", "train": "4", "val": "1", "size": "64"},
         "trainer": {"default_root_dir": str(tmp_path)},
+        "strategy": {} if strategy == "cosegmentation" else {"together": "true"},
     }
-    material = material_of_recipe("boxes_coseg", tmp_path / "corrections", sections, "cpu")
+    material = material_of_recipe(recipe, tmp_path / "corrections", sections, "cpu")
     assert material.segmenter is not None
     assert material.trained is False
     review = ReviewSession(material)
     assert review.described()["has_prediction"] is False
-    assert review.targets.choices[0].name == "cosegmentation"
+    assert review.targets.choices[0].name == strategy
 
 
 def test_photographs_alone_are_reviewed_with_mixed(tmp_path: Path) -> None:

@@ -329,17 +329,17 @@ def test_methods_of_a_joint_strategy_are_refused_where_nobody_calls_them(method:
         type("Mine", (Refine,), {method: lambda self, *_: None})
 
 
-@pytest.mark.parametrize("iterations", [0, -1, 1.5, "2"])
-def test_iterations_are_counted_from_1(iterations: Any) -> None:
+@pytest.mark.parametrize("iterations", [-1, 1.5, "2"])
+def test_iterations_are_counted_from_0(iterations: Any) -> None:
     class Joint(JointStrategy):
         def fit(self, descriptions: Any) -> None: ...
 
         def estimate(self, evidence: Any, context: Any) -> Tensor:
             return torch.zeros(1)
 
-    with pytest.raises(ValueError, match=r"iterations should be .*at least 1"):
+    with pytest.raises(ValueError, match=r"iterations should be .*at least 0"):
         Joint().iterations = iterations
-    with pytest.raises(ValueError, match=r"strategy Wrong: iterations should be .*at least 1"):
+    with pytest.raises(ValueError, match=r"strategy Wrong: iterations should be .*at least 0"):
         type("Wrong", (Joint,), {"iterations": iterations})
 
 

@@ -18,7 +18,7 @@ from weakseg.data.formats.writing.labels import Bools
 from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.boxes import pixel_boxes
 from weakseg.functional.resolution import downsample
-from weakseg.strategies.base import Context, JointStrategy, Strategy, estimates
+from weakseg.strategies.base import Context, Strategy, estimates, fits_together
 from weakseg.trained.checkpoint import CheckpointModel
 from weakseg.trained.model import TrainedModel
 from weakseg.training.label_quality import harden
@@ -169,7 +169,7 @@ def _strategy_of(model: TrainedModel) -> Strategy | None:
     if not isinstance(model, CheckpointModel):
         return None
     strategy = model.segmenter.strategy
-    alone = estimates(strategy) and not isinstance(strategy, JointStrategy)
+    alone = estimates(strategy) and not fits_together(strategy)
     return strategy if alone else None
 
 

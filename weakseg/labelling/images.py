@@ -14,7 +14,7 @@ from weakseg.data.files.photos import Photos
 from weakseg.data.formats.images import image_size
 from weakseg.evidence import Evidence
 from weakseg.labelling.source import Source
-from weakseg.strategies.base import JointStrategy
+from weakseg.strategies.base import fits_together
 from weakseg.training.estimation import Failure
 from weakseg.training.evidence_check import CheckedImage, checked_image, image_failure
 from weakseg.utils.progress import track
@@ -61,7 +61,7 @@ def read_images(source: Source, mine: Collection[int], listing: bool = True) -> 
     """
     data = source.data
     own = set(mine)
-    together = isinstance(source.segmenter.strategy, JointStrategy) and source.number is not None
+    together = fits_together(source.segmenter.strategy) and source.number is not None
     indices = sorted({*own, *data.training} if together else own)
     found = Images()
     others = Images()

@@ -13,7 +13,7 @@ from weakseg.evidence import Evidence
 from weakseg.reviewing.background import Background
 from weakseg.reviewing.estimating import Estimator
 from weakseg.reviewing.refusals import Refusal, StillWorking, StrategyFailed
-from weakseg.strategies.base import JointStrategy
+from weakseg.strategies.base import JointStrategy, fits_together
 from weakseg.training.estimation import Failure, Job
 from weakseg.training.joint_fit import describe_one
 from weakseg.utils.messages import one_line
@@ -52,7 +52,7 @@ class Fits:
         """What a strategy has fitted, None for one that fits nothing; StillWorking until it has,
         and StrategyFailed if it could not."""
         strategy = self._estimator.strategy(name)
-        if not isinstance(strategy, JointStrategy):
+        if not fits_together(strategy):
             return None
         with self._lock:
             if name in self._found:

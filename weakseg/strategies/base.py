@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from weakseg.strategies.common_keys import (
 )
 from weakseg.strategies.label_loss import label_loss
 from weakseg.utils.array_cache import ArrayCache
-from weakseg.utils.limits import Count, CountFromZero, check_limits, require
+from weakseg.utils.limits import CountFromZero, check_limits, require
 
 Resolution = Literal["image", "scores"]
 Figures = Mapping[str, Tensor | float]
@@ -172,14 +172,15 @@ class JointStrategy(Strategy, abstract=True):
     part of the key of every target.
     """
 
-    iterations: Count = 1
+    iterations: CountFromZero = 1
     """how often images are described and fitted before a round; `describe` finds in
-    `context.fitted` what was fitted in the iteration before, at first None"""
+    `context.fitted` what was fitted in the iteration before, at first None. 0: nothing is fitted,
+    and each image is estimated by itself, as by any other Strategy"""
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
         super().__init_subclass__(abstract=abstract)
         if not isinstance(cls.iterations, property | cached_property):
-            require(f"strategy {cls.__name__}: iterations", Count, cls.iterations)
+            require(f"strategy {cls.__name__}: iterations", CountFromZero, cls.iterations)
         if not abstract and (cls.fit is JointStrategy.fit or not estimates(cls)):
             raise TypeError(
                 f"strategy {cls.__name__} should override fit, which is called before images are "
@@ -188,7 +189,7 @@ class JointStrategy(Strategy, abstract=True):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "iterations":
-            require(name, Count, value)
+            require(name, CountFromZero, value)
         super().__setattr__(name, value)
 
     def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
@@ -206,6 +207,11 @@ def estimates(strategy: Strategy | type[Strategy]) -> bool:
     """Whether a strategy computes targets, so that training needs rounds."""
     cls = strategy if isinstance(strategy, type) else type(strategy)
     return cls.estimate is not Strategy.estimate
+
+
+def fits_together(strategy: Strategy) -> TypeGuard[JointStrategy]:
+    """Whether a strategy is fitted to all training images before it estimates any."""
+    return isinstance(strategy, JointStrategy) and strategy.iterations > 0
 
 
 def target_loss(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Tensor]:

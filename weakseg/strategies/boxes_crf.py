@@ -8,16 +8,34 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from weakseg.evidence import Evidence
-from weakseg.functional.boxes import Unary, box_unary
+from weakseg.evidence import IGNORE, Evidence
+from weakseg.functional.boxes import Unary, box_unary, fill_boxes
+from weakseg.functional.colour_models import colour_odds
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
-from weakseg.strategies.base import Context, Strategy
+from weakseg.strategies.base import (
+    Context,
+    JointStrategy,
+    Wants,
+)
 from weakseg.strategies.shared.boxed import need_boxes
-from weakseg.strategies.shared.options import CoreShare
-from weakseg.utils.limits import limited
+from weakseg.strategies.shared.common_features import (
+    classify,
+    describe_cells,
+    fit_classifier,
+    possible_places,
+)
+from weakseg.strategies.shared.options import CoreShare, Influence, LongSide
+from weakseg.utils.limits import Count, limited
+
+COLOURS = 0.3
+CLASSIFIER = 0.5
+"""how much log odds of colours and of the classifier count with together=true: neighbours in an
+image are no independent observations. Chosen on photographs, see docs/strategies/boxes_crf.md"""
+_GROWN = 0.25  # of a box, on each side: the background that an object has to be told from
+_LEAST = 1e-3  # probability that is left to every class in its boxes
 
 
-class BoxesCRF(Strategy):
+class BoxesCRF(JointStrategy):
     """Pseudo-labels by a dense CRF whose unaries are the boxes: the middle of each box is
     foreground, everything outside all boxes background, and the CRF finds the outline in between.
 
@@ -25,12 +43,25 @@ class BoxesCRF(Strategy):
     a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). An image without
     boxes is all background. Estimates once, needs no network.
 
+    With `together`, these are the first pseudo-labels. Then one linear classifier on intermediate
+    features of the network's encoder is fitted to those of all images, and in each image a mixture
+    of Gaussians to the colours of each class. Both enter the unaries, and the CRF refines them
+    again. So labels agree between images, which makes them easier to learn, and the parts of an
+    object that differ from its middle are found by what other images show, or by colours that it
+    has elsewhere. That needs an encoder that has been trained on something.
+
     Args:
         unary: the unaries. In the released code of the paper (wssl_code) the class of a box is only
             more probable in its middle; in the paper (wssl_paper) it is certain.
         share: how much of a box's area is its middle.
         crf: weights and standard deviations of the CRF; the paper tuned them on a few full masks,
             the defaults here are fixed and need none.
+        together: whether pseudo-labels profit from all images, by a classifier on features.
+        colours: how much the log odds of an image's own colours count; 0 for not at all; null for
+            0.3 with `together`, and 0 without.
+        classifier: how much the log odds of the classifier count, with `together`.
+        long_side: of the image while the encoder sees it, in pixels, with `together`.
+        samples: how many cells of each image the classifier learns from, with `together`.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
@@ -46,21 +77,79 @@ class BoxesCRF(Strategy):
         unary: Unary = "wssl_code",
         share: CoreShare = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
+        together: bool = False,
+        colours: Influence | None = None,
+        classifier: Influence = CLASSIFIER,
+        long_side: LongSide = 512,
+        samples: Count = 200,
     ) -> None:
         super().__init__()
         self.unary: Unary = unary
         self.share = share
         self.crf = crf
+        self.colours = colours if colours is not None else COLOURS * together
+        self.classifier = classifier
+        self.samples = samples
+        self.iterations = int(together)
+        if together:
+            self.wants = Wants(intermediate=long_side)
+
+    def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
+        """Intermediate features of some cells, and which part of each has which class in the first
+        pseudo-labels of the image."""
+        labels, probs = self._box_probs(evidence)
+        first = labels[self._likeliest(evidence, probs)]
+        near = _near_boxes(evidence)
+        return describe_cells(evidence, context, first, self.samples, near)
+
+    def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
+        """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all
+        images could show it."""
+        return fit_classifier(descriptions)
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The likeliest class of every pixel, background and the classes of the image's boxes
         considered."""
+        labels, probs = self._box_probs(evidence)
+        found = self._likeliest(evidence, probs)
+        if self.colours or context.fitted is not None:
+            # what is known beyond the boxes does not move an object out of them
+            inside = possible_places(evidence, labels)
+            if self.colours:
+                near = found.where(_near_boxes(evidence), IGNORE)
+                odds = colour_odds(evidence.image, near, len(labels))
+                probs = probs * (self.colours * odds).exp()
+            if context.fitted is not None:
+                by_class = classify(context.fitted, evidence, context, labels)
+                probs = probs * by_class.clamp(min=_LEAST) ** self.classifier
+            probs = (probs / probs.sum(0)).clamp(min=_LEAST) * inside
+            found = self._likeliest(evidence, probs / probs.sum(0), inside)
+        return labels.to(torch.uint8)[found]
+
+    def _box_probs(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        """The classes that the image can have, int64 [K], and their probabilities by the boxes
+        alone, float [K,H,W]."""
         boxes, box_classes = need_boxes(evidence)
         height, width = evidence.image.shape[1:]
         # only these can win, and a CRF over few labels is fast
         labels: Tensor = torch.unique(torch.cat([box_classes.new_zeros(1), box_classes]))
         classes = torch.searchsorted(labels, box_classes)
         probs = box_unary(boxes, classes, len(labels), height, width, self.unary, self.share)
+        return labels, probs
+
+    def _likeliest(self, evidence: Evidence, probs: Tensor, inside: Tensor | None = None) -> Tensor:
+        """The number of the class, int64 [H,W], that is likeliest by the CRF."""
+        refined = dense_crf(evidence.image, probs, self.crf)
+        if inside is not None:
+            refined = refined.masked_fill(~inside, -1)
         # argmax takes thirty times as long
-        likeliest = dense_crf(evidence.image, probs, self.crf).max(0).indices
-        return labels.to(torch.uint8)[likeliest]
+        return refined.max(0).indices
+
+
+def _near_boxes(evidence: Evidence) -> Tensor:
+    """The boxes and what surrounds them, bool [H,W]: what an object has to be told from."""
+    boxes, _ = need_boxes(evidence)
+    margin = _GROWN * (boxes[:, 2:] - boxes[:, :2])
+    grown = torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
+    height, width = evidence.image.shape[1:]
+    return fill_boxes(grown, torch.ones(len(boxes), dtype=torch.int64), height, width) == 1

@@ -16,12 +16,13 @@ from weakseg.functional.boxes import Unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
 from weakseg.functional.spreading import spread
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
-from weakseg.strategies.base import Context, Loss, Strategy
+from weakseg.strategies.base import Context, JointStrategy, Loss
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
+from weakseg.strategies.shared.common_features import describe_cells, fit_classifier
 from weakseg.strategies.shared.marked import need_annotation
-from weakseg.strategies.shared.options import CoreShare, LossWeight
+from weakseg.strategies.shared.options import CoreShare, LongSide, LossWeight
 from weakseg.strategies.shared.per_step import check_tags, seeded
 from weakseg.utils.limits import check_limits, limited
 
@@ -49,7 +50,7 @@ _LOST = (
 )
 
 
-class Mixed(Strategy):
+class Mixed(JointStrategy):
     """Mixed supervision: each image is learned from its most precise annotations, that is its mask,
     or its boxes, marks and tags together.
 
@@ -88,6 +89,8 @@ class Mixed(Strategy):
         source: of the portions or biases: the released code (wssl_code) or the paper (wssl_paper).
         foreground, background: portions (adapt) or biases (fixed); null for those of the source.
         weights: of the four terms. Labels from tags are the worst, so by default they count little.
+        together, long_side: for boxes, as `boxes_crf` has them; masks and marks teach the
+            classifier as well.
     """
 
     takes: ClassVar[tuple[str, ...]] = ("terms.projection", "regions")
@@ -107,9 +110,20 @@ class Mixed(Strategy):
         background: float | None = None,
         weights: Weights = TAGS_COUNT_LITTLE,
         marks: Literal["alone", "graphcut"] = "alone",
+        together: bool = False,
+        long_side: LongSide = 512,
     ) -> None:
         super().__init__()
-        self.boxes = BoxesCRF(unary, share, crf) if boxes == "crf" else BoxesRect()
+        if together and boxes == "rect":
+            raise ValueError(
+                "together=true refines boxes=crf, but boxes is rect, which fills them; leave one "
+                "of them out"
+            )
+        refined = BoxesCRF(unary, share, crf, together, long_side=long_side)
+        self.boxes = refined if boxes == "crf" else BoxesRect()
+        self.iterations = refined.iterations
+        self.samples = refined.samples
+        self.wants = refined.wants
         self.cut = ScribblesGraphCut() if marks == "graphcut" else None
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
         self.em = em
@@ -130,12 +144,26 @@ class Mixed(Strategy):
         if "tags" in found and not {"masks", "boxes"} & found:
             check_tags(evidence, classes)
 
+    def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
+        """What `boxes_crf` has to know of an image with boxes; of others, features of some cells
+        and what is marked there."""
+        if isinstance(self.boxes, BoxesCRF) and _by_boxes(evidence):
+            return self.boxes.describe(evidence, context)
+        marks = evidence.marks
+        if marks is None:
+            marks = torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
+        return describe_cells(evidence, context, marks, self.samples, marks != IGNORE)
+
+    def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
+        """The classifier of `boxes_crf`."""
+        return fit_classifier(descriptions)
+
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The mask; or the target of the boxes with the marks written over it; or the marks, alone
         or carried on; or nothing, all ignored."""
         marks = evidence.marks
         masked = "masks" in evidence.annotations
-        if masked or evidence.boxes is None:
+        if not _by_boxes(evidence):
             if marks is None:
                 return torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
             if self.cut is None or masked or len(torch.unique(marks[marks != IGNORE])) < 2:
@@ -186,6 +214,11 @@ class Mixed(Strategy):
         if self.em == "fixed":
             return em_fixed(logits, tags, *self.biases, valid=valid)
         return em_adapt(logits, tags, *self.biases, generator=generator, valid=valid)
+
+
+def _by_boxes(evidence: Evidence) -> bool:
+    """Whether boxes are the most precise annotations of an image."""
+    return evidence.boxes is not None and "masks" not in evidence.annotations
 
 
 def pixels_of_kinds(target: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from weakseg.data.label_store import FORMAT, LabelStore
 from weakseg.evidence import Evidence, Prediction
-from weakseg.strategies.base import Context, JointStrategy, Strategy
+from weakseg.strategies.base import Context, Strategy, fits_together
 from weakseg.training.estimation import Failure, Job, estimate_all
 from weakseg.training.evidence_check import CheckedImage
 from weakseg.training.joint_fit import fit_together
@@ -97,7 +97,7 @@ class RoundTargets:
         self.method = method_fingerprint(self.strategy)
         self.fitted = None  # each round begins anew
         yield 0
-        if not isinstance(self.strategy, JointStrategy):
+        if not fits_together(self.strategy):
             return
         for iteration in range(self.strategy.iterations):
             # all that each image's description depends on

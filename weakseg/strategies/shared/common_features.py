@@ -19,7 +19,11 @@ MOST = 200_000
 
 
 def describe_cells(
-    evidence: Evidence, context: Context, labels: Tensor, samples: int
+    evidence: Evidence,
+    context: Context,
+    labels: Tensor,
+    samples: int,
+    among: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """What `fit_classifier` has to know of one image: features of some cells, and which part of
     each has which class.
@@ -29,6 +33,7 @@ def describe_cells(
         context: with the features.
         labels: of its pixels, integers [H,W]; 255 counts for no class.
         samples: how many cells, evenly spaced.
+        among: pixels, bool [H,W], most of which a cell has to cover; None for all cells.
     """
     features = features_of(evidence, context)
     assert context.prediction is not None  # features_of() has seen to it
@@ -37,7 +42,8 @@ def describe_cells(
     known = F.one_hot(labels.where(labels != IGNORE, classes), classes + 1)[..., :classes]
     shares = known.movedim(-1, 0).float()
     cells = F.interpolate(shares[None], features.shape[-2:], mode="area")[0].flatten(1).T
-    chosen = torch.linspace(0, len(cells) - 1, min(samples, len(cells))).long()
+    places = torch.arange(len(cells)) if among is None else _cells_of(among, features)
+    chosen = places[torch.linspace(0, len(places) - 1, min(samples, len(places))).long()]
     possible = torch.zeros(classes, dtype=torch.bool)
     possible[possible_classes(evidence)] = True
     return {
@@ -45,6 +51,12 @@ def describe_cells(
         "shares": cells[chosen].half(),
         "possible": possible,
     }
+
+
+def _cells_of(pixels: Tensor, features: Tensor) -> Tensor:
+    """The numbers of the cells that lie in these pixels for the most part, int64 [N]."""
+    parts = F.interpolate(pixels[None, None].float(), features.shape[-2:], mode="area")
+    return (parts.flatten() > 0.5).nonzero().flatten()
 
 
 def fit_classifier(descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
