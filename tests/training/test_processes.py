@@ -31,6 +31,12 @@ WORDS = [
     "trainer.enable_progress_bar=false",
 ]
 TWO = ["trainer.strategy=ddp", "trainer.devices=2"]
+LOSSES = [
+    "strategy.class_weights=auto",
+    "strategy.terms.dice=1",
+    "strategy.terms.focal=2",
+    "strategy.terms.projection=0.5",
+]
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +136,9 @@ def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "extra", [["data.workers=0"], ["data.workers=2"], TWO], ids=["plain", "loaders", "ddp"]
+    "extra",
+    [["data.workers=0"], ["data.workers=2"], TWO, [*TWO, *LOSSES]],
+    ids=["plain", "loaders", "ddp", "losses"],
 )
 def test_kill_9_and_resume_ends_with_the_same_weights(tmp_path: Path, extra: list[str]) -> None:
     words = [
