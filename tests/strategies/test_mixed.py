@@ -13,10 +13,12 @@ from tests.small import Squares, TinyNet, loss_of, trainer
 from weakseg.data.transforms import Item, collate
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import cross_entropy
+from weakseg.functional.rare_classes import dice_loss, focal_cross_entropy, label_shares
 from weakseg.functional.tags import em_adapt, em_fixed
 from weakseg.strategies.base import Context, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
+from weakseg.strategies.common_keys import LossTerms
 from weakseg.strategies.mixed import Mixed, Weights
 from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
 from weakseg.training.rounds import Rounds
@@ -163,6 +165,33 @@ def test_images_labelled_throughout_have_the_plain_cross_entropy() -> None:
     assert terms["masks"] > 0
     assert terms["boxes"] > 0
     assert terms["marks"] == terms["tags"] == 0
+
+
+def test_class_weights_and_focal_are_in_the_mean_of_each_kind() -> None:
+    strategy = Mixed(boxes="rect", weights=Weights(boxes=3, masks=2))
+    strategy.terms = LossTerms(cross_entropy=0.5, focal=2)
+    evidence = [image("box", **BOX), image("mask", marks=mask())]
+    batch = batch_of(strategy, *evidence)
+    weights, logits = torch.tensor([1.0, 2, 5, 0.5]), scores(2)
+    terms = loss_of(strategy, logits, batch._replace(class_weights=weights)).terms
+    assert batch.target is not None
+    for place, kind in enumerate(("boxes", "masks")):
+        here = slice(place, place + 1)
+        alone = focal_cross_entropy(logits[here], batch.target[here], 2.0, weights)
+        expected = 0.5 * getattr(strategy.weights, kind) * alone / 2
+        torch.testing.assert_close(terms[kind], expected)
+    assert terms["marks"] == terms["tags"] == 0
+
+
+def test_dice_trusts_a_pixel_as_much_as_its_kind_weighs() -> None:
+    strategy = Mixed(boxes="rect", weights=Weights(boxes=0.5, masks=2))
+    strategy.terms = LossTerms(cross_entropy=0, dice=3)
+    batch = batch_of(strategy, image("box", **BOX), image("mask", marks=mask()))
+    logits = scores(2)
+    terms = loss_of(strategy, logits, batch).terms
+    assert batch.target is not None
+    shares = label_shares(batch.target, CLASSES) * torch.tensor([0.5, 2])[:, None, None, None]
+    torch.testing.assert_close(terms, {"dice": 3 * dice_loss(logits, shares)})
 
 
 def test_an_image_of_several_kinds_teaches_each_on_its_own_pixels() -> None:

@@ -34,13 +34,19 @@ def focal_cross_entropy(
     tensor(0.1733)
     """
     log_probs = _single_precision(logits).log_softmax(1)
-    shares = _label_shares(target, logits.shape[1]).to(log_probs)
+    shares = label_shares(target, logits.shape[1]).to(log_probs)
     if weights is not None:
         shares = shares * weights.to(log_probs)[:, None, None]
     missing = (-log_probs.expm1()).clamp(min=_TINY)
     total = -(shares * missing.pow(gamma) * log_probs).sum()
     trust = shares.sum()
     return total / torch.where(trust > 0, trust, 1)
+
+
+def focal_of(each: Tensor, gamma: float) -> Tensor:
+    """The focal loss of single pixels from their cross-entropy."""
+    missing = (-(-each).expm1()).clamp(min=_TINY)
+    return missing.pow(gamma) * each
 
 
 def dice_loss(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -114,14 +120,14 @@ class _Overlap(NamedTuple):
 
 def _overlap(logits: Tensor, target: Tensor) -> _Overlap:
     probs = _single_precision(logits).softmax(1)
-    shares = _label_shares(target, logits.shape[1])
+    shares = label_shares(target, logits.shape[1])
     shares = shares.to(probs)
     known = shares.sum(1, keepdim=True)
     pixels = (0, 2, 3)
     return _Overlap((probs * shares).sum(pixels), (probs * known).sum(pixels), shares.sum(pixels))
 
 
-def _label_shares(target: Tensor, classes: int) -> Tensor:
+def label_shares(target: Tensor, classes: int) -> Tensor:
     """How much a pixel is of each class, [B,C,H,W]: bool of a hard target, and nothing where that
     is 255; a soft one as it is."""
     if target.is_floating_point():

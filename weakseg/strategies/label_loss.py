@@ -30,6 +30,14 @@ def label_loss(
     found: dict[str, Tensor] = {}
     if terms.cross_entropy:
         found[name] = terms.cross_entropy * _cross_entropy(logits, labels, terms, class_weights)
+    return found | overlap_losses(logits, labels, terms, class_weights)
+
+
+def overlap_losses(
+    logits: Tensor, labels: Tensor, terms: LossTerms, class_weights: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Dice and Tversky alone, if they have a weight."""
+    found: dict[str, Tensor] = {}
     if terms.dice:
         found["dice"] = terms.dice * dice_loss(logits, labels, class_weights)
     if terms.tversky:

@@ -14,11 +14,14 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, MASKED, Batch, Evidence
 from weakseg.functional.boxes import Unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
+from weakseg.functional.rare_classes import focal_of, label_shares
 from weakseg.functional.spreading import spread
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
 from weakseg.strategies.base import Context, JointStrategy, Loss
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
+from weakseg.strategies.common_keys import COMMON_KEYS
+from weakseg.strategies.label_loss import overlap_losses
 from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
 from weakseg.strategies.shared.common_features import describe_cells, fit_classifier
 from weakseg.strategies.shared.marked import need_annotation
@@ -93,7 +96,7 @@ class Mixed(JointStrategy):
             classifier as well.
     """
 
-    takes: ClassVar[tuple[str, ...]] = ("terms.projection", "regions")
+    takes: ClassVar[tuple[str, ...]] = COMMON_KEYS
     # they change the loss, and no target
     not_in_key: ClassVar[tuple[str, ...]] = ("em", "biases", "weights", "idle")
 
@@ -192,12 +195,34 @@ class Mixed(JointStrategy):
             named = batch.tags & rows[:, None]
             labels = guessed.where(pixels["tags"], labels)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        each = F.cross_entropy(exact, labels, ignore_index=IGNORE, reduction="none")
-        terms = {
-            kind: getattr(self.weights, kind) * _mean_by_share(each, own)
+        terms = self._cross_entropy(exact, labels, pixels, batch.class_weights)
+        if self.terms.dice or self.terms.tversky:
+            trust = torch.stack([getattr(self.weights, kind) * pixels[kind] for kind in pixels])
+            shares = label_shares(labels, logits.shape[1]) * trust.sum(0)[:, None]
+            terms |= overlap_losses(exact, shares, self.terms, batch.class_weights)
+        return Loss(terms, guessed, named)
+
+    def _cross_entropy(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        pixels: dict[str, Tensor],
+        class_weights: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """The term of each kind; none where the cross-entropy has no weight."""
+        if not self.terms.cross_entropy:
+            return {}
+        each = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+        each = focal_of(each, self.terms.focal) if self.terms.focal else each
+        counts = None
+        if class_weights is not None:
+            counts = class_weights.to(each)[labels.where(labels != IGNORE, 0)]
+        return {
+            kind: self.terms.cross_entropy
+            * getattr(self.weights, kind)
+            * _mean_by_share(each, own, counts)
             for kind, own in pixels.items()
         }
-        return Loss(terms, guessed, named)
 
     def _notice_lost_tags(self, pixels: dict[str, Tensor]) -> None:
         """Warn of images that teach nothing in this step; stop after many batches of only these."""
@@ -243,8 +268,12 @@ def _count(pixels: Tensor) -> Tensor:
     return pixels.flatten(1).sum(1)
 
 
-def _mean_by_share(each: Tensor, own: Tensor) -> Tensor:
-    """The mean of the own pixels times the share of images that have any; 0, and no NaN, where
-    there are none."""
+def _mean_by_share(each: Tensor, own: Tensor, counts: Tensor | None) -> Tensor:
+    """The mean of the own pixels, of which each counts so much, times the share of images that have
+    any; 0, and no NaN, where there are none."""
     share = own.flatten(1).any(1).to(each.dtype).mean()
-    return share * each.where(own, 0).sum() / own.sum().clamp(min=1)
+    if counts is None:
+        return share * each.where(own, 0).sum() / own.sum().clamp(min=1)
+    counts = counts.where(own, 0)
+    total = counts.sum()
+    return share * (each * counts).sum() / torch.where(total > 0, total, 1)
