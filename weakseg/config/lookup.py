@@ -29,6 +29,7 @@ class Part:
     constructor: Constructor
     values: dict[str, Any]
     base: type | None = None  # what has to come of it
+    auto: tuple[str, ...] = ()  # arguments that a plan is to give
 
     def construct(self, **given: Any) -> Any:
         """The object; what is wrong with it is raised as one RecipeError."""

@@ -13,6 +13,15 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt
 from yaml.representer import RepresenterError
 
+from weakseg.config.auto import (
+    AUTO,
+    STAY,
+    is_auto,
+    known_value,
+    left_to_plan,
+    reason,
+    with_keys_that_may,
+)
 from weakseg.config.common_keys import sketch_with_common_keys
 from weakseg.config.lengths_shown import pixels_of_shares
 from weakseg.config.lookup import Part, build, imported, lookup, wrong_name
@@ -158,7 +167,8 @@ class Resolved(Recipe):
 
     def build(self, section: str, **given: Any) -> Any:
         """The object that a section describes; `given` are arguments that the program supplies
-        where the recipe does not."""
+        where the recipe does not. What is still auto has the default of its class:
+        `weakseg.planning.planned` resolves it."""
         try:
             return self.parts[section].construct(**given)
         except RecipeError as error:
@@ -178,13 +188,44 @@ class Resolved(Recipe):
             raise RecipeError(errors)
         return built
 
+    @property
+    def left_to_plan(self) -> list[str]:
+        """The keys that are still auto."""
+        return [f"{place}.{key}" for place, part in self.parts.items() for key in part.auto]
+
+    def with_plan(self, values: Mapping[str, Any], reasons: Mapping[str, str]) -> Resolved:
+        """The same recipe with values for keys that are auto, which are checked as those of a
+        person are.
+
+        Args:
+            values: by keys with their sections.
+            reasons: of the same keys, why.
+        """
+        sections = {
+            section: dict(self.sections[section])
+            for section in {key.partition(".")[0] for key in values}
+        }
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            sections[section][name] = value
+        parts = {section: _part(section, node, self.origins) for section, node in sections.items()}
+        planned = replace(
+            self,
+            parts=self.parts | parts,
+            sections=self.sections | sections,
+            origins=self.origins | {key: reason(text) for key, text in reasons.items()},
+        )
+        typed = {section: _section(planned, section, defaults=False) for section in sections}
+        return replace(planned, sections=planned.sections | typed)
+
     def with_values(self, section: str, **values: Any) -> Resolved:
         """The same recipe with other values for arguments of one section; a RecipeError where its
         class does not have these."""
         part = self.parts[section]
         if missing := values.keys() - arguments(part.constructor).keys():
             raise RecipeError([f"{section}.{name}: no such key" for name in missing])
-        part = replace(part, values=part.values | values)
+        auto = tuple(key for key in part.auto if key not in values)
+        part = replace(part, values=part.values | values, auto=auto)
         return replace(self, parts=self.parts | {section: part})
 
     def with_random_weights(self) -> Resolved:
@@ -279,7 +320,9 @@ def _merge(
     values = words.values
     sections, places, errors = _sections(words, content)
     errors += _name_several(sections)
-    kept = _keep_evidence(sections, content, words.switched & SECTIONS.keys()) if keep else []
+    switched = words.switched & SECTIONS.keys()
+    kept = _keep_evidence(sections, content, switched) if keep else []
+    kept += _keep_auto(sections, content, switched)
     _add_defaults(sections)
     seed, wrong_seed = _whole_number(
         "seed", values.get("seed", content.get("seed", 0)), 0, 2**32 - 1
@@ -422,6 +465,28 @@ def _keep_evidence(
     return kept
 
 
+def _keep_auto(
+    sections: Mapping[str, dict[str, Any]], content: Mapping[str, Any], switched: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Keeps what a recipe leaves to the data and the machine when a word names another data set,
+    or another network or optimizer of ours. Returns the keys that stay."""
+    kept = []
+    for section in switched:
+        node = content.get(section)
+        name = sections[section].get("name")
+        if not isinstance(node, dict) or (section != "data" and name not in _names(section)):
+            continue
+        constructor = _from_source(
+            section, dict.fromkeys(STAY.get(section, ())) | sections[section]
+        )
+        for key in STAY.get(section, ()):
+            known = constructor is None or key in arguments(constructor)
+            if is_auto(node.get(key)) and known and key not in sections[section]:
+                sections[section][key] = node[key]
+                kept.append((section, key))
+    return kept
+
+
 def _whole_number(
     key: str, value: Any, least: int, most: int | None = None
 ) -> tuple[int, list[str]]:
@@ -511,17 +576,27 @@ def _mistyped(recipe: Recipe, only: Collection[str] = SECTIONS.keys()) -> list[s
         constructor = _from_source(place, node) if place.partition(".")[0] in only else None
         if constructor is not None:
             try:
-                _validated(place, constructor, node)
+                _validated(place, constructor, node, recipe.origins)
             except RecipeError as error:
                 lines += error.errors
     return recipe.located(lines)
 
 
-def _validated(place: str, constructor: Constructor, node: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of an object as the types of its arguments."""
+def _validated(
+    place: str, constructor: Constructor, node: Mapping[str, Any], origins: Mapping[str, str]
+) -> dict[str, Any]:
+    """The values of an object as the types of its arguments, but for what is auto. What a file
+    leaves to a plan may be more than its class knows, since another one may take its place."""
     meaning = _meaning(place)
     own = {key: value for key, value in node.items() if key != "name" or not meaning.home}
-    values = validate(constructor, own, meaning.given, meaning.fixed, above=f"{place}.")
+    for key in left_to_plan(place, constructor, own):
+        typed = origins.get(f"{place}.{key}") == "command line"
+        if key in arguments(constructor) or not typed:
+            del own[key]
+    try:
+        values = validate(constructor, own, meaning.given, meaning.fixed, above=f"{place}.")
+    except RecipeError as error:
+        raise RecipeError(with_keys_that_may(error.errors, place, constructor, own)) from None
     wrong = {
         key: refusal(hint, values[key])
         for key, hint in meaning.limits.items()
@@ -550,10 +625,11 @@ def resolve(recipe: Recipe, sections: Iterable[str] | None = None) -> Resolved:
     """
     parts: dict[str, Part] = {}
     errors: list[str] = []
-    wanted = SECTIONS if sections is None else sections
+    wanted = SECTIONS if sections is None else list(sections)
+    recipe = _with_known_settings(recipe, wanted)
     for place, node in _nodes({section: recipe.sections[section] for section in wanted}):
         try:
-            parts[place] = _part(place, node)
+            parts[place] = _part(place, node, recipe.origins)
         except RecipeError as error:
             errors += error.errors
     if errors:
@@ -561,6 +637,34 @@ def resolve(recipe: Recipe, sections: Iterable[str] | None = None) -> Resolved:
     resolved = Resolved(**vars(recipe), parts=parts)
     typed = {section: _section(resolved, section, defaults=False) for section in wanted}
     return replace(resolved, sections=recipe.sections | typed)
+
+
+def _with_known_settings(recipe: Recipe, wanted: Iterable[str]) -> Recipe:
+    """The recipe with what the class of its data set knows to suit it in place of `auto`."""
+    found = [
+        f"{section}.{key}"
+        for section in wanted
+        if not SECTIONS[section].several
+        for key, value in recipe.sections[section].items()
+        if is_auto(value)
+    ]
+    if not found:
+        return recipe
+    try:
+        data = lookup(recipe.sections["data"].get("name"), "data", SECTIONS["data"].home)
+    except RecipeError:  # is told of the section, if that is wanted
+        return recipe
+    settings = getattr(data, "known_settings", {})
+    nodes = {section: node.get("name", "") for section, node in recipe.sections.items()}
+    names = {"recipe": recipe.name} | nodes
+    sections = {section: dict(node) for section, node in recipe.sections.items()}
+    origins = dict(recipe.origins)
+    for key in found:
+        section, _, name = key.partition(".")
+        for value in known_value(settings, key, names):
+            sections[section][name] = value
+            origins[key] = reason(f"suits {data.__name__}, the data set")
+    return replace(recipe, sections=sections, origins=origins)
 
 
 def _section(recipe: Resolved, section: str, defaults: bool) -> dict[str, Any]:
@@ -580,18 +684,21 @@ def _typed(part: Part, node: Mapping[str, Any], defaults: bool) -> dict[str, Any
     name = {"name": node["name"]} if meaning.home else {}
     supplied = {*meaning.given, *meaning.fixed}
     values = filled(part.constructor, part.values, leave=supplied) if defaults else part.values
-    typed: dict[str, Any] = plain(name | values)
+    typed: dict[str, Any] = plain(name | values | dict.fromkeys(part.auto, AUTO))
     return typed
 
 
-def _part(place: str, node: Mapping[str, Any]) -> Part:
+def _part(place: str, node: Mapping[str, Any], origins: Mapping[str, str]) -> Part:
     meaning = _meaning(place)
     base: Any = imported(meaning.base, place) if meaning.base else None
     if meaning.target:
         constructor = imported(meaning.target, place)
     else:
         constructor = lookup(node.get("name"), place, meaning.home, base)
-    part = Part(place, constructor, _validated(place, constructor, node), base)
+    values = _validated(place, constructor, node, origins)
+    known = arguments(constructor)
+    auto = [key for key in left_to_plan(place, constructor, node) if key in known]
+    part = Part(place, constructor, values, base, tuple(auto))
     if is_dataclass(constructor) and not meaning.given:
         part.construct()  # only options, so it costs nothing to ask what it refuses
     return part

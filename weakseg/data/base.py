@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt, doc
@@ -112,6 +113,10 @@ class WeakData(LightningDataModule):
     """names of the classes; class 0 is the background"""
     validation: Sequence[int] = ()
     """indices of the images that are measured on and never trained on"""
+    known_settings: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """values that suit this data set, by keys of a recipe such as `optimizer.lr`. They take the
+    place of `auto` in recipes, before any rule. Where they depend on what the recipe names, such
+    keys stand below `strategy=tags`, `network=maskrcnn` and so on"""
     default_split: bool = False
     """whether these are some that are held out because neither the files nor the user says which"""
 

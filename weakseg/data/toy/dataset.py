@@ -4,6 +4,7 @@ Needs no download and no disk."""
 from __future__ import annotations
 
 from dataclasses import replace
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,6 +26,34 @@ from weakseg.data.toy.kinds import KINDS, PictureKind
 from weakseg.evidence import Evidence, Instances
 from weakseg.utils.limits import Count, CountFromZero, limited
 
+# for a small network with random weights on images of 112 pixels
+SETTINGS: Mapping[str, Any] = {
+    "data.crop": None,
+    "data.scale": [1.0, 1.0],
+    "data.batch_size": 8,
+    "data.workers": 0,
+    "network.encoder": "tu-regnetx_002",
+    "network.width": 0.25,
+    "network.weights": None,
+    "optimizer.lr": 6e-3,
+    "optimizer.head_multiplier": 1.0,
+    "optimizer.freeze_batchnorm": False,
+    "strategy.together": False,
+    "strategy.warmup": 0,
+    "strategy.prior_sigma": None,
+    "strategy.shrink": 2,
+    "rounds.every": 2,
+    "trainer.max_steps": 250,
+    "trainer.check_val_every_n_epoch": 2,
+    "trainer.log_every_n_steps": 10,
+    "optimizer=sgd": {"optimizer.lr": 1e-3},
+    "network=maskrcnn": {"optimizer.lr": 1e-3, "trainer.check_val_every_n_epoch": 8},
+    # filled boxes first, as the weights are random
+    "strategy=boxes_em": {"strategy.warmup": 100},
+    "strategy=tags": {"strategy.warmup": 200, "trainer.max_steps": 400},
+    # ten masks are an epoch of one step
+    "recipe=distil": {"trainer.check_val_every_n_epoch": 10},
+}
 REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw them again
 
 
