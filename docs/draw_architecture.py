@@ -36,9 +36,10 @@ LAYERS = [
         "labelling": "pseudo-labels as files",
     },
     {
-        "reporting": "report, charts, pictures, tables, loggers",
+        "reporting": "report, charts, tables, loggers",
+        "planning": "what is auto",
         "suspicion": "worst labels first",
-        "trained": "trained networks, stored and exported",
+        "trained": "networks, stored, exported",
     },
     {"training": "LightningModule, rounds, estimation, checkpoints, label quality"},
     {"optimizers": "parameter groups of body and head, schedules"},

@@ -88,9 +88,14 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
     sections |= recipe.sections
     check_spelling(recipe)
     load_torch()
-    resolved = resolve(recipe)
-    data = resolved.build("data")
     out = _folder(own["out"])
+    from weakseg.planning.plan import plan_of, plan_text  # with torch
+
+    resolved = resolve(recipe)
+    plan = plan_of(resolved) if resolved.left_to_plan else None
+    if plan is not None:
+        resolved = resolved.with_plan(plan.values, plan.reasons)
+    data = resolved.build("data")
 
     from rich.console import Console  # these only now: a mistyped word was answered without torch
 
@@ -102,6 +107,7 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
     )
     lines = training_cost(resolved, data, found) if own["cost"] == "true" else []
     print_check(found, Console())
+    lines += [] if plan is None else plan_text(resolved, plan)
     print("\n".join(lines), end="\n" * bool(lines))
     write_results(data, found, out, own["sheet"])
     return found.errors

@@ -9,6 +9,7 @@ from typing import Any
 
 from weakseg.config.recipe import (
     RecipeError,
+    Resolved,
     check_spelling,
     list_recipes,
     load,
@@ -23,6 +24,7 @@ from weakseg.utils.command import (
     print_mistakes,
     run_command,
 )
+from weakseg.utils.messages import one_line
 
 
 def main(argv: Sequence[str] | None = None) -> Path:
@@ -61,13 +63,24 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Path:
             load_torch()
             resolved = resolve(recipe)
             if "--show" in flags:
-                print_and_exit(show(resolved))
+                print_and_exit(show(_planned_to_show(resolved)))
             # torch and Lightning only now: a mistyped word was answered without them
             from weakseg.run import fit
 
             return fit(resolved)
     except RecipeError as error:
         raise SystemExit(print_mistakes(error.errors, sections)) from None
+
+
+def _planned_to_show(recipe: Resolved) -> Resolved:
+    """The recipe as it would be trained; as it is written, where its data set cannot be read."""
+    from weakseg.planning.plan import planned
+
+    try:
+        return planned(recipe, quiet=True)
+    except (RecipeError, ValueError, OSError) as error:
+        print(f"auto stays open: {one_line(error)}", file=sys.stderr)
+        return recipe
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from weakseg.config.recipe import RecipeError, Resolved
 from weakseg.data.pseudo import expect_labels
 from weakseg.inference.multiscale import Inference
 from weakseg.networks.analysis.gridding import warn_of_dilation
+from weakseg.planning.plan import planned
 from weakseg.reporting.dashboards import class_table, keep_files, log_tables
 from weakseg.reporting.image_logger import ImageLogger
 from weakseg.reporting.results import report_run
@@ -88,6 +89,7 @@ def _quiet_lightning() -> Iterator[None]:
 
 
 def _fit(recipe: Resolved) -> Path:
+    recipe = planned(recipe)
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = build_run(recipe)
     if segmenter.optimizer.freeze_batchnorm:  # in eval mode on purpose

@@ -20,6 +20,7 @@ from weakseg.data.files.photos import Photos
 from weakseg.data.label_store import LabelStore
 from weakseg.evidence import Evidence
 from weakseg.functional.class_matching import match_classes, renumber, renumber_evidence
+from weakseg.planning.plan import planned
 from weakseg.strategies.base import estimates
 from weakseg.trained.checkpoint import CheckpointModel, run_of
 from weakseg.trained.loading import choose_device, load_model
@@ -103,6 +104,7 @@ def source_of_recipe(
 
 def source_of_round_0(resolved: Resolved, device: str = "auto", otherwise: str = "") -> Source:
     """As `source_of_recipe`, of a recipe whose words are resolved."""
+    resolved = planned(resolved)
     pl.seed_everything(resolved.seed, verbose=False)  # as a run does before it makes its network
     data, segmenter, rounds = build_run(resolved)
     prepare(data)

@@ -13,12 +13,6 @@ from weakseg.training.memory_budget import describe_cost
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.files import write_whole
 
-PHOTOGRAPHS = (
-    "for photographs begin with network.weights=imagenet optimizer.lr=1e-4 "
-    "optimizer.head_multiplier=10 optimizer.freeze_batchnorm=true; the numbers of the recipes are "
-    "for drawn pictures and random weights"
-)
-
 
 def write_results(data: WeakData, found: DatasetCheck, out: Path | None, sheet: str) -> None:
     """Write problems.txt into a folder, and the contact sheet there or where `sheet` says."""
@@ -47,8 +41,4 @@ def training_cost(recipe: Resolved, data: WeakData, found: DatasetCheck) -> list
     lines, excess = describe_cost(segmenter, data, found.sizes, recipe.name, trainer)
     if excess:
         found.problems.append(Problem("a training step", "its memory", *excess, "warning"))
-    photographs = (
-        recipe.sections["data"].get("name") != "toy"
-        and recipe.origins.get("optimizer.lr") != "command line"
-    )
-    return [*lines, PHOTOGRAPHS] if lines and photographs else lines
+    return lines

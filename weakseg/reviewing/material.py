@@ -19,6 +19,7 @@ from weakseg.data.base import WeakData
 from weakseg.data.label_store import LabelStore
 from weakseg.labelling.source import prepare, source_of_run, with_words
 from weakseg.networks.parts.weights import read_weights
+from weakseg.planning.plan import planned
 from weakseg.strategies.base import Strategy
 from weakseg.trained.checkpoint import run_of
 from weakseg.trained.loading import choose_device
@@ -117,7 +118,7 @@ def material_of_recipe(
         sections = {**sections, "strategy": {**SPREADING, **sections.get("strategy", {})}}
     written = with_words(load_recipe([f"recipe={name}"]), sections)
     place = corrections or _path(written.sections["data"].get("corrections")) or _usual(written)
-    resolved = resolve(written)
+    resolved = planned(resolve(written))
     if "corrections" in arguments(resolved.parts["data"].constructor):
         resolved = resolved.with_values("data", corrections=place)
     pl.seed_everything(resolved.seed, verbose=False)  # as a run does before it makes its network

@@ -137,6 +137,8 @@ class Folder(Photos):
     ) -> None:
         super().__init__(**loading)
         self.root = expect_folder("root", Path(root))
+        self.own_split = False
+        """whether the data set says itself which images are to be trained on"""
         self.evidence = evidence
         self.format = format
         self.whole = whole
@@ -452,6 +454,7 @@ class Folder(Photos):
         ]
         nothing_said = train is None and val is None and share is None
         chosen = self._own_split(entries, usable) if nothing_said else None
+        self.own_split = chosen is not None
         self.default_split |= nothing_said and chosen is None
         trained, measured = chosen or self._named_split(
             entries, usable, train, val, VAL_SHARE if share is None else share

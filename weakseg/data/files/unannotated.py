@@ -36,13 +36,18 @@ def expect_no_annotations(
             f"annotations is {annotations}, but no format is named; expected format=voc_xml, coco "
             "or another one"
         )
-    found = next(_annotation_files(root, pictures, masks), None)
+    found = annotation_file(root, pictures, masks)
     if found is not None:
         raise ValueError(
             f"format should be that of the annotation files, such as {found}: "
             f"{FORMATS[found.suffix.lower()]}; leave it out only for images without any, in a "
             "folder of their own"
         )
+
+
+def annotation_file(root: Path, pictures: Pictures, masks: Path | None) -> Path | None:
+    """A file that probably annotates the images; None if there is none."""
+    return next(_annotation_files(root, pictures, masks), None)
 
 
 def _annotation_files(root: Path, pictures: Pictures, masks: Path | None) -> Iterator[Path]:

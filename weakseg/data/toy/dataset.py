@@ -3,8 +3,8 @@ Needs no download and no disk."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -79,6 +79,7 @@ class Toy(WeakData):
     """
 
     classes = KINDS["shapes"].classes
+    known_settings = SETTINGS
 
     @limited
     def __init__(
