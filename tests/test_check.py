@@ -48,14 +48,16 @@ def test_what_a_training_takes_and_what_to_begin_with(
         == 0
     )
     out = capsys.readouterr().out
-    assert "a training step (boxes, DeepLabV3Plus) on 8 images of 12 by 10 pixels: about " in out
+    assert "a training step (boxes, DeepLabV3Plus) on 2 images of 12 by 10 pixels: about " in out
     assert "  an epoch of 1 step: " in out
     assert "; all 40 steps: " in out
-    assert "for photographs begin with network.weights=imagenet optimizer.lr=1e-4" in out
+    assert "plan for boxes on " in out
+    assert "  optimizer.lr=0.001 " in out
+    assert "trainer.max_steps" not in out  # which the words give
     assert main(["recipe=boxes", "data.train=3", "data.val=1", "data.size=32", "out=null"]) == 0
     out = capsys.readouterr().out
     assert "a training step (boxes, DeepLabV3Plus) on 8 images of 32 by 32 pixels" in out
-    assert "photographs" not in out
+    assert "plan" not in out
 
 
 def test_a_step_that_takes_more_memory_than_there_is_is_a_warning(

@@ -219,6 +219,7 @@ def test_a_run_of_photos(photos: Path, tmp_path: Path) -> None:
             "data=folder",
             *words,
             "data.batch_size=2",
+            "data.val_share=0.2",
             "rounds.workers=0",
             "trainer.max_steps=2",
             "trainer.accelerator=cpu",

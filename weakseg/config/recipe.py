@@ -202,7 +202,7 @@ class Resolved(Recipe):
             reasons: of the same keys, why.
         """
         sections = {
-            section: dict(self.sections[section])
+            section: {**self.sections[section], **self.parts[section].values}
             for section in {key.partition(".")[0] for key in values}
         }
         for key, value in values.items():

@@ -18,7 +18,7 @@ from weakseg.data.base import WeakData
 from weakseg.data.files.photos import Entry, Photos
 from weakseg.data.formats.base import FormatError, Shape
 from weakseg.data.formats.images import image_size, read_mask
-from weakseg.evidence import IGNORE
+from weakseg.evidence import IGNORE, Evidence
 from weakseg.training.memory_budget import HEAVIEST, device_of, memory_of
 from weakseg.utils.progress import track
 
@@ -149,19 +149,25 @@ def _looked_at(data: WeakData) -> Iterator[_Look]:
         return
     chosen = spread(_usable(data), WHOLE)
     for index in track(chosen, len(chosen), "looking at images"):
-        evidence, truth = data.corrected(index)
-        height, width = evidence.image.shape[-2:]
-        classes: set[str] = set()
-        objects: list[float] = []
-        if evidence.boxes is not None and evidence.box_classes is not None:
-            objects = [
-                _side(*(box[2:] - box[:2]).tolist(), (width, height)) for box in evidence.boxes
-            ]
-            classes = {data.classes[int(label)] for label in evidence.box_classes}
-        elif truth is not None:
-            objects, labels = objects_of(truth)
-            classes = {data.classes[label] for label in labels if label < len(data.classes)}
-        yield _Look((width, height), objects, frozenset(classes))
+        try:
+            evidence, truth = data.corrected(index)
+        except Exception:  # of a data set of somebody's own; told when the image is read
+            continue
+        yield _look_of(evidence, truth, data.classes)
+
+
+def _look_of(evidence: Evidence, truth: Tensor | None, classes: Sequence[str]) -> _Look:
+    height, width = evidence.image.shape[-2:]
+    objects: list[float] = []
+    labels: list[int] = []
+    if evidence.boxes is not None and evidence.box_classes is not None:
+        extents = (evidence.boxes[:, 2:] - evidence.boxes[:, :2]).tolist()
+        objects = [_side(across, down, (width, height)) for across, down in extents]
+        labels = evidence.box_classes.tolist()
+    elif truth is not None:
+        objects, labels = objects_of(truth)
+    shown = frozenset(classes[label] for label in labels if label < len(classes))
+    return _Look((width, height), objects, shown)
 
 
 def _usable(data: WeakData) -> Sequence[int]:
@@ -255,6 +261,6 @@ def _masked(data: WeakData) -> int:
 
 def _learns_masks(data: WeakData) -> bool:
     kind = getattr(data, "evidence", None)
-    mixed = kind is None and isinstance(data, Photos) and data.kinds is not None
-    of_files = mixed and bool({"mask", "polygon"} & set(data.kinds or ()))
+    kinds = data.kinds if isinstance(data, Photos) and kind is None else None
+    of_files = bool({"mask", "polygon"} & set(kinds or ()))
     return kind == "masks" or of_files or bool(getattr(data, "mask_share", 0))

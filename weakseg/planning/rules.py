@@ -110,9 +110,11 @@ def crop(facts: Facts, known: Known) -> Choice:
 
 def scale(facts: Facts, known: Known) -> Choice:
     """At random, where a crop keeps the size of batches."""
-    if known.get("data.crop") is None:
+    if known.get("data.crop") is not None:
+        return Choice([0.75, 1.5], "at random, around the size of the images")
+    if facts.evidence == "tags":
         return Choice([0.75, 1.0], "at random; whole images are not enlarged")
-    return Choice([0.75, 1.5], "at random, around the size of the images")
+    return Choice([1.0, 1.0], "whole images stay as they are")
 
 
 def workers(facts: Facts, known: Known) -> Choice:
@@ -289,7 +291,8 @@ def small_object(facts: Facts) -> float | None:
 
 def trained_side(facts: Facts, known: Known) -> int:
     """The longest side that images have in training, before any crop."""
-    return min(facts.longest, known.get("data.long_side") or facts.longest)
+    side: int = known.get("data.long_side") or facts.longest
+    return min(facts.longest, side)
 
 
 def training_images(facts: Facts, known: Known) -> int:

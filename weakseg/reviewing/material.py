@@ -118,9 +118,10 @@ def material_of_recipe(
         sections = {**sections, "strategy": {**SPREADING, **sections.get("strategy", {})}}
     written = with_words(load_recipe([f"recipe={name}"]), sections)
     place = corrections or _path(written.sections["data"].get("corrections")) or _usual(written)
-    resolved = planned(resolve(written))
+    resolved = resolve(written)
     if "corrections" in arguments(resolved.parts["data"].constructor):
         resolved = resolved.with_values("data", corrections=place)
+    resolved = planned(resolved)
     pl.seed_everything(resolved.seed, verbose=False)  # as a run does before it makes its network
     data: WeakData = resolved.build("data")
     strategy: Strategy = resolved.build("strategy", classes=max(2, len(data.classes)))
