@@ -101,7 +101,11 @@ def _made(recipe: Resolved) -> Plan:
     values: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     if "data.format" in left:
-        values["data.format"], reasons["data.format"] = recognise(recipe.parts["data"].values)
+        try:
+            found = recognise(recipe.parts["data"].values)
+        except (ValueError, OSError) as error:
+            raise RecipeError(recipe.located([f"data: {one_line(error)}"])) from error
+        values["data.format"], reasons["data.format"] = found
         recipe = recipe.with_plan(values, reasons)
     machine = machine_of(recipe.sections["trainer"])
     data: WeakData = recipe.build("data")

@@ -51,8 +51,9 @@ SETTINGS: Mapping[str, Any] = {
     # filled boxes first, as the weights are random
     "strategy=boxes_em": {"strategy.warmup": 100},
     "strategy=tags": {"strategy.warmup": 200, "trainer.max_steps": 400},
-    # ten masks are an epoch of one step
+    # a few masks are an epoch of few steps
     "recipe=distil": {"trainer.check_val_every_n_epoch": 10},
+    "recipe=self_training": {"rounds.every": 3, "trainer.check_val_every_n_epoch": 10},
 }
 REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw them again
 
