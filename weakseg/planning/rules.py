@@ -301,7 +301,8 @@ def training_images(facts: Facts, known: Known) -> int:
     if facts.split or share is None:
         return facts.images
     able = facts.masked or facts.annotated
-    return max(1, facts.annotated - round(share * able))
+    held_out: int = round(share * able)
+    return max(1, facts.annotated - held_out)
 
 
 def epochs_of(facts: Facts, known: Known) -> float:
