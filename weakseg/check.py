@@ -92,9 +92,8 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
     from weakseg.planning.plan import plan_of, plan_text  # with torch
 
     resolved = resolve(recipe)
-    plan = plan_of(resolved) if resolved.left_to_plan else None
-    if plan is not None:
-        resolved = resolved.with_plan(plan.values, plan.reasons)
+    plan = plan_of(resolved)
+    resolved = resolved.with_plan(plan.values, plan.reasons)
     data = resolved.build("data")
 
     from rich.console import Console  # these only now: a mistyped word was answered without torch
@@ -107,7 +106,7 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
     )
     lines = training_cost(resolved, data, found) if own["cost"] == "true" else []
     print_check(found, Console())
-    lines += [] if plan is None else plan_text(resolved, plan)
+    lines += plan_text(resolved, plan) if plan.values else []
     print("\n".join(lines), end="\n" * bool(lines))
     write_results(data, found, out, own["sheet"])
     return found.errors

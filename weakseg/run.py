@@ -23,7 +23,7 @@ from weakseg.config.recipe import RecipeError, Resolved
 from weakseg.data.pseudo import expect_labels
 from weakseg.inference.multiscale import Inference
 from weakseg.networks.analysis.gridding import warn_of_dilation
-from weakseg.planning.plan import planned
+from weakseg.planning.plan import plan_of, print_plan
 from weakseg.reporting.dashboards import class_table, keep_files, log_tables
 from weakseg.reporting.image_logger import ImageLogger
 from weakseg.reporting.results import report_run
@@ -89,7 +89,8 @@ def _quiet_lightning() -> Iterator[None]:
 
 
 def _fit(recipe: Resolved) -> Path:
-    recipe = planned(recipe)
+    plan = plan_of(recipe)
+    recipe = recipe.with_plan(plan.values, plan.reasons)
     pl.seed_everything(recipe.seed, verbose=False)
     data, segmenter, rounds = build_run(recipe)
     if segmenter.optimizer.freeze_batchnorm:  # in eval mode on purpose
@@ -120,6 +121,7 @@ def _fit(recipe: Resolved) -> Path:
     _look_at_corrections(recipe, data)
     _look_at_dilation(segmenter.network, data)
     _look_at_memory(recipe, segmenter, data)
+    print_plan(recipe, plan)
     with run_folder(recipe, root, rank_monitor) as folder:
         if checkpoints is not None:
             checkpoints.folder = folder / "checkpoints"

@@ -76,7 +76,7 @@ def test_a_folder_without_the_kind_of_the_recipe_is_not_trained_as_background(
     ]
     with pytest.raises(
         Exception,
-        match=r"none of the 2 training images has a box.*The files hold masks: write recipe=full",
+        match=r"none of the 3 training images has a box.*The files hold masks: write recipe=full",
     ):
         main(["recipe=boxes_rect", *words, "trainer.max_steps=1"])
 

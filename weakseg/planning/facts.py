@@ -148,7 +148,7 @@ def _looked_at(data: WeakData) -> Iterator[_Look]:
         yield from _looked_at_files(data, chosen)
         return
     chosen = spread(_usable(data), WHOLE)
-    for index in track(chosen, len(chosen), "looking at images"):
+    for index in track(chosen, len(chosen), "looking at images", delay=1):
         try:
             evidence, truth = data.corrected(index)
         except Exception:  # of a data set of somebody's own; told when the image is read
@@ -184,7 +184,7 @@ def spread(indices: Sequence[int], most: int) -> list[int]:
 
 def _looked_at_files(data: Photos, chosen: Sequence[int]) -> Iterator[_Look]:
     left = MOST_PIXELS
-    for index in track(chosen, len(chosen), "looking at images"):
+    for index in track(chosen, len(chosen), "looking at images", delay=1):
         entry = data.entries[index]
         try:
             size = image_size(entry.image)

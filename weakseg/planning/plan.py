@@ -68,9 +68,15 @@ def planned(recipe: Resolved, quiet: bool = False) -> Resolved:
     if not recipe.left_to_plan:
         return recipe
     plan = plan_of(recipe)
-    if not quiet and rank() == 0:
-        print("\n".join(plan_text(recipe, plan)), file=sys.stderr)
+    if not quiet:
+        print_plan(recipe, plan)
     return recipe.with_plan(plan.values, plan.reasons)
+
+
+def print_plan(recipe: Resolved, plan: Plan) -> None:
+    """The plan in words, on the screen of the first process; nothing where nothing is planned."""
+    if rank() == 0 and plan.values:
+        print("\n".join(plan_text(recipe, plan)), file=sys.stderr)
 
 
 def plan_text(recipe: Resolved, plan: Plan) -> list[str]:
@@ -84,6 +90,8 @@ def plan_text(recipe: Resolved, plan: Plan) -> list[str]:
 def plan_of(recipe: Resolved) -> Plan:
     """What the rules make of the keys that are auto. The processes of one run have the same
     plan."""
+    if not recipe.left_to_plan:
+        return Plan()
     key = fingerprint(to_yaml(recipe) + str(recipe.init_from))
     if rank() != 0 and HANDED_ON in os.environ:
         of, values, reasons = json.loads(os.environ[HANDED_ON])

@@ -26,18 +26,25 @@ def moved() -> int:
     return _moved
 
 
-def track(items: Iterable[T], count: int, text: str, world: int = 1) -> Iterator[T]:
+def track(
+    items: Iterable[T], count: int, text: str, world: int = 1, delay: float = 0
+) -> Iterator[T]:
     """The items, with a bar on rank 0 that speaks for all `world` ranks, each of which does as
-    much."""
+    much; work that is over within `delay` seconds shows none."""
     silent = count == 0 or rank() != 0
-    first_text = f"{text}, the first takes longer"
+    first_text = text if delay else f"{text}, the first takes longer"
     with tqdm(
-        total=count * world, desc=first_text, unit=" images", disable=silent, dynamic_ncols=True
+        total=count * world,
+        desc=first_text,
+        unit=" images",
+        disable=silent,
+        dynamic_ncols=True,
+        delay=delay,
     ) as bar:
         for number, item in enumerate(items):
             yield item
             move()
-            if number > 0 or silent:
+            if number > 0 or silent or delay:
                 bar.update(world)
             else:
                 _first_is_done(bar, text, world)
