@@ -11,7 +11,8 @@ from torch import Tensor
 
 from weakseg.evidence import Evidence
 from weakseg.functional.boxes import Unary, box_unary, pixel_boxes
-from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
+from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
+from weakseg.functional.lost_boxes import KEPT, keep_boxes
 from weakseg.strategies.base import Context, Wants
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.shared.boxed import need_boxes
@@ -64,7 +65,9 @@ class BoxesInstances(BoxesCRF):
         count = len(boxes)
         numbers = torch.arange(1, count + 1)
         probs = box_unary(boxes, numbers, count + 1, height, width, self.unary, self.share)
-        likeliest = dense_crf(evidence.image, probs, self.crf).max(0).indices
+        least = KEPT * self.share
+        refined = keep_boxes(evidence.image, probs, boxes, numbers, least, self.crf)
+        likeliest = refined.max(0).indices
         masks = likeliest == numbers[:, None, None]
         rectangles = pixel_boxes(boxes, height, width).tolist()
         for mask, (x1, y1, x2, y2) in zip(masks, rectangles, strict=True):
