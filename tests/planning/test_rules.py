@@ -86,6 +86,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Any]] = [
     ("optimizer.freeze_batchnorm", {}, {}, False),
     ("strategy.together", {}, TRAINED, True),
     ("strategy.together", {}, {}, False),
+    ("strategy.together", {"has_stages": False}, TRAINED, False),
     ("strategy.prior_sigma", {}, {}, 0.5),
     ("strategy.shrink", {}, {"data.long_side": 256}, 4),
     ("strategy.shrink", {"sizes": ((112, 112),)}, {}, 2),

@@ -76,6 +76,8 @@ class Facts:
     """by encoder (None for a network without a choice): how its ImageNet weights came here"""
     has_body: bool = True
     """whether the network tells its body from its head"""
+    has_stages: bool = True
+    """whether the network has intermediate features of its encoder"""
     names: Mapping[str, str] = field(default_factory=dict)
     """of what the sections of the recipe name"""
     bytes_per_pixel: float = HEAVIEST

@@ -20,7 +20,7 @@ from weakseg.networks import NAMES as NETWORKS
 from weakseg.networks.base import encoder_of
 from weakseg.planning.facts import Facts, facts_of, machine_of
 from weakseg.planning.first_weights import how_at_hand
-from weakseg.planning.rules import BATCH, ENCODERS, MEMORY, RULES, Choice, trained_side
+from weakseg.planning.rules import BATCH, ENCODERS, MEMORY, RULES, Choice, pretrained, trained_side
 from weakseg.training.memory_budget import HEAVIEST, measure
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.fingerprint import fingerprint
@@ -151,6 +151,9 @@ def _with_what_takes_time(
         return replace(facts, bytes_per_pixel=_bytes_per_pixel(facts, known, recipe, classes))
     if key == "optimizer.head_multiplier" and facts.names["network"] not in NETWORKS:
         return replace(facts, has_body=encoder_of(_network(recipe, known, classes)) is not None)
+    if key == "strategy.together" and pretrained(facts, known):
+        network = _network(recipe, known, classes)
+        return replace(facts, has_stages=callable(getattr(network, "intermediate_features", None)))
     return facts
 
 

@@ -208,6 +208,8 @@ def freeze_batchnorm(facts: Facts, known: Known) -> Choice:
 
 def together(facts: Facts, known: Known) -> Choice:
     """Over all images, where features mean something."""
+    if not facts.has_stages:
+        return Choice(False, "the network has no intermediate features")
     if pretrained(facts, known):
         return Choice(
             True, "features of pretrained weights tell what boxes of a class have in common"
