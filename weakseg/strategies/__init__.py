@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.boxes_instances import BoxesInstances as BoxesInstances
     from weakseg.strategies.boxes_rect import BoxesRect as BoxesRect
     from weakseg.strategies.clustering import Clustering as Clustering
+    from weakseg.strategies.common_keys import LossTerms as LossTerms
     from weakseg.strategies.cosegmentation import Cosegmentation as Cosegmentation
     from weakseg.strategies.full import Full as Full
     from weakseg.strategies.mixed import Mixed as Mixed
@@ -49,4 +50,4 @@ NAMES = {
 COMMON_KEYS = "weakseg.strategies.common_keys.CommonKeys"
 """the class whose attributes a recipe may set for every strategy"""
 
-__getattr__ = lazily(__name__, NAMES.values())
+__getattr__ = lazily(__name__, [*NAMES.values(), "weakseg.strategies.common_keys.LossTerms"])
