@@ -188,6 +188,14 @@ def test_wrong_terms_are_refused(terms: dict[str, float], message: str) -> None:
         LossTerms(**terms)
 
 
+@pytest.mark.parametrize("takes", ["terms", ("term",), ("class_weights", "losses.dice")])
+def test_a_class_declares_common_keys_that_there_are(takes: Any) -> None:
+    with pytest.raises(
+        TypeError, match="strategy Mine: takes should be a tuple of class_"
+    ):
+        type("Mine", (Refine,), {"takes": takes})
+
+
 def test_terms_that_a_loss_does_not_compute_are_refused() -> None:
     class Own(Refine):
         def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:

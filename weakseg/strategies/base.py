@@ -12,12 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
-from weakseg.strategies.common_keys import (
-    COMMON_KEYS,
-    CommonKeys,
-    expect_common_key,
-    left_of,
-)
+from weakseg.strategies.common_keys import CommonKeys, check_common_keys, left_of
 from weakseg.strategies.label_loss import label_loss
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.limits import CountFromZero, check_limits, require
@@ -232,15 +227,12 @@ def _check_declarations(cls: type[Strategy]) -> None:
             f"strategy {cls.__name__}: needs should be a tuple of "
             f"{', '.join(Evidence._fields[2:])}, but it is {cls.needs!r}"
         )
-    for name in ("not_in_key", "takes"):
-        if isinstance(getattr(cls, name), str):
-            raise TypeError(
-                f"strategy {cls.__name__}: {name} should be a tuple of names of attributes, but "
-                f"it is {getattr(cls, name)!r}"
-            )
-    for name in COMMON_KEYS:
-        if not isinstance(value := getattr(cls, name), property | cached_property):
-            expect_common_key(cls, name, value)
+    if isinstance(cls.not_in_key, str):
+        raise TypeError(
+            f"strategy {cls.__name__}: not_in_key should be a tuple of names of attributes, but it "
+            f"is {cls.not_in_key!r}"
+        )
+    check_common_keys(cls)
     _check_wants(cls, cls.wants)
 
 

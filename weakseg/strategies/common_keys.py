@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from math import isfinite
 from typing import Any, ClassVar, Literal
 
@@ -102,6 +103,20 @@ def left_of(takes: tuple[str, ...], own_loss: bool, estimates: bool) -> tuple[st
     """
     kept = [key for key in takes if estimates or key != "regions"]
     return tuple("terms.projection" if own_loss and key == "terms" else key for key in kept)
+
+
+def check_common_keys(cls: type[CommonKeys]) -> None:
+    """Raise an error if a class declares what cannot be."""
+    takes = cls.takes
+    if isinstance(takes, str) or any(key.partition(".")[0] not in COMMON_KEYS for key in takes):
+        raise TypeError(
+            f"strategy {cls.__name__}: takes should be a tuple of {', '.join(COMMON_KEYS)} or "
+            f"parts of them, such as terms.projection, but it is {takes!r}"
+        )
+    for name in COMMON_KEYS:
+        value = getattr(cls, name)
+        if not isinstance(value, property | cached_property):
+            expect_common_key(cls, name, value)
 
 
 def expect_common_key(cls: type[CommonKeys], name: str, value: Any) -> None:
