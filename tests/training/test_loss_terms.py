@@ -190,9 +190,7 @@ def test_wrong_terms_are_refused(terms: dict[str, float], message: str) -> None:
 
 @pytest.mark.parametrize("takes", ["terms", ("term",), ("class_weights", "losses.dice")])
 def test_a_class_declares_common_keys_that_there_are(takes: Any) -> None:
-    with pytest.raises(
-        TypeError, match="strategy Mine: takes should be a tuple of class_"
-    ):
+    with pytest.raises(TypeError, match="strategy Mine: takes should be a tuple of class_"):
         type("Mine", (Refine,), {"takes": takes})
 
 
