@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.data.corrections.events import correct, stroke
+from weakseg.fit import main as fit
 
 ROOT = Path(__file__).parents[1]
 
@@ -111,6 +112,35 @@ def test_pseudo_labels_are_measured_against_the_masks_alone(tmp_path: Path) -> N
     assert [row.startswith(f"| {name}") for row, name in zip(rows, names, strict=True)] == [
         True
     ] * 4
+
+
+@pytest.mark.slow
+def test_unlabelled_images_are_measured_against_the_annotated_ones_alone(tmp_path: Path) -> None:
+    words = ["trainer.max_steps=4", "data.train=16", "data.val=2", "data.size=64"]
+    words += ["rounds.workers=0", "rounds.every=1", "--seeds", "1", "--shares", "0.5,1"]
+    command = [sys.executable, ROOT / "benchmarks" / "unlabelled.py", *words]
+    done = subprocess.run(
+        [*command, "--folder", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    half, whole = (tmp_path / "unlabelled.md").read_text().splitlines()[-2:]
+    assert half.startswith("| 50% | 0.")
+    assert whole.startswith("| 100% | 0.")
+    assert whole.endswith("| - |  |")
+    assert "polyline" in (tmp_path / "unlabelled.svg").read_text()
+
+
+@pytest.mark.slow
+def test_ways_of_a_later_round_are_measured(tmp_path: Path) -> None:
+    small = ["data.train=4", "data.val=2", "data.size=64", "trainer.max_steps=2"]
+    run = fit(["recipe=boxes", *small, f"trainer.default_root_dir={tmp_path}", "rounds.workers=0"])
+    command = [sys.executable, ROOT / "benchmarks" / "later_rounds.py", str(run)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    table = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    figures = {row[0].removeprefix("| "): row[1] for row in table[1:]}
+    assert figures["round 0"] != figures["the network alone, in the boxes"]
+    assert len(figures) == 13
 
 
 @pytest.mark.slow
