@@ -1,5 +1,5 @@
-"""What does a trained network know that the evidence does not? Ways to estimate the targets of boxes
-again with predictions of a network that has learned the first ones, against the truth.
+"""What does a trained network know that the evidence does not? Ways to estimate the targets of
+boxes again with the predictions of a network that has learned the first ones, against the truth.
 
     python -m weakseg.fit recipe=boxes ...
     python benchmarks/later_rounds.py runs/boxes/latest
@@ -100,7 +100,7 @@ WAYS: dict[str, Callable[[Image], Tensor]] = {
     "the CRF of the network alone": lambda image: image.refine(image.within_boxes(image.probs)),
     "the CRF of prior x prediction^0.25": lambda image: product(image, 0.25),
     "the CRF of prior x prediction^1": lambda image: product(image, 1.0),
-    "prior x where^0.15": lambda image: image.placed(0.15),
+    "prior x where^0.125": lambda image: image.placed(0.125),
     "prior x where^0.25": lambda image: image.placed(0.25),
     "prior x where^0.25, one view": lambda image: image.placed(0.25, views=1),
     "prior x where^0.5": lambda image: image.placed(0.5),

@@ -13,7 +13,7 @@ from weakseg.functional.regions.merge_target import merge_target
 from weakseg.functional.regions.merging import Merging, merge_labels, merge_mask
 from weakseg.functional.regions.region_graph import Superpixels
 
-HALF = Merging()
+HALF = Merging(covered=0.5)
 # each piece of a row of ten pixels
 PIECES = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 2, 2, 2]])
 
@@ -62,7 +62,7 @@ def test_ignored_pixels_count_to_the_size_of_a_piece() -> None:
 
 def test_a_piece_that_holds_nearly_all_of_an_object_is_the_objects() -> None:
     before = labels(1, 0, 0, 0, 0, 0, 0, 2, 0, 2)
-    merged = merge_labels(before, PIECES, Merging(held=0.85))
+    merged = merge_labels(before, PIECES, Merging(covered=0.5, held=0.85))
     assert torch.equal(merged, labels(1, 1, 1, 1, 0, 0, 0, 2, 2, 2))
 
 
@@ -73,7 +73,7 @@ def test_background_is_no_object() -> None:
     assert torch.equal(merged, before)
 
 
-@pytest.mark.parametrize("merging", [HALF, Merging(covered=0.7), Merging(held=0.85)])
+@pytest.mark.parametrize("merging", [HALF, Merging(covered=0.7), Merging(covered=0.5, held=0.85)])
 @pytest.mark.parametrize("seed", range(5))
 def test_it_is_the_rule(merging: Merging, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
@@ -115,7 +115,7 @@ class Quarters(Superpixels):
         return (torch.arange(height) >= height // 2)[:, None] * 2 + right.long()
 
 
-QUARTERS = Merging(Quarters())
+QUARTERS = Merging(Quarters(), covered=0.5)
 
 
 def an_image(**fields: Tensor) -> Evidence:

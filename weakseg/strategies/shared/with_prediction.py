@@ -11,10 +11,9 @@ from weakseg.functional.area_calibration import calibrate_areas
 from weakseg.functional.boxes import largest_first, pixel_boxes
 
 NETWORK = 0.25
-"""how much the log probabilities of the network count in later rounds; chosen on photographs, see
-docs/explanation/later-rounds.md"""
+"""how much the log probabilities of the network count in later rounds, for an object as large as
+the image; chosen on photographs, see docs/explanation/later-rounds.md"""
 _LEAST = 1e-3  # probability that is left to every class where it can be
-_COARSE = 2.0  # how many times the weight of a prediction may go into the side of its object
 
 
 def has_learned(prediction: Prediction | None) -> bool:
@@ -37,7 +36,7 @@ def with_prediction(
 
     The prediction only says where in the image the classes are: how much there is of each stays as
     it was found without it (`calibrate_areas`). It counts less for small objects, which networks
-    resolve badly: no more than half of the side that an object has, as a part of the image's.
+    resolve badly: in proportion to their sides.
 
     Args:
         probs: the unaries by the evidence, float [K,H,W].
@@ -47,11 +46,11 @@ def with_prediction(
         prediction: of a trained network, `has_learned`.
         classes: which the image can have, int64 [K]; the first is 0, background.
         inside: where each of them can be, bool [K,H,W].
-        weight: of the log probabilities of the network.
+        weight: of the log probabilities of the network, for an object as large as the image.
     """
     areas = torch.bincount(found.flatten().long(), minlength=len(classes))
     where = calibrate_areas(prediction.probs.float(), classes, inside, areas.float())
-    weights = (object_sides(evidence, found) / _COARSE).clamp(max=weight)
+    weights = weight * object_sides(evidence, found)
     logs = probs.clamp(min=_LEAST).log() + weights * where.clamp(min=_LEAST).log()
     joint = logs.softmax(0) * inside
     return joint / joint.sum(0)
