@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weakseg.evidence import Evidence
+from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.boxes import box_unary
 from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.strategies.base import Context
@@ -95,3 +95,24 @@ def test_impossible_settings_are_named_at_once() -> None:
         ),
     ):
         BoxesCRF(share=20)
+
+
+def test_in_later_rounds_the_network_says_where_in_the_box_the_object_is() -> None:
+    image = torch.full((3, 40, 40), 120, dtype=torch.uint8)
+    strategy = BoxesCRF(crf=DenseCRF(bilateral_weight=0), network=40)  # the colours say nothing
+    evidence = Evidence(
+        "a", image, boxes=torch.tensor([[4.0, 4, 36, 36]]), box_classes=torch.tensor([2])
+    )
+    seen = torch.full((40, 40), 0.02)
+    seen[:, :20] = 0.2  # unsure, and of another class, but more on the left
+    prediction = Prediction(torch.stack([1 - seen, seen, torch.zeros(40, 40)]))
+    first = strategy.estimate(evidence, Context())
+    later = strategy.estimate(evidence, Context(prediction))
+    assert set(later.unique().tolist()) == {0, 2}
+    left, right = (later[8:32, 4:20] == 2), (later[8:32, 20:36] == 2)
+    assert left.float().mean() > right.float().mean() + 0.3
+    assert (first[8:32, 4:20] == 2).float().mean() <= (first[8:32, 20:36] == 2).float().mean() + 0.1
+    untrained = Context(Prediction(torch.full((3, 40, 40), 1 / 3)))
+    assert torch.equal(strategy.estimate(evidence, untrained), first)
+    strategy.network = 0
+    assert torch.equal(strategy.estimate(evidence, Context(prediction)), first)

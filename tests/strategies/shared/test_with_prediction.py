@@ -16,7 +16,6 @@ EVIDENCE = Evidence(
 
 
 def test_in_round_0_nothing_has_been_learned() -> None:
-    assert not has_learned(None)
     assert not has_learned(Prediction(torch.full((3, 2, 2), 1 / 3)))
     assert has_learned(Prediction(torch.tensor([[[0.5, 0.6]], [[0.5, 0.4]]])))
 

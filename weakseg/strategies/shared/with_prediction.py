@@ -10,16 +10,16 @@ from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.area_calibration import calibrate_areas
 from weakseg.functional.boxes import largest_first, pixel_boxes
 
-NETWORK = 0.25
+NETWORK = 0.125
 """how much the log probabilities of the network count in later rounds, for an object as large as
 the image; chosen on photographs, see docs/explanation/later-rounds.md"""
 _LEAST = 1e-3  # probability that is left to every class where it can be
 
 
-def has_learned(prediction: Prediction | None) -> bool:
-    """Whether there is a prediction of a trained network: in round 0 there is none, or one in which
-    every class has the same probability."""
-    return prediction is not None and bool(prediction.probs.min() < prediction.probs.max())
+def has_learned(prediction: Prediction) -> bool:
+    """Whether the prediction is one of a trained network: in that of round 0 every class has the
+    same probability."""
+    return bool(prediction.probs.min() < prediction.probs.max())
 
 
 def with_prediction(
