@@ -43,6 +43,96 @@ class BoxesCRF(JointStrategy):
 
     Bbox-Seg of WSSL (Papandreou, Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of
     a Deep Convolutional Network for Semantic Image Segmentation", ICCV 2015). An image without
+    boxes is all background. Where colours do not show an object, as in grey scans, the CRF would
+    give its box to the background: then its odds in the box are raised until it has half as many
+    pixels as the middle. Estimates once, needs no network. In later rounds (`rounds.when=epochs`)
+    the unaries are multiplied by what the network has learned of where in the boxes the objects
+    are, and the CRF refines them once more.
+
+    With `together`, these are the first pseudo-labels. Then one linear classifier on intermediate
+    features of the network's encoder is fitted to those of all images, and in each image a mixture
+    of Gaussians to the colours of each class. Both enter the unaries, and the CRF refines them
+    again. So labels agree between images, which makes them easier to learn, and the parts of an
+    object that differ from its middle are found by what other images show, or by colours that it
+    has elsewhere. That needs an encoder that has been trained on something.
+
+    Args:
+        unary: the unaries. In the released code of the paper (wssl_code) the class of a box is only
+            more probable in its middle; in the paper (wssl_paper) it is certain.
+        share: how much of a box's area is its middle.
+        crf: weights and standard deviations of the CRF; the paper tuned them on a few full masks,
+            the defaults here are fixed and need none.
+        together: whether pseudo-labels profit from all images, by a classifier on features.
+        colours: how much the log odds of an image's own colours count; 0 for not at all; null for
+            0.3 with `together`, and 0 without.
+        classifier: how much the log odds of the classifier count, with `together`.
+        long_side: of the image while the encoder sees it, in pixels, with `together`.
+        samples: how many cells of each image the classifier learns from, with `together`.
+        network: how much the log probabilities of the network count from round 1 on, for an object
+            as large as the image, and less for smaller ones; 0 for not at all.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("boxes", "box_classes")
+    tunable: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "crf.bilateral_xy": ("7%", "13%", "26%"),
+        "crf.bilateral_rgb": (3, 4, 5),
+        "share": (0.2, 0.35),
+    }
+
+    @limited
+    def __init__(
+        self,
+        unary: Unary = "wssl_code",
+        share: CoreShare = 0.2,
+        crf: DenseCRF = DEEPLAB_V2,
+        together: bool = False,
+        colours: Influence | None = None,
+        classifier: Influence = CLASSIFIER,
+        long_side: LongSide = 512,
+        samples: Count = 200,
+        network: Influence = NETWORK,
+    ) -> None:
+        super().__init__()
+        self.unary: Unary = unary
+        self.share = share
+        self.crf = crf
+        self.colours = colours if colours is not None else COLOURS * together
+        self.classifier = classifier
+        self.samples = samples
+        self.network = network
+        self.iterations = int(together)
+        if together:
+            self.wants = Wants(intermediate=long_side)
+
+    def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
+        """Intermediate features of some cells, and which part of each has which class in the first
+        pseudo-labels of the image."""
+        labels, probs = self._box_probs(evidence)
+        first = labels[self._likeliest(evidence, labels, probs)]
+        near = _near_boxes(evidence)
+        return describe_cells(evidence, context, first, self.samples, near)
+
+    def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
+        """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all
+        images could show it."""
+        return fit_classifier(descriptions)
+
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
+        """The likeliest class of every pixel, background and the classes of the image's boxes
+        considered."""
+        labels, probs = self._box_probs(evidence)
+        found = self._likeliest(evidence, labels, probs)
+        if self.colours or context.fitted is not None:
+            # what is known beyond the boxes does not move an object out of them
+            inside = possible_places(evidence, labels)
+            if self.colours:
+                near = found.where(_near_boxes(evidence), IGNORE)
+                odds = colour_odds(evidence.image, near, len(labels))
+                probs = probs * (self.colours * odds).exp()
+            if context.fitted is not None:
+                by_class = classify(context.fitted, evidence, context, labels)
+                probs = probs * by_class.clamp(min=_LEAST) ** self.classifier
+            probs = (probs / probs.sum(0)).clamp(min=_LEAST) * inside
             found = self._likeliest(evidence, labels, probs / probs.sum(0), inside)
         prediction = context.prediction
         if self.network and prediction is not None and has_learned(prediction):
