@@ -260,6 +260,9 @@ class Batch(NamedTuple):
     drawn: Tensor | None = None
     """int64 [B,H,W]: the pixels of strokes and of paint of corrections, 255 elsewhere; None in a
     training without corrections. Marks hold them, too"""
+    features: Tensor | None = None
+    """float [B,D,h,w] that the network has of these images, usually the input of its last layer,
+    with gradients; only for a strategy with `Wants.features_in_loss`"""
     pseudo: PseudoBatch | None = None
     """further images, with pseudo-labels from files (`data.pseudo`), which the fields above do not
     hold"""

@@ -151,6 +151,10 @@ def test_the_features_are_one_map_per_image_and_lead_to_the_head(name: str) -> N
     assert features.isfinite().all()
     rows, columns = features.shape[-2:]
     assert rows in {-(-33 // stride) for stride in (1, 2, 4, 8, 16, 32)}
+    adapter = Adapter(network, [str(label) for label in range(CLASSES)])
+    outputs, same = adapter.logits_and_features(image)
+    torch.testing.assert_close(same, features)
+    torch.testing.assert_close(outputs[0], network(image))
     if name in SKIPPING or name in CUT:
         return
     assert (rows, columns) == (-(-33 // network.stride), -(-47 // network.stride))

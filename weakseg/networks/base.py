@@ -42,10 +42,19 @@ class WithStride(Network, Protocol):
 
 
 class WithFeatures(Network, Protocol):
-    """Has features of each place, for strategies that want them in `prediction.features`."""
+    """Has features of each place, for strategies that want them in `prediction.features` or
+    `batch.features`."""
 
     def features(self, image: Tensor) -> Tensor:
         """Features float [B,D,h,w] of normalised images, usually the input of the last layer."""
+
+
+class WithClassifier(WithFeatures, Protocol):
+    """Makes its logits of its features alone, so that strategies that want both in a step need one
+    pass over the images. Others are called twice."""
+
+    def classify(self, features: Tensor) -> Tensor:
+        """The logits of `features(image)`: the same as those of the image."""
 
 
 class WithIntermediateFeatures(Network, Protocol):
@@ -107,12 +116,23 @@ class Adapter:
         self.name = type(network).__name__
         self.stride = _stride(network)
         self.auxiliary_weight = _auxiliary_weight(network)
+        self.has_classifier = _is_method(network, "classify")
         self.has_losses = _is_method(network, "losses")
         self.has_instances = _is_method(network, "detect")
 
     def logits(self, image: Tensor) -> list[Tensor]:
         """The logits of normalised images, and behind them the auxiliary ones, if they count."""
-        output = self.network(image)
+        return self._checked(self.network(image))
+
+    def logits_and_features(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The same, and the part `features`, which has to be there; in one pass, if the network can
+        classify its features."""
+        if self.has_classifier:
+            features = self.features(image)
+            return self._checked(self._part("classify")(features)), features
+        return self.logits(image), self.features(image)
+
+    def _checked(self, output: Any) -> list[Tensor]:
         found = [main_logits(output)]
         if self.auxiliary_weight and isinstance(output, Mapping) and "out" in output:
             auxiliary: Any = output.get("aux")

@@ -78,10 +78,14 @@ class _DeepLab(nn.Module):
         stage: Tensor = self.encoder(image)[-2]
         return stage
 
+    def classify(self, features: Tensor) -> Tensor:
+        """The last layer: logits of `features(image)`."""
+        logits: Tensor = self.head(features)
+        return logits
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]."""
-        logits: Tensor = self.head(self.features(image))
-        return logits
+        return self.classify(self.features(image))
 
 
 class DeepLabV3(_DeepLab):

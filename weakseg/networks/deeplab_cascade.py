@@ -60,10 +60,14 @@ class DeepLabV3Cascade(nn.Module):
         features: Tensor = self.decoder(crop(last, rows, columns, last=True))
         return features
 
+    def classify(self, features: Tensor) -> Tensor:
+        """The last layer: logits of `features(image)`."""
+        logits: Tensor = self.head(features)
+        return logits
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]."""
-        logits: Tensor = self.head(self.features(image))
-        return logits
+        return self.classify(self.features(image))
 
 
 def _stage(depth: int, channels: int, blocks: int) -> nn.Sequential:

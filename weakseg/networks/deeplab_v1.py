@@ -82,10 +82,14 @@ class DeepLabV1(nn.Module):
         ]
         return torch.cat(found, 1)
 
+    def classify(self, features: Tensor) -> Tensor:
+        """The last layer: logits of `features(image)`."""
+        logits: Tensor = self.head(features)
+        return logits
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,h,w] at stride 8, for normalised images [B,3,H,W]."""
-        logits: Tensor = self.head(self.features(image))
-        return logits
+        return self.classify(self.features(image))
 
 
 class _Perceptron(nn.Module):

@@ -63,10 +63,14 @@ class DilatedContext(nn.Module):
         last: Tensor = self.encoder(padded(image, self.stride))[-1]
         return last
 
+    def classify(self, features: Tensor) -> Tensor:
+        """The last layer: logits of `features(image)`."""
+        logits: Tensor = self.head(features)
+        return logits
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,h,w] at stride 8, for normalised images [B,3,H,W]."""
-        logits: Tensor = self.head(self.features(image))
-        return logits
+        return self.classify(self.features(image))
 
 
 def context_module(classes: int, large: bool = False) -> nn.Sequential:

@@ -57,10 +57,14 @@ class FCN32s(nn.Module):
         last: Tensor = self.encoder(padded(image, self.stride, self.encoder.lead))[-1]
         return last
 
+    def classify(self, features: Tensor) -> Tensor:
+        """The last layer: logits of `features(image)`."""
+        logits: Tensor = self.head(features)
+        return logits
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,h,w] at `stride`, for normalised images [B,3,H,W]."""
-        logits: Tensor = self.head(self.features(image))
-        return logits
+        return self.classify(self.features(image))
 
 
 class _Skipping(nn.Module):

@@ -72,10 +72,14 @@ class RefineNet(nn.Module):
         features: Tensor = self.dropout(self.last(refined))
         return crop(features, rows, columns, last=True)
 
+    def classify(self, features: Tensor) -> Tensor:
+        """The last layer: logits of `features(image)`."""
+        logits: Tensor = self.head(features)
+        return logits
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B,C,h,w] at stride 4, for normalised images [B,3,H,W]."""
-        logits: Tensor = self.head(self.features(image))
-        return logits
+        return self.classify(self.features(image))
 
 
 class _Path(nn.Module):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.full import Full as Full
     from weakseg.strategies.mixed import Mixed as Mixed
     from weakseg.strategies.points import Points as Points
+    from weakseg.strategies.points_agmm import PointsAGMM as PointsAGMM
     from weakseg.strategies.scribbles_crf import ScribblesCRF as ScribblesCRF
     from weakseg.strategies.scribbles_gated import ScribblesGated as ScribblesGated
     from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut as ScribblesGraphCut
@@ -39,6 +40,7 @@ NAMES = {
     "tags_ccnn": "weakseg.strategies.tags_ccnn.TagsCCNN",
     "tags_ccnn_size": "weakseg.strategies.tags_ccnn_size.TagsCCNNSize",
     "points": "weakseg.strategies.points.Points",
+    "points_agmm": "weakseg.strategies.points_agmm.PointsAGMM",
     "scribbles_crf": "weakseg.strategies.scribbles_crf.ScribblesCRF",
     "scribbles_gated": "weakseg.strategies.scribbles_gated.ScribblesGated",
     "scribbles_graphcut": "weakseg.strategies.scribbles_graphcut.ScribblesGraphCut",

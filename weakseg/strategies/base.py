@@ -31,6 +31,8 @@ class Wants:
             classifier, in rounds that query the network.
         intermediate: the long side of the image in pixels at which the encoder sees it for
             `context.prediction.intermediate`, in round 0, too; 0 for not at all.
+        features_in_loss: whether `batch.features` is there in `loss`, with gradients: of the last
+            layer before the classifier, for the images of the batch.
         resolution: of the logits that `loss` is given. image: enlarged to the image; scores: as the
             network makes them, at its stride.
         box_masks: whether `estimate` returns a mask for each box, bool [N,H,W], from which networks
@@ -42,10 +44,11 @@ class Wants:
     intermediate: CountFromZero = 0
     resolution: Resolution = "image"
     box_masks: bool = False
+    features_in_loss: bool = False
 
     def __post_init__(self) -> None:
         check_limits(self, "{} of wants")
-        for name in ("features", "box_masks"):
+        for name in ("features", "box_masks", "features_in_loss"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(
                     f"{name} of wants should be True or False, but it is {getattr(self, name)!r}"

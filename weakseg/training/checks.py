@@ -60,6 +60,11 @@ def check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) ->
             f"{type(strategy).__name__} wants intermediate features of the network's encoder, but "
             f"{problem}; take a network that has it, such as network=deeplabv3plus"
         )
+    if strategy.wants.features_in_loss and (problem := network.lacks("features")):
+        raise TypeError(
+            f"{type(strategy).__name__} learns from the network's features in each step, but "
+            f"{problem}; take a network that has it, such as network=deeplabv3plus"
+        )
     if strategy.wants.features and (problem := network.lacks("features")):
         raise TypeError(f"{type(strategy).__name__} wants features, but {problem}")
 

@@ -298,7 +298,7 @@ class Segmenter(LightningModule):
             returned = read_loss(made, f"{self.adapter.name}.losses")
             terms = returned.terms
         else:
-            main, *auxiliary = self._outputs(_all_images(batch))
+            batch, (main, *auxiliary) = self._training_outputs(batch)
             # first, as the order of calls decides which random numbers each gets
             helping = self._auxiliary_terms(auxiliary, batch)
             returned = self._loss(main, batch)
@@ -316,6 +316,15 @@ class Segmenter(LightningModule):
         self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
         detached = None if scores is None else scores.detach()
         return {"loss": loss, "scores": detached, **recursive_detach(returned._asdict())}
+
+    def _training_outputs(self, batch: Batch) -> tuple[Batch, list[Tensor]]:
+        """The logits of all images of a batch, those that are pseudo-labelled behind the others;
+        and the batch, with the features of its own images if the strategy wants them."""
+        images = _all_images(batch)
+        if not self.strategy.wants.features_in_loss:
+            return batch, self._outputs(images)
+        outputs, features = self.adapter.logits_and_features(self.normalise(images))
+        return batch._replace(features=features[: len(batch.ids)]), outputs
 
     def _loss(self, logits: Tensor, batch: Batch) -> Loss:
         """The terms of the strategy, one more for what a person has drawn where it would not learn
