@@ -137,7 +137,7 @@ def test_the_networks_of_the_page_train_as_it_says(my_networks: Any, command: li
 def test_the_page_on_networks_shows_each_optional_part(my_networks: Any) -> None:
     network = my_networks.OneOfEach(classes=3)
     parts = re.findall(r"^\| `(\w+)(?:\(.*?\))?`", OWN_NETWORK, re.MULTILINE)
-    assert len(parts) == 7
+    assert len(parts) == 8
     assert [part for part in parts if not hasattr(network, part)] == []
     protocols = [value for name, value in vars(base).items() if name.startswith("With")]
     declared = {name for each in protocols for name in vars(each) if not name.startswith("_")}
