@@ -95,6 +95,20 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return state
 
 
+def test_two_processes_share_images_without_annotation(tmp_path: Path) -> None:
+    words = ["recipe=self_training", *SMALL, *WORDS[len(SMALL) + 1 :], *TWO]
+    words += ["data.annotated=0.5", "data.batch_size=2", "rounds.every=1", "rounds.count=2"]
+    process = start(tmp_path, *words, "trainer.max_steps=4")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    (folder,) = (tmp_path / "runs").glob("self_training/[0-9]*")
+    predicted = [name for name in targets(tmp_path) if name.endswith(".npz")]
+    assert len(predicted) == 4  # each once
+    shares = figures(folder, "unlabelled/share/")
+    assert sum(map(float, shares.values())) == pytest.approx(1)
+    assert float(figures(folder, "loss/")["loss/pseudo_labels"]) > 0
+
+
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     words = [
         *WORDS,
