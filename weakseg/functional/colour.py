@@ -21,7 +21,8 @@ def is_grey(image: Tensor) -> bool:
     """
     red, green, blue = image.int()
     apart = (red - green).abs().maximum((green - blue).abs()).maximum((red - blue).abs())
-    return int((apart > TOLERANCE).sum()) <= MOST * apart.numel()
+    coloured = int((apart > TOLERANCE).sum())
+    return coloured <= MOST * apart.numel()
 
 
 def colour_unit(image: Tensor) -> float:
