@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
+import torch
 from torch import Tensor
 
 TOLERANCE = 2
@@ -15,14 +16,21 @@ MOST = 0.01
 def is_grey(image: Tensor) -> bool:
     """Whether an image [3,H,W], 0 to 255, has the same three channels, but for a few pixels.
 
-    >>> import torch
     >>> is_grey(torch.tensor([[[7, 90]]] * 3)), is_grey(torch.tensor([[[7]], [[90]], [[7]]]))
     (True, False)
     """
-    red, green, blue = image.int()
+    return bool(are_grey(image[None])[0])
+
+
+def are_grey(images: Tensor, valid: Tensor | None = None) -> Tensor:
+    """The same of images [B,3,H,W] of which only the valid pixels, bool [B,H,W], count: bool
+    [B]."""
+    red, green, blue = images.int().unbind(1)
     apart = (red - green).abs().maximum((green - blue).abs()).maximum((red - blue).abs())
-    coloured = int((apart > TOLERANCE).sum())
-    return coloured <= MOST * apart.numel()
+    coloured = apart > TOLERANCE
+    if valid is None:
+        return coloured.flatten(1).sum(1) <= MOST * coloured[0].numel()
+    return (coloured & valid).flatten(1).sum(1) <= MOST * valid.flatten(1).sum(1)
 
 
 def colour_unit(image: Tensor) -> float:
@@ -34,8 +42,12 @@ def colour_unit(image: Tensor) -> float:
     of its one channel. A standard deviation of colours has to be the root of 3 times as large there
     for the same result as on that one channel.
 
-    >>> import torch
     >>> colour_unit(torch.full((3, 4, 4), 7)) ** 2
     2.9999999999999996
     """
     return sqrt(3) if is_grey(image) else 1.0
+
+
+def colour_units(images: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same of each of several images [B,3,H,W]: of this type, [B]."""
+    return 1 + are_grey(images, valid).to(dtype) * (sqrt(3) - 1)

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import IGNORE
+from weakseg.functional.colour import colour_units
 from weakseg.functional.crf import permutohedral_compiled as compiled
 from weakseg.functional.crf.permutohedral import lattice
 from weakseg.functional.describing import described
+from weakseg.utils.lengths import Length, Share
 
 Scaling = Literal["pairs", "rloss"]
 
@@ -140,7 +142,7 @@ def dense_crf_loss(
     probs: Tensor,
     images: Tensor,
     *,
-    xy: float = 100.0,
+    xy: Length = 100.0,
     rgb: float = 15.0,
     valid: Tensor | None = None,
     scaling: Scaling = "pairs",
@@ -152,6 +154,8 @@ def dense_crf_loss(
     [B,3,H,W]; `valid`, bool [B,H,W], is False in the padding, which takes no part. The affinity of
     two pixels is exp(-|difference of place|^2 / 2 xy^2 - |difference of colour|^2 / 2 rgb^2). xy is
     in pixels of `probs`: where an image is shrunk to half its size for this loss, halve xy as well.
+    Or it is a Share of the long side of the valid part of each image, one pixel at least. In a grey
+    image a step of colour counts once, not three times (`functional.colour`).
 
     scaling="pairs" is the chance, from 0 to 1, that two pixels of an image, drawn by their
     affinity, are of different classes; the mean over images with a valid pixel, or 0. It stays
@@ -174,15 +178,12 @@ def dense_crf_loss(
         raise ValueError(
             f"scaling of dense_crf_loss should be pairs or rloss, but it is {scaling!r}"
         )
-    _expect_reach("xy", xy)
+    if not isinstance(xy, Share):
+        _expect_reach("xy", xy)
     _expect_reach("rgb", rgb)
     valid = _check(probs, images, valid)
     exact = _exact(probs)
-    y, x = torch.meshgrid(
-        *(torch.arange(size, device=images.device) for size in images.shape[-2:]), indexing="ij"
-    )
-    place = torch.stack([x, y], -1).to(exact.dtype).div(xy).expand(*valid.shape, 2)
-    features = torch.cat([place, images.movedim(1, -1).to(exact.dtype) / rgb], -1)
+    features = _features(images, valid, xy, rgb, exact.dtype)
     agreement, mass = _agreement(exact, valid, lambda values: _over_images(features, valid, values))
     if scaling == "rloss":
         return -agreement.mean()
@@ -190,6 +191,25 @@ def dense_crf_loss(
     return torch.where(
         seen, 1 - agreement / torch.where(seen, mass, 1), 0
     ).sum() / seen.sum().clamp(min=1)
+
+
+def _features(images: Tensor, valid: Tensor, xy: Length, rgb: float, dtype: torch.dtype) -> Tensor:
+    """Places and colours of pixels in units of the affinity's standard deviations: [B,H,W,5]."""
+    y, x = torch.meshgrid(
+        *(torch.arange(size, device=images.device) for size in images.shape[-2:]), indexing="ij"
+    )
+    place = torch.stack([x, y], -1).to(dtype)
+    reach = _reach(xy, valid, dtype).view(-1, 1, 1, 1)
+    alike = (rgb * colour_units(images, valid, dtype)).view(-1, 1, 1, 1)
+    return torch.cat([place / reach, images.movedim(1, -1).to(dtype) / alike], -1)
+
+
+def _reach(xy: Length, valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """The reach in pixels in each image, [B]."""
+    if not isinstance(xy, Share):
+        return valid.new_full((len(valid),), xy, dtype=dtype)
+    sides = torch.stack([valid.any(side).sum(1) for side in (1, 2)])
+    return (xy.of * sides.amax(0).to(dtype)).clamp(min=1)
 
 
 class GatedKernel(NamedTuple):
@@ -230,6 +250,8 @@ def gated_crf_loss(
     [B,H,W], is False in the padding, which takes no part, and where a pixel that was shrunk lies
     partly in it.
 
+    In a grey image a step of colour counts once, not three times, as in `dense_crf_loss`.
+
     >>> image = torch.zeros(1, 3, 1, 2, dtype=torch.uint8)
     >>> gated_crf_loss(
     ...     torch.eye(2).view(1, 2, 1, 2), image, kernels=[GatedKernel(weight=3, xy=float("inf"))]
@@ -250,7 +272,8 @@ def gated_crf_loss(
             _expect_reach(f"{name} of a kernel", value, unlimited=name != "weight")
     valid = _check(probs, images, valid)
     exact = _exact(probs)
-    colours = images.to(exact.dtype)
+    units = colour_units(images, valid, exact.dtype)
+    colours = images.to(exact.dtype) / units[:, None, None, None]
     agreement, mass = _agreement(
         exact, valid, lambda values: _over_windows(colours, kernels, radius, values)
     )

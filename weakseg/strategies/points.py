@@ -21,8 +21,9 @@ from weakseg.strategies.shared.marked import (
     crf_loss,
     need_marked_pixel,
 )
-from weakseg.strategies.shared.options import LossWeight, Reach
-from weakseg.utils.limits import Count, CountFromZero, limited
+from weakseg.strategies.shared.options import LengthOfReach, LossWeight, Reach
+from weakseg.utils.lengths import Share, in_pixels
+from weakseg.utils.limits import Count, NotNegative, limited
 
 
 class Points(Strategy):
@@ -36,13 +37,13 @@ class Points(Strategy):
     are none, from the tags and from other images. Estimates once, needs no network.
 
     Args:
-        radius: of a disc around each click, in pixels; where two meet, the nearer click wins. 0 for
-            the clicks alone.
+        radius: of a disc around each click, in pixels or as a share of the image's long side, which
+            is one pixel at least; where two meet, the nearer click wins. 0 for the clicks alone.
         superpixels: how the image is cut; a piece with clicks of one class alone is of that class,
             whatever discs reach into it. null for the discs alone.
         weight: of the dense CRF loss, which goes from 0 to 1.
-        xy, rgb: standard deviations, in pixels and in steps of colour, within which two pixels
-            should agree.
+        xy, rgb: standard deviations within which two pixels should agree, in pixels of the image or
+            as a share of its long side (of a crop, of the crop's), and in steps of colour.
         shrink: probabilities and image are compared this many times smaller in each direction.
         absent: weight of the loss for classes that the tags leave out; 0 to ignore tags. On the toy
             set, where every image has clicks on background, it makes no difference at 0.1 and hurts
@@ -57,10 +58,10 @@ class Points(Strategy):
     @limited
     def __init__(
         self,
-        radius: CountFromZero = 3,
+        radius: NotNegative | Share = Share(0.01),
         superpixels: Superpixels | None = LARGE_PIECES,
         weight: LossWeight = 1.0,
-        xy: Reach = 100.0,
+        xy: LengthOfReach = Share(0.2),
         rgb: Reach = 15.0,
         shrink: Count = 2,
         absent: LossWeight = 0.1,
@@ -91,7 +92,10 @@ class Points(Strategy):
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The superpixels and discs of the clicks; all other pixels are ignored."""
         marks = need_marked_pixel(evidence)
-        discs = grow_marks(marks, self.radius)
+        radius = in_pixels(self.radius, *marks.shape)
+        if isinstance(self.radius, Share):
+            radius = max(1.0, radius)
+        discs = grow_marks(marks, radius)
         if self.superpixels is None:
             return discs
         clicked = spread_marks(marks, self.superpixels(evidence.image))

@@ -14,8 +14,9 @@ from weakseg.strategies.shared.marked import (
     marks_loss,
     need_marked_pixel,
 )
-from weakseg.strategies.shared.options import LossWeight, MarksWarmup, Reach
+from weakseg.strategies.shared.options import LengthOfReach, LossWeight, MarksWarmup, Reach
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.lengths import Share
 from weakseg.utils.limits import Count, limited
 
 
@@ -32,7 +33,8 @@ class ScribblesCRF(Strategy):
         weight: of the dense CRF loss against the cross-entropy of the marked pixels. It is from 0
             to 1, the probability that two pixels that should agree are of different classes; the
             original sums over pairs, see the page.
-        xy: standard deviation in pixels of the image within which two pixels should agree.
+        xy: standard deviation within which two pixels should agree, in pixels of the image or as
+            a share of its long side; of a crop, of the crop's.
         rgb: standard deviation of their colours, in steps of 0 to 255.
         shrink: probabilities and image are compared this many times smaller, as in the original.
         warmup: how many batches learn the marks alone, the first phase of the original.
@@ -45,7 +47,7 @@ class ScribblesCRF(Strategy):
     def __init__(
         self,
         weight: LossWeight = 1.0,
-        xy: Reach = 100.0,
+        xy: LengthOfReach = Share(0.2),
         rgb: Reach = 15.0,
         shrink: Count = 2,
         warmup: MarksWarmup = 0,

@@ -43,21 +43,25 @@ Reach = Annotated[float, Ge(_LEAST_REACH), Lt(inf), doc("a standard deviation")]
 
 @dataclass(frozen=True)
 class DenseCRF:
-    """Strengths and reaches of the dense CRF. The defaults are those of DeepLab v2.
+    """Strengths and reaches of the dense CRF. The defaults are those of DeepLab v2, whose 67 pixels
+    are 13 % of the long side of its images.
+
+    In a grey image a step of colour counts once, not three times, as `functional.colour` has it.
 
     >>> DenseCRF(bilateral_rgb=5).bilateral_xy
-    67.0
+    Share(of=0.13)
     """
 
     smooth_weight: Weight = 3.0
     """how strongly near pixels pull each other towards one label, whatever their colours; 0
     switches it off"""
-    smooth_xy: Reach = 1.0
-    """how near: the standard deviation in pixels"""
+    smooth_xy: Reach = Share(0.002)
+    """how near: the standard deviation in pixels, or as a share of the image's long side, which is
+    one pixel at least"""
     bilateral_weight: Weight = 4.0
     """how strongly pixels of similar colour pull each other; 0 switches it off"""
-    bilateral_xy: Reach = 67.0
-    """how near those are: the standard deviation in pixels"""
+    bilateral_xy: Reach = Share(0.13)
+    """how near those are: the standard deviation, likewise"""
     bilateral_rgb: Deviation = 3.0
     """how similar: the standard deviation in steps of colour, of which there are 256"""
     iterations: Count = 10

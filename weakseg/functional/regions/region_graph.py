@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.functional.colour import is_grey
+from weakseg.functional.colour import colour_unit, is_grey
 from weakseg.functional.regions.superpixels import (
     colour_histograms,
     felzenszwalb,
@@ -19,7 +19,13 @@ from weakseg.functional.regions.superpixels import (
     neighbours,
     slic,
 )
+from weakseg.utils.lengths import AreaShare, Share, area_in_pixels, in_pixels
 from weakseg.utils.limits import Count, NotNegative, Positive, check_limits
+
+SMALLEST = 10
+"""pixels that the histograms of a piece need"""
+LEAST_BLUR = 0.5
+"""pixels: against noise, which any photograph has"""
 
 
 @dataclass(frozen=True)
@@ -27,17 +33,20 @@ class Superpixels:
     """How an image is cut into superpixels: by felzenszwalb, which follows edges closely, or by
     slic, whose pieces are of one size.
 
-    scale: of felzenszwalb; larger for larger pieces.
-    sigma: of felzenszwalb; how many pixels the image is blurred by before, a standard deviation.
-    smallest: of felzenszwalb; pieces of fewer pixels are merged with a neighbour.
+    scale: of felzenszwalb; larger for larger pieces. With the same share of the long side, an image
+        and its enlarged copy have the same pieces.
+    sigma: of felzenszwalb; how many pixels the image is blurred by before, a standard deviation. A
+        share of the long side is half a pixel at least.
+    smallest: of felzenszwalb; pieces of fewer pixels are merged with a neighbour. A share is one of
+        all pixels of the image, SMALLEST at least.
     count: of slic; about how many pieces.
     compactness: of slic; larger for squarer pieces.
     """
 
     method: Literal["felzenszwalb", "slic"] = "felzenszwalb"
-    scale: Positive = 75.0
-    sigma: NotNegative = 0.5
-    smallest: Count = 30
+    scale: Positive | Share = Share(0.15)
+    sigma: NotNegative | Share = Share(0.001)
+    smallest: Count | AreaShare = AreaShare(0.00016)
     count: Count = 600
     compactness: Positive = 10.0
 
@@ -49,7 +58,15 @@ class Superpixels:
         gaps."""
         if self.method == "slic":
             return slic(image, self.count, self.compactness)
-        return felzenszwalb(image, self.scale, self.sigma, self.smallest)
+        height, width = image.shape[1:]
+        scale = in_pixels(self.scale, height, width) * colour_unit(image)
+        sigma = in_pixels(self.sigma, height, width)
+        smallest = round(area_in_pixels(self.smallest, height, width))
+        if isinstance(self.sigma, Share):
+            sigma = max(LEAST_BLUR, sigma)
+        if isinstance(self.smallest, AreaShare):
+            smallest = max(SMALLEST, smallest)
+        return felzenszwalb(image, scale, sigma, smallest)
 
 
 class Regions(NamedTuple):

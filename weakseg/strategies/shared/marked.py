@@ -13,8 +13,9 @@ from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Strategy
 from weakseg.strategies.label_loss import label_loss
 from weakseg.strategies.shared.per_step import valid_pixels
+from weakseg.utils.lengths import Length, Share
 
-LARGE_PIECES = Superpixels(scale=150.0)
+LARGE_PIECES = Superpixels(scale=Share(0.3))
 """how the strategies for clicks cut an image: a piece is large enough for one click"""
 
 
@@ -67,8 +68,9 @@ def downsampled(logits: Tensor, batch: Batch, shrink: int) -> tuple[Tensor, Tens
     return probs, colours.round().to(torch.uint8), there
 
 
-def crf_loss(logits: Tensor, batch: Batch, xy: float, rgb: float, shrink: int) -> Tensor:
-    """The dense CRF loss of a batch, compared `shrink` times smaller; xy is in pixels of the
-    image."""
+def crf_loss(logits: Tensor, batch: Batch, xy: Length, rgb: float, shrink: int) -> Tensor:
+    """The dense CRF loss of a batch, compared `shrink` times smaller; xy in pixels is in those of
+    the image."""
     probs, colours, there = downsampled(logits, batch, shrink)
-    return dense_crf_loss(probs, colours, xy=xy / shrink, rgb=rgb, valid=there)
+    near = xy if isinstance(xy, Share) else xy / shrink
+    return dense_crf_loss(probs, colours, xy=near, rgb=rgb, valid=there)

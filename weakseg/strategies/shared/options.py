@@ -7,6 +7,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt, doc
 
+from weakseg.utils.lengths import Share
+
 ShareOfPixels = Annotated[float, Ge(0), Le(1), doc("a share of the pixels")]
 CoreShare = Annotated[float, Gt(0), Le(1), doc("the part of a box that is its middle")]
 Slack = Annotated[float, Ge(0), doc("a number of logits")]
@@ -17,6 +19,7 @@ LossWeight = Annotated[float, Ge(0), Lt(inf), doc("what a loss is multiplied by"
 Influence = Annotated[float, Ge(0), Lt(inf), doc("what log odds are multiplied by")]
 LongSide = Annotated[int, Ge(32), doc("a number of pixels")]
 Reach = Annotated[float, Gt(0), Lt(inf), doc("how far a pixel reaches")]
+LengthOfReach = Reach | Share
 TagsWarmup = Annotated[int, Ge(0), doc("how many batches teach classification alone")]
 MarksWarmup = Annotated[int, Ge(0), doc("how many batches learn the marks alone")]
 
