@@ -46,7 +46,7 @@ class Superpixels:
     method: Literal["felzenszwalb", "slic"] = "felzenszwalb"
     scale: Positive | Share = Share(0.15)
     sigma: NotNegative | Share = Share(0.001)
-    smallest: Count | AreaShare = AreaShare(0.00016)
+    smallest: Count | AreaShare = AreaShare(0.0003)
     count: Count = 600
     compactness: Positive = 10.0
 
