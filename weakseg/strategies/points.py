@@ -92,10 +92,8 @@ class Points(Strategy):
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
         """The superpixels and discs of the clicks; all other pixels are ignored."""
         marks = need_marked_pixel(evidence)
-        radius = in_pixels(self.radius, *marks.shape)
-        if isinstance(self.radius, Share):
-            radius = max(1.0, radius)
-        discs = grow_marks(marks, radius)
+        height, width = marks.shape
+        discs = grow_marks(marks, in_pixels(self.radius, height, width, least=1))
         if self.superpixels is None:
             return discs
         clicked = spread_marks(marks, self.superpixels(evidence.image))

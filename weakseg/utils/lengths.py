@@ -78,22 +78,26 @@ Length = float | Share
 Area = float | AreaShare
 
 
-def in_pixels(length: Length, height: int, width: int) -> float:
-    """A length in an image of this size.
+def in_pixels(length: Length, height: int, width: int, least: float = 0.0) -> float:
+    """A length in an image of this size; of a share so many pixels at least.
 
-    >>> in_pixels(67, 200, 256), in_pixels(Share(0.25), 200, 256)
-    (67.0, 64.0)
+    >>> in_pixels(67, 200, 256), in_pixels(Share(0.25), 200, 256), in_pixels(Share(0.1), 8, 6, 1)
+    (67.0, 64.0, 1.0)
     """
-    return length.of * max(height, width) if isinstance(length, Share) else float(length)
+    if isinstance(length, Share):
+        return max(least, length.of * max(height, width))
+    return float(length)
 
 
-def area_in_pixels(area: Area, height: int, width: int) -> float:
-    """An area in an image of this size.
+def area_in_pixels(area: Area, height: int, width: int, least: float = 0.0) -> float:
+    """An area in an image of this size; of a share so many pixels at least.
 
     >>> area_in_pixels(30, 200, 256), area_in_pixels(AreaShare(0.25), 200, 256)
     (30.0, 12800.0)
     """
-    return area.of * height * width if isinstance(area, AreaShare) else float(area)
+    if isinstance(area, AreaShare):
+        return max(least, area.of * height * width)
+    return float(area)
 
 
 def is_percent(text: str) -> bool:

@@ -51,6 +51,7 @@ from weakseg.data.formats.images import Colour, image_size
 from weakseg.data.formats.labelmap import LabelMap
 from weakseg.data.formats.yolo import Header
 from weakseg.data.simulate.annotator import AnnotationKind
+from weakseg.utils.lengths import Share
 from weakseg.utils.limits import CountFromZero, limited
 from weakseg.utils.messages import counted
 
@@ -112,8 +113,9 @@ class Folder(Photos):
             where it has none.
         rename: what classes in the files are called here, such as {airplane: aeroplane}; null
             leaves one out.
-        line_width: of lines, in pixels.
-        point_radius: of the discs around points, in pixels; 0 marks one pixel.
+        line_width: of lines, in pixels, or as a share of the image's long side, which is three
+            pixels at least.
+        point_radius: of the discs around points, likewise; 0 marks one pixel.
     """
 
     @limited
@@ -131,8 +133,8 @@ class Folder(Photos):
         val: str | None = None,
         val_share: Annotated[float, Ge(0), Le(1), doc("a part of the images")] | None = None,
         rename: dict[str, str | None] | None = None,
-        line_width: Annotated[float, Gt(0)] = 3,
-        point_radius: CountFromZero = 0,
+        line_width: Annotated[float, Gt(0)] | Share = Share(0.006),
+        point_radius: CountFromZero | Share = 0,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)

@@ -24,6 +24,7 @@ from weakseg.data.loader import shuffled
 from weakseg.data.simulate.annotator import CAREFUL, AnnotationKind, Annotator, MaskShare, stream_of
 from weakseg.data.simulate.derive import large_of, tags_of
 from weakseg.evidence import Evidence
+from weakseg.utils.lengths import Length, Share
 from weakseg.utils.limits import CountFromZero, limited
 
 Reader = Callable[[list[FormatError] | None], Annotation]
@@ -95,8 +96,8 @@ class Photos(WeakData):
             of the 10, 12, 14 or 16 bits that an image uses.
     """
 
-    line_width: float = 3
-    point_radius: int = 0
+    line_width: Length = Share(0.006)
+    point_radius: Length = 0
 
     @limited
     def __init__(

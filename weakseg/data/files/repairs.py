@@ -12,8 +12,9 @@ from torch import Tensor
 from weakseg.data.class_names import Naming
 from weakseg.data.formats.base import Annotation, Kind, Shape
 from weakseg.data.formats.evidence import PAINTED, overhang
-from weakseg.data.formats.painting import patch_of
+from weakseg.data.formats.painting import LEAST_WIDTH, patch_of
 from weakseg.evidence import IGNORE, Evidence
+from weakseg.utils.lengths import Length, in_pixels
 
 MANY: dict[str, str] = {
     "box": "boxes",
@@ -32,7 +33,7 @@ def count_shapes(
     naming: Naming,
     used: Collection[Kind] | None,
     size: tuple[int, int],
-    line_width: float,
+    line_width: Length,
 ) -> Counter[str]:
     """The shapes of an image that are left out, or not used as they are.
 
@@ -41,7 +42,7 @@ def count_shapes(
         naming: the classes of the data set.
         used: the kinds of shapes that evidence or truth is made from; None for all.
         size: width and height of the image, before it shrinks.
-        line_width: of lines, in pixels.
+        line_width: of lines, in pixels or as a share.
     """
     counts = Counter[str]()
     for shape in annotation.shapes:
@@ -101,10 +102,11 @@ def count_lost(
     return +counts
 
 
-def _covers_nothing(shape: Shape, size: tuple[int, int], line_width: float) -> bool:
+def _covers_nothing(shape: Shape, size: tuple[int, int], line_width: Length) -> bool:
+    width, height = size
     small = shape.kind == "polygon" and sum(map(_area, shape.parts)) < SMALL
-    thin = shape.kind == "line" and line_width < THIN
-    return (small or thin) and not patch_of(shape, *size, line_width, 0).covered.any()
+    thin = shape.kind == "line" and in_pixels(line_width, height, width, LEAST_WIDTH) < THIN
+    return (small or thin) and not patch_of(shape, width, height, line_width, 0).covered.any()
 
 
 def _area(ring: object) -> float:

@@ -12,6 +12,7 @@ from weakseg.data.formats.base import KINDS, Annotation, Floats, FormatError, Ki
 from weakseg.data.formats.painting import patch_of
 from weakseg.data.names import spelling_hint, tags_named
 from weakseg.evidence import IGNORE, Evidence
+from weakseg.utils.lengths import Length, Share
 
 PAINTED = ("polygon", "line", "point", "mask")
 # pixels: rounding and unsteady hands reach so far over the rim of an image; what reaches further
@@ -24,8 +25,8 @@ def to_evidence(
     image: Tensor,
     classes: Sequence[str],
     kinds: Collection[Kind] | None = None,
-    line_width: float = 3,
-    point_radius: int = 0,
+    line_width: Length = Share(0.006),
+    point_radius: Length = 0,
     whole: bool = False,
     rim: float = RIM,
 ) -> Evidence:
@@ -42,8 +43,9 @@ def to_evidence(
         classes: names of the classes.
         kinds: which kinds of shapes are used, and the image was searched for, so that an image
             without a box has an empty list of boxes. None: those that are there.
-        line_width: of lines, in pixels.
-        point_radius: of the discs around points, in pixels; 0 marks one pixel.
+        line_width: of lines, in pixels, or as a share of the image's long side, which is three
+            pixels at least.
+        point_radius: of the discs around points, likewise; 0 marks one pixel.
         whole: whether all that is not marked is background, as in full masks.
         rim: how many pixels boxes, polygons and lines may reach over the rim of the image; what
             does is cut off there.
@@ -176,8 +178,8 @@ def _marks(
     shapes: list[Shape],
     image: Tensor,
     classes: Sequence[str],
-    line_width: float,
-    point_radius: int,
+    line_width: Length,
+    point_radius: Length,
     empty: int,
 ) -> Tensor:
     height, width = image.shape[-2:]

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from weakseg.data.formats.base import Floats, Shape
 from weakseg.data.formats.line_spans import covered_by
+from weakseg.utils.lengths import Length, in_pixels
 
 Bools = NDArray[np.bool_]
 # crossings of edges and rows that are counted together: bounds the memory that a polygon with a
 # million corners takes
 AT_ONCE = 2**14
+LEAST_WIDTH = 3  # pixels of a line that is not lost when an image is scaled down
 _ONE = np.uint8(1)
 
 
@@ -32,9 +34,12 @@ class Patch(NamedTuple):
     covered: Bools
 
 
-def patch_of(shape: Shape, width: int, height: int, line_width: float, point_radius: int) -> Patch:
+def patch_of(
+    shape: Shape, width: int, height: int, line_width: Length, point_radius: Length
+) -> Patch:
     """The pixels of an image that a polygon, line, point or mask covers; what lies outside of the
-    image is cut off."""
+    image is cut off. A line whose width is a share is three pixels wide at least, a disc around a
+    point one pixel."""
     if shape.runs is not None:
         left = shape.runs.left
         top = shape.runs.top
@@ -46,8 +51,9 @@ def patch_of(shape: Shape, width: int, height: int, line_width: float, point_rad
     if shape.kind == "polygon":
         return fill(shape.parts, width, height)
     if shape.kind == "line":
-        return thick_line(shape.parts[0], width, height, line_width)
-    return dots(shape.parts[0], width, height, point_radius)
+        thickness = in_pixels(line_width, height, width, LEAST_WIDTH)
+        return thick_line(shape.parts[0], width, height, thickness)
+    return dots(shape.parts[0], width, height, in_pixels(point_radius, height, width))
 
 
 def fill(rings: Sequence[Floats], width: int, height: int) -> Patch:
@@ -80,7 +86,7 @@ def thick_line(points: Floats, width: int, height: int, thickness: float) -> Pat
     return Patch(rows, columns, covered)
 
 
-def dots(points: Floats, width: int, height: int, radius: int) -> Patch:
+def dots(points: Floats, width: int, height: int, radius: float) -> Patch:
     """A disc around each pixel that was clicked: those at most `radius` away, none but the pixel
     itself for 0."""
     # a click on the right or lower rim of an image still means its last pixel

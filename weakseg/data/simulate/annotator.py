@@ -12,6 +12,7 @@ import torch
 from annotated_types import Ge, Gt, Le, doc
 from torch import Tensor
 
+from weakseg.data.formats.painting import LEAST_WIDTH
 from weakseg.data.simulate.derive import (
     boxes_of,
     instances_of,
@@ -25,7 +26,10 @@ from weakseg.data.simulate.derive import (
 from weakseg.data.simulate.faults import moved_boxes, moved_masks, swapped_classes
 from weakseg.data.simulate.strokes import USUAL
 from weakseg.evidence import IGNORE
+from weakseg.utils.lengths import AreaShare, Share, area_in_pixels, in_pixels
 from weakseg.utils.limits import Count, CountFromZero, ZeroToOne, check_limits
+
+LEAST_REGION = 50  # pixels
 
 AnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags"]
 DrawnAnnotationKind = Literal["masks", "boxes", "points", "scribbles", "tags", "instances"]
@@ -45,21 +49,21 @@ class Annotator:
     along a fault differ by the fault alone.
 
     >>> Annotator(scribble_length=0.3).scribble_width
-    3
+    Share(of=0.006)
     """
 
     scribble_length: Annotated[float, doc("a share of the region's long way"), Gt(0), Le(1)] = USUAL
     """mean length of a scribble, as a share of its region's long way; more than 0, at most 1"""
-    scribble_width: Count = 3
-    """in pixels"""
+    scribble_width: Count | Share = Share(0.006)
+    """in pixels, or as a share of the image's long side, which is three pixels at least"""
     scribble_jitter: ZeroToOne = 0.0
     """how wavy: the share of the free width of the region over which a scribble swings, from 0 to
     1"""
     scribble_background: bool = True
     """whether the background gets scribbles too"""
-    smallest: Count = 50
-    """in pixels: a smaller region of one class gets no scribble, and is no object where instances
-    are not known"""
+    smallest: Count | AreaShare = AreaShare(0.0003)
+    """in pixels, or as a share of those of the image, which is 50 at least: a smaller region of one
+    class gets no scribble, and is no object where instances are not known"""
     point_count: Count = 1
     """clicks per object"""
     point_background: CountFromZero = 4
@@ -126,7 +130,7 @@ class Annotator:
             kinds = ", ".join(get_args(DrawnAnnotationKind))
             raise ValueError(f"the kind of annotation should be one of {kinds}, but it is {kind!r}")
         if instances is None:
-            instances, classes_of_instance = objects_of(truth, self.smallest)
+            instances, classes_of_instance = objects_of(truth, self._smallest(truth))
         if kind in ("boxes", "instances"):
             return self._boxes(
                 truth, instances, classes_of_instance, classes, rng, kind == "instances"
@@ -146,12 +150,18 @@ class Annotator:
         return {"tags": _renamed(tags, table), "marks": _relabelled(marks, table)}
 
     def _scribbles(self, truth: Tensor, rng: np.random.Generator) -> Tensor:
-        width = self.scribble_width
+        height, breadth = truth.shape
+        width = round(in_pixels(self.scribble_width, height, breadth, LEAST_WIDTH))
         length = self.scribble_length
         jitter = self.scribble_jitter
         return scribbles_of(
-            truth, rng, width, self.smallest, length, jitter, self.scribble_background
+            truth, rng, width, self._smallest(truth), length, jitter, self.scribble_background
         )
+
+    def _smallest(self, truth: Tensor) -> int:
+        """In pixels of a truth [H,W]."""
+        height, width = truth.shape
+        return round(area_in_pixels(self.smallest, height, width, LEAST_REGION))
 
     def _tags(self, truth: Tensor, classes: int, rng: np.random.Generator) -> dict[str, Tensor]:
         there = tags_of(truth, classes)

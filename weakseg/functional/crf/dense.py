@@ -25,7 +25,7 @@ from weakseg.functional.crf.kernels import Kernel
 from weakseg.functional.crf.meanfield import Normalization
 from weakseg.functional.describing import described
 from weakseg.utils import memory
-from weakseg.utils.lengths import Length, Share, in_pixels
+from weakseg.utils.lengths import Share, in_pixels
 from weakseg.utils.limits import Count, check_limits
 
 # bytes that benchmarks/crf.py finds to be taken by compiled code
@@ -46,7 +46,8 @@ class DenseCRF:
     """Strengths and reaches of the dense CRF. The defaults are those of DeepLab v2, whose 67 pixels
     are 13 % of the long side of its images.
 
-    In a grey image a step of colour counts once, not three times, as `functional.colour` has it.
+    In a grey image a step of colour counts once, not three times, as `functional.colour` has it,
+    and a share as the reach of like colours is divided by the root of 3.
 
     >>> DenseCRF(bilateral_rgb=5).bilateral_xy
     Share(of=0.13)
@@ -79,19 +80,16 @@ class DenseCRF:
         """The kernels that are not switched off, in pixels and steps of colour of an image
         [3,H,W]."""
         height, width = image.shape[1:]
-        near = _reach(self.smooth_xy, height, width)
-        far = _reach(self.bilateral_xy, height, width)
-        kernels = [Kernel(self.smooth_weight, near, None)] if self.smooth_weight else []
-        if self.bilateral_weight:
-            rgb = self.bilateral_rgb * colour_unit(image)
-            kernels.append(Kernel(self.bilateral_weight, far, rgb))
-        return tuple(kernels)
-
-
-def _reach(length: Length, height: int, width: int) -> float:
-    """In pixels. A share is one pixel at least: what reaches less far does nothing."""
-    pixels = in_pixels(length, height, width)
-    return max(1.0, pixels) if isinstance(length, Share) else pixels
+        unit = colour_unit(image)
+        far = self.bilateral_xy
+        if isinstance(far, Share):
+            # one channel tells objects apart less well than three: pixels of like brightness
+            # further away are as likely to be of another one
+            far = Share(far.of / unit)
+        near, far = (in_pixels(xy, height, width, least=1) for xy in (self.smooth_xy, far))
+        smooth = Kernel(self.smooth_weight, near, None)
+        bilateral = Kernel(self.bilateral_weight, far, self.bilateral_rgb * unit)
+        return tuple(kernel for kernel in (smooth, bilateral) if kernel.strength)
 
 
 DEEPLAB_V2 = DenseCRF()

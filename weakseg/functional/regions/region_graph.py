@@ -60,12 +60,8 @@ class Superpixels:
             return slic(image, self.count, self.compactness)
         height, width = image.shape[1:]
         scale = in_pixels(self.scale, height, width) * colour_unit(image)
-        sigma = in_pixels(self.sigma, height, width)
-        smallest = round(area_in_pixels(self.smallest, height, width))
-        if isinstance(self.sigma, Share):
-            sigma = max(LEAST_BLUR, sigma)
-        if isinstance(self.smallest, AreaShare):
-            smallest = max(SMALLEST, smallest)
+        sigma = in_pixels(self.sigma, height, width, LEAST_BLUR)
+        smallest = round(area_in_pixels(self.smallest, height, width, SMALLEST))
         return felzenszwalb(image, scale, sigma, smallest)
 
 
