@@ -38,7 +38,7 @@ class Superpixels:
     sigma: of felzenszwalb; how many pixels the image is blurred by before, a standard deviation. A
         share of the long side is half a pixel at least.
     smallest: of felzenszwalb; pieces of fewer pixels are merged with a neighbour. A share is one of
-        all pixels of the image, SMALLEST at least.
+        all pixels of the image, 10 at least.
     count: of slic; about how many pieces.
     compactness: of slic; larger for squarer pieces.
     """
