@@ -175,13 +175,17 @@ def test_few_samples_of_many_images_are_learned_from(monkeypatch: pytest.MonkeyP
     assert not torch.equal(whole, half)
 
 
+# as the toy set has it
+LARGE = Superpixels(scale=75, smallest=30)
+
+
 @pytest.mark.parametrize(("kind", "least"), [("boxes", 0.8), ("points", 0.55), ("scribbles", 0.7)])
 def test_kinds_of_evidence_on_the_toy_set(kind: str, least: float) -> None:
     data = Toy(train=12, val=0, evidence=kind)  # type: ignore[arg-type]
     samples = [data.sample(index) for index in range(12)]
     counts = torch.zeros(5, 5, dtype=torch.int64)
     for target, (evidence, truth) in zip(
-        labelled(Clustering(), [evidence for evidence, _ in samples]), samples, strict=True
+        labelled(Clustering(LARGE), [evidence for evidence, _ in samples]), samples, strict=True
     ):
         if evidence.marks is not None:
             assert torch.equal(

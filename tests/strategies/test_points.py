@@ -213,7 +213,7 @@ def test_no_click_at_all_is_named() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"radius": -1}, "radius should be at least 0, but it is -1"),
+        ({"radius": -1}, "radius should be 0 or more and finite, or a share of"),
         (
             {"weight": float("inf")},
             "weight should be 0 or more and finite, what a loss is multiplied by, but it is inf",
@@ -222,7 +222,7 @@ def test_no_click_at_all_is_named() -> None:
             {"absent": -1},
             "absent should be 0 or more and finite, what a loss is multiplied by, but it is -1",
         ),
-        ({"xy": 0}, "xy should be more than 0 and finite, how far a pixel reaches, but it is 0"),
+        ({"xy": 0}, "xy should be more than 0 and finite, how far a pixel reaches, or a share of"),
         ({"shrink": 0}, "shrink should be at least 1, but it is 0"),
     ],
 )

@@ -159,7 +159,7 @@ def test_evidence_that_cannot_be_learned_is_named() -> None:
             {"weight": -1},
             "weight should be 0 or more and finite, what a loss is multiplied by, but it is -1",
         ),
-        ({"xy": 0}, "xy should be more than 0 and finite, how far a pixel reaches, but it is 0"),
+        ({"xy": 0}, "xy should be more than 0 and finite, how far a pixel reaches, or a share of"),
         (
             {"rgb": float("inf")},
             "rgb should be more than 0 and finite, how far a pixel reaches, but it is inf",

@@ -55,7 +55,11 @@ def _shares(values: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Share | Ar
 
 def _in_words(share: Share | AreaShare, long_side: int) -> str:
     """In pixels at a long side, or of an area at the usual 4 to 3."""
-    if isinstance(share, Share):
-        return f"{in_pixels(share, long_side, long_side):.3g} pixels at {long_side}"
     height = round(long_side * 3 / 4)
-    return f"{area_in_pixels(share, height, long_side):.3g} pixels at {long_side} x {height}"
+    if isinstance(share, Share):
+        return f"{_counted(in_pixels(share, height, long_side))} at {long_side}"
+    return f"{_counted(area_in_pixels(share, height, long_side))} at {long_side} x {height}"
+
+
+def _counted(pixels: float) -> str:
+    return f"{pixels:.3g} pixels" if pixels >= 1 else "less than a pixel"

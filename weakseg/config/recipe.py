@@ -23,6 +23,7 @@ from weakseg.config.auto import (
     with_keys_that_may,
 )
 from weakseg.config.common_keys import sketch_with_common_keys
+from weakseg.config.known_lengths import with_known_lengths
 from weakseg.config.lengths_shown import pixels_of_shares
 from weakseg.config.lookup import Part, build, imported, lookup, wrong_name
 from weakseg.config.schema import OURS, Constructor, arguments, filled, validate
@@ -627,6 +628,8 @@ def resolve(recipe: Recipe, sections: Iterable[str] | None = None) -> Resolved:
     errors: list[str] = []
     wanted = SECTIONS if sections is None else list(sections)
     recipe = _with_known_settings(recipe, wanted)
+    if "strategy" in wanted:
+        recipe = with_known_lengths(recipe, _data_class(recipe))
     for place, node in _nodes({section: recipe.sections[section] for section in wanted}):
         try:
             parts[place] = _part(place, node, recipe.origins)
@@ -650,9 +653,8 @@ def _with_known_settings(recipe: Recipe, wanted: Iterable[str]) -> Recipe:
     ]
     if not found:
         return recipe
-    try:
-        data = lookup(recipe.sections["data"].get("name"), "data", SECTIONS["data"].home)
-    except RecipeError:  # is told of the section, if that is wanted
+    data = _data_class(recipe)
+    if data is None:
         return recipe
     settings = getattr(data, "known_settings", {})
     nodes = {section: node.get("name", "") for section, node in recipe.sections.items()}
@@ -665,6 +667,15 @@ def _with_known_settings(recipe: Recipe, wanted: Iterable[str]) -> Recipe:
             sections[section][name] = value
             origins[key] = reason(f"suits {data.__name__}, the data set")
     return replace(recipe, sections=sections, origins=origins)
+
+
+def _data_class(recipe: Recipe) -> Any:
+    """The class of the data set; None where there is none, which is told of that section, if it is
+    wanted."""
+    try:
+        return lookup(recipe.sections["data"].get("name"), "data", SECTIONS["data"].home)
+    except RecipeError:
+        return None
 
 
 def _section(recipe: Resolved, section: str, defaults: bool) -> dict[str, Any]:

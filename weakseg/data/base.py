@@ -117,6 +117,9 @@ class WeakData(LightningDataModule):
     """values that suit this data set, by keys of a recipe such as `optimizer.lr`. They take the
     place of `auto` in recipes, before any rule. Where they depend on what the recipe names, such
     keys stand below `strategy=tags`, `network=maskrcnn` and so on"""
+    known_lengths: ClassVar[Mapping[str, Mapping[str, float]]] = MappingProxyType({})
+    """by name of a strategy, lengths in pixels that suit the images where a recipe gives none:
+    {"boxes_crf": {"crf.bilateral_xy": 67}}"""
     default_split: bool = False
     """whether these are some that are held out because neither the files nor the user says which"""
 

@@ -55,6 +55,19 @@ SETTINGS: Mapping[str, Any] = {
     "recipe=distil": {"trainer.check_val_every_n_epoch": 10},
     "recipe=self_training": {"rounds.every": 3, "trainer.check_val_every_n_epoch": 10},
 }
+# the drawn objects have few and clean colours, so that colours reach far
+_REACH = {"crf.bilateral_xy": 67}
+_PIECES = {"superpixels.scale": 150, "superpixels.smallest": 30}
+LENGTHS: Mapping[str, Mapping[str, float]] = {
+    "boxes_crf": _REACH,
+    "boxes_instances": _REACH,
+    "clustering": {"superpixels.scale": 75, "superpixels.smallest": 30},
+    "cosegmentation": _REACH | _PIECES,
+    "mixed": _REACH,
+    "points": {"radius": 3, "xy": 25} | _PIECES,
+    "scribbles_crf": {"xy": 25},
+    "scribbles_graphcut": {"superpixels.scale": 20, "superpixels.smallest": 10},
+}
 REMEMBERED = 1000  # drawn images kept in memory, so that an epoch does not draw them again
 
 
@@ -81,6 +94,7 @@ class Toy(WeakData):
 
     classes = KINDS["shapes"].classes
     known_settings = SETTINGS
+    known_lengths = LENGTHS
 
     @limited
     def __init__(
