@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weakseg.config.auto import reason
 
-if TYPE_CHECKING:
-    from weakseg.config.recipe import Recipe
 
-
-def with_known_lengths(recipe: Recipe, data: Any) -> Recipe:
-    """The recipe with the lengths that the class of its data set has for the recipe's strategy
-    (`WeakData.known_lengths`).
+def with_known_lengths(
+    strategy: Mapping[str, Any], data: Any
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The keys of a strategy with the lengths that the class of a data set has for it
+    (`WeakData.known_lengths`), and where these come from, by keys of the recipe.
 
     What the recipe or a word gives stays. Other data sets are left to the strategy's defaults,
     which are shares of the image.
     """
-    strategy = recipe.sections["strategy"]
-    lengths = getattr(data, "known_lengths", {}).get(strategy.get("name"), {})
-    origins = dict(recipe.origins)
-    for key, pixels in lengths.items():
-        added = _with(strategy, key.split("."), pixels)
-        if added != strategy:
-            strategy = added
+    found = dict(strategy)
+    origins = {}
+    for key, pixels in getattr(data, "known_lengths", {}).get(strategy.get("name"), {}).items():
+        added = _with(found, key.split("."), pixels)
+        if added != found:
+            found = added
             origins[f"strategy.{key}"] = reason(f"suits {data.__name__}, the data set")
-    return replace(recipe, sections=recipe.sections | {"strategy": strategy}, origins=origins)
+    return found, origins
 
 
 def _with(node: Mapping[str, Any], path: list[str], value: float) -> dict[str, Any]:

@@ -629,7 +629,9 @@ def resolve(recipe: Recipe, sections: Iterable[str] | None = None) -> Resolved:
     wanted = SECTIONS if sections is None else list(sections)
     recipe = _with_known_settings(recipe, wanted)
     if "strategy" in wanted:
-        recipe = with_known_lengths(recipe, _data_class(recipe))
+        strategy, origins = with_known_lengths(recipe.sections["strategy"], _data_class(recipe))
+        known = recipe.sections | {"strategy": strategy}
+        recipe = replace(recipe, sections=known, origins=recipe.origins | origins)
     for place, node in _nodes({section: recipe.sections[section] for section in wanted}):
         try:
             parts[place] = _part(place, node, recipe.origins)
