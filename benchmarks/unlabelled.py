@@ -58,7 +58,7 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def chart(results: Results, title: str) -> str:
+def chart(results: Results) -> str:
     """Both curves."""
     curves = {
         way: [(100 * share, mean(ways[way])) for share, ways in results.items() if way in ways]
@@ -67,7 +67,7 @@ def chart(results: Results, title: str) -> str:
     # both end where everything is annotated
     if results.get(1):
         curves[WITH].append((100, mean(results[1][ALONE])))
-    return picture([Panel(title, "images with annotation, in percent", curves)])
+    return picture([Panel("recipe=self_training", "images with annotation, in percent", curves)])
 
 
 def main() -> None:
@@ -87,11 +87,10 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     print(setting())
     results: dict[float, dict[str, list[float]]] = {}
-    title = " ".join(["recipe=self_training", *arguments.words])
     for share in map(float, arguments.shares.split(",")):
         results[share] = measure(share, arguments.seeds, arguments.words, arguments.folder)
         (arguments.folder / "unlabelled.md").write_text(table(results) + "\n")
-        (arguments.folder / "unlabelled.svg").write_text(chart(results, title))
+        (arguments.folder / "unlabelled.svg").write_text(chart(results))
     print(f"\n{table(results)}\n\ntable and curves: {arguments.folder}")
 
 
