@@ -23,6 +23,7 @@ from weakseg.config.recipe import RecipeError, Resolved
 from weakseg.data.pseudo import expect_labels
 from weakseg.inference.multiscale import Inference
 from weakseg.networks.analysis.gridding import warn_of_dilation
+from weakseg.planning.agreement import OnePlan
 from weakseg.planning.plan import plan_of, print_plan
 from weakseg.reporting.dashboards import class_table, keep_files, log_tables
 from weakseg.reporting.image_logger import ImageLogger
@@ -98,6 +99,7 @@ def _fit(recipe: Resolved) -> Path:
     stopped = read_stop(recipe)
     settings = recipe.sections["trainer"]
     own = _own_callbacks(recipe)
+    agreement = [OnePlan(plan)] if plan.values else []
     root = Path(settings.get("default_root_dir") or "runs")
     statistics = ImageStatistics()
     rank_monitor = RankMonitor(of_a_run())
@@ -107,7 +109,9 @@ def _fit(recipe: Resolved) -> Path:
         "trainer",
         default_root_dir=root,
         logger=False,
-        callbacks=_callbacks(settings, rounds, statistics, rank_monitor, checkpoints, own.values()),
+        callbacks=_callbacks(
+            settings, rounds, statistics, rank_monitor, checkpoints, [*agreement, *own.values()]
+        ),
         plugins=[WholeFiles()],
         use_distributed_sampler=False,
         enable_model_summary=False,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.data.layouts import photo, text, voc_xml
-from weakseg.config.auto import is_auto
+from weakseg.config.auto import KEYS, is_auto
 from weakseg.config.recipe import RecipeError, Resolved, list_recipes, load, resolve, show, to_yaml
+from weakseg.config.schema import arguments
 from weakseg.data.toy.dataset import Toy
+from weakseg.fit import main
+from weakseg.networks import NAMES as NETWORKS
+from weakseg.networks.base import encoder_of
 from weakseg.planning.plan import HANDED_ON, Plan, plan_of, planned, word
-
-CLASSES = "data.classes=[dog]"
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def test_photographs_need_no_word(folder: Path, capsys: pytest.CaptureFixture[st
     assert recipe.sections["data"]["val_share"] == 0
     assert recipe.sections["data"]["evidence"] == "boxes"
     assert recipe.sections["optimizer"]["lr"] == 1e-3
-    assert recipe.sections["trainer"]["max_steps"] == 1600  # 6400 images, by four
+    assert recipe.sections["trainer"]["max_steps"] == 200  # 800 images, by four
     assert recipe.sections["network"]["weights"] is None
     data = recipe.build("data")
     assert (data.batch_size, data.long_side, len(data.training)) == (4, None, 4)
@@ -53,7 +57,7 @@ def test_words_stay_and_what_depends_on_them_follows(folder: Path) -> None:
     recipe = planned(ready(folder, "data.batch_size=2", "optimizer.lr=0.5", "data.val_share=0.5"))
     assert recipe.sections["data"]["batch_size"] == 2
     assert recipe.sections["optimizer"]["lr"] == 0.5
-    assert recipe.sections["trainer"]["max_steps"] == 3200
+    assert recipe.sections["trainer"]["max_steps"] == 200
 
 
 def test_what_stands_in_a_run_is_a_number_and_loads_again(folder: Path, tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_a_data_set_without_files_is_looked_at() -> None:
     assert recipe.sections["data"]["crop"] is None
     assert recipe.sections["data"]["batch_size"] == 8
     assert "long_side" not in recipe.sections["data"]
-    assert recipe.sections["trainer"]["max_steps"] == 800
+    assert recipe.sections["trainer"]["max_steps"] == 300
 
 
 def test_other_ranks_take_the_plan_of_the_first(
@@ -165,7 +169,36 @@ def test_a_folder_that_there_is_not(tmp_path: Path) -> None:
 
 
 def test_known_settings_are_of_keys_that_may_be_auto() -> None:
-    from weakseg.config.auto import KEYS
-
     for key, value in Toy.known_settings.items():
         assert key in KEYS or ("=" in key and set(value) <= set(KEYS)), key
+
+
+def test_a_run_keeps_the_numbers_and_goes_on_with_them(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        *("recipe=boxes_rect", "data=folder", f"data.root={folder}", "network=tests.small.TinyNet"),
+        *("network.classes=2", "rounds.workers=0", "trainer.accelerator=cpu"),
+        f"trainer.default_root_dir={tmp_path / 'runs'}",
+    ]
+    run = main([*words, "trainer.max_steps=2"])
+    err = capsys.readouterr().err
+    assert err.index("plan for boxes_rect on ") < err.index("run folder: ")
+    content = (run / "recipe.yaml").read_text()
+    assert ": auto" not in content
+    assert "  batch_size: 4\n" in content
+    (folder / "images" / "b.png").unlink()  # what the plan was made from has changed
+    (folder / "annotations" / "b.xml").unlink()
+    assert main([f"resume={run}", "trainer.max_steps=3"]) == run
+    assert "plan for" not in capsys.readouterr().err
+    assert (run / "recipe.yaml").read_text() == content
+
+
+def test_networks_of_ours_tell_their_body_from_their_head() -> None:
+    for name in NETWORKS:
+        part = resolve(load(["recipe=boxes", f"network={name}"]), ["network"]).parts["network"]
+        known = arguments(part.constructor)
+        if "weights" in known:
+            small: dict[str, Any] = {"width": 0.125} if "width" in known else {}
+            with torch.device("meta"):
+                assert encoder_of(part.constructor(classes=2, **small)) is not None, name

@@ -21,7 +21,9 @@ TRAINED = {"network.weights": "imagenet"}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], Any]] = [
     # a data set that says itself what is held out; nothing to measure on; enough for figures
     ("data.val_share", {}, {}, None),
-    ("data.val_share", {"split": False}, {}, 0.0),
+    ("data.val_share", {"split": False}, {}, 0.2),
+    ("data.val_share", {"split": False, "annotated": 20_000}, {}, 0.025),
+    ("data.val_share", {"split": False, "annotated": 49}, {}, 0.0),
     ("data.val_share", {"split": False, "masked": 10}, {}, 1.0),
     ("data.val_share", {"split": False, "masked": 309}, {}, 0.2),
     ("data.val_share", {"split": False, "masked": 309, "shown": {"cat": 0.04}}, {}, 0.405),
@@ -94,6 +96,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Any]] = [
     # ten times each image, but some thousands in all
     ("trainer.max_steps", {}, TRAINED | {"data.batch_size": 8}, 400),
     ("trainer.max_steps", {}, {"data.batch_size": 8}, 800),
+    ("trainer.max_steps", {"images": 3}, TRAINED | {"data.batch_size": 2}, 150),
     ("trainer.max_steps", {"images": 2000}, TRAINED | {"data.batch_size": 8}, 2500),
     ("trainer.max_steps", {"images": 2000}, TRAINED | {"data.batch_size": 16}, 1250),
     ("trainer.max_steps", {"images": 10**6}, TRAINED | {"data.batch_size": 16}, 10_000),

@@ -30,6 +30,8 @@ from weakseg.utils.processes import rank
 # in which rank 0 hands its plan to the processes that Lightning starts for the others: what is at
 # hand, and how much memory there is, may differ
 HANDED_ON = "WEAKSEG_PLAN"
+# how the weights of networks came here, by what is known of these: looking again takes as long
+_looked_for: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,11 @@ def _at_hand(
     for encoder in encoders:
         others = {} if encoder is None else {"network.encoder": encoder}
         wanted = {**known, **others, "network.weights": "imagenet"}
-        if found := how_at_hand(_builder(recipe, wanted, classes)):
+        network = {key: wanted[key] for key in wanted if key.startswith("network.")}
+        key = f"{recipe.parts['network'].constructor.__qualname__} {network}"
+        if key not in _looked_for:
+            _looked_for[key] = how_at_hand(_builder(recipe, wanted, classes))
+        if found := _looked_for[key]:
             return {encoder: found}
     return {}
 

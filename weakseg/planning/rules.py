@@ -28,12 +28,15 @@ SMALL = 0.1  # the share of the objects that is smaller than what is called smal
 LARGER = 2  # so many times LONG images are at most, however small the objects
 BATCH = 8  # on a CPU; a GPU has room for twice that
 MEMORY = 0.5  # of a device that a step may take
-# images that a training sees: so many times each, but never fewer or more than these in all
+# images that a training sees: so many times each; of few images each more often, until it has seen
+# so many in all, within bounds
 TIMES = 10
 FEWEST = 3200
+OFTEN = 100
 MOST = 160_000
 FROM_RANDOM = 2  # times as long a training from random weights takes
 ENOUGH = 20  # images to measure on
+FEW = 50  # images without any mask that are all trained on
 PER_CLASS = 5  # of them that show a class
 AT_MOST = 500  # more make figures no more certain, but slower
 MEGAPIXELS = 2e6  # pixels of images that take longer to read than a step needs
@@ -62,7 +65,7 @@ def val_share(facts: Facts, known: Known) -> Choice:
     if facts.split:
         return Choice(None, "the data set says itself which images are held out")
     if not facts.masked:
-        return Choice(0.0, "no image has a mask, so nothing can be measured and all are trained on")
+        return _held_out_without_masks(facts)
     rarest = min(facts.shown.values(), default=1.0)
     wanted = max(ENOUGH, min(AT_MOST, 0.2 * facts.annotated), min(AT_MOST, PER_CLASS / rarest))
     if facts.learns_masks:
@@ -76,6 +79,16 @@ def val_share(facts: Facts, known: Known) -> Choice:
     share = round(share, 3)
     number = max(1, round(share * facts.masked))
     return Choice(share, f"{number} of the {facts.masked} images with a mask, to measure on")
+
+
+def _held_out_without_masks(facts: Facts) -> Choice:
+    """What is annotated measures something, too, if there is enough to train on beside it."""
+    if facts.annotated < FEW:
+        images = counted(facts.annotated, "image")
+        return Choice(0.0, f"no image has a mask, and {images} are too few to hold any out")
+    share = round(min(0.2, AT_MOST / facts.annotated), 3)
+    number = round(share * facts.annotated)
+    return Choice(share, f"{number} images; as none has a mask, by what is annotated in them")
 
 
 def long_side(facts: Facts, known: Known) -> Choice:
@@ -251,9 +264,8 @@ def every(facts: Facts, known: Known) -> Choice:
 def max_steps(facts: Facts, known: Known) -> Choice:
     """Each image ten times, within bounds."""
     images = training_images(facts, known)
-    times = TIMES if pretrained(facts, known) else TIMES * FROM_RANDOM
-    least = FEWEST if pretrained(facts, known) else FEWEST * FROM_RANDOM
-    seen = min(max(times * images, least), MOST)
+    longer = 1 if pretrained(facts, known) else FROM_RANDOM
+    seen = longer * min(max(TIMES * images, min(FEWEST, OFTEN * images)), MOST)
     each = (known.get("data.batch_size") or BATCH) * facts.machine.devices
     steps = max(1, math.ceil(seen / each / 10) * 10)
     start = "pretrained" if pretrained(facts, known) else "random"
