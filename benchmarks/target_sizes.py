@@ -185,8 +185,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="so many at most, spread over the list")
     parser.add_argument("--by", choices=SHARES, default="foreground", help="what a size is")
     parser.add_argument("--folder", type=Path, default=Path("runs/target_sizes"))
+    parser.add_argument("--chosen-on", help="on which images the settings were chosen: printed")
     arguments = parser.parse_intermixed_args()
     print(f"{setting()}; {arguments.places} places; sizes by {arguments.by}", flush=True)
+    if arguments.chosen_on:
+        print(f"settings were chosen on {arguments.chosen_on}", flush=True)
     try:
         for recipe in arguments.recipes.split(","):
             show(recipe, arguments)

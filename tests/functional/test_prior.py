@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from math import exp, log
+from math import exp, log, pi
 
 import pytest
 import torch
 
-from weakseg.functional.prior import centre_odds, centre_prior
+from weakseg.functional.prior import blob_odds, centre_odds, centre_prior
 
 
 def test_values_by_hand() -> None:
@@ -44,3 +44,25 @@ def test_odds_by_hand_of_images_in_padding() -> None:
     assert float(odds[1].max()) == pytest.approx(log(19))
     assert (odds[~valid] == 0).all()
     assert (odds[2] == 0).all()
+
+
+def test_a_subject_is_where_and_as_large_as_it_was_found() -> None:
+    """Four of sixteen cells in the middle: their variance is half a cell squared, 1/64 of the
+    square image, and .0001 more; the odds are 1/3 times the density, of which the background's is
+    1."""
+    shares = torch.zeros(4, 4)
+    shares[1:3, 1:3] = 1
+    odds = blob_odds(shares, 40, 40)
+    variance = 1 / 64 + 1e-4
+    peak = 1 / 3 / (2 * pi * variance)
+    assert float(odds[1, 1]) == pytest.approx(log(peak) - 2 / 64 / (2 * variance), abs=1e-4)
+    assert float(odds[0, 1]) == pytest.approx(log(peak) - 10 / 64 / (2 * variance), abs=1e-4)
+
+
+def test_a_long_subject_has_a_long_prior_and_a_lost_one_none() -> None:
+    shares = torch.zeros(9, 9)
+    shares[4, 2:7] = 1
+    odds = blob_odds(shares, 90, 90)
+    assert odds[4, 7] > odds[7, 4]
+    assert odds.min() >= -6
+    assert not blob_odds(torch.full((4, 4), 0.03), 8, 8).any()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weakseg.functional.regression import RATE, STEPS, softmax_regression
+from weakseg.functional.regression import RATE, STEPS, binary_regressions, softmax_regression
 
 
 def blobs(count: int = 60, classes: int = 3) -> tuple[Tensor, Tensor]:
@@ -93,3 +93,27 @@ def test_input_that_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"should be float \[N,D\] and \[N,C\]"):
             softmax_regression(*wrong)
+
+
+def test_a_class_against_the_rest_is_the_difference_of_two_rows() -> None:
+    """Of softmax regression on the same samples, whose two rows move apart at twice the pace."""
+    random = torch.Generator().manual_seed(0)
+    features = torch.randn(30, 4, generator=random)
+    positive = torch.rand(30, 1, generator=random)
+    both = softmax_regression(features, torch.cat([1 - positive, positive], 1))
+    own = binary_regressions(features, positive, 1 - positive)
+    assert torch.allclose(own[0], both[1] - both[0], atol=1e-4)
+
+
+def test_each_class_has_samples_of_its_own() -> None:
+    features = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    positive = torch.tensor([[0.0, 0], [0, 0], [0, 1], [1, 0]])
+    negative = torch.tensor([[1.0, 0], [1, 1], [0, 0], [0, 0]])
+    weights = binary_regressions(features, positive, negative)
+    assert weights.shape == (2, 2)
+    first = binary_regressions(features, positive[:, :1], negative[:, :1])
+    assert torch.allclose(weights[:1], first, atol=1e-6)
+    nothing = binary_regressions(features, torch.zeros(4, 1), torch.zeros(4, 1))
+    assert not nothing.any()
+    with pytest.raises(ValueError, match="positive and negative should be"):
+        binary_regressions(features, positive, negative[:, :1])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.crf import DenseCRF
 from weakseg.strategies.base import Context
 from weakseg.strategies.cosegmentation import Cosegmentation
+from weakseg.strategies.shared.one_against_rest import fit_against_rest
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 
@@ -79,7 +81,7 @@ def fit(strategy: Cosegmentation, images: Sequence[Evidence]) -> Tensor:
         described = [
             strategy.describe(evidence, Context(queried(evidence), fitted)) for evidence in images
         ]
-        fitted = strategy.fit(described)
+        fitted = strategy.continue_fit(fitted, strategy.fit(described))
     assert fitted is not None
     return fitted
 
@@ -207,30 +209,55 @@ def test_a_mask_is_its_own_target_and_teaches_the_others() -> None:
     assert quality(strategy, images[4:], truths[4:], fitted) > 0.95
 
 
-def test_rare_classes_weigh_as_if_all_images_could_show_them() -> None:
-    """Cells: one image of 4 with class 1, three of 4 that are background only. Class 1 counts four
-    times, background once."""
+def test_images_without_a_class_count_in_part_and_the_bias_makes_up_for_it() -> None:
+    """All cells look alike, so only the bias is fitted, to the odds of what counts: for class 1 two
+    cells, against it two of its own image, and of three other images a quarter of all of its
+    image, one. The bias adds the log of the (2 + 1) cells to 2."""
     both, one = torch.tensor([True, True]), torch.tensor([True, False])
-    few = {"features": torch.randn(4, 2), "shares": torch.full((4, 2), 0.5), "possible": both}
-    many = [
-        {
-            "features": torch.randn(4, 2),
-            "shares": torch.tensor([[1.0, 0.0]]).expand(4, 2),
-            "possible": one,
-        }
-        for _ in range(3)
-    ]
-    seen = {}
+    none = torch.zeros(4, 2)
+    few = {"features": none, "shares": torch.full((4, 2), 0.5), "possible": both}
+    others = {"features": none, "shares": torch.tensor([[1.0, 0]] * 4), "possible": one}
+    fitted = Cosegmentation(others=0.25).fit([few, others, others, others])
+    assert fitted.shape == (1, 2, 4)
+    assert not fitted[0, 0, :3].any()
+    assert fitted[0, 1, :3].tolist() == pytest.approx([0, 0, log(2 / 3) + log(3 / 2)], abs=0.02)
+    assert fitted[0, 1, 3] == pytest.approx(0)
 
-    def spy(features: Tensor, shares: Tensor) -> Tensor:
-        seen["shares"] = shares
-        return torch.zeros(2, 3)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("weakseg.strategies.shared.common_features.softmax_regression", spy)
-        Cosegmentation().fit([few, *many])
-    assert seen["shares"][0].tolist() == [0.5, 2.0]
-    assert seen["shares"][-1].tolist() == [1.0, 0.0]
+def test_cells_without_a_label_do_not_count_for_the_classes_of_their_image() -> None:
+    possible = torch.tensor([True, True])
+    shares = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    each = {"features": torch.zeros(4, 1), "shares": shares, "possible": possible}
+    fitted = fit_against_rest([each], 0.0)
+    assert fitted[1].tolist() == pytest.approx([0, 0, 0], abs=0.01)
+
+
+def test_an_image_goes_through_the_classifiers_of_all_iterations() -> None:
+    """The second classifier finds a red square and a yellow line far from it; the first has found
+    the square alone, and so the line is not where the subject is."""
+    image, truth = photo(5, 1, (12, 12), side=10)
+    image[:, :, 36:] = torch.tensor([170, 200, 60], dtype=torch.uint8)[:, None, None]
+    evidence = Evidence("line", image, tags=torch.tensor([True, True, False]))
+    strategy = Cosegmentation(crf=PLAIN, place=1.0)
+    second = torch.zeros(1, 3, 5)
+    second[0, 1, 0], second[0, 1, 3] = 0.05, -0.05 * 145  # what is redder than 145
+    second[0, 1, 4] = -2.0
+    first = torch.zeros(1, 3, 5)
+    first[0, 1, 0], first[0, 1, 3] = 0.2, -0.2 * 185
+    alone = strategy.estimate(evidence, Context(queried(evidence), second))
+    after = strategy.estimate(evidence, Context(queried(evidence), torch.cat([first, second])))
+    assert (alone == 1)[:, 36:].float().mean() > 0.8
+    assert (after == 1)[:, 36:].float().mean() < 0.2
+    assert (after == 1)[truth == 1].float().mean() > 0.8
+
+
+def test_classifiers_of_iterations_are_kept_in_order() -> None:
+    strategy = Cosegmentation()
+    first, second = torch.zeros(1, 2, 4), torch.ones(1, 2, 4)
+    assert strategy.continue_fit(None, first) is first
+    joined = strategy.continue_fit(first, second)
+    assert joined is not None
+    assert joined[:, 0, 0].tolist() == [0, 1]
 
 
 def test_a_class_that_no_image_shows_is_known_nevertheless() -> None:
@@ -244,7 +271,7 @@ def test_a_class_that_no_image_shows_is_known_nevertheless() -> None:
             if image.tags is not None and image.tags[1]
         ],
     )
-    assert fitted.shape == (3, 4)
+    assert fitted.shape == (1, 3, 5)
     assert not strategy.estimate(images[1], Context(queried(images[1]), fitted)).any()
 
 
@@ -298,7 +325,7 @@ def test_a_whole_training(tmp_path: Path) -> None:
     trainer(tmp_path, 1, callbacks=[rounds]).fit(segmenter, datamodule=data)
     assert rounds.figures["label/miou"] > 0.5
     assert rounds.fitted is not None
-    assert rounds.fitted.shape == (3, 9)
+    assert rounds.fitted.shape == (2, 3, 10)
 
 
 def test_a_network_without_an_intermediate_stage_is_refused_at_once() -> None:

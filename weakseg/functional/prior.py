@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 _LEAST = 0.05  # nothing is certain, neither in the middle nor in the corners
+_NARROWEST = 0.01  # a standard deviation, in long sides of the image
 
 
 def centre_prior(height: int, width: int, sigma: float = 0.5) -> Tensor:
@@ -42,3 +43,39 @@ def centre_odds(valid: Tensor, sigma: float = 0.5) -> Tensor:
             inside = own[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             inside.copy_(centre_prior(inside.shape[0], inside.shape[1], sigma).logit())
     return odds
+
+
+def blob_odds(shares: Tensor, height: int, width: int) -> Tensor:
+    """The log odds that a cell belongs to a subject, by where the subject has been found before and
+    how large it was: float [h,w].
+
+    A normal distribution with the mean and the covariance of what was found, weighted by its area,
+    against a background that is anywhere in the image. Odds go from -6 to 3. Where less than half
+    a cell was found, nothing is known: all odds are 0.
+
+    Args:
+        shares: which part of each cell the subject covers, float [h,w].
+        height: of the image that the cells divide.
+        width: of it.
+    """
+    mass = shares.sum()
+    if mass < 0.5:
+        return torch.zeros_like(shares)
+    places = _places(shares, height, width)
+    away = places - (places * shares).sum((1, 2), keepdim=True) / mass
+    covariance = torch.einsum("ihw,jhw,hw->ij", away, away, shares) / mass
+    covariance = covariance + _NARROWEST**2 * torch.eye(2)
+    distance = torch.einsum("ihw,ij,jhw->hw", away, torch.linalg.inv(covariance), away)
+    area = height * width / max(height, width) ** 2
+    peak = area / (2 * torch.pi * torch.det(covariance).sqrt())
+    share = mass / shares.numel()
+    odds = share / (1 - share).clamp(min=_LEAST)
+    return ((odds * peak).log() - distance / 2).clamp(-6, 3)
+
+
+def _places(cells: Tensor, height: int, width: int) -> Tensor:
+    """Row and column of the middle of each cell, in long sides of the image: float [2,h,w]."""
+    long_side = max(height, width)
+    rows = (torch.arange(cells.shape[0]) + 0.5) / cells.shape[0] * height / long_side
+    columns = (torch.arange(cells.shape[1]) + 0.5) / cells.shape[1] * width / long_side
+    return torch.stack([rows[:, None].expand(cells.shape), columns.expand(cells.shape)])

@@ -77,7 +77,8 @@ class Fits:
                     found = self._described(name, strategy, number, fitted)
                     described += [] if found is None else [found]
                 with self._estimator.alone, torch.no_grad():
-                    fitted = strategy.fit([own for _, own in sorted(described, key=_first)])
+                    descriptions = [own for _, own in sorted(described, key=_first)]
+                    fitted = strategy.continue_fit(fitted, strategy.fit(descriptions))
             self._found[name] = fitted
         except Exception as error:  # the user's code may raise anything
             self._failed[name] = f"{name} could not be fitted to the images: {one_line(error)}"

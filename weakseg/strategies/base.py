@@ -200,6 +200,15 @@ class JointStrategy(Strategy, abstract=True):
         in the order of the images' ids."""
         return None
 
+    def continue_fit(self, before: Tensor | None, fitted: Tensor | None) -> Tensor | None:
+        """What `context.fitted` is after an iteration: by default what `fit` has returned in it.
+
+        Args:
+            before: what it was until now; None in the first iteration.
+            fitted: what `fit` has returned.
+        """
+        return fitted
+
 
 def estimates(strategy: Strategy | type[Strategy]) -> bool:
     """Whether a strategy computes targets, so that training needs rounds."""

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.boxes import box_unary
-from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
-from weakseg.functional.prior import centre_prior
+from weakseg.functional.crf import DenseCRF
+from weakseg.functional.prior import blob_odds, centre_prior
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
 from weakseg.strategies.base import (
@@ -22,33 +23,41 @@ from weakseg.strategies.base import (
     Wants,
 )
 from weakseg.strategies.shared.common_features import (
-    classify,
+    class_scores,
     describe_cells,
-    fit_classifier,
+    features_of,
     possible_classes,
     possible_places,
 )
 from weakseg.strategies.shared.marked import LARGE_PIECES, need_annotation
-from weakseg.strategies.shared.options import CoreShare, PriorSigma
+from weakseg.strategies.shared.one_against_rest import fit_against_rest
+from weakseg.strategies.shared.options import CoreShare, Influence, PriorSigma
 from weakseg.strategies.shared.per_step import check_tags
+from weakseg.strategies.shared.scene import Scene, shrunk_crf
+from weakseg.utils.lengths import Share
 from weakseg.utils.limits import Count, limited
 
-_LEAST = 1e-3  # probability that the classifier leaves to every class
-_SURE = 0.99  # probability of the class of a marked pixel, as a unary of the CRF
+_PER_CELL = 3  # pixels of a sketch along each side of a cell of the features
+_LEAST_FOUND = 0.5  # cells of a class; of fewer no place and size is known
+# a longer reach than that of DeepLab, which is .13 of its images: unaries are rough here
+_CRF = DenseCRF(bilateral_xy=Share(0.26))
 
 
 class Cosegmentation(JointStrategy):
-    """Cosegmentation: one classifier on intermediate features of the encoder is fitted to the
-    pseudo-labels of all images, in turns with pseudo-labels from its predictions and a dense CRF.
+    """Cosegmentation: a classifier for each class, on intermediate features of the encoder, is
+    fitted to the pseudo-labels of all images, in turns with pseudo-labels from its predictions and
+    a dense CRF.
 
     The first pseudo-labels come from a centre prior: the middle of the photograph for tags, the
     middle of the box for boxes; marks are certain, and so are the superpixels they lie in. A dense
-    CRF moves them to the edges of the image. Then one linear classifier is fitted to them in all
-    images together: its features are those of an intermediate stage of the network's encoder, which
-    encode colours, textures and parts, but neither the place nor the rest of the image. So labels
-    that are wrong by accident (the middle is not the animal) do not fit, and features that all
-    images of a class have in common do. Its predictions, within the classes that the image can
-    have, go through the CRF again, and so on.
+    CRF moves them to the edges of the image. Then a linear classifier for each class is fitted to
+    them in all images together: its features are those of an intermediate stage of the network's
+    encoder, which encode colours, textures and parts, but neither the place nor the rest of the
+    image. So labels that are wrong by accident (the middle is not the animal) do not fit, and
+    features that all images of a class have in common do. Its predictions, within the classes that
+    the image can have, go through the CRF again, and so on. From the second iteration on, the place
+    and the size at which a subject was found in the iteration before are its prior, so that what
+    is elsewhere does not join in, and a small subject stays small.
 
     After Joulin, Bach and Ponce ("Multi-Class Cosegmentation", CVPR 2012), who alternate between a
     softmax classifier and labels that are smooth in each image. Theirs has hand-made features, no
@@ -57,19 +66,26 @@ class Cosegmentation(JointStrategy):
 
     An image with a mask (marks on three quarters of its pixels) has its mask for a target. With
     boxes, nothing is outside of them, and the first probabilities of each box are multiplied by
-    those of the classifier. Marked pixels keep their class.
+    those of the classifier, in place of the prior of place and size. Marked pixels keep their
+    class.
+
+    Between the iterations, labels are estimated at three pixels for each cell of the features, a
+    sketch of the image; the target itself at the size of the image.
 
     Args:
         prior_sigma: standard deviation of the centre prior, in half sides of the photograph. For
             tags and marks.
-        iterations: how often the classifier is fitted, each time to better labels.
+        iterations: how often the classifiers are fitted, each time to better labels.
         long_side: of the image while the encoder sees it, in pixels. Larger resolves finer parts
             and takes more time.
-        samples: how many cells of each image the classifier learns from.
+        samples: how many cells of each image the classifiers learn from.
         superpixels: of an image with marks; a piece with marks of one class alone is of that class.
             null for the marks alone.
         share: how much of a box's area is its middle.
         crf: weights and standard deviations of the CRF.
+        others: how much the images that cannot show a class count for its classifier, beside those
+            that can, which count 1. Subjects grow with it.
+        place: what the log odds of the prior of place and size are multiplied by; 0 does without.
     """
 
     @limited
@@ -81,7 +97,9 @@ class Cosegmentation(JointStrategy):
         samples: Count = 200,
         superpixels: Superpixels | None = LARGE_PIECES,
         share: CoreShare = 0.2,
-        crf: DenseCRF = DEEPLAB_V2,
+        crf: DenseCRF = _CRF,
+        others: Influence = 0.65,
+        place: Influence = 0.5,
     ) -> None:
         super().__init__()
         self.prior_sigma = prior_sigma
@@ -91,6 +109,8 @@ class Cosegmentation(JointStrategy):
         self.superpixels = superpixels
         self.share = share
         self.crf = crf
+        self.others = others
+        self.place = place
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have something to learn from; and tags that are all it has must name the
@@ -102,44 +122,98 @@ class Cosegmentation(JointStrategy):
     def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
         """Intermediate features of some cells, and which part of each has which class in the
         pseudo-labels of this iteration."""
-        labels = self.estimate(evidence, context)
+        if "masks" in evidence.annotations and evidence.marks is not None:
+            return describe_cells(evidence, context, evidence.marks, self.samples)
+        scene = self._scene(evidence, context)
+        small, crf = self._sketch(scene, features_of(evidence, context))
+        if context.fitted is None:
+            probs = small.prior
+        else:
+            probs = small.with_prior(self._classified(small, crf, evidence, context))
+        labels = scene.classes.to(torch.uint8)[small.refined(probs, crf).max(0).indices]
         return describe_cells(evidence, context, labels, self.samples)
 
     def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
-        """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all
-        images could show it."""
-        return fit_classifier(descriptions)
+        """The classifiers of this iteration, float32 [1,C,D+2], of the cells of all images."""
+        return fit_against_rest(descriptions, self.others)[None]
+
+    def continue_fit(self, before: Tensor | None, fitted: Tensor | None) -> Tensor | None:
+        """The classifiers of all iterations, float32 [I,C,D+2]: an image goes through them in
+        turn."""
+        if before is None or fitted is None:
+            return fitted
+        return torch.cat([before, fitted])
 
     def estimate(self, evidence: Evidence, context: Context) -> Tensor:
-        """The likeliest class of every pixel by the classifier and the CRF; by the prior and the
+        """The likeliest class of every pixel by the classifiers and the CRF; by the prior and the
         CRF before anything is fitted."""
         need_annotation(evidence)
         marks = evidence.marks
         if marks is not None and "masks" in evidence.annotations:
             return marks.clone()
+        scene = self._scene(evidence, context)
+        if context.fitted is None:
+            probs = scene.prior
+        else:
+            small, crf = self._sketch(scene, features_of(evidence, context))
+            probs = scene.with_prior(self._classified(small, crf, evidence, context))
+        refined = scene.refined(probs, self.crf)
+        target = scene.classes.to(torch.uint8)[refined.max(0).indices]
+        return target if marks is None else target.where(marks == IGNORE, marks)
+
+    def _scene(self, evidence: Evidence, context: Context) -> Scene:
         classes = torch.tensor(possible_classes(evidence))
-        fitted = context.fitted
-        if fitted is None and len(classes) > 2 and marks is None and evidence.boxes is None:
+        boxed = evidence.boxes is not None
+        if context.fitted is None and len(classes) > 2 and evidence.marks is None and not boxed:
             # the centre prior does not tell two subjects of one photograph apart
             classes = torch.tensor([0, IGNORE])
-        probs = self._prior(evidence, classes)
-        if fitted is not None:
-            found = classify(fitted, evidence, context, classes)
-            probs = found * probs if evidence.boxes is not None else found
-        inside = possible_places(evidence, classes)
-        probs = probs.clamp(min=_LEAST) * inside
-        if marks is not None:
-            known = marks
-            if self.superpixels is not None:
-                known = spread_marks(marks, self.superpixels(evidence.image))
-            rest = (1 - _SURE) / max(1, len(classes) - 1)
-            certain = torch.where(known == classes[:, None, None], _SURE, rest)
-            probs = certain.where(known != IGNORE, probs)
-        # a strong CRF moves things out of their boxes
-        refined = dense_crf(evidence.image, probs / probs.sum(0), self.crf)
-        likeliest = refined.masked_fill(~inside, -1).max(0).indices
-        target = classes.to(torch.uint8)[likeliest]
-        return target if marks is None else target.where(marks == IGNORE, marks)
+        return Scene(
+            evidence.image,
+            classes,
+            self._prior(evidence, classes),
+            possible_places(evidence, classes),
+            self._known(evidence, context),
+            boxed,
+        )
+
+    def _known(self, evidence: Evidence, context: Context) -> Tensor | None:
+        """The marks, and the superpixels with marks of one class alone."""
+        marks = evidence.marks
+        if marks is None or self.superpixels is None:
+            return marks
+        pieces = self.superpixels
+        kept = context.cache.get_or_make(  # the same in each iteration
+            ("spread marks", evidence.image, marks, pieces),
+            lambda: {"known": spread_marks(marks, pieces(evidence.image)).numpy()},
+        )
+        return torch.from_numpy(kept["known"])
+
+    def _sketch(self, scene: Scene, features: Tensor) -> tuple[Scene, DenseCRF]:
+        """The scene at a size at which a cell of the features has a few pixels, and the CRF for
+        it."""
+        sides = scene.image.shape[1:]
+        height, width = (
+            min(side, _PER_CELL * cells)
+            for side, cells in zip(sides, features.shape[1:], strict=True)
+        )
+        factor = max(height, width) / max(sides)
+        return scene.shrunk(height, width), shrunk_crf(self.crf, factor)
+
+    def _classified(
+        self, small: Scene, crf: DenseCRF, evidence: Evidence, context: Context
+    ) -> Tensor:
+        """The probabilities of the classes by the last of the classifiers, float [K,h,w]. Each has
+        the labels that those before it found in this image, as a prior of place and size."""
+        assert context.fitted is not None
+        probs = small.prior
+        for number, fitted in enumerate(context.fitted):
+            scores = class_scores(fitted[:, :-1], evidence, context, small.classes)
+            if number and not small.boxed:
+                labels = small.refined(small.with_prior(probs), crf).max(0).indices
+                odds = fitted[small.classes, -1]
+                scores = scores + self.place * _place_odds(labels, scores, odds, evidence.image)
+            probs = scores.softmax(0)
+        return probs
 
     def _prior(self, evidence: Evidence, classes: Tensor) -> Tensor:
         """Probabilities by the evidence alone, float [K,H,W] for the classes that the image can
@@ -152,3 +226,23 @@ class Cosegmentation(JointStrategy):
             )
         subject = centre_prior(height, width, self.prior_sigma)
         return torch.stack([1 - subject, *[subject] * (len(classes) - 1)])
+
+
+def _place_odds(labels: Tensor, scores: Tensor, odds: Tensor, image: Tensor) -> Tensor:
+    """What the place and the size of each class in the labels of an image say about its cells,
+    compared with what is usual for the class: log odds against background, float [K,h,w].
+
+    Args:
+        labels: places among the classes, int64 [H,W].
+        scores: of the cells, float [K,h,w].
+        odds: of each class in its images, log odds [K].
+        image: uint8 [3,H,W].
+    """
+    height, width = image.shape[1:]
+    found = F.one_hot(labels, len(scores)).movedim(-1, 0).float()
+    shares = F.interpolate(found[None], scores.shape[1:], mode="area")[0]
+    result = torch.zeros_like(scores)
+    for place in range(1, len(scores)):
+        if shares[place].sum() >= _LEAST_FOUND:
+            result[place] = blob_odds(shares[place], height, width) - odds[place]
+    return result

@@ -69,7 +69,7 @@ def fit_together(
             (each for part in gather(mine) for each in part), key=lambda each: each.id
         )
         what = f"{name} could not be fitted to the images in round {number}"
-        found = _fit(strategy, described, partial(context.cache.put, key), what)
+        found = _fit(strategy, context.fitted, described, partial(context.cache.put, key), what)
     return torch.from_numpy(found["fitted"]) if "fitted" in found else None
 
 
@@ -95,6 +95,7 @@ def describe_one(strategy: JointStrategy, context: Context, job: Job) -> Describ
 
 def _fit(
     strategy: JointStrategy,
+    before: Tensor | None,
     described: list[Described],
     keep: Callable[[Arrays], Arrays],
     what: str,
@@ -109,7 +110,7 @@ def _fit(
                 for each in described
             ]
             with torch.no_grad():
-                fitted = strategy.fit(descriptions)
+                fitted = strategy.continue_fit(before, strategy.fit(descriptions))
             if not (fitted is None or isinstance(fitted, Tensor)):
                 raise TypeError(
                     f"fit should return a tensor or None, but it returned {type(fitted).__name__}"

@@ -59,10 +59,15 @@ def _cells_of(pixels: Tensor, features: Tensor) -> Tensor:
     return (parts.flatten() > 0.5).nonzero().flatten()
 
 
+def at_most(descriptions: Sequence[dict[str, Tensor]]) -> Sequence[dict[str, Tensor]]:
+    """Every k-th image, so that there are not more than MOST cells."""
+    return descriptions[:: -(-sum(len(each["features"]) for each in descriptions) // MOST)]
+
+
 def fit_classifier(descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
     """The classifier, float32 [C,D+1], of the cells of all images. A class weighs as if all images
     could show it."""
-    few = descriptions[:: -(-sum(len(each["features"]) for each in descriptions) // MOST)]
+    few = at_most(descriptions)
     shares = torch.cat([each["shares"] for each in few]).float()
     possible = torch.stack([each["possible"] for each in few])
     cells = torch.tensor([len(each["shares"]) for each in few])
@@ -72,6 +77,12 @@ def fit_classifier(descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
 
 def classify(fitted: Tensor, evidence: Evidence, context: Context, classes: Tensor) -> Tensor:
     """The probabilities of the classifier for an image, float [K,H,W] for these classes."""
+    scores = class_scores(fitted, evidence, context, classes)
+    return F.interpolate(scores[None], evidence.image.shape[1:], mode="bilinear")[0].softmax(0)
+
+
+def class_scores(fitted: Tensor, evidence: Evidence, context: Context, classes: Tensor) -> Tensor:
+    """The logits of the classifier for the cells of an image, float [K,h,w] for these classes."""
     features = features_of(evidence, context)
     if fitted.shape[0] <= int(classes[-1]) or fitted.shape[1] != len(features) + 1:
         raise ValueError(
@@ -80,8 +91,7 @@ def classify(fitted: Tensor, evidence: Evidence, context: Context, classes: Tens
             f"{list(fitted.shape)}; leave it out for a first estimate of image {evidence.id}"
         )
     chosen = fitted[classes]
-    scores = torch.einsum("kd,dhw->khw", chosen[:, :-1], features) + chosen[:, -1, None, None]
-    return F.interpolate(scores[None], evidence.image.shape[1:], mode="bilinear")[0].softmax(0)
+    return torch.einsum("kd,dhw->khw", chosen[:, :-1], features) + chosen[:, -1, None, None]
 
 
 def features_of(evidence: Evidence, context: Context) -> Tensor:
