@@ -35,7 +35,7 @@ def tuned(folder: Path, strategy: str = "Contrast", **given: Any) -> Tuned:
 
 def test_what_others_images_predict_best_is_chosen(tmp_path: Path) -> None:
     found = tuned(tmp_path)
-    assert found.criterion == "consistency"
+    assert found.measures == ("consistency",)
     assert [row.setting for row in found.rows] == [
         {},
         {"least": "0"},
@@ -87,18 +87,21 @@ def test_images_are_some_of_the_training_images_with_evidence(tmp_path: Path) ->
     assert "truth" not in (tmp_path / "out" / "index.html").read_text().replace("&", "")
 
 
-def test_hidden_marks_are_compared_where_there_are_some(tmp_path: Path) -> None:
+def test_hidden_marks_count_as_much_where_there_are_some(tmp_path: Path) -> None:
     given: dict[str, Any] = {"data": {"name": f"{METHODS}.Lines", "train": "12"}}
     found = tuned(tmp_path, "Nearest", grid={"colours": "[true]"}, **given)
-    assert found.criterion == "hidden"
+    assert found.measures == ("consistency", "hidden")
     assert found.words == {"colours": "true"}
     plain, colours = found.rows
     # one class of two, and nearly all
     assert plain.scores["hidden"] == pytest.approx(0.5, abs=0.2)
     assert colours.scores["hidden"] > 0.9
-    other = tuned(tmp_path, "Nearest", grid={"colours": "[true]"}, by="consistency", **given)
-    assert other.criterion == "consistency"
-    assert "hidden" not in other.rows[0].scores
+    leads = []
+    for by in ("consistency", "hidden"):
+        alone = tuned(tmp_path, "Nearest", grid={"colours": "[true]"}, by=by, **given)
+        assert list(alone.rows[0].scores) == [by]
+        leads.append(alone.rows[1].difference.value)
+    assert colours.difference.value == pytest.approx(sum(leads) / 2)
 
 
 def test_few_candidates_are_those_with_the_fewest_changes(tmp_path: Path) -> None:
@@ -113,12 +116,18 @@ def test_few_candidates_are_those_with_the_fewest_changes(tmp_path: Path) -> Non
         ({"grid": {"least": "[200]"}}, "there is nothing to try"),
         ({"by": "hidden"}, "no image has marks"),
         ({"images": 2}, "no class is in five images"),
-        ({"network": {"name": "unet", "weights": "null"}}, "first weights of the network"),
     ],
 )
 def test_what_cannot_be_compared_is_said(tmp_path: Path, given: Any, line: str) -> None:
     with pytest.raises(RecipeError, match=line):
         tuned(tmp_path, **given)
+
+
+def test_with_random_weights_the_probe_sees_colours(tmp_path: Path) -> None:
+    network = {"name": "unet", "encoder": "tu-regnetx_002", "weights": "null"}
+    found = tuned(tmp_path, network=network, candidates=3)
+    assert found.features.startswith("colours and their spread")
+    assert found.words == {"least": "40"}
 
 
 def test_a_strategy_without_pseudo_labels_is_refused(tmp_path: Path) -> None:

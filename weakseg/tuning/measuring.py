@@ -11,16 +11,25 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
+from weakseg.functional.colour_features import colour_features
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.consistency import Cells, agreement
 from weakseg.functional.held_out_marks import PARTS, hold_out
 from weakseg.labelling.source import Source
 from weakseg.strategies.base import Strategy
-from weakseg.training.label_consistency import by_class, cells_of, features_of_image
+from weakseg.training.label_consistency import by_class, cells_of, features_of_image, has_features
 from weakseg.tuning.estimating import Estimated, choose_images, estimate
 from weakseg.tuning.grid import Setting
+from weakseg.tuning.results import Measure
 from weakseg.tuning.scores import Scores
 from weakseg.utils.progress import track
+
+ENCODER = "features of the network's encoder"
+COLOURS = (
+    "colours and their spread around each place, as the first weights of the network are random; "
+    "with an encoder that was trained on something the choice is better on photographs: give "
+    "network.weights"
+)
 
 
 class Trial(NamedTuple):
@@ -36,8 +45,9 @@ class Measured:
 
     indices: list[int]
     ids: list[str]
-    consistency: Scores | None = None
-    hidden: Scores | None = None
+    scores: dict[Measure, Scores] = field(default_factory=dict)
+    features: str = ""
+    """what the probe has seen"""
     truth: list[float] = field(default_factory=list)
     """the mean IoU of each setting's labels with the truth, where there is one; it is shown, and
     not used"""
@@ -52,7 +62,7 @@ class Measured:
 
 
 def measure(
-    source: Source, trials: Sequence[Trial], count: int, features: bool, marks: bool
+    source: Source, trials: Sequence[Trial], count: int, probe: bool, marks: bool
 ) -> Measured:
     """Estimate and measure all settings.
 
@@ -60,7 +70,7 @@ def measure(
         source: the data set, and the network whose encoder is used.
         trials: the settings.
         count: of images.
-        features: whether the labels are compared by features of the encoder.
+        probe: whether the labels are predicted from other images.
         marks: whether marks are hidden, where there are any.
     """
     sample = choose_images(source, count)
@@ -72,10 +82,10 @@ def measure(
         text = f"setting {number} of {len(trials)}"
         measured.all_of_it.append(estimate(source, trial.strategy, indices, None, text))
     _count(measured, source)
-    if features:
-        measured.consistency = _consistency(measured, source)
+    if probe and (consistency := _consistency(measured, source)) is not None:
+        measured.scores["consistency"] = consistency
     if marks and any(len(_hidden(each, 0)) for each in evidence.values()):
-        measured.hidden = _hidden_marks(source, trials, indices)
+        measured.scores["hidden"] = _hidden_marks(source, trials, indices)
     return measured
 
 
@@ -105,9 +115,15 @@ def _consistency(measured: Measured, source: Source) -> Scores | None:
     """How well the labels agree with a probe that was fitted to other images."""
     found: dict[str, dict[int, Cells]] = {}
     first = measured.all_of_it[0].targets
+    trained = has_features(source.segmenter, 0)
+    measured.features = ENCODER if trained else COLOURS
     for index in track(measured.indices, len(measured.indices), "features of the images"):
         evidence, _ = source.corrected(index)
-        features = features_of_image(first.segmenter, evidence.image, first.queried, first.cache)
+        features = (
+            features_of_image(first.segmenter, evidence.image, first.queried, first.cache)
+            if trained
+            else colour_features(evidence.image)
+        )
         labellings = [each.labels(index, evidence) for each in measured.all_of_it]
         found[evidence.id] = cells_of(evidence, features, labellings)
     places = {id: place for place, id in enumerate(measured.ids)}
@@ -120,7 +136,7 @@ def _consistency(measured: Measured, source: Source) -> Scores | None:
     return Scores(scores) if scores else None
 
 
-def _hidden_marks(source: Source, trials: Sequence[Trial], indices: Sequence[int]) -> Scores | None:
+def _hidden_marks(source: Source, trials: Sequence[Trial], indices: Sequence[int]) -> Scores:
     """Which part of the hidden marks has the right label, by class."""
     classes = len(source.segmenter.classes)
     right = torch.zeros(classes, len(trials), len(indices), dtype=torch.float64)
@@ -142,7 +158,7 @@ def _hidden_marks(source: Source, trials: Sequence[Trial], indices: Sequence[int
         for number in range(classes)
         if hidden[number].any()
     }
-    return Scores(scores) if scores else None
+    return Scores(scores)
 
 
 def _hidden(evidence: Evidence, part: int) -> dict[int, Tensor]:

@@ -14,7 +14,7 @@ from weakseg.reporting.interval_chart import Difference, interval_chart
 from weakseg.reporting.pages import colour_keys, write_page
 from weakseg.reporting.tables import figure_text
 from weakseg.tuning.measuring import Measured
-from weakseg.tuning.results import CRITERIA, TRUTH, Row, Tuned, percent
+from weakseg.tuning.results import TRUTH, Row, Tuned, percent
 from weakseg.utils.progress import track
 from weakseg.utils.versions import versions
 
@@ -45,7 +45,9 @@ def write_tuning_page(path: Path, tuned: Tuned, measured: Measured, source: Sour
         title=f"Settings of {source.name}",
         notes=[tuned.verdict, f"{made_by}; command: {tuned.command}"],
         facts=_facts(tuned),
-        meaning=CRITERIA[tuned.criterion],
+        meaning=tuned.meaning,
+        features=tuned.features,
+        measures=list(tuned.measures),
         headings=headings(tuned),
         rows=[(cells(row, tuned), place == tuned.chosen) for place, row in enumerate(tuned.rows)],
         chart=interval_chart([Difference(row.short, *row.difference) for row in tuned.rows[1:]]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from weakseg.evaluation.bootstrap import Interval
 from weakseg.tuning.grid import Setting, name_of
-from weakseg.tuning.scores import Scores, best_of, differences
+from weakseg.tuning.scores import Scores, differences
 
 SUMMARY = "summary.json"
 RECIPE = "tuned.yaml"
 PAGE = "index.html"
-Criterion = Literal["consistency", "hidden"]
-CRITERIA: dict[Criterion, str] = {
+Measure = Literal["consistency", "hidden"]
+MEASURES: dict[Measure, str] = {
     "consistency": "how well a linear probe predicts the labels that was fitted to other images",
     "hidden": "how many of the marks that were hidden have the right label",
 }
@@ -32,7 +32,7 @@ class Row:
     difference: Interval
     """of the score from that of the recipe as it is, as a share of the highest score; with an
     interval"""
-    scores: dict[Criterion, float]
+    scores: dict[Measure, float]
     classes: dict[str, float]
     """the score by class"""
     coverage: float
@@ -57,7 +57,8 @@ class Tuned:
     """What tuning has found.
 
     Args:
-        criterion: by which the settings were compared.
+        measures: by which the settings were compared, alone or by their mean.
+        features: what the probe has seen, for the page.
         rows: one for each setting, the recipe as it is first.
         best: place of the row with the highest score.
         chosen: place of the row that is recommended: the best one where its lead is beyond what
@@ -70,7 +71,8 @@ class Tuned:
         command: that does the same.
     """
 
-    criterion: Criterion
+    measures: tuple[Measure, ...]
+    features: str
     rows: list[Row]
     best: int
     chosen: int
@@ -90,8 +92,13 @@ class Tuned:
     @property
     def worst(self) -> int:
         """Place of the row with the lowest score."""
-        scores = [row.scores[self.criterion] for row in self.rows]
-        return scores.index(min(scores))
+        leads = [row.difference.value for row in self.rows]
+        return leads.index(min(leads))
+
+    @property
+    def meaning(self) -> str:
+        """What is compared, in words."""
+        return ", and ".join(MEASURES[name] for name in self.measures)
 
     @property
     def verdict(self) -> str:
@@ -113,8 +120,7 @@ class Tuned:
 
 def tuned_rows(
     settings: Sequence[Setting],
-    scores: dict[Criterion, Scores],
-    criterion: Criterion,
+    scores: Mapping[Measure, Scores],
     names: Sequence[str],
     coverage: Sequence[float],
     objects: Sequence[float],
@@ -124,15 +130,14 @@ def tuned_rows(
 
     Args:
         settings: what was tried.
-        scores: what was measured, by criterion.
-        criterion: by which the settings are compared.
+        scores: what was measured, by measure; those settings are compared by the mean of.
         names: of all classes.
         coverage: of each setting.
         objects: of each setting.
         truth: of each setting; nothing where there is none.
     """
-    leads = differences(scores[criterion])
-    classes = scores[criterion].classes
+    leads = differences(list(scores.values()))
+    classes = next(iter(scores.values())).classes
     return [
         Row(
             setting,
@@ -147,9 +152,10 @@ def tuned_rows(
     ]
 
 
-def choose(rows: Sequence[Row], scores: Scores) -> tuple[int, int]:
+def choose(rows: Sequence[Row]) -> tuple[int, int]:
     """Places of the best row and of the one that is recommended."""
-    best = best_of(scores)
+    leads = [row.difference.value for row in rows]
+    best = leads.index(max(leads))
     return best, best if rows[best].difference.low > 0 else 0
 
 
@@ -157,8 +163,9 @@ def summary_of(tuned: Tuned) -> bytes:
     """The content of summary.json."""
     head: dict[str, Any] = {
         "command": tuned.command,
-        "criterion": tuned.criterion,
-        "meaning": CRITERIA[tuned.criterion],
+        "measures": list(tuned.measures),
+        "meaning": tuned.meaning,
+        "features": tuned.features,
         "images": tuned.images,
         "left_out": tuned.left_out,
         "verdict": tuned.verdict,

@@ -4,7 +4,7 @@ itself."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -17,27 +17,28 @@ from weakseg.evaluation.folder import evaluation_folder
 from weakseg.labelling.source import Source, source_of_recipe, with_words
 from weakseg.reporting.summaries import command_line
 from weakseg.strategies.base import Strategy
-from weakseg.training.label_consistency import has_features
 from weakseg.training.round_targets import method_fingerprint
 from weakseg.tuning.grid import Setting, read_grid, settings_of, text_of
-from weakseg.tuning.measuring import Measured, Trial, measure
+from weakseg.tuning.measuring import Trial, measure
 from weakseg.tuning.page import write_tuning_page
 from weakseg.tuning.results import (
     PAGE,
     RECIPE,
     SUMMARY,
-    Criterion,
     Tuned,
     choose,
     summary_of,
     tuned_rows,
 )
-from weakseg.tuning.scores import Scores
 from weakseg.tuning.words import check_words
 from weakseg.utils.files import write_whole
 from weakseg.utils.limits import Count, limited
 
 LOCK = ".tuning.lock"
+NOTHING_TO_COMPARE = (
+    "by: there is nothing to compare the settings by: no image has marks of which a part can be "
+    "hidden, or no class is in five images; take more with images="
+)
 NOTHING_TO_MEASURE = "tune compares pseudo-labels, so choose its settings by val/* of short runs"
 Section = Mapping[str, Any] | None
 
@@ -73,9 +74,10 @@ def tune_strategy(
         images: how many training images the settings are tried on, evenly spaced.
         candidates: how many settings at most, those with the fewest changes first.
         by: what is compared. consistency: how well a linear probe predicts the labels of an image
-            that was fitted to those of others; this needs an encoder with trained weights. hidden:
-            how many marks have the right label that were hidden; this needs marks. auto: hidden
-            where there are enough marks, else consistency.
+            that was fitted to those of others, from features of the encoder, or from colours where
+            its weights are random. hidden: how many marks have the right label that were hidden,
+            which takes three times as long. auto: the mean of both where there are marks, else
+            consistency.
         grid: values to try of a key of the strategy, such as grid.crf.bilateral_rgb=[3,4,5]. Where
             none is given, those that the strategy declares.
         seed: of the first weights of the network; null for that of the recipe.
@@ -94,26 +96,23 @@ def tune_strategy(
     sections = {name: dict(node) for name, node in given.items() if node}
     source = source_of_recipe(recipe, sections, seed, init_from, device, NOTHING_TO_MEASURE)
     trials = _trials(recipe, sections, source, grid, candidates)
-    features = has_features(source.segmenter, 0)
-    if by == "consistency" and not features:
-        raise RecipeError(_no_features(source))
     with evaluation_folder(Path(out), LOCK, (PAGE, SUMMARY, RECIPE), "no tuning has") as new:
-        measured = measure(source, trials, images, features and by != "hidden", by != "consistency")
-        criterion, scores = _criterion(measured, by, source, features)
-        names = source.segmenter.classes
-        settings = [trial.setting for trial in trials]
+        measured = measure(source, trials, images, by != "hidden", by != "consistency")
+        scores = measured.scores
+        if not scores:
+            raise RecipeError(NOTHING_TO_COMPARE)
         rows = tuned_rows(
-            settings,
+            [trial.setting for trial in trials],
             scores,
-            criterion,
-            names,
+            source.segmenter.classes,
             measured.coverage,
             measured.objects,
             measured.truth,
         )
-        best, chosen = choose(rows, scores[criterion])
+        best, chosen = choose(rows)
         tuned = Tuned(
-            criterion=criterion,
+            measures=tuple(scores),
+            features=measured.features,
             rows=rows,
             best=best,
             chosen=chosen,
@@ -188,35 +187,3 @@ def _with(
 
 def _recipe_text(recipe: Recipe) -> str:
     return f"# settings chosen by python -m weakseg.tune\n{to_yaml(resolve(recipe))}"
-
-
-def _criterion(
-    measured: Measured, by: str, source: Source, features: bool
-) -> tuple[Criterion, dict[Criterion, Scores]]:
-    """By what the settings are compared, and all that was measured."""
-    scores: dict[Criterion, Scores] = {}
-    if measured.consistency is not None:
-        scores["consistency"] = measured.consistency
-    if measured.hidden is not None:
-        scores["hidden"] = measured.hidden
-    order: Sequence[Criterion] = ("hidden", "consistency")
-    found = next((name for name in order if name in scores), None)
-    if by in scores:
-        found = "hidden" if by == "hidden" else "consistency"
-    elif by == "hidden" or (found is None and features):
-        raise RecipeError(
-            "by: there is nothing to compare the settings by: no image has marks of which a part "
-            "can be hidden, or no class is in five images; take more with images="
-        )
-    if found is None:
-        raise RecipeError(_no_features(source))
-    return found, scores
-
-
-def _no_features(source: Source) -> str:
-    why = source.segmenter.adapter.lacks("intermediate_features")
-    reason = why or "the first weights of the network are random, so its features tell nothing"
-    return (
-        f"network: {reason}; how well others' images predict labels is seen with an encoder that "
-        "was trained on something: give network.weights or init_from, such as those of ImageNet"
-    )

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from weakseg.tuning.page import cells, headings
-from weakseg.tuning.results import CRITERIA, TRUTH, Tuned
+from weakseg.tuning.results import TRUTH, Tuned
 from weakseg.utils.messages import counted
 
 
@@ -17,14 +17,15 @@ def print_tuned(tuned: Tuned, console: Console) -> None:
     table.add_column("setting", overflow="fold")
     for heading in headings(tuned):
         table.add_column(heading, justify="right")
-    order = sorted(tuned.rows, key=lambda row: -row.scores[tuned.criterion])
+    order = sorted(tuned.rows, key=lambda row: -row.difference.value)
     for row in order:
         chosen = row is tuned.rows[tuned.chosen]
         _, *others = cells(row, tuned)
         table.add_row(*map(Text, [row.short, *others]), style="bold" if chosen else None)
     console.print(table)
-    measured = f"on {counted(tuned.images, 'image')}: {CRITERIA[tuned.criterion]}"
-    console.print(f"{tuned.criterion}, {measured}", soft_wrap=True)
+    console.print(f"on {counted(tuned.images, 'image')}: {tuned.meaning}", soft_wrap=True)
+    if tuned.features:
+        console.print(f"the probe has seen {tuned.features}", soft_wrap=True)
     if TRUTH in headings(tuned):
         console.print("the truth stands beside; no setting is chosen by it", soft_wrap=True)
     console.print(Text(tuned.verdict), soft_wrap=True)
