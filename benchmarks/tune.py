@@ -3,7 +3,7 @@ IoU of the labels with the truth, which it does not use.
 
     python benchmarks/tune.py recipe=boxes data.root=<VOCdevkit> ...   words as for weakseg.tune
 
-Prints a line for each criterion: the rank correlation with the mean IoU over the settings; the
+Prints a line for each measure: the rank correlation with the mean IoU over the settings; the
 mean IoU of the setting with the highest score less that of the recipe as it is (gain), and what is
 lost against the best of all (regret); and the gain of what is recommended. A gain below zero means
 that the choice does harm. Images with truth are needed.
@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 
 from weakseg.tune import main as tune
 
-CRITERIA = ("consistency", "hidden")
+MEASURES = ("consistency", "hidden", "both")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def lines(summary: dict[str, Any]) -> list[str]:
-    """What a summary says of each criterion."""
+    """What a summary says of each measure."""
     settings = summary["settings"]
     truth = [each.get("truth_miou_not_used") for each in settings]
     if None in truth:
@@ -45,7 +45,9 @@ def lines(summary: dict[str, Any]) -> list[str]:
         f"mean IoU of the targets: {truth[0]:.3f} of the recipe as it is, {max(truth):.3f} at "
         f"best, {min(truth):.3f} at worst, {len(truth)} settings, {summary['images']} images"
     ]
-    for name in CRITERIA:
+    if len(summary["measures"]) > 1:
+        settings = [{**each, "both": each["difference"][0]} for each in settings]
+    for name in MEASURES:
         if name in settings[0]:
             scores = [each[name] for each in settings]
             place = scores.index(max(scores))
@@ -56,7 +58,7 @@ def lines(summary: dict[str, Any]) -> list[str]:
             )
     chosen = next(each for each in settings if each["setting"] == summary["strategy"])
     gain = chosen["truth_miou_not_used"] - truth[0]
-    found.append(f"recommended by {summary['criterion']}: gain {gain:+.3f}")
+    found.append(f"recommended by {' and '.join(summary['measures'])}: gain {gain:+.3f}")
     return found
 
 
