@@ -3,8 +3,8 @@ evidence is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +87,11 @@ class Cosegmentation(JointStrategy):
             that can, which count 1. Subjects grow with it.
         place: what the log odds of the prior of place and size are multiplied by; 0 does without.
     """
+
+    tunable: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "prior_sigma": (0.35, 0.5, 0.7),
+        "crf.bilateral_rgb": (3, 5),
+    }
 
     @limited
     def __init__(

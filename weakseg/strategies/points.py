@@ -3,8 +3,8 @@ a dense CRF."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -51,6 +51,7 @@ class Points(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
+    tunable: ClassVar[Mapping[str, Sequence[Any]]] = {"radius": (1, 3, 6, 10)}
     # they change the loss, and no target
     takes: ClassVar[tuple[str, ...]] = COMMON_KEYS
     not_in_key: ClassVar[tuple[str, ...]] = ("weight", "xy", "rgb", "shrink", "absent")

@@ -3,8 +3,8 @@ rounds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Gt, doc
@@ -77,6 +77,10 @@ class ScribblesGraphCut(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
+    tunable: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "appearance": (0, 0.5, 1),
+        "superpixels.scale": (20, 40, 80),
+    }
 
     @limited
     def __init__(

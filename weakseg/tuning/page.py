@@ -49,7 +49,10 @@ def write_tuning_page(path: Path, tuned: Tuned, measured: Measured, source: Sour
         features=tuned.features,
         measures=list(tuned.measures),
         headings=headings(tuned),
-        rows=[(cells(row, tuned), place == tuned.chosen) for place, row in enumerate(tuned.rows)],
+        rows=[
+            ([row.name, *cells(row, tuned)], place == tuned.chosen)
+            for place, row in enumerate(tuned.rows)
+        ],
         chart=interval_chart([Difference(row.short, *row.difference) for row in tuned.rows[1:]]),
         classes=tuned.classes,
         class_rows=[
@@ -65,24 +68,29 @@ def write_tuning_page(path: Path, tuned: Tuned, measured: Measured, source: Sour
 
 
 def headings(tuned: Tuned) -> list[str]:
-    """Of the columns of the table of settings."""
-    truth = [TRUTH] if tuned.rows[0].truth == tuned.rows[0].truth else []
-    return [*tuned.rows[0].scores, "difference", "objects", "labelled", *truth]
+    """Of the columns of the table of settings, without that of its names."""
+    labelled = ["labelled"] if _abstains(tuned) else []
+    truth = [TRUTH] if tuned.has_truth else []
+    return [*tuned.measures, "difference", "objects", *labelled, *truth]
 
 
 def cells(row: Row, tuned: Tuned) -> list[str]:
-    """A row of the table of settings, its name first."""
-    difference = row.difference
-    lead = f"{percent(difference.value)} ({percent(difference.low)} to {percent(difference.high)})"
-    truth = [figure_text(row.truth)] if row.truth == row.truth else []
+    """A row of the table of settings, without its name."""
+    value, low, high = (f"{100 * end:+.1f}" for end in row.difference)
+    labelled = [figure_text(row.coverage)] if _abstains(tuned) else []
+    truth = [figure_text(row.truth)] if tuned.has_truth else []
     return [
-        row.name,
-        *(f"{value:.4f}" for value in row.scores.values()),
-        "" if row is tuned.rows[0] else lead,
+        *(f"{score:.4g}" for score in row.scores.values()),
+        "" if row is tuned.rows[0] else f"{value} % ({low} to {high})",
         figure_text(row.objects),
-        figure_text(row.coverage),
+        *labelled,
         *truth,
     ]
+
+
+def _abstains(tuned: Tuned) -> bool:
+    """Whether some setting leaves pixels without a label."""
+    return any(row.coverage < 1 for row in tuned.rows)
 
 
 def _facts(tuned: Tuned) -> dict[str, str]:

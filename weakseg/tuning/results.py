@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,11 @@ class Tuned:
         """The values to use, by key below `strategy`; none where the recipe should stay as it
         is."""
         return dict(self.rows[self.chosen].setting)
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether some images have a truth, which is shown and not used."""
+        return not isnan(self.rows[0].truth)
 
     @property
     def worst(self) -> int:

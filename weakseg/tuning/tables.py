@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from weakseg.tuning.page import cells, headings
-from weakseg.tuning.results import TRUTH, Tuned
+from weakseg.tuning.results import Tuned
 from weakseg.utils.messages import counted
 
 
@@ -20,12 +20,12 @@ def print_tuned(tuned: Tuned, console: Console) -> None:
     order = sorted(tuned.rows, key=lambda row: -row.difference.value)
     for row in order:
         chosen = row is tuned.rows[tuned.chosen]
-        _, *others = cells(row, tuned)
-        table.add_row(*map(Text, [row.short, *others]), style="bold" if chosen else None)
+        texts = [row.short, *cells(row, tuned)]
+        table.add_row(*map(Text, texts), style="bold" if chosen else None)
     console.print(table)
     console.print(f"on {counted(tuned.images, 'image')}: {tuned.meaning}", soft_wrap=True)
     if tuned.features:
         console.print(f"the probe has seen {tuned.features}", soft_wrap=True)
-    if TRUTH in headings(tuned):
+    if tuned.has_truth:
         console.print("the truth stands beside; no setting is chosen by it", soft_wrap=True)
     console.print(Text(tuned.verdict), soft_wrap=True)
