@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from weakseg.trained.loading import load_model as load_model
     from weakseg.training.rounds import Rounds as Rounds
     from weakseg.training.segmenter import Segmenter as Segmenter
+    from weakseg.tuning.strategy import tune_strategy as tune_strategy
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ _TARGETS = (
     "weakseg.strategies.base.Loss",
     "weakseg.strategies.base.Strategy",
     "weakseg.strategies.base.Wants",
+    "weakseg.tuning.strategy.tune_strategy",
 )
 
 __all__ = [target.rpartition(".")[2] for target in _TARGETS]

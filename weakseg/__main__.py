@@ -12,6 +12,7 @@ from weakseg.utils.messages import suggest
 VERBS = {
     "check": "look at a data set before training on it",
     "review": "correct the evidence of a data set on a page, the most suspicious images first",
+    "tune": "choose settings of a strategy by the evidence itself",
     "label": "make pseudo-labels of a data set, as files that annotation tools read",
     "fit": "train a segmentation network",
     "evaluate": "measure a trained network on images with masks",
