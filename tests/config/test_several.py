@@ -203,7 +203,10 @@ def test_a_mistake_in_a_file_comes_with_its_line(text: str, line: str, here: Pat
     assert errors("recipe=mine.yaml") == [f"{line} (mine.yaml line {at})"]
 
 
-def test_mistyped_keys_are_found_without_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistyped_keys_are_found_without_an_import(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(here)  # as python -m does
     recipe = load(["recipe=boxes", "callbacks.own.name=own_hooks.Mine", "callbacks.own.levl=1"])
     monkeypatch.setattr("weakseg.config.recipe.imported", None)
     with pytest.raises(RecipeError) as caught:

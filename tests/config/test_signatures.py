@@ -87,6 +87,8 @@ WRITTEN = {
     "    def __init__(self, folder, **loading): ...": [
         *("folder", "batch_size", "workers", "crop", "scale", "flip", "colour", "shares", "pseudo"),
         *(f"pseudo_{name}" for name in ("images", "weight", "confidence", "share")),
+        "unlabelled",
+        "annotated",
         "corrections",
     ],
     "import torch.nn\nclass A(torch.nn.Module): ...": [],
