@@ -3,6 +3,7 @@ for each mistake."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,7 @@ def test_mistyped_keys_are_found_without_an_import(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(here)  # as python -m does
+    monkeypatch.delitem(sys.modules, "own_hooks", raising=False)  # that of a test before
     recipe = load(["recipe=boxes", "callbacks.own.name=own_hooks.Mine", "callbacks.own.levl=1"])
     monkeypatch.setattr("weakseg.config.recipe.imported", None)
     with pytest.raises(RecipeError) as caught:
