@@ -25,6 +25,7 @@ SMALL = {
     "fit": [
         *NETWORK,
         "data.batch_size=2",
+        "data.val_share=0.2",  # so few images would all be trained on
         "trainer.max_steps=2",
         "trainer.accelerator=cpu",
         "trainer.enable_progress_bar=false",

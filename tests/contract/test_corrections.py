@@ -101,7 +101,11 @@ def drawn_pixels(evidence: Evidence) -> Tensor:
 def batch_of(strategy: Strategy, evidence: Evidence) -> Batch:
     """The image alone, with its target, as a loader makes it."""
     if not estimates(strategy):
-        return collate([Item(evidence, None)], len(CLASSES))
+        batch = collate([Item(evidence, None)], len(CLASSES))
+        wanted = strategy.wants.features_in_loss
+        return batch._replace(
+            features=F.avg_pool2d(batch.image.float() / 255, 4) if wanted else None
+        )
     seen = evidence.image.float() / 255
     prediction = Prediction(
         torch.full((len(CLASSES), SIZE, SIZE), 1 / len(CLASSES)),

@@ -85,7 +85,7 @@ def in_pixels(length: Length, height: int, width: int, least: float = 0.0) -> fl
     (67.0, 64.0, 1.0)
     """
     if isinstance(length, Share):
-        return max(least, length.of * max(height, width))
+        return float(max(least, length.of * max(height, width)))
     return float(length)
 
 

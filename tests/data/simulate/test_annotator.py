@@ -344,7 +344,7 @@ def test_a_word_on_the_command_line_changes_one_field():
         ({"scribble_length": 1.5}, "at most 1, but it is 1.5"),
         (
             {"scribble_width": 0},
-            "scribble_width of the annotator should be at least 1, but it is 0",
+            "scribble_width of the annotator should be at least 1, or a share of .*, but it is 0",
         ),
         ({"scribble_width": 2.5}, "scribble_width of the annotator should be a whole number"),
         (

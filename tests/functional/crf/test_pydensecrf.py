@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.functional.photos import beliefs, by_pydensecrf, large_photo, photo
 from weakseg.config.recipe import RecipeError, load, resolve
 from weakseg.evidence import Evidence
-from weakseg.functional.crf import DEEPLAB_V2, DenseCRF, dense_crf
+from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.strategies.base import Context
 from weakseg.strategies.boxes_crf import BoxesCRF
 
@@ -27,6 +27,9 @@ WIDE = {
 }
 
 
+IN_PIXELS = DenseCRF(smooth_xy=1, bilateral_xy=67)
+
+
 def expect_agreement(image: Tensor, probs: Tensor, crf: DenseCRF) -> None:
     """As much as is promised of the argmax, and more of the mean: 1e-6 was seen."""
     ours, theirs = dense_crf(image, probs, crf), by_pydensecrf(image, probs, crf)
@@ -39,7 +42,7 @@ def expect_agreement(image: Tensor, probs: Tensor, crf: DenseCRF) -> None:
 class TestAgainstPydensecrf:
     @pytest.mark.parametrize(
         "crf",
-        [DEEPLAB_V2, OTHER_REACHES, DenseCRF(normalization="after")],
+        [IN_PIXELS, OTHER_REACHES, replace(IN_PIXELS, normalization="after")],
         ids=["deeplab", "wide", "after"],
     )
     @pytest.mark.parametrize("labels", [2, 3, 21])
@@ -49,7 +52,7 @@ class TestAgainstPydensecrf:
     @pytest.mark.parametrize("labels", [2, 3, 5, pytest.param(21, marks=pytest.mark.slow)])
     @pytest.mark.parametrize(
         ("name", "crf"),
-        [("coffee", DEEPLAB_V2), ("astronaut", OTHER_REACHES)],
+        [("coffee", IN_PIXELS), ("astronaut", OTHER_REACHES)],
         ids=["deeplab", "wide"],
     )
     def test_agrees_on_a_large_photo(self, name: str, crf: DenseCRF, labels: int) -> None:
@@ -64,7 +67,7 @@ class TestAgainstPydensecrf:
     def test_agrees_on_a_crop_that_is_no_multiple_of_four(self) -> None:
         image, probs = photo()[:, 30:53, 40:67], beliefs(3, 23, 27)
         assert (
-            dense_crf(image, probs) - by_pydensecrf(image, probs, DEEPLAB_V2)
+            dense_crf(image, probs, IN_PIXELS) - by_pydensecrf(image, probs, IN_PIXELS)
         ).abs().max() < 1e-3
 
 
@@ -74,7 +77,7 @@ class TestAgainstPydensecrf:
 def test_every_argument_reaches_it(settings: dict[str, Any]) -> None:
     pytest.importorskip("pydensecrf", reason=NEEDED)
     image, probs = photo(40, 50), beliefs(3, 40, 50)
-    crf = DenseCRF(backend="pydensecrf", **settings)
+    crf = replace(IN_PIXELS, backend="pydensecrf", **settings)
     assert torch.equal(dense_crf(image, probs, crf), by_pydensecrf(image, probs, crf))
 
 
@@ -126,7 +129,7 @@ def test_without_the_package_it_says_how_to_install_it(monkeypatch: pytest.Monke
         ),
     ):
         dense_crf(photo(20, 30), beliefs(3, 20, 30), DenseCRF(backend="pydensecrf"))
-    assert dense_crf(photo(20, 30), beliefs(3, 20, 30), DEEPLAB_V2).isfinite().all()
+    assert dense_crf(photo(20, 30), beliefs(3, 20, 30), IN_PIXELS).isfinite().all()
 
 
 def test_a_recipe_may_ask_for_it() -> None:

@@ -96,10 +96,19 @@ def test_any_size_and_back_from_arrays(size: tuple[int, int], method: str) -> No
             {"method": "watershed"},
             "superpixels.method should be felzenszwalb or slic, but it is 'watershed'",
         ),
-        ({"scale": 0}, "superpixels.scale should be more than 0 and finite, but it is 0"),
-        ({"sigma": -1}, "superpixels.sigma should be 0 or more and finite, but it is -1"),
+        (
+            {"scale": 0},
+            "superpixels.scale should be more than 0 and finite, or a share of .*, but it is 0",
+        ),
+        (
+            {"sigma": -1},
+            "superpixels.sigma should be 0 or more and finite, or a share of .*, but it is -1",
+        ),
         ({"scale": inf}, "superpixels.scale"),
-        ({"smallest": 0}, "superpixels.smallest should be at least 1, but it is 0"),
+        (
+            {"smallest": 0},
+            "superpixels.smallest should be at least 1, or a share of .*, but it is 0",
+        ),
         (
             {"compactness": 0},
             "superpixels.compactness should be more than 0 and finite, but it is 0",

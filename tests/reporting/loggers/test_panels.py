@@ -40,6 +40,7 @@ SMALL = {
 ELSEWHERE = {
     "Agreement with annotations",
     "Average precision of objects",
+    "How well other images predict the targets",
     "Share of each class in what a step estimates",
 }
 
