@@ -20,7 +20,21 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 # mean IoU of the targets, a point or two below what was measured when the bar was set
-BARS = {}
+BARS = {
+    ("grey", "boxes"): 0.63,
+    ("grey", "scribbles"): 0.86,
+    ("grey", "points"): 0.7,
+    ("crowded", "boxes"): 0.89,
+    ("crowded", "scribbles"): 0.43,
+    ("crowded", "points"): 0.68,
+    ("crowded", "boxes_coseg"): 0.9,
+    ("patchwork", "boxes"): 0.87,
+    ("patchwork", "scribbles"): 0.84,
+    ("patchwork", "points"): 0.9,
+    ("patchwork", "boxes_coseg"): 0.81,
+    ("patchwork", "points_coseg"): 0.65,
+    ("patchwork", "tags_coseg"): 0.52,
+}
 
 
 @pytest.mark.slow
