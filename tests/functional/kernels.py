@@ -21,6 +21,7 @@ import torch
 from numba.core.dispatcher import Dispatcher
 
 import weakseg.functional as package
+from weakseg.functional import colour_models_compiled as colour_models
 from weakseg.functional.constraints import dual_compiled as dual
 from weakseg.functional.constraints import newton_compiled as newton
 from weakseg.functional.crf import meanfield_compiled as meanfield
@@ -123,11 +124,19 @@ def expansion_moves() -> Any:
     return labels, space.room, space.gain
 
 
+def colours_of_an_image() -> Any:
+    colours = torch.from_numpy(RANDOM.random((3000, 3), np.float32) * 255)
+    owners = torch.from_numpy(RANDOM.integers(0, 4, 3000))
+    mixture = colour_models.fit_mixture(colours, owners, 4, 5, 1.0)
+    return *mixture, colour_models.log_densities(colours, mixture)
+
+
 CALLS: dict[str, Callable[[], Any]] = {
     "sums of the dual, float32": lambda: sums_of_the_dual(torch.float32),
     "sums of the dual, float64": lambda: sums_of_the_dual(torch.float64),
     "softmax of the dual, float32": lambda: softmax_of_the_dual(torch.float32),
     "softmax of the dual, float64": lambda: softmax_of_the_dual(torch.float64),
+    "colours of an image": colours_of_an_image,
     "Newton's steps": steps_of_newton,
     "lattice, 3 columns": lambda: filtered_by_the_lattice(3),
     "lattice, 16 columns": lambda: filtered_by_the_lattice(16),
