@@ -345,15 +345,11 @@ def test_a_run_without_any_mask_tells_how_good_it_is(
     run = fit_words(tmp_path, BoxesAlone)
     printed, report = capsys.readouterr().out, (run / "report.html").read_text()
     assert "boxes (IoU)" in printed
-    value = float(
-        re.findall(r"best\.ckpt: val/box_extent_iou (0\.\d+), .* after step \d", printed)[0]
-    )
-    assert value == pytest.approx(
-        torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["weakseg"]["validation"][
-            "value"
-        ],
-        abs=1e-3,
-    )
+    said = re.findall(r"best\.ckpt: val/box_extent_iou (0\.\d+), .* after step (\d+)", printed)[0]
+    value = float(said[0])
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert value == pytest.approx(best["weakseg"]["validation"]["value"], abs=1e-3)
+    assert int(said[1]) == best["global_step"]
     assert f"best.ckpt: val/box_extent_iou {value:.3f}" in report
     # 5 and 12 images, and the 10 most suspicious of the latter
     assert [
