@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from weakseg.evidence import Evidence
 from weakseg.functional.boxes import box_unary
 from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.functional.lost_boxes import keep_boxes
+from weakseg.strategies import BoxesCRF, BoxesInstances
+from weakseg.strategies.base import Context
 
 BOX = torch.tensor([[12.0, 10, 28, 30]])
 ONE = torch.tensor([1])
@@ -75,3 +78,10 @@ def test_it_ends_where_the_evidence_cannot_be_met():
     probs = box_unary(boxes, classes, 3, 40, 40)
     found = keep_boxes(grey(), probs, boxes, classes, 0.6, CRF)
     assert found.isfinite().all()
+
+
+@pytest.mark.parametrize("strategy", [BoxesCRF(crf=CRF), BoxesInstances(crf=CRF)])
+def test_strategies_for_boxes_keep_what_colours_do_not_show(strategy):
+    target = strategy.estimate(Evidence("a", grey(), boxes=BOX, box_classes=ONE), Context())
+    found = target[0] if target.ndim == 3 else target
+    assert 0.1 <= share(found.long(), BOX[0], 1) < 1
