@@ -7,6 +7,7 @@ rest is grey.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ COLOURS = 128  # of the palette, to keep the files small
 
 Area = tuple[int, int, int, int]
 Tiles = Sequence[Sequence[tuple[str, DenseCRF]]]
+IN_PIXELS = DenseCRF(smooth_xy=1, bilateral_xy=67)  # reaches as the text has them, of DeepLab v2
 
 
 class Scene(NamedTuple):
@@ -48,7 +50,7 @@ def figures() -> Iterator[tuple[str, Area, Tiles]]:
         [
             (
                 f"bilateral_rgb={rgb}  bilateral_xy={xy}",
-                DenseCRF(bilateral_rgb=rgb, bilateral_xy=xy),
+                replace(IN_PIXELS, bilateral_rgb=rgb, bilateral_xy=xy),
             )
             for xy in (20, 67, 121)
         ]
@@ -58,26 +60,29 @@ def figures() -> Iterator[tuple[str, Area, Tiles]]:
     yield (
         "iterations",
         RIGHT,
-        [[(f"iterations={count}", DenseCRF(iterations=count)) for count in (1, 2, 5, 10)]],
+        [[(f"iterations={count}", replace(IN_PIXELS, iterations=count)) for count in (1, 2, 5, 10)]],
     )
-    smooth = [("smooth_weight=0", DenseCRF(smooth_weight=0))]
+    smooth = [("smooth_weight=0", replace(IN_PIXELS, smooth_weight=0))]
     yield (
         "smooth",
         RIGHT,
         [
             smooth
-            + [(f"smooth_weight=3  smooth_xy={xy}", DenseCRF(smooth_xy=xy)) for xy in (1, 3, 6)]
+            + [
+                (f"smooth_weight=3  smooth_xy={xy}", replace(IN_PIXELS, smooth_xy=xy))
+                for xy in (1, 3, 6)
+            ]
         ],
     )
     weights = [
-        (f"bilateral_weight={weight}", DenseCRF(bilateral_weight=weight))
+        (f"bilateral_weight={weight}", replace(IN_PIXELS, bilateral_weight=weight))
         for weight in (1, 4, 10, 35)
     ]
     yield "weights", RIGHT, [weights]
     normalizations = [
         (
             f"{how}  weight {weight}  rgb 13",
-            DenseCRF(bilateral_weight=weight, bilateral_rgb=13, normalization=how),
+            replace(IN_PIXELS, bilateral_weight=weight, bilateral_rgb=13, normalization=how),
         )
         for weight in (4, 10)
         for how in ("symmetric", "after")
@@ -122,7 +127,7 @@ def draw_start(scene: Scene, area: Area) -> Image.Image:
         ("what the box says: lighter is likelier", tile(lit, everything, area)),
         (
             "what the dense CRF makes of it",
-            tile(scene, dense_crf(scene.photo, scene.probs).argmax(0), area),
+            tile(scene, dense_crf(scene.photo, scene.probs, IN_PIXELS).argmax(0), area),
         ),
     ]
     return grid([steps])
