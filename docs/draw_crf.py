@@ -60,7 +60,12 @@ def figures() -> Iterator[tuple[str, Area, Tiles]]:
     yield (
         "iterations",
         RIGHT,
-        [[(f"iterations={count}", replace(IN_PIXELS, iterations=count)) for count in (1, 2, 5, 10)]],
+        [
+            [
+                (f"iterations={count}", replace(IN_PIXELS, iterations=count))
+                for count in (1, 2, 5, 10)
+            ]
+        ],
     )
     smooth = [("smooth_weight=0", replace(IN_PIXELS, smooth_weight=0))]
     yield (
