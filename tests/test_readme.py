@@ -116,3 +116,33 @@ def test_the_commands_at_the_top_are_those_of_the_makefile() -> None:
             ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
         )
         assert "weakseg.fit" in done.stdout or "pytest" in done.stdout
+
+
+def printed_below(command_end: str) -> tuple[list[str], str]:
+    """The words of the command of the README that ends so, and what is printed below it."""
+    found = re.search(
+        rf"python -m weakseg\.fit ([^\n]*{re.escape(command_end)})\n```\n\n```text\n(.*?)```",
+        (ROOT / "README.md").read_text(),
+        re.DOTALL,
+    )
+    assert found is not None
+    return found[1].split(), found[2]
+
+
+def test_show_prints_what_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    words, printed = printed_below("--show")
+    first, rest = printed.split("...")
+    assert first.count("\n") > 5
+    assert not rest.strip()
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert not end.value.code
+    assert capsys.readouterr().out.startswith(first)
+
+
+def test_mistakes_are_answered_as_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    words, printed = printed_below("trainer.max_step=200")
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == printed
