@@ -33,7 +33,7 @@ usage: python -m weakseg.check data=<name> [data.<key>=value ...]
   workers=4                                       processes that read images; 0 for this one alone
 
 Reads everything, prints all problems, how often each class comes and what a training takes, and
-draws some images with their annotations.
+draws some images with their annotations. Without recipe= proposes one that fits the annotation.
 The exit code is 0 if there is no error, 1 if there is one, 2 if the words are wrong."""
 OWN = {"out": "runs/check", "sheet": "", "cost": "true", "workers": ""}
 ENOUGH = 200  # images from which on further processes are worth their start
@@ -75,12 +75,9 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
             "data: missing; write data=folder, or another data set, and recipe=<name> for that of "
             "a recipe"
         )
+    named = bool({"recipe", "resume"} & set(starts))
     try:  # a recipe has more sections than are looked at here; any will do for those
-        recipe = (
-            load(words)
-            if {"recipe", "resume"} & set(starts)
-            else load(["recipe=full", *words], keep=False)
-        )
+        recipe = load(words) if named else load(["recipe=full", *words], keep=False)
     except RecipeError as error:
         raise RecipeError(errors + error.errors) from None
     if errors:
@@ -90,11 +87,17 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
     load_torch()
     out = _folder(own["out"])
     from weakseg.planning.plan import plan_of, plan_text  # with torch
+    from weakseg.planning.proposed_plan import proposed_plan
 
-    resolved = resolve(recipe)
-    plan = plan_of(resolved)
-    resolved = resolved.with_plan(plan.values, plan.reasons)
-    data = resolved.build("data")
+    looked_at = resolved = resolve(recipe)
+    proposed = ""
+    # whoever changes the strategy means that of the recipe which these words are checked by
+    if named or any(start.partition(".")[0] == "strategy" for start in starts):
+        plan = plan_of(resolved)
+        looked_at = resolved = resolved.with_plan(plan.values, plan.reasons)
+    else:
+        resolved, plan, looked_at, proposed = proposed_plan(words, resolved)
+    data = looked_at.build("data")
 
     from rich.console import Console  # these only now: a mistyped word was answered without torch
 
@@ -106,6 +109,7 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
     )
     lines = training_cost(resolved, data, found) if own["cost"] == "true" else []
     print_check(found, Console())
+    lines += [proposed] * bool(proposed)
     lines += plan_text(resolved, plan) if plan.values else []
     print("\n".join(lines), end="\n" * bool(lines))
     write_results(data, found, out, own["sheet"])

@@ -19,11 +19,12 @@ from weakseg.data.files.photos import Entry, Photos
 from weakseg.data.formats.base import FormatError, Shape
 from weakseg.data.formats.images import image_size, read_mask
 from weakseg.evidence import IGNORE, Evidence
+from weakseg.planning.class_areas import Areas, of_evidence, of_mask, of_shapes
 from weakseg.training.memory_budget import HEAVIEST, device_of, memory_of
 from weakseg.utils.progress import track
 
 LOOKED_AT = 200  # images, spread over the data set, whose headers and annotation are read
-WHOLE = 40  # of those, so many are read with all their pixels, where nothing else tells sizes
+WHOLE = 40  # of a data set without files, so many are read
 # pixels of masks that are read at most, which takes some seconds
 MOST_PIXELS = 60e6
 # parts of a mask that are smaller, as a share of the image, are specks and no objects
@@ -62,6 +63,8 @@ class Facts:
     shares of their image's long side"""
     shown: Mapping[str, float] = field(default_factory=dict)
     """in which share of the images a class is annotated, of those that were looked at"""
+    areas: tuple[Areas, ...] = ()
+    """which share of an image each class covers, of those where what is learned from tells it"""
     evidence: str | None = "boxes"
     """what is annotated; None for a mixture"""
     masked: int = 0
@@ -127,6 +130,7 @@ def facts_of(data: WeakData, machine: Machine, names: Mapping[str, str]) -> Fact
         sizes=tuple(one.size for one in looked_at),
         objects=tuple(side for one in looked_at for side in one.objects),
         shown={name: count / len(looked_at) for name, count in shown.items()},
+        areas=tuple(one.areas for one in looked_at if one.areas is not None),
         evidence=evidence,
         masked=_masked(data),
         learns_masks=_learns_masks(data),
@@ -142,6 +146,8 @@ class _Look(NamedTuple):
     size: tuple[int, int]
     objects: Sequence[float] = ()
     classes: frozenset[str] = frozenset()
+    areas: Areas | None = None
+    """None where nothing tells them"""
 
 
 def _looked_at(data: WeakData) -> Iterator[_Look]:
@@ -169,7 +175,7 @@ def _look_of(evidence: Evidence, truth: Tensor | None, classes: Sequence[str]) -
     elif truth is not None:
         objects, labels = objects_of(truth)
     shown = frozenset(classes[label] for label in labels if label < len(classes))
-    return _Look((width, height), objects, shown)
+    return _Look((width, height), objects, shown, of_evidence(evidence, classes))
 
 
 def _usable(data: WeakData) -> Sequence[int]:
@@ -197,14 +203,32 @@ def _looked_at_files(data: Photos, chosen: Sequence[int]) -> Iterator[_Look]:
             _side(*_extent(shape), size) for shape in shapes if shape.kind in ("box", "polygon")
         ]
         classes = {data.naming.rename.get(shape.name, shape.name) or "" for shape in shapes}
-        if not objects and entry.mask is not None and left > 0:
-            left -= max(size[0] * size[1], MOST_PIXELS / WHOLE)
-            objects, labels = _masked_objects(data, entry)
+        areas = _areas(data, shapes, size)
+        learned = data.evidence == "masks"
+        if entry.mask is not None and (learned or not objects) and left > 0:
+            left -= max(size[0] * size[1], MOST_PIXELS / LOOKED_AT)
+            mask = _mask(data, entry)
+            objects, labels = objects_of(mask)
             names = [
                 data.mask_names[label] if label < len(data.mask_names) else None for label in labels
             ]
             classes |= {name for name in names if name is not None}
-        yield _Look(size, objects, frozenset(classes & set(data.classes[1:])))
+            areas = of_mask(mask, data.mask_names) if learned else areas
+        yield _Look(size, objects, frozenset(classes & set(data.classes[1:])), areas)
+
+
+def _areas(data: Photos, shapes: Sequence[Shape], size: tuple[int, int]) -> Areas | None:
+    """Of the shapes that are learned from, by the names that they have here."""
+    used = None if data.evidence is None else data.kinds_of[data.evidence]
+    learned = [shape for shape in shapes if used is None or shape.kind in used]
+    if not any(shape.kind in ("box", "polygon") for shape in learned):
+        return None
+    areas: Areas = {}
+    for name, area in of_shapes(learned, size).items():
+        known = data.naming.rename.get(name, name)
+        if known in data.classes[1:]:
+            areas[known] = areas.get(known, 0.0) + area
+    return areas
 
 
 def _shapes(data: Photos, entry: Entry) -> Sequence[Shape]:
@@ -216,12 +240,13 @@ def _shapes(data: Photos, entry: Entry) -> Sequence[Shape]:
         return ()
 
 
-def _masked_objects(data: Photos, entry: Entry) -> tuple[list[float], list[int]]:
+def _mask(data: Photos, entry: Entry) -> Tensor:
+    """The numbers of the classes [H,W]; nothing where they cannot be read, which is told later."""
     try:
         values = read_mask(entry.mask, data.colours)  # type: ignore[arg-type]
     except (FormatError, OSError, ValueError, TypeError):
-        return [], []
-    return objects_of(torch.as_tensor(values))
+        return torch.full((1, 1), IGNORE, dtype=torch.uint8)
+    return torch.as_tensor(values)
 
 
 def _extent(shape: Shape) -> tuple[float, float]:

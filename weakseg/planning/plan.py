@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -13,14 +14,17 @@ import torch
 
 from weakseg.config.auto import KEYS
 from weakseg.config.recipe import RecipeError, Resolved, to_yaml
+from weakseg.config.schema import arguments
 from weakseg.config.values import plain, written
 from weakseg.data.base import WeakData
 from weakseg.data.files.recognition import recognise
 from weakseg.networks import NAMES as NETWORKS
 from weakseg.networks.base import encoder_of
+from weakseg.planning.class_weights import class_weights
 from weakseg.planning.facts import Facts, facts_of, machine_of
 from weakseg.planning.first_weights import how_at_hand
 from weakseg.planning.rules import BATCH, ENCODERS, MEMORY, RULES, Choice, pretrained, trained_side
+from weakseg.strategies.base import estimates
 from weakseg.training.memory_budget import HEAVIEST, measure
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.fingerprint import fingerprint
@@ -30,6 +34,8 @@ from weakseg.utils.processes import rank
 # in which rank 0 hands its plan to the processes that Lightning starts for the others: what is at
 # hand, and how much memory there is, may differ
 HANDED_ON = "WEAKSEG_PLAN"
+WEIGHTS = "strategy.class_weights"
+FORMAT = "data.format"  # found out before a data set can be built, and so before all else
 # how the weights of networks came here, by what is known of these: looking again takes as long
 _looked_for: dict[str, str] = {}
 
@@ -106,16 +112,28 @@ def plan_of(recipe: Resolved) -> Plan:
     return plan
 
 
+def with_format(recipe: Resolved) -> Resolved:
+    """The recipe with the format of its annotation files, if that is auto: data sets are built
+    with it."""
+    if FORMAT not in recipe.left_to_plan:
+        return recipe
+    found = _format(recipe)
+    return recipe.with_plan({FORMAT: found.value}, {FORMAT: found.reason})
+
+
+def _format(recipe: Resolved) -> Choice:
+    try:
+        return Choice(*recognise(recipe.parts["data"].values))
+    except (ValueError, OSError) as error:
+        raise RecipeError(recipe.located([f"data: {one_line(error)}"])) from error
+
+
 def _made(recipe: Resolved) -> Plan:
     left = recipe.left_to_plan
     values: dict[str, Any] = {}
     reasons: dict[str, str] = {}
-    if "data.format" in left:
-        try:
-            found = recognise(recipe.parts["data"].values)
-        except (ValueError, OSError) as error:
-            raise RecipeError(recipe.located([f"data: {one_line(error)}"])) from error
-        values["data.format"], reasons["data.format"] = found
+    if FORMAT in left:
+        values[FORMAT], reasons[FORMAT] = _format(recipe)
         recipe = recipe.with_plan(values, reasons)
     machine = machine_of(recipe.sections["trainer"])
     data: WeakData = recipe.build("data")
@@ -136,7 +154,23 @@ def _made(recipe: Resolved) -> Plan:
             raise RecipeError(recipe.located([one_line(error)])) from None
         known[key] = values[key] = choice.value
         reasons[key] = choice.reason
+    weighing = class_weights(facts.areas, data.classes[0])
+    if weighing is not None and _weighs_classes(recipe):
+        values[WEIGHTS], reasons[WEIGHTS] = weighing
     return Plan(values, reasons)
+
+
+def _weighs_classes(recipe: Resolved) -> bool:
+    """Whether the strategy can weigh classes by their shares in its targets, and nobody has said
+    whether it should. `auto` is a value of this key itself, so a recipe leaves it open by leaving
+    it out."""
+    part = recipe.parts["strategy"]
+    if "class_weights" not in arguments(part.constructor) or "class_weights" in part.values:
+        return False
+    cls = inspect.unwrap(part.constructor)
+    network = inspect.unwrap(recipe.parts["network"].constructor)
+    own_losses = callable(getattr(network, "losses", None))
+    return isinstance(cls, type) and estimates(cls) and not own_losses
 
 
 def _with_what_takes_time(
