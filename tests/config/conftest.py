@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import weakseg.config.recipe
+import weakseg.config.sections
 import weakseg.config.words
 from tests.config.parts import HOMES, PARTS, PLAIN, SECTIONS
 
@@ -32,7 +33,7 @@ def here(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder, the small classes instead of the package's, and the built-in recipes
     `boxes` and `points`."""
     monkeypatch.setattr(sys, "path", [str(parts), *sys.path])
-    monkeypatch.setattr(weakseg.config.recipe, "SECTIONS", SECTIONS)
+    monkeypatch.setattr(weakseg.config.sections, "SECTIONS", SECTIONS)
     built_in = tmp_path / "built_in"
     built_in.mkdir()
     (built_in / "boxes.yaml").write_text(PLAIN)

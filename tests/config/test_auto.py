@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import weakseg.config.recipe
+import weakseg.config.sections
 import weakseg.config.words
 from tests.config.parts import errors, resolved
 
@@ -15,7 +16,7 @@ SECTIONS, built_in = weakseg.config.recipe.SECTIONS, weakseg.config.words.built_
 
 @pytest.fixture(autouse=True)
 def all_of_weakseg(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weakseg.config.recipe, "SECTIONS", SECTIONS)
+    monkeypatch.setattr(weakseg.config.sections, "SECTIONS", SECTIONS)
     monkeypatch.setattr(weakseg.config.words, "built_in", built_in)
 
 

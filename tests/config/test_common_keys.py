@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import weakseg.config.recipe
+import weakseg.config.sections
 import weakseg.config.words
 from tests.config.test_kept import SECTIONS, built_in
 from weakseg.config.common_keys import sketch_with_common_keys, with_common_keys
@@ -48,7 +49,7 @@ class Computed(Mine):
 
 @pytest.fixture(autouse=True)
 def all_of_weakseg(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weakseg.config.recipe, "SECTIONS", SECTIONS)
+    monkeypatch.setattr(weakseg.config.sections, "SECTIONS", SECTIONS)
     monkeypatch.setattr(weakseg.config.words, "built_in", built_in)
     (here / "own_losses.py").write_text(OWN)
     monkeypatch.syspath_prepend(here)
@@ -152,7 +153,7 @@ def test_mistakes_are_answered_without_an_import(
     words: list[str], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("weakseg.config.recipe.imported", None)
+        patched.setattr("weakseg.config.resolution.imported", None)
         (found,) = mistakes("recipe=boxes_rect", *words)
     assert found.startswith(line)
 

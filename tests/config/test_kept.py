@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import weakseg.config.recipe
+import weakseg.config.sections
 import weakseg.config.words
 from tests.config.parts import errors
 from weakseg.config.recipe import Recipe, Resolved, list_recipes, load, resolve, show
@@ -23,7 +24,7 @@ RECIPES = [
 
 @pytest.fixture(autouse=True)
 def all_of_weakseg(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weakseg.config.recipe, "SECTIONS", SECTIONS)
+    monkeypatch.setattr(weakseg.config.sections, "SECTIONS", SECTIONS)
     monkeypatch.setattr(weakseg.config.words, "built_in", built_in)
     monkeypatch.syspath_prepend(here)
 

@@ -188,14 +188,14 @@ def test_a_mistyped_name_is_answered_without_torch(here: Path) -> None:
     code = """
         import sys
         sys.path[:0] = PATHS
-        import weakseg.config.recipe, weakseg.config.words, pathlib
+        import weakseg.config.recipe, weakseg.config.sections, weakseg.config.words, pathlib
         weakseg.config.words.built_in = lambda: pathlib.Path("built_in")
         S = weakseg.config.recipe.Section
         homes = dict(strategy="strategies", network="networks", data="datasets")
         homes |= dict(optimizer="optimizers", logger="loggers")
         sections = {name: S("recipe_parts." + home) for name, home in homes.items()}
         sections |= {"trainer": S(target="pytorch_lightning.Trainer", fixed=("logger",))}
-        weakseg.config.recipe.SECTIONS = sections
+        weakseg.config.sections.SECTIONS = sections
         try:
             weakseg.config.recipe.load(["recipe=boxes", "strategy=boxs", "trainer.mx_steps=1"])
         except weakseg.config.recipe.RecipeError as error:

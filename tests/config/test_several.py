@@ -210,7 +210,7 @@ def test_mistyped_keys_are_found_without_an_import(
     monkeypatch.syspath_prepend(here)  # as python -m does
     monkeypatch.delitem(sys.modules, "own_hooks", raising=False)  # that of a test before
     recipe = load(["recipe=boxes", "callbacks.own.name=own_hooks.Mine", "callbacks.own.levl=1"])
-    monkeypatch.setattr("weakseg.config.recipe.imported", None)
+    monkeypatch.setattr("weakseg.config.resolution.imported", None)
     with pytest.raises(RecipeError) as caught:
         check_spelling(recipe)
     assert caught.value.errors == ["callbacks.own.levl: no such key; did you mean level?"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import weakseg.config.recipe
+import weakseg.config.sections
 from weakseg.config.recipe import RecipeError, build_section
 from weakseg.config.verb import Verb, read_words, show, usage, words_of
 
@@ -45,7 +46,7 @@ EXAMPLE = "run=runs/boxes/latest parts=2"
 
 @pytest.fixture(autouse=True)
 def our_sections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weakseg.config.recipe, "SECTIONS", OURS)
+    monkeypatch.setattr(weakseg.config.sections, "SECTIONS", OURS)
 
 
 @pytest.fixture
