@@ -123,6 +123,7 @@ METHODS = (
     Method("points_coseg", "points"),
     Method("boxes_coseg", "boxes"),
     Method("mixed_coseg", "boxes", ("data.mask_share=0.1",), masks=0.1),
+    Method("points_agmm", "points"),
 )
 NAMES = [method.recipe for method in METHODS]
 

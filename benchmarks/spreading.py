@@ -51,7 +51,7 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional import spreading
 from weakseg.functional.crf import DEEPLAB_V2, dense_crf
 from weakseg.functional.regions.graphcut import graph_cut
-from weakseg.functional.regions.superpixels import felzenszwalb, spread_marks
+from weakseg.functional.regions.superpixels import spread_marks
 from weakseg.strategies.base import Context, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
@@ -80,7 +80,7 @@ def drawn(labels: Tensor, strokes: Tensor, image: Tensor) -> Tensor:
 
 
 def superpixels(labels: Tensor, strokes: Tensor, image: Tensor) -> Tensor:
-    spread = spread_marks(strokes, felzenszwalb(image, spreading.SCALE))
+    spread = spread_marks(strokes, spreading.PIECES(image))
     return spread.where(spread != IGNORE, labels)
 
 

@@ -12,6 +12,7 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.functional.losses import GatedKernel, dense_crf_loss, gated_crf_loss
 from weakseg.functional.regions.region_graph import Superpixels
+from weakseg.functional.spreading import spread
 from weakseg.strategies.base import Context, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.cosegmentation import Cosegmentation
@@ -88,6 +89,23 @@ def test_a_picture_has_the_same_target_at_two_sizes(
 )
 def test_with_pixels_it_has_another_one(strategy: Strategy, which: int, most: float) -> None:
     assert agreement(strategy, which) < most
+
+
+def test_a_correction_carries_on_about_as_far_in_an_enlarged_picture() -> None:
+    def carried_on(times: int) -> float:
+        """The share of a picture that a stroke on its darkest part gets, where steps from dark to
+        bright are small."""
+        height, width = (side * times for side in SIDES)
+        steps = torch.arange(width) // (8 * times)
+        rough = (torch.arange(height)[:, None] // times // 6 + steps) % 2 * 3
+        image = (40 + 6 * steps + rough).expand(3, height, width).byte().contiguous()
+        strokes = torch.full((height, width), IGNORE, dtype=torch.uint8)
+        strokes[44 * times : 50 * times, 4 * times : 44 * times] = 1
+        found = spread(torch.zeros_like(strokes), strokes, None, image)
+        return float((found == 1).float().mean())
+
+    # half as far, if a pixel weighed as much in both; a fifth less, with pieces by pixels, too
+    assert carried_on(8) / carried_on(4) == pytest.approx(1, abs=0.15)
 
 
 def grey_and_red() -> tuple[Tensor, Tensor]:

@@ -14,7 +14,6 @@ from torch import Tensor
 from tests.functional.photos import photo
 from weakseg.evidence import IGNORE
 from weakseg.functional import spreading
-from weakseg.functional.regions.superpixels import felzenszwalb
 from weakseg.functional.spreading import spread
 
 
@@ -218,7 +217,7 @@ def by_brute_force(labels: Tensor, strokes: Tensor, image: Tensor) -> Tensor:
 
 
 def pieces_of(labels: Tensor, strokes: Tensor, image: Tensor) -> dict[Piece, list[tuple[int, int]]]:
-    superpixels = felzenszwalb(image, spreading.SCALE)
+    superpixels = spreading.PIECES(image)
     pixels: dict[Piece, list[tuple[int, int]]] = {}
     for row in range(labels.shape[0]):
         for column in range(labels.shape[1]):

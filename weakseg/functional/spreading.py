@@ -33,12 +33,13 @@ from skimage.color import rgb2lab
 from torch import Tensor
 
 from weakseg.evidence import IGNORE
-from weakseg.functional.regions.superpixels import felzenszwalb
+from weakseg.functional.regions.region_graph import Superpixels
 
 COLOUR = 8.0  # how far, in units of CIELAB, colours are about the same: a standard deviation
 SHADE = 4.0  # colours that are nearer are one shade
 EDGE = 10.0  # the same for the two sides of a border
 GAMMA = 0.015  # how much a pixel weighs against a pixel of border between like colours
+LARGE = 500  # pixels of the long side; areas weigh in a larger image as in one of that size
 OWN = 0.5  # part of the model of a class that is of what has it already; the stroke is the rest
 NEAR = 0.25  # how near that has to be, in diagonals of the image: a standard deviation
 FAR = 2.0  # logits that a piece loses at the distance of a stroke's length
@@ -46,7 +47,7 @@ CLICK = 0.4  # length that a click counts as, in diagonals: it says nothing of t
 LINE = 5.0  # length to width of a stroke from which on it is none
 FAVOUR = 0.25  # logits in favour of the stroke
 RARE = 1e-4  # a colour that a model does not have at all is this likely
-SCALE = 75.0  # of the superpixels
+PIECES = Superpixels()  # by shares of the image
 
 Labels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -124,7 +125,7 @@ def _carried_on(labels: Labels, drawn: Labels, image: Tensor) -> Labels:
 
 
 def _cut(labels: Labels, drawn: Labels, image: Tensor) -> _Pieces:
-    superpixels = felzenszwalb(image, SCALE).numpy()
+    superpixels = PIECES(image).numpy()
     kinds = _without_gaps(labels.astype(np.int64) * 256 + drawn)
     numbers = _without_gaps(superpixels * (int(kinds.max()) + 1) + kinds)
     flat = numbers.ravel()
@@ -207,7 +208,7 @@ def _walk(pieces: _Pieces, label: int, reach: _Reach) -> Floats:
     count = len(sure)
     walks = sparse.coo_matrix((strengths, (first, second)), (count, count)).tocsr()
     walks = walks + walks.T
-    pull = GAMMA * pieces.areas
+    pull = GAMMA * min(1.0, LARGE / max(pieces.numbers.shape)) * pieces.areas
     system = sparse.diags_array(np.asarray(walks.sum(1)).ravel() + pull) - walks
     prior = 1 / (1 + np.exp(-_logits(pieces, label, seeds, free, reach)))
     right = pull[free] * prior + (walks @ sure)[free]

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, get_args
+from typing import get_args
 
 import numpy as np
-from annotated_types import Ge, doc
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from weakseg.data.corrections.events import Event
+from weakseg.data.formats.painting import LEAST_WIDTH
 from weakseg.data.simulate.correction_events import (
     Region,
     Tool,
@@ -26,8 +26,10 @@ from weakseg.data.simulate.correction_events import (
 )
 from weakseg.data.simulate.strokes import AROUND
 from weakseg.evidence import IGNORE
+from weakseg.utils.lengths import AreaShare, Share, area_in_pixels, in_pixels
 from weakseg.utils.limits import Count, check_limits
 
+SEEN = 20  # pixels: nobody looks for less
 LOOK = 3.0
 SECONDS = {
     "click": 2.4,
@@ -56,18 +58,20 @@ class Corrector:
     """A simulated person who corrects.
 
     >>> Corrector(tool="click").width
-    3
+    Share(of=0.006)
     """
 
     tool: Tool = "scribble"
     """what she mends a region with: a stroke along its middle, or one click"""
-    width: Count = 3
-    """of a stroke, in pixels of the image; less where the region is narrow"""
+    width: Count | Share = Share(0.006)
+    """of a stroke, in pixels, or as a share of the image's long side, which is three pixels at
+    least; less where the region is narrow"""
     outline: bool = True
     """whether she outlines a region that a stroke of hers has not mended, which takes long"""
-    smallest: Annotated[int, Ge(1), doc("pixels")] = 20
-    """pixels: a smaller mistake is not seen. Parts less than three pixels wide, such as the rim of
-    an object, do not count"""
+    smallest: Count | AreaShare = AreaShare(0.0003)
+    """in pixels, or as a share of those of the image, which is 20 at least: a smaller mistake is
+    not seen. Parts that are narrower than a stroke or less than three pixels wide, such as the rim
+    of an object, do not count"""
 
     def __post_init__(self) -> None:
         check_limits(self, "{} of the corrector")
@@ -85,7 +89,10 @@ class Corrector:
             view: what is on the page, and the truth.
             rng: for the way of a stroke.
         """
-        region = largest_mistake(view, self.smallest)
+        height, breadth = view.truth.shape
+        width = round(in_pixels(self.width, height, breadth, LEAST_WIDTH))
+        smallest = round(area_in_pixels(self.smallest, height, breadth, SEEN))
+        region = largest_mistake(view, smallest, width)
         tags = wrong_tags(view)
         if region is None or (tags and view.evidence.marks is None):
             return timed(tags)
@@ -95,29 +102,32 @@ class Corrector:
         if self.outline and was_drawn_on(view, region):
             drawn = outline(view, region)
         else:
-            drawn = mark(view, region, self.tool, self.width, rng)
+            drawn = mark(view, region, self.tool, width, rng)
         return timed([*erased, *wrong_tags(view, erased), drawn])
 
 
 CAREFUL = Corrector()
 
 
-def largest_mistake(view: View, smallest: int) -> Region | None:
-    """The largest connected region, thin parts not counted, that should have one class and has
-    others; if there is none, the largest that has no label. None if they are all small."""
+def largest_mistake(view: View, smallest: int, thin: int = LEAST_WIDTH) -> Region | None:
+    """The largest connected region, parts narrower than `thin` not counted, that should have one
+    class and has others; if there is none, the largest that has no label. None if they are all
+    small."""
     shown = view.shown.numpy()
     truth = view.truth.numpy()
     known = truth != IGNORE
-    wrong = _largest(known & (shown != IGNORE) & (shown != truth), truth, smallest)
-    return wrong or _largest(known & (shown == IGNORE), truth, smallest)
+    wrong = _largest(known & (shown != IGNORE) & (shown != truth), truth, smallest, thin)
+    return wrong or _largest(known & (shown == IGNORE), truth, smallest, thin)
 
 
-def _largest(wrong: NDArray[np.bool_], truth: NDArray[np.uint8], smallest: int) -> Region | None:
+def _largest(
+    wrong: NDArray[np.bool_], truth: NDArray[np.uint8], smallest: int, thin: int
+) -> Region | None:
     best = None
     most = smallest - 1
     for label in np.unique(truth[wrong]).tolist():
         regions, count = ndimage.label(wrong & (truth == label), AROUND)
-        wide = ndimage.binary_opening(regions > 0, AROUND)
+        wide = ndimage.binary_opening(regions > 0, AROUND, max(1, thin // 2))
         areas = np.bincount(regions[wide], minlength=count + 1)
         number = int(areas.argmax())
         if areas[number] > most:
