@@ -197,6 +197,41 @@ def test_nothing_lies_outside_of_the_boxes() -> None:
     assert not strategy.estimate(nothing, Context(queried(nothing), fitted)).any()
 
 
+def test_boxes_teach_what_is_in_and_around_them_and_images_without_any_all_of_themselves() -> None:
+    images, _ = album()
+    boxed = images[0]._replace(
+        boxes=torch.tensor([[12.0, 12, 20, 20]]), box_classes=torch.tensor([1])
+    )
+    strategy = Cosegmentation(crf=PLAIN)
+    near = strategy.describe(boxed, Context(queried(boxed)))
+    assert len(near["features"]) == 4  # of 12 x 12 pixels from 10 on, in cells of 4
+    empty = boxed._replace(boxes=torch.zeros(0, 4), box_classes=torch.zeros(0, dtype=torch.int64))
+    assert len(strategy.describe(empty, Context(queried(empty)))["features"]) == 100
+
+
+def test_colours_of_an_image_join_in_beside_boxes() -> None:
+    """Half of the object has colours that the middle of the box does not have, but its other box
+    has."""
+    image = torch.full((3, SIDE, SIDE), 90, dtype=torch.uint8)
+    red, blue = (
+        torch.tensor(colour, dtype=torch.uint8)[:, None, None] for colour in COLOURS[1:].tolist()
+    )
+    image[:, 4:16, 2:18], image[:, 4:16, 22:38] = red, blue
+    image[:, 24:36, 2:10], image[:, 24:36, 10:18] = red, blue
+    boxes = torch.tensor([[2.0, 4, 18, 16], [22, 4, 38, 16], [2, 24, 18, 36]])
+    evidence = Evidence("two", image, boxes=boxes, box_classes=torch.tensor([1, 1, 1]))
+    fitted = torch.zeros(1, 3, 5)
+    weak = DenseCRF(bilateral_weight=0.0, smooth_weight=0.0)
+    found = [
+        Cosegmentation(box_crf=weak, colours=colours).estimate(
+            evidence, Context(queried(evidence), fitted)
+        )
+        for colours in (0.0, 1.0)
+    ]
+    assert (found[0] == 1).sum() < 0.5 * 3 * 12 * 16
+    assert (found[1] == 1).sum() == 3 * 12 * 16
+
+
 def test_a_mask_is_its_own_target_and_teaches_the_others() -> None:
     images, truths = album()
     masked = [

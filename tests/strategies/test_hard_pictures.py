@@ -24,6 +24,7 @@ BARS = {
     ("grey", "boxes"): 0.63,
     ("grey", "scribbles"): 0.86,
     ("grey", "points"): 0.7,
+    ("grey", "boxes_coseg"): 0.8,
     ("crowded", "boxes"): 0.89,
     ("crowded", "scribbles"): 0.43,
     ("crowded", "points"): 0.68,

@@ -4,18 +4,21 @@ import torch
 
 from weakseg.evidence import IGNORE
 from weakseg.functional.crf import DenseCRF
-from weakseg.strategies.shared.scene import Scene, shrunk_crf
+from weakseg.strategies.shared.scene import Objects, Scene, shrunk_crf
 from weakseg.utils.lengths import Share
 
 OFF = DenseCRF(smooth_weight=0.0, bilateral_weight=0.0)
 
 
-def scene(known: torch.Tensor | None = None, boxed: bool = False) -> Scene:
+ONE = Objects(torch.tensor([[0.0, 0, 6, 3]]), torch.tensor([1]), 0.5)
+
+
+def scene(known: torch.Tensor | None = None, objects: Objects | None = None) -> Scene:
     prior = torch.full((2, 6, 6), 0.5)
     inside = torch.ones(2, 6, 6, dtype=torch.bool)
     inside[1, :, 4:] = False
     image = torch.zeros(3, 6, 6, dtype=torch.uint8)
-    return Scene(image, torch.tensor([0, 3]), prior, inside, known, boxed)
+    return Scene(image, torch.tensor([0, 3]), prior, inside, known, objects)
 
 
 def test_what_is_known_and_what_cannot_be_count_more_than_probabilities() -> None:
@@ -40,8 +43,25 @@ def test_a_click_survives_when_an_image_shrinks() -> None:
 
 def test_boxes_are_multiplied_to_what_a_classifier_says() -> None:
     probs = torch.tensor([0.4, 0.6])[:, None, None].expand(2, 3, 3)
-    assert torch.allclose(scene(boxed=True).with_prior(probs)[1], torch.tensor(0.3))
+    assert torch.allclose(scene(objects=ONE).with_prior(probs)[1], torch.tensor(0.3))
+    half = scene(objects=ONE)._replace(classifier=0.5)
+    assert torch.allclose(half.with_prior(probs)[1], torch.tensor(0.5 * 0.6**0.5))
     assert torch.allclose(scene().with_prior(probs)[1], torch.tensor(0.6))
+
+
+def test_no_box_loses_its_object_in_a_scene_and_in_its_sketch() -> None:
+    probs = torch.tensor([0.9, 0.1])[:, None, None]
+    large, without = scene(objects=ONE), scene()
+    lost = without.refined(probs.expand(2, 6, 6), OFF).max(0).indices
+    assert not lost.any()
+    kept = large.refined(probs.expand(2, 6, 6), OFF).max(0).indices
+    assert kept[:3, :4].all()  # the scene says that nothing is further right
+    assert not kept[3:].any()
+    small = large.shrunk(4, 2)
+    assert small.objects is not None
+    assert small.objects.boxes.tolist() == [[0, 0, 2, 2]]
+    kept = small.refined(probs.expand(2, 4, 2), OFF).max(0).indices
+    assert kept.tolist() == [[1, 1], [1, 1], [0, 0], [0, 0]]  # a part of each is not further right
 
 
 def test_pixels_of_a_crf_shrink_with_the_image_and_shares_do_not() -> None:

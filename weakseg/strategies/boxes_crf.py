@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
-from weakseg.functional.boxes import Unary, box_unary, fill_boxes
+from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.colour_models import colour_odds
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
 from weakseg.functional.lost_boxes import KEPT, keep_boxes
@@ -18,7 +18,7 @@ from weakseg.strategies.base import (
     JointStrategy,
     Wants,
 )
-from weakseg.strategies.shared.boxed import need_boxes
+from weakseg.strategies.shared.boxed import near_boxes, need_boxes
 from weakseg.strategies.shared.common_features import (
     classify,
     describe_cells,
@@ -33,7 +33,6 @@ COLOURS = 0.3
 CLASSIFIER = 0.5
 """how much log odds of colours and of the classifier count with together=true: neighbours in an
 image are no independent observations. Chosen on photographs, see docs/strategies/boxes_crf.md"""
-_GROWN = 0.25  # of a box, on each side: the background that an object has to be told from
 _LEAST = 1e-3  # probability that is left to every class in its boxes
 
 
@@ -109,7 +108,7 @@ class BoxesCRF(JointStrategy):
         pseudo-labels of the image."""
         labels, probs = self._box_probs(evidence)
         first = labels[self._likeliest(evidence, labels, probs)]
-        near = _near_boxes(evidence)
+        near = near_boxes(evidence)
         return describe_cells(evidence, context, first, self.samples, near)
 
     def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
@@ -126,7 +125,7 @@ class BoxesCRF(JointStrategy):
             # what is known beyond the boxes does not move an object out of them
             inside = possible_places(evidence, labels)
             if self.colours:
-                near = found.where(_near_boxes(evidence), IGNORE)
+                near = found.where(near_boxes(evidence), IGNORE)
                 odds = colour_odds(evidence.image, near, len(labels))
                 probs = probs * (self.colours * odds).exp()
             if context.fitted is not None:
@@ -166,12 +165,3 @@ class BoxesCRF(JointStrategy):
             refined = refined.masked_fill(~inside, -1)
         # argmax takes thirty times as long
         return refined.max(0).indices
-
-
-def _near_boxes(evidence: Evidence) -> Tensor:
-    """The boxes and what surrounds them, bool [H,W]: what an object has to be told from."""
-    boxes, _ = need_boxes(evidence)
-    margin = _GROWN * (boxes[:, 2:] - boxes[:, :2])
-    grown = torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
-    height, width = evidence.image.shape[1:]
-    return fill_boxes(grown, torch.ones(len(boxes), dtype=torch.int64), height, width) == 1

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.boxes import box_unary
-from weakseg.functional.crf import DenseCRF
+from weakseg.functional.colour_models import colour_odds
+from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
+from weakseg.functional.lost_boxes import KEPT
 from weakseg.functional.prior import blob_odds, centre_prior
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
@@ -22,6 +24,8 @@ from weakseg.strategies.base import (
     JointStrategy,
     Wants,
 )
+from weakseg.strategies.boxes_crf import CLASSIFIER, COLOURS
+from weakseg.strategies.shared.boxed import near_boxes
 from weakseg.strategies.shared.common_features import (
     class_scores,
     describe_cells,
@@ -33,13 +37,13 @@ from weakseg.strategies.shared.marked import LARGE_PIECES, need_annotation
 from weakseg.strategies.shared.one_against_rest import fit_against_rest
 from weakseg.strategies.shared.options import CoreShare, Influence, PriorSigma
 from weakseg.strategies.shared.per_step import check_tags
-from weakseg.strategies.shared.scene import Scene, shrunk_crf
+from weakseg.strategies.shared.scene import Objects, Scene, shrunk_crf
 from weakseg.utils.lengths import Share
 from weakseg.utils.limits import Count, limited
 
 _PER_CELL = 3  # pixels of a sketch along each side of a cell of the features
 _LEAST_FOUND = 0.5  # cells of a class; of fewer no place and size is known
-# a longer reach than that of DeepLab, which is .13 of its images: unaries are rough here
+# a longer reach than that of DeepLab, which is .13 of its images: unaries of tags are rough
 _CRF = DenseCRF(bilateral_xy=Share(0.26))
 
 
@@ -66,8 +70,9 @@ class Cosegmentation(JointStrategy):
 
     An image with a mask (marks on three quarters of its pixels) has its mask for a target. With
     boxes, nothing is outside of them, and the first probabilities of each box are multiplied by
-    those of the classifier, in place of the prior of place and size. Marked pixels keep their
-    class.
+    those of the classifier and of the image's own colours, in place of the prior of place and size;
+    the classifier learns from what is in and around the boxes, and no box loses its object. Marked
+    pixels keep their class.
 
     Between the iterations, labels are estimated at three pixels for each cell of the features, a
     sketch of the image; the target itself at the size of the image.
@@ -86,6 +91,10 @@ class Cosegmentation(JointStrategy):
         others: how much the images that cannot show a class count for its classifier, beside those
             that can, which count 1. Subjects grow with it.
         place: what the log odds of the prior of place and size are multiplied by; 0 does without.
+        box_crf: weights and standard deviations of the CRF for images with boxes.
+        classifier: how much the log odds of the classifiers count beside those of boxes. Cells of
+            an image are no independent observations, so they are too large.
+        colours: how much the log odds of an image's own colours count beside those of boxes.
     """
 
     tunable: ClassVar[Mapping[str, Sequence[Any]]] = {
@@ -105,6 +114,9 @@ class Cosegmentation(JointStrategy):
         crf: DenseCRF = _CRF,
         others: Influence = 0.65,
         place: Influence = 0.5,
+        box_crf: DenseCRF = DEEPLAB_V2,
+        classifier: Influence = CLASSIFIER,
+        colours: Influence = COLOURS,
     ) -> None:
         super().__init__()
         self.prior_sigma = prior_sigma
@@ -116,6 +128,9 @@ class Cosegmentation(JointStrategy):
         self.crf = crf
         self.others = others
         self.place = place
+        self.box_crf = box_crf
+        self.classifier = classifier
+        self.colours = colours
 
     def check(self, evidence: Evidence, classes: Sequence[str]) -> None:
         """Every image must have something to learn from; and tags that are all it has must name the
@@ -129,6 +144,9 @@ class Cosegmentation(JointStrategy):
         pseudo-labels of this iteration."""
         if "masks" in evidence.annotations and evidence.marks is not None:
             return describe_cells(evidence, context, evidence.marks, self.samples)
+        # an image without any box is background
+        boxed = evidence.boxes is not None and len(evidence.boxes) > 0
+        near = near_boxes(evidence) if boxed else None
         scene = self._scene(evidence, context)
         small, crf = self._sketch(scene, features_of(evidence, context))
         if context.fitted is None:
@@ -136,7 +154,7 @@ class Cosegmentation(JointStrategy):
         else:
             probs = small.with_prior(self._classified(small, crf, evidence, context))
         labels = scene.classes.to(torch.uint8)[small.refined(probs, crf).max(0).indices]
-        return describe_cells(evidence, context, labels, self.samples)
+        return describe_cells(evidence, context, labels, self.samples, near)
 
     def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
         """The classifiers of this iteration, float32 [1,C,D+2], of the cells of all images."""
@@ -161,15 +179,17 @@ class Cosegmentation(JointStrategy):
             probs = scene.prior
         else:
             small, crf = self._sketch(scene, features_of(evidence, context))
-            probs = scene.with_prior(self._classified(small, crf, evidence, context))
-        refined = scene.refined(probs, self.crf)
+            by_class = self._classified(small, crf, evidence, context)
+            probs = self._coloured(scene, evidence).with_prior(by_class)
+        refined = scene.refined(probs, self._crf(scene))
         target = scene.classes.to(torch.uint8)[refined.max(0).indices]
         return target if marks is None else target.where(marks == IGNORE, marks)
 
     def _scene(self, evidence: Evidence, context: Context) -> Scene:
         classes = torch.tensor(possible_classes(evidence))
-        boxed = evidence.boxes is not None
-        if context.fitted is None and len(classes) > 2 and evidence.marks is None and not boxed:
+        objects = self._objects(evidence, classes)
+        alone = evidence.marks is None and objects is None
+        if context.fitted is None and len(classes) > 2 and alone:
             # the centre prior does not tell two subjects of one photograph apart
             classes = torch.tensor([0, IGNORE])
         return Scene(
@@ -178,8 +198,15 @@ class Cosegmentation(JointStrategy):
             self._prior(evidence, classes),
             possible_places(evidence, classes),
             self._known(evidence, context),
-            boxed,
+            objects,
+            self.classifier,
         )
+
+    def _objects(self, evidence: Evidence, classes: Tensor) -> Objects | None:
+        if evidence.boxes is None or evidence.box_classes is None:
+            return None
+        places = torch.searchsorted(classes, evidence.box_classes)
+        return Objects(evidence.boxes, places, KEPT * self.share)
 
     def _known(self, evidence: Evidence, context: Context) -> Tensor | None:
         """The marks, and the superpixels with marks of one class alone."""
@@ -193,6 +220,19 @@ class Cosegmentation(JointStrategy):
         )
         return torch.from_numpy(kept["known"])
 
+    def _crf(self, scene: Scene) -> DenseCRF:
+        return self.crf if scene.objects is None else self.box_crf
+
+    def _coloured(self, scene: Scene, evidence: Evidence) -> Scene:
+        """With boxes, the scene whose prior knows what the colours of its first labels are."""
+        if scene.objects is None or not self.colours:
+            return scene
+        labels = scene.refined(scene.prior, self.box_crf).max(0).indices
+        near = labels.where(near_boxes(evidence), IGNORE)
+        odds = colour_odds(evidence.image, near, len(scene.classes))
+        prior = scene.prior * (self.colours * odds).exp()
+        return scene._replace(prior=prior / prior.sum(0))
+
     def _sketch(self, scene: Scene, features: Tensor) -> tuple[Scene, DenseCRF]:
         """The scene at a size at which a cell of the features has a few pixels, and the CRF for
         it."""
@@ -202,7 +242,7 @@ class Cosegmentation(JointStrategy):
             for side, cells in zip(sides, features.shape[1:], strict=True)
         )
         factor = max(height, width) / max(sides)
-        return scene.shrunk(height, width), shrunk_crf(self.crf, factor)
+        return scene.shrunk(height, width), shrunk_crf(self._crf(scene), factor)
 
     def _classified(
         self, small: Scene, crf: DenseCRF, evidence: Evidence, context: Context
@@ -213,7 +253,7 @@ class Cosegmentation(JointStrategy):
         probs = small.prior
         for number, fitted in enumerate(context.fitted):
             scores = class_scores(fitted[:, :-1], evidence, context, small.classes)
-            if number and not small.boxed:
+            if number and small.objects is None:
                 labels = small.refined(small.with_prior(probs), crf).max(0).indices
                 odds = fitted[small.classes, -1]
                 scores = scores + self.place * _place_odds(labels, scores, odds, evidence.image)

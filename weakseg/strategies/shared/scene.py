@@ -11,10 +11,27 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE
 from weakseg.functional.crf import DenseCRF, dense_crf
+from weakseg.functional.lost_boxes import keep_boxes
 from weakseg.utils.lengths import Length, Share
 
 _LEAST = 1e-3  # probability that a classifier leaves to every class
 _SURE = 0.99  # probability of the class of a marked pixel, as a unary of the CRF
+
+
+class Objects(NamedTuple):
+    """The boxes of an image."""
+
+    boxes: Tensor
+    """float [N,4]"""
+    classes: Tensor
+    """int64 [N]: their places among the classes of the scene"""
+    least: float
+    """the part of each box that its object keeps, whatever its colours are"""
+
+    def shrunk(self, vertically: float, horizontally: float) -> Objects:
+        """The same at a size so many times as large."""
+        factors = torch.tensor([horizontally, vertically] * 2)
+        return self._replace(boxes=self.boxes * factors)
 
 
 class Scene(NamedTuple):
@@ -30,26 +47,32 @@ class Scene(NamedTuple):
     """bool [K,H,W]: where each of them can be"""
     known: Tensor | None
     """uint8 [H,W]: the class of the pixels of which it is certain, 255 elsewhere"""
-    boxed: bool
-    """whether the prior comes from boxes"""
+    objects: Objects | None = None
+    """in boxes, from which the prior comes"""
+    classifier: float = 1.0
+    """what log odds of a classifier are multiplied by beside those of boxes"""
 
     def shrunk(self, height: int, width: int) -> Scene:
         """The same at a smaller size."""
         size = (height, width)
         image = F.interpolate(self.image[None].float(), size, mode="area")[0]
         inside = F.interpolate(self.inside[None].float(), size, mode="area")[0] > 0
+        factors = (height / self.image.shape[1], width / self.image.shape[2])
         return self._replace(
             image=image.round().to(torch.uint8),
             prior=F.interpolate(self.prior[None], size, mode="area")[0],
             inside=inside,
             known=None if self.known is None else _shrunk_labels(self.known, size),
+            objects=None if self.objects is None else self.objects.shrunk(*factors),
         )
 
     def with_prior(self, probs: Tensor) -> Tensor:
         """Probabilities of a classifier, float [K,h,w] of any size, at the size of the scene; those
         by boxes are multiplied to them."""
         enlarged = F.interpolate(probs[None], self.image.shape[1:], mode="bilinear")[0]
-        return enlarged * self.prior if self.boxed else enlarged
+        if self.objects is None:
+            return enlarged
+        return enlarged.clamp(min=_LEAST) ** self.classifier * self.prior
 
     def refined(self, probs: Tensor, crf: DenseCRF) -> Tensor:
         """Probabilities float [K,H,W] with what is known, after the CRF; -1 where a class cannot
@@ -59,9 +82,15 @@ class Scene(NamedTuple):
             rest = (1 - _SURE) / max(1, len(self.classes) - 1)
             certain = torch.where(self.known == self.classes[:, None, None], _SURE, rest)
             possible = certain.where(self.known != IGNORE, possible)
-        refined = dense_crf(self.image, possible / possible.sum(0), crf)
+        refined = self._refined(possible / possible.sum(0), crf)
         # a strong CRF moves things out of their boxes
         return refined.masked_fill(~self.inside, -1)
+
+    def _refined(self, probs: Tensor, crf: DenseCRF) -> Tensor:
+        if self.objects is None:
+            return dense_crf(self.image, probs, crf)
+        boxes, classes, least = self.objects
+        return keep_boxes(self.image, probs, boxes, classes, least, crf)
 
 
 def shrunk_crf(crf: DenseCRF, factor: float) -> DenseCRF:
