@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 from weakseg.reporting.interval_chart import Difference, interval_chart
 
@@ -32,6 +33,17 @@ def test_each_row_with_a_value_has_a_dot_and_those_with_ends_a_line() -> None:
     ]
     places = [float(dot.attrib["cx"]) for dot in dots]
     assert places[1] < places[2] < places[3] < places[0]
+
+
+def test_long_names_take_several_lines_and_more_room() -> None:
+    picture = ET.fromstring(interval_chart(ROWS))
+    names = [group.findall("text")[0].findall("tspan") for group in picture.findall("g")]
+    assert [span.text for span in names[2]] == ["a class with quite a", "long <name>"]
+    places = [float(span.attrib["y"]) for spans in names for span in spans]
+    assert places == sorted(places)
+    assert min(b - a for a, b in pairwise(places)) >= 15
+    _, _, _, height = map(float, picture.attrib["viewBox"].split())
+    assert max(places) < height - 24  # above the numbers of the axis
 
 
 def test_zero_is_always_in_sight() -> None:

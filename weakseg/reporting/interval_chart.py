@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -11,11 +12,12 @@ from weakseg.reporting.charts import ticks
 
 WIDTH = 520
 ROW = 24
+LINE = 15  # and so much more for each further line of its name
 TOP = 8
 BOTTOM = 24
-NAME = 130  # pixels for the names of rows
+NAME = 150  # pixels for the names of rows
 RIGHT = 58  # and for the numbers
-LONGEST = 20  # characters of a name; all of it is under the pointer
+LONGEST = 20  # characters of a line of a name; a longer word is cut, and is under the pointer
 
 
 class Difference(NamedTuple):
@@ -36,9 +38,15 @@ def interval_chart(rows: Sequence[Difference]) -> str:
     ends = [end for row in known for end in (row.value, row.low, row.high) if not math.isnan(end)]
     marks = ticks(min(0.0, *ends), max(0.0, *ends), 4)
     scale = _Scale(min(marks[0], *ends), max(marks[-1], *ends))
-    height = TOP + ROW * len(known) + BOTTOM
+    names = [_lines(row.name) for row in known]
+    heights = [ROW + LINE * (len(lines) - 1) for lines in names]
+    tops = [TOP + sum(heights[:place]) for place in range(len(known))]
+    height = TOP + sum(heights) + BOTTOM
     grid = "".join(_tick(mark, scale, height) for mark in marks)
-    drawn = "".join(_row(row, place, scale) for place, row in enumerate(known))
+    drawn = "".join(
+        _row(row, lines, top + tall / 2, scale)
+        for row, lines, top, tall in zip(known, names, tops, heights, strict=True)
+    )
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{grid}{drawn}</svg>'
 
 
@@ -65,14 +73,31 @@ def _tick(mark: float, scale: _Scale, height: int) -> str:
     )
 
 
-def _row(row: Difference, place: int, scale: _Scale) -> str:
-    y = TOP + ROW * place + ROW / 2
+def _lines(name: str) -> list[str]:
+    """A name in lines that are short enough.
+
+    >>> _lines("a class with quite a long name"), _lines("xy=13%"), _lines("a" * 21)
+    (['a class with quite a', 'long name'], ['xy=13%'], ['aaaaaaaaaaaaaaaaaaa…'])
+    """
+    lines = textwrap.wrap(name, LONGEST, break_long_words=False, break_on_hyphens=False) or [name]
+    return [line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in lines]
+
+
+def _name(lines: Sequence[str], y: float) -> str:
+    first = y - LINE * (len(lines) - 1) / 2
+    spans = [
+        f'<tspan x="{NAME - 10}" y="{first + LINE * place}" dy="0.35em">{escape(line)}</tspan>'
+        for place, line in enumerate(lines)
+    ]
+    return f'<text text-anchor="end">{"".join(spans)}</text>'
+
+
+def _row(row: Difference, lines: Sequence[str], y: float, scale: _Scale) -> str:
     colour = "var(--soft)"
     if row.low > 0:
         colour = "var(--c0)"
     if row.high < 0:
         colour = "var(--c1)"
-    short = row.name if len(row.name) <= LONGEST else f"{row.name[: LONGEST - 1]}…"
     interval = "" if math.isnan(row.low) else f", from {row.low:+.3f} to {row.high:+.3f}"
     line = (
         ""
@@ -82,7 +107,7 @@ def _row(row: Difference, place: int, scale: _Scale) -> str:
     )
     return (
         f"<g><title>{escape(row.name)}: {row.value:+.3f}{interval}</title>"
-        f'<text x="{NAME - 10}" y="{y}" dy="0.35em" text-anchor="end">{escape(short)}</text>'
-        f'{line}<circle cx="{scale.x(row.value)}" cy="{y}" r="4.5" style="fill:{colour}"/>'
+        f"{_name(lines, y)}{line}"
+        f'<circle cx="{scale.x(row.value)}" cy="{y}" r="4.5" style="fill:{colour}"/>'
         f'<text x="{WIDTH - 4}" y="{y}" dy="0.35em" text-anchor="end">{row.value:+.3f}</text></g>'
     )

@@ -56,7 +56,7 @@ def write_tuning_page(path: Path, tuned: Tuned, measured: Measured, source: Sour
         chart=interval_chart([Difference(row.short, *row.difference) for row in tuned.rows[1:]]),
         classes=tuned.classes,
         class_rows=[
-            (row.name, [_relative(row, tuned.rows[0], name) for name in tuned.classes])
+            (row.short, [_relative(row, tuned.rows[0], name) for name in tuned.classes])
             for row in tuned.rows
         ],
         colours=colour_keys(source.segmenter.classes),
@@ -98,7 +98,7 @@ def _facts(tuned: Tuned) -> dict[str, str]:
     return {
         "settings tried": str(len(tuned.rows)),
         "images": str(tuned.images),
-        f"lead of {best.name}": percent(best.difference.value),
+        f"lead of {best.short}": percent(best.difference.value),
     }
 
 
