@@ -25,14 +25,14 @@ class Weighing(NamedTuple):
 
 def class_weights(areas: Sequence[Mapping[str, float]], background: str) -> Weighing | None:
     """By frequency where a class is rare beside the others; none where classes are alike, since
-    weights cost accuracy there. Nothing where no class is annotated.
+    weights cost accuracy there. Nothing where fewer than two classes are annotated.
 
     Args:
         areas: of images, which share of it each class covers.
         background: its name, which is nothing that could be missed.
     """
     shares = shares_of(areas, background)
-    if not shares.keys() - {background}:
+    if len(shares.keys() - {background}) < 2:
         return None
     middle = median_low(list(shares.values()))
     rarest = min((name for name in shares if name != background), key=shares.__getitem__)
