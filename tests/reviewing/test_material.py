@@ -82,6 +82,31 @@ def test_the_printed_words_train_with_the_corrections(run: Path, tmp_path: Path)
     assert ReviewSession(later).image(0)["revision"] == 1
 
 
+def test_self_training_goes_on_with_the_same_annotated_images(tmp_path: Path) -> None:
+    words = [word for word in SMALL if "max_steps" not in word]
+    words += ["data.annotated=0.5", "data.unlabelled=own", "trainer.max_steps=8"]
+    rounds = ["rounds.when=epochs", "rounds.every=1", "rounds.count=2"]
+    folder = f"trainer.default_root_dir={tmp_path / 'runs'}"
+    first = fit(["recipe=boxes_rect", *words, *rounds, folder])
+    before = Squares(annotated=0.5, unlabelled="own")
+    material = material_of_run(str(first), "best", None, {}, "cpu")
+    review = ReviewSession(material)
+    assert review.picture(0, "target").media_type == "image/png"
+    one, two, *others = before.training
+    review.add(one, 0, BOX)
+    review.add(two, 0, {"action": "exclude"})
+    (unlabelled, *_) = set(range(12)) - set(before.training)
+    review.add(unlabelled, 0, {"action": "exclude"})
+    again = fit([*material.train, folder])
+    assert (again / "report.html").exists()
+    after = Squares(annotated=0.5, unlabelled="own", corrections=first / "corrections")
+    assert after.training == [one, *others]
+    assert after.unlabelled_images is not None
+    assert before.unlabelled_images is not None
+    left = set(before.unlabelled_images.sources) - {unlabelled}
+    assert set(after.unlabelled_images.sources) == left
+
+
 def test_a_recipe_needs_no_network(tmp_path: Path) -> None:
     sections: dict[str, Any] = {"data": {"name": "tests.small.Squares"}}
     material = material_of_recipe("boxes_rect", tmp_path, sections, "cpu")

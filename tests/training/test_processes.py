@@ -182,10 +182,10 @@ def steps(run: Path) -> list[int]:
         return [int(row["step"]) for row in csv.DictReader(file) if row["loss/total"]]
 
 
-def wait_for_steps(folder: Path, count: int) -> None:
+def wait_for_steps(folder: Path, count: int, recipe: str = "boxes") -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end:
-        logs = list((folder / "runs").glob("boxes/[0-9]*/metrics.csv"))
+        logs = list((folder / "runs").glob(f"{recipe}/[0-9]*/metrics.csv"))
         if logs and logs[0].read_text().count("\n") > count:
             return
         time.sleep(0.01)

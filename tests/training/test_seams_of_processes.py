@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from tests.training.test_processes import (
     start,
     steps,
     targets,
+    wait_for_steps,
     weights,
 )
 
@@ -92,7 +92,7 @@ def test_self_training_that_is_killed_in_a_later_round_ends_with_the_same_weight
     whole = self_trained(tmp_path / "whole", *SELF_TRAINING, *extra)
     process = start(tmp_path / "killed", *SELF_TRAINING, *extra)
     # of rounds of eight steps the third
-    wait_for_rows(tmp_path / "killed", 19 if not extra else 11)
+    wait_for_steps(tmp_path / "killed", 19 if not extra else 11, "self_training")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     (killed,) = (tmp_path / "killed" / "runs").glob("self_training/[0-9]*")
@@ -112,16 +112,6 @@ def self_trained(folder: Path, *words: str) -> Path:
     assert process.returncode == 0, output
     (found,) = (folder / "runs").glob("self_training/[0-9]*")
     return found
-
-
-def wait_for_rows(folder: Path, count: int) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        logs = list((folder / "runs").glob("self_training/[0-9]*/metrics.csv"))
-        if logs and logs[0].read_text().count("\n") > count:
-            return
-        time.sleep(0.01)
-    raise AssertionError("the run never got so far")
 
 
 def test_two_processes_find_targets_as_consistent_as_one_does(tmp_path: Path) -> None:

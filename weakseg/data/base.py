@@ -250,23 +250,30 @@ class WeakData(LightningDataModule):
         indices = [index for index in self._not_held_out if self.is_annotated(index)]
         if self.annotated == 1:
             return indices
-        count = max(1, round(self.annotated * len(indices)))
-        return sorted(indices[place] for place in shuffled(len(indices), 0)[:count])
+        # excluded images have their place here: who leaves one out changes none of the others
+        able = [index for index in self._may_train if self.is_annotated(index)]
+        count = max(1, round(self.annotated * len(able)))
+        chosen = {able[place] for place in shuffled(len(able), 0)[:count]}
+        return [index for index in indices if index in chosen]
 
     @cached_property
     def _not_held_out(self) -> list[int]:
         """Indices of the images that may be trained on, annotated or not."""
+        excluded = {id for id, history in self.histories.items() if history.status == "excluded"}
+        if not excluded:
+            return self._may_train
+        return [index for index in self._may_train if self.id_of(index) not in excluded]
+
+    @property
+    def _may_train(self) -> list[int]:
+        """The same with those that a person has excluded."""
         held_out = set(self.validation)
         if beyond := sorted(held_out - set(range(len(self)))):
             raise ValueError(
                 f"validation names image {beyond[0]}, but {type(self).__name__} has the images 0 "
                 f"to {len(self) - 1}"
             )
-        indices = [index for index in range(len(self)) if index not in held_out]
-        excluded = {id for id, history in self.histories.items() if history.status == "excluded"}
-        if not excluded:
-            return indices
-        return [index for index in indices if self.id_of(index) not in excluded]
+        return [index for index in range(len(self)) if index not in held_out]
 
     @cached_property
     def unlabelled_images(self) -> UnlabelledImages | None:

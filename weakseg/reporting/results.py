@@ -155,10 +155,7 @@ def _pseudo_labels(data: Any) -> list[str]:
     labels = getattr(data, "pseudo_labels", None)
     if labels is None:
         return []
-    return [
-        f"pseudo-labels of {labels.folder}: {labels.counts}; {data.pseudo_share:g} of each batch, "
-        f"with a weight of {data.pseudo_weight:g}"
-    ]
+    return [f"pseudo-labels of {labels.folder}: {labels.counts}; {_in_batches(data)}"]
 
 
 def _unlabelled_images(data: Any) -> list[str]:
@@ -166,10 +163,12 @@ def _unlabelled_images(data: Any) -> list[str]:
     images = getattr(data, "unlabelled_images", None)
     if images is None:
         return []
-    return [
-        f"unlabelled images of {images.where}: {images.counts}; from the second round on "
-        f"{data.pseudo_share:g} of each batch, with a weight of {data.pseudo_weight:g}"
-    ]
+    from_then_on = f"from the second round on {_in_batches(data)}"
+    return [f"unlabelled images of {images.where}: {images.counts}; {from_then_on}"]
+
+
+def _in_batches(data: Any) -> str:
+    return f"{data.pseudo_share:g} of each batch, with a weight of {data.pseudo_weight:g}"
 
 
 def _corrections(data: Any) -> list[str]:
