@@ -50,3 +50,22 @@ def test_an_image_without_marks_hides_nothing() -> None:
     assert torch.equal(hold_out(marks, 1).hidden, marks)
     with pytest.raises(ValueError, match="0 or 1"):
         hold_out(marks, 2)
+
+
+def test_the_only_click_of_a_class_that_tags_name_is_hidden_by_one_part() -> None:
+    marks = drawn()
+    marks[35, 5] = 3
+    hidden = [hold_out(marks, part, named=(0, 1, 2, 3)).hidden for part in (0, 1)]
+    assert [2 in each for each in hidden] == [True, False]
+    assert [3 in each for each in hidden] == [False, True]
+    assert 2 not in hold_out(marks, 0, named=(0, 1)).hidden
+    assert torch.equal(hold_out(marks, 0, named=(2,)).hidden == 1, hidden[0] == 1)
+
+
+def test_an_image_keeps_its_last_mark() -> None:
+    marks = torch.full((20, 20), IGNORE, dtype=torch.uint8)
+    marks[3, 3] = 2
+    assert torch.equal(hold_out(marks, 0, named=(2,)).shown, marks)
+    marks[9, 9] = 0
+    assert torch.unique(hold_out(marks, 0, named=(0, 2)).shown).tolist() == [2, IGNORE]
+    assert torch.unique(hold_out(marks, 1, named=(0, 2)).shown).tolist() == [0, IGNORE]

@@ -57,6 +57,34 @@ class Nearest(Strategy):
         return known[distance.argmin(-1)]
 
 
+class OnlyMarks(Strategy):
+    """Labels what is marked, and nothing else."""
+
+    needs = ("marks",)
+
+    def __init__(self, unused: int = 0) -> None:
+        super().__init__()
+        self.unused = unused
+
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
+        assert evidence.marks is not None
+        return evidence.marks.clone()
+
+
+class Clicks(Everything):
+    """A click on the disc and one beside it, and tags that name both."""
+
+    def sample(self, index: int) -> tuple[Evidence, Tensor | None]:
+        evidence, truth = super().sample(index)
+        assert evidence.boxes is not None
+        assert evidence.box_classes is not None
+        x, y = (evidence.boxes[0, :2] + 5).int().tolist()
+        marks = torch.full_like(evidence.marks, IGNORE)  # type: ignore[arg-type]
+        marks[y, x] = int(evidence.box_classes[0])
+        marks[0, 0] = 0
+        return evidence._replace(marks=marks), truth
+
+
 class Nothing(Refine):
     """Declares nothing to try."""
 

@@ -104,6 +104,23 @@ def test_hidden_marks_count_as_much_where_there_are_some(tmp_path: Path) -> None
     assert colours.difference.value == pytest.approx(sum(leads) / 2)
 
 
+@pytest.mark.parametrize("data", ["Lines", "Clicks"])
+def test_what_has_no_label_counts_as_if_it_were_drawn_by_lot(tmp_path: Path, data: str) -> None:
+    given: dict[str, Any] = {"data": {"name": f"{METHODS}.{data}", "train": "12"}}
+    found = tuned(tmp_path, "OnlyMarks", grid={"unused": "[1]"}, by="hidden", **given)
+    assert found.measures == ("hidden",)
+    # images have a background and one class, and no hidden mark has a label
+    assert found.rows[0].scores["hidden"] == pytest.approx(0.5)
+    assert len(found.classes) == 3
+
+
+def test_the_only_click_of_a_class_is_hidden_where_tags_name_it(tmp_path: Path) -> None:
+    """What is left of an image is the click of the other class."""
+    given: dict[str, Any] = {"data": {"name": f"{METHODS}.Clicks", "train": "12"}}
+    found = tuned(tmp_path, "Nearest", grid={"colours": "[true]"}, by="hidden", **given)
+    assert [row.scores["hidden"] for row in found.rows] == [0, 0]
+
+
 def test_few_candidates_are_those_with_the_fewest_changes(tmp_path: Path) -> None:
     found = tuned(tmp_path, candidates=2)
     assert [row.setting for row in found.rows] == [{}, {"least": "0"}]

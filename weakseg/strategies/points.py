@@ -51,7 +51,10 @@ class Points(Strategy):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("marks",)
-    tunable: ClassVar[Mapping[str, Sequence[Any]]] = {"radius": (1, 3, 6, 10)}
+    tunable: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "superpixels.scale": ("15%", "30%", "60%"),
+        "radius": ("0.5%", "1%", "2%"),
+    }
     # they change the loss, and no target
     takes: ClassVar[tuple[str, ...]] = COMMON_KEYS
     not_in_key: ClassVar[tuple[str, ...]] = ("weight", "xy", "rgb", "shrink", "absent")

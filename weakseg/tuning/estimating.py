@@ -45,13 +45,20 @@ def without(evidence: Evidence, part: int) -> Evidence:
     """The evidence of an image without a part of its marks, those of corrections included."""
     if evidence.marks is None:
         return evidence
-    held = hold_out(evidence.marks, part).hidden != IGNORE
+    held = hidden_marks(evidence, part) != IGNORE
     shown = {
         name: drawn.masked_fill(held, IGNORE)
         for name in ("marks", "strokes", "painted")
         if (drawn := getattr(evidence, name)) is not None
     }
     return evidence._replace(**shown)
+
+
+def hidden_marks(evidence: Evidence, part: int) -> Tensor:
+    """The marks of an image that a part hides, uint8 [H,W], 255 elsewhere."""
+    assert evidence.marks is not None
+    named = [] if evidence.tags is None else evidence.tags.nonzero().flatten().tolist()
+    return hold_out(evidence.marks, part, named).hidden
 
 
 class Sample(NamedTuple):

@@ -14,11 +14,12 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.colour_features import colour_features
 from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.consistency import Cells, agreement
-from weakseg.functional.held_out_marks import PARTS, hold_out
+from weakseg.functional.held_out_marks import PARTS
 from weakseg.labelling.source import Source
 from weakseg.strategies.base import Strategy
+from weakseg.strategies.shared.common_features import possible_classes
 from weakseg.training.label_consistency import by_class, cells_of, features_of_image, has_features
-from weakseg.tuning.estimating import Estimated, choose_images, estimate
+from weakseg.tuning.estimating import Estimated, choose_images, estimate, hidden_marks
 from weakseg.tuning.grid import Setting
 from weakseg.tuning.results import Measure
 from weakseg.tuning.scores import Scores
@@ -137,7 +138,8 @@ def _consistency(measured: Measured, source: Source) -> Scores | None:
 
 
 def _hidden_marks(source: Source, trials: Sequence[Trial], indices: Sequence[int]) -> Scores:
-    """Which part of the hidden marks has the right label, by class."""
+    """Which part of the hidden marks has the right label, by class. A pixel without a label counts
+    as if one of the classes of its image had been drawn for it."""
     classes = len(source.segmenter.classes)
     right = torch.zeros(classes, len(trials), len(indices), dtype=torch.float64)
     hidden = torch.zeros(classes, len(indices), dtype=torch.float64)
@@ -148,10 +150,11 @@ def _hidden_marks(source: Source, trials: Sequence[Trial], indices: Sequence[int
             for column, index in enumerate(indices):
                 evidence, _ = source.corrected(index)
                 held = _hidden(evidence, part)
+                chance = 1 / len(possible_classes(evidence))
                 labels = estimated.labels(index, evidence)
                 for number in held:
                     own = held[number]
-                    right[number, row, column] += float((labels[own] == number).double().mean())
+                    right[number, row, column] += _right(labels[own], number, chance)
                     hidden[number, column] += row == 0
     scores = {
         number: torch.where(hidden[number] > 0, right[number] / hidden[number], torch.nan)
@@ -161,11 +164,16 @@ def _hidden_marks(source: Source, trials: Sequence[Trial], indices: Sequence[int
     return Scores(scores)
 
 
+def _right(labels: Tensor, number: int, chance: float) -> float:
+    unlabelled = (labels == IGNORE).double().mean()
+    return float((labels == number).double().mean() + chance * unlabelled)
+
+
 def _hidden(evidence: Evidence, part: int) -> dict[int, Tensor]:
     """The marked pixels of each class that a part hides, bool [H,W]."""
     if evidence.marks is None:
         return {}
-    hidden = hold_out(evidence.marks, part).hidden
+    hidden = hidden_marks(evidence, part)
     return {
         number: hidden == number for number in torch.unique(hidden).tolist() if number != IGNORE
     }
