@@ -259,6 +259,26 @@ def test_images_without_a_class_count_in_part_and_the_bias_makes_up_for_it() -> 
     assert fitted[0, 1, 3] == pytest.approx(0)
 
 
+def test_subjects_of_images_without_a_class_are_not_held_against_it() -> None:
+    """Each image is half of its own subject, and all subjects look alike, all grounds, too."""
+    features = torch.tensor([[0.0], [0], [1], [1]])
+    ground, subject = torch.tensor([1.0, 0, 0]), torch.tensor([[0.0, 1, 0], [0, 0, 1]])
+    described = [
+        {
+            "features": features,
+            "shares": torch.stack([ground, ground, own, own]),
+            "possible": torch.tensor([True, bool(own[1]), bool(own[2])]),
+        }
+        for own in subject
+    ]
+    cells = torch.tensor([[0.0, 1], [1, 1]])  # a ground and a subject, each with the bias
+    together = fit_against_rest(described, 0.5)[:, :-1] @ cells
+    alone = fit_against_rest(described[:1], 0.0)[:, :-1] @ cells
+    assert torch.allclose(together[1], together[2], atol=1e-4)
+    assert float(together[1, 0]) < 0
+    assert float(together[1, 1]) > float(alone[1, 1])
+
+
 def test_cells_without_a_label_do_not_count_for_the_classes_of_their_image() -> None:
     possible = torch.tensor([True, True])
     shares = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])

@@ -20,14 +20,16 @@ def fit_against_rest(descriptions: Sequence[dict[str, Tensor]], others: float) -
     A classifier compares the cells of a class with the rest of the images that can show it. That
     rest is what the class has to be told from, grass from cows, so it counts as it is. But some of
     it is the class, too, where the pseudo-labels have missed it; images that cannot show the class
-    have none of it, whatever their pseudo-labels are. So they count as well, `others` times as much
-    as the images that can. The bias then makes up for what they have added to the background, as if
-    they were images of the class: what is nowhere but in images of the class is more likely to be
-    the class than its pseudo-labels say, and what is everywhere is as likely.
+    have none of it, whatever their pseudo-labels are. So their background counts as well, `others`
+    times as much as the images that can. Their subjects do not: fur and legs are no reason against
+    a cow, as there is no dog beside it to be told from. The bias then makes up for what they have
+    added to the background, as if they were images of the class: what is nowhere but in images of
+    the class is more likely to be the class than its pseudo-labels say, and what is everywhere is
+    as likely.
 
     Args:
         descriptions: of all images.
-        others: how much the images that cannot show a class count for it.
+        others: how much the background of images that cannot show a class counts for it.
     """
     few = at_most(descriptions)
     shares = torch.cat([each["shares"] for each in few]).float()
@@ -35,11 +37,11 @@ def fit_against_rest(descriptions: Sequence[dict[str, Tensor]], others: float) -
     known = shares.sum(1, keepdim=True)
     positive = shares * able
     rest = (known - shares).clamp(min=0) * able
-    unable = 1 - able
+    elsewhere = shares[:, :1] * (1 - able)
     own = (known * able).sum(0)
-    weight = others * own / unable.sum(0).clamp(min=1)
+    weight = others * own / elsewhere.sum(0).clamp(min=1)
     features = torch.cat([each["features"] for each in few])
-    weights = binary_regressions(features, positive, rest + weight * unable)
+    weights = binary_regressions(features, positive, rest + weight * elsewhere)
     odds = positive.sum(0).clamp(min=1e-3) / rest.sum(0).clamp(min=1e-3)
     weights[:, -1] += (1 + others * own / rest.sum(0).clamp(min=1e-3)).log()
     # what no image shows is not found anywhere
