@@ -4,6 +4,8 @@ from math import exp, inf
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from weakseg.functional.regions.region_graph import (
     Regions,
@@ -14,6 +16,8 @@ from weakseg.functional.regions.region_graph import (
     regions,
     to_arrays,
 )
+from weakseg.functional.regions.superpixels import neighbours
+from weakseg.functional.resolution import downsample, resize_labels
 
 
 def striped(colours: list[int], width: int = 4) -> torch.Tensor:
@@ -118,3 +122,36 @@ def test_any_size_and_back_from_arrays(size: tuple[int, int], method: str) -> No
 def test_impossible_settings_are_named_at_once(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Superpixels(**wrong)  # type: ignore[arg-type]
+
+
+def soft(times: int) -> Tensor:
+    """A picture without any hard edge, so many times as large."""
+    coarse = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 255
+    size = (6 * times, 8 * times)
+    return F.interpolate(coarse, size, mode="bicubic").clamp(0, 255).round().byte()[0]
+
+
+def test_a_large_picture_has_as_many_pieces_as_a_small_one() -> None:
+    usual = int(Superpixels()(soft(80)).max()) + 1
+    large = int(Superpixels()(soft(160)).max()) + 1
+    assert large == pytest.approx(usual, rel=0.1)
+    # pixel by pixel nothing changes there
+    assert int(Superpixels(long_side=None)(soft(160)).max()) + 1 < usual / 2
+
+
+def test_lengths_in_pixels_are_those_of_the_large_picture() -> None:
+    large = soft(128)
+    found = Superpixels(scale=60, sigma=2, smallest=400, long_side=512)(large)
+    small = Superpixels(scale=30, sigma=1, smallest=100)(downsample(large, 512))
+    assert torch.equal(found, small.repeat_interleave(2, 0).repeat_interleave(2, 1))
+
+
+def test_the_graph_of_a_large_picture_is_that_of_the_small_one() -> None:
+    large = soft(128)
+    graph = regions(large, Superpixels(long_side=256))
+    small = regions(downsample(large, 256), Superpixels())
+    assert graph.segments.shape == large.shape[1:]
+    assert torch.equal(graph.segments, resize_labels(small.segments, (768, 1024)))
+    for name in ("histograms", "edges", "colour", "texture"):
+        assert torch.equal(getattr(graph, name), getattr(small, name))
+    assert torch.equal(neighbours(graph.segments), graph.edges)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import torch
+from annotated_types import Ge, doc
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from weakseg.functional.regions.superpixels import (
     neighbours,
     slic,
 )
+from weakseg.functional.resolution import downsample, resize_labels
 from weakseg.utils.lengths import AreaShare, Share, area_in_pixels, in_pixels
 from weakseg.utils.limits import Count, NotNegative, Positive, check_limits
 
@@ -41,6 +43,9 @@ class Superpixels:
         all pixels of the image, 10 at least.
     count: of slic; about how many pieces.
     compactness: of slic; larger for squarer pieces.
+    long_side: a larger image is cut at so many pixels of its long side, in a fraction of the time:
+        in tens of megapixels colours change so slowly from pixel to pixel that felzenszwalb finds
+        no edge. Lengths in pixels remain those of the image. null cuts it as it is.
     """
 
     method: Literal["felzenszwalb", "slic"] = "felzenszwalb"
@@ -49,6 +54,7 @@ class Superpixels:
     smallest: Count | AreaShare = AreaShare(0.0003)
     count: Count = 600
     compactness: Positive = 10.0
+    long_side: Annotated[int, Ge(32), doc("a number of pixels, or null")] | None = 640
 
     def __post_init__(self) -> None:
         check_limits(self, "superpixels.{}")
@@ -56,13 +62,30 @@ class Superpixels:
     def __call__(self, image: Tensor) -> Tensor:
         """The superpixel of each pixel of an image uint8 [3,H,W], int64 [H,W], from 0 without
         gaps."""
+        return resize_labels(self.cut(image)[1], (image.shape[1], image.shape[2]))
+
+    def cut(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The image as it is seen, uint8 [3,h,w], and the superpixel of each pixel of that, int64
+        [h,w]."""
+        seen = downsample(image, self.long_side)
         if self.method == "slic":
-            return slic(image, self.count, self.compactness)
-        height, width = image.shape[1:]
-        scale = in_pixels(self.scale, height, width) * colour_unit(image)
-        sigma = in_pixels(self.sigma, height, width, LEAST_BLUR)
-        smallest = round(area_in_pixels(self.smallest, height, width, SMALLEST))
-        return felzenszwalb(image, scale, sigma, smallest)
+            return seen, slic(seen, self.count, self.compactness)
+        height, width = seen.shape[1:]
+        factor = max(height, width) / max(image.shape[1:])
+        return seen, felzenszwalb(
+            seen,
+            in_pixels(_times(self.scale, factor), height, width) * colour_unit(seen),
+            in_pixels(_times(self.sigma, factor), height, width, LEAST_BLUR),
+            round(area_in_pixels(_times(self.smallest, factor**2), height, width, SMALLEST)),
+        )
+
+
+Size = TypeVar("Size", Share, AreaShare)
+
+
+def _times(size: float | Size, factor: float) -> float | Size:
+    """In an image that has been downsampled; a share stays what it is."""
+    return size * factor if isinstance(size, float | int) else size
 
 
 class Regions(NamedTuple):
@@ -81,16 +104,16 @@ class Regions(NamedTuple):
 
 
 def regions(image: Tensor, superpixels: Superpixels) -> Regions:
-    """The graph of an image uint8 [3,H,W]."""
-    segments = superpixels(image)
+    """The graph of an image uint8 [3,H,W], as it is seen at the size at which it is cut."""
+    seen, segments = superpixels.cut(image)
     edges = neighbours(segments)
-    colours = _colours(image, segments)
+    colours = _colours(seen, segments)
     return Regions(
-        segments,
+        resize_labels(segments, (image.shape[1], image.shape[2])),
         colours,
         edges,
         _apart(colours, edges),
-        _apart(gradient_histograms(image, segments), edges),
+        _apart(gradient_histograms(seen, segments), edges),
     )
 
 
