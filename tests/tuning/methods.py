@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.small import Everything, Refine, Squares, TinyNet
 from weakseg.evidence import IGNORE, Evidence
-from weakseg.strategies.base import Context, Strategy
+from weakseg.strategies.base import Context, JointStrategy, Strategy, Wants
 
 
 class Sees(TinyNet):
@@ -35,6 +35,27 @@ class Contrast(Refine):
         self.estimated.append(evidence.id)
         target = super().estimate(evidence, Context())
         return target * ((evidence.image.float().mean(0) - 120).abs() >= self.least)
+
+
+class Fitted(JointStrategy):
+    """What differs from the grey of the background inside the box, fitted to features in name."""
+
+    tunable: ClassVar[Mapping[str, Sequence[Any]]] = Contrast.tunable
+    iterations = 1
+    wants = Wants(intermediate=24)
+
+    def __init__(self, least: float = 200) -> None:
+        super().__init__()
+        self.least = least
+
+    def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
+        return {"nothing": torch.zeros(1)}
+
+    def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
+        return torch.zeros(1)
+
+    def estimate(self, evidence: Evidence, context: Context) -> Tensor:
+        return Contrast(self.least).estimate(evidence, context)
 
 
 class Nearest(Strategy):

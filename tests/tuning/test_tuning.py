@@ -121,6 +121,21 @@ def test_the_only_click_of_a_class_is_hidden_where_tags_name_it(tmp_path: Path) 
     assert [row.scores["hidden"] for row in found.rows] == [0, 0]
 
 
+def test_a_strategy_fitted_to_features_is_not_chosen_for_by_a_probe_of_them(
+    tmp_path: Path,
+) -> None:
+    found = tuned(tmp_path, "Fitted")
+    assert found.rows[found.best].difference.low > 0
+    assert found.words == {}
+    assert found.verdict.startswith("keep the recipe as it is: the probe agrees better with ")
+    assert "which may err as the probe does" in (tmp_path / "out" / "index.html").read_text()
+    # whoever wants it all the same
+    named = tuned(tmp_path, "Fitted", by="consistency")
+    assert named.words == found.rows[found.best].setting
+    marked: dict[str, Any] = {"data": {"name": f"{METHODS}.Lines", "train": "12"}}
+    assert tuned(tmp_path, "Fitted", **marked).measures == ("hidden",)
+
+
 def test_few_candidates_are_those_with_the_fewest_changes(tmp_path: Path) -> None:
     found = tuned(tmp_path, candidates=2)
     assert [row.setting for row in found.rows] == [{}, {"least": "0"}]

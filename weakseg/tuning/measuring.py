@@ -63,7 +63,12 @@ class Measured:
 
 
 def measure(
-    source: Source, trials: Sequence[Trial], count: int, probe: bool, marks: bool
+    source: Source,
+    trials: Sequence[Trial],
+    count: int,
+    probe: bool,
+    marks: bool,
+    marks_alone: bool = False,
 ) -> Measured:
     """Estimate and measure all settings.
 
@@ -73,6 +78,7 @@ def measure(
         count: of images.
         probe: whether the labels are predicted from other images.
         marks: whether marks are hidden, where there are any.
+        marks_alone: whether nothing is predicted from other images where marks are hidden.
     """
     sample = choose_images(source, count)
     indices = sample.indices
@@ -83,9 +89,11 @@ def measure(
         text = f"setting {number} of {len(trials)}"
         measured.all_of_it.append(estimate(source, trial.strategy, indices, None, text))
     _count(measured, source)
-    if probe and (consistency := _consistency(measured, source)) is not None:
+    marks &= any(len(_hidden(each, part)) for each in evidence.values() for part in range(PARTS))
+    needed = probe and not (marks and marks_alone)
+    if needed and (consistency := _consistency(measured, source)) is not None:
         measured.scores["consistency"] = consistency
-    if marks and any(len(_hidden(each, 0)) for each in evidence.values()):
+    if marks:
         measured.scores["hidden"] = _hidden_marks(source, trials, indices)
     return measured
 

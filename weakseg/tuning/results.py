@@ -63,6 +63,8 @@ class Tuned:
         best: place of the row with the highest score.
         chosen: place of the row that is recommended: the best one where its lead is beyond what
             other images of the same kind might change, else the recipe as it is.
+        alike: whether the labels come from a classifier on the features that the probe sees, so
+            that both may err alike, and no setting is recommended by how well they agree.
         images: how many the settings were tried on.
         left_out: images that lack the evidence that the strategy needs.
         classes: names of those that were measured.
@@ -76,6 +78,7 @@ class Tuned:
     rows: list[Row]
     best: int
     chosen: int
+    alike: bool
     images: int
     left_out: int
     classes: list[str]
@@ -115,6 +118,12 @@ class Tuned:
             return "there is nothing to choose: one setting was tried"
         if self.best == 0:
             return "keep the recipe as it is: no other setting has a higher score"
+        if self.alike:
+            return (
+                f"keep the recipe as it is: the probe agrees better with {best.name} ({lead}), but "
+                "labels of this strategy come from a classifier on the same features, which may "
+                "err as the probe does"
+            )
         if self.chosen == 0:
             return (
                 f"keep the recipe as it is: the lead of {best.name} ({lead}) is within what other "
@@ -157,11 +166,16 @@ def tuned_rows(
     ]
 
 
-def choose(rows: Sequence[Row]) -> tuple[int, int]:
-    """Places of the best row and of the one that is recommended."""
+def choose(rows: Sequence[Row], alike: bool = False) -> tuple[int, int]:
+    """Places of the best row and of the one that is recommended.
+
+    Args:
+        rows: of the settings.
+        alike: as in `Tuned`.
+    """
     leads = [row.difference.value for row in rows]
     best = leads.index(max(leads))
-    return best, best if rows[best].difference.low > 0 else 0
+    return best, best if rows[best].difference.low > 0 and not alike else 0
 
 
 def summary_of(tuned: Tuned) -> bytes:

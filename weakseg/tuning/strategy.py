@@ -16,7 +16,7 @@ from weakseg.config.recipe import Recipe, RecipeError, load, resolve, to_yaml
 from weakseg.evaluation.folder import evaluation_folder
 from weakseg.labelling.source import Source, source_of_recipe, with_words
 from weakseg.reporting.summaries import command_line
-from weakseg.strategies.base import Strategy
+from weakseg.strategies.base import Strategy, fits_together
 from weakseg.training.round_targets import method_fingerprint
 from weakseg.tuning.grid import Setting, read_grid, settings_of, text_of
 from weakseg.tuning.measuring import Trial, measure
@@ -77,7 +77,8 @@ def tune_strategy(
             that was fitted to those of others, from features of the encoder, or from colours where
             its weights are random. hidden: how many marks have the right label that were hidden,
             which takes three times as long. auto: the mean of both where there are marks, else
-            consistency.
+            consistency; of strategies that are fitted to features themselves, such as
+            cosegmentation, hidden alone, and without marks no setting is recommended.
         grid: values to try of a key of the strategy, such as grid.crf.bilateral_rgb=[3,4,5]. Where
             none is given, those that the strategy declares.
         seed: of the first weights of the network; null for that of the recipe.
@@ -97,7 +98,9 @@ def tune_strategy(
     source = source_of_recipe(recipe, sections, seed, init_from, device, NOTHING_TO_MEASURE)
     trials = _trials(recipe, sections, source, grid, candidates)
     with evaluation_folder(Path(out), LOCK, (PAGE, SUMMARY, RECIPE), "no tuning has") as new:
-        measured = measure(source, trials, images, by != "hidden", by != "consistency")
+        # of a strategy that is fitted to features the probe tells little: it errs with the labels
+        fitted = by == "auto" and _is_fitted_to_features(source.segmenter.strategy)
+        measured = measure(source, trials, images, by != "hidden", by != "consistency", fitted)
         scores = measured.scores
         if not scores:
             raise RecipeError(NOTHING_TO_COMPARE)
@@ -109,13 +112,15 @@ def tune_strategy(
             measured.objects,
             measured.truth,
         )
-        best, chosen = choose(rows)
+        alike = fitted and "hidden" not in scores
+        best, chosen = choose(rows, alike)
         tuned = Tuned(
             measures=tuple(scores),
             features=measured.features,
             rows=rows,
             best=best,
             chosen=chosen,
+            alike=alike,
             images=len(measured.indices),
             left_out=measured.failures,
             classes=list(rows[0].classes),
@@ -155,6 +160,10 @@ def _trials(
             "or they are what the recipe says; give some, such as grid.crf.bilateral_rgb=[3,4,5]"
         )
     return trials
+
+
+def _is_fitted_to_features(strategy: Strategy) -> bool:
+    return fits_together(strategy) and bool(strategy.wants.intermediate)
 
 
 def _is_same(default: Strategy, other: Strategy, key: str) -> bool:
