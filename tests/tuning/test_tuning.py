@@ -4,6 +4,7 @@ nothing is estimated twice."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from tests.tuning.methods import Contrast
 from weakseg import tune
 from weakseg.config.recipe import RecipeError, load, resolve
+from weakseg.labelling.source import source_of_recipe
+from weakseg.strategies.base import fits_together
 from weakseg.tuning.results import Tuned
-from weakseg.tuning.strategy import tune_strategy
+from weakseg.tuning.strategy import _trials, tune_strategy
 
 METHODS = "tests.tuning.methods"
 
@@ -134,6 +137,19 @@ def test_a_strategy_fitted_to_features_is_not_chosen_for_by_a_probe_of_them(
     assert named.words == found.rows[found.best].setting
     marked: dict[str, Any] = {"data": {"name": f"{METHODS}.Lines", "train": "12"}}
     assert tuned(tmp_path, "Fitted", **marked).measures == ("hidden",)
+
+
+def test_all_settings_have_what_is_planned() -> None:
+    sections = {
+        "data": {"name": "tests.small.Squares", "train": "4"},
+        "network": {"name": "tests.small.TinyNet", "classes": "3"},
+    }
+    source = source_of_recipe("boxes", sections, None, None, "cpu")
+    assert source.options["together"] is False
+    source = replace(source, options={**source.options, "together": True})
+    trials = _trials("boxes", sections, source, {"share": "[0.35,0.5]"}, 3)
+    fitted = [fits_together(trial.strategy) for trial in trials]
+    assert fitted == [False, True, True]  # the first is that of the source itself
 
 
 def test_few_candidates_are_those_with_the_fewest_changes(tmp_path: Path) -> None:

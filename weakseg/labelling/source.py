@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Source:
         number: of the round whose targets the labels are; None for predictions of the network.
         origin: of the trained network; None if there is none.
         table: the numbers that classes of the data set have in the network; None for the same.
+        options: of the strategy of a recipe, as they are planned.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Source:
     number: int | None
     origin: Origin | None = None
     table: Tensor | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
         """Evidence and truth of an image, with the numbers that classes have in the network."""
@@ -123,7 +125,8 @@ def source_of_round_0(resolved: Resolved, device: str = "auto", otherwise: str =
     segmenter.to(choose_device(device)).eval()
     root = Path(resolved.sections["trainer"].get("default_root_dir") or "runs")
     store = LabelStore(rounds.folder or root / "labels")
-    return Source(resolved.name, data, segmenter, rounds, store, 0)
+    options = resolved.parts["strategy"].values
+    return Source(resolved.name, data, segmenter, rounds, store, 0, options=options)
 
 
 def source_of_run(run: str, checkpoint: str, sections: Sections, device: str) -> Source:

@@ -183,6 +183,9 @@ def _strategy(
     recipe: str, sections: Mapping[str, Mapping[str, Any]], source: Source, setting: Setting
 ) -> Any:
     resolved = resolve(_with(recipe, sections, setting), ["strategy"])
+    # all settings have what was planned for the recipe
+    left = {key: source.options[key] for key in resolved.parts["strategy"].auto}
+    resolved = resolved.with_values("strategy", **left)
     return resolved.build("strategy", classes=len(source.segmenter.classes))
 
 
