@@ -115,7 +115,7 @@ def test_check_without_a_recipe_prints_the_plan_of_the_one_that_fits(
     words = ["data=folder", f"data.root={tmp_path / 'photos'}", "network.weights=null"]
     assert main([*words, "out=null", "cost=false"]) == 0
     out = capsys.readouterr().out
-    line, plan = out[out.index("recipe=boxes is proposed: boxes on 2 of the 2 ") :].split("\n", 1)
+    line, plan = out[out.index("recipe=boxes is proposed: boxes on 3 of the 3 ") :].split("\n", 1)
     assert "plan" not in line
     recipe = resolve(load(["recipe=boxes", *words]))
     assert plan.splitlines() == plan_text(recipe, plan_of(recipe))
@@ -151,3 +151,12 @@ def test_words_about_the_strategy_are_those_of_full(
     assert "plan for full on " in capsys.readouterr().out
     with pytest.raises(RecipeError, match=r"strategy\.share: no such key"):
         resolve(load(["recipe=full", *words, "strategy.share=0.3"], keep=False))
+
+
+def test_images_that_would_be_held_out_are_looked_at(tmp_path: Path) -> None:
+    """How many are, is planned only later; those with masks are to be measured on, and are not."""
+    folder(tmp_path / "a", ["box"] * 8 + ["line"] * 2)
+    data = Folder(tmp_path / "a", format="labelme", val_share=0.5)
+    found = proposal(data)
+    assert found is not None
+    assert found.reason.startswith("boxes on 8 and scribbles on 2 of the 10 annotated images")

@@ -151,6 +151,15 @@ def test_wrong_weights_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_weights_that_are_all_0_are_refused() -> None:
+    strategy = BoxesRect()
+    strategy.class_weights = dict.fromkeys(CLASSES, 0)
+    with pytest.raises(ValueError, match="class_weights is 0 for every class"):
+        Segmenter(TinyNet(len(CLASSES)), strategy, CLASSES)
+    strategy.class_weights = {CLASSES[0]: 0}  # the others count 1
+    Segmenter(TinyNet(len(CLASSES)), strategy, CLASSES)
+
+
 def test_a_network_with_losses_of_its_own_takes_no_weights() -> None:
     strategy = BoxesInstances()
     strategy.class_weights = "auto"

@@ -84,10 +84,15 @@ def test_a_second_call_estimates_nothing_and_a_new_value_only_itself(tmp_path: P
 def test_images_are_some_of_the_training_images_with_evidence(tmp_path: Path) -> None:
     data = {"name": f"{METHODS}.WithoutTruth", "train": "40"}
     found = tuned(tmp_path, data=data, images=14)
-    # every third one of 40, of which those with an index that is a multiple of 4 have no boxes
+    # spread over 40, of which those with an index that is a multiple of 4 have no boxes
     assert (found.images, found.left_out) == (10, 4)
     assert "truth_miou_not_used" not in (tmp_path / "out" / "summary.json").read_text()
     assert "truth" not in (tmp_path / "out" / "index.html").read_text().replace("&", "")
+
+
+def test_as_many_images_are_tried_as_were_wanted(tmp_path: Path) -> None:
+    tuned(tmp_path, images=15)
+    assert len(set(Contrast.estimated)) == 15
 
 
 def test_hidden_marks_count_as_much_where_there_are_some(tmp_path: Path) -> None:

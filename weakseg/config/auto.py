@@ -74,7 +74,10 @@ def with_keys_that_may(
     errors: Iterable[str], place: str, constructor: Constructor, node: Mapping[str, Any]
 ) -> list[str]:
     """Lines about keys of a section; those about the word say which keys may have it."""
-    able = [key for key in keys_of(place) if key in arguments(constructor)]
+    known = arguments(constructor)
+    planned = [key for key in keys_of(place) if key in known]
+    own = [key for key, each in known.items() if AUTO in choices(each.hint)]
+    able = [*planned, *(key for key in own if key not in planned)]
     names = [f"{place}.{key}" for key in able]
     hint = f"; auto is for {_listed(names)}" if names else "; no key here may be auto"
     return [line + hint * _is_about_auto(line, place, node) for line in errors]

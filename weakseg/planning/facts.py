@@ -179,8 +179,16 @@ def _look_of(evidence: Evidence, truth: Tensor | None, classes: Sequence[str]) -
 
 
 def _usable(data: WeakData) -> Sequence[int]:
-    """The images that are trained on; all, where nothing is annotated yet."""
-    return data.training or range(len(data))
+    """The annotated images; all, where nothing is annotated yet."""
+    return annotated(data) or range(len(data))
+
+
+def annotated(data: WeakData) -> Sequence[int]:
+    """The images that are trained on. Of a folder without masks those, too, that would be held out,
+    which are annotated alike: how many is to be planned yet."""
+    if isinstance(data, Photos) and not data.masked:
+        return sorted({*data.training, *data.validation})
+    return data.training
 
 
 def spread(indices: Sequence[int], most: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from weakseg.data.base import WeakData
 from weakseg.data.files.photos import KINDS_OF, Photos
-from weakseg.planning.facts import LOOKED_AT, WHOLE, spread
+from weakseg.planning.facts import LOOKED_AT, WHOLE, annotated, spread
 from weakseg.utils.messages import counted
 from weakseg.utils.progress import track
 
@@ -57,7 +57,7 @@ def proposal(data: WeakData) -> Proposal | None:
 def _annotated(data: WeakData) -> Iterator[frozenset[str]]:
     """What is annotated in some of the images that are trained on, in the words for
     `data.evidence`."""
-    indices = data.training or range(0)
+    indices = annotated(data)
     known = getattr(data, "evidence", None)
     if known is not None and not getattr(data, "masked", ()):
         yield from [frozenset({ALIKE.get(known, known)})] * len(indices)

@@ -49,12 +49,8 @@ def check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) ->
             f"class_weights=auto weighs classes by their shares in the targets, but "
             f"{type(strategy).__name__} estimates none; give numbers, such as {{{classes[-1]}: 5}}"
         )
-    if isinstance(strategy.class_weights, Mapping) and (
-        unknown := [name for name in strategy.class_weights if name not in classes]
-    ):
-        raise ValueError(
-            f"class_weights names a class that there is not: {none_of(unknown, classes)}"
-        )
+    if isinstance(strategy.class_weights, Mapping):
+        _check_class_weights(strategy.class_weights, classes)
     if strategy.wants.intermediate and (problem := network.lacks("intermediate_features")):
         raise TypeError(
             f"{type(strategy).__name__} wants intermediate features of the network's encoder, but "
@@ -67,6 +63,19 @@ def check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) ->
         )
     if strategy.wants.features and (problem := network.lacks("features")):
         raise TypeError(f"{type(strategy).__name__} wants features, but {problem}")
+
+
+def _check_class_weights(weights: Mapping[str, float], classes: Sequence[str]) -> None:
+    unknown = [name for name in weights if name not in classes]
+    if unknown:
+        raise ValueError(
+            f"class_weights names a class that there is not: {none_of(unknown, classes)}"
+        )
+    if not any(weights.get(name, 1) for name in classes):
+        raise ValueError(
+            "class_weights is 0 for every class, so nothing would be learned; give a number above "
+            f"0 to those that count, such as {{{classes[-1]}: 1}}"
+        )
 
 
 def check_image(image: object) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.held_out_marks import hold_out
 from weakseg.labelling.source import Source
+from weakseg.planning.facts import spread
 from weakseg.strategies.base import Strategy
 from weakseg.training.estimation import Failure, collected
 from weakseg.training.evidence_check import CheckedImage, checked_image, image_failure
@@ -71,10 +72,8 @@ class Sample(NamedTuple):
 
 def choose_images(source: Source, count: int) -> Sample:
     """Some of the training images, evenly spaced."""
-    candidates = list(source.data.training)
-    step = max(1, -(-len(candidates) // count))
     sample = Sample([], [])
-    chosen = candidates[::step]
+    chosen = spread(source.data.training, count)
     for index in track(chosen, len(chosen), "reading the evidence"):
         try:
             evidence, truth = source.corrected(index)
