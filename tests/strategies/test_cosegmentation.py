@@ -278,6 +278,15 @@ def test_subjects_of_images_without_a_class_are_not_held_against_it() -> None:
     assert float(together[1, 0]) < 0
     assert float(together[1, 1]) > float(alone[1, 1])
 
+    # where one image shows both, they have to be told apart
+    both = {
+        "features": torch.zeros(0, 1),
+        "shares": torch.zeros(0, 3),
+        "possible": torch.tensor([True, True, True]),
+    }
+    apart = fit_against_rest([*described, both], 0.5)[:, :-1] @ cells
+    assert float(apart[1, 1]) < float(alone[1, 1])
+
 
 def test_cells_without_a_label_do_not_count_for_the_classes_of_their_image() -> None:
     possible = torch.tensor([True, True])

@@ -88,8 +88,9 @@ class Cosegmentation(JointStrategy):
             null for the marks alone.
         share: how much of a box's area is its middle.
         crf: weights and standard deviations of the CRF.
-        others: how much the background of images that cannot show a class counts for its
-            classifier, beside the images that can, which count 1. Subjects grow with it.
+        others: how much images that cannot show a class count for its classifier, beside those
+            that can, which count 1: their background, and the classes that some image shows beside
+            this one. Subjects grow with it.
         place: what the log odds of the prior of place and size are multiplied by; 0 does without.
         box_crf: weights and standard deviations of the CRF for images with boxes.
         classifier: how much the log odds of the classifiers count beside those of boxes. Cells of
@@ -112,7 +113,7 @@ class Cosegmentation(JointStrategy):
         superpixels: Superpixels | None = LARGE_PIECES,
         share: CoreShare = 0.2,
         crf: DenseCRF = _CRF,
-        others: Influence = 0.5,
+        others: Influence = 0.65,
         place: Influence = 0.5,
         box_crf: DenseCRF = DEEPLAB_V2,
         classifier: Influence = CLASSIFIER,
