@@ -16,7 +16,7 @@ from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.crf import DenseCRF
 from weakseg.strategies.base import Context
 from weakseg.strategies.cosegmentation import Cosegmentation
-from weakseg.strategies.shared.one_against_rest import fit_against_rest
+from weakseg.strategies.shared.one_against_rest import fit_against_rest, shown_together
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 
@@ -286,6 +286,17 @@ def test_subjects_of_images_without_a_class_are_not_held_against_it() -> None:
     }
     apart = fit_against_rest([*described, both], 0.5)[:, :-1] @ cells
     assert float(apart[1, 1]) < float(alone[1, 1])
+
+
+def test_how_often_classes_are_shown_together() -> None:
+    """Of eight images four show class 1, four class 2, two of them both, as chance would have it;
+    one shows class 3, which is never beside class 1, and always beside class 2."""
+    rows = ("110 110 100 100 010 011 000 000").split()
+    described = [{"possible": torch.tensor([True, *(one == "1" for one in row)])} for row in rows]
+    expected = [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 1, 1]]
+    assert shown_together(described).tolist() == expected
+    rare = shown_together([*described, described[2], described[2]])  # 2 of 10, by chance 6 * 4 / 10
+    assert float(rare[1, 2]) == pytest.approx(2 / 2.4)
 
 
 def test_cells_without_a_label_do_not_count_for_the_classes_of_their_image() -> None:

@@ -89,8 +89,8 @@ class Cosegmentation(JointStrategy):
         share: how much of a box's area is its middle.
         crf: weights and standard deviations of the CRF.
         others: how much images that cannot show a class count for its classifier, beside those
-            that can, which count 1: their background, and the classes that some image shows beside
-            this one. Subjects grow with it.
+            that can, which count 1: their background, and the classes that they show as far as
+            images show these beside this one. Subjects grow with it.
         place: what the log odds of the prior of place and size are multiplied by; 0 does without.
         box_crf: weights and standard deviations of the CRF for images with boxes.
         classifier: how much the log odds of the classifiers count beside those of boxes. Cells of

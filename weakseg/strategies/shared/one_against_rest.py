@@ -21,11 +21,11 @@ def fit_against_rest(descriptions: Sequence[dict[str, Tensor]], others: float) -
     rest is what the class has to be told from, grass from cows, so it counts as it is. But some of
     it is the class, too, where the pseudo-labels have missed it; images that cannot show the class
     have none of it, whatever their pseudo-labels are. So their background counts as well, `others`
-    times as much as the images that can. Their subjects do so only where some image can show both,
-    as these have to be told apart. Others do not: fur and legs are no reason against a cow if there
-    is never a dog beside it. The bias then makes up for what they have added to the background, as
-    if they were images of the class: what is nowhere but in images of the class is more likely to
-    be the class than its pseudo-labels say, and what is everywhere is as likely.
+    times as much as the images that can. Their subjects do so as far as images show them beside the
+    class, as these have to be told apart. Others do not: fur and legs are no reason against a cow
+    if there is never a dog beside it. The bias then makes up for what they have added to the
+    background, as if they were images of the class: what is nowhere but in images of the class is
+    more likely to be the class than its pseudo-labels say, and what is everywhere is as likely.
 
     Args:
         descriptions: of all images.
@@ -37,7 +37,7 @@ def fit_against_rest(descriptions: Sequence[dict[str, Tensor]], others: float) -
     known = shares.sum(1, keepdim=True)
     positive = shares * able
     rest = (known - shares).clamp(min=0) * able
-    elsewhere = (shares @ _told_apart(few).T) * (1 - able)
+    elsewhere = (shares @ shown_together(few).T) * (1 - able)
     own = (known * able).sum(0)
     weight = others * own / elsewhere.sum(0).clamp(min=1)
     features = torch.cat([each["features"] for each in few])
@@ -50,13 +50,13 @@ def fit_against_rest(descriptions: Sequence[dict[str, Tensor]], others: float) -
     return torch.cat([weights, odds.log()[:, None]], 1)
 
 
-def _told_apart(descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
-    """Whether some image can show both of two classes, 1 or 0, float [C,C]; with background any
-    can."""
-    possible = torch.stack([each["possible"] for each in descriptions]).float()
-    together = (possible.T @ possible > 0).float()
-    together[:, 0] = 1
-    return together
+def shown_together(descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
+    """How often images can show both of two classes, compared with chance, float [C,C]: 0 for
+    never, 1 for as often as if each were there by itself, or more often. Background is always 1."""
+    possible = torch.stack([each["possible"] for each in descriptions]).double()
+    images = possible.sum(0)
+    by_chance = images[:, None] * images / len(possible)
+    return ((possible.T @ possible) / by_chance.clamp(min=1e-9)).clamp(max=1).float()
 
 
 _NOWHERE = 30.0  # log odds
