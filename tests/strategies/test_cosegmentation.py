@@ -291,7 +291,7 @@ def test_subjects_of_images_without_a_class_are_not_held_against_it() -> None:
 def test_how_often_classes_are_shown_together() -> None:
     """Of eight images four show class 1, four class 2, two of them both, as chance would have it;
     one shows class 3, which is never beside class 1, and always beside class 2."""
-    rows = ("110 110 100 100 010 011 000 000").split()
+    rows = ["110", "110", "100", "100", "010", "011", "000", "000"]
     described = [{"possible": torch.tensor([True, *(one == "1" for one in row)])} for row in rows]
     expected = [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 1, 1]]
     assert shown_together(described).tolist() == expected
