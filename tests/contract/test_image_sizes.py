@@ -19,6 +19,7 @@ from weakseg.evidence import IGNORE, Evidence, Prediction
 from weakseg.functional.colour_features import colour_features
 from weakseg.functional.confusion import confusion_matrix, iou
 from weakseg.functional.painting import grow_marks
+from weakseg.functional.resolution import downsample
 from weakseg.strategies.base import Context, Strategy, fits_together
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.cosegmentation import Cosegmentation
@@ -28,6 +29,8 @@ from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
 
 USUAL = 128
 """pixels of the sides of pictures that others are compared with"""
+SEEN = 512
+"""pixels of the long side that an encoder sees, `strategy.long_side`"""
 SCENES = 2
 NEAR = 0.1
 """mIoU: at 64 pixels, what is thin is a pixel or two"""
@@ -120,8 +123,9 @@ def targets(strategy: Strategy, examples: Sequence[Evidence]) -> list[Tensor]:
 
 
 def by_colours(image: Tensor) -> Prediction:
+    """Features of colours, of an image that is as large at most as what the encoder would see."""
     probs = torch.full((len(CLASSES), *image.shape[1:]), 1 / len(CLASSES))
-    return Prediction(probs, intermediate=colour_features(image))
+    return Prediction(probs, intermediate=colour_features(downsample(image, SEEN)))
 
 
 @each_case
