@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.training.test_processes import (
-    ROOT,
     TWO,
     WORDS,
     figures,
     only_run,
+    printed,
     run,
     start,
     steps,
@@ -61,15 +59,5 @@ def test_what_is_ended_goes_on_to_the_same_weights(
 
 def test_a_run_labels_images(tmp_path: Path) -> None:
     trained = run(tmp_path, *AGMM)
-    command = [sys.executable, "-m", "weakseg.label", f"run={trained}", f"out={tmp_path / 'out'}"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    printed(tmp_path, "-m", "weakseg.label", f"run={trained}", f"out={tmp_path / 'out'}")
     assert len(list((tmp_path / "out").glob("*.png"))) == 8 + 5

@@ -41,6 +41,21 @@ LOSSES = [
 pytestmark = pytest.mark.slow
 
 
+def printed(folder: Path, *words: str) -> str:
+    """What a command of Python has printed, begun in a folder; it must go well."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,11 +13,11 @@ import torch
 from tests.data.layouts import photo, text, voc_xml
 from tests.faults.test_signals import free_port
 from tests.training.test_processes import (
-    ROOT,
     SMALL,
     TWO,
     WORDS,
     figures,
+    printed,
     run,
     start,
     steps,
@@ -41,17 +39,7 @@ SELF_TRAINING = [
 def torchrun(folder: Path, *words: str) -> str:
     """What a run of two processes that torchrun starts has printed; it must go well."""
     launcher = ["torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
-    done = subprocess.run(
-        [sys.executable, "-m", *launcher, "-m", "weakseg.fit", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return printed(folder, "-m", *launcher, "-m", "weakseg.fit", *words)
 
 
 def photographs(folder: Path) -> None:
