@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -59,13 +60,14 @@ from weakseg.training.rounds import ONE_ROUND, Rounds
 from weakseg.training.run_folder import run_folder
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
-from weakseg.utils.processes import rank
+from weakseg.utils.processes import leave_group, rank
 from weakseg.utils.signals import of_a_run
 
 
 def fit(recipe: Resolved) -> Path:
     """Train as a recipe says, or go on with a run that was stopped; returns the folder of the
     run."""
+    atexit.register(leave_group)  # not now: a program may train again with the same processes
     with _quiet_lightning():
         return _fit(recipe)
 

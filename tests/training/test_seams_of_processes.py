@@ -49,6 +49,22 @@ def photographs(folder: Path) -> None:
         text(folder / "photos" / "annotations" / f"{name}.xml", boxes)
 
 
+def test_processes_take_leave_of_each_other_before_python_ends(tmp_path: Path) -> None:
+    # or threads of gloo abort one of them, now and then, though the run has gone well
+    program = tmp_path / "train.py"
+    program.write_text(
+        "import atexit\n"
+        "import torch.distributed as dist\n"
+        "atexit.register(lambda: print('left:', not dist.is_initialized(), flush=True))\n"
+        "from weakseg.fit import command\n"
+        "raise SystemExit(command())\n"
+    )
+    launcher = ["torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    words = ["recipe=boxes_rect", *SMALL, *OTHERS, *TWO, "trainer.max_steps=1"]
+    lines = printed(tmp_path, "-m", *launcher, str(program), *words)
+    assert lines.count("left: True") == 2, lines
+
+
 def test_processes_of_torchrun_train_by_one_plan_and_resume_with_its_numbers(
     tmp_path: Path,
 ) -> None:

@@ -46,6 +46,13 @@ def highest(number: int) -> int:
     return int(shared)
 
 
+def leave_group() -> None:
+    """Take leave of the other processes of a run. Threads of gloo that are still there when Python
+    ends abort the process, every second time, after all of its work has been done."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def share_buffers(module: nn.Module) -> None:
     """Give every rank the buffers of rank 0: batch norm counts on each rank by itself, so that
     their statistics drift apart."""
