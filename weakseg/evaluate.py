@@ -24,7 +24,9 @@ VERB = Verb(
         "run=net.onnx data=voc data.root=VOCdevkit out=onnx-on-voc",
         'run=runs/boxes/latest "predict.scales=[0.75,1,1.25]" predict.flip=true least_miou=0.6',
         "run=runs/boxes/latest logger=wandb",
+        "run=runs/boxes/latest data=voc data.root=VOCdevkit out=on-voc parts=8 part=3",
     ),
+    check="weakseg.evaluation.words.check_words",
 )
 
 
@@ -52,6 +54,9 @@ def _run(argv: Sequence[str], sections: dict[str, Any]) -> Evaluation:
         from weakseg.reporting.tables import figure_text
 
         evaluation = evaluate_model(**words)
+        if evaluation.missing_parts:
+            print(_waiting(evaluation, words["part"], words["parts"]))
+            return evaluation
         print_evaluation(evaluation, Console())
         print(f"report: {evaluation.folder}/{PAGE}")
         print(f"summary: {evaluation.folder}/{SUMMARY}")
@@ -60,6 +65,16 @@ def _run(argv: Sequence[str], sections: dict[str, Any]) -> Evaluation:
             wanted = f"least_miou={evaluation.least_miou:g}"
             print(f"the mean IoU is {came}, but should reach {wanted}", file=sys.stderr)
         return evaluation
+
+
+def _waiting(evaluation: Evaluation, part: int, parts: int) -> str:
+    """What was done of an evaluation in several parts, and what is missing."""
+    others = ", ".join(map(str, evaluation.missing_parts))
+    one = len(evaluation.missing_parts) == 1
+    return (
+        f"part {part} of {parts} is counted; part{'' if one else 's'} {others} "
+        f"{'is' if one else 'are'} not yet; the last one writes {evaluation.folder}"
+    )
 
 
 if __name__ == "__main__":

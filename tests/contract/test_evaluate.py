@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,6 @@ def test_an_evaluation_gives_what_a_validation_logs(
     assert {key: figures[key] for key in compared} == pytest.approx(compared, abs=5e-3, nan_ok=True)
     assert 0 < figures["confidence"] <= 1
     assert ("mask_ap" in figures) == (name in OBJECTS)
+    for part in (2, 1):
+        parted = evaluate_model("run", data, out=tmp_path / "parts", parts=2, part=part)
+    assert json.dumps(parted.figures) == json.dumps(figures)  # to the last digit, and nan is nan

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,6 +42,34 @@ class ImageFigures(NamedTuple):
     not zero"""
 
 
+class PixelCounts(NamedTuple):
+    """The pixels of one image that have a truth."""
+
+    cells: Tensor
+    """as in `ImageFigures`"""
+    boundaries: Tensor
+    """int64 [3,C], as `count_boundaries` has them"""
+    reliability: Reliability
+
+
+def count_pixels(confidence: Tensor, labels: Tensor, truth: Tensor, classes: int) -> PixelCounts:
+    """Count one image.
+
+    Args:
+        confidence: float [H,W], the probability of the likeliest class.
+        labels: int64 [H,W], the likeliest class.
+        truth: uint8 [H,W] with the network's numbers of the classes, 255 = not counted.
+        classes: how many the network has.
+    """
+    confusion = confusion_matrix(labels, truth, classes)
+    counted = truth != IGNORE
+    return PixelCounts(
+        torch.cat([confusion.nonzero(), confusion[confusion > 0][:, None]], 1),
+        count_boundaries(labels, truth, classes),
+        count_reliability(confidence[counted], labels[counted] == truth[counted]),
+    )
+
+
 class Counts:
     """Counts over all images so far; memory grows by about a kilobyte per image.
 
@@ -59,44 +87,44 @@ class Counts:
         self.precision: Precision | None = None
 
     def add(
-        self, number: int, name: str, confidence: Tensor, labels: Tensor, truth: Tensor
+        self, number: int, name: str, size: tuple[int, int], confidence: float, pixels: PixelCounts
     ) -> None:
-        """Count one image.
+        """Add one image.
 
         Args:
             number: its place in the data set.
             name: its name.
-            confidence: float [H,W], the probability of the likeliest class.
-            labels: int64 [H,W], the likeliest class.
-            truth: uint8 [H,W] with the network's numbers of the classes, 255 = not counted.
+            size: its height and width.
+            confidence: mean over its pixels of the probability of their likeliest class.
+            pixels: what was counted on it.
         """
-        confusion = confusion_matrix(labels, truth, len(self.classes))
+        confusion = torch.zeros_like(self.confusion)
+        truth, predicted, count = pixels.cells.T
+        confusion[truth, predicted] = count
         self.confusion += confusion
-        self.boundaries += count_boundaries(labels, truth, len(self.classes))
-        counted = truth != IGNORE
-        self.reliability += count_reliability(
-            confidence[counted], labels[counted] == truth[counted]
-        )
-        cells = confusion.nonzero()
+        self.boundaries += pixels.boundaries
+        # in the order of the images: sums of fractions depend on it
+        self.reliability += pixels.reliability
+        height, width = size
         self.images.append(
             ImageFigures(
                 number,
                 name,
-                truth.shape[1],
-                truth.shape[0],
+                width,
+                height,
                 mean_iou(confusion),
                 pixel_accuracy(confusion),
-                float(confidence.mean()),
+                confidence,
                 iou(confusion).tolist(),
-                torch.cat([cells, confusion[confusion > 0][:, None]], 1),
+                pixels.cells,
             )
         )
 
-    def add_objects(self, found: Instances, truth: Instances) -> None:
-        """Count the objects of one image."""
+    def add_objects(self, objects: Mapping[str, Any]) -> None:
+        """Add the objects of one image, as `count_objects` has them."""
         if self.precision is None:
             self.precision = Precision()
-        self.precision.add(found, truth)
+        self.precision.extend(objects)
 
     def figures(self) -> dict[str, float]:
         """All figures, such as miou and iou/cat; nan for a class that is in neither truth nor
@@ -126,6 +154,13 @@ class Counts:
         if column == "precision":
             return accuracy(self.confusion.T)
         return self.confusion.sum(1).double() / self.confusion.sum()
+
+
+def count_objects(found: Instances, truth: Instances) -> dict[str, Any]:
+    """Count the objects of one image: what `Precision` keeps of it."""
+    precision = Precision()
+    precision.add(found, truth)
+    return precision.state
 
 
 def pixel_accuracy(confusion: Tensor) -> float:

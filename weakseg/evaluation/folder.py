@@ -17,6 +17,8 @@ from weakseg.utils.files import only_user
 PAGE = "report.html"
 LOCK = ".evaluation.lock"
 """also tells that the files beside it are those of an evaluation"""
+OURS = (PAGE, SUMMARY, TABLE, CONFUSIONS)
+NOBODY = "no evaluation has"
 
 
 def default_folder(run: Path, origin: Origin, measured: Measured) -> Path:
@@ -46,8 +48,9 @@ def make_folder(folder: Path) -> None:
 def evaluation_folder(
     folder: Path,
     lock: str = LOCK,
-    files: Sequence[str] = (PAGE, SUMMARY, TABLE, CONFUSIONS),
-    what: str = "no evaluation has",
+    files: Sequence[str] = OURS,
+    what: str = NOBODY,
+    patience: float = 0.0,
 ) -> Iterator[Path]:
     """Hold the folder of an evaluation, or of another command with few files, and make it if there
     is none.
@@ -60,10 +63,11 @@ def evaluation_folder(
         lock: the name of the file that tells whose folder it is.
         files: names of those that are written.
         what: who has not written them, where they are there without that file.
+        patience: seconds to wait for another process that writes there.
     """
     make_folder(folder)
-    _refuse_foreign(folder, lock, files, what)
-    with only_user(folder, lock, "name another with out="):
+    refuse_foreign(folder, lock, files, what)
+    with only_user(folder, lock, "name another with out=", patience=patience):
         new = folder / ".new"
         shutil.rmtree(new, ignore_errors=True)  # of one that was killed
         new.mkdir()
@@ -75,7 +79,12 @@ def evaluation_folder(
             shutil.rmtree(new, ignore_errors=True)
 
 
-def _refuse_foreign(folder: Path, lock: str, files: Sequence[str], what: str) -> None:
+def refuse_foreign(
+    folder: Path,
+    lock: str = LOCK,
+    files: Sequence[str] = OURS,
+    what: str = NOBODY,
+) -> None:
     """Refuse a folder in which files of something else have the names of ours, such as that of a
     run."""
     names = [name for name in files if (folder / name).exists()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from weakseg.config.recipe import RecipeError
 from weakseg.config.values import plain
-from weakseg.evaluation.counting import COLUMNS, Counts, ImageFigures
+from weakseg.evaluation.counted import CountedImage
+from weakseg.evaluation.counting import COLUMNS, Counts, ImageFigures, count_objects, count_pixels
 from weakseg.evaluation.dataset import Measured
 from weakseg.evaluation.pictures import Thumbnail, thumbnail
 from weakseg.evaluation.results import Evaluation, cells_of
@@ -47,19 +48,35 @@ class Measurement:
 
     def run(self) -> None:
         """Predict and count all images; a RecipeError if there is nothing to measure with."""
-        self._find_truth()
-        count = len(self.measured.indices)
-        for example in track(self._examples(), count, "evaluating"):
-            evidence, truth = self._renumbered(example.evidence, example.truth)
-            confidence, labels = self._predict(evidence)
-            if truth is None:
-                self._count_agreement(example.number, evidence, confidence, labels)
-            else:
-                self.counts.add(example.number, evidence.id, confidence, labels, truth)
-            self._count_objects(example.number, evidence)
-            if len(self._kept) < KEPT:
-                classes = len(self.model.classes)
-                self._kept[example.number] = thumbnail(evidence, labels, truth, classes)
+        self.find_truth()
+        indices = self.measured.indices
+        for counted in track(self.count(indices), len(indices), "evaluating"):
+            self.add(counted)
+
+    def count(self, indices: Sequence[int]) -> Iterator[CountedImage]:
+        """Predict these images and count what each of them shows, without adding it up.
+
+        Args:
+            indices: of images of the data set.
+        """
+        for (example,) in self.measured.data.examples(indices):
+            yield self._counted(example)
+
+    def add(self, counted: CountedImage) -> None:
+        """Add what was counted on an image, here or by another process. The figures are the same
+        to the last digit if images are added in the same order."""
+        number, name, height, width, confidence, pixels, agreement, objects = counted
+        if pixels is None:
+            self._add_agreement(number, agreement)
+            nan = math.nan
+            none = torch.zeros(0, 3, dtype=torch.int64)
+            self.unmeasured.append(
+                ImageFigures(number, name, width, height, nan, nan, confidence, [], none)
+            )
+        else:
+            self.counts.add(number, name, (height, width), confidence, pixels)
+        if objects is not None:
+            self.counts.add_objects(objects)
 
     @property
     def images(self) -> list[ImageFigures]:
@@ -117,12 +134,9 @@ class Measurement:
             return thumbnail(evidence, labels, truth, len(self.model.classes))
         return self._kept[number]
 
-    def _examples(self) -> Iterator[Example]:
-        for (example,) in self.measured.data.examples(self.measured.indices):
-            yield example
-
-    def _find_truth(self) -> None:
-        """Before anything long begins: some image has a truth, or an annotation."""
+    def find_truth(self) -> None:
+        """Before anything long begins: some image has a truth, or an annotation; a RecipeError if
+        there is nothing to measure with."""
         for index in self.measured.indices:
             evidence, truth = self.measured.data.corrected(index)
             if truth is not None or evidence.annotations:
@@ -132,6 +146,26 @@ class Measurement:
             "boxes, marks or tags, but none of these images has any; name a folder of masks with "
             "data.masks, or write data.whole=true where polygons outline all that there is"
         )
+
+    def _counted(self, example: Example) -> CountedImage:
+        number = example.number
+        evidence, truth = self._renumbered(example.evidence, example.truth)
+        confidence, labels = self._predict(evidence)
+        if len(self._kept) < KEPT:
+            classes = len(self.model.classes)
+            self._kept[number] = thumbnail(evidence, labels, truth, classes)
+        agreement: dict[str, Tensor] = {}
+        pixels = None
+        if truth is None:
+            alone = Agreement(self.model.classes)
+            alone.add(number, labels, evidence)
+            agreement = alone.counts
+        else:
+            pixels = count_pixels(confidence, labels, truth, len(self.model.classes))
+        height, width = labels.shape
+        sure = float(confidence.mean())
+        objects = self._counted_objects(number, evidence)
+        return CountedImage(number, evidence.id, height, width, sure, pixels, agreement, objects)
 
     def _renumbered(
         self, evidence: Evidence, truth: Tensor | None
@@ -154,30 +188,23 @@ class Measurement:
             )
         return confidence, labels
 
-    def _count_agreement(
-        self, number: int, evidence: Evidence, confidence: Tensor, labels: Tensor
-    ) -> None:
-        self.agreement.add(number, labels, evidence)
-        height, width = labels.shape
-        nan = math.nan
-        none = torch.zeros(0, 3, dtype=torch.int64)
-        self.unmeasured.append(
-            ImageFigures(
-                number, evidence.id, width, height, nan, nan, float(confidence.mean()), [], none
-            )
-        )
+    def _add_agreement(self, number: int, counted: Mapping[str, Tensor]) -> None:
+        known = self.agreement
+        for name, counts in counted.items():
+            known.counts[name] = known.counts[name] + counts if name in known.counts else counts
+            known.scores[name][number] = float(known.figure_of[name](counts).nanmean())
 
-    def _count_objects(self, number: int, evidence: Evidence) -> None:
+    def _counted_objects(self, number: int, evidence: Evidence) -> dict[str, Any] | None:
         if not self.model.finds_objects:
-            return
+            return None
         truth = self.measured.data.true_instances(number)
         found = None if truth is None else self.model.objects(evidence.image)
         if truth is None or found is None:
-            return
+            return None
         table = self.measured.table
         if table is not None:
             truth = truth._replace(classes=renumber(truth.classes, table))
-        self.counts.add_objects(found, truth)
+        return count_objects(found, truth)
 
     def _row(self, image: ImageFigures) -> dict[str, Any]:
         row: dict[str, Any] = {

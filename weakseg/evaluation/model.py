@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,16 +13,26 @@ from annotated_types import Ge, Le
 from weakseg.data.base import WeakData
 from weakseg.evaluation.dashboards import show_evaluation, view_of
 from weakseg.evaluation.dataset import Subset, open_data
-from weakseg.evaluation.folder import PAGE, default_folder, evaluation_folder
+from weakseg.evaluation.folder import (
+    PAGE,
+    default_folder,
+    evaluation_folder,
+    make_folder,
+    refuse_foreign,
+)
+from weakseg.evaluation.kept_counts import KeptCounts
 from weakseg.evaluation.measuring import Measurement
 from weakseg.evaluation.page import write_evaluation_page
 from weakseg.evaluation.results import Evaluation, Head, write_evaluation
+from weakseg.evaluation.words import check_words
 from weakseg.inference.multiscale import Inference
 from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
 from weakseg.trained.loading import load_model
-from weakseg.utils.limits import limited
+from weakseg.utils.limits import Count, limited
 from weakseg.utils.versions import versions
+
+PATIENCE = 600.0  # seconds that a part waits for another one that writes the evaluation
 
 
 @limited
@@ -36,6 +46,8 @@ def evaluate_model(
     device: str = "auto",
     least_miou: Annotated[float, Ge(0), Le(1)] | None = None,
     logger: View | Mapping[str, Any] | None = None,
+    parts: Count = 1,
+    part: Count = 1,
 ) -> Evaluation:
     """Measure a trained network on a data set with truth: IoU, boundary IoU, accuracy, calibration,
     and average precision of objects, as a table, summary.json, images.csv and a report page.
@@ -59,7 +71,11 @@ def evaluate_model(
             is 1.
         logger: a dashboard for figures and tables, as keys of the section logger: logger=wandb or
             logger=tensorboard.
+        parts: into how many parts the images are split, for as many processes or machines. Each
+            keeps its counts in the folder; the one that ends last writes the files.
+        part: which of them is measured here, from 1 on.
     """
+    check_words(parts, part)
     given = locals()
     # what was made in Python has no words; its class says what it is
     shown = {
@@ -73,23 +89,81 @@ def evaluate_model(
     model = load_model(run, checkpoint, predict=predict, device=device)
     measured = open_data(model, data, subset)
     folder = Path(out) if out is not None else default_folder(Path(run), model.origin, measured)
-    with evaluation_folder(folder) as new:
-        measurement = Measurement(model, measured)
-        measurement.run()
-        evaluation = replace(measurement.evaluation(), folder=folder, least_miou=least_miou)
-        head = Head(command, versions("onnxruntime"), time.monotonic() - start)
+    measurement = Measurement(model, measured)
+    name = model.origin.recipe or Path(run).name
+    writing = _Writing(measurement, name, folder, least_miou, command, start)
+    if parts == 1:
+        with evaluation_folder(folder) as new:
+            measurement.run()
+            evaluation = writing.write(new)
+    else:
+        evaluation = _in_parts(writing, KeptCounts(folder, model, measured, parts, part))
+    if view is not None and not evaluation.missing_parts:
+        show_evaluation(view, folder, evaluation)
+    return evaluation
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """What the files of an evaluation are made of.
+
+    Args:
+        measurement: of the images.
+        name: of the network.
+        folder: of the evaluation.
+        least_miou: the mean IoU that was to be reached.
+        command: that has made it.
+        start: when it began, by the clock that only goes forward.
+    """
+
+    measurement: Measurement
+    name: str
+    folder: Path
+    least_miou: float | None
+    command: str
+    start: float
+
+    def evaluation(self) -> Evaluation:
+        """What was measured."""
+        found = self.measurement.evaluation()
+        return replace(found, folder=self.folder, least_miou=self.least_miou)
+
+    def write(self, new: Path) -> Evaluation:
+        """Write the page and the files, into a folder of their own at first."""
+        measurement = self.measurement
+        evaluation = self.evaluation()
+        seconds = time.monotonic() - self.start
+        head = Head(self.command, versions("onnxruntime"), seconds)
         write_evaluation_page(
             new / PAGE,
             evaluation,
             measurement.selection(),
             measurement.picture,
-            title=f"{model.origin.recipe or Path(run).name} on {measured.name}",
+            title=f"{self.name} on {measurement.measured.name}",
             notes=_notes(evaluation, head),
             score=measurement.score,
         )
         write_evaluation(new, evaluation, head)
-    if view is not None:
-        show_evaluation(view, folder, evaluation)
+        return evaluation
+
+
+def _in_parts(writing: _Writing, kept: KeptCounts) -> Evaluation:
+    """Count a part of the images; write the evaluation if it is the last part."""
+    measurement = writing.measurement
+    folder = writing.folder
+    make_folder(folder)
+    refuse_foreign(folder)
+    measurement.find_truth()
+    kept.fill(measurement.count)
+    missing = kept.missing_parts
+    for counted in kept.counted():
+        measurement.add(counted)
+    if missing:
+        return replace(writing.evaluation(), missing_parts=missing)
+    # two parts may end at the same time; both write the same
+    with evaluation_folder(folder, patience=PATIENCE) as new:
+        evaluation = writing.write(new)
+    kept.remove()
     return evaluation
 
 

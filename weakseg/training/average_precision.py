@@ -3,6 +3,7 @@ the callback that measures it."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from copy import deepcopy
 from importlib.util import find_spec
@@ -68,6 +69,16 @@ class Precision:
         target = {"boxes": truth.boxes, "labels": truth.classes, "masks": truth.masks.bool()}
         self.metric.update([guess], [target])
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """What was counted so far: lists with an entry per image."""
+        return dict(self.metric.metric_state)
+
+    def extend(self, state: Mapping[str, Any]) -> None:
+        """Add what another one has counted."""
+        for name, entries in state.items():
+            getattr(self.metric, name).extend(entries)
+
     def figures(self, classes: tuple[str, ...]) -> dict[str, float]:
         """mask_ap, mask_ap50, mask_ap75, mask_ap/<class> and the same of boxes over all ranks,
         which all must call it; nan: no object."""
@@ -77,7 +88,10 @@ class Precision:
             setattr(everything, name, [entry for part in parts for entry in part[name]])
         if not everything.groundtruth_labels:
             return {}
-        found = everything.compute()
+        with warnings.catch_warnings():
+            # others may have counted what this process measures
+            warnings.filterwarnings("ignore", ".*compute.*before the .*update.*")
+            found = everything.compute()
         return {
             **_figures(found, "segm", "mask_ap", classes),
             **_figures(found, "bbox", "box_ap", classes),

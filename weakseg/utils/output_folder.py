@@ -96,6 +96,13 @@ class OutputFolder:
             maker: what the results depend on beside the images, such as the digest of a model.
         """
         self._maker = json.loads(json.dumps(maker))
+        self.look_again()
+        torn = self._record.exists() and not self._record.read_bytes().endswith(b"\n")
+        self._file = self._open.enter_context(self._record.open("ab", buffering=0))
+        self._append(("\n" if torn else "") + _line({"made_by": self._maker}))
+
+    def look_again(self) -> None:
+        """Read what has been written here until now: other parts may have ended."""
         for file in self._recorded():
             made_by, entries = _read(file)
             if made_by == self._maker:
@@ -105,9 +112,6 @@ class OutputFolder:
                     self._own |= dict.fromkeys(found)
             elif entries and not self.overwrite:
                 raise ValueError(_conflict(file, made_by, self._maker))
-        torn = self._record.exists() and not self._record.read_bytes().endswith(b"\n")
-        self._file = self._open.enter_context(self._record.open("ab", buffering=0))
-        self._append(("\n" if torn else "") + _line({"made_by": self._maker}))
 
     def mine(self, items: Sequence[T]) -> Sequence[T]:
         """The items that this part does: every `parts`-th, so that all parts take about as
