@@ -18,6 +18,7 @@ from yaml.parser import Parser
 
 from weakseg.utils.lengths import SHARES, AreaShare, Share, is_percent, parse
 from weakseg.utils.messages import one_line, printable, quoted
+from weakseg.utils.remote_path import as_path, is_url
 
 Lines = dict[tuple[str, ...], int]
 
@@ -129,6 +130,8 @@ def read(hint: Any, value: Any) -> Any:
     as_text = str in kinds or Any in kinds
     if isinstance(value, Text) or (isinstance(value, str) and not as_text):
         value = _from_text(hint, kinds, value)
+    if isinstance(value, str) and Path in kinds and not as_text and is_url(value):
+        return as_path(value)  # Path would make one slash of two
     if isinstance(value, bool) and not (bool in kinds or Any in kinds or value in choices(hint)):
         quote = f"; {QUOTE}" if str in kinds else ""
         # True would pass for the number 1

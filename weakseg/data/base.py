@@ -40,6 +40,7 @@ from weakseg.functional.instances import paint_masks
 from weakseg.utils.limits import Count, CountFromZero, NotNegative, ZeroToOne, check_limits, limited
 from weakseg.utils.messages import counted
 from weakseg.utils.processes import rank
+from weakseg.utils.remote_path import as_path
 
 ShareOfBatch = Annotated[float, Gt(0), Lt(1)]
 ShareOfImages = Annotated[float, Gt(0), Le(1), doc("a part of the images")]
@@ -281,7 +282,7 @@ class WeakData(LightningDataModule):
         if self.unlabelled is None:
             return None
         if self.unlabelled != "own":
-            return in_folder(Path(self.unlabelled), self._own_files)
+            return in_folder(as_path(self.unlabelled), self._own_files)
         trained_on = set(self.training)
         others = [index for index in self._not_held_out if index not in trained_on]
         return UnlabelledImages("own", [self.id_of(index) for index in others], others)
@@ -331,9 +332,9 @@ class WeakData(LightningDataModule):
         """The pseudo-labelled images; None if there are none."""
         if self.pseudo is None:
             return None
-        images = None if self.pseudo_images is None else Path(self.pseudo_images)
+        images = None if self.pseudo_images is None else as_path(self.pseudo_images)
         return PseudoLabels(
-            Path(self.pseudo), images, self.pseudo_confidence, self.classes, self._own_files
+            as_path(self.pseudo), images, self.pseudo_confidence, self.classes, self._own_files
         )
 
     def read_photo(self, path: Path) -> Tensor:

@@ -20,6 +20,7 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.class_matching import match_classes, renumber
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.messages import counted
+from weakseg.utils.remote_path import below, list_once
 
 CONFIDENCE = "confidence"  # the folder of maps of how sure each pixel is
 CERTAIN = 255  # in these maps
@@ -158,6 +159,7 @@ def expect_labels(folder: Path, classes: Sequence[str]) -> None:
 
 def _read_summaries(folder: Path) -> list[dict[str, Any]]:
     """What is known of the labels, from those of parts and the one of all."""
+    list_once(folder)
     files = sorted(folder.glob("summary*.json"))
     if not files:
         there = "no such folder" if not folder.is_dir() else "no summary.json in it"
@@ -200,4 +202,4 @@ def _images_folder(folder: Path, summary: dict[str, Any]) -> Path:
         raise ValueError(
             f"pseudo: {folder} does not say where its images are; give pseudo_images=<folder>"
         )
-    return folder / root
+    return below(folder, root)

@@ -13,6 +13,7 @@ from weakseg.data.formats.base import PICTURES
 from weakseg.evidence import Evidence
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.messages import counted, did_you_mean
+from weakseg.utils.remote_path import is_remote, list_once
 
 Source = int | Path
 """the index of an image of the data set, or the file of another one"""
@@ -79,8 +80,10 @@ class UnlabelledImages:
 
 def in_folder(folder: Path, own: Collection[Path]) -> UnlabelledImages:
     """The images in a folder and those below it, without files of the data set itself."""
+    list_once(folder)
     if not folder.is_dir():
-        beside = [each.name for each in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        near = not is_remote(folder) and folder.parent.is_dir()
+        beside = [each.name for each in folder.parent.iterdir()] if near else []
         raise ValueError(
             f"unlabelled: expected own or a folder of images, but there is no folder {folder}"
             f"{did_you_mean(folder.name, beside)}"
@@ -91,7 +94,7 @@ def in_folder(folder: Path, own: Collection[Path]) -> UnlabelledImages:
     )
     files = [file for file in pictures if file.resolve() not in known]
     ids = [f"{folder.name}/{file.relative_to(folder).as_posix()}" for file in files]
-    return UnlabelledImages(str(folder), ids, files, len(pictures) - len(files))
+    return UnlabelledImages(f"{folder}", ids, files, len(pictures) - len(files))
 
 
 def _without(left_out: int) -> str:

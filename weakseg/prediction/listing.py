@@ -13,6 +13,8 @@ from weakseg.config.values import RecipeError
 from weakseg.data.formats.base import PICTURES
 from weakseg.utils.messages import did_you_mean, one_line
 from weakseg.utils.output_folder import OutputFolder, check_names
+from weakseg.utils.remote_path import RemotePath, as_path, is_url, list_once
+from weakseg.utils.secrets import scrub_message
 
 LISTS = (".txt", ".lst")  # endings of files with the path of an image on each line
 
@@ -68,7 +70,9 @@ def find_images(images: str | Path | Sequence[str | Path]) -> Images:
 
 
 def _found(given: str) -> Images:
-    path = Path(given)
+    path = as_path(given)
+    if isinstance(path, RemotePath):
+        return _found_remotely(given, path)
     if path.is_dir():
         files = {file.relative_to(path).as_posix(): file for file in sorted(_walk(path))}
         return Images(files, [path])
@@ -84,6 +88,36 @@ def _found(given: str) -> Images:
         )
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     raise ValueError(f"images: there is no {given}{did_you_mean(path.name, beside)}")
+
+
+def _found_remotely(given: str, path: RemotePath) -> Images:
+    """The same of a URL, whose folder is listed once."""
+    if path.suffix.lower() in LISTS:
+        return _by_common_folder(_listed(path))
+    if is_picture(path.name) and not _has_wildcard(path):
+        return Images({path.name: path}, [path])
+    start = path
+    while _has_wildcard(start):
+        start = start.parent
+    list_once(start)
+    pattern = path.relative_to(start).as_posix()
+    below = start.rglob("*") if start == path else start.glob(pattern)
+    pictures = [
+        file
+        for file in sorted(below)
+        if is_picture(file.name) and _is_shown(file.relative_to(start).parts) and file.is_file()
+    ]
+    files: dict[str, Path] = {file.relative_to(start).as_posix(): file for file in pictures}
+    return Images(files, [start] if start == path else list(pictures))
+
+
+def _has_wildcard(path: RemotePath) -> bool:
+    """Whether a URL is a glob by any of its parts; ? is no wildcard in it, but may be in names."""
+    return any(letter in part for part in path.parts for letter in "*[")
+
+
+def _is_shown(parts: Sequence[str]) -> bool:
+    return not any(part.startswith(".") for part in parts)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -134,27 +168,51 @@ def _once(files: Iterable[Path]) -> Iterator[Path]:
 def _listed(path: Path) -> list[Path]:
     """The lines of a list: paths from here, or from the folder of the list."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"images: {path} should be a text file in UTF-8 with the path of an image on each "
             f"line, but it is none: {error}"
         ) from None
-    beside = path.parent
-    return [
+    lines = [line.strip() for line in text.splitlines()]
+    return [_named(line, path.parent) for line in lines if line]
+
+
+def _named(line: str, beside: Path) -> Path:
+    """The image of a line of a list in this folder."""
+    if is_url(line):
+        return as_path(line)
+    if isinstance(beside, RemotePath):
+        return beside / line
+    return (
         Path(line) if os.path.lexists(line) or not os.path.lexists(beside / line) else beside / line
-        for line in lines
-        if line
-    ]
+    )
 
 
 def _by_common_folder(files: Sequence[Path]) -> Images:
     """Files by their names below the folder that they have in common."""
     if not files:
         return Images({}, [])
+    if any(isinstance(file, RemotePath) for file in files):
+        return _by_common_start(files)
     absolute = [Path(os.path.abspath(file)) for file in files]
     base = os.path.commonpath([file.parent for file in absolute])
     names = {file.relative_to(base).as_posix(): file for file in absolute}
+    return Images(dict(sorted(names.items())), list(names.values()))
+
+
+def _by_common_start(files: Sequence[Path]) -> Images:
+    """The same where some of the files, or all, are at URLs."""
+    parts = [file.absolute().parent.parts for file in files]
+    length = 0
+    while all(len(each) > length and each[length] == parts[0][length] for each in parts):
+        length += 1
+    if not length:
+        raise ValueError(
+            "images: expected all of them on this machine, or at URLs that begin with the same "
+            f"protocol, but they are as different as {files[0]} and {files[-1]}"
+        )
+    names = {"/".join(file.absolute().parts[length:]): file.absolute() for file in files}
     return Images(dict(sorted(names.items())), list(names.values()))
 
 
@@ -169,6 +227,12 @@ def _together(many: Sequence[Images]) -> Images:
 def _none_of(images: str | Path | Sequence[str | Path]) -> str:
     if not isinstance(images, str | Path):
         return f"there is no image in {', '.join(map(str, images)) or 'an empty list'}"
+    if is_url(str(images)):
+        return (
+            f"there is no image at {scrub_message(str(images))}, that is, no file below it that "
+            f"ends in one of {', '.join(sorted(PICTURES))}; a web server has to show its folders "
+            "as pages of links"
+        )
     if glob.has_magic(str(images)) and not Path(images).exists():
         return f"there is no image that matches {images}"
     endings = ", ".join(sorted(PICTURES))

@@ -24,7 +24,7 @@ from weakseg.data.files.photos import Photos
 from weakseg.data.files.repairs import MANY
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.formats.evidence import RIM
-from weakseg.data.formats.images import orientation
+from weakseg.data.formats.images import orientation, source_of
 from weakseg.data.names import nearly_same
 from weakseg.evidence import IGNORE, MASKED, Evidence
 from weakseg.reporting.corrections_check import look_at_corrections, problems_of_folder
@@ -481,7 +481,7 @@ def _turn(data: Photos, index: int) -> int:
     """The EXIF orientation, if it swaps width and height; 0 otherwise, and where the image cannot
     be opened."""
     try:
-        with Image.open(data.entries[index].image) as image:
+        with Image.open(source_of(data.entries[index].image)) as image:
             turn = orientation(image)
     except Exception:  # reported by whoever reads the pixels
         return 0

@@ -17,12 +17,13 @@ from weakseg.data.files.layout import expect_folder
 from weakseg.data.files.listing import Pictures
 from weakseg.data.files.photos import Entry, Photos
 from weakseg.data.formats.base import FormatError, Place
-from weakseg.data.formats.images import image_size
+from weakseg.data.formats.images import image_size, source_of
 from weakseg.data.names import spelling_hint
 from weakseg.data.simulate.annotator import AnnotationKind
 from weakseg.data.simulate.derive import objects_of
 from weakseg.evidence import IGNORE
 from weakseg.utils.limits import limited
+from weakseg.utils.remote_path import as_path
 
 # the number in the masks (labelIds) of each of the 19 classes
 LABELS = {
@@ -84,7 +85,7 @@ class Cityscapes(Photos):
                 f"classes_used should name classes of Cityscapes, but {wrong[0]!r} is none; "
                 f"{spelling_hint(wrong[0], list(LABELS))}"
             )
-        self.root = expect_folder("root", Path(root))
+        self.root = expect_folder("root", as_path(root))
         self.evidence = evidence
         self.simulated = True
         self.mask_names = [NAMES.get(number) for number in range(VALUES)]
@@ -125,7 +126,7 @@ def _read_numbers(path: Path) -> Tensor:
     """An image of 16 bits as it is."""
     image_size(path)  # refuses what is missing, too large or no image
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with Image.open(source_of(path), formats=["PNG"]) as image:
             return torch.from_numpy(np.array(image).astype(np.int32))
     except Exception as error:  # a decoder may fail on foreign bytes in any way
         raise FormatError(

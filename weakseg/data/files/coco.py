@@ -15,6 +15,7 @@ from weakseg.data.formats.base import noting
 from weakseg.data.formats.coco import read
 from weakseg.data.simulate.annotator import AnnotationKind
 from weakseg.utils.limits import limited
+from weakseg.utils.remote_path import as_path
 
 # COCO's names of the classes that VOC has too
 VOC_RENAMES: dict[str, str | None] = {
@@ -57,7 +58,7 @@ class Coco(Photos):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        self.root = expect_folder("root", Path(root))
+        self.root = expect_folder("root", as_path(root))
         self.evidence = evidence
         self.whole = True
         self.renames = {**(VOC_RENAMES if voc_names else {}), **(rename or {})}

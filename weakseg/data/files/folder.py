@@ -54,6 +54,7 @@ from weakseg.data.simulate.annotator import AnnotationKind
 from weakseg.utils.lengths import Share
 from weakseg.utils.limits import CountFromZero, limited
 from weakseg.utils.messages import counted
+from weakseg.utils.remote_path import as_path, below
 
 Format = Literal[
     "voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"
@@ -138,7 +139,7 @@ class Folder(Photos):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        self.root = expect_folder("root", Path(root))
+        self.root = expect_folder("root", as_path(root))
         self.own_split = False
         """whether the data set says itself which images are to be trained on"""
         self.evidence = evidence
@@ -150,7 +151,7 @@ class Folder(Photos):
         many = format in MANY
         ending = "" if format is None else MANY[format][1] if many else ENDINGS[format]
         self.pictures = find_pictures(self.root, images)
-        self.masks = None if masks is None else self._named_masks(self.root / masks)
+        self.masks = None if masks is None else self._named_masks(below(self.root, masks))
         if format is None:
             expect_no_annotations(self.root, self.pictures, annotations, self.masks)
             self.files = self.root
@@ -509,7 +510,7 @@ class Folder(Photos):
     def _listed(self, name: str | None) -> list[str] | None:
         if name is None:
             return None
-        path = self.root / name
+        path = below(self.root, name)
         return positions(read_names(path), self.pictures, str(path), self.problems)
 
     def _entry(self, name: str, read: Reader | None) -> Entry:

@@ -14,6 +14,7 @@ from weakseg.data.files.listing import Pictures, part_of_path
 from weakseg.data.formats.base import PICTURES, FormatError, Part
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.names import spelling_hint
+from weakseg.utils.remote_path import RemotePath, below, list_once, remember
 
 IMAGES = ("images", "JPEGImages")
 ANNOTATIONS = ("annotations", "Annotations", "labels")
@@ -48,6 +49,8 @@ def expect_folder(key: str, path: Path) -> Path:
         key: of the data set.
         path: what the key names.
     """
+    if isinstance(path, RemotePath):
+        return _expect_remote_folder(key, path)
     if isdir(path):
         return path
     there = f"{abspath(path)} is a file" if exists(path) else f"there is none at {abspath(path)}"
@@ -58,11 +61,25 @@ def expect_folder(key: str, path: Path) -> Path:
     )
 
 
+def _expect_remote_folder(key: str, path: RemotePath) -> Path:
+    """The same of a folder at a URL, which is listed here once with all that is below it."""
+    try:
+        # the root begins a data set, whatever has been listed of another one there
+        list_once(path) if key == "root" else remember(path)
+        if path.is_dir():
+            return path
+        there = f"{path} is a file" if path.is_file() else f"there is nothing below {path}"
+    except OSError as error:
+        there = f"of {path}, {error.strerror}"
+    web = "; a web server has to show its folders as pages of links" if path.is_web else ""
+    raise ValueError(f"{key} should be a folder, but {there}{web}")
+
+
 def find_pictures(root: Path, named: str | None) -> Pictures:
     """The images in the folder that the user named, or wherever tools put them; a ValueError if
     there are none of these."""
     if named is not None:
-        return Pictures(root / named)
+        return Pictures(below(root, named))
     for name in IMAGES:
         if (root / name).is_dir():
             return Pictures(root / name)
@@ -94,7 +111,8 @@ def find_annotations(
         ending: of annotation files.
         many: whether a file is about many images.
     """
-    found = _usual(root, pictures, ending, many) if named is None else root / named
+    found = _usual(root, pictures, ending, many) if named is None else below(root, named)
+    remember(found)
     if not found.exists() and named is None:
         usual = ", ".join(_usual_names(ending))
         raise ValueError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from weakseg.data.formats.base import PARTS, PICTURES, FormatError, Part, Place, excerpt
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.names import spelling_hint
+from weakseg.utils.remote_path import remember
 
 # what Label Studio puts before the name of a file that comes through the browser
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
@@ -29,6 +30,7 @@ class Pictures:
 
     def __init__(self, folder: Path, below: Sequence[Path] = ()) -> None:
         for place in below or [folder]:
+            remember(place)
             if not place.is_dir():
                 raise ValueError(
                     f"there should be a folder of images at {place}, but there is none"

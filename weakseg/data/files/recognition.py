@@ -9,6 +9,7 @@ from typing import Any
 
 from weakseg.data.files.layout import expect_folder, find_pictures
 from weakseg.data.files.unannotated import BEGINNING, annotation_file
+from weakseg.utils.remote_path import as_path, below
 
 MEANT = "write data.format=<one of voc_xml, coco, yolo, labelme, cvat, datumaro, label_studio>"
 
@@ -20,15 +21,15 @@ def recognise(values: Mapping[str, Any]) -> tuple[str | None, str]:
     Args:
         values: arguments of `Folder`.
     """
-    root = expect_folder("root", Path(values["root"]))
+    root = expect_folder("root", as_path(values["root"]))
     pictures = find_pictures(root, values.get("images"))
     masks = values.get("masks")
     named = values.get("annotations")
     if named is not None:
-        place = root / named
+        place = below(root, named)
         file = place if place.is_file() else next(_files(place), None)
     else:
-        file = annotation_file(root, pictures, None if masks is None else root / masks)
+        file = annotation_file(root, pictures, None if masks is None else below(root, masks))
     if file is None:
         return None, "there are no annotation files"
     found = format_of(file)

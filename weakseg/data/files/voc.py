@@ -15,6 +15,7 @@ from weakseg.data.formats.base import Annotation, Shape, noting
 from weakseg.data.names import spelling_hint
 from weakseg.data.simulate.annotator import AnnotationKind
 from weakseg.utils.limits import limited
+from weakseg.utils.remote_path import as_path, below
 
 CLASSES = (
     *(
@@ -85,11 +86,11 @@ class VOC(Photos):
                 f"classes_used should name classes of VOC, but {wrong[0]!r} is none; "
                 f"{spelling_hint(wrong[0], CLASSES[1:])}"
             )
-        self.home = _home(expect_folder("root", Path(root)))
+        self.home = _home(expect_folder("root", as_path(root)))
         self.evidence = evidence
         self.tags_of_masks = True
         self.mask_names = CLASSES
-        self.scribbles = self.home / scribbles
+        self.scribbles = below(self.home, scribbles)
         if evidence == "scribbles" and not self.simulated and not self.scribbles.is_dir():
             raise ValueError(
                 f"there are no scribbles in {self.scribbles}: expected the XML files of "
@@ -105,7 +106,7 @@ class VOC(Photos):
 
     def _list(self, name: str) -> list[str]:
         path = (
-            Path(name)
+            as_path(name)
             if name.endswith(".txt")
             else self.home / "ImageSets" / "Segmentation" / f"{name}.txt"
         )
@@ -134,7 +135,7 @@ class VOC(Photos):
         return partial(in_memory, self.clicked[id]) if id in self.clicked else None
 
     def _clicks(self, points: list[str] | None) -> dict[str, Annotation]:
-        files = [self.home / name for name in points or CLICKS]
+        files = [below(self.home, name) for name in points or CLICKS]
         if points is None:
             files = [files[0], *(path for path in files[1:] if path.is_file())]
         if missing := [path for path in files if not path.is_file()]:

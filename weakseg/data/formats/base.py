@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.formats.runs import Runs, complaint
+from weakseg.utils.secrets import scrub_message
 
 Kind = Literal["box", "polygon", "line", "point", "tag", "mask"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -97,7 +98,8 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         image = "" if self.image is None else f", image {excerpt(self.image)}"
         what = "line" if self.file.endswith((".csv", ".txt")) else "object"
-        return f"{self.file}{image}" + ("" if self.number is None else f", {what} {self.number}")
+        file = scrub_message(self.file) if "://" in self.file else self.file
+        return f"{file}{image}" + ("" if self.number is None else f", {what} {self.number}")
 
     def wrong(self, what: str, expected: str, came: object) -> FormatError:
         """An error that shows the foreign value that came instead of what was expected here."""

@@ -7,6 +7,7 @@ show it.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -20,7 +21,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from weakseg.data.formats.base import MOST_PIXELS, FormatError, Place
+from weakseg.data.formats.opening import read_remote
 from weakseg.evidence import IGNORE
+from weakseg.utils.remote_path import RemotePath
 
 # Pillow knows more, among them some that start other programs, or have no signature;
 # older versions do not read AVIF
@@ -217,11 +220,7 @@ def _raw_mode(image: Image.Image) -> str:
 def _opened(path: Path, formats: tuple[str, ...], most_pixels: int) -> Iterator[Image.Image]:
     place = Place(str(path))
     try:
-        if not path.is_file():
-            raise FormatError(
-                place, "the image", "there", "missing" if not path.exists() else "no ordinary file"
-            )
-        with Image.open(path, formats=formats) as image:
+        with Image.open(source_of(path), formats=formats) as image:
             width, height = image.size
             if width * height > most_pixels:
                 raise FormatError(
@@ -246,6 +245,17 @@ def _opened(path: Path, formats: tuple[str, ...], most_pixels: int) -> Iterator[
         ) from None
     except Exception as error:  # a decoder may fail on foreign bytes in any way
         raise FormatError(place, "the image", "whole", f"damaged or cut off: {error}") from None
+
+
+def source_of(path: Path) -> Path | io.BytesIO:
+    """What Pillow opens: a file, or the content of one that is at a URL; a FormatError if there is
+    none."""
+    if isinstance(path, RemotePath):
+        return io.BytesIO(read_remote(path, "the image"))
+    if not path.is_file():
+        came = "missing" if not path.exists() else "no ordinary file"
+        raise FormatError(Place(str(path)), "the image", "there", came)
+    return path
 
 
 def _coloured(image: Image.Image, place: Place, window: Window | None) -> Image.Image:

@@ -14,6 +14,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from weakseg.data.formats.base import FormatError, Place, excerpt
+from weakseg.utils.remote_path import RemotePath
 
 # the largest file of COCO 2017 has 0.45 GB; a parsed file takes several times its size in memory
 MOST_BYTES = 2**30
@@ -49,6 +50,8 @@ def inside(root: Path, name: str) -> Path:
 def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """All of a file, unless it is larger than `most_bytes`, which is checked before anything is
     read."""
+    if isinstance(path, RemotePath):
+        return read_remote(path, "the file", most_bytes)
     place = Place(str(path))
     try:
         if not path.is_file():  # nor a device or pipe, which have no end
@@ -63,6 +66,28 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FormatError(place, "the file", "readable", f"not: {error.strerror}") from None
+
+
+def read_remote(path: RemotePath, what: str, most_bytes: int = MOST_BYTES) -> bytes:
+    """All of a file at a URL; a FormatError says why it cannot be read.
+
+    Args:
+        path: of the file.
+        what: it is, for the message.
+        most_bytes: what is larger is refused.
+    """
+    place = Place(f"{path}")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FormatError(place, what, "there", "missing") from None
+    except OSError as error:
+        raise FormatError(place, what, "readable", f"not: {error.strerror}") from None
+    if len(data) > most_bytes:
+        raise FormatError(
+            place, what, f"at most {most_bytes} bytes long", f"{len(data)} bytes long"
+        )
+    return data
 
 
 def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:

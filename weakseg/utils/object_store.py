@@ -1,0 +1,354 @@
+"""Files at URLs, through fsspec: listed, read and written as a whole, with errors in one line."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from html.parser import HTMLParser
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urljoin, urlsplit
+
+from weakseg.utils.messages import one_line
+from weakseg.utils.secrets import scrub_message
+
+T = TypeVar("T")
+
+# the package that opens a protocol, where fsspec does not do it alone
+PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "hf": "huggingface_hub",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+}
+# what stores call the digest of a file's content, or else the time of its last change
+DIGESTS = ("ETag", "etag", "md5Hash", "blob_id", "oid", "content_md5")
+TIMES = ("mtime", "LastModified", "last_modified", "updated", "created", "Last-Modified")
+# web servers that are busy or restart answer in a moment; s3fs and gcsfs try again by themselves
+BUSY = (429, 500, 502, 503, 504)
+WAITS = [0.5, 2.0]  # seconds before each further attempt
+DEEPEST = 50  # folders in folders that a web server may list; more is a circle
+
+
+class Info(NamedTuple):
+    """What a store tells of a file or folder."""
+
+    folder: bool
+    size: int | None = None
+    changed: float = 0.0
+    """seconds since 1970; 0 where the store does not tell"""
+    version: str = ""
+    """changes when the content does"""
+
+
+@dataclass
+class Listing:
+    """The files of a folder and all below it, by their names from there on, in order."""
+
+    files: dict[str, Info] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders that these files are in."""
+        return list(dict.fromkeys(above for name in self.files for above in _above(name)))
+
+    def info(self, name: str) -> Info | None:
+        """Of a file or folder; None if there is none."""
+        if name in self.files:
+            return self.files[name]
+        if name == ".":
+            return Info(folder=True) if self.files else None
+        return Info(folder=True) if name in self._known_folders() else None
+
+    def _known_folders(self) -> set[str]:
+        if self._folders is None:
+            self._folders = set(self.folders)
+        return self._folders
+
+    def below(self, name: str) -> Listing:
+        """What is in one of the folders."""
+        if name == ".":
+            return self
+        start = f"{name}/"
+        return Listing(
+            {
+                file.removeprefix(start): info
+                for file, info in self.files.items()
+                if file.startswith(start)
+            }
+        )
+
+    def children(self) -> list[str]:
+        """The names of what is in the folder itself."""
+        return list(dict.fromkeys(name.partition("/")[0] for name in self.files))
+
+    def add(self, name: str, size: int) -> None:
+        """Note a file that has been written."""
+        self.files[name] = Info(folder=False, size=size)
+        self._folders = None
+
+    _folders: set[str] | None = None
+
+
+def _above(name: str) -> Iterator[str]:
+    parts = name.split("/")[:-1]
+    return ("/".join(parts[: end + 1]) for end in range(len(parts)))
+
+
+# which files ----------------------------------------------------------------------------------
+
+
+@functools.cache
+def knows(protocol: str) -> bool:
+    """Whether fsspec knows a protocol."""
+    from fsspec import available_protocols
+
+    return protocol.lower() in available_protocols()
+
+
+def expect_protocol(protocol: str, given: str) -> None:
+    """A ValueError for a protocol that fsspec does not know, or whose package is missing.
+
+    Args:
+        protocol: such as s3.
+        given: what was written, for the message.
+    """
+    from fsspec import get_filesystem_class
+
+    if not knows(protocol):
+        raise ValueError(
+            f"{given}: expected a protocol that fsspec knows, such as s3, gs, https or hf, but it "
+            f"is {protocol}"
+        )
+    try:
+        get_filesystem_class(protocol)
+    except ImportError as error:
+        package = PACKAGES.get(protocol)
+        what = one_line(error) if package is None else f"needs the package {package}"
+        how = "" if package is None else f": pip install {package}, or pip install weakseg[remote]"
+        raise ValueError(f"{given}: {protocol}:// {what}{how}") from None
+
+
+def as_regex(pattern: str) -> str:
+    """A glob as a regular expression: * within a name, ** over any folders."""
+    from fsspec.utils import glob_translate
+
+    return str(glob_translate(pattern))
+
+
+def list_below(url: str) -> Listing:
+    """All files below a folder, in order; none if there is no such folder."""
+    with_names = _links_below if _is_web(url) else _found_below
+    return Listing(dict(sorted(_attempt(url, "listed", lambda: dict(with_names(url))))))
+
+
+def _found_below(url: str) -> Iterator[tuple[str, Info]]:
+    store, key = _open(url)
+    store.invalidate_cache()  # it may be another list by now
+    try:
+        found: Mapping[str, Any] = store.find(key, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    start = store._strip_protocol(key).rstrip("/")
+    for name, details in found.items():
+        relative = name.removeprefix(start).strip("/")
+        # the object of a file itself, and marks of folders that some browsers of stores leave
+        if relative and details.get("type") != "directory" and not name.endswith("/"):
+            yield relative, _details(details)
+
+
+def _links_below(url: str, depth: int = 0) -> Iterator[tuple[str, Info]]:
+    """The same of a web server that shows a folder as a page of links."""
+    place, mark, query = url.partition("?")
+    place = place.rstrip("/") + "/"
+    store, key = _open(f"{place}{mark}{query}")
+    try:
+        page = store.cat_file(key)
+    except FileNotFoundError:
+        return
+    for link in _links(page, _plain(place)):
+        name = unquote(link, errors="surrogatepass").rstrip("/")
+        if not link.endswith("/"):
+            yield name, Info(folder=False)
+        elif depth < DEEPEST:
+            for further, info in _links_below(f"{place}{link}{mark}{query}", depth + 1):
+                yield f"{name}/{further}", info
+
+
+class _Links(HTMLParser):
+    """The addresses of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
+
+
+def _links(page: bytes, place: str) -> Iterable[str]:
+    """The links of a page that lead to what is in its folder, as they are there: not upwards, not
+    to the same list in another order."""
+    parser = _Links()
+    parser.feed(page.decode("utf-8", "replace"))
+    for link in dict.fromkeys(parser.found):
+        whole = urljoin(place, link.partition("?")[0].partition("#")[0])
+        name = whole.removeprefix(place)
+        if name != whole and name and "/" not in name.rstrip("/"):
+            yield name
+
+
+def _plain(url: str) -> str:
+    """A web address without user and cache."""
+    parts = urlsplit(url.rpartition("::")[2])
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def info(url: str) -> Info | None:
+    """What a store tells of a file or folder; None if there is none."""
+
+    def ask() -> Info | None:
+        store, key = _open(url)
+        try:
+            return _details(store.info(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    found = _attempt(url, "looked for", ask)
+    if _is_web(url) and (found is None or found.size is None or url.endswith("/")):
+        # a page of links is a folder
+        return Info(folder=True) if list_below(url).files else found
+    return found
+
+
+def _details(told: Mapping[str, Any]) -> Info:
+    size = told.get("size")
+    changed = _seconds(next((told[name] for name in TIMES if told.get(name)), 0))
+    digest = next((str(told[name]) for name in DIGESTS if told.get(name)), "")
+    version = digest or f"{size}-{changed!r}"
+    return Info(told.get("type") == "directory", size, changed, version)
+
+
+def _seconds(when: Any) -> float:
+    """A time as stores write it, in seconds since 1970."""
+    if isinstance(when, datetime):
+        return when.timestamp()
+    if isinstance(when, str):
+        try:
+            return datetime.fromisoformat(when).timestamp()
+        except ValueError:
+            return 0.0
+    return float(when) if isinstance(when, int | float) else 0.0
+
+
+# what is in them ------------------------------------------------------------------------------
+
+
+def read(url: str) -> bytes:
+    """All of a file."""
+
+    def fetch() -> bytes:
+        store, key = _open(url)
+        if "::" in url:  # a cache keeps what is opened
+            with store.open(key, "rb") as file:
+                return bytes(file.read())
+        return bytes(store.cat_file(key))
+
+    return _attempt(url, "read", fetch)
+
+
+def write(url: str, data: bytes) -> None:
+    """Write a file. A store shows all of it once it has all of it, and until then what was there
+    before."""
+
+    def send() -> None:
+        store, key = _open(url)
+        store.pipe_file(key, data)
+
+    _attempt(url, "written", send)
+
+
+def remove(url: str) -> None:
+    """Delete a file."""
+
+    def delete() -> None:
+        store, key = _open(url)
+        store.rm_file(key)
+
+    _attempt(url, "deleted", delete)
+
+
+def _open(url: str) -> tuple[Any, str]:
+    """The file system of a URL in this process, and what it calls the file. It is not kept: a
+    forked process needs its own, which fsspec knows."""
+    from fsspec.core import url_to_fs
+
+    if not _is_web(url):
+        return url_to_fs(url)
+    # names are encoded already, and a second time would be other names
+    protocol = urlsplit(url.rpartition("::")[2]).scheme
+    options: dict[str, Any] = {"encoded": True}
+    return url_to_fs(url, **({protocol: options} if "::" in url else options))
+
+
+def _is_web(url: str) -> bool:
+    return url.rpartition("::")[2].startswith(("http://", "https://"))
+
+
+def _attempt(url: str, what: str, action: Callable[[], T]) -> T:
+    """The result of an action, tried again where a server is busy; an OSError in one line for
+    whatever a store raises."""
+    for wait in [*WAITS, None]:
+        try:
+            return action()
+        except Exception as error:
+            if wait is None or not _passes(error):
+                raise _explained(url, what, error) from error
+            time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _passes(error: Exception) -> bool:
+    """Whether an error may pass by itself."""
+    if (status := getattr(error, "status", None)) is not None:
+        return status in BUSY
+    cut = type(error).__name__ in ("ClientPayloadError", "ServerDisconnectedError")
+    return cut or isinstance(error, ConnectionResetError | TimeoutError)
+
+
+def _explained(url: str, what: str, error: Exception) -> OSError:
+    """The error that a user can do something about."""
+    place = scrub_message(url)
+    status = getattr(error, "status", None)
+    came = scrub_message(one_line(error) or type(error).__name__)
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, "there is no such file or bucket", place)
+    if isinstance(error, PermissionError) or status in (401, 403) or _asks_who(error):
+        advice = (
+            "give the credentials as fsspec reads them, in the environment or in its "
+            "configuration files"
+        )
+        text = f"it may not be {what} ({_short(came)}); {advice}"
+        return PermissionError(errno.EACCES, text, place)
+    if isinstance(error, NotImplementedError):
+        return OSError(errno.EROFS, f"it cannot be {what}: the protocol is for reading", place)
+    text = f"it could not be {what} ({type(error).__name__}: {_short(came)})"
+    return OSError(errno.EIO, f"{text}; is the server there, and the address right?", place)
+
+
+def _asks_who(error: Exception) -> bool:
+    return re.search("credential|unauthorized", type(error).__name__, re.IGNORECASE) is not None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:197]}..."
