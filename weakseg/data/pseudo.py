@@ -20,7 +20,7 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.class_matching import match_classes, renumber
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.messages import counted
-from weakseg.utils.remote_path import below, list_once
+from weakseg.utils.remote_path import list_once, named_in
 
 CONFIDENCE = "confidence"  # the folder of maps of how sure each pixel is
 CERTAIN = 255  # in these maps
@@ -202,4 +202,4 @@ def _images_folder(folder: Path, summary: dict[str, Any]) -> Path:
         raise ValueError(
             f"pseudo: {folder} does not say where its images are; give pseudo_images=<folder>"
         )
-    return below(folder, root)
+    return named_in(folder, root)

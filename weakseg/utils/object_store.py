@@ -148,8 +148,10 @@ def as_regex(pattern: str) -> str:
 
 def list_below(url: str) -> Listing:
     """All files below a folder, in order; none if there is no such folder."""
-    with_names = _links_below if _is_web(url) else _found_below
-    return Listing(dict(sorted(_attempt(url, "listed", lambda: dict(with_names(url))))))
+    url = _beyond_cache(url)
+    names = _links_below if _is_web(url) else _found_below
+    found = _attempt(url, "listed", lambda: dict(names(url)))
+    return Listing(dict(sorted(found.items())))
 
 
 def _found_below(url: str) -> Iterator[tuple[str, Info]]:
@@ -208,14 +210,24 @@ def _links(page: bytes, place: str) -> Iterable[str]:
             yield name
 
 
+def _beyond_cache(url: str) -> str:
+    """The URL of what a cache would keep: which files there are is not kept."""
+    return url.rpartition("::")[2]
+
+
 def _plain(url: str) -> str:
-    """A web address without user and cache."""
-    parts = urlsplit(url.rpartition("::")[2])
+    """A web address without its user."""
+    parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def info(url: str) -> Info | None:
     """What a store tells of a file or folder; None if there is none."""
+
+    url = _beyond_cache(url)
+    # of a web server, a page of links is a folder, and a page all the same
+    if _is_web(url) and list_below(url).files:
+        return Info(folder=True)
 
     def ask() -> Info | None:
         store, key = _open(url)
@@ -224,11 +236,7 @@ def info(url: str) -> Info | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    found = _attempt(url, "looked for", ask)
-    if _is_web(url) and (found is None or found.size is None or url.endswith("/")):
-        # a page of links is a folder
-        return Info(folder=True) if list_below(url).files else found
-    return found
+    return _attempt(url, "looked for", ask)
 
 
 def _details(told: Mapping[str, Any]) -> Info:
@@ -271,8 +279,11 @@ def write(url: str, data: bytes) -> None:
     """Write a file. A store shows all of it once it has all of it, and until then what was there
     before."""
 
+    if _is_web(url):
+        raise OSError(errno.EROFS, "web servers are only read from", scrub_message(url))
+
     def send() -> None:
-        store, key = _open(url)
+        store, key = _open(_beyond_cache(url))
         store.pipe_file(key, data)
 
     _attempt(url, "written", send)
@@ -282,7 +293,7 @@ def remove(url: str) -> None:
     """Delete a file."""
 
     def delete() -> None:
-        store, key = _open(url)
+        store, key = _open(_beyond_cache(url))
         store.rm_file(key)
 
     _attempt(url, "deleted", delete)
@@ -293,16 +304,17 @@ def _open(url: str) -> tuple[Any, str]:
     forked process needs its own, which fsspec knows."""
     from fsspec.core import url_to_fs
 
-    if not _is_web(url):
-        return url_to_fs(url)
-    # names are encoded already, and a second time would be other names
-    protocol = urlsplit(url.rpartition("::")[2]).scheme
-    options: dict[str, Any] = {"encoded": True}
-    return url_to_fs(url, **({protocol: options} if "::" in url else options))
+    options: dict[str, Any] = {}
+    if _is_web(url):
+        # names are encoded already, and a second time would be other names
+        protocol = urlsplit(_beyond_cache(url)).scheme
+        options = {protocol: {"encoded": True}} if "::" in url else {"encoded": True}
+    store, key = url_to_fs(url, **options)
+    return store, key
 
 
 def _is_web(url: str) -> bool:
-    return url.rpartition("::")[2].startswith(("http://", "https://"))
+    return _beyond_cache(url).startswith(("http://", "https://"))
 
 
 def _attempt(url: str, what: str, action: Callable[[], T]) -> T:
@@ -341,7 +353,7 @@ def _explained(url: str, what: str, error: Exception) -> OSError:
         text = f"it may not be {what} ({_short(came)}); {advice}"
         return PermissionError(errno.EACCES, text, place)
     if isinstance(error, NotImplementedError):
-        return OSError(errno.EROFS, f"it cannot be {what}: the protocol is for reading", place)
+        return OSError(errno.EROFS, f"it cannot be {what} by this protocol", place)
     text = f"it could not be {what} ({type(error).__name__}: {_short(came)})"
     return OSError(errno.EIO, f"{text}; is the server there, and the address right?", place)
 

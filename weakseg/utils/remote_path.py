@@ -52,7 +52,7 @@ def is_url(text: str) -> bool:
     return found is not None and (found[3] == "//" or object_store.knows(found[2]))
 
 
-def below(folder: Path, name: str) -> Path:
+def named_in(folder: Path, name: str) -> Path:
     """What a name means within a folder; a URL or a whole path means itself."""
     return as_path(name) if is_url(name) else folder / name
 
@@ -81,7 +81,7 @@ def _parsed(text: str) -> Path:
     place, mark, query = rest.partition("?")
     host, _, names = place.partition("/")
     # percent signs and slashes of the query would be taken for parts of the path
-    asked = mark + quote(query, safe="=&%") if mark else ""
+    asked = mark + quote(query, safe="=&") if mark else ""
     return RemotePath(head, host + asked, unquote(names, errors="surrogatepass"))
 
 
@@ -137,6 +137,11 @@ class RemotePath(PosixPath):
         for name in names:
             found = found / name
         return found
+
+    @property
+    def parent(self) -> RemotePath:
+        """The folder that it is in; of a server or bucket, itself."""
+        return self if len(self.parts) <= 2 else super().parent
 
     @property
     def is_listed(self) -> bool:

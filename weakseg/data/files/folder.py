@@ -54,7 +54,7 @@ from weakseg.data.simulate.annotator import AnnotationKind
 from weakseg.utils.lengths import Share
 from weakseg.utils.limits import CountFromZero, limited
 from weakseg.utils.messages import counted
-from weakseg.utils.remote_path import as_path, below
+from weakseg.utils.remote_path import as_path, named_in
 
 Format = Literal[
     "voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"
@@ -151,7 +151,7 @@ class Folder(Photos):
         many = format in MANY
         ending = "" if format is None else MANY[format][1] if many else ENDINGS[format]
         self.pictures = find_pictures(self.root, images)
-        self.masks = None if masks is None else self._named_masks(below(self.root, masks))
+        self.masks = None if masks is None else self._named_masks(named_in(self.root, masks))
         if format is None:
             expect_no_annotations(self.root, self.pictures, annotations, self.masks)
             self.files = self.root
@@ -510,7 +510,7 @@ class Folder(Photos):
     def _listed(self, name: str | None) -> list[str] | None:
         if name is None:
             return None
-        path = below(self.root, name)
+        path = named_in(self.root, name)
         return positions(read_names(path), self.pictures, str(path), self.problems)
 
     def _entry(self, name: str, read: Reader | None) -> Entry:

@@ -14,7 +14,7 @@ from weakseg.data.files.listing import Pictures, part_of_path
 from weakseg.data.formats.base import PICTURES, FormatError, Part
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.names import spelling_hint
-from weakseg.utils.remote_path import RemotePath, below, list_once, remember
+from weakseg.utils.remote_path import RemotePath, list_once, named_in, remember
 
 IMAGES = ("images", "JPEGImages")
 ANNOTATIONS = ("annotations", "Annotations", "labels")
@@ -79,7 +79,7 @@ def find_pictures(root: Path, named: str | None) -> Pictures:
     """The images in the folder that the user named, or wherever tools put them; a ValueError if
     there are none of these."""
     if named is not None:
-        return Pictures(below(root, named))
+        return Pictures(named_in(root, named))
     for name in IMAGES:
         if (root / name).is_dir():
             return Pictures(root / name)
@@ -111,7 +111,7 @@ def find_annotations(
         ending: of annotation files.
         many: whether a file is about many images.
     """
-    found = _usual(root, pictures, ending, many) if named is None else below(root, named)
+    found = _usual(root, pictures, ending, many) if named is None else named_in(root, named)
     remember(found)
     if not found.exists() and named is None:
         usual = ", ".join(_usual_names(ending))

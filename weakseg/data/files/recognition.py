@@ -9,7 +9,7 @@ from typing import Any
 
 from weakseg.data.files.layout import expect_folder, find_pictures
 from weakseg.data.files.unannotated import BEGINNING, annotation_file
-from weakseg.utils.remote_path import as_path, below
+from weakseg.utils.remote_path import as_path, named_in
 
 MEANT = "write data.format=<one of voc_xml, coco, yolo, labelme, cvat, datumaro, label_studio>"
 
@@ -26,10 +26,10 @@ def recognise(values: Mapping[str, Any]) -> tuple[str | None, str]:
     masks = values.get("masks")
     named = values.get("annotations")
     if named is not None:
-        place = below(root, named)
+        place = named_in(root, named)
         file = place if place.is_file() else next(_files(place), None)
     else:
-        file = annotation_file(root, pictures, None if masks is None else below(root, masks))
+        file = annotation_file(root, pictures, None if masks is None else named_in(root, masks))
     if file is None:
         return None, "there are no annotation files"
     found = format_of(file)

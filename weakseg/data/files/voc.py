@@ -15,7 +15,7 @@ from weakseg.data.formats.base import Annotation, Shape, noting
 from weakseg.data.names import spelling_hint
 from weakseg.data.simulate.annotator import AnnotationKind
 from weakseg.utils.limits import limited
-from weakseg.utils.remote_path import as_path, below
+from weakseg.utils.remote_path import as_path, named_in
 
 CLASSES = (
     *(
@@ -90,7 +90,7 @@ class VOC(Photos):
         self.evidence = evidence
         self.tags_of_masks = True
         self.mask_names = CLASSES
-        self.scribbles = below(self.home, scribbles)
+        self.scribbles = named_in(self.home, scribbles)
         if evidence == "scribbles" and not self.simulated and not self.scribbles.is_dir():
             raise ValueError(
                 f"there are no scribbles in {self.scribbles}: expected the XML files of "
@@ -135,7 +135,7 @@ class VOC(Photos):
         return partial(in_memory, self.clicked[id]) if id in self.clicked else None
 
     def _clicks(self, points: list[str] | None) -> dict[str, Annotation]:
-        files = [below(self.home, name) for name in points or CLICKS]
+        files = [named_in(self.home, name) for name in points or CLICKS]
         if points is None:
             files = [files[0], *(path for path in files[1:] if path.is_file())]
         if missing := [path for path in files if not path.is_file()]:
