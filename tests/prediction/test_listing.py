@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
+from tests.remote_places import to_memory, web_server
 from weakseg.prediction.listing import find_images
+from weakseg.utils.remote_path import as_path
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +123,52 @@ def test_a_list_that_is_no_text_is_named(photos: Path) -> None:
     (photos.parent / "list.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"images: list\.txt should be a text file in UTF-8"):
         find_images("list.txt")
+
+
+# at URLs -----------------------------------------------------------------------------------------
+
+ODD = ("a b.jpg", "a%20b.jpg", "a#b.jpg", "a?b.jpg", "ä 犬.png")
+
+
+@pytest.fixture
+def urls(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The same folder in memory and behind a web server."""
+    for name in (*ODD, "sub dir/a b.png", "sub dir/notes.txt", ".hidden/x.jpg", ".y.jpg"):
+        (tmp_path / "odd" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "odd" / name).write_bytes(b"")
+    with web_server(tmp_path / "odd") as server:
+        yield {"memory": to_memory(tmp_path / "odd", "memory://photos"), "http": server.url}
+    fsspec.filesystem("memory").store.clear()
+
+
+@pytest.mark.parametrize("where", ["memory", "http"])
+def test_urls_mean_what_folders_and_globs_mean(
+    urls: dict[str, str], tmp_path: Path, where: str
+) -> None:
+    url = urls[where]
+    for ending in ("", "/*.jpg", "/**/*.png", "/sub dir/a b.png", "/*/*"):
+        here = find_images(f"{tmp_path}/odd{ending}")
+        there = find_images(f"{url}{ending}")
+        assert list(there.files) == list(here.files)
+        assert all(str(file).startswith(url) for file in there.files.values())
+        assert there.folder / next(iter(there.files)) == next(iter(there.files.values()))
+    both = find_images([f"{url}/a%2520b.jpg" if where == "http" else f"{url}/a%20b.jpg", url])
+    assert "a%20b.jpg" in both.files
+    with pytest.raises(ValueError, match=r"there is no image at .*none"):
+        find_images(f"{url}/none")
+    with pytest.raises(ValueError, match=r"there is no image at .*gif"):
+        find_images(f"{url}/*.gif")
+
+
+def test_a_list_of_urls(urls: dict[str, str], tmp_path: Path) -> None:
+    lines = [f"{urls['memory']}/a#b.jpg", f"{urls['memory']}/sub dir/a b.png"]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    found = find_images(tmp_path / "list.txt")
+    assert list(found.files) == ["a#b.jpg", "sub dir/a b.png"]
+    as_path("memory://photos/list.txt").write_text("sub dir/a b.png\na#b.jpg\n")
+    found = find_images("memory://photos/list.txt")
+    assert list(map(str, found.files.values())) == lines
+    mixed = [*lines, str(tmp_path / "odd/a b.jpg")]
+    (tmp_path / "list.txt").write_text("\n".join(mixed))
+    with pytest.raises(ValueError, match="expected all of them on this machine, or at URLs"):
+        find_images(tmp_path / "list.txt")

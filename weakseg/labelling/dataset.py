@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -33,6 +32,7 @@ from weakseg.utils.limits import Count, limited
 from weakseg.utils.messages import one_line
 from weakseg.utils.output_folder import OutputFolder, check_names
 from weakseg.utils.progress import track
+from weakseg.utils.remote_path import path_from
 from weakseg.utils.versions import versions
 
 SHORT = 16  # characters of keys in summaries
@@ -293,7 +293,7 @@ class _Labelling:
 
     def _head(self, done: Labelled, images: Path | None) -> dict[str, Any]:
         source = self.source
-        where = None if images is None else os.path.relpath(images, self.folder.path)
+        where = None if images is None else path_from(images, self.folder.path)
         return {
             "command": self.command,
             "versions": versions(),

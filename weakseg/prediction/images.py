@@ -24,6 +24,7 @@ from weakseg.trained.model import TrainedModel
 from weakseg.utils.limits import Count, limited
 from weakseg.utils.output_folder import OutputFolder
 from weakseg.utils.progress import track
+from weakseg.utils.remote_path import path_from
 from weakseg.utils.versions import versions
 
 PIXELS = 640 * 640  # of an image; a batch has not more than so many of these
@@ -210,7 +211,7 @@ def _head(command: str, model: TrainedModel, listed: Images, done: Predicted) ->
         "model": model.origin._asdict(),
         "classes": list(model.classes),
         # data.pseudo finds the images by it
-        "images_folder": os.path.relpath(listed.folder, done.folder),
+        "images_folder": path_from(listed.folder, done.folder),
         "predict": _how(model.inference),
         "long_side": model.long_side,
         "device": str(model.device),

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from weakseg.utils.files import names, only_user, remove_leftovers, write_whole
+from weakseg.utils.remote_path import RemotePath, as_path
 
 T = TypeVar("T")
 Entry = dict[str, Any]
@@ -45,7 +46,7 @@ class OutputFolder:
         part: int = 1,
         overwrite: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.parts = parts
         self.part = part
         self.overwrite = overwrite
@@ -233,10 +234,14 @@ def check_part(parts: int, part: int) -> None:
 def _check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
     """A ValueError if results would lie among the inputs, where the next call would find them as
     images."""
+    if isinstance(out, RemotePath):
+        raise ValueError(f"out should be a folder of this machine, but it is {out}")
     there = os.path.realpath(out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"out should be a folder, but {out} is a file")
     for given in inputs:
+        if isinstance(as_path(given), RemotePath):
+            continue
         here = os.path.realpath(given)
         if os.path.isdir(here) and _within(there, here):
             raise ValueError(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fnmatch import translate
 from pathlib import Path, PosixPath, PurePosixPath
 from typing import IO, Any, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 from urllib.request import url2pathname
 
 from weakseg.utils import object_store
@@ -321,6 +321,9 @@ def version_of(path: RemotePath) -> str:
     return "" if info is None else info.version
 
 
-def host_of(path: Path) -> str:
-    """The server or bucket of a URL, without users; for messages."""
-    return urlsplit(scrub_message(str(path))).netloc
+def path_from(path: Path, folder: Path) -> str:
+    """What a path is called in a file that lies in a folder: relative to it where both are on this
+    machine, else whole, but without users and tokens."""
+    if is_remote(path) or is_remote(folder):
+        return f"{path.absolute()}"
+    return os.path.relpath(path, folder)

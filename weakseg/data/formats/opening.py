@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -20,6 +22,9 @@ from weakseg.utils.remote_path import RemotePath
 MOST_BYTES = 2**30
 MOST_YAML = 2**18  # a thousand names of classes are a tenth of that, and the parser is slow
 DEEPEST_YAML = 10  # lists in lists
+MOMENT = 2.0  # seconds for which a file at a URL is not read again
+MOST_KEPT = 2**26  # bytes of such a file
+_LAST = threading.local()
 # JSON may spell such a one alone, which no file name and no screen can show
 HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -78,7 +83,7 @@ def read_remote(path: RemotePath, what: str, most_bytes: int = MOST_BYTES) -> by
     """
     place = Place(f"{path}")
     try:
-        data = path.read_bytes()
+        data = _last_read(path)
     except FileNotFoundError:
         raise FormatError(place, what, "there", "missing") from None
     except OSError as error:
@@ -87,6 +92,18 @@ def read_remote(path: RemotePath, what: str, most_bytes: int = MOST_BYTES) -> by
         raise FormatError(
             place, what, f"at most {most_bytes} bytes long", f"{len(data)} bytes long"
         )
+    return data
+
+
+def _last_read(path: RemotePath) -> bytes:
+    """The content of a file, without the network if it is the one that this thread has read last,
+    a moment ago: a mask may be annotation and truth, and the size of an image is asked for by
+    itself."""
+    known, when, data = getattr(_LAST, "file", (None, 0.0, b""))
+    if known == path and time.monotonic() - when < MOMENT:
+        return bytes(data)
+    data = path.read_bytes()
+    _LAST.file = (path, time.monotonic(), data) if len(data) < MOST_KEPT else (None, 0.0, b"")
     return data
 
 
