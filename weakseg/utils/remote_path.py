@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Iterator
 from fnmatch import translate
-from pathlib import Path, PosixPath, PurePosixPath
+from pathlib import Path, PosixPath, PurePath, PurePosixPath
 from typing import IO, Any, cast
 from urllib.parse import quote, unquote
 from urllib.request import url2pathname
@@ -32,8 +32,8 @@ LISTED: dict[tuple[str, ...], Listing] = {}
 def as_path(given: str | Path) -> Path:
     """The path that a word means: of this machine, or a RemotePath for a URL.
 
-    >>> as_path("photos/a.jpg"), str(as_path("s3://bucket/photos") / "a.jpg")
-    (PosixPath('photos/a.jpg'), 's3://bucket/photos/a.jpg')
+    >>> as_path("photos/a.jpg"), str(as_path("memory://photos") / "a.jpg")
+    (PosixPath('photos/a.jpg'), 'memory://photos/a.jpg')
     """
     text = str(given)
     if isinstance(given, RemotePath) or not is_url(text):
@@ -124,12 +124,16 @@ class RemotePath(PosixPath):
     def __hash__(self) -> int:
         return hash(self.parts)
 
+    def __lt__(self, other: PurePath) -> bool:
+        """The order of the names, part by part, as on this machine."""
+        return self.parts < other.parts
+
     def __truediv__(self, name: str | os.PathLike[str]) -> RemotePath:
         """A file or folder below; of a whole path of this machine, that one."""
         text = name if isinstance(name, str) else str(name)
         if text.startswith("/"):
             return cast(RemotePath, Path(text))
-        return super().__truediv__(text)
+        return RemotePath(*self.parts, text)
 
     def joinpath(self, *names: str | os.PathLike[str]) -> RemotePath:
         """The same, one name after the other."""
