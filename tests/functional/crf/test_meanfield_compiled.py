@@ -22,6 +22,7 @@ from weakseg.functional.crf import DenseCRF, dense_crf, meanfield
 from weakseg.functional.crf import meanfield_compiled as compiled
 from weakseg.functional.crf.kernels import Kernel
 from weakseg.functional.crf.meanfield import Normalization
+from weakseg.functional.crf.vectors_compiled import as_rows
 
 SMOOTH, BILATERAL = Kernel(3, 1, None), Kernel(4, 67, 3)
 WIDE = (Kernel(3, 3, None), Kernel(10, 80, 13))
@@ -127,27 +128,48 @@ def test_more_labels_than_are_compiled_may_be_there_if_few_are_possible() -> Non
     assert int((refined.flatten(1).amax(1) > 0).sum()) == 3
 
 
-def test_logarithm() -> None:
+def energies(probs: np.ndarray, labels: list[int], tile: int) -> np.ndarray:
+    """Rows of four, which 7 fills up, so many pixels at a time."""
+    energy = as_rows(np.zeros((probs.shape[1], 4), np.float32))
+    logs = np.full((4, tile), 7, np.float32)
+    for first in range(0, len(energy), tile):
+        compiled._energies(probs, np.array(labels, np.int32), first, logs, energy)
+    return energy["numbers"]
+
+
+@pytest.mark.parametrize("tile", [1, 64, 50_000])
+def test_logarithm(tile: int) -> None:
     numbers = np.concatenate(
         [np.geomspace(1e-20, 1, 20_000), np.linspace(0.4, 1, 20_000), [0.5, 0.70710677, 1]]
     ).astype(np.float32)
-    energy = np.zeros((len(numbers), 4), np.float32)
-    compiled._energies(numbers[None], np.zeros(1, np.int32), energy)
+    energy = energies(numbers[None], [0], tile)
     expected = np.log(numbers.astype(np.float64))
     np.testing.assert_allclose(energy[:, 0], expected, rtol=2e-7, atol=1e-7)
     assert energy[-1, 0] == 0  # of one
-    assert (energy[:, 1:] == 0).all()
+    assert (energy[:, 1:] == 7).all()
 
 
 def test_energies_of_what_is_impossible_and_of_other_labels() -> None:
     probs = np.array([[0.5, 0, 1e-30], [9, 9, 9], [0.25, 1, 1e-20]], np.float32)
-    energy = np.full((3, 4), 7, np.float32)
-    compiled._energies(probs, np.array([2, 0], np.int32), energy)
+    energy = energies(probs, [2, 0], 2)
     least = np.log(1e-20)
     np.testing.assert_allclose(
         energy[:, :2], [[np.log(0.25), np.log(0.5)], [0, least], [least, least]], rtol=1e-6
     )
     assert (energy[:, 2:] == 7).all()
+
+
+@pytest.mark.parametrize("pixels", [1, 127, 128, 129, 300])
+def test_marginals_go_to_the_places_of_their_labels(pixels: int) -> None:
+    rows = np.arange(pixels * 4, dtype=np.float32).reshape(pixels, 4)
+    refined = np.zeros((5, pixels), np.float32)
+    for first in range(0, pixels, 128):
+        tile = as_rows(np.zeros((128, 4), np.float32))
+        here = rows[first : first + 128]
+        tile["numbers"][: len(here)] = here
+        compiled._marginals(tile, np.array([4, 0, 2], np.int32), first, refined)
+    assert (refined[[4, 0, 2]] == rows[:, :3].T).all()
+    assert (refined[[1, 3]] == 0).all()
 
 
 class TestRecentlyMade:

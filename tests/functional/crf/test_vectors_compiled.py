@@ -127,7 +127,7 @@ def random_rows(width: int, seed: int = 0) -> Floats:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_each_operation_is_compiled_to_what_it_means_in_numpy(name: str) -> None:
     function = OPERATIONS[name]
-    width = 24  # three vectors of eight lanes
+    width = 24  # a vector of 16 lanes and one of 8
     rows = [random_rows(width, seed) for seed in (0, 1)]
     expected = aligned_zeros(7, width)
     function(*map(as_rows, rows), as_rows(expected))
@@ -222,6 +222,18 @@ def test_the_dense_crf_runs_without_numba(tmp_path: Path) -> None:
 def exponential(source: Any, low: float, high: float, result: Any) -> None:
     for place in range(len(result)):
         store(result, place, exp(load(source, place), low, high))
+
+
+@pytest.mark.parametrize("width", [1, 3, 7, 12, 20, 23, 24, 40])
+@pytest.mark.parametrize("name", ["total", "highest"])
+def test_every_lane_of_vectors_of_different_lengths_counts(name: str, width: int) -> None:
+    """In each row another number stands out."""
+    rows = -np.ones((width, width), np.float32)
+    np.fill_diagonal(rows, 5)
+    result = np.zeros((width, width), np.float32)
+    by_numba(OPERATIONS[name])(as_rows(rows), as_rows(rows), as_rows(result))
+    expected = 5 - (width - 1) if name == "total" else 5
+    assert (result == expected).all()
 
 
 @pytest.mark.parametrize("width", WIDTHS)

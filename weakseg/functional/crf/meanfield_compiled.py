@@ -24,6 +24,7 @@ from weakseg.functional.crf.kernels import Kernel, LRUCache, content
 from weakseg.functional.crf.permutohedral_compiled import Floats, Ints, Lattice, lattice
 from weakseg.functional.crf.vectors_compiled import (
     Rows,
+    aligned,
     aligned_zeros,
     as_rows,
     exp,
@@ -47,7 +48,7 @@ _PADDING = np.float32(-1e4)  # the energy of labels that only fill up a row: the
 _ONE = np.float32(1)
 _LOG2 = np.float32(log(2))
 # pixels that change from one row per label to one row per pixel, or back, before the next ones
-_TILE = 64
+_TILE = 128
 _recent = LRUCache(2**27)
 
 
@@ -170,24 +171,24 @@ def mean_field(
     """Write the marginals of some labels into `refined` [C,N], from probabilities [C,N]. `strength`
     is that of both kernels together."""
     terms = (one, other)
-    energy = aligned_zeros(probs.shape[1], padded_width(len(labels)))
-    energy[:, len(labels) :] = _PADDING
-    _energies(probs, labels, energy)
-    pixels = as_rows(energy)
+    width = padded_width(len(labels))
+    energy = as_rows(aligned(probs.shape[1], width))
     arrays = [_arrays(term) for term in terms]
-    before = [aligned_zeros(term.lattice.size, energy.shape[1]) for term in terms]
-    after = [aligned_zeros(term.lattice.size, energy.shape[1]) for term in terms]
-    _start(pixels, np.float32(strength / 2), *arrays, *map(as_rows, before))
+    before = [aligned_zeros(term.lattice.size, width) for term in terms]
+    after = [aligned(term.lattice.size, width) for term in terms]
+    logs = np.full((width, _TILE), _PADDING)
+    shift = np.float32(strength / 2)
+    _start(probs, labels, logs, energy, shift, *arrays, *map(as_rows, before))
     for _ in range(iterations - 1):
         for term, vertices, others in zip(terms, before, after, strict=True):
             term.lattice.blur(vertices)
             others[:] = 0
-        _step(pixels, *arrays, *map(as_rows, before), *map(as_rows, after))
+        _step(energy, *arrays, *map(as_rows, before), *map(as_rows, after))
         before, after = after, before
     for term, vertices in zip(terms, before, strict=True):
         term.lattice.blur(vertices)
-    _finish(pixels, *arrays, *map(as_rows, before))
-    _marginals(energy, labels, refined)
+    tile = as_rows(aligned(_TILE, width))
+    _finish(energy, *arrays, *map(as_rows, before), tile, labels, refined)
 
 
 def _arrays(term: KernelTerm) -> KernelArrays:
@@ -197,18 +198,19 @@ def _arrays(term: KernelTerm) -> KernelArrays:
 
 
 @compiled
-def _energies(probs: Floats, labels: Ints, energy: Floats) -> None:
-    """Logarithms of probabilities [C,N], as rows [N,L]."""
+def _energies(probs: Floats, labels: Ints, first: int, logs: Floats, energy: Rows) -> None:
+    """Logarithms of probabilities [C,N], as rows: of the pixels from the first on that `logs`
+    [L,TILE] has room for. What `logs` has after the last label fills up the rows."""
+    here = min(logs.shape[1], probs.shape[1] - first)
     # first logarithms one after the other, many at once, then one by one to their places
-    logs = np.empty(_TILE, np.float32)
-    for first in range(0, probs.shape[1], _TILE):
-        here = min(_TILE, probs.shape[1] - first)
-        for place in range(len(labels)):
-            row = probs[labels[place], first : first + here]
-            for p in range(here):
-                logs[p] = _log(max(row[p], _LEAST))
-            for p in range(here):
-                energy[first + p, place] = logs[p]
+    for place in range(len(labels)):
+        row = probs[labels[place], first : first + here]
+        for p in range(here):
+            logs[place, p] = _log(max(row[p], _LEAST))
+    for p in range(here):
+        numbers = energy[first + p]["numbers"]
+        for place in range(len(numbers)):
+            numbers[place] = logs[place, p]
 
 
 @compiled
@@ -227,14 +229,13 @@ def _log(number: Any) -> Any:
 
 
 @compiled
-def _marginals(energy: Floats, labels: Ints, refined: Floats) -> None:
-    """Rows [N,L] back to [C,N]."""
-    for first in range(0, refined.shape[1], _TILE):
-        last = min(first + _TILE, refined.shape[1])
-        for place in range(len(labels)):
-            row = refined[labels[place]]
-            for point in range(first, last):
-                row[point] = energy[point, place]
+def _marginals(tile: Rows, labels: Ints, first: int, refined: Floats) -> None:
+    """The rows of some pixels back to [C,N], from the first pixel on."""
+    here = min(len(tile), refined.shape[1] - first)
+    for place in range(len(labels)):
+        row = refined[labels[place], first : first + here]
+        for p in range(here):
+            row[p] = tile[p]["numbers"][place]
 
 
 @compiled
@@ -266,6 +267,9 @@ def _softmax(row: Any) -> Any:
 
 @compiled
 def _start(
+    probs: Floats,
+    labels: Ints,
+    logs: Floats,
     energy: Rows,
     shift: float,
     one: KernelArrays,
@@ -273,18 +277,21 @@ def _start(
     to_one: Rows,
     to_other: Rows,
 ) -> None:
-    """Bring each pixel's best energy to minus shift, and splat its softmax.
+    """Energies from probabilities: bring each pixel's best one to minus shift, and splat its
+    softmax.
 
     The kernels can add twice the shift. So the best energy stays between minus shift and shift,
     and no softmax has to subtract the largest energy first.
     """
-    for point in range(len(energy)):
-        row = load(energy, point)
-        row += fill(-shift - highest(row), energy)
-        store(energy, point, row)
-        row = _softmax(row)
-        _splat(one, point, row, to_one)
-        _splat(other, point, row, to_other)
+    for first in range(0, len(energy), logs.shape[1]):
+        _energies(probs, labels, first, logs, energy)
+        for point in range(first, min(first + logs.shape[1], len(energy))):
+            row = load(energy, point)
+            row += fill(-shift - highest(row), energy)
+            store(energy, point, row)
+            row = _softmax(row)
+            _splat(one, point, row, to_one)
+            _splat(other, point, row, to_other)
 
 
 @compiled
@@ -320,8 +327,17 @@ def _step(
 
 @compiled
 def _finish(
-    energy: Rows, one: KernelArrays, other: KernelArrays, of_one: Rows, of_other: Rows
+    energy: Rows,
+    one: KernelArrays,
+    other: KernelArrays,
+    of_one: Rows,
+    of_other: Rows,
+    tile: Rows,
+    labels: Ints,
+    refined: Floats,
 ) -> None:
-    """The last iteration: the marginals take the place of the energies."""
-    for point in range(len(energy)):
-        store(energy, point, _marginal(energy, point, one, other, of_one, of_other))
+    """The last iteration: the marginals go to `refined` [C,N], by way of `tile`."""
+    for first in range(0, len(energy), len(tile)):
+        for point in range(first, min(first + len(tile), len(energy))):
+            store(tile, point - first, _marginal(energy, point, one, other, of_one, of_other))
+        _marginals(tile, labels, first, refined)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import partial, reduce
+from itertools import accumulate
 from math import factorial, log
 from typing import Any
 
@@ -64,7 +65,14 @@ def aligned_zeros(length: int, width: int) -> Floats:
 
     A row of up to 16 numbers then lies in one line, and not across two.
     """
-    numbers = np.zeros(length * width + 16, np.float32)
+    numbers = aligned(length, width)
+    numbers[:] = 0
+    return numbers
+
+
+def aligned(length: int, width: int) -> Floats:
+    """The same, with whatever numbers the memory has."""
+    numbers = np.empty(length * width + 16, np.float32)
     first = -numbers.ctypes.data // 4 % 16
     return numbers[first : first + length * width].reshape(length, width)
 
@@ -128,8 +136,9 @@ def exp(row: Any, low: float, high: float) -> Any:
     return series * power_of_two(whole)
 
 
-# The same operations as LLVM's instructions. A row is an array of equal vectors, each of which fits
-# into a register: one of 4 numbers for up to 4 labels, three of 8 for 24.
+# The same operations as LLVM's instructions. A row is a sequence of vectors, each as long as the
+# largest register or shorter: one of 4 numbers for up to 4 labels, one of 16 and one of 8 for 24.
+# Where registers are shorter, LLVM takes several for one vector.
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)
@@ -158,9 +167,13 @@ def _row_of(rows: Any) -> Row:
     return Row(rows.dtype.size // 4)
 
 
-def _llvm_type(row: Row) -> ir.ArrayType:
-    lanes = next(lanes for lanes in (16, 8, 4, 2, 1) if row.width % lanes == 0)
-    return ir.ArrayType(ir.VectorType(_FLOAT, lanes), row.width // lanes)
+def _llvm_type(row: Row) -> ir.LiteralStructType:
+    lanes = []
+    rest = row.width
+    for most in (16, 8, 4, 2, 1):
+        lanes += [most] * (rest // most)
+        rest %= most
+    return ir.LiteralStructType([ir.VectorType(_FLOAT, count) for count in lanes])
 
 
 @register_model(Row)
@@ -173,15 +186,33 @@ class _RowModel(models.PrimitiveModel):
 
 def _split(builder: Any, row: Any) -> list[Any]:
     """The vectors of a row."""
-    return [builder.extract_value(row, place) for place in range(row.type.count)]
+    return [builder.extract_value(row, place) for place in range(len(row.type.elements))]
 
 
 def _join(builder: Any, vectors: list[Any]) -> Any:
     """The row of these vectors."""
-    row = ir.Constant(ir.ArrayType(vectors[0].type, len(vectors)), ir.Undefined)
+    kind = ir.LiteralStructType([vector.type for vector in vectors])
+    row = ir.Constant(kind, ir.Undefined)
     for place, vector in enumerate(vectors):
         row = builder.insert_value(row, vector, place)
     return row
+
+
+def _equal_vectors(builder: Any, row: Any) -> list[Any]:
+    """The numbers of a row as vectors that are all as long as its shortest one."""
+    vectors = _split(builder, row)
+    shortest = min(vector.type.count for vector in vectors)
+    return [
+        _part(builder, vector, first, shortest)
+        for vector in vectors
+        for first in range(0, vector.type.count, shortest)
+    ]
+
+
+def _part(builder: Any, vector: Any, first: int, count: int) -> Any:
+    """So many lanes of a vector."""
+    lanes = ir.Constant(ir.VectorType(_INT, count), list(range(first, first + count)))
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), lanes)
 
 
 def _for_each_vector(instruction: Callable[..., Any]) -> Callable[..., Any]:
@@ -215,8 +246,12 @@ def _addresses(context: Any, builder: Any, signature: Any, arguments: Any) -> li
     number = context.cast(builder, arguments[1], place, types.intp)
     data = context.make_array(rows)(context, builder, arguments[0]).data
     row = _llvm_type(_row_of(rows))
-    first = builder.bitcast(builder.gep(data, [number]), row.element.as_pointer())
-    return [builder.gep(first, [_INT(vector)]) for vector in range(row.count)]
+    first = builder.bitcast(builder.gep(data, [number]), _FLOAT.as_pointer())
+    starts = accumulate((vector.count for vector in row.elements[:-1]), initial=0)
+    return [
+        builder.bitcast(builder.gep(first, [_INT(start)]), vector.as_pointer())
+        for start, vector in zip(starts, row.elements, strict=True)
+    ]
 
 
 @_instruction
@@ -244,11 +279,13 @@ def _spread_out(row: Row) -> Callable[..., Any]:
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number = context.cast(builder, arguments[0], signature.args[0], types.float32)
-        kind = _llvm_type(row)
-        undefined = ir.Constant(kind.element, ir.Undefined)
+        vectors = _llvm_type(row).elements
+        undefined = ir.Constant(vectors[0], ir.Undefined)
         first = builder.insert_element(undefined, number, _INT(0))
-        lanes = ir.Constant(ir.VectorType(_INT, kind.element.count), [0] * kind.element.count)
-        return _join(builder, [builder.shuffle_vector(first, undefined, lanes)] * kind.count)
+        shuffles = [ir.Constant(ir.VectorType(_INT, one.count), [0] * one.count) for one in vectors]
+        return _join(
+            builder, [builder.shuffle_vector(first, undefined, lanes) for lanes in shuffles]
+        )
 
     return write
 
@@ -320,7 +357,7 @@ def _power_of_two(typing: Any, row: Any) -> Any:
 @_instruction
 def _total(typing: Any, row: Any) -> Any:
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = _split(builder, arguments[0])
+        vectors = _equal_vectors(builder, arguments[0])
         lanes = reduce(lambda one, other: builder.fadd(one, other, flags=_FAST), vectors)
         return _call(builder, "vector.reduce.fadd", _FLOAT, _FLOAT(0.0), lanes)
 
@@ -330,7 +367,7 @@ def _total(typing: Any, row: Any) -> Any:
 @_instruction
 def _highest(typing: Any, row: Any) -> Any:
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = _split(builder, arguments[0])
+        vectors = _equal_vectors(builder, arguments[0])
         lanes = reduce(lambda one, other: _call(builder, "maxnum", one.type, one, other), vectors)
         return _call(builder, "vector.reduce.fmax", _FLOAT, lanes)
 
