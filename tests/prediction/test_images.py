@@ -21,6 +21,7 @@ from weakseg.data.formats.writing.formats import FORMATS
 from weakseg.functional.crf import DenseCRF
 from weakseg.inference.multiscale import Inference
 from weakseg.prediction import images as module
+from weakseg.prediction import worker
 from weakseg.prediction.images import Predicted, predict_images
 from weakseg.utils.files import voc_palette
 
@@ -499,7 +500,7 @@ def test_large_images_make_small_batches(
     photos: Path, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = use(Colours())
-    monkeypatch.setattr(module, "PIXELS", 16 * 12)
+    monkeypatch.setattr(worker, "PIXELS", 16 * 12)
     for number in range(3):
         save_photo(photos / f"more{number}.png", 16, 24, seed=number)
     run(photos, batch_size=4)

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from weakseg.config.values import RecipeError, plain, read
-from weakseg.data.formats.images import Window
+from weakseg.config.values import RecipeError, plain
 from weakseg.data.formats.writing.formats import LabelFormat, check_format, write_labels
 from weakseg.inference.multiscale import Inference
 from weakseg.prediction.conversion import labelled_images
 from weakseg.prediction.listing import Images, check_words
 from weakseg.prediction.outputs import CONFIDENCE, Wanted, places_of, remove_old
-from weakseg.prediction.overlap import Batches, overlapped
-from weakseg.prediction.steps import Broken
-from weakseg.prediction.work import Precision, PredictImages
+from weakseg.prediction.steps import Broken, Done
+from weakseg.prediction.work import Precision
+from weakseg.prediction.worker import How, Network, PredictWorker
 from weakseg.reporting.summaries import command_line
 from weakseg.trained.loading import load_model
 from weakseg.trained.model import TrainedModel
+from weakseg.utils.engine import EngineName, Pool, spread
 from weakseg.utils.limits import Count, limited
 from weakseg.utils.output_folder import OutputFolder
 from weakseg.utils.progress import track
 from weakseg.utils.remote_path import path_from
 from weakseg.utils.versions import versions
 
-PIXELS = 640 * 640  # of an image; a batch has not more than so many of these
-HELD = 2**27  # bytes of images that wait for others of their size
 THREADS = 8  # that read, if there are so many cores
 
 
@@ -75,6 +73,8 @@ def predict_images(
     device: str = "auto",
     precision: Precision = "auto",
     predict: Mapping[str, Any] | Inference | None = None,
+    engine: EngineName = "local",
+    actors: Count | None = None,
 ) -> Predicted:
     """Predict images with a trained network: a mask for each, as an indexed PNG in the folder of
     results, under the image's own relative name, and a summary of all.
@@ -107,14 +107,20 @@ def predict_images(
         precision: of the numbers in the network; auto is half precision on a GPU, single precision
             elsewhere.
         predict: scales, mirror image, windows and CRF, above what the run's recipe says.
+        engine: what does the work: local is this process; ray is Ray Data, on the machines of a Ray
+            that runs already, or on this one.
+        actors: processes of engine=ray that predict; null for one per GPU or, without any, core.
     """
     command = command_line("predict", predict_images, locals())
-    listed, folder = check_words(images, out, overwrite, parts, part)
-    model = load_model(run, checkpoint, predict=predict, device=device)
+    listed, folder = check_words(images, out, overwrite, parts, part, engine, actors)
+    here = device if engine == "local" else "cpu"  # GPUs are for the actors
+    model = load_model(run, checkpoint, predict=predict, device=here)
     objects = model.finds_objects and format != "png"
     wanted = Wanted(overlay, probabilities, objects, confidence)
     _check_outputs(listed, wanted, format, model.classes)
-    work = PredictImages(model, listed.files, folder, wanted, precision, _window(model))
+    threads = (workers or _threads()) if engine == "local" else workers
+    network = Network(run, checkpoint, predict, device)
+    how = How(network, folder.path, wanted, precision, batch_size, threads)
     start = perf_counter()
     with folder:
         folder.begin(_maker(model))
@@ -122,7 +128,12 @@ def predict_images(
         missing = [
             name for name in mine if not folder.has(name, places_of(folder, name, wanted).all)
         ]
-        broken = _predict(work, missing, batch_size, workers or _threads())
+        todo = [(name, listed.files[name]) for name in missing]
+        if engine == "local":
+            results = iter(PredictWorker(how, model)(todo))
+        else:
+            results = spread(PredictWorker, {"how": how}, todo, Pool(actors, device))
+        broken = _noted(results, len(missing), folder)
         if overwrite:
             lost = {each.name for each in broken}
             remove_old(folder, missing, lost, wanted)
@@ -137,7 +148,8 @@ def predict_images(
             files=(),
         )
         # before anything else is made of the masks: this much is done
-        folder.finish(_head(command, model, listed, done), mine)
+        on = str(model.device) if engine == "local" else device
+        folder.finish(_head(command, model, listed, done, on), mine)
         files = _convert(folder, mine, wanted, format, model.classes, listed.folder)
     return done._replace(files=tuple(files))
 
@@ -156,19 +168,15 @@ def _check_outputs(listed: Images, wanted: Wanted, format: str, classes: Sequenc
         raise RecipeError(f"format: {error}") from None
 
 
-def _predict(
-    work: PredictImages, names: Sequence[str], batch_size: int, threads: int
-) -> list[Broken]:
-    """Predict these images and write the results; returns those that have none."""
-
-    def most(height: int, width: int) -> int:
-        return min(batch_size, batch_size * PIXELS // (height * width))
-
-    batches = Batches(most, HELD)
-    results = overlapped(work, names, batches, threads)
-    return sorted(
-        each for each in track(results, len(names), "predicting") if isinstance(each, Broken)
-    )
+def _noted(results: Iterable[Done | Broken], count: int, folder: OutputFolder) -> list[Broken]:
+    """Note what was predicted as soon as it is; returns the images that have no results."""
+    broken = []
+    for each in track(results, count, "predicting"):
+        if isinstance(each, Broken):
+            broken.append(each)
+        else:
+            folder.note(each.entry)
+    return sorted(broken)
 
 
 def _convert(
@@ -204,7 +212,9 @@ def _how(inference: Inference) -> dict[str, Any]:
     return values
 
 
-def _head(command: str, model: TrainedModel, listed: Images, done: Predicted) -> dict[str, Any]:
+def _head(
+    command: str, model: TrainedModel, listed: Images, done: Predicted, device: str
+) -> dict[str, Any]:
     return {
         "command": command,
         "versions": versions("pillow", "onnxruntime"),
@@ -214,19 +224,13 @@ def _head(command: str, model: TrainedModel, listed: Images, done: Predicted) ->
         "images_folder": path_from(listed.folder, done.folder),
         "predict": _how(model.inference),
         "long_side": model.long_side,
-        "device": str(model.device),
+        "device": device,
         "predicted": done.predicted,
         "skipped": done.skipped,
         "seconds": round(done.seconds, 3),
         "images_per_second": round(done.rate, 3),
         "broken": [each._asdict() for each in done.broken],
     }
-
-
-def _window(model: TrainedModel) -> Window | None:
-    """How images of 16 bits were read in the training."""
-    window = read(Window | None, model.recipe_section("data").get("window"))
-    return None if window is None else (window[0], window[1])
 
 
 def _threads() -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from weakseg.config.values import RecipeError
 from weakseg.data.formats.base import PICTURES
+from weakseg.utils.engine import check_engine
 from weakseg.utils.messages import did_you_mean, one_line
 from weakseg.utils.output_folder import OutputFolder, check_names
 from weakseg.utils.remote_path import RemotePath, as_path, is_url, list_once
@@ -39,10 +40,13 @@ def check_words(
     overwrite: bool = False,
     parts: int = 1,
     part: int = 1,
+    engine: str = "local",
+    actors: int | None = None,
 ) -> tuple[Images, OutputFolder]:
     """The images and the folder of results that the words mean; a RecipeError if they cannot be
     right. Needs no torch."""
     try:
+        check_engine(engine, actors)
         listed = find_images(images)
         return listed, OutputFolder(
             out, inputs=listed.inputs, parts=parts, part=part, overwrite=overwrite

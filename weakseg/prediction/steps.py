@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -53,6 +53,8 @@ class Done(NamedTuple):
     """An image whose results are written."""
 
     name: str
+    entry: Mapping[str, Any] = {}
+    """its line of the summary"""
 
 
 class Broken(NamedTuple):

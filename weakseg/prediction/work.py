@@ -40,7 +40,7 @@ class PredictImages:
     Args:
         model: the trained network.
         files: of the images, by their names.
-        folder: of the results.
+        folder: of the results; what is done is noted there by whoever receives it.
         wanted: which files are written.
         precision: of the network's numbers; auto: half of single on a GPU.
         window: the values of images of 16 bits that become black and white, as in the training.
@@ -135,7 +135,7 @@ class PredictImages:
         return self.model.objects(loaded.picture)
 
     def write(self, found: Found) -> Done | Broken:
-        """Write the results of an image, and its line of the summary."""
+        """Write the results of an image."""
         name, _, (height, width), picture, seconds = found.loaded
         start = perf_counter()
         decision = found.decision or self._refined(found)
@@ -153,8 +153,7 @@ class PredictImages:
         if found.objects is not None:
             entry["objects"] = len(found.objects.classes)
         seconds += found.seconds() + perf_counter() - start
-        self.folder.note({**entry, "seconds": round(seconds, 4)})
-        return Done(name)
+        return Done(name, {**entry, "seconds": round(seconds, 4)})
 
     def _refined(self, found: Found) -> Decision:
         crf = self.model.inference.crf
