@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -51,26 +51,34 @@ def fit_together(
         number: of the round.
         world: number of ranks.
     """
-    everyone = sorted((id, key) for part in gather(dict(keys)) for id, key in part.items())
-    key = fingerprint("fitted", everyone)
+    key = key_of_fit(pair for part in gather(dict(keys)) for pair in part.items())
     # caches of other machines may hold something else
     found = gather(context.cache.get(key) if rank() == 0 else None)[0]
     if found is None:
         name = type(strategy).__name__
-        results = for_each(
-            partial(describe_one, strategy, context),
-            jobs,
-            len(keys),
-            workers if can_send(strategy) else 0,
-        )
+        results = describe_all(strategy, context, jobs, len(keys), workers)
         what = f"{name} could not describe the images for round {number}"
         mine = collected(results, len(keys), f"round {number}: describing images", world, what)
-        described = sorted(
-            (each for part in gather(mine) for each in part), key=lambda each: each.id
-        )
+        described = [each for part in gather(mine) for each in part]
         what = f"{name} could not be fitted to the images in round {number}"
-        found = _fit(strategy, context.fitted, described, partial(context.cache.put, key), what)
+        found = fit_described(
+            strategy, context.fitted, described, partial(context.cache.put, key), what
+        )
     return torch.from_numpy(found["fitted"]) if "fitted" in found else None
+
+
+def key_of_fit(keys: Iterable[tuple[str, str]]) -> str:
+    """The key in the cache of what was fitted to images, from their ids and the keys of their
+    descriptions."""
+    return fingerprint("fitted", sorted(keys))
+
+
+def describe_all(
+    strategy: JointStrategy, context: Context, jobs: Iterable[Job], count: int, workers: int
+) -> Iterator[Described | Failure]:
+    """What the strategy has to know of each of `count` images, in any order."""
+    work = partial(describe_one, strategy, context)
+    return for_each(work, jobs, count, workers if can_send(strategy) else 0)
 
 
 def describe_one(strategy: JointStrategy, context: Context, job: Job) -> Described | Failure:
@@ -93,10 +101,10 @@ def describe_one(strategy: JointStrategy, context: Context, job: Job) -> Describ
         return failure(job.evidence.id, error)
 
 
-def _fit(
+def fit_described(
     strategy: JointStrategy,
     before: Tensor | None,
-    described: list[Described],
+    described: Iterable[Described],
     keep: Callable[[Arrays], Arrays],
     what: str,
 ) -> Arrays:
@@ -107,7 +115,7 @@ def _fit(
         try:
             descriptions = [
                 {name: torch.from_numpy(value) for name, value in each.description.items()}
-                for each in described
+                for each in sorted(described, key=lambda each: each.id)
             ]
             with torch.no_grad():
                 fitted = strategy.continue_fit(before, strategy.fit(descriptions))

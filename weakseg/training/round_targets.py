@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +14,10 @@ from torch import Tensor
 
 from weakseg.data.label_store import FORMAT, LabelStore
 from weakseg.evidence import Evidence, Prediction
-from weakseg.strategies.base import Context, Strategy, fits_together
+from weakseg.strategies.base import Context, JointStrategy, Strategy, fits_together
 from weakseg.training.estimation import Failure, Job, estimate_all
 from weakseg.training.evidence_check import CheckedImage
-from weakseg.training.joint_fit import fit_together
+from weakseg.training.joint_fit import Described, describe_all, fit_together
 from weakseg.training.queries import network_fingerprint, query_untrained
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.targets import fitting_target
@@ -59,6 +59,8 @@ class RoundTargets:
         queried: fingerprint of the network that this round queries; "" if none.
         method: fingerprint of the strategy and its code when it made this round.
         fitted: by the strategy in this round, to all images together.
+        fit: does so in another way than the ranks of a run together: it is given the keys of the
+            images' descriptions.
     """
 
     segmenter: Segmenter
@@ -73,6 +75,7 @@ class RoundTargets:
     queried: str = ""
     method: str = ""
     fitted: Tensor | None = None
+    fit: Callable[[RoundTargets, Mapping[int, str]], Tensor | None] | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -102,16 +105,27 @@ class RoundTargets:
         for iteration in range(self.strategy.iterations):
             # all that each image's description depends on
             keys = self.keys(fit_to)
-            self.fitted = fit_together(
-                self.strategy,
-                self.context(),
-                self._jobs(list(keys), keys),
-                {self.images[index].id: key for index, key in keys.items()},
-                self._processes(),
-                self.number,
-                self.world,
+            self.fitted = (
+                self._fit(self.strategy, keys) if self.fit is None else self.fit(self, keys)
             )
             yield iteration + 1
+
+    def _fit(self, strategy: JointStrategy, keys: Mapping[int, str]) -> Tensor | None:
+        return fit_together(
+            strategy,
+            self.context(),
+            self._jobs(list(keys), keys),
+            {self.images[index].id: key for index, key in keys.items()},
+            self._processes(),
+            self.number,
+            self.world,
+        )
+
+    def describe(self, keys: Mapping[int, str]) -> Iterator[Described | Failure]:
+        """What a joint strategy has to know of these images, in any order."""
+        assert fits_together(self.strategy)
+        jobs = self._jobs(list(keys), keys)
+        return describe_all(self.strategy, self.context(), jobs, len(keys), self._processes())
 
     def context(self) -> Context:
         """What the strategy is given for every image of this round."""
