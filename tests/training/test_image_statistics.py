@@ -201,7 +201,11 @@ def test_visits_of_later_epochs_count_more() -> None:
     segmenter = Segmenter(TinyNet(3), Refine(), CLASSES)
     statistics = ImageStatistics()
     for epoch, found in enumerate([torch.zeros_like(truth), truth]):
-        now: Any = SimpleNamespace(global_step=epoch, current_epoch=epoch)
+        now: Any = SimpleNamespace(
+            global_step=epoch,
+            current_epoch=epoch,
+            _logger_connector=SimpleNamespace(should_update_logs=True),
+        )
         outputs = {"scores": scores_of(found, 50.0), "labels": None}
         statistics.on_train_batch_end(now, segmenter, outputs, batch, 0)
     values = statistics.everywhere().visits.values()[batch.ids[0]]

@@ -37,6 +37,7 @@ from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
 from weakseg.data.unlabelled import UnlabelledImages, in_folder
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
+from weakseg.utils.devices import keep_host_copies
 from weakseg.utils.limits import Count, CountFromZero, NotNegative, ZeroToOne, check_limits, limited
 from weakseg.utils.messages import counted
 from weakseg.utils.processes import rank
@@ -403,6 +404,16 @@ class WeakData(LightningDataModule):
             self._extra(),
             self.waits,
         )
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """As in Lightning; what was annotated stays at hand on the CPU, too, so that losses need
+        not wait for the device to read it."""
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if isinstance(batch, Batch):
+            keep_host_copies(batch, moved)
+        return moved
 
     def waits(self) -> bool:
         """Whether the further images have no labels yet, so that batches are without them: before

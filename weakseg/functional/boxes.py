@@ -31,7 +31,8 @@ def pixel_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes should be float [N,4], but it is {list(boxes.shape)}")
-    size = torch.tensor([width, height], device=boxes.device)
+    # a copy for which nobody waits
+    size = torch.tensor([width, height]).to(boxes.device, non_blocking=True)
     first = boxes.double()[:, :2]
     last = boxes.double()[:, 2:]
     start = (first - 0.5).ceil().clamp(min=0).minimum(size)

@@ -15,6 +15,8 @@ from weakseg.functional.colour import colour_units
 from weakseg.functional.crf import permutohedral_compiled as compiled
 from weakseg.functional.crf.permutohedral import lattice
 from weakseg.functional.describing import described
+from weakseg.functional.label_counts import label_counts
+from weakseg.utils.devices import on_cpu
 from weakseg.utils.lengths import Length, Share
 
 Scaling = Literal["pairs", "rloss"]
@@ -108,7 +110,8 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor, tags: Tensor) -> Tens
     (images, classes) = tags.shape
     known = target != IGNORE
     places = target + classes * torch.arange(images, device=target.device)[:, None, None]
-    counts = torch.bincount(places[known], minlength=images * classes).view(images, classes)
+    places = places.where(known, images * classes)
+    counts = label_counts(places, images * classes).view(images, classes)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     weights = torch.where(tags.sum(1, keepdim=True) == 1, 0.5, 1 - shares) * (
         (counts > 0) | ~tags
@@ -324,7 +327,7 @@ def _over_images(features: Tensor, valid: Tensor, values: Tensor) -> Tensor:
     Other pixels come out as 0."""
     values = values.movedim(1, -1)
     filtered = torch.zeros_like(values)
-    if values.device.type == "cpu" and values.dtype == torch.float32:
+    if on_cpu(values) and values.dtype == torch.float32:
         for image, inside in enumerate(valid):
             if inside.any():
                 filtered[image, inside] = _compiled_affinity(
@@ -425,11 +428,10 @@ def _check(probs: Tensor, images: Tensor, valid: Tensor | None) -> Tensor:
             f"valid should be bool [{batch},{height},{width}], but it is {described(valid)}: True "
             "in the image, False in the padding"
         )
-    off = (
-        torch.where(valid, (probs.detach().sum(1, dtype=_exact(probs).dtype) - 1).abs(), 0)
-        .amax()
-        .item()
-    )
+    if not on_cpu(probs):  # to look at the sums would be to wait for a GPU in every step
+        return valid
+    sums = probs.detach().sum(1, dtype=_exact(probs).dtype)
+    off = torch.where(valid, (sums - 1).abs(), 0).amax().item()
     if off > _SUM_TOLERANCE:  # a NaN is not: it makes the loss a NaN, which names the image
         raise ValueError(
             "probs should sum to 1 over the classes of each pixel, but are off by up to "

@@ -24,8 +24,7 @@ def centre_prior(height: int, width: int, sigma: float = 0.5) -> Tensor:
             f"sigma should be more than 0 and finite, in half sides of the image, but it is {sigma}"
         )
     rows, columns = ((torch.arange(side) + 0.5) / side * 2 - 1 for side in (height, width))
-    away = rows[:, None].square() + columns.square()
-    return _LEAST + (1 - 2 * _LEAST) * (-away / (2 * sigma**2)).exp()
+    return _by_distance(rows[:, None], columns, sigma)
 
 
 def centre_odds(valid: Tensor, sigma: float = 0.5) -> Tensor:
@@ -35,14 +34,24 @@ def centre_odds(valid: Tensor, sigma: float = 0.5) -> Tensor:
     >>> centre_odds(torch.tensor([[[True, True, True, False]]]), sigma=1)
     tensor([[[1.2121, 2.9444, 1.2121, 0.0000]]])
     """
-    odds = torch.zeros(valid.shape, device=valid.device)
-    for each, own in zip(valid, odds, strict=True):
-        rows = each.any(1).nonzero().flatten()
-        columns = each.any(0).nonzero().flatten()
-        if len(rows):
-            inside = own[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            inside.copy_(centre_prior(inside.shape[0], inside.shape[1], sigma).logit())
-    return odds
+    rows = _from_middle(valid.any(2))
+    columns = _from_middle(valid.any(1))
+    inside = valid.any(2)[:, :, None] & valid.any(1)[:, None, :]
+    prior = _by_distance(rows[:, :, None], columns[:, None, :], sigma)
+    return torch.where(inside, prior.logit(), 0)
+
+
+def _from_middle(seen: Tensor) -> Tensor:
+    """Where the places of each row of bool [B,L] lie in the stretch that is seen: float [B,L], from
+    -1 to 1."""
+    place = torch.arange(seen.shape[1], device=seen.device)
+    first = seen.int().argmax(1, keepdim=True)  # of equal ones, the first
+    return (place - first + 0.5) / seen.sum(1, keepdim=True).clamp(min=1) * 2 - 1
+
+
+def _by_distance(rows: Tensor, columns: Tensor, sigma: float) -> Tensor:
+    away = rows.square() + columns.square()
+    return _LEAST + (1 - 2 * _LEAST) * (-away / (2 * sigma**2)).exp()
 
 
 def blob_odds(shares: Tensor, height: int, width: int) -> Tensor:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE
 from weakseg.functional.describing import described
+from weakseg.utils.devices import host_copy, on_cpu
 
 Source = Literal["wssl_code", "wssl_paper"]
 
@@ -200,7 +201,9 @@ def _raise(
     after = before.clone()
     top = before.amax(1)
     visited = used & tags.any(1, keepdim=True)
-    for visit, slot in _visits(visited, sweeps, generator):
+    # as many as the fullest list of tags has
+    most = int(host_copy(tags)[:, 1:].sum(1).max())
+    for visit, slot in _visits(visited, most, sweeps, generator):
         own = after[images, slot]
         bias = _smallest(top - own, portions[0] if visit else portions[1], valid)
         counts = (
@@ -219,27 +222,34 @@ def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
 
     All classes are used in an image without tags.
     """
-    winners = tags | ~tags.any(1, keepdim=True)
-    most = int(winners[:, 1:].sum(1).max())
+    winners = _winners(tags)
+    most = int(_winners(host_copy(tags))[:, 1:].sum(1).max())
     foreground = (~winners[:, 1:]).byte().argsort(dim=1, stable=True)[:, :most] + 1
     classes = torch.cat([foreground.new_zeros(len(tags), 1), foreground], 1)
     return classes, winners.gather(1, classes)
 
 
+def _winners(tags: Tensor) -> Tensor:
+    """The classes that can win, bool [B,C]: those of the tags, or all."""
+    return tags | ~tags.any(1, keepdim=True)
+
+
 def _visits(
-    visited: Tensor, sweeps: int, generator: torch.Generator | None
+    visited: Tensor, most: int, sweeps: int, generator: torch.Generator | None
 ) -> Iterator[tuple[int, Tensor]]:
     """The number of each visit in its sweep, and which class of each image has its turn, int64 [B]:
-    background first."""
+    background first, and then so many others."""
     foreground = visited[:, 1:]
-    most = int(foreground.sum(1).max())
     for _ in range(sweeps):
         yield 0, torch.zeros_like(visited[:, 0], dtype=torch.int64)
         chance = torch.zeros(foreground.shape)
         if generator is not None:
             chance = torch.rand(foreground.shape, generator=generator, device=generator.device)
         order = (
-            chance.to(visited.device).masked_fill(~foreground, inf).argsort(dim=1, stable=True) + 1
+            chance.to(visited.device, non_blocking=True)
+            .masked_fill(~foreground, inf)
+            .argsort(dim=1, stable=True)
+            + 1
         )
         yield from enumerate(order[:, :most].unbind(1), 1)
 
@@ -254,7 +264,7 @@ def _smallest(gaps: Tensor, portion: float, valid: Tensor | None) -> Tensor:
         # before its gaps, the others after
         before = (~valid).cumsum(1) <= rank - _rank(portion, valid.sum(1, keepdim=True))
         gaps = torch.where(valid, gaps, torch.where(before, -inf, inf))
-    if gaps.device.type != "cpu":
+    if not on_cpu(gaps):
         # torch refuses kthvalue on a GPU in deterministic mode
         return gaps.sort(1).values[:, rank]
     # kthvalue takes up to nine times as long
@@ -313,7 +323,7 @@ def _check_map(boxes_map: Tensor, logits: Tensor) -> None:
             f"it is {described(boxes_map)}"
         )
     wrong = (boxes_map < 0) | (boxes_map >= classes) & (boxes_map != IGNORE)
-    if bool(wrong.any()):
+    if on_cpu(boxes_map) and bool(wrong.any()):  # on a GPU that would be to wait for it
         found = ", ".join(map(str, torch.unique(boxes_map[wrong]).tolist()))
         raise ValueError(
             f"boxes_map should be classes from 0 to {classes - 1} or 255, but it has {found}"

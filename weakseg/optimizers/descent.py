@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -19,6 +19,8 @@ from weakseg.utils.limits import Count, NotNegative, Positive, check_limits, req
 Schedule = Literal["poly", "step", "constant"]
 Decay = Annotated[float, Ge(0), Lt(1)]
 """how much of a running mean stays from step to step"""
+FUSED = ("cpu", "cuda", "mps")
+"""devices for which torch has optimizers in one kernel"""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,11 @@ class SGD(Optimizer):
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """`torch.optim.SGD`."""
         return torch.optim.SGD(
-            groups, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+            groups,
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            fused=can_be_fused(groups),
         )
 
 
@@ -117,8 +123,22 @@ class AdamW(Optimizer):
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """`torch.optim.AdamW`."""
         return torch.optim.AdamW(
-            groups, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay
+            groups,
+            lr=self.lr,
+            betas=self.betas,
+            weight_decay=self.weight_decay,
+            fused=can_be_fused(groups),
         )
+
+
+def can_be_fused(groups: list[dict[str, Any]]) -> bool:
+    """Whether torch has one kernel that updates all of these parameters at once: for real numbers
+    on a CPU or a GPU."""
+    return all(
+        parameter.is_floating_point() and parameter.device.type in FUSED
+        for group in groups
+        for parameter in group["params"]
+    )
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:
@@ -129,3 +149,13 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
         for module in (encoder_of(network) or network).modules()
         if isinstance(module, _BatchNorm)
     ]
+
+
+def skip_where(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
+    """Leave the weights as they are in the next step where this bool is set, which nobody has to
+    read for that. Only fused optimizers can do so; others take the step.
+
+    It is what gradient scalers for half precision use.
+    """
+    if all(group.get("fused") for group in optimizer.param_groups):
+        optimizer.found_inf = bad.float()  # type: ignore[attr-defined]

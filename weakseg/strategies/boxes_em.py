@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import torch
 from annotated_types import Ge, doc
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch
-from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.tags import em_fixed_boxes
 from weakseg.strategies.base import Loss, Resolution, Strategy, Wants
 from weakseg.strategies.label_loss import label_loss
 from weakseg.strategies.shared.options import Bias
 from weakseg.strategies.shared.per_step import (
-    boxes_of,
+    filled_boxes,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
@@ -63,12 +61,7 @@ class BoxesEM(Strategy):
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Cross-entropy of the scores as they are with the labels of the raised ones, or with
         filled boxes during the warm-up."""
-        filled = torch.stack(
-            [
-                fill_boxes(*image, *logits.shape[-2:])
-                for image in zip(*boxes_of(batch, logits, self), strict=True)
-            ]
-        )
+        filled = filled_boxes(batch, logits, self)
         valid = valid_of(batch, logits)
         if self.warmup.is_over():
             labels = em_fixed_boxes(

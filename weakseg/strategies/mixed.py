@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ from weakseg.strategies.shared.common_features import describe_cells, fit_classi
 from weakseg.strategies.shared.marked import need_annotation
 from weakseg.strategies.shared.options import CoreShare, LongSide, LossWeight
 from weakseg.strategies.shared.per_step import check_tags, seeded
+from weakseg.utils.devices import host_copy, keep_host_copies, on_cpu
 from weakseg.utils.limits import check_limits, limited
 
 
@@ -183,16 +184,14 @@ class Mixed(JointStrategy):
         if labels is None:
             return super().loss(logits, batch)  # which says what is missing
         pixels = pixels_of_kinds(labels, batch)
-        self._notice_lost_tags(pixels)
+        known = pixels if on_cpu(labels) else _known_on_cpu(labels, batch)
+        self._notice_lost_tags(known)
         guessed = None
         named = None
-        if batch.tags is not None and bool(pixels["tags"].any()):
-            rows = pixels["tags"].flatten(1).any(1)
-            found = torch.full_like(labels, IGNORE)
-            valid = None if batch.valid is None else batch.valid[rows]
-            found[rows] = self._label(logits.detach()[rows], batch.tags[rows], valid, seeded())
-            guessed = found.where(pixels["tags"], IGNORE)
-            named = batch.tags & rows[:, None]
+        rows = known["tags"].flatten(1).any(1)
+        if batch.tags is not None and bool(rows.any()):
+            guessed = self._guess(logits.detach(), batch, rows).where(pixels["tags"], IGNORE)
+            named = batch.tags & pixels["tags"].flatten(1).any(1)[:, None]
             labels = guessed.where(pixels["tags"], labels)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
         terms = self._cross_entropy(exact, labels, pixels, batch.class_weights)
@@ -201,6 +200,20 @@ class Mixed(JointStrategy):
             shares = label_shares(labels, logits.shape[1]) * trust.sum(0)[:, None]
             terms |= overlap_losses(exact, shares, self.terms, batch.class_weights)
         return Loss(terms, guessed, named)
+
+    def _guess(self, logits: Tensor, batch: Batch, rows: Tensor) -> Tensor:
+        """The labels of the images in these rows, bool [B] on the CPU, by their tags: int64
+        [B,H,W], 255 in others."""
+        assert batch.tags is not None
+        few = rows.nonzero().flatten()
+        places = few.to(logits.device, non_blocking=True)
+        tags = batch.tags.index_select(0, places)
+        # how many they are is known without asking the device
+        keep_host_copies([host_copy(batch.tags).index_select(0, few)], [tags])
+        valid = None if batch.valid is None else batch.valid.index_select(0, places)
+        found = self._label(logits.index_select(0, places), tags, valid, seeded())
+        everywhere = found.new_full((len(rows), *found.shape[1:]), IGNORE)
+        return everywhere.index_copy(0, places, found)
 
     def _cross_entropy(
         self,
@@ -262,6 +275,15 @@ def pixels_of_kinds(target: Tensor, batch: Batch) -> dict[str, Tensor]:
         "marks": marked & ~masked[:, None, None],
         "tags": valid & ~marked & tagged[:, None, None],
     }
+
+
+def _known_on_cpu(target: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """The same of a batch on a device, from what is known of it on the CPU."""
+    known: dict[str, Any] = {
+        field: None if (value := getattr(batch, field)) is None else host_copy(value)
+        for field in ("marks", "valid", "tags")
+    }
+    return pixels_of_kinds(host_copy(target), batch._replace(**known))
 
 
 def _count(pixels: Tensor) -> Tensor:

@@ -77,8 +77,9 @@ class PointsAGMM(Strategy):
         features = batch.features.to(exact)
         size = (features.shape[-2], features.shape[-1])
         assert batch.marks is not None  # or its loss would have been refused
-        one_hot = F.one_hot(batch.marks.clamp(max=logits.shape[1]), logits.shape[1] + 1)
-        marked = one_hot.movedim(-1, 1)[:, :-1].to(exact)
+        # one_hot of torch waits for the device, to see that there is no other class
+        classes = torch.arange(logits.shape[1], device=logits.device)
+        marked = (batch.marks[:, None] == classes[:, None, None]).to(exact)
         everywhere = torch.ones_like(batch.image[:, 0], dtype=torch.bool)
         marked, _ = _cells(marked, everywhere, size)
         probs, valid = _cells(logits.to(exact).softmax(1), valid_pixels(batch), size)

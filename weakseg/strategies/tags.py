@@ -18,6 +18,7 @@ from weakseg.strategies.base import Loss, Strategy
 from weakseg.strategies.shared.options import TagsWarmup
 from weakseg.strategies.shared.per_step import check_tags, tags_loss, valid_pixels
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.devices import host_copy
 from weakseg.utils.limits import Count, CountFromZero, limited
 
 Certainty = Annotated[float, Ge(0), Lt(1), doc("or no pixel is ever sure")]
@@ -135,7 +136,7 @@ def _listed(tags: Tensor) -> tuple[Tensor, Tensor]:
     """
     order = tags.byte()
     order[:, 0] = 2
-    most = int((order > 0).sum(1).max())
+    most = 1 + int(host_copy(tags)[:, 1:].sum(1).max())
     classes = order.argsort(dim=1, descending=True, stable=True)[:, :most]
     return classes, tags.gather(1, classes)
 

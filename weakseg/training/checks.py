@@ -1,5 +1,4 @@
-"""What a Segmenter is given, checked before anything long begins, and the message of a loss that is
-not finite."""
+"""What a Segmenter is given, checked before anything long begins."""
 
 from __future__ import annotations
 
@@ -13,7 +12,6 @@ from weakseg.functional.class_matching import none_of
 from weakseg.networks.base import Adapter
 from weakseg.strategies.base import Strategy, estimates
 from weakseg.strategies.common_keys import ONLY_CROSS_ENTROPY
-from weakseg.utils.processes import gather
 
 NAMED = 5  # images that a message names
 
@@ -99,16 +97,4 @@ def check_image(image: object) -> None:
         came = f"a numpy array, {image.dtype} {list(image.shape)}"
     raise ValueError(
         f"image should be a tensor, uint8 [3,H,W] in true colours, but it is {came}; {hint}"
-    )
-
-
-def nonfinite_message(what: str, suspects: list[str], bad: bool, step: int) -> str:
-    """Which images it was, of all ranks; every rank has to ask, those without a bad number too."""
-    reports = [report for report in gather((what, suspects) if bad else None) if report]
-    # behind an all-reduce every rank has a bad gradient; the ranks with a bad loss caused it
-    causes = [report for report in reports if report[0] == "the loss"] or reports
-    images = ", ".join(image for _, images in causes for image in images)
-    return (
-        f"{causes[0][0]} of step {step} is not finite, on the images {images}; lower optimizer.lr, "
-        "set trainer.gradient_clip_val, or look at these images"
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.contradictions import Annotated, Doubt, missing, unnamed
 from weakseg.training.image_table import ImageTable
+from weakseg.training.logged_steps import is_logged
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.target_signals import OF_TARGETS, WITH_CLASS, target_signals
 from weakseg.utils.processes import gather, rank
@@ -21,7 +22,7 @@ from weakseg.utils.processes import gather, rank
 MEANS = ("loss", "disagreement", "uncertainty", "missing", "unnamed")
 DOUBTS = ("missing", "unnamed")  # which are about a class: it is noted
 SURE = 0.5  # a class that is doubted more than this is named rather than one of a later visit
-STEPS = 50  # between two copies from the device: each waits for it
+MOST = 1000  # steps between two copies from the device, each of which waits for it
 CLASSES = 1 << 10  # more than there are: marks and targets are of 8 bits
 SURELY = 1 << 48  # above all steps
 
@@ -60,7 +61,7 @@ class ImageStatistics(Callback):
         surely = (values[:, -len(DOUBTS) :] > SURE).long() * SURELY
         notes = surely + trainer.global_step * CLASSES + labels
         self._waiting.append((list(batch.ids), values, notes, trainer.current_epoch + 1))
-        if len(self._waiting) >= STEPS:
+        if is_logged(trainer) or len(self._waiting) >= MOST:
             self._count()
 
     def begin_round(self) -> None:

@@ -12,6 +12,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch
+from weakseg.functional.label_counts import label_counts
+from weakseg.training.logged_steps import is_logged
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.processes import gather
 
@@ -29,6 +31,7 @@ class LabelMonitor(Callback):
     def __init__(self) -> None:
         self._mass = torch.zeros(0)  # of each class, in this epoch
         self._tagged = torch.zeros(0, dtype=torch.bool)
+        self._others = torch.zeros(0)  # pixels of numbers that are no class
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """An epoch that goes on after a resume does not start again."""
@@ -40,6 +43,7 @@ class LabelMonitor(Callback):
         if isinstance(pl_module, Segmenter):
             self._mass = torch.zeros(len(pl_module.classes))
             self._tagged = torch.zeros(len(pl_module.classes), dtype=torch.bool)
+            self._others = torch.zeros(IGNORE - len(pl_module.classes))
 
     def on_train_batch_end(
         self,
@@ -53,9 +57,12 @@ class LabelMonitor(Callback):
         if not isinstance(pl_module, Segmenter):
             return
         figures = dict(outputs["figures"])
-        if outputs["labels"] is not None:
-            named = outputs["named"]
-            figures = self._count(outputs["labels"], named, batch, pl_module.classes) | figures
+        labels = outputs["labels"]
+        if labels is not None:
+            mass = self._count(labels, outputs["named"], batch)
+            if is_logged(trainer):
+                self._expect_classes()
+                figures = _figures(labels, mass, pl_module.classes) | figures
         pl_module.log_dict(
             {
                 f"estimate/{name}": torch.as_tensor(figure, dtype=torch.float32)
@@ -64,26 +71,31 @@ class LabelMonitor(Callback):
             batch_size=len(batch.ids),
         )
 
-    def _count(
-        self, labels: Tensor, named: Tensor | None, batch: Batch, classes: Sequence[str]
-    ) -> dict[str, Tensor]:
-        """The figures of the labels of one step, which count in this epoch, too."""
-        mass, pixels = _mass(labels, len(classes))
+    def _count(self, labels: Tensor, named: Tensor | None, batch: Batch) -> Tensor:
+        """Count the labels of one step, which count in this epoch, too: how many pixels each class
+        has."""
+        mass, others = _counts(labels, len(self._mass))
         self._mass = self._mass.to(mass.device) + mass
+        self._others = self._others.to(mass.device) + others if len(others) else self._others
         self._tagged = self._tagged.to(mass.device) | (
             _named(batch, mass) if named is None else named.any(0)
         )
-        shares = mass / mass.sum().clamp(min=1e-12)
-        return {
-            **{f"share/{name}": share for name, share in zip(classes, shares, strict=True)},
-            "coverage": mass.sum() / pixels,
-            "entropy": _entropy(labels, mass),
-        }
+        return mass
+
+    def _expect_classes(self) -> None:
+        """Refuse labels that are no class; to know of them is to wait for the device."""
+        if wrong := (self._others > 0).nonzero().flatten().tolist():
+            classes = len(self._mass)
+            raise ValueError(
+                f"the loss returned labels of class {classes + max(wrong)}, but there are "
+                f"{classes} classes, 0 to {classes - 1}"
+            )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn of classes that no pixel of any rank was given in this epoch."""
         if not isinstance(pl_module, Segmenter):
             return
+        self._expect_classes()
         parts = gather((self._mass.cpu(), self._tagged.cpu()))
         self.on_train_epoch_start(trainer, pl_module)
         mass = torch.stack([part[0] for part in parts]).sum(0)
@@ -113,28 +125,35 @@ class LabelMonitor(Callback):
         """The counterpart of `state_dict`."""
         self._mass = state_dict["mass"]
         self._tagged = state_dict["tagged"]
+        self._others = torch.zeros(IGNORE - len(self._mass))
 
 
 def _named(batch: Batch, mass: Tensor) -> Tensor:
     """The classes that tags or boxes of some image name, bool [C]."""
     named = torch.zeros_like(mass, dtype=torch.bool)
     for labels in batch.box_classes or []:
-        named[labels] = True
+        named = named.index_fill(0, labels, True)
     return named if batch.tags is None else named | batch.tags.any(0)
 
 
-def _mass(target: Tensor, classes: int) -> tuple[Tensor, int]:
-    """How many pixels each class was given, float [C], and how many pixels there are."""
+def _counts(target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """How many pixels each class was given, float [C]; and each number that is no class, float
+    [255 - C]."""
     if target.ndim == 4:
-        return target.sum((0, 2, 3), dtype=torch.float32), target[:, 0].numel()
-    known = target[target != IGNORE].long()
-    counts = torch.bincount(known, minlength=classes).float()
-    if len(counts) > classes:
-        raise ValueError(
-            f"the loss returned labels of class {len(counts) - 1}, but there are {classes} "
-            f"classes, 0 to {classes - 1}"
-        )
-    return counts, target.numel()
+        return target.sum((0, 2, 3), dtype=torch.float32), target.new_zeros(0)
+    counts = label_counts(target, IGNORE).float()
+    return counts[:classes], counts[classes:]
+
+
+def _figures(target: Tensor, mass: Tensor, classes: Sequence[str]) -> dict[str, Tensor]:
+    """The figures of the labels of one step."""
+    shares = mass / mass.sum().clamp(min=1e-12)
+    pixels = target.numel() if target.ndim == 3 else target[:, 0].numel()
+    return {
+        **{f"share/{name}": share for name, share in zip(classes, shares, strict=True)},
+        "coverage": mass.sum() / pixels,
+        "entropy": _entropy(target, mass),
+    }
 
 
 def _entropy(target: Tensor, mass: Tensor) -> Tensor:

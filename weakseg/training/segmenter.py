@@ -26,16 +26,18 @@ from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference, infer
 from weakseg.networks.base import Adapter
 from weakseg.networks.parts.layers import evaluating
-from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms
+from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms, skip_where
 from weakseg.strategies.base import Loss, Strategy, estimates
 from weakseg.strategies.label_loss import label_loss
 from weakseg.strategies.shared.per_step import boxes_projection
-from weakseg.training.checks import NAMED, check_image, check_parts, nonfinite_message
+from weakseg.training.checks import NAMED, check_image, check_parts
+from weakseg.training.finite_check import MOST, FiniteCheck
 from weakseg.training.initial_weights import describe_initial_weights
 from weakseg.training.label_quality import Agreement
+from weakseg.training.logged_steps import ends_with_this_step, is_logged
 from weakseg.training.loop_state import go_on_between_batches
 from weakseg.training.outputs import gradient_norms, read_loss
-from weakseg.utils.processes import anywhere, gather, rank, share_buffers
+from weakseg.utils.processes import gather, rank, share_buffers
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # what pretrained encoders expect; as good as any for others
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -112,8 +114,7 @@ class Segmenter(LightningModule):
         # the numbers here of the classes of the data set that is measured on; None = the same
         self._table: Tensor | None = None
         self._bad_images: list[str] = []  # whose predictions are no numbers in this validation
-        self._recent_images: list[str] = []  # images since the last optimizer step
-        self._bad_loss = False
+        self._finite = FiniteCheck()
         # of the pixels of each class in the loss; None = all alike
         self.class_weights: Tensor | None = None
         self.set_class_weights({})
@@ -287,11 +288,9 @@ class Segmenter(LightningModule):
         """The sum of the strategy's terms as "loss", and beside it for callbacks what the strategy
         returned, as in `Loss`, and "scores", the logits at the network's own stride, if it has
         any."""
-        batch = (
-            batch
-            if self.class_weights is None
-            else batch._replace(class_weights=self.class_weights.to(self.device))
-        )
+        if self.class_weights is not None:
+            self.class_weights = self.class_weights.to(self.device)  # once, as it stays there
+            batch = batch._replace(class_weights=self.class_weights)
         if self.adapter.has_losses:
             scores = None
             made = self.adapter.losses(self.normalise(batch.image), batch)
@@ -305,15 +304,19 @@ class Segmenter(LightningModule):
             terms = returned.terms | helping
             scores = main[: len(batch.ids)]
         loss = torch.stack([term.float() for term in terms.values()]).sum()
-        self._recent_images += batch.ids if batch.pseudo is None else batch.ids + batch.pseudo.ids
-        self._bad_loss |= not bool(torch.isfinite(loss))
+        ids = batch.ids if batch.pseudo is None else batch.ids + batch.pseudo.ids
+        self._finite.add_loss(loss, ids)
         figures = {f"loss/{name}": term.detach().float() for name, term in terms.items()}
         self.log_dict(
             {**figures, "loss/total": loss.detach()}, batch_size=len(batch.ids), sync_dist=True
         )
         self._log_position(self.global_step)
         self.log_dict(self._learning_rates())
-        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(batch.ids))
+        if is_logged(self.trainer):
+            # Lightning reads what its progress bar shows in every step, so it gets a number that is
+            # on the CPU already
+            shown = loss.detach().to("cpu", copy=True)
+            self.log("loss", shown, prog_bar=True, logger=False, batch_size=len(batch.ids))
         detached = None if scores is None else scores.detach()
         return {"loss": loss, "scores": detached, **recursive_detach(returned._asdict())}
 
@@ -384,40 +387,63 @@ class Segmenter(LightningModule):
     def _log_position(self, step: int) -> None:
         """Say where the figures of a row belong: Lightning's own count of steps is one off after a
         resume."""
-        self.log_dict(
-            {"step": float(step), "epoch": float(self.current_epoch)},
-            sync_dist=not self.trainer.training,
-        )
+        place = {"step": float(step), "epoch": float(self.current_epoch)}
+        if self.trainer.training:
+            # of a number Lightning makes a tensor on the device, and waits for it
+            self.log_dict({name: torch.tensor(number) for name, number in place.items()})
+        else:
+            self.log_dict(place, sync_dist=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Stop on all ranks together when the loss or a gradient of any is not finite, and name the
-        images."""
-        # a scaler skips infinite gradients by itself
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        """Note whether the loss and the gradients are finite. Where anything is made of this step,
+        look: stop on all ranks together, and name the images."""
+        scaled = self._scales_gradients
         norms = gradient_norms(self.network)
         # as it is before clipping; it stays on the device until a row is written
         self.log("gradient_norm", torch.linalg.vector_norm(norms))
-        bad = self._bad_loss or (not scaled and not bool(norms.isfinite().all()))
-        if anywhere(bad):
-            raise FloatingPointError(
-                nonfinite_message(
-                    "the loss" if self._bad_loss else "a gradient",
-                    self._recent_images,
-                    bad,
-                    self.global_step,
-                )
-            )
-        self._recent_images = []
-        self._bad_loss = False
+        bad = self._finite.add_step(None if scaled else norms, self.global_step)
+        ends = ends_with_this_step(self.trainer) or self._finite.steps >= MOST
+        if ends or is_logged(self.trainer):
+            self._finite.look()
+        elif not scaled:
+            skip_where(optimizer, bad)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Look at the check where a callback ends the training, as a row and a validation
+        follow."""
+        if self.trainer.should_stop:
+            self._finite.look()
+
+    def on_validation_start(self) -> None:
+        """Nothing is measured of a network that has diverged."""
+        self._finite.look()
+
+    def on_train_end(self) -> None:
+        """Nor is anything made of it after the training."""
+        self._finite.look()
+
+    @property
+    def _scales_gradients(self) -> bool:
+        """Whether there is a scaler for half precision, which skips infinite gradients by
+        itself."""
+        return getattr(self.trainer.precision_plugin, "scaler", None) is not None
 
     def configure_optimizers(self) -> Any:
         """The optimizer with body and head, and its schedule, which moves once per step."""
         optimizer = self.optimizer.build(self.optimizer.groups(self.network))
+        if self._scales_gradients or self.trainer.gradient_clip_val:
+            # a fused one would take scaled gradients, but who clips them, and their norm in the
+            # record, needs them as they are
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         scheduler = self.optimizer.scheduler(optimizer, self._schedule_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def on_fit_start(self) -> None:
+        """A training begins anew, whatever became of the one before."""
+        self._finite = FiniteCheck()
 
     def on_train_start(self) -> None:
         """Say that a schedule has no end where only the clock ends the training."""
@@ -441,6 +467,7 @@ class Segmenter(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Beside the weights: the steps of the schedule, which classes the weights know, at which
         resolution and how well."""
+        self._finite.look()  # no checkpoint is made of what is no number
         known: dict[str, Any] = {
             "span": self.span,
             "classes": list(self.classes),

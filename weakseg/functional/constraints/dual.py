@@ -19,6 +19,7 @@ from torch import Tensor
 
 from weakseg.functional.constraints import dual_compiled as compiled
 from weakseg.functional.constraints import newton_compiled as newton
+from weakseg.utils.devices import on_cpu
 
 # logits beyond the range of an image's own ones at which nothing changes any more, as exp(-40) is
 # next to nothing
@@ -171,7 +172,7 @@ def _bounds(rows: Rows) -> tuple[newton.Bounds, newton.Bounds]:
 def _on_cpu(rows: Rows) -> bool:
     """Whether compiled loops do what goes over pixels, instead of tensors: they take a fraction of
     the time."""
-    return rows.scores.device.type == "cpu"
+    return on_cpu(rows.scores)
 
 
 def _total(rows: Rows, values: Tensor) -> Tensor:

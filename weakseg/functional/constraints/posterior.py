@@ -16,6 +16,7 @@ from torch import Tensor
 from weakseg.functional.constraints.bounds import Constraints
 from weakseg.functional.constraints.dual import Rows, precision, softmax_into, solve
 from weakseg.functional.describing import described
+from weakseg.utils.devices import host_copy, on_cpu
 
 
 class Posterior(NamedTuple):
@@ -57,7 +58,7 @@ def constrained_posterior(
     scores = logits.to(dtype).flatten(2)
     everywhere = torch.ones_like(scores[:, 0], dtype=torch.bool)
     counted = tags.any(1, keepdim=True) & (everywhere if valid is None else valid.flatten(1))
-    everything = bool(counted.all())
+    everything = _all_counted(tags, valid, counted)
     rows, shown, bounds = _rows(scores, tags, constraints, counted, everything, tolerance)
     solution = solve(rows, constraints.inverse_temperature, tolerance, most_steps)
     probs = scores.new_zeros(scores.shape)
@@ -98,11 +99,14 @@ class _Divergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
         logs = logits.log_softmax(1)
-        images, classes = (target.amax((2, 3)) > 0).nonzero(as_tuple=True)
-        few = target[images, classes]
-        divergence = torch.xlogy(few, few) - few * logs[images, classes]
-        if valid is not None:
-            divergence = torch.where(valid[images], divergence, 0)
+        few, own, there = target, logs, None if valid is None else valid[:, None]
+        if on_cpu(target):  # to find the classes would be to wait for a GPU
+            images, classes = (target.amax((2, 3)) > 0).nonzero(as_tuple=True)
+            few, own = target[images, classes], logs[images, classes]
+            there = None if valid is None else valid[images]
+        divergence = torch.xlogy(few, few) - few * own
+        if there is not None:
+            divergence = torch.where(there, divergence, 0)
         pixels = torch.tensor(target[:, 0].numel()) if valid is None else valid.sum().clamp(min=1)
         ctx.save_for_backward(logs, target, valid, pixels)
         return divergence.sum() / pixels
@@ -117,6 +121,13 @@ class _Divergence(torch.autograd.Function):
         scale = (gradient / pixels).to(logs.dtype)
         wrong = logs.exp().mul_(target.sum(1, keepdim=True)).sub_(target).mul_(scale)
         return wrong if valid is None else wrong.masked_fill_(~valid[:, None], 0), None, None
+
+
+def _all_counted(tags: Tensor, valid: Tensor | None, counted: Tensor) -> bool:
+    """Whether all pixels count; where only a GPU would know, they are taken not to."""
+    if on_cpu(counted):
+        return bool(counted.all())
+    return valid is None and bool(host_copy(tags).any(1).all())
 
 
 def _check(logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor | None) -> None:
@@ -141,7 +152,7 @@ def _check(logits: Tensor, tags: Tensor, constraints: Constraints, valid: Tensor
             f"constraints should be for {images} images, as many as there are logits, but it is "
             f"for {len(constraints.label)}"
         )
-    first, last = (int(label) for label in constraints.label.aminmax())
+    first, last = (int(label) for label in host_copy(constraints.label).aminmax())
     if first < 0 or last >= classes:
         raise ValueError(
             f"label of constraints should name classes 0 to {classes - 1}, those of the logits, "
@@ -178,9 +189,7 @@ def _rows(
         tags.gather(1, constraints.label) & (constraints.upper < 1)
     )
     bounding = bounding & regions.any(2)
-    most_classes, most_bounds = (
-        torch.stack([tags.sum(1).amax(), bounding.sum(1).amax()]).clamp(min=1).tolist()
-    )
+    most_classes, most_bounds = _most(tags, constraints, bounding)
     shown = tags.int().argsort(dim=1, descending=True, stable=True)[:, :most_classes]
     bounds = bounding.int().argsort(dim=1, descending=True, stable=True)[:, :most_bounds]
     there = tags.gather(1, shown)
@@ -220,6 +229,19 @@ def _rows(
         slack_upper=slack_upper.to(wide),
     )
     return rows, shown, bounds
+
+
+def _most(tags: Tensor, constraints: Constraints, bounding: Tensor) -> tuple[int, int]:
+    """How many classes and how many bounds the image has that has the most of them; of bounds on a
+    GPU perhaps more, as those of empty regions are counted."""
+    if not on_cpu(tags):
+        tags = host_copy(tags)
+        bounding = (host_copy(constraints.lower) > 0) | (
+            tags.gather(1, host_copy(constraints.label)) & (host_copy(constraints.upper) < 1)
+        )
+    most = torch.stack([tags.sum(1).amax(), bounding.sum(1).amax()]).clamp(min=1)
+    classes, bounds = most.tolist()
+    return classes, bounds
 
 
 def _possible(there: Tensor, never: Tensor, regions: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from weakseg.evidence import Batch, Evidence
+from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.constraints.bounds import Constraints, contradiction
 from weakseg.functional.constraints.posterior import constrained_posterior, kl_to_posterior
 from weakseg.functional.pooling import classification
@@ -17,6 +18,7 @@ from weakseg.functional.prior import centre_odds
 from weakseg.functional.projection import projection_loss
 from weakseg.functional.resolution import average_pool, shrink, stride
 from weakseg.strategies.base import Loss, Strategy
+from weakseg.utils.devices import host_copy, on_cpu
 
 # of the classes that a contradiction is about
 _NUMBERS = re.compile(r"^((?:class|the classes|no classes but) )(\d+(?:, \d+)*)")
@@ -58,8 +60,8 @@ def check_bounds(
 def per_image(batch: Batch, field: Literal["tags", "large"], strategy: Strategy) -> Tensor:
     """The tags or large classes of a batch, bool [B,C], of which every image must have some."""
     rows: Tensor | None = getattr(batch, field)
-    if rows is None or not bool(rows.any(1).all()):
-        there = [False] * len(batch.ids) if rows is None else rows.any(1).tolist()
+    there = [False] * len(batch.ids) if rows is None else host_copy(rows).any(1).tolist()
+    if rows is None or not all(there):
         without = ", ".join(id for id, has in zip(batch.ids, there, strict=True) if not has)
         raise ValueError(
             f"{type(strategy).__name__} needs {field}, but the images {without} have none: a crop "
@@ -80,6 +82,19 @@ def boxes_of(batch: Batch, logits: Tensor, strategy: Strategy) -> tuple[list[Ten
     return scaled_boxes(batch.boxes, batch, logits), batch.box_classes
 
 
+def filled_boxes(batch: Batch, logits: Tensor, strategy: Strategy) -> Tensor:
+    """The class of every pixel by the smallest box around it, uint8 [B,h,w]; made on the CPU, where
+    the edges of boxes are known."""
+    boxes, box_classes = boxes_of(batch, logits, strategy)
+    if batch.boxes is not None and not on_cpu(logits):
+        boxes = scaled_boxes([host_copy(each) for each in batch.boxes], batch, logits)
+    maps = [
+        fill_boxes(corners, host_copy(labels), *logits.shape[-2:])
+        for corners, labels in zip(boxes, box_classes, strict=True)
+    ]
+    return torch.stack(maps).to(logits.device, non_blocking=True)
+
+
 def boxes_projection(logits: Tensor, batch: Batch) -> Tensor:
     """The projection loss of the boxes of a batch; 0 where it has none."""
     if batch.boxes is None or batch.box_classes is None:
@@ -92,7 +107,8 @@ def boxes_projection(logits: Tensor, batch: Batch) -> Tensor:
 def scaled_boxes(boxes: list[Tensor], batch: Batch, logits: Tensor) -> list[Tensor]:
     """The boxes of each image in pixels of the logits, float [N,4]."""
     across, down = (stride(batch.image.shape[side], logits.shape[side]) for side in (-1, -2))
-    scale = boxes[0].new_tensor([across, down, across, down])
+    scale = torch.tensor([across, down, across, down], dtype=boxes[0].dtype)
+    scale = scale.to(boxes[0].device, non_blocking=True)
     return [of_image / scale for of_image in boxes]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from weakseg.utils.limits import CountFromZero, limited
 
@@ -20,19 +20,38 @@ class WarmUp(nn.Module):
 
     # how long it has been trained changes no target
     not_in_key: ClassVar[tuple[str, ...]] = ("_steps",)
-    _steps: Tensor
 
     @limited
     def __init__(self, batches: CountFromZero) -> None:
         super().__init__()
         self.batches = batches
-        self.register_buffer("_steps", torch.zeros((), dtype=torch.int64))
+        # a plain number: to read a buffer is to wait for the device that it is on
+        self._steps = 0
 
     def is_over(self) -> bool:
         """Whether so many batches have been before this one. To be called once for each; those of
         training count."""
-        # to read the count is to wait for a GPU: not without need
-        over = self.batches == 0 or int(self._steps) >= self.batches
+        over = self._steps >= self.batches
         if self.training:
             self._steps += 1
         return over
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        """In a checkpoint the number is a tensor, as everything is in a state of torch."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}_steps"] = torch.tensor(self._steps)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """The counterpart of `_save_to_state_dict`."""
+        key = f"{prefix}_steps"
+        missing: list[str] = arguments[2]
+        if key in state_dict:
+            self._steps = int(state_dict[key])
+        else:
+            missing.append(key)
+        own = {name: value for name, value in state_dict.items() if name != key}
+        super()._load_from_state_dict(own, prefix, *arguments)
