@@ -18,6 +18,7 @@ from weakseg.strategies.common_keys import LossTerms
 from weakseg.strategies.label_loss import label_loss
 from weakseg.strategies.shared.warmup import WarmUp
 from weakseg.training.label_quality import harden
+from weakseg.utils.devices import as_on_a_gpu
 from weakseg.utils.fingerprint import module_fingerprint
 
 CLASSES = 4
@@ -124,6 +125,35 @@ def test_loss_is_finite_and_teaches(name: str, size: tuple[int, int]) -> None:
     (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), logits)
     assert torch.isfinite(gradient).all()
     assert gradient.abs().max() > 0
+
+
+@every_strategy
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_ways_of_a_gpu_teach_the_same(name: str, padded: bool) -> None:
+    torch.manual_seed(0)
+    evidence = [every_kind_of_evidence(24, 32, name=image) for image in ("a", "b")]
+    batch = a_batch(build(name), evidence)
+    if padded:
+        valid = torch.ones(2, 24, 32, dtype=torch.bool)
+        valid[0, 20:] = valid[1, :, :4] = False
+        batch = batch._replace(
+            valid=valid,
+            marks=batch.marks.masked_fill(~valid, IGNORE),
+            target=None if batch.target is None else batch.target.masked_fill(~valid, IGNORE),
+        )
+    logits = torch.randn(2, CLASSES, 24, 32, requires_grad=True)
+    here = taught(build(name), logits, batch)
+    with as_on_a_gpu():
+        there = taught(build(name), logits, batch)
+    for one, other in zip(here, there, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-7)
+
+
+def taught(strategy: Strategy, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient."""
+    torch.manual_seed(1)
+    loss = torch.stack(list(loss_of(strategy, logits, batch).terms.values())).sum()
+    return loss.detach(), torch.autograd.grad(loss, logits)[0]
 
 
 @every_strategy

@@ -57,11 +57,7 @@ def waits(folder: Path, strategy: Strategy, data: Any = None, **settings: Any) -
     return steps.waits.found
 
 
-# whose solvers still ask the device on a GPU
-ASKING = ("boxes_ccnn", "tags_ccnn", "tags_ccnn_size", "points", "scribbles_crf")
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ASKING])
+@pytest.mark.parametrize("name", NAMES)
 def test_no_strategy_waits(tmp_path: Path, name: str) -> None:
     assert waits(tmp_path, build(name)) == []
 

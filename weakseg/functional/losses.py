@@ -14,6 +14,7 @@ from weakseg.evidence import IGNORE
 from weakseg.functional.colour import colour_units
 from weakseg.functional.crf import permutohedral_compiled as compiled
 from weakseg.functional.crf.permutohedral import lattice
+from weakseg.functional.crf.unread_lattice import unread_lattice
 from weakseg.functional.describing import described
 from weakseg.functional.label_counts import label_counts
 from weakseg.utils.devices import on_cpu
@@ -187,7 +188,10 @@ def dense_crf_loss(
     valid = _check(probs, images, valid)
     exact = _exact(probs)
     features = _features(images, valid, xy, rgb, exact.dtype)
-    agreement, mass = _agreement(exact, valid, lambda values: _over_images(features, valid, values))
+    extents = _extents(images, xy, rgb)
+    agreement, mass = _agreement(
+        exact, valid, lambda values: _over_images(features, valid, values, extents)
+    )
     if scaling == "rloss":
         return -agreement.mean()
     seen = mass > 0
@@ -205,6 +209,13 @@ def _features(images: Tensor, valid: Tensor, xy: Length, rgb: float, dtype: torc
     reach = _reach(xy, valid, dtype).view(-1, 1, 1, 1)
     alike = (rgb * colour_units(images, valid, dtype)).view(-1, 1, 1, 1)
     return torch.cat([place / reach, images.movedim(1, -1).to(dtype) / alike], -1)
+
+
+def _extents(images: Tensor, xy: Length, rgb: float) -> list[float]:
+    """How far features of two pixels lie apart at most, as far as that is known without looking at
+    the images."""
+    nearest = 1.0 if isinstance(xy, Share) else xy
+    return [images.shape[-1] / nearest, images.shape[-2] / nearest, *[255 / rgb] * 3]
 
 
 def _reach(xy: Length, valid: Tensor, dtype: torch.dtype) -> Tensor:
@@ -322,7 +333,9 @@ class _Agreement(torch.autograd.Function):
         return near * (2 * agreement[:, None, None, None]), None, None
 
 
-def _over_images(features: Tensor, valid: Tensor, values: Tensor) -> Tensor:
+def _over_images(
+    features: Tensor, valid: Tensor, values: Tensor, extents: Sequence[float]
+) -> Tensor:
     """The affinity of the dense CRF: all valid pixels of an image, [B,H,W], by features [B,H,W,D].
     Other pixels come out as 0."""
     values = values.movedim(1, -1)
@@ -333,8 +346,17 @@ def _over_images(features: Tensor, valid: Tensor, values: Tensor) -> Tensor:
                 filtered[image, inside] = _compiled_affinity(
                     features[image, inside], values[image, inside]
                 )
-    elif valid.any():
-        groups = torch.arange(len(valid), device=valid.device)[:, None, None].expand_as(valid)
+        return filtered.movedim(-1, 1).contiguous()
+    groups = torch.arange(len(valid), device=valid.device)[:, None, None].expand_as(valid)
+    if not on_cpu(values):
+        # those of the padding come along, as to leave them out would be to wait for a GPU: their
+        # values are zero
+        points = features.flatten(0, 2), groups.flatten()
+        made = unread_lattice(*points, len(valid), extents)
+        if made is not None:
+            filtered = made.filter(values.flatten(0, 2), both_ways=True).view_as(values)
+            return (filtered * valid[..., None]).movedim(-1, 1).contiguous()
+    if valid.any():
         filtered[valid] = _affinity(features[valid], groups[valid], values[valid])
     return filtered.movedim(-1, 1).contiguous()
 

@@ -17,9 +17,11 @@ from weakseg.strategies.shared.options import InverseTemperature, ShareOfPixels,
 from weakseg.strategies.shared.per_step import (
     boxes_of,
     check_bounds,
+    known_on_cpu,
     posterior_loss,
     valid_of,
 )
+from weakseg.utils.devices import host_copy, keep_host_copies, on_cpu
 from weakseg.utils.limits import limited
 
 _SMALL = 64  # pixels of the longer side
@@ -85,9 +87,14 @@ class BoxesCCNN(Strategy):
         """KL divergence of the network's probabilities from those that keep the bounds."""
         boxes, box_classes = boxes_of(batch, logits, self)
         constraints = self._constraints(boxes, box_classes, *logits.shape[-2:])
-        return posterior_loss(
-            logits, _tags(box_classes, logits.shape[1]), constraints, valid_of(batch, logits)
-        )
+        tags = _tags(box_classes, logits.shape[1])
+        if not on_cpu(tags):
+            known = [host_copy(labels) for labels in box_classes]
+            corners = [host_copy(of_image) for of_image in batch.boxes or []]
+            # how many bounds there are depends on no pixel
+            constraints = known_on_cpu(constraints, self._constraints(corners, known, 1, 1))
+            keep_host_copies([_tags(known, logits.shape[1])], [tags])
+        return posterior_loss(logits, tags, constraints, valid_of(batch, logits))
 
     def _constraints(
         self, boxes: list[Tensor], box_classes: list[Tensor], height: int, width: int
@@ -109,5 +116,5 @@ def _tags(box_classes: list[Tensor], classes: int) -> Tensor:
     tags = torch.zeros(len(box_classes), classes, dtype=torch.bool, device=box_classes[0].device)
     tags[:, 0] = True
     for row, labels in zip(tags, box_classes, strict=True):
-        row[labels] = True
+        row.index_fill_(0, labels, True)
     return tags

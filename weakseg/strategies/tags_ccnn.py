@@ -24,12 +24,14 @@ from weakseg.strategies.shared.per_step import (
     WARMUP_SHRINK,
     check_bounds,
     check_tags,
+    known_on_cpu,
     per_image,
     posterior_loss,
     tags_loss,
     valid_of,
 )
 from weakseg.strategies.shared.warmup import WarmUp
+from weakseg.utils.devices import host_copy
 from weakseg.utils.limits import limited
 
 
@@ -108,7 +110,8 @@ class TagsCCNN(Strategy):
         valid = valid_of(batch, logits)
         if not self.warmup.is_over():
             return tags_loss(logits, tags, valid, WARMUP_SHRINK[self.wants.resolution])
-        return posterior_loss(logits, tags, self._constraints(tags), valid, self.prior_sigma)
+        constraints = known_on_cpu(self._constraints(tags), self._constraints(host_copy(tags)))
+        return posterior_loss(logits, tags, constraints, valid, self.prior_sigma)
 
     def _constraints(self, tags: Tensor) -> Constraints:
         background = self.background_lower, self.background_upper

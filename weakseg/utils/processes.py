@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -10,6 +10,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 T = TypeVar("T")
+# the usual group of processes, and the one beside it that waits for no GPU
+_made: tuple[Any, Any] | None = None
 
 
 def rank() -> int:
@@ -36,14 +38,21 @@ def highest(number: int) -> int:
     """The highest of the numbers of all ranks, which all must call it."""
     if not (dist.is_available() and dist.is_initialized()):
         return number
-    device = (
-        torch.device("cuda", torch.cuda.current_device())
-        if dist.get_backend() == "nccl"
-        else torch.device("cpu")
-    )
-    shared = torch.tensor(number, device=device)
-    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    shared = torch.tensor(number)
+    dist.all_reduce(shared, dist.ReduceOp.MAX, group=_group_of_processors())
     return int(shared)
+
+
+def _group_of_processors() -> Any:
+    """The group in which processors, and not their GPUs, exchange numbers: None for the usual one,
+    if that is one. Beside NCCL it is made at the first call, which is one of all ranks."""
+    global _made
+    if dist.get_backend() != "nccl":
+        return None
+    usual = dist.group.WORLD
+    if _made is None or _made[0] is not usual:  # a later run in this process has another one
+        _made = usual, dist.new_group(backend="gloo")
+    return _made[1]
 
 
 def leave_group() -> None:

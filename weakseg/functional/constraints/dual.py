@@ -19,11 +19,15 @@ from torch import Tensor
 
 from weakseg.functional.constraints import dual_compiled as compiled
 from weakseg.functional.constraints import newton_compiled as newton
+from weakseg.functional.constraints import newton_tensors as tensors
 from weakseg.utils.devices import on_cpu
 
 # logits beyond the range of an image's own ones at which nothing changes any more, as exp(-40) is
 # next to nothing
 _MARGIN = 40.0
+# on a GPU, whether they are needed or not: where labels are soft a few would do, and most of the
+# hard ones take no more
+STEPS, STEPS_IF_HARD = 10, 40
 _FLOAT32 = 1e-6  # the finest tolerance that float32 can tell
 _NEARLY = 1e-3  # the tolerance of a beginning
 # of so many pixels one is looked at to find where to begin; no power of two, so that these lie in
@@ -103,6 +107,8 @@ def solve(rows: Rows, beta: float, tolerance: float, most_steps: int) -> Solutio
     together would drive their multipliers up for ever; they end where nothing changes any more, and
     `converged` is False.
     """
+    if not _on_cpu(rows):
+        return _solve_on_device(rows, beta, tolerance, most_steps)
     bounds, open_end = _bounds(rows)
     state = newton.begin(_start(rows, beta, most_steps).clip(bounds.least, bounds.most))
     # rounding adds less to the dual than to single pixels, which are many where they are float32
@@ -111,7 +117,15 @@ def solve(rows: Rows, beta: float, tolerance: float, most_steps: int) -> Solutio
         newton.judge(
             bounds,
             state,
-            *_measure(rows, state.trial, beta, state.unmet),
+            *compiled.sums(
+                rows.scores,
+                rows.counted,
+                rows.labels,
+                rows.regions,
+                state.trial,
+                beta,
+                state.unmet,
+            ),
             beta,
             eps,
         )
@@ -124,11 +138,45 @@ def solve(rows: Rows, beta: float, tolerance: float, most_steps: int) -> Solutio
     multipliers, means = (
         torch.from_numpy(values).to(rows.lower) for values in (state.best, state.means)
     )
-    return Solution(
-        multipliers,
-        means,
-        *(torch.from_numpy(values).to(means.device) for values in (converged, state.steps)),
-    )
+    return Solution(multipliers, means, torch.from_numpy(converged), torch.from_numpy(state.steps))
+
+
+def _solve_on_device(rows: Rows, beta: float, tolerance: float, most_steps: int) -> Solution:
+    """The same where to ask whether all images are done would be to wait for a GPU: always so many
+    steps, of which those that are done take no part."""
+    bounds, open_end = _bounds_on_device(rows)
+    start = _start_on_device(rows, beta, tolerance, most_steps)
+    state = tensors.begin(start.maximum(bounds.least).minimum(bounds.most))
+    eps = max(64 * torch.finfo(rows.lower.dtype).eps, 2 * torch.finfo(rows.scores.dtype).eps)
+    steps = min(most_steps, STEPS if beta <= _SOFT else STEPS_IF_HARD)
+    for number in range(steps + 1):
+        state = tensors.judge(bounds, state, *_sums(rows, state.trial, beta), beta, eps)
+        if number < steps:
+            state = tensors.advance(bounds, state, tolerance)
+    unmet = tensors.excesses(open_end, state).abs().amax(1)
+    converged = (unmet <= tolerance) & (bounds.lower <= bounds.upper).all(1)
+    converged = converged & (state.value[:, 0] < torch.inf)
+    return Solution(state.best, state.means, converged, state.steps[:, 0])
+
+
+def _start_on_device(rows: Rows, beta: float, tolerance: float, most_steps: int) -> Tensor:
+    """As `_start`, on a device."""
+    if rows.scores.shape[2] < _MANY:
+        return torch.zeros_like(rows.lower)
+    found = _solve_on_device(_few(rows), beta, _NEARLY, most_steps)
+    return torch.where(found.converged[:, None], found.multipliers, 0)
+
+
+def _bounds_on_device(rows: Rows) -> tuple[tensors.Bounds, tensors.Bounds]:
+    """As `_bounds`, on a device."""
+    pixels = _total(rows, rows.counted)[:, None].clamp(min=1)
+    share = (_total(rows, rows.regions) / pixels).expand_as(rows.lower)
+    spans = _spans(rows.scores).to(pixels.dtype)[:, None]
+    far = (spans.clamp(min=0) + _MARGIN) * (rows.lower.shape[1] + 1)
+    least = -rows.slack_upper.minimum(far)
+    most = rows.slack_lower.minimum(far)
+    limited = tensors.Bounds(rows.lower, rows.upper, least, most, share, pixels)
+    return limited, limited._replace(least=-rows.slack_upper, most=rows.slack_lower)
 
 
 def _start(rows: Rows, beta: float, most_steps: int) -> NDArray[np.float64]:
@@ -136,16 +184,20 @@ def _start(rows: Rows, beta: float, most_steps: int) -> NDArray[np.float64]:
     saves most steps on all of them."""
     if rows.scores.shape[2] < _MANY:
         return np.zeros(rows.lower.shape)
+    found = solve(_few(rows), beta, _NEARLY, most_steps)
+    return torch.where(found.converged[:, None], found.multipliers, 0).double().numpy()
+
+
+def _few(rows: Rows) -> Rows:
+    """A part of the pixels, with the bounds that are about some of them."""
     scores, counted, regions = (
         values[..., ::_COARSE].contiguous() for values in (rows.scores, rows.counted, rows.regions)
     )
     few = rows._replace(scores=scores, counted=counted, regions=regions)
     met = few.regions.any(2)  # a region may have none of them
-    few = few._replace(
+    return few._replace(
         lower=few.lower.where(met, -torch.inf), upper=few.upper.where(met, torch.inf)
     )
-    found = solve(few, beta, _NEARLY, most_steps)
-    return torch.where(found.converged[:, None], found.multipliers, 0).double().cpu().numpy()
 
 
 def _bounds(rows: Rows) -> tuple[newton.Bounds, newton.Bounds]:
@@ -153,13 +205,13 @@ def _bounds(rows: Rows) -> tuple[newton.Bounds, newton.Bounds]:
     slack."""
     pixels = _total(rows, rows.counted)[:, None].clamp(min=1)
     share = _total(rows, rows.regions) / pixels
-    spans = compiled.spans(rows.scores) if _on_cpu(rows) else _spans(rows.scores)
+    spans = compiled.spans(rows.scores)
     bounds = (rows.lower, rows.upper, rows.slack_lower, rows.slack_upper)
     several = (
         one.expand_as(rows.lower)
         for one in (*bounds, pixels, share, spans.to(pixels.dtype)[:, None])
     )
-    lower, upper, up, down, size, part, span = torch.stack(list(several)).cpu().double().numpy()
+    lower, upper, up, down, size, part, span = torch.stack(list(several)).double().numpy()
     # regions overlap, and classes are raised one above the other, so as many times the range as
     # there are bounds
     far = (span.clip(0) + _MARGIN) * (span.shape[1] + 1)
@@ -204,32 +256,6 @@ def _moved(rows: Rows, multipliers: Tensor, beta: float) -> Tensor:
     if rows.regions.shape[1] < raised.shape[2]:
         return rows.scores.add(raised.sum(2, keepdim=True)).mul_(beta)
     return torch.baddbmm(rows.scores, raised, rows.regions).mul_(beta)
-
-
-def _measure(
-    rows: Rows,
-    multipliers: NDArray[np.float64],
-    beta: float,
-    wanted: NDArray[np.bool_],
-) -> list[NDArray[np.float64]]:
-    """The sums of `_sums` at multipliers [B,R], of the images that are wanted, [B]; what the others
-    get means nothing."""
-    if _on_cpu(rows):
-        return compiled.sums(
-            rows.scores,
-            rows.counted,
-            rows.labels,
-            rows.regions,
-            multipliers,
-            beta,
-            wanted,
-        )
-    sums = _sums(rows, torch.from_numpy(multipliers).to(rows.lower), beta)
-    # fetched at once, as each time the GPU and the processor wait for each other
-    fetched = torch.cat([one.flatten(1) for one in sums], 1).cpu().double().numpy()
-    bounds = multipliers.shape[1]
-    logs, totals, curvature = np.split(fetched, [1, 1 + bounds], axis=1)
-    return [logs[:, 0].copy(), totals.copy(), curvature.reshape(-1, bounds, bounds)]
 
 
 def _sums(rows: Rows, multipliers: Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor]:

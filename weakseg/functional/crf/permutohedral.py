@@ -110,7 +110,8 @@ def lattice(features: Tensor, groups: Tensor | None = None) -> Lattice:
 
 def _blur(total: Tensor, directions: Sequence[Tensor]) -> Tensor:
     """Blur what the vertices hold, [M+1,C], along one direction after the other."""
-    weights = total.new_tensor([0.5, 1, 0.5]).repeat(len(total), 1)
+    weights = total.new_full((len(total), 3), 0.5)
+    weights[:, 1] = 1
     for direction in directions:
         total = F.embedding_bag(direction, total, mode="sum", per_sample_weights=weights)
     return total

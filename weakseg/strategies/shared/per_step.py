@@ -18,7 +18,7 @@ from weakseg.functional.prior import centre_odds
 from weakseg.functional.projection import projection_loss
 from weakseg.functional.resolution import average_pool, shrink, stride
 from weakseg.strategies.base import Loss, Strategy
-from weakseg.utils.devices import host_copy, on_cpu
+from weakseg.utils.devices import host_copy, keep_host_copies, on_cpu
 
 # of the classes that a contradiction is about
 _NUMBERS = re.compile(r"^((?:class|the classes|no classes but) )(\d+(?:, \d+)*)")
@@ -122,6 +122,14 @@ def valid_pixels(batch: Batch) -> Tensor:
 def valid_of(batch: Batch, logits: Tensor) -> Tensor | None:
     """Where a pixel of the logits is not padding, bool [B,h,w]; None where no image is padded."""
     return None if batch.valid is None else shrink(batch.valid, *logits.shape[-2:])
+
+
+def known_on_cpu(constraints: Constraints, on_cpu: Constraints) -> Constraints:
+    """Constraints on a device, of which the same ones on the CPU say how many there are. Their
+    regions may be of another size."""
+    for name in ("label", "lower", "upper"):
+        keep_host_copies([getattr(on_cpu, name)], [getattr(constraints, name)])
+    return constraints
 
 
 def tags_loss(logits: Tensor, tags: Tensor, valid: Tensor | None, shrink: int) -> dict[str, Tensor]:
