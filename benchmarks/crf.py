@@ -3,7 +3,9 @@ how much memory it takes.
 
     python benchmarks/crf.py                 all tables, about three minutes
     python benchmarks/crf.py --repeats 9     steadier medians
-    python benchmarks/crf.py --only memory   one part: labels, threads, boxes, memory or gpu
+    python benchmarks/crf.py --only memory   one part: labels, threads, boxes, scale, memory or gpu
+    python benchmarks/crf.py --only scale --voc VOCdevkit --train train_animals5
+                                             scale=0.5 on photographs with boxes and masks
 
 Both run in turns, so that a busy machine slows both; a ratio is that of the medians. Every turn has
 a photo that has not been seen, of a size that has. "Lattice" is what a second call with the same
@@ -20,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from itertools import count
@@ -34,8 +37,10 @@ import torch
 from skimage import data, transform
 from torch import Tensor
 
+from weakseg.data.files.voc import VOC
 from weakseg.evidence import Evidence
 from weakseg.functional.boxes import box_unary
+from weakseg.functional.confusion import confusion_matrix, mean_iou
 from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.strategies import BoxesCRF
 from weakseg.strategies.base import Context
@@ -46,6 +51,7 @@ SETTINGS = {
     "80/13": DenseCRF(smooth_xy=3, bilateral_weight=10, bilateral_xy=80, bilateral_rgb=13),
 }
 LABELS = (2, 3, 5, 21)
+SCALES = (1.0, 0.5)
 SIZE = (375, 500)
 NUMBERS = count()
 
@@ -232,6 +238,77 @@ def boxes_table(repeats: int) -> None:
     )
 
 
+def scale_table(repeats: int) -> None:
+    """One full computation against a part of the resolution, on what may be drawn without data."""
+    lines = []
+    for name, crf in SETTINGS.items():
+        for labels in LABELS:
+            image = photo()
+            probs = beliefs(labels)
+            times: dict[float, list[float]] = {scale: [] for scale in SCALES}
+            found = {scale: dense_crf(image, probs, replace(crf, scale=scale)) for scale in SCALES}
+            for _ in range(repeats):
+                for scale in SCALES:
+                    work = partial(dense_crf, unseen(image), probs, replace(crf, scale=scale))
+                    times[scale].append(seconds(work))
+            lines.append((name, str(labels), *_scale_cells(times, _agreement(found))))
+    head = ("xy/rgb", "labels", *_scale_head())
+    table("A part of the resolution, noisy rectangles, one thread", head, lines)
+
+
+def voc_table(root: Path, train: str, count: int) -> None:
+    """The same for the targets of recipe=boxes_crf, with their mean IoU against the masks."""
+    data = VOC(root=root, train=train, val=None, evidence="boxes")
+    step = max(1, len(data.training) // count)
+    places = list(data.training)[::step][:count]
+    lines = []
+    for rgb in (3, 5, 13):
+        crf = DenseCRF(bilateral_rgb=rgb)
+        times: dict[float, list[float]] = {scale: [] for scale in SCALES}
+        same = {scale: [0, 0] for scale in SCALES}
+        confusions = {scale: torch.zeros(21, 21, dtype=torch.int64) for scale in SCALES}
+        for place in places:
+            evidence, truth = data.sample(place)
+            found = {}
+            for scale in SCALES:
+                strategy = BoxesCRF(crf=replace(crf, scale=scale))
+                start = perf_counter()
+                found[scale] = strategy.estimate(evidence, Context())
+                times[scale].append(perf_counter() - start)
+                same[scale][0] += int((found[scale] == found[1.0]).sum())
+                same[scale][1] += found[scale].numel()
+                if truth is not None:
+                    confusions[scale] += confusion_matrix(found[scale], truth, 21)
+        shares = [one / of for one, of in same.values()]
+        scores = [f"{mean_iou(confusion):.4f}" for confusion in confusions.values()]
+        lines.append((str(rgb), *_scale_cells(times, shares), *scores))
+    head = ("rgb", *_scale_head(), *(f"target mIoU, {scale:g}" for scale in SCALES))
+    table(f"strategy=boxes_crf on {len(places)} photographs of {train}", head, lines)
+
+
+def _agreement(found: dict[float, Tensor]) -> list[float]:
+    whole = found[1.0].argmax(0)
+    return [float((each.argmax(0) == whole).double().mean()) for each in found.values()]
+
+
+def _scale_head() -> list[str]:
+    parts = [f"{scale:g}" for scale in SCALES[1:]]
+    return [
+        *(f"ms, {scale:g}" for scale in SCALES),
+        *(f"times faster, {part}" for part in parts),
+        *(f"same labels, {part}" for part in parts),
+    ]
+
+
+def _scale_cells(times: dict[float, list[float]], same: list[float]) -> list[str]:
+    whole, *parts = [median(each) for each in times.values()]
+    return [
+        *(f"{each * 1e3:.0f}" for each in (whole, *parts)),
+        *(f"{whole / part:.1f}" for part in parts),
+        *(f"{share:.2%}" for share in same[1:]),
+    ]
+
+
 def memory_table() -> None:
     lines = []
     for height, width, labels in (
@@ -343,7 +420,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=("labels", "threads", "boxes", "memory", "gpu"))
+    parser.add_argument("--only", choices=("labels", "threads", "boxes", "scale", "memory", "gpu"))
+    parser.add_argument("--voc", type=Path, help="the folder VOCdevkit, for --only scale")
+    parser.add_argument("--train", default="train", help="which of its lists")
+    parser.add_argument("--images", type=int, default=60, help="how many of these")
     parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
@@ -366,6 +446,11 @@ def main() -> None:
         "labels": lambda: labels_table(arguments.repeats),
         "threads": lambda: threads_table(arguments.repeats),
         "boxes": lambda: boxes_table(arguments.repeats),
+        "scale": (
+            partial(voc_table, arguments.voc, arguments.train, arguments.images)
+            if arguments.voc
+            else lambda: scale_table(arguments.repeats)
+        ),
         "memory": memory_table,
         "gpu": lambda: gpu_table(arguments.repeats),
     }

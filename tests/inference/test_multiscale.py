@@ -316,11 +316,11 @@ def test_a_recipe_describes_it(tmp_path: Path) -> None:
         "predict.flip=true",
         "predict.window=513",
         "predict.crf.bilateral_rgb=5",
+        "predict.crf.scale=0.5",
     ]
     recipe = words(*more, "predict.validation=yes")
-    expected = Inference(
-        (0.75, 1.0, 1.25), True, 513, crf=DenseCRF(bilateral_rgb=5.0), validation=True
-    )
+    crf = DenseCRF(bilateral_rgb=5.0, scale=0.5)
+    expected = Inference((0.75, 1.0, 1.25), True, 513, crf=crf, validation=True)
     assert recipe.build("predict") == expected
     (tmp_path / "again.yaml").write_text(to_yaml(recipe))
     assert resolve(load([f"recipe={tmp_path / 'again.yaml'}"])).build("predict") == expected

@@ -10,6 +10,7 @@ from weakseg.functional.crf import DenseCRF, dense_crf
 from weakseg.strategies.base import Context
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
+from weakseg.training.round_targets import method_fingerprint
 
 
 def discs(noise: float = 6) -> tuple[Evidence, Tensor]:
@@ -116,3 +117,13 @@ def test_in_later_rounds_the_network_says_where_in_the_box_the_object_is() -> No
     assert torch.equal(strategy.estimate(evidence, untrained), first)
     strategy.network = 0
     assert torch.equal(strategy.estimate(evidence, Context(prediction)), first)
+
+
+def test_at_half_the_resolution_targets_are_others_with_keys_of_their_own() -> None:
+    evidence, truth = discs()
+    whole, half = BoxesCRF(), BoxesCRF(crf=DenseCRF(scale=0.5))
+    found = [strategy.estimate(evidence, Context()) for strategy in (whole, half)]
+    assert 0.95 < float((found[0] == found[1]).double().mean()) < 1
+    assert float((found[1] == truth).double().mean()) > 0.95
+    assert method_fingerprint(whole) != method_fingerprint(half)
+    assert method_fingerprint(whole) == method_fingerprint(BoxesCRF(crf=DenseCRF(scale=1.0)))

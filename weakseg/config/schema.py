@@ -86,13 +86,13 @@ def keys(constructor: Constructor) -> list[str]:
 
 def unknown(key: str, names: Sequence[str]) -> str:
     """What to say of a key that is none of these names; a name deeper down is meant when its last
-    part is the key."""
+    part is the key, unless the key is the singular of a name here: `scale` for `scales`."""
     deeper = [name for name in names if name.rpartition(".")[2] == key]
     tops = [name for name in names if "." not in name]
     above, _, last = key.rpartition(".")
     if key in names:
         return f"dots are for the command line; in a file write {last} below {above}"
-    if deeper:
+    if deeper and f"{key}s" not in tops:
         return f"no such key; did you mean {deeper[0]}?"
     if len(tops) > 20:
         others = f"; leave it out, and --show lists all {len(tops)}"
