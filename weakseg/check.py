@@ -20,7 +20,9 @@ from weakseg.utils.command import (
     print_mistakes,
     run_command,
 )
+from weakseg.utils.messages import one_line
 from weakseg.utils.paths import kind_of
+from weakseg.utils.remote_path import as_path, expect_writable, is_url
 
 USAGE = """\
 usage: python -m weakseg.check data=<name> [data.<key>=value ...]
@@ -130,6 +132,8 @@ def _wrong_own(own: dict[str, str]) -> list[str]:
 
 
 def _wrong_sheet(sheet: str) -> list[str]:
+    if is_url(sheet):
+        return []
     if kind := kind_of(Path(sheet)):
         return [f"sheet: expected a file such as sheet.png, but {sheet} is {kind}"]
     parent = dirname(abspath(sheet))
@@ -141,13 +145,17 @@ def _folder(out: str) -> Path | None:
     if out == "null":
         return None
     try:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        folder = as_path(out)
+        expect_writable("out", folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
+        raise RecipeError(one_line(error)) from None
     except OSError as error:
         raise RecipeError(
             f"out: the folder {out} cannot be made: {error.strerror}; name another, or write "
             "out=null"
         ) from None
-    return Path(out)
+    return folder
 
 
 if __name__ == "__main__":

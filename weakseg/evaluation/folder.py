@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from weakseg.config.recipe import RecipeError
 from weakseg.evaluation.dataset import Measured
@@ -13,6 +14,8 @@ from weakseg.evaluation.results import CONFUSIONS, SUMMARY, TABLE
 from weakseg.trained.checkpoint import run_of
 from weakseg.trained.model import Origin
 from weakseg.utils.files import only_user
+from weakseg.utils.messages import one_line
+from weakseg.utils.remote_path import RemotePath, expect_writable
 
 PAGE = "report.html"
 LOCK = ".evaluation.lock"
@@ -37,7 +40,10 @@ def default_folder(run: Path, origin: Origin, measured: Measured) -> Path:
 def make_folder(folder: Path) -> None:
     """Make the folder that the word `out` names, if there is none."""
     try:
+        expect_writable("out", folder)
         folder.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
+        raise RecipeError(one_line(error)) from None
     except OSError as error:
         raise RecipeError(
             f"out: the folder {folder} cannot be made: {error.strerror}; name another"
@@ -67,6 +73,10 @@ def evaluation_folder(
     """
     make_folder(folder)
     refuse_foreign(folder, lock, files, what)
+    if isinstance(folder, RemotePath):
+        with _sent_at_the_end(folder, lock) as new:
+            yield new
+        return
     with only_user(folder, lock, "name another with out=", patience=patience):
         new = folder / ".new"
         shutil.rmtree(new, ignore_errors=True)  # of one that was killed
@@ -77,6 +87,17 @@ def evaluation_folder(
                 file.replace(folder / file.name)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def _sent_at_the_end(folder: RemotePath, lock: str) -> Iterator[Path]:
+    """The same of a folder at a URL: the files are sent there when all are written, the summary
+    last; each is there whole or not at all."""
+    with only_user(folder, lock), TemporaryDirectory() as new:
+        yield Path(new)
+        written = sorted(Path(new).iterdir(), key=lambda file: (file.name == SUMMARY, file.name))
+        for file in written:
+            (folder / file.name).write_from(file)
 
 
 def refuse_foreign(

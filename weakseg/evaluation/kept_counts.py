@@ -3,7 +3,6 @@ that goes on where it was killed."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from weakseg.config.values import plain
 from weakseg.evaluation.counted import CountedImage, from_entry, to_entry
 from weakseg.evaluation.dataset import Measured
 from weakseg.trained.model import TrainedModel
+from weakseg.utils.files import remove_folder
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.output_folder import OutputFolder
 from weakseg.utils.progress import track
@@ -75,7 +75,7 @@ class KeptCounts:
 
     def remove(self) -> None:
         """Forget them: the next evaluation is made anew."""
-        shutil.rmtree(self._folder.path, ignore_errors=True)
+        remove_folder(self._folder.path)
 
 
 def _maker(model: TrainedModel, measured: Measured) -> dict[str, Any]:

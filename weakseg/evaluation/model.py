@@ -30,6 +30,7 @@ from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
 from weakseg.trained.loading import load_model
 from weakseg.utils.limits import Count, limited
+from weakseg.utils.remote_path import as_path
 from weakseg.utils.versions import versions
 
 PATIENCE = 600.0  # seconds that a part waits for another one that writes the evaluation
@@ -88,7 +89,7 @@ def evaluate_model(
     view = view_of(logger)
     model = load_model(run, checkpoint, predict=predict, device=device)
     measured = open_data(model, data, subset)
-    folder = Path(out) if out is not None else default_folder(Path(run), model.origin, measured)
+    folder = as_path(out) if out is not None else default_folder(Path(run), model.origin, measured)
     measurement = Measurement(model, measured)
     name = model.origin.recipe or Path(run).name
     writing = _Writing(measurement, name, folder, least_miou, command, start)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from weakseg.evaluation.counting import ImageFigures
 from weakseg.utils.files import write_whole
+from weakseg.utils.remote_path import as_path
 
 SUMMARY = "summary.json"
 TABLE = "images.csv"
@@ -119,7 +120,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, head: Head) -> None:
 
 def read_evaluation(folder: Path | str) -> Evaluation:
     """An evaluation from the files in its folder; a ValueError says what is missing."""
-    folder = Path(folder)
+    folder = as_path(folder)
     for name in (SUMMARY, CONFUSIONS):
         if not (folder / name).is_file():
             raise ValueError(
@@ -129,7 +130,7 @@ def read_evaluation(folder: Path | str) -> Evaluation:
     content = json.loads((folder / SUMMARY).read_bytes())
     if "figures" not in content or "measured_on" not in content:
         raise ValueError(f"{folder / SUMMARY} is of another command, not of an evaluation")
-    with np.load(folder / CONFUSIONS, allow_pickle=False) as arrays:
+    with np.load(io.BytesIO((folder / CONFUSIONS).read_bytes()), allow_pickle=False) as arrays:
         columns = [arrays[name] for name in ("image", "truth", "prediction", "pixels")]
     return Evaluation(
         classes=tuple(content["classes"]),

@@ -12,6 +12,7 @@ from weakseg.reporting.problem import Problem
 from weakseg.training.memory_budget import describe_cost
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.files import write_whole
+from weakseg.utils.remote_path import as_path
 
 
 def write_results(data: WeakData, found: DatasetCheck, out: Path | None, sheet: str) -> None:
@@ -21,7 +22,7 @@ def write_results(data: WeakData, found: DatasetCheck, out: Path | None, sheet: 
             out / "problems.txt", "".join(f"{problem}\n" for problem in found.problems).encode()
         )
         print(f"problems: {out / 'problems.txt'}\n" * bool(found.problems), end="")
-    path = None if sheet == "null" else Path(sheet) if sheet else out and out / "sheet.png"
+    path = None if sheet == "null" else as_path(sheet) if sheet else out and out / "sheet.png"
     if path is not None:
         write_sheet(data, path)
         print(f"contact sheet: {path}")

@@ -7,6 +7,8 @@ import functools
 import hashlib
 import io
 import os
+import shutil
+import tempfile
 import time
 import uuid
 import zipfile
@@ -14,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
+
+from weakseg.utils.remote_path import RemotePath, is_remote
 
 try:
     import fcntl
@@ -40,6 +44,9 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
         data: what is in it.
         mode: who may read and write it, less what the umask takes away.
     """
+    if isinstance(path, RemotePath):
+        path.write_bytes(data)
+        return
     with names(path):
         while not _wrote(path, data, mode):
             pass  # `remove_leftovers` of another process took the part before it was locked
@@ -62,6 +69,12 @@ def names(path: Path) -> Iterator[None]:
 def writing_whole(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """The same bit by bit: a file to write to, which comes to its place when the block ends, and
     does not after an error."""
+    if isinstance(path, RemotePath):
+        with tempfile.NamedTemporaryFile() as whole:
+            yield whole.file
+            whole.flush()
+            path.write_from(Path(whole.name))
+        return
     with names(path):
         file, part = _open_part(path, mode)
         try:
@@ -110,8 +123,11 @@ def remove_leftovers(folder: Path) -> int:
     """Delete the parts, in a folder and below it, that `write_whole` of killed processes has left;
     returns how many.
 
-    A part that is being written is locked by its process, so several runs may share the folder.
+    A part that is being written is locked by its process, so several runs may share the folder. A
+    store has none: it shows files as they are whole.
     """
+    if is_remote(folder):
+        return 0
     return sum(_removed(part) for part in folder.rglob(".*.part"))
 
 
@@ -145,6 +161,16 @@ def _hold_soon(file: IO[Any], shared: bool, patience: float) -> bool:
     while not (held := _hold(file, shared)) and time.monotonic() < end:
         time.sleep(0.01)
     return held
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder and all below it, as far as that is possible."""
+    if isinstance(folder, RemotePath):
+        for file in folder.rglob("*"):
+            if file.is_file():
+                file.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def digest(path: Path) -> str:
@@ -238,6 +264,12 @@ def only_user(
         shared: whether other processes that share it, too, may hold it at the same time.
         patience: seconds to wait for another process.
     """
+    if isinstance(folder, RemotePath):
+        # nothing can be held on a store; the file tells all the same whose folder it is
+        if not (folder / lock_name).is_file():
+            (folder / lock_name).write_bytes(b"")
+        yield
+        return
     try:
         lock = (folder / lock_name).open("a+")  # to share it asks for reading, too
     except OSError as error:

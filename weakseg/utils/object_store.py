@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -94,7 +95,7 @@ class Listing:
 
     def add(self, name: str, size: int) -> None:
         """Note a file that has been written."""
-        self.files[name] = Info(folder=False, size=size)
+        self.files[name] = Info(folder=False, size=size, changed=time.time())
         self._folders = None
 
     _folders: set[str] | None = None
@@ -278,15 +279,18 @@ def read(url: str) -> bytes:
 def write(url: str, data: bytes) -> None:
     """Write a file. A store shows all of it once it has all of it, and until then what was there
     before."""
+    _write(url, lambda store, key: store.pipe_file(key, data))
 
+
+def send(file: Path, url: str) -> None:
+    """The same with the content of a file of this machine, however large it is."""
+    _write(url, lambda store, key: store.put_file(str(file), key))
+
+
+def _write(url: str, action: Callable[[Any, str], None]) -> None:
     if _is_web(url):
         raise OSError(errno.EROFS, "web servers are only read from", scrub_message(url))
-
-    def send() -> None:
-        store, key = _open(_beyond_cache(url))
-        store.pipe_file(key, data)
-
-    _attempt(url, "written", send)
+    _attempt(url, "written", lambda: action(*_open(_beyond_cache(url))))
 
 
 def remove(url: str) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
-from weakseg.utils.files import names, only_user, remove_leftovers, write_whole
-from weakseg.utils.remote_path import RemotePath, as_path
+from weakseg.utils.files import only_user, remove_leftovers, write_whole
+from weakseg.utils.remote_path import RemotePath, as_path, expect_writable, list_once
+from weakseg.utils.result_record import is_record_of, record_in
 
 T = TypeVar("T")
 Entry = dict[str, Any]
@@ -55,12 +56,11 @@ class OutputFolder:
         self.summary = self.path / f"summary{self.suffix}.json"
         check_part(parts, part)
         _check_apart(self.path, inputs)
-        self._record = self.path / f".record{self.suffix}.jsonl"
+        self._record = record_in(self.path, self.suffix)
         self._maker: Entry = {}
         self._known: dict[str, str] = {}  # as text, which takes a fraction of the memory
         self._own: dict[str, None] = {}  # names of those that stand in the summary of this part
         self._open = ExitStack()
-        self._file: IO[bytes] | None = None
         self._writing = threading.Lock()
 
     def __enter__(self) -> OutputFolder:
@@ -70,6 +70,7 @@ class OutputFolder:
             raise ValueError(
                 f"the folder {self.path} cannot be made: {error.strerror}; name another with out="
             ) from None
+        list_once(self.path, new=True)
         self._refuse_foreign()
         with self._open:
             # one that does all of the work is alone; parts are beside each other
@@ -86,8 +87,10 @@ class OutputFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file = None
-        self._open.close()
+        try:
+            self._record.close()
+        finally:
+            self._open.close()
 
     def begin(self, maker: Mapping[str, Any]) -> None:
         """Read what earlier calls have written here; a ValueError if that was made in another way,
@@ -97,19 +100,21 @@ class OutputFolder:
             maker: what the results depend on beside the images, such as the digest of a model.
         """
         self._maker = json.loads(json.dumps(maker))
-        self.look_again()
-        torn = self._record.exists() and not self._record.read_bytes().endswith(b"\n")
-        self._file = self._open.enter_context(self._record.open("ab", buffering=0))
-        self._append(("\n" if torn else "") + _line({"made_by": self._maker}))
+        self._take_known()
+        self._record.begin(_line({"made_by": self._maker}))
 
     def look_again(self) -> None:
         """Read what has been written here until now: other parts may have ended."""
+        list_once(self.path, new=True)
+        self._take_known()
+
+    def _take_known(self) -> None:
         for file in self._recorded():
             made_by, entries = _read(file)
             if made_by == self._maker:
                 found = {entry["name"]: _line(entry) for entry in entries}
                 self._known |= found
-                if file in (self.summary, self._record):
+                if file == self.summary or is_record_of(file, self.suffix):
                     self._own |= dict.fromkeys(found)
             elif entries and not self.overwrite:
                 raise ValueError(_conflict(file, made_by, self._maker))
@@ -132,7 +137,8 @@ class OutputFolder:
 
     def has(self, name: str, places: Iterable[Path]) -> bool:
         """Whether all results of an image are there, made in the same way, and shall stay."""
-        return not self.overwrite and name in self._known and all(map(Path.is_file, places))
+        known = not self.overwrite and name in self._known
+        return known and all(place.is_file() for place in places)
 
     def write(self, place: Path, data: bytes) -> None:
         """Write a result, whole or not at all."""
@@ -147,7 +153,7 @@ class OutputFolder:
         """
         line = _line(entry)
         with self._writing:
-            self._append(line)
+            self._record.append(line)
             self._known[entry["name"]] = line
             self._own[entry["name"]] = None
 
@@ -169,20 +175,14 @@ class OutputFolder:
         text = _line({**head, "made_by": self._maker}, indent=2)
         body = ",\n".join(f"    {line}" for line in lines)
         write_whole(self.summary, f'{text[:-2]},\n  "images": [\n{body}\n  ]\n}}\n'.encode())
-        self._file = None
-        self._record.unlink(missing_ok=True)
+        self._record.remove()
         self._forget_replaced()
         return self.summary
-
-    def _append(self, line: str) -> None:
-        assert self._file is not None, "begin first"
-        with names(self._record):
-            self._file.write(f"{line}\n".encode())
 
     def _recorded(self) -> list[Path]:
         """Summaries and records of all parts, those that were written last behind the others."""
         found = [*self.path.glob("summary*.json"), *self.path.glob(".record*.jsonl")]
-        return sorted(found, key=lambda file: file.stat().st_mtime)
+        return sorted(found, key=lambda file: (file.stat().st_mtime, file.name))
 
     def _refuse_foreign(self) -> None:
         """Refuse a folder with files that may be anything: one of them could have the name of a
@@ -235,7 +235,8 @@ def _check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
     """A ValueError if results would lie among the inputs, where the next call would find them as
     images."""
     if isinstance(out, RemotePath):
-        raise ValueError(f"out should be a folder of this machine, but it is {out}")
+        _check_apart_remotely(out, [as_path(given) for given in inputs])
+        return
     there = os.path.realpath(out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"out should be a folder, but {out} is a file")
@@ -251,6 +252,21 @@ def _check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
             raise ValueError(
                 f"out: the image{'s' if os.path.isdir(here) else ''} {given} would lie inside of "
                 f"{out}, among the results; name another folder"
+            )
+
+
+def _check_apart_remotely(out: RemotePath, inputs: Iterable[Path]) -> None:
+    """The same for results at a URL."""
+    expect_writable("out", out)
+    for given in inputs:
+        if out.is_relative_to(given):
+            raise ValueError(
+                f"out: {out} lies inside of {given}, where the images are; name a folder beside it"
+            )
+        if isinstance(given, RemotePath) and given.is_relative_to(out):
+            raise ValueError(
+                f"out: the images {given} would lie inside of {out}, among the results; name "
+                "another folder"
             )
 
 

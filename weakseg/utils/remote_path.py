@@ -264,10 +264,19 @@ class RemotePath(PosixPath):
     def write_bytes(self, data: Any) -> int:
         """The file with other content: whole, or not at all."""
         object_store.write(str(self), bytes(data))
+        self._note(len(data))
+        return len(data)
+
+    def write_from(self, file: Path) -> None:
+        """The same with the content of a file of this machine, however large it is."""
+        object_store.send(file, str(self))
+        self._note(file.stat().st_size)
+
+    def _note(self, size: int) -> None:
+        """Have listings know a file that has been written."""
         if (found := self._listing()) is not None:
             listing, name = found
-            listing.add(name, len(data))
-        return len(data)
+            listing.add(name, size)
 
     def write_text(self, data: str, encoding: str | None = None, *_: Any, **__: Any) -> int:
         """The file with a text in it."""
@@ -323,6 +332,20 @@ def version_of(path: RemotePath) -> str:
     tells them."""
     info = path._info()
     return "" if info is None else info.version
+
+
+def expect_writable(key: str, path: Path) -> None:
+    """A ValueError if a place is one that nothing can be written to.
+
+    Args:
+        key: the word that names it.
+        path: the place.
+    """
+    if isinstance(path, RemotePath) and path.is_web:
+        raise ValueError(
+            f"{key}: web servers are only read from, but it is {path}; name a folder, or one on a "
+            "store such as s3://bucket/results"
+        )
 
 
 def path_from(path: Path, folder: Path) -> str:

@@ -18,6 +18,7 @@ from weakseg.data.formats.writing.labels import IGNORED, Ids, LabelledImage, Reg
 from weakseg.data.formats.writing.polygons import polygons_of
 from weakseg.evidence import IGNORE
 from weakseg.utils.files import writing_whole
+from weakseg.utils.remote_path import is_remote
 
 Area = Callable[[Region, tuple[int, int]], object]  # what stands for the pixels of an object
 
@@ -40,7 +41,8 @@ def _write(
     images: Iterable[LabelledImage], classes: Sequence[str], path: Path, area: Area
 ) -> list[Path]:
     # of what comes later in the file, one object at a time is in memory
-    with writing_whole(path) as file, TemporaryFile(dir=path.parent) as later:
+    beside = None if is_remote(path) else path.parent
+    with writing_whole(path) as file, TemporaryFile(dir=beside) as later:
         ignored = _write_images(images, classes, area, file, later)
         file.write(b',\n"annotations": ')
         later.seek(0)
