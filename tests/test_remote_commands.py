@@ -24,7 +24,7 @@ from weakseg.fit import main as fit
 from weakseg.labelling.dataset import label_dataset
 from weakseg.prediction.images import predict_images
 from weakseg.utils import object_store
-from weakseg.utils.remote_path import as_path
+from weakseg.utils.remote_path import as_path, forget_listings
 
 # the same name in two folders, and names that mean something else in a URL
 NAMES = (*("one/a b", "two/a b", "a%20b", "a#b", "a?b", "ä 犬", "c"), *map(str, range(3)))
@@ -44,6 +44,7 @@ VOLATILE = (
 def _no_waiting(monkeypatch: Any) -> Iterator[None]:
     monkeypatch.setattr(object_store, "WAITS", [])
     yield
+    forget_listings()
     fsspec.filesystem("memory").store.clear()
 
 
@@ -233,3 +234,85 @@ def test_fit_with_workers_over_the_web(root: Path, run: Path, tmp_path: Path) ->
             check([*WORDS[1:4], "data.annotations=masks", words[-1], "out=null", "workers=2"]) == 0
         )
     assert losses(other) == losses(run)
+
+
+# trained networks --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: Any) -> Path:
+    monkeypatch.setenv("WEAKSEG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_run_at_a_url_is_copied_once(
+    root: Path, run: Path, tmp_path: Path, cache: Path, capsys: Any
+) -> None:
+    predict_images(run, root / "images", tmp_path / "out")
+    here = results(files_of(tmp_path / "out"))
+    del here["summary.json"]  # which says where the network is
+    with web_server(run) as server:
+        for out, copied in (("1", 2), ("2", 0)):
+            capsys.readouterr()
+            predict_images(server.url, root / "images", tmp_path / out)
+            assert capsys.readouterr().err.count("copying ") == copied
+            there = results(files_of(tmp_path / out))
+            assert {name: there[name] for name in here} == here
+        one = f"{server.url}/checkpoints/last.ckpt"
+        predict_images(one, root / "images", tmp_path / "3")
+        with pytest.raises(RecipeError, match=r"out: missing; .* is a URL"):
+            evaluate_model(one)
+        assert evaluate_model(one, out=tmp_path / "figures").figures
+        with pytest.raises(ValueError, match=r"there is no other.ckpt in http"):
+            predict_images(server.url, root / "images", tmp_path / "4", checkpoint="other")
+        with pytest.raises(ValueError, match="is neither the folder of a run"):
+            predict_images(f"{server.url}/checkpoints", root / "images", tmp_path / "4")
+    assert not list(cache.rglob(".part-*"))
+    with pytest.raises(ValueError, match="is the server there"):
+        predict_images(server.url, root / "images", tmp_path / "4")
+
+
+def test_a_run_at_a_url_that_has_changed_is_copied_anew(
+    root: Path, run: Path, tmp_path: Path, cache: Path, capsys: Any
+) -> None:
+    url = to_memory(run, "memory://runs/one")
+    for expected in (2, 0):
+        predict_images(url, root / "images", tmp_path / "out")
+        assert capsys.readouterr().err.count("copying ") == expected
+    to_memory(run, "memory://runs/one")
+    predict_images(url, root / "images", tmp_path / "out", overwrite=True)
+    assert capsys.readouterr().err.count("copying ") == 2
+
+
+def test_training_starts_from_weights_at_a_url(
+    root: Path, run: Path, tmp_path: Path, cache: Path
+) -> None:
+    url = to_memory(run, "memory://runs/one")
+    words = [*WORDS, f"data.root={root}"]
+    here = fit([*words, f"init_from={run}", f"trainer.default_root_dir={tmp_path}/1"])
+    there = fit([*words, f"init_from={url}", f"trainer.default_root_dir={tmp_path}/2"])
+    assert losses(here) == losses(there)
+    with pytest.raises(SystemExit):
+        fit([*words, "init_from=memory://runs/none"])
+
+
+def test_what_has_to_be_on_this_machine_says_so(
+    root: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for word, said in (
+        ("trainer.default_root_dir=memory://runs", "expected a folder of this machine"),
+        ("rounds.folder=memory://labels", "rounds.folder: expected a folder of this machine"),
+        ("data.corrections=memory://corrections", "corrections: expected a folder of this machine"),
+        (
+            "resume=s3://me:hunter2@bucket/run",
+            "is a URL; a run goes on in a folder of this",
+        ),
+    ):
+        first = [] if word.startswith("resume") else [*WORDS, f"data.root={root}"]
+        with pytest.raises(SystemExit) as ended:
+            fit([*first, word])
+        told = capsys.readouterr().err + str(ended.value)
+        assert said in told
+        assert "hunter2" not in told
+    assert not list(tmp_path.iterdir())

@@ -61,6 +61,7 @@ from weakseg.training.run_folder import run_folder
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
 from weakseg.utils.processes import leave_group, rank
+from weakseg.utils.remote_path import as_path, expect_local
 from weakseg.utils.signals import of_a_run
 
 
@@ -92,6 +93,7 @@ def _quiet_lightning() -> Iterator[None]:
 
 
 def _fit(recipe: Resolved) -> Path:
+    _expect_local_folders(recipe)
     plan = plan_of(recipe)
     recipe = recipe.with_plan(plan.values, plan.reasons)
     pl.seed_everything(recipe.seed, verbose=False)
@@ -249,6 +251,18 @@ def _processes(trainer: Any) -> int:
     return int(trainer.num_devices * trainer.num_nodes)
 
 
+def _expect_local_folders(recipe: Resolved) -> None:
+    """Refuse to write runs, targets and corrections elsewhere: lines are added to their files, and
+    several processes hold them."""
+    root = recipe.sections["trainer"].get("default_root_dir")
+    try:
+        expect_local("trainer.default_root_dir", root)
+        expect_local("rounds.folder", recipe.sections["rounds"].get("folder"))
+        expect_local("data.corrections", recipe.sections["data"].get("corrections"))
+    except ValueError as error:
+        raise RecipeError(recipe.located([str(error)])) from None
+
+
 def _look_at_pseudo_labels(recipe: Resolved, data: Any) -> None:
     """Refuse a folder that cannot be one of pseudo-labels before there is a run folder, to which
     `latest` would lead."""
@@ -256,7 +270,7 @@ def _look_at_pseudo_labels(recipe: Resolved, data: Any) -> None:
     if folder is None:
         return
     try:
-        expect_labels(Path(folder), data.classes)
+        expect_labels(as_path(folder), data.classes)
     except ValueError as error:
         raise RecipeError(recipe.located([f"data.{error}"])) from None
 

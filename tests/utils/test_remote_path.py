@@ -16,6 +16,7 @@ from weakseg.utils import object_store
 from weakseg.utils.remote_path import (
     RemotePath,
     as_path,
+    forget_listings,
     is_url,
     list_once,
     named_in,
@@ -28,6 +29,7 @@ ODD = ["a b.txt", "a%20b.txt", "a#b.txt", "a?b.txt", "ä 犬.txt", "a&b=c+d.txt"
 @pytest.fixture(autouse=True)
 def _empty_memory() -> Iterator[None]:
     yield
+    forget_listings()
     fsspec.filesystem("memory").store.clear()
 
 
@@ -74,8 +76,7 @@ def test_a_url_stays_what_it_is(monkeypatch: Any, given: Any, text: str) -> None
     assert str(path) == path.as_posix() == text
     assert as_path(path) is path
     assert as_path(str(path)) == path == pickle.loads(pickle.dumps(path))
-    if "?" not in text or "s3" in text:
-        assert as_path(Path(path)) == path
+    assert as_path(Path(path)) == path
 
 
 def test_paths_are_joined_and_taken_apart_as_others(monkeypatch: Any) -> None:
@@ -95,7 +96,7 @@ def test_paths_are_joined_and_taken_apart_as_others(monkeypatch: Any) -> None:
     assert (root / "x/../../y").resolve() == as_path("https://host/y?token=abc")
     assert sorted([image, root]) == [root, image]
     assert {root: 1}[as_path("https://host/data?token=abc")] == 1
-    assert root != Path("https:/host?token=abc/data")
+    assert root != Path(root)
     assert named_in(Path("photos"), "s3://b/masks") == as_path("s3://b/masks")
     assert named_in(Path("photos"), "masks") == Path("photos/masks")
     with pytest.raises(ValueError, match="is not below"):

@@ -17,6 +17,8 @@ from typing import NamedTuple
 from weakseg.config.values import BOOLS, DEEPEST, RecipeError, Text
 from weakseg.utils.messages import did_you_mean, suggest
 from weakseg.utils.paths import checkpoint_in, is_published, kind_of, run_inside
+from weakseg.utils.remote_path import is_url
+from weakseg.utils.secrets import scrub_message
 
 # a key and a value with = between them, in two or three words
 SPACED = re.compile(r"[^-=\0][^=\0]*(\0=\0|(=\0|\0=)(?!-))[^=\0]+")
@@ -254,6 +256,11 @@ def _near_file(path: Path) -> str:
 
 def _run(folder: str) -> tuple[str, Traversable]:
     """The recipe that a run keeps in its folder."""
+    if is_url(folder):
+        raise RecipeError(
+            f"resume: {scrub_message(folder)} is a URL; a run goes on in a folder of this machine, "
+            "so copy it here"
+        )
     path = Path(folder)
     if isfile(path / "recipe.yaml"):
         return path.resolve().parent.name, path / "recipe.yaml"
@@ -286,7 +293,7 @@ def wrong_start(words: dict[str, Text]) -> list[str]:
     errors = []
     start = words.get("init_from")
     if start is not None and not (
-        isfile(start) or is_published(Path(start)) or checkpoint_in(Path(start))
+        is_url(start) or isfile(start) or is_published(Path(start)) or checkpoint_in(Path(start))
     ):
         errors.append(f"init_from: {_no_checkpoint(Path(start))}")
     if "resume" not in words:

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from torch import Tensor
 
 from weakseg.utils.files import voc_palette, write_whole
+from weakseg.utils.remote_path import expect_local
 
 FORMAT = 3  # raise it when the files or the keys change: it is part of every key
 _DIGEST = "weakseg-digest"
@@ -46,6 +47,7 @@ class LabelStore:
     """
 
     def __init__(self, folder: Path | str) -> None:
+        expect_local("rounds.folder", folder)
         self.folder = Path(folder)
 
     def path(self, id: str, key: str) -> Path:

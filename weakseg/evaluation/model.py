@@ -28,7 +28,7 @@ from weakseg.evaluation.words import check_words
 from weakseg.inference.multiscale import Inference
 from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
-from weakseg.trained.loading import load_model
+from weakseg.trained.loading import expect_out, load_model
 from weakseg.utils.limits import Count, limited
 from weakseg.utils.remote_path import as_path
 from weakseg.utils.versions import versions
@@ -77,6 +77,7 @@ def evaluate_model(
         part: which of them is measured here, from 1 on.
     """
     check_words(parts, part)
+    expect_out(run, out)
     given = locals()
     # what was made in Python has no words; its class says what it is
     shown = {

@@ -20,7 +20,7 @@ from weakseg.trained.checkpoint import CheckpointModel, run_of
 from weakseg.trained.description import UNKNOWN, Description, describe
 from weakseg.trained.exported_network import ExportedNetwork, trace
 from weakseg.trained.graph_check import BATCHES, SIZES, Comparison, Times, compare, take_times
-from weakseg.trained.loading import load_model
+from weakseg.trained.loading import expect_out, load_model
 from weakseg.trained.model import TrainedModel
 from weakseg.trained.model_card import Measured, measured_in, write_card
 from weakseg.trained.onnx_graph import need_onnx, write_onnx
@@ -69,6 +69,7 @@ def export_model(
         licence: of the trained weights, as you publish them, such as mit or cc-by-4.0.
         overwrite: whether what exists at out is replaced.
     """
+    expect_out(run, out)
     model = load_model(run, checkpoint, device="cpu")
     if not isinstance(model, CheckpointModel) or model.origin.kind == format:
         raise RecipeError(f"run: {run} is exported already; export the run that it came from")

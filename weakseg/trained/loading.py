@@ -16,7 +16,10 @@ from weakseg.trained.model import TrainedModel
 from weakseg.trained.onnx_graph import load_onnx
 from weakseg.trained.published import load_published
 from weakseg.trained.torch_program import load_program
+from weakseg.utils.downloads import local_model
 from weakseg.utils.paths import is_published, run_inside, without_link
+from weakseg.utils.remote_path import is_url
+from weakseg.utils.secrets import scrub_message
 
 TAKES = "a run folder, a checkpoint (.ckpt), an exported graph (.onnx, .pt2) or a published folder"
 
@@ -32,14 +35,15 @@ def load_model(
 
     Args:
         run: a run folder, a checkpoint file inside of one, or what `weakseg.export` has written: a
-            graph (.onnx or .pt2) or a published folder.
+            graph (.onnx or .pt2) or a published folder. What is at a URL is copied to this machine
+            once.
         checkpoint: of a run folder: best, last or a file. Where nothing was measured, there is no
             best one, and the last is taken.
         predict: how it predicts: an `Inference`, or values for keys of the section `predict`, such
             as {"scales": "0.75,1,1.25"}, above those that the run's recipe has.
         device: cpu, cuda, mps or the like; auto for a GPU where there is one.
     """
-    path = without_link(Path(run))
+    path = without_link(local_model(run, checkpoint))
     where = choose_device(device)
     if path.suffix == ".ckpt" and path.is_file():
         return load_checkpoint(path, predict, where)
@@ -54,6 +58,16 @@ def load_model(
     if not path.exists():
         raise RecipeError(f"run: there is no {path}; expected {TAKES}")
     raise RecipeError(f"run: expected {TAKES}, but {path} is none of them{run_inside(path)}")
+
+
+def expect_out(run: Path | str, out: Path | str | None) -> None:
+    """A RecipeError if nobody says where the results of a network at a URL go: those of one on this
+    machine go beside it."""
+    if out is None and is_url(str(run)):
+        raise RecipeError(
+            f"out: missing; {scrub_message(str(run))} is a URL, so name a folder or file for the "
+            "results"
+        )
 
 
 def choose_device(name: str) -> torch.device:

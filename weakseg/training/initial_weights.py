@@ -13,6 +13,7 @@ from weakseg.config.recipe import RecipeError, Resolved
 from weakseg.functional.class_matching import match_classes
 from weakseg.networks.parts.weights import load_state, read_published, read_weights, reorder
 from weakseg.networks.parts.weights_origin import from_run, note_origin, origin_of
+from weakseg.utils.downloads import local_model
 from weakseg.utils.paths import WEIGHTS, checkpoint_in, is_published
 
 
@@ -20,7 +21,7 @@ def load_initial_weights(recipe: Resolved, network: nn.Module, classes: Sequence
     """Load the network's weights from a checkpoint, the best one of a run folder or a published
     folder, their classes matched by name; returns what is wrong with it."""
     try:
-        source, state, known = _read(Path(recipe.init_from or ""))
+        source, state, known = _read(local_model(recipe.init_from or ""))
         theirs = known.get("classes", classes)
         if set(theirs) != set(classes):
             raise ValueError(

@@ -33,6 +33,7 @@ from weakseg.tuning.results import (
 from weakseg.tuning.words import check_words
 from weakseg.utils.files import write_whole
 from weakseg.utils.limits import Count, limited
+from weakseg.utils.remote_path import as_path
 
 LOCK = ".tuning.lock"
 NOTHING_TO_COMPARE = (
@@ -97,7 +98,7 @@ def tune_strategy(
     sections = {name: dict(node) for name, node in given.items() if node}
     source = source_of_recipe(recipe, sections, seed, init_from, device, NOTHING_TO_MEASURE)
     trials = _trials(recipe, sections, source, grid, candidates)
-    with evaluation_folder(Path(out), LOCK, (PAGE, SUMMARY, RECIPE), "no tuning has") as new:
+    with evaluation_folder(as_path(out), LOCK, (PAGE, SUMMARY, RECIPE), "no tuning has") as new:
         # of a strategy that is fitted to features the probe tells little: it errs with the labels
         fitted = by == "auto" and _is_fitted_to_features(source.segmenter.strategy)
         measured = measure(source, trials, images, by != "hidden", by != "consistency", fitted)
@@ -125,7 +126,7 @@ def tune_strategy(
             left_out=measured.failures,
             classes=list(rows[0].classes),
             seconds=time.monotonic() - start,
-            folder=Path(out),
+            folder=as_path(out),
             command=command,
         )
         write_tuning_page(new / PAGE, tuned, measured, source)

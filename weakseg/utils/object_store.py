@@ -33,8 +33,8 @@ PACKAGES = {
     "abfss": "adlfs",
 }
 # what stores call the digest of a file's content, or else the time of its last change
-DIGESTS = ("ETag", "etag", "md5Hash", "blob_id", "oid", "content_md5")
-TIMES = ("mtime", "LastModified", "last_modified", "updated", "created", "Last-Modified")
+DIGESTS = ("ETag", "etag", "md5Hash", "blob_id", "oid", "content_md5", "Last-Modified")
+TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 # web servers that are busy or restart answer in a moment; s3fs and gcsfs try again by themselves
 BUSY = (429, 500, 502, 503, 504)
 WAITS = [0.5, 2.0]  # seconds before each further attempt
@@ -49,7 +49,7 @@ class Info(NamedTuple):
     changed: float = 0.0
     """seconds since 1970; 0 where the store does not tell"""
     version: str = ""
-    """changes when the content does"""
+    """changes when the content does; empty where the store does not tell"""
 
 
 @dataclass
@@ -244,7 +244,7 @@ def _details(told: Mapping[str, Any]) -> Info:
     size = told.get("size")
     changed = _seconds(next((told[name] for name in TIMES if told.get(name)), 0))
     digest = next((str(told[name]) for name in DIGESTS if told.get(name)), "")
-    version = digest or f"{size}-{changed!r}"
+    version = f"{digest}-{size}-{changed!r}" if digest or changed else ""
     return Info(told.get("type") == "directory", size, changed, version)
 
 
@@ -274,6 +274,16 @@ def read(url: str) -> bytes:
         return bytes(store.cat_file(key))
 
     return _attempt(url, "read", fetch)
+
+
+def fetch(url: str, file: Path) -> None:
+    """Copy a file to one of this machine, however large it is."""
+
+    def copy() -> None:
+        store, key = _open(url)
+        store.get_file(key, str(file))
+
+    _attempt(url, "read", copy)
 
 
 def write(url: str, data: bytes) -> None:

@@ -19,7 +19,7 @@ from weakseg.utils.object_store import Info, Listing
 from weakseg.utils.secrets import scrub_message
 
 # a letter alone would be a drive of Windows. Path makes one slash of two, so one is enough
-_URL = re.compile(r"((?:\w+::)*)([a-z][a-z0-9+.-]+):(//?)(?=[^/]|/[^/]|$)", re.IGNORECASE)
+_URL = re.compile(r"((?:\w+::)*)([a-z][a-z0-9+.-]+):(\?[^/]*)?(//?)(?=[^/]|/[^/]|$)", re.IGNORECASE)
 _CACHES = ("simplecache", "filecache", "blockcache")
 _WEB = ("http:", "https:")
 # what may stand in a part of a web address as it is
@@ -49,7 +49,7 @@ def is_url(text: str) -> bool:
     """
     found = _URL.match(text)
     # a folder may be called like that; what a Path has made of a URL has one slash
-    return found is not None and (found[3] == "//" or object_store.knows(found[2]))
+    return found is not None and (found[4] == "//" or object_store.knows(found[2]))
 
 
 def named_in(folder: Path, name: str) -> Path:
@@ -77,12 +77,14 @@ def _parsed(text: str) -> Path:
     head = f"{caches}{protocol}:"
     if protocol not in ("http", "https"):
         return RemotePath(head, rest)
-    # a question mark begins what the server wants to know beside the path, such as a token
+    if found[3]:  # what Path has made of a RemotePath, whose names are decoded already
+        return RemotePath(f"{head}{found[3]}", rest)
+    # a question mark begins what the server wants to know beside the path, such as a token; it goes
+    # with every path below, and stands in front, without what would be taken for parts of the path
     place, mark, query = rest.partition("?")
-    host, _, names = place.partition("/")
-    # percent signs and slashes of the query would be taken for parts of the path
     asked = mark + quote(query, safe="=&") if mark else ""
-    return RemotePath(head, host + asked, unquote(names, errors="surrogatepass"))
+    host, _, names = place.partition("/")
+    return RemotePath(head + asked, host, unquote(names, errors="surrogatepass"))
 
 
 class RemotePath(PosixPath):
@@ -98,12 +100,12 @@ class RemotePath(PosixPath):
         """The URL, with the user or token that is in it."""
         if not self.parts:
             return "."
-        head, *rest = self.parts
+        first, *rest = self.parts
+        head, mark, query = first.partition("?")
         if not head.endswith(_WEB) or not rest:
             return f"{head}//{'/'.join(rest)}"
-        host, mark, query = rest[0].partition("?")
         names = [quote(name, safe=_PLAIN, errors="surrogatepass") for name in rest[1:]]
-        return f"{head}//{'/'.join([host, *names])}{mark}{unquote(query) if mark else ''}"
+        return f"{head}//{'/'.join([rest[0], *names])}{mark}{unquote(query)}"
 
     def __format__(self, spec: str) -> str:
         """As in messages: without user or token."""
@@ -155,7 +157,7 @@ class RemotePath(PosixPath):
     @property
     def is_web(self) -> bool:
         """Whether a web server has it, which can only list folders as pages of links."""
-        return self.parts[0].endswith(_WEB)
+        return self.parts[0].partition("?")[0].endswith(_WEB)
 
     def as_posix(self) -> str:
         """The URL."""
@@ -304,6 +306,11 @@ class RemotePath(PosixPath):
         """Nothing: a folder of a store is there as soon as anything is in it."""
 
 
+def forget_listings() -> None:
+    """Ask anew for all folders: what begins now has to see what is there now."""
+    LISTED.clear()
+
+
 def list_once(folder: Path, new: bool = False) -> None:
     """Ask a store once for all that is in a folder and below it, so that questions about single
     files need no network. Nothing for folders of this machine.
@@ -345,6 +352,20 @@ def expect_writable(key: str, path: Path) -> None:
         raise ValueError(
             f"{key}: web servers are only read from, but it is {path}; name a folder, or one on a "
             "store such as s3://bucket/results"
+        )
+
+
+def expect_local(key: str, path: Path | str | None) -> None:
+    """A ValueError if a place is not on this machine.
+
+    Args:
+        key: the word that names it.
+        path: the place.
+    """
+    if is_url(str(path)):
+        raise ValueError(
+            f"{key}: expected a folder of this machine, in which files grow line by line, but it "
+            f"is {scrub_message(str(path))}; copy it there when the run has ended"
         )
 
 

@@ -24,7 +24,7 @@ from weakseg.data.files.voc import VOC
 from weakseg.data.formats import opening
 from weakseg.data.formats.base import FormatError
 from weakseg.utils import object_store
-from weakseg.utils.remote_path import as_path
+from weakseg.utils.remote_path import as_path, forget_listings
 
 OBJECTS = [outlined(0, 18, 2, 1, 6, 6), outlined(1, 5, 0, 0, 4, 4)]
 ODD = ("a b", "a%20b", "a#b", "a?b", "ä 犬", "a&b")
@@ -36,6 +36,7 @@ def _empty_memory(monkeypatch: Any) -> Iterator[None]:
     monkeypatch.setattr(object_store, "WAITS", [])
     monkeypatch.setattr(opening, "MOMENT", 0.0)
     yield
+    forget_listings()
     fsspec.filesystem("memory").store.clear()
 
 

@@ -18,6 +18,7 @@ from weakseg.data.corrections.counts import CorrectionCounts, count_corrections
 from weakseg.data.corrections.events import LONGEST_NAME, Event, read_event, written_event
 from weakseg.data.corrections.history import History, read_history, written_history
 from weakseg.utils.files import only_user, write_whole
+from weakseg.utils.remote_path import expect_local
 
 BESIDE = "corrections"  # what a folder of corrections is called in that of a run or of photographs
 IMAGES = "images"  # the folder of the files, one per image
@@ -64,6 +65,7 @@ class CorrectionsFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
+        expect_local("corrections", path)
         self.path = Path(path)
 
     def file(self, image: str) -> Path:

@@ -14,7 +14,7 @@ from weakseg.data.files.listing import Pictures, part_of_path
 from weakseg.data.formats.base import PICTURES, FormatError, Part
 from weakseg.data.formats.opening import inside, read_text
 from weakseg.data.names import spelling_hint
-from weakseg.utils.remote_path import RemotePath, list_once, named_in, remember
+from weakseg.utils.remote_path import RemotePath, forget_listings, named_in, remember
 
 IMAGES = ("images", "JPEGImages")
 ANNOTATIONS = ("annotations", "Annotations", "labels")
@@ -49,6 +49,8 @@ def expect_folder(key: str, path: Path) -> Path:
         key: of the data set.
         path: what the key names.
     """
+    if key == "root":
+        forget_listings()  # here a data set begins
     if isinstance(path, RemotePath):
         return _expect_remote_folder(key, path)
     if isdir(path):
@@ -64,8 +66,7 @@ def expect_folder(key: str, path: Path) -> Path:
 def _expect_remote_folder(key: str, path: RemotePath) -> Path:
     """The same of a folder at a URL, which is listed here once with all that is below it."""
     try:
-        # the root begins a data set, whatever has been listed of another one there
-        list_once(path) if key == "root" else remember(path)
+        remember(path)
         if path.is_dir():
             return path
         there = f"{path} is a file" if path.is_file() else f"there is nothing below {path}"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.functional.class_matching import order_rows
+from weakseg.utils.downloads import local_copy
 from weakseg.utils.files import DamagedFile, check_seal
 from weakseg.utils.paths import CONFIG, WEIGHTS
 
@@ -24,6 +25,10 @@ LARGEST_CONFIG = 2**20  # bytes; those that weakseg writes have some thousands
 def read_weights(path: Path) -> dict[str, Any]:
     """What torch stored in a file: a state dict or a checkpoint. No code in it is run, and a
     damaged one is refused."""
+    try:
+        path = local_copy(path)
+    except OSError as error:
+        raise ValueError(f"the weights {error.filename}: {error.strerror}") from None
     if not path.is_file():
         raise ValueError(f"there is no weights file {path}")
     if path.suffix in GRAPHS:
