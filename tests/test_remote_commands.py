@@ -316,3 +316,35 @@ def test_what_has_to_be_on_this_machine_says_so(
         assert said in told
         assert "hunter2" not in told
     assert not list(tmp_path.iterdir())
+
+
+def test_no_user_and_no_token_of_a_url_gets_out(
+    root: Path, tmp_path: Path, monkeypatch: Any, cache: Path, capsys: Any
+) -> None:
+    """Into no file but the recipe of the run, and not onto the screen."""
+    monkeypatch.chdir(tmp_path)
+    (root / "images" / "broken.jpg").write_bytes(b"no image")
+    (root / "masks" / "broken.png").write_bytes(b"no image")
+    # one that is broken is named everywhere
+    with web_server(root) as server:
+        url = server.url.replace("//", "//me:hunter2@") + "?token=abcdef"
+        told = [word for word in WORDS if word.startswith("data")]
+        assert check([*told, f"data.root={url}", "out=check", "workers=0"]) > 0
+        images = url.replace("?", "/images?")
+        (root / "images" / "broken.jpg").unlink()
+        (root / "masks" / "broken.png").unlink()
+        run = fit([*WORDS, f"data.root={url}", "logger=tensorboard"])
+        server.answers["/images/c.png?token=abcdef"] = lambda handler: handler.send_error(403)
+        done = predict_images(run, images, "masks")
+        assert [broken.name for broken in done.broken] == ["c.png"]
+        server.answers.clear()
+        label_dataset(run=str(run), out="labels")
+        evaluate_model(run, out="figures", subset="training")
+        assert any("token=abcdef" in path for path in server.asked)
+    shown = "".join(capsys.readouterr())
+    assert "hunter2" not in shown
+    assert "abcdef" not in shown
+    for name, content in files_of(tmp_path).items():
+        if not name.endswith(("recipe.yaml", ".lock")):
+            assert b"hunter2" not in content, name
+            assert b"abcdef" not in content, name

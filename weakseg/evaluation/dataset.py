@@ -74,7 +74,7 @@ def open_data(
         resolved = _resolved(model, dict(data or {}))
         section = scrub(resolved.sections["data"])
         trained = trained_on(model)
-        own = all(str(section.get(key)) == str(trained.get(key)) for key in ("name", "root"))
+        own = all(str(section.get(key)) == str(scrub(trained.get(key))) for key in ("name", "root"))
         data = resolved.build("data")
         assert isinstance(data, WeakData)
     data.setup("test")

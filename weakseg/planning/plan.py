@@ -30,6 +30,7 @@ from weakseg.training.segmenter import Segmenter
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.messages import one_line
 from weakseg.utils.processes import rank
+from weakseg.utils.secrets import scrub_text
 
 # in which rank 0 hands its plan to the processes that Lightning starts for the others: what is at
 # hand, and how much memory there is, may differ
@@ -90,7 +91,7 @@ def print_plan(recipe: Resolved, plan: Plan) -> None:
 def plan_text(recipe: Resolved, plan: Plan) -> list[str]:
     """The plan in words."""
     data = recipe.sections["data"]
-    name = data.get("root") or data.get("name")
+    name = scrub_text(str(data.get("root") or data.get("name")))
     head = f"plan for {recipe.name} on {name}, each value to be changed by such a word:"
     return [head, *plan.lines()]
 

@@ -27,6 +27,7 @@ from weakseg.training.building import build_run
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.paths import without_link
+from weakseg.utils.remote_path import is_url
 from weakseg.utils.secrets import scrub_words
 
 Sections = Mapping[str, Mapping[str, Any]]
@@ -167,9 +168,10 @@ def _folder_of_run(run: str) -> Path:
 
 
 def _usual(recipe: Recipe) -> Path:
-    """The folder of the corrections where none is named: beside the images if they are files."""
+    """The folder of the corrections where none is named: beside the images if they are files of
+    this machine."""
     root = recipe.sections["data"].get("root")
-    if root is not None:
+    if root is not None and not is_url(str(root)):
         return Path(str(root)) / FOLDER
     runs = recipe.sections["trainer"].get("default_root_dir") or "runs"
     return Path(str(runs)) / FOLDER / Path(recipe.name).stem
