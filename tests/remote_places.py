@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 
 def to_memory(folder: Path, url: str) -> str:
@@ -71,3 +72,32 @@ def web_server(folder: Path) -> Iterator[Any]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def as_stores(*protocols: str) -> Iterator[None]:
+    """Have URLs of these protocols lead into memory, whether or not their packages are there."""
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Store(MemoryFileSystem):  # type: ignore[misc]
+        """Memory under other names."""
+
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+        protocol = protocols
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            bare = path.partition("://")[2] if "://" in path else path
+            return str(super()._strip_protocol(f"memory://{bare.lstrip('/')}"))
+
+    table = import_module("fsspec.registry")._registry
+    before = dict(table)
+    for protocol in protocols:
+        fsspec.register_implementation(protocol, Store, clobber=True)
+    try:
+        yield
+    finally:
+        table.clear()
+        table.update(before)

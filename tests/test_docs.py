@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import Dataset
 
+from tests.remote_places import as_stores
 from tests.small import Squares
 from weakseg.config.recipe import RecipeError, check_spelling, list_recipes, load
 from weakseg.data.files.folder import Format
@@ -30,6 +31,13 @@ PAGES = {
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
 GRAMMAR = PAGES["docs/reference/grammar.md"]
+
+
+@pytest.fixture(autouse=True)
+def stores() -> Iterator[None]:
+    """Pages show URLs whose packages need not be here."""
+    with as_stores("s3", "hf"):
+        yield
 
 
 def printed_commands(text: str) -> list[list[str]]:

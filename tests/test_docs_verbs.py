@@ -6,10 +6,12 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.remote_places import as_stores
 from weakseg import label
 from weakseg.__main__ import VERBS
 from weakseg.config.recipe import RecipeError
@@ -22,6 +24,13 @@ PAGES = {
 }
 OWN_GRAMMAR = ("check", "fit")  # tests/test_docs.py looks at these
 OTHERS = [verb for verb in VERBS if verb not in OWN_GRAMMAR]
+
+
+@pytest.fixture(autouse=True)
+def stores() -> Iterator[None]:
+    """Pages show URLs whose packages need not be here."""
+    with as_stores("s3", "hf"):
+        yield
 
 
 def printed(text: str) -> list[tuple[str, list[str]]]:

@@ -157,6 +157,7 @@ def test_a_killed_prediction_goes_on(root: Path, run: Path, monkeypatch: Any) ->
     assert len(json.loads(files["summary.json"])["images"]) == len(NAMES)
 
 
+@pytest.mark.slow
 def test_label_and_train_on_the_labels(root: Path, run: Path, tmp_path: Path) -> None:
     url = to_memory(root, "memory://bucket/set")
     options: Any = {"confidence": True, "format": "coco"}
@@ -207,6 +208,7 @@ def test_evaluate(root: Path, run: Path, tmp_path: Path) -> None:
         evaluate_model(run, out="https://host/figures")
 
 
+@pytest.mark.slow
 def test_check(root: Path, tmp_path: Path, capsys: Any) -> None:
     words = [word for word in WORDS if word.startswith("data")]
     assert check([*words, f"data.root={root}", f"out={tmp_path}/out", "workers=0"]) == 0
@@ -217,6 +219,7 @@ def test_check(root: Path, tmp_path: Path, capsys: Any) -> None:
     assert from_memory("memory://check") == files_of(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_fit_reads_a_store_as_it_reads_files(root: Path, run: Path, tmp_path: Path) -> None:
     url = to_memory(root, "memory://bucket/set")
     other = fit([*WORDS, f"data.root={url}", f"trainer.default_root_dir={tmp_path}"])
@@ -245,6 +248,7 @@ def cache(tmp_path: Path, monkeypatch: Any) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 def test_a_run_at_a_url_is_copied_once(
     root: Path, run: Path, tmp_path: Path, cache: Path, capsys: Any
 ) -> None:
@@ -284,6 +288,7 @@ def test_a_run_at_a_url_that_has_changed_is_copied_anew(
     assert capsys.readouterr().err.count("copying ") == 2
 
 
+@pytest.mark.slow
 def test_training_starts_from_weights_at_a_url(
     root: Path, run: Path, tmp_path: Path, cache: Path
 ) -> None:
@@ -318,6 +323,7 @@ def test_what_has_to_be_on_this_machine_says_so(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_no_user_and_no_token_of_a_url_gets_out(
     root: Path, tmp_path: Path, monkeypatch: Any, cache: Path, capsys: Any
 ) -> None:

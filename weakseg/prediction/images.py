@@ -24,10 +24,11 @@ from weakseg.utils.engine import EngineName, Pool, spread
 from weakseg.utils.limits import Count, limited
 from weakseg.utils.output_folder import OutputFolder
 from weakseg.utils.progress import track
-from weakseg.utils.remote_path import path_from
+from weakseg.utils.remote_path import is_remote, path_from
 from weakseg.utils.versions import versions
 
 THREADS = 8  # that read, if there are so many cores
+REMOTE_THREADS = 32  # that read images, or write results, at URLs
 
 
 class Predicted(NamedTuple):
@@ -102,7 +103,7 @@ def predict_images(
         batch_size: images of one size that the network is given at once; of images above 640 by 640
             pixels fewer.
         workers: threads that read images, and as many that write results; null for as many as there
-            are cores, up to 8.
+            are cores, up to 8, and 32 for images or results at a URL.
         device: cpu, cuda, cuda:1, mps or the like; auto for a GPU where there is one.
         precision: of the numbers in the network; auto is half precision on a GPU, single precision
             elsewhere.
@@ -118,7 +119,7 @@ def predict_images(
     objects = model.finds_objects and format != "png"
     wanted = Wanted(overlay, probabilities, objects, confidence)
     _check_outputs(listed, wanted, format, model.classes)
-    threads = (workers or _threads()) if engine == "local" else workers
+    threads = (workers or _threads(listed.folder, folder.path)) if engine == "local" else workers
     network = Network(run, checkpoint, predict, device)
     how = How(network, folder.path, wanted, precision, batch_size, threads)
     start = perf_counter()
@@ -233,6 +234,9 @@ def _head(
     }
 
 
-def _threads() -> int:
+def _threads(*places: Path) -> int:
+    """How many threads read, and write, if nobody says: at URLs they mostly wait."""
+    if any(map(is_remote, places)):
+        return REMOTE_THREADS
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(THREADS, cores or 1)

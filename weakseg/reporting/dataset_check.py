@@ -335,7 +335,7 @@ def _check_files(data: Photos, index: int) -> Finding:
             "way up"
         )
         problems.append(
-            Problem(str(read.entry.image), "the image", "stored upright", how, "warning")
+            Problem(f"{read.entry.image}", "the image", "stored upright", how, "warning")
         )
     if read.evidence is not None and _is_one_grey(read.evidence.image):
         how = (
@@ -343,7 +343,7 @@ def _check_files(data: Photos, index: int) -> Finding:
             "data.window=[darkest,brightest]"
         )
         problems.append(
-            Problem(str(read.entry.image), "the image", "one that shows something", how, "warning")
+            Problem(f"{read.entry.image}", "the image", "one that shows something", how, "warning")
         )
     evidence = read.evidence
     if evidence is not None:
