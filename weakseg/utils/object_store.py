@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -271,9 +272,17 @@ def read(url: str) -> bytes:
         if "::" in url:  # a cache keeps what is opened
             with store.open(key, "rb") as file:
                 return bytes(file.read())
-        return bytes(store.cat_file(key))
+        return bytes(store.cat_file(key, **_in_one_piece(type(store))))
 
     return _attempt(url, "read", fetch)
+
+
+@functools.cache
+def _in_one_piece(kind: type) -> dict[str, int]:
+    """What keeps a store from asking for the size of a file first, to fetch large ones in pieces:
+    for images, it would be a second request for each."""
+    asked = inspect.signature(getattr(kind, "_cat_file", kind)).parameters
+    return {"max_concurrency": 1} if "max_concurrency" in asked else {}
 
 
 def fetch(url: str, file: Path) -> None:
