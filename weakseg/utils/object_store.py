@@ -7,7 +7,7 @@ import functools
 import inspect
 import re
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from html.parser import HTMLParser
@@ -272,16 +272,15 @@ def read(url: str) -> bytes:
         if "::" in url:  # a cache keeps what is opened
             with store.open(key, "rb") as file:
                 return bytes(file.read())
-        return bytes(store.cat_file(key, **_in_one_piece(type(store))))
+        return bytes(store.cat_file(key, **_in_one_piece(store)))
 
     return _attempt(url, "read", fetch)
 
 
-@functools.cache
-def _in_one_piece(kind: Hashable) -> dict[str, int]:
-    """What keeps a store of a class from asking for the size of a file first, to fetch large ones
-    in pieces: for images, it would be a second request for each."""
-    read: Any = getattr(kind, "_cat_file", None)
+def _in_one_piece(store: Any) -> dict[str, int]:
+    """What keeps a store from asking for the size of a file first, to fetch large ones in pieces:
+    for images, it would be a second request for each."""
+    read = getattr(store, "_cat_file", None)
     asked = () if read is None else inspect.signature(read).parameters
     return {"max_concurrency": 1} if "max_concurrency" in asked else {}
 
