@@ -55,7 +55,7 @@ def _run(argv: Sequence[str], sections: dict[str, Any]) -> Evaluation:
 
         evaluation = evaluate_model(**words)
         if evaluation.missing_parts:
-            print(_waiting(evaluation, words["part"], words["parts"]))
+            print(_waiting(evaluation, words.get("part", 1), words["parts"]))
             return evaluation
         print_evaluation(evaluation, Console())
         print(f"report: {evaluation.folder}/{PAGE}")

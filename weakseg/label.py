@@ -21,6 +21,7 @@ VERB = Verb(
     examples=(
         "recipe=boxes data=folder data.root=photos data.format=coco out=labels",
         "run=runs/scribbles/latest out=labels format=cvat",
+        "recipe=boxes_coseg out=labels parts=8 part=3 describe=true",
     ),
     check="weakseg.labelling.words.check_words",
 )
@@ -46,7 +47,7 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Labelled:
         from weakseg.labelling.dataset import label_dataset
 
         done = label_dataset(**arguments)
-    print("\n".join(lines(done)))
+    print("\n".join([done.described] if done.described else lines(done)))
     return done
 
 

@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.prediction.fakes import save_photo
 from tests.trained.runs import SMALL
+from weakseg.evaluation.model import evaluate_model
 from weakseg.fit import main as fit
+from weakseg.labelling import workers
+from weakseg.labelling.dataset import Labelled, label_dataset
 from weakseg.prediction.images import predict_images
+from weakseg.utils.engine import EngineName
 
 ray = pytest.importorskip("ray", reason="engine=ray is an extra: pip install 'weakseg[ray]'")
 
@@ -61,7 +66,7 @@ def summary(folder: Path) -> dict[str, Any]:
     for name in ("command", "seconds", "images_per_second", "device", "images_folder"):
         content.pop(name, None)
     for entry in content["images"]:
-        del entry["seconds"]
+        entry.pop("seconds", None)
     return content
 
 
@@ -102,6 +107,49 @@ def _predict_with_lost_network(lost: Path, run: Path, photos: Path, out: Path) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load_model", lambda *_, **__: load_model(run, device="cpu"))
         predict_images(lost, photos, out, engine="ray", device="cpu", actors=1)
+
+
+LABELS: dict[str, Any] = {
+    "data": {"name": "tests.small.Squares", "train": "28"},
+    "network": {"name": "tests.small.TinyNet"},
+    "device": "cpu",
+}
+
+
+def test_labels_of_a_strategy_that_is_fitted_are_those_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three passes of the actors: they read, describe and label."""
+    monkeypatch.setattr(workers, "READING_PAYS", 1)
+    given: dict[str, Any] = {**LABELS, "strategy": {"name": "tests.labelling.methods.Mean"}}
+
+    def label(name: str, engine: EngineName) -> Labelled:
+        folder = str(tmp_path / f"labels of {name}")
+        rounds = {"folder": folder, "workers": "0"}
+        out = tmp_path / name
+        return label_dataset(
+            "boxes_rect", out=out, engine=engine, rounds=rounds, format="coco", **given
+        )
+
+    done = label("here", "local"), label("there", "ray")
+    assert [(each.labelled, each.estimated) for each in done] == [(33, 33)] * 2
+    assert_same(tmp_path / "here", tmp_path / "there")
+    again = label("there", "local")
+    assert (again.labelled, again.skipped) == (0, 33)
+
+
+def test_an_evaluation_by_actors_is_that_of_one_process(run: Path, tmp_path: Path) -> None:
+    data = {"val": 9}
+    here = evaluate_model(run, data, out=tmp_path / "here", subset="all", device="cpu")
+    there = evaluate_model(
+        run, data, out=tmp_path / "there", subset="all", device="cpu", engine="ray", actors=2
+    )
+    assert there.figures == pytest.approx(here.figures, abs=0, nan_ok=True)
+    assert summary(tmp_path / "there") == summary(tmp_path / "here")
+    assert torch.equal(there.cells, here.cells)
+    names = {"summary.json", "images.csv", "confusions.npz", "report.html"}
+    assert {file.name for file in (tmp_path / "there").iterdir() if file.name[0] != "."} == names
+    assert not list((tmp_path / "there").glob(".counts*"))
 
 
 class Running:

@@ -13,7 +13,7 @@ from tests.contract.test_networks import OBJECTS, SMALL
 from tests.evaluation.test_measuring import WithObjects
 from tests.small import trainer
 from weakseg.config.recipe import Recipe, build
-from weakseg.evaluation import model as module
+from weakseg.evaluation import worker as module
 from weakseg.evaluation.model import evaluate_model
 from weakseg.networks import NAMES
 from weakseg.strategies import BoxesInstances, Full

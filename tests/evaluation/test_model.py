@@ -16,7 +16,7 @@ from tests.evaluation.fakes import SeesBrightness
 from tests.small import NoTruth, Squares
 from weakseg.config.recipe import RecipeError
 from weakseg.evaluate import command, main
-from weakseg.evaluation import model as module
+from weakseg.evaluation import worker as module
 from weakseg.evaluation.dataset import Measured
 from weakseg.evaluation.folder import LOCK, default_folder
 from weakseg.evaluation.model import evaluate_model

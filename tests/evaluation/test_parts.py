@@ -16,7 +16,7 @@ from tests.small import NoTruth, Squares
 from weakseg.data.base import WeakData
 from weakseg.evaluate import command
 from weakseg.evaluation import kept_counts
-from weakseg.evaluation import model as module
+from weakseg.evaluation import worker as module
 from weakseg.evaluation.model import evaluate_model
 from weakseg.evidence import Evidence
 

@@ -133,7 +133,7 @@ def test_a_name_that_the_format_cannot_hold_is_found_before_anything_is_estimate
     format: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = {"name": "folder", "root": str(photos), "format": "coco"}
-    monkeypatch.setattr("weakseg.labelling.dataset.name_of", lambda *_: "new\nline.png")
+    monkeypatch.setattr("weakseg.labelling.call.name_of", lambda *_: "new\nline.png")
     with pytest.raises(ValueError, match=r"control characters.*; rename the file"):
         label(tmp_path / "out", tmp_path, data=data, format=format, parts=6)
     assert not list((tmp_path / "out").rglob("*.png"))

@@ -86,5 +86,5 @@ def _maker(model: TrainedModel, measured: Measured) -> dict[str, Any]:
         "classes": list(model.classes),
         "predict": str(plain(model.inference)),
         "data": str(measured.section or measured.name),
-        "images": fingerprint(*measured.indices)[:DIGITS],
+        "images": fingerprint(str(measured.indices))[:DIGITS],
     }

@@ -44,6 +44,8 @@ class Measurement:
         self.agreement = Agreement(model.classes)
         self.unmeasured: list[ImageFigures] = []
         """images without truth"""
+        self.keeps_pictures = True
+        """whether small pictures of the first images are kept for the page"""
         self._kept: dict[int, Thumbnail] = {}
 
     def run(self) -> None:
@@ -151,7 +153,7 @@ class Measurement:
         number = example.number
         evidence, truth = self._renumbered(example.evidence, example.truth)
         confidence, labels = self._predict(evidence)
-        if len(self._kept) < KEPT:
+        if self.keeps_pictures and len(self._kept) < KEPT:
             classes = len(self.model.classes)
             self._kept[number] = thumbnail(evidence, labels, truth, classes)
         agreement: dict[str, Tensor] = {}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
 from weakseg.data.base import WeakData
+from weakseg.evaluation.counted import CountedImage
 from weakseg.evaluation.dashboards import show_evaluation, view_of
-from weakseg.evaluation.dataset import Subset, open_data
+from weakseg.evaluation.dataset import Subset
 from weakseg.evaluation.folder import (
     PAGE,
     default_folder,
@@ -25,14 +27,17 @@ from weakseg.evaluation.measuring import Measurement
 from weakseg.evaluation.page import write_evaluation_page
 from weakseg.evaluation.results import Evaluation, Head, write_evaluation
 from weakseg.evaluation.words import check_words
+from weakseg.evaluation.worker import CountWorker, Named
 from weakseg.inference.multiscale import Inference
 from weakseg.reporting.loggers.base import View
 from weakseg.reporting.summaries import command_line
-from weakseg.trained.loading import expect_out, load_model
+from weakseg.trained.loading import expect_out
+from weakseg.utils.engine import EngineName, Pool, spread
 from weakseg.utils.limits import Count, limited
 from weakseg.utils.remote_path import as_path
 from weakseg.utils.versions import versions
 
+BATCH = 32  # images that a process of an engine is given at once, at most
 PATIENCE = 600.0  # seconds that a part waits for another one that writes the evaluation
 
 
@@ -49,6 +54,8 @@ def evaluate_model(
     logger: View | Mapping[str, Any] | None = None,
     parts: Count = 1,
     part: Count = 1,
+    engine: EngineName = "local",
+    actors: Count | None = None,
 ) -> Evaluation:
     """Measure a trained network on a data set with truth: IoU, boundary IoU, accuracy, calibration,
     and average precision of objects, as a table, summary.json, images.csv and a report page.
@@ -75,8 +82,11 @@ def evaluate_model(
         parts: into how many parts the images are split, for as many processes or machines. Each
             keeps its counts in the folder; the one that ends last writes the files.
         part: which of them is measured here, from 1 on.
+        engine: what predicts and counts: local is this process; ray is Ray Data, on the machines of
+            a Ray that runs already, or on this one.
+        actors: processes of engine=ray that count; null for one per GPU or, without any, core.
     """
-    check_words(parts, part)
+    check_words(parts, part, engine, actors)
     expect_out(run, out)
     given = locals()
     # what was made in Python has no words; its class says what it is
@@ -88,18 +98,24 @@ def evaluate_model(
     command = command_line("evaluate", evaluate_model, {**given, **shown})
     start = time.monotonic()
     view = view_of(logger)
-    model = load_model(run, checkpoint, predict=predict, device=device)
-    measured = open_data(model, data, subset)
+    named = Named(run, checkpoint, predict, device, data, subset)
+    # GPUs are for the actors
+    measurement = named.open() if engine == "local" else named.open("cpu")
+    model = measurement.model
+    measured = measurement.measured
     folder = as_path(out) if out is not None else default_folder(Path(run), model.origin, measured)
-    measurement = Measurement(model, measured)
     name = model.origin.recipe or Path(run).name
     writing = _Writing(measurement, name, folder, least_miou, command, start)
-    if parts == 1:
+    kept = KeptCounts(folder, model, measured, parts, part)
+    if engine != "local":
+        count = partial(spread, CountWorker, {"named": named}, pool=Pool(actors, device, BATCH))
+        evaluation = _in_parts(writing, kept, count)
+    elif parts > 1:
+        evaluation = _in_parts(writing, kept, measurement.count)
+    else:
         with evaluation_folder(folder) as new:
             measurement.run()
             evaluation = writing.write(new)
-    else:
-        evaluation = _in_parts(writing, KeptCounts(folder, model, measured, parts, part))
     if view is not None and not evaluation.missing_parts:
         show_evaluation(view, folder, evaluation)
     return evaluation
@@ -149,14 +165,16 @@ class _Writing:
         return evaluation
 
 
-def _in_parts(writing: _Writing, kept: KeptCounts) -> Evaluation:
+def _in_parts(
+    writing: _Writing, kept: KeptCounts, count: Callable[[Sequence[int]], Iterable[CountedImage]]
+) -> Evaluation:
     """Count a part of the images; write the evaluation if it is the last part."""
     measurement = writing.measurement
     folder = writing.folder
     make_folder(folder)
     refuse_foreign(folder)
     measurement.find_truth()
-    kept.fill(measurement.count)
+    kept.fill(count)
     missing = kept.missing_parts
     for counted in kept.counted():
         measurement.add(counted)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -33,6 +34,12 @@ class Images:
     without: list[Failure] = field(default_factory=list)
     """those without the evidence that the strategy needs"""
 
+    def add(self, other: Images) -> None:
+        """Those of another part, too."""
+        self.readable |= other.readable
+        self.broken += other.broken
+        self.without += other.without
+
 
 def indices_of(data: WeakData, subset: Subset) -> list[int]:
     """The images of a data set that a word means, by their index."""
@@ -49,7 +56,13 @@ def _none_of(subset: Subset, count: int) -> str:
     return f"subset: the data set has no {subset} images, but {count} others; subset=all takes them"
 
 
-def read_images(source: Source, mine: Collection[int], listing: bool = True) -> Images:
+def read_images(
+    source: Source,
+    mine: Collection[int],
+    listing: bool = True,
+    fit_to: Collection[int] | None = None,
+    read: Callable[[Sequence[int]], Iterable[tuple[int, Images]]] | None = None,
+) -> Images:
     """Read and check the images that are to be labelled, and, for a strategy that is fitted to all
     training images together, those, too.
 
@@ -58,17 +71,23 @@ def read_images(source: Source, mine: Collection[int], listing: bool = True) -> 
         mine: the images that are to be labelled. What is wrong with others is left to the parts
             that label these.
         listing: whether what could not be read when the files were listed counts as broken.
+        fit_to: the images that such a strategy is fitted to; None for all training images.
+        read: reads images in another way than `read_each`, in any order.
     """
     data = source.data
     own = set(mine)
-    together = fits_together(source.segmenter.strategy) and source.number is not None
-    indices = sorted({*own, *data.training} if together else own)
+    fit_to = data.training if fit_to is None else fit_to
+    indices = sorted({*own, *fit_to} if is_joint(source) else own)
     found = Images()
     others = Images()
     if isinstance(data, Photos) and listing:
         found.broken += [Failure(str(error.place), str(error)) for error in data.unread]
-    for index in track(indices, len(indices), "reading the evidence"):
-        _read_image(source, index, found if index in own else others)
+    results = read_each(source, indices) if read is None else read(indices)
+    # processes of an engine end in any order
+    for index, image in sorted(
+        track(results, len(indices), "reading the evidence"), key=itemgetter(0)
+    ):
+        (found if index in own else others).add(image)
     found.readable |= others.readable
     twice = Counter(image.id for image in found.readable.values())
     if same := [id for id, count in twice.items() if count > 1]:
@@ -77,6 +96,19 @@ def read_images(source: Source, mine: Collection[int], listing: bool = True) -> 
             "needs an id of its own"
         )
     return found
+
+
+def is_joint(source: Source) -> bool:
+    """Whether the strategy is fitted to all training images together before it estimates any."""
+    return fits_together(source.segmenter.strategy) and source.number is not None
+
+
+def read_each(source: Source, indices: Iterable[int]) -> Iterator[tuple[int, Images]]:
+    """Read and check images, one after the other."""
+    for index in indices:
+        found = Images()
+        _read_image(source, index, found)
+        yield index, found
 
 
 def _read_image(source: Source, index: int, found: Images) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.config.recipe import RecipeError
+from weakseg.utils.engine import check_engine
 from weakseg.utils.messages import one_line
 from weakseg.utils.output_folder import OutputFolder
 
@@ -22,11 +23,20 @@ def check_words(
     data: Mapping[str, Any] | None = None,
     strategy: Mapping[str, Any] | None = None,
     network: Mapping[str, Any] | None = None,
+    describe: bool = False,
+    engine: str = "local",
+    actors: int | None = None,
 ) -> None:
     """Raise a RecipeError if the words do not belong together."""
     of_recipes = {"seed": seed, "init_from": init_from}
     of_runs = {"strategy": strategy, "network": network}
     errors = _start(recipe, run, of_recipes, of_runs)
+    if describe and engine != "local":
+        errors.append(f"describe: engine={engine} does both passes by itself; leave it out")
+    try:
+        check_engine(engine, actors)
+    except ValueError as error:
+        errors.append(str(error))
     root = (data or {}).get("root")
     try:
         OutputFolder(out, inputs=[str(root)] if root else [], parts=parts, part=part)

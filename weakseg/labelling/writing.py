@@ -103,9 +103,9 @@ class Writer:
             places.append(self.folder.place(name, ".npz", PROBABILITIES))
         return places
 
-    def write(self, index: int) -> Failure | None:
-        """Write the files of one image, and its line; what is wrong with it, if it cannot be
-        labelled."""
+    def write(self, index: int) -> dict[str, Any] | Failure:
+        """Write the files of one image; returns its line of the summary, or what is wrong with it
+        if it cannot be labelled."""
         start = perf_counter()
         name = self.names[index]
         try:
@@ -116,14 +116,11 @@ class Writer:
             return image_failure(name, error)
         self._write_files(name, labels, size)
         entry = self._entry(name, labels, evidence, size)
-        self.folder.note(
-            {
-                **entry,
-                "seconds": round(perf_counter() - start, 4),
-                "key": self.keys[index],
-            }
-        )
-        return None
+        return {
+            **entry,
+            "seconds": round(perf_counter() - start, 4),
+            "key": self.keys[index],
+        }
 
     def _labels(self, evidence: Evidence, key: str) -> Labels:
         segmenter = self.source.segmenter
