@@ -23,7 +23,7 @@ from weakseg.data.corrections.history import History
 from weakseg.data.corrections.keeping import changed_images, kept, read_kept
 from weakseg.data.corrections.overlay import Overlay, lay_over
 from weakseg.data.formats.images import read_image
-from weakseg.data.label_store import DamagedTarget, LabelStore
+from weakseg.data.label_store import DamagedTarget, KeyOfId, LabelStore
 from weakseg.data.loader import (
     Extra,
     Group,
@@ -169,9 +169,9 @@ class WeakData(LightningDataModule):
             )
         self.augmentation = Augmentation(crop, scale, flip, colour)
         self.seed = torch.initial_seed() % 2**31  # of seed_everything
-        self._targets: tuple[LabelStore, Mapping[str, str]] | None = None
+        self._targets: tuple[LabelStore, KeyOfId] | None = None
         # of unlabelled images, from the second round on
-        self._predicted: tuple[LabelStore, Mapping[str, str]] | None = None
+        self._predicted: tuple[LabelStore, KeyOfId] | None = None
 
     def __len__(self) -> int:
         """How many images there are, validation images included."""
@@ -232,6 +232,12 @@ class WeakData(LightningDataModule):
         for name in ("training", "_not_held_out", "unlabelled_images", "groups"):
             self.__dict__.pop(name, None)
         self.__dict__["corrections_in_use"] = corrections
+
+    def content_key(self, index: int) -> str | None:
+        """A text that changes whenever an image, its evidence or its truth may have changed, found
+        without reading them: an image that was checked under it is not read again at the next
+        start. None if that cannot be told. Override it if you know."""
+        return None
 
     def id_of(self, index: int) -> str:
         """The id of an image. Override it if you know without reading files."""
@@ -294,10 +300,10 @@ class WeakData(LightningDataModule):
         long_side = getattr(self, "long_side", None)
         return self.unlabelled_images.evidence(place, self._image, self.read_photo, long_side)
 
-    def use_predictions(self, store: LabelStore, keys: Mapping[str, str]) -> None:
+    def use_predictions(self, store: LabelStore, keys: KeyOfId) -> None:
         """From the next epoch on, train on the unlabelled images with these stored targets: a
         content key for the id of each."""
-        self._predicted = (store, dict(keys))
+        self._predicted = (store, keys)
 
     def _image(self, index: int) -> Tensor:
         return self.sample(index)[0].image
@@ -342,17 +348,17 @@ class WeakData(LightningDataModule):
         """An image file as uint8 [3,H,W], as those of the data set are read."""
         return read_image(path)
 
-    def use_targets(self, store: LabelStore, keys: Mapping[str, str]) -> None:
+    def use_targets(self, store: LabelStore, keys: KeyOfId) -> None:
         """From the next epoch on, train with these stored targets: a content key for the id of each
         training image."""
-        self._targets = (store, dict(keys))
+        self._targets = (store, keys)
 
     def target(self, evidence: Evidence) -> Tensor | None:
         """The target in use for a training image, as its strategy made it; None if there is
         none."""
         return None if self._targets is None else self._stored(evidence, *self._targets)
 
-    def _stored(self, evidence: Evidence, store: LabelStore, keys: Mapping[str, str]) -> Tensor:
+    def _stored(self, evidence: Evidence, store: LabelStore, keys: KeyOfId) -> Tensor:
         """A target of an image, which is of its size."""
         target = store.read(evidence.id, keys[evidence.id])
         if target.shape[-2:] != evidence.image.shape[-2:]:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -35,6 +35,25 @@ class Stored(NamedTuple):
 
     target: Tensor
     figures: dict[str, float]
+
+
+class KeyOfId(Protocol):
+    """Content keys by the ids of images: a dict, or anything that takes less room."""
+
+    def __getitem__(self, id: str, /) -> str:
+        """The key of an image's target."""
+        ...
+
+
+class Stamp(NamedTuple):
+    """Which file a target was in when it was last read: another stamp means that it may have
+    changed."""
+
+    ending: str
+    size: int
+    """bytes"""
+    time: int
+    """of the last change, in nanoseconds"""
 
 
 class LabelStore:
@@ -98,6 +117,16 @@ class LabelStore:
                         "again"
                     ) from error
         raise DamagedTarget(f"there is no target for image {id} in {self.folder} (key {key})")
+
+    def stamp(self, id: str, key: str) -> Stamp | None:
+        """The stamp of the file that `load` would read; None if there is none."""
+        for file in self._places(id, key):
+            try:
+                found = file.lstat()
+            except OSError:
+                continue
+            return Stamp(file.suffix, found.st_size, found.st_mtime_ns)
+        return None
 
     def _places(self, id: str, key: str) -> list[Path]:
         path = self.path(id, key)

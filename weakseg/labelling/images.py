@@ -16,8 +16,9 @@ from weakseg.data.formats.images import image_size
 from weakseg.evidence import Evidence
 from weakseg.labelling.source import Source
 from weakseg.strategies.base import fits_together
+from weakseg.training.checked_images import CheckedImage, checked_image
 from weakseg.training.estimation import Failure
-from weakseg.training.evidence_check import CheckedImage, checked_image, image_failure
+from weakseg.training.image_work import image_failure
 from weakseg.utils.progress import track
 
 Subset = Literal["all", "training", "validation"]

@@ -33,7 +33,7 @@ from weakseg.labelling.source import Source
 from weakseg.suspicion.queue import reasons_of, score_of
 from weakseg.suspicion.signals import signals_of
 from weakseg.training.estimation import Failure
-from weakseg.training.evidence_check import image_failure
+from weakseg.training.image_work import image_failure
 from weakseg.training.label_quality import harden
 from weakseg.training.target_signals import evidence_agreement
 from weakseg.training.targets import correct_target

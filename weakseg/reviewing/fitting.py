@@ -14,7 +14,8 @@ from weakseg.reviewing.background import Background
 from weakseg.reviewing.estimating import Estimator
 from weakseg.reviewing.refusals import Refusal, StillWorking, StrategyFailed
 from weakseg.strategies.base import JointStrategy, fits_together
-from weakseg.training.estimation import Failure, Job
+from weakseg.training.estimation import Failure
+from weakseg.training.image_work import Job, Reading
 from weakseg.training.joint_fit import describe_one
 from weakseg.utils.messages import one_line
 
@@ -96,7 +97,8 @@ class Fits:
             return None
         with self._estimator.alone:
             context = self._estimator.context(name, evidence, fitted)
-            found = describe_one(strategy, context, Job(evidence, context.prediction, ""))
+            job = Job(number, evidence=evidence, prediction=context.prediction)
+            found = describe_one(strategy, context, Reading(None), job)
         if isinstance(found, Failure):
             raise ValueError(f"image {found.id}: {found.reason}")
         return found.id, {key: torch.from_numpy(value) for key, value in found.description.items()}

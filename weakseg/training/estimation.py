@@ -1,32 +1,34 @@
-"""One estimation pass: run a strategy over many images, in this process or in a pool, and store
-what it returns."""
+"""One pass over many images, in this process or in a pool of workers; and what becomes of the
+images on which the work fails."""
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from weakseg.data.label_store import LabelStore
-from weakseg.evidence import Evidence, Prediction
-from weakseg.strategies.base import Context, Strategy
-from weakseg.training.targets import target_of
 from weakseg.utils.lifeline import die_with_parent, die_without
 from weakseg.utils.processes import gather
 from weakseg.utils.progress import track
 
 POOL_PAYS = 32  # images per worker from which on a pool, which takes seconds to start, is worth it
+POOL_PAYS_TO_READ = 1000  # the same where images are only read and checked
+MOST_COPIED = 2**28  # bytes of a data set that is sent to each worker
+HANDFUL = 0.05  # seconds that a worker is busy with what it is handed out at once
+MOST_AT_ONCE = 64  # images of it
 MANY = 10  # failures after which a rank stops: the strategy, not the image, must be at fault
 
 LOADED = (
@@ -34,21 +36,8 @@ LOADED = (
     "weakseg.functional.regions.region_graph",
 )  # what most strategies estimate with, and what takes long to load
 
+J = TypeVar("J")
 R = TypeVar("R")
-
-
-class Job(NamedTuple):
-    """One image to estimate."""
-
-    evidence: Evidence
-    prediction: Prediction | None
-    key: str
-    """of its target"""
-
-    def in_context(self, context: Context) -> Context:
-        """What the strategy is given beside the evidence: what all images have in common, and the
-        prediction of this one."""
-        return context._replace(prediction=self.prediction)
 
 
 class Failure(NamedTuple):
@@ -74,56 +63,20 @@ def failure(id: str, error: Exception) -> Failure:
     )
 
 
-def estimate_one(
-    strategy: Strategy, context: Context, job: Job, classes: int, store: LabelStore
-) -> Failure | None:
-    """Estimate and store the target of one image, with the figures that the strategy returns."""
-    try:
-        target = target_of(strategy, job.evidence, job.in_context(context), classes)
-        store.write(job.evidence.id, job.key, target.labels, target.figures)
-    except Exception as error:
-        # the user's code may raise anything: it is reported with the image's name
-        return failure(job.evidence.id, error)
-    return None
-
-
-def mean_figures(images: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each figure over the images of all ranks that have it. All ranks must call
-    it."""
-    everywhere = [figures for part in gather(list(images)) for figures in part]
-    names = dict.fromkeys(name for figures in everywhere for name in figures)
-    values = {name: [figures[name] for figures in everywhere if name in figures] for name in names}
-    return {f"estimate/{name}": sum(each) / len(each) for name, each in values.items()}
-
-
-def estimate_all(
-    jobs: Iterable[Job],
-    count: int,
-    strategy: Strategy,
-    context: Context,
-    classes: int,
-    store: LabelStore,
-    workers: int,
-) -> Iterator[Failure | None]:
-    """Estimate `count` jobs and store their targets; yields once per finished image, in any order.
-
-    Args:
-        context: what is the same for all images; it is sent to each worker once.
-    """
-    return for_each(
-        partial(estimate_one, strategy, context, classes=classes, store=store),
-        jobs,
-        count,
-        workers if can_send(strategy) else 0,
-    )
-
-
 def for_each(
-    work: Callable[[Job], R], jobs: Iterable[Job], count: int, workers: int
+    work: Callable[[J], R], jobs: Iterable[J], count: int, workers: int, pays: int = POOL_PAYS
 ) -> Iterator[R]:
     """The work's results for `count` jobs, in any order: done in this process, or in a pool where
-    that pays."""
-    workers = min(workers, count // POOL_PAYS)
+    that pays.
+
+    Args:
+        work: what is done; it is sent to each worker once.
+        jobs: taken one by one, a few more than there are workers.
+        count: how many there are.
+        workers: processes, at most.
+        pays: images per worker from which on a pool is worth its start.
+    """
+    workers = min(workers, count // pays)
     if workers < 2:
         yield from map(work, jobs)
         return
@@ -133,7 +86,7 @@ def for_each(
     with (
         ours,
         ProcessPoolExecutor(
-            workers, context, initializer=_start_worker, initargs=(work, lifeline)
+            workers, context, initializer=_start_worker, initargs=(pickle.dumps(work), lifeline)
         ) as pool,
     ):
         try:
@@ -163,28 +116,41 @@ def _clean_start() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["weakseg.utils.forkserver", "weakseg.training.estimation", *LOADED]
+        ["weakseg.utils.forkserver", "weakseg.training.image_work", *LOADED]
     )
     return context
 
 
-def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Job], waiting: int) -> Iterator[Any]:
-    pending: set[Future[Any]] = set()
-    for job in jobs:
-        pending.add(pool.submit(_in_worker, job))
+def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Any], waiting: int) -> Iterator[Any]:
+    """The results of jobs that are handed out in handfuls: as many as take a twentieth of a second,
+    so that handing out costs nothing, and the last ones end at about the same time."""
+    pending: set[Future[tuple[list[Any], float]]] = set()
+    remaining = iter(jobs)
+    size = 1
+    while handful := list(itertools.islice(remaining, size)):
+        pending.add(pool.submit(_in_worker, handful))
         if len(pending) >= waiting:  # predictions are large: only a few may wait
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            for future in done:
+                results, seconds = future.result()
+                yield from results
+                size = _handful(seconds / len(results))
     for future in pending:
-        yield future.result()
+        yield from future.result()[0]
 
 
-_work: Callable[[Job], Any]
+def _handful(seconds: float) -> int:
+    """How many jobs are handed out at once where one takes so long."""
+    return max(1, min(MOST_AT_ONCE, int(HANDFUL / max(seconds, 1e-6))))
 
 
-def _start_worker(work: Callable[[Job], Any], lifeline: Connection) -> None:
+_work: Callable[[Any], Any]
+
+
+def _start_worker(work: bytes, lifeline: Connection) -> None:
     global _work
-    _work = work
+    # as bytes: a tensor that is sent by itself holds a file open in both processes
+    _work = pickle.loads(work)
     # a terminal sends it to all processes; the parent ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
@@ -193,15 +159,43 @@ def _start_worker(work: Callable[[Job], Any], lifeline: Connection) -> None:
     torch.set_num_threads(1)
 
 
-def _in_worker(job: Job) -> Any:
-    return _work(job)
+def _in_worker(jobs: Sequence[Any]) -> tuple[list[Any], float]:
+    start = time.perf_counter()
+    results = [_work(job) for job in jobs]
+    return results, time.perf_counter() - start
 
 
-def can_send(strategy: Strategy) -> bool:
-    """Whether another process can load the strategy: not if its class was typed at a prompt or in a
-    notebook."""
+def can_send(value: object) -> bool:
+    """Whether another process can load an object of this class: not if it was typed at a prompt or
+    in a notebook."""
     main = sys.modules["__main__"]
-    return type(strategy).__module__ != "__main__" or hasattr(main, "__file__")
+    return type(value).__module__ != "__main__" or hasattr(main, "__file__")
+
+
+def can_copy(samples: object) -> bool:
+    """Whether each worker may have a data set of its own, to read images from: not one that cannot
+    be sent, or whose images are in memory."""
+    if not can_send(samples):
+        return False
+    try:
+        pickle.Pickler(_Scales(MOST_COPIED)).dump(samples)
+    except Exception:  # whatever an attribute raises that is not to be copied
+        return False
+    return True
+
+
+class _Scales:
+    """A file that takes so many bytes and keeps none."""
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+    def write(self, data: bytes | pickle.PickleBuffer) -> int:
+        size = memoryview(data).nbytes
+        self.left -= size
+        if self.left < 0:
+            raise OverflowError
+        return size
 
 
 def collected(

@@ -5,19 +5,24 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
-
-from torch import Tensor
+from collections.abc import Iterable, Iterator, Sequence
 
 from weakseg.data.base import WeakData
 from weakseg.data.files.photos import KINDS_OF, Photos
-from weakseg.data.formats.base import FormatError
-from weakseg.evidence import IGNORE, Evidence
 from weakseg.strategies.base import Strategy
+from weakseg.training.checked_images import CheckedImages
 from weakseg.training.corrections_check import report_corrections
-from weakseg.training.estimation import Failure, raise_together
-from weakseg.utils.fingerprint import fingerprint
+from weakseg.training.estimation import (
+    POOL_PAYS_TO_READ,
+    Failure,
+    can_copy,
+    can_send,
+    for_each,
+    raise_together,
+)
+from weakseg.training.image_records import NOTHING_KNOWN, ImageRecords, rule_of_checks
+from weakseg.training.image_work import Check, Checked
+from weakseg.utils.fingerprint import fingerprint, module_fingerprint
 from weakseg.utils.processes import anywhere, gather
 from weakseg.utils.progress import track
 
@@ -36,66 +41,141 @@ HINT = (
 )
 
 
-class CheckedImage(NamedTuple):
-    """What rounds keep of an image's evidence."""
-
-    id: str
-    fingerprint: str
-    size: tuple[int, int]
-    """of the image, height and width"""
-    boxes: int
-    """how many"""
-
-
 def check_evidence(
-    data: WeakData, strategy: Strategy, classes: Sequence[str], rank: int, world: int
-) -> dict[int, CheckedImage]:
+    data: WeakData,
+    strategy: Strategy,
+    classes: Sequence[str],
+    rank: int,
+    world: int,
+    records: ImageRecords = NOTHING_KNOWN,
+    workers: int = 0,
+) -> CheckedImages:
     """Check this rank's share of all images; problems of any rank are raised on all. Returns what
-    its training images hold."""
+    its training images hold.
+
+    It is a pass of its own, though targets are made from the same files: a broken image is named
+    before anything long begins, and the next start reads only what has changed since.
+
+    Args:
+        data: the images.
+        strategy: what needs their evidence.
+        classes: names, the background first.
+        rank: this one.
+        world: how many ranks there are.
+        records: of earlier starts: what is known to be right is not read again.
+        workers: processes that read, where there are many images.
+    """
     if not data.training:
         raise ValueError(why_none(data))
     mine = data.training[rank::world]
     # nothing is estimated for these, so they need not have what the strategy needs
     others = list(data.validation)[rank::world]
-    held_out = set(others)
-    seen: dict[int, CheckedImage] = {}
-    failures: list[Failure] = []
-    objects = False
-    shown: list[bool] = []
-    boxed: list[bool] = []
-    remarks: list[str] = []
-    for index in track([*mine, *others], len(mine) + len(others), "reading the evidence", world):
-        id = f"number {index}"
-        try:
-            evidence, truth = data.sample(index)
-            id = str(evidence.id)
-            evidence, effects = data.lay_over(evidence)
-            remarks += effects
-            seen[index] = checked_image(evidence, truth, len(classes))
-            if index not in held_out:
-                evidence.need(*strategy.needs)
-                strategy.check(evidence, classes)
-                shown.append(_shows_objects(evidence))
-                boxed.append(evidence.boxes is not None)
-        except Exception as error:
-            # a reader of files may raise anything: it is reported with the image's name
-            objects |= isinstance(error, FormatError) and error.place.number is not None
-            failures.append(image_failure(id, error))
-    hint = f" ({HINT})" if anywhere(objects) else ""
-    raise_together(failures, f"the evidence does not fit {type(strategy).__name__}{hint}")
-    _expect_boxes(strategy, [has for part in gather(boxed) for has in part])
-    _expect_objects([shows for part in gather(shown) for shows in part], data)
-    counts = Counter(entry.id for part in gather(list(seen.values())) for entry in part)
+    looking = _Looking(data, strategy, tuple(classes), mine, others, records)
+    for _ in track(looking.work(workers), looking.open, "reading the evidence", world):
+        pass
+    hint = f" ({HINT})" if anywhere(looking.objects) else ""
+    raise_together(looking.failures, f"the evidence does not fit {type(strategy).__name__}{hint}")
+    seen = looking.seen
+    trained_on = [seen[index] for index in mine]
+    _expect_boxes(strategy, _everywhere(image.boxed for image in trained_on))
+    _expect_objects(_everywhere(image.shows for image in trained_on), data)
+    _expect_own_ids(image.id for image in seen.values())
+    # a share of images that there are none of is refused now, not after long estimations
+    data.groups  # noqa: B018
+    check_pseudo_labels(data, rank, world)
+    report_corrections(data, [image.id for image in seen.values()], _remarks(data, seen), rank)
+    return looking.of_training()
+
+
+class _Looking:
+    """One pass over the images of a rank."""
+
+    def __init__(
+        self,
+        data: WeakData,
+        strategy: Strategy,
+        classes: tuple[str, ...],
+        mine: Sequence[int],
+        others: Sequence[int],
+        records: ImageRecords,
+    ) -> None:
+        self.data = data
+        self.strategy = strategy
+        self.classes = classes
+        self.mine = mine
+        self.others = others
+        self.records = records
+        self.seen = CheckedImages([*mine, *others])
+        self.failures: list[Failure] = []
+        self.objects = False
+        self._keys = self._record_keys()
+        for index, image in records.checked(self._keys):
+            self.seen.add(index, image)
+        self._unknown = [index for index in [*mine, *others] if index not in self.seen]
+
+    @property
+    def open(self) -> int:
+        """How many images are to be read."""
+        return len(self._unknown)
+
+    def of_training(self) -> CheckedImages:
+        """What the training images hold."""
+        images = CheckedImages(self.mine)
+        for index in self.mine:
+            images.add(index, self.seen[index])
+        return images
+
+    def work(self, workers: int) -> Iterator[int]:
+        """Read what is not known; yields the number of each image."""
+        check = Check(self.data, self.strategy, self.classes, frozenset(self.others))
+        able = can_copy(self.data) and can_send(self.strategy)
+        found = for_each(check, self._unknown, self.open, workers if able else 0, POOL_PAYS_TO_READ)
+        for checked in found:
+            self._keep(checked)
+            yield checked.number
+        self.records.flush()
+
+    def _keep(self, checked: Checked) -> None:
+        if checked.image is None:
+            assert checked.wrong is not None
+            self.failures.append(checked.wrong)
+            self.objects |= checked.of_object
+            return
+        self.seen.add(checked.number, checked.image)
+        if key := self._keys.get(checked.number):
+            self.records.keep_checked(key, checked.image)
+
+    def _record_keys(self) -> dict[int, str]:
+        """Under which an image's record is kept, for those of which it can be said without reading
+        them."""
+        method = module_fingerprint(self.strategy, __name__)
+        found = {}
+        for indices, held_out in ((self.mine, False), (self.others, True)):
+            rule = rule_of_checks(method, self.classes, held_out)
+            for index in indices:
+                if (content := self.data.content_key(index)) is not None:
+                    found[index] = fingerprint(rule, content)
+        return found
+
+
+def _everywhere(flags: Iterable[bool]) -> list[bool]:
+    return [flag for part in gather(list(flags)) for flag in part]
+
+
+def _expect_own_ids(ids: Iterable[str]) -> None:
+    counts = Counter(id for part in gather(list(ids)) for id in part)
     if twice := [id for id, count in counts.items() if count > 1]:
         raise ValueError(
             f"{len(twice)} ids belong to more than one image: {', '.join(twice[:5])}; every image "
             "needs an id of its own"
         )
-    # a share of images that there are none of is refused now, not after long estimations
-    data.groups  # noqa: B018
-    check_pseudo_labels(data, rank, world)
-    report_corrections(data, [image.id for image in seen.values()], remarks, rank)
-    return {index: seen[index] for index in mine}
+
+
+def _remarks(data: WeakData, seen: CheckedImages) -> list[str]:
+    """Which corrections of these images have no effect."""
+    histories = data.histories
+    corrected = [index for index, image in seen.items() if image.id in histories]
+    return [effect for index in corrected for effect in data.lay_over(data.sample(index)[0])[1]]
 
 
 def why_none(data: WeakData) -> str:
@@ -134,31 +214,6 @@ def check_pseudo_labels(data: WeakData, rank: int, world: int) -> None:
         if (problem := labels.problem(place))
     ]
     raise_together(failures, f"the pseudo-labels of {labels.folder} do not fit their images")
-
-
-def checked_image(evidence: Evidence, truth: Tensor | None, classes: int) -> CheckedImage:
-    """What rounds keep of an image; a ValueError if evidence or truth cannot be what they claim to
-    be."""
-    evidence.check(classes)
-    evidence.check_truth(truth, classes)
-    height, width = evidence.image.shape[-2:]
-    boxes = 0 if evidence.boxes is None else len(evidence.boxes)
-    return CheckedImage(evidence.id, fingerprint(*evidence), (height, width), boxes)
-
-
-def image_failure(id: str, error: Exception) -> Failure:
-    """What is wrong with an image that could not be read or checked."""
-    reason = str(error).removeprefix(f"image {id}").lstrip(": ")
-    ours = isinstance(error, ValueError)
-    return Failure(id, reason if ours else f"{type(error).__name__}: {reason}")
-
-
-def _shows_objects(evidence: Evidence) -> bool:
-    """False where an image was searched for boxes and has none, and no pixel is marked: that is
-    background, whatever its tags name."""
-    marks = evidence.marks
-    marked = marks is not None and bool(((marks > 0) & (marks != IGNORE)).any())
-    return evidence.boxes is None or len(evidence.boxes) > 0 or marked
 
 
 def _expect_boxes(strategy: Strategy, boxed: Sequence[bool]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -70,16 +70,27 @@ class ImageStatistics(Callback):
 
     def add_target(self, target: Tensor, evidence: Evidence, classes: Sequence[str]) -> None:
         """Measure the target of an image in this round, uint8 [H,W]."""
-        found = {
-            name.partition("/")[0]: (value, name.partition("/")[2])
-            for name, value in target_signals(target, evidence, classes).items()
-        }
+        signals = target_signals(target, evidence, classes)
+        self.add_signals([(evidence.id, signals)], classes)
+
+    def add_signals(
+        self, images: Sequence[tuple[str, Mapping[str, float]]], classes: Sequence[str]
+    ) -> None:
+        """The same for images, by their ids, whose `target_signals` are known already."""
         nothing = (math.nan, "")
-        values = [found.get(name, nothing)[0] for name in OF_TARGETS]
-        labels = [found.get(name, nothing)[1] for name in OF_TARGETS]
-        notes = [classes.index(label) if label else 0 for label in labels]
-        one = torch.ones(1, dtype=torch.int64)
-        self.targets.add([evidence.id], torch.tensor([values]), torch.tensor([notes]), one)
+        found = [
+            {
+                name.partition("/")[0]: (value, name.partition("/")[2])
+                for name, value in signals.items()
+            }
+            for _, signals in images
+        ]
+        values = [[own.get(name, nothing)[0] for name in OF_TARGETS] for own in found]
+        labels = [[own.get(name, nothing)[1] for name in OF_TARGETS] for own in found]
+        notes = [[classes.index(label) if label else 0 for label in own] for own in labels]
+        once = torch.ones(len(images), dtype=torch.int64)
+        ids = [id for id, _ in images]
+        self.targets.add(ids, torch.tensor(values), torch.tensor(notes), once)
 
     def everywhere(self) -> ImageStatistics:
         """What all ranks have measured, which all must call it."""

@@ -12,13 +12,13 @@ from torch import Tensor
 from weakseg.strategies.base import Context, JointStrategy
 from weakseg.training.estimation import (
     Failure,
-    Job,
     can_send,
     collected,
     failure,
     for_each,
     raise_together,
 )
+from weakseg.training.image_work import Job, Reading
 from weakseg.utils.array_cache import Arrays
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.processes import gather, rank
@@ -35,6 +35,7 @@ class Described(NamedTuple):
 def fit_together(
     strategy: JointStrategy,
     context: Context,
+    reading: Reading,
     jobs: Iterable[Job],
     keys: Mapping[str, str],
     workers: int,
@@ -47,6 +48,8 @@ def fit_together(
     Args:
         context: what is the same for all images; what is fitted is kept in its cache under the keys
             of the images of all ranks.
+        reading: how images are read.
+        jobs: this rank's images.
         keys: of this rank's images by their ids.
         number: of the round.
         world: number of ranks.
@@ -56,7 +59,7 @@ def fit_together(
     found = gather(context.cache.get(key) if rank() == 0 else None)[0]
     if found is None:
         name = type(strategy).__name__
-        results = describe_all(strategy, context, jobs, len(keys), workers)
+        results = describe_all(strategy, context, reading, jobs, len(keys), workers)
         what = f"{name} could not describe the images for round {number}"
         mine = collected(results, len(keys), f"round {number}: describing images", world, what)
         described = [each for part in gather(mine) for each in part]
@@ -74,18 +77,28 @@ def key_of_fit(keys: Iterable[tuple[str, str]]) -> str:
 
 
 def describe_all(
-    strategy: JointStrategy, context: Context, jobs: Iterable[Job], count: int, workers: int
+    strategy: JointStrategy,
+    context: Context,
+    reading: Reading,
+    jobs: Iterable[Job],
+    count: int,
+    workers: int,
 ) -> Iterator[Described | Failure]:
     """What the strategy has to know of each of `count` images, in any order."""
-    work = partial(describe_one, strategy, context)
+    work = partial(describe_one, strategy, context, reading)
     return for_each(work, jobs, count, workers if can_send(strategy) else 0)
 
 
-def describe_one(strategy: JointStrategy, context: Context, job: Job) -> Described | Failure:
+def describe_one(
+    strategy: JointStrategy, context: Context, reading: Reading, job: Job
+) -> Described | Failure:
     """What the strategy has to know of one image."""
+    id = f"number {job.number}"
     try:
+        evidence, _ = reading.read(job)
+        id = evidence.id
         with torch.no_grad():
-            description = strategy.describe(job.evidence, job.in_context(context))
+            description = strategy.describe(evidence, context._replace(prediction=job.prediction))
         if not (
             isinstance(description, dict)
             and all(isinstance(value, Tensor) for value in description.values())
@@ -95,10 +108,10 @@ def describe_one(strategy: JointStrategy, context: Context, job: Job) -> Describ
                 f"{description!r:.80}"
             )
         arrays = {name: value.detach().cpu().numpy() for name, value in description.items()}
-        return Described(job.evidence.id, arrays)
+        return Described(id, arrays)
     except Exception as error:
         # the user's code may raise anything: it is reported with the image's name
-        return failure(job.evidence.id, error)
+        return failure(id, error)
 
 
 def fit_described(

@@ -4,7 +4,7 @@ truth, or against weak labels."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,47 @@ from weakseg.functional.confusion import confusion_matrix, iou, mean_iou
 from weakseg.functional.instances import paint_masks
 from weakseg.functional.painting import paint_evidence
 from weakseg.utils.processes import gather
+
+Counts = list[tuple[int, int]]
+"""places and the numbers there, without those that are 0"""
+
+
+class ImageQuality(NamedTuple):
+    """What is counted of one image, in plain numbers."""
+
+    pixels: tuple[int, ...]
+    """all, labelled, painted by the evidence, comparable with the round before, changed since"""
+    labels: Counts
+    """pixels of each class in the target"""
+    label: Counts
+    """confusion of the target with the truth, row by row"""
+    evidence: Counts
+    """confusion of the painted evidence with the truth"""
+
+
+def quality_of_image(
+    target: Tensor, before: Tensor | None, evidence: Evidence, truth: Tensor | None, classes: int
+) -> ImageQuality:
+    """Count one image: its target, the one of the round before, its evidence and its truth, if
+    there are any."""
+    hard = harden(target, evidence.box_classes)
+    painted = paint_evidence(evidence, classes)
+    changed = 0 if before is None else int((hard != harden(before, evidence.box_classes)).sum())
+    covered = 0 if painted is None else int((painted != IGNORE).sum())
+    labels = torch.bincount(hard[hard != IGNORE].long(), minlength=classes)
+    comparable = 0 if before is None else hard.numel()
+    pixels = (hard.numel(), int(labels.sum()), covered, comparable, changed)
+    found = [
+        [] if truth is None or each is None else _counts(confusion_matrix(each, truth, classes))
+        for each in (hard, painted)
+    ]
+    return ImageQuality(pixels, _counts(labels), *found)
+
+
+def _counts(numbers: Tensor) -> Counts:
+    flat = numbers.flatten()
+    places = flat.nonzero().flatten()
+    return list(zip(places.tolist(), flat[places].tolist(), strict=True))
 
 
 class LabelQuality:
@@ -27,28 +68,23 @@ class LabelQuality:
         self.confusions = {
             name: torch.zeros(size, size, dtype=torch.int64) for name in ("label", "evidence")
         }
-        # all, labelled, painted, comparable with the round before, changed
+        # as in ImageQuality
         self.pixels = torch.zeros(5, dtype=torch.int64)
-        self.labels = torch.zeros(size, dtype=torch.int64)  # pixels of each class in the targets
+        self.labels = torch.zeros(size, dtype=torch.int64)
 
     def add(
         self, target: Tensor, before: Tensor | None, evidence: Evidence, truth: Tensor | None
     ) -> None:
         """Count one image: its target, the one of the round before, its evidence and its truth, if
         there are any."""
-        hard = harden(target, evidence.box_classes)
-        painted = paint_evidence(evidence, len(self.classes))
-        changed = 0 if before is None else int((hard != harden(before, evidence.box_classes)).sum())
-        covered = 0 if painted is None else int((painted != IGNORE).sum())
-        labelled = int((hard != IGNORE).sum())
-        self.labels += torch.bincount(hard[hard != IGNORE].long(), minlength=len(self.classes))
-        self.pixels += torch.tensor(
-            [hard.numel(), labelled, covered, 0 if before is None else hard.numel(), changed]
-        )
-        if truth is not None:
-            for name, labels in (("label", hard), ("evidence", painted)):
-                if labels is not None:
-                    self.confusions[name] += confusion_matrix(labels, truth, len(self.classes))
+        self.count(quality_of_image(target, before, evidence, truth, len(self.classes)))
+
+    def count(self, image: ImageQuality) -> None:
+        """The same for an image that has been counted by itself."""
+        self.pixels += torch.tensor(image.pixels)
+        _add(self.labels, image.labels)
+        _add(self.confusions["label"], image.label)
+        _add(self.confusions["evidence"], image.evidence)
 
     def figures(self) -> dict[str, float]:
         """The figures over all ranks. All ranks must call it."""
@@ -76,6 +112,12 @@ class LabelQuality:
                     for label, value in zip(self.classes, iou(confusion), strict=True)
                 }
         return figures
+
+
+def _add(sums: Tensor, counts: Counts) -> None:
+    flat = sums.view(-1).numpy()  # of the same memory; torch takes twenty times as long for one
+    for place, number in counts:
+        flat[place] += number
 
 
 class Agreement:

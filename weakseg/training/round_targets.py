@@ -6,20 +6,22 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from torch import Tensor
 
 from weakseg.data.label_store import FORMAT, LabelStore
-from weakseg.evidence import Evidence, Prediction
 from weakseg.strategies.base import Context, JointStrategy, Strategy, fits_together
-from weakseg.training.estimation import Failure, Job, estimate_all
-from weakseg.training.evidence_check import CheckedImage
+from weakseg.training.checked_images import CheckedImage
+from weakseg.training.estimation import Failure, can_copy, can_send, for_each
+from weakseg.training.image_records import NOTHING_KNOWN, ImageRecords
+from weakseg.training.image_work import Job, Made, Make, Reading, Samples, key_of_target
 from weakseg.training.joint_fit import Described, describe_all, fit_together
-from weakseg.training.queries import network_fingerprint, query_untrained
+from weakseg.training.queries import network_fingerprint, queried_jobs, with_sample
 from weakseg.training.segmenter import Segmenter
+from weakseg.training.target_keys import TargetKeys
 from weakseg.training.targets import fitting_target
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.fingerprint import (
@@ -31,15 +33,7 @@ from weakseg.utils.fingerprint import (
 )
 
 # code that calls the strategy, whatever it imports
-_ESTIMATING = ("weakseg.training.estimation", "weakseg.training.joint_fit")
-
-
-class Samples(Protocol):
-    """What a data set is here."""
-
-    def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
-        """The evidence of an image, and its truth or None."""
-        ...
+_ESTIMATING = ("weakseg.training.image_work", "weakseg.training.joint_fit")
 
 
 @dataclass
@@ -61,6 +55,7 @@ class RoundTargets:
         fitted: by the strategy in this round, to all images together.
         fit: does so in another way than the ranks of a run together: it is given the keys of the
             images' descriptions.
+        records: what is known of targets from earlier starts.
     """
 
     segmenter: Segmenter
@@ -76,6 +71,7 @@ class RoundTargets:
     method: str = ""
     fitted: Tensor | None = None
     fit: Callable[[RoundTargets, Mapping[int, str]], Tensor | None] | None = None
+    records: ImageRecords = field(default_factory=lambda: NOTHING_KNOWN)
 
     @property
     def strategy(self) -> Strategy:
@@ -114,9 +110,10 @@ class RoundTargets:
         return fit_together(
             strategy,
             self.context(),
-            self._jobs(list(keys), keys),
+            self.reading(),
+            self._jobs(list(keys), keys, {}),
             {self.images[index].id: key for index, key in keys.items()},
-            self._processes(),
+            self.processes(),
             self.number,
             self.world,
         )
@@ -124,25 +121,31 @@ class RoundTargets:
     def describe(self, keys: Mapping[int, str]) -> Iterator[Described | Failure]:
         """What a joint strategy has to know of these images, in any order."""
         assert fits_together(self.strategy)
-        jobs = self._jobs(list(keys), keys)
-        return describe_all(self.strategy, self.context(), jobs, len(keys), self._processes())
+        jobs = self._jobs(list(keys), keys, {})
+        reading, workers = self.reading(), self.processes()
+        return describe_all(self.strategy, self.context(), reading, jobs, len(keys), workers)
 
     def context(self) -> Context:
         """What the strategy is given for every image of this round."""
         return Context(fitted=self.fitted, cache=self.cache)
 
-    def keys(self, indices: Iterable[int] | None = None) -> dict[int, str]:
-        """A content key for each image, or for some of them: whatever may change its target is in
-        it."""
-        of_all = (
+    @property
+    def of_all(self) -> tuple[Any, ...]:
+        """What the keys of all targets have in common."""
+        return (
             FORMAT,
             self.method,
             self.segmenter.classes,
             self.queried,
             fingerprint(self.fitted),
         )
-        chosen = self.images if indices is None else indices
-        return {index: fingerprint(*of_all, self.images[index].fingerprint) for index in chosen}
+
+    def keys(self, indices: Iterable[int] | None = None) -> TargetKeys:
+        """A content key for each image, or for some of them: whatever may change its target is in
+        it."""
+        of_all = self.of_all
+        chosen = sorted(self.images if indices is None else indices)
+        return TargetKeys((index, key_of_target(of_all, self.images[index])) for index in chosen)
 
     def missing(self, keys: Mapping[int, str]) -> list[int]:
         """The images whose targets are missing, damaged, or do not fit the image."""
@@ -160,31 +163,61 @@ class RoundTargets:
     def estimate(self, keys: Mapping[int, str], missing: Sequence[int]) -> Iterator[Failure | None]:
         """Estimate and store the targets that are missing; yields once per finished image, in any
         order."""
-        return estimate_all(
-            self._jobs(missing, keys),
-            len(missing),
-            self.strategy,
-            self.context(),
-            len(self.segmenter.classes),
-            self.store,
-            self._processes(),
-        )
+        return (made.wrong for made in self.make(keys, missing, measures=False))
 
-    def _jobs(self, indices: Sequence[int], keys: Mapping[int, str]) -> Iterator[Job]:
-        for index in indices:
-            evidence, _ = self.data.corrected(index)
-            yield Job(evidence, self._query(evidence.image), keys[index])
+    def make(
+        self,
+        keys: Mapping[int, str],
+        indices: Sequence[int],
+        before: Mapping[int, str] | None = None,
+        measures: bool = True,
+    ) -> Iterator[Made]:
+        """The targets of some images, found in the store or else estimated; yields once per
+        finished image, in any order.
 
-    def _query(self, image: Tensor) -> Prediction | None:
-        """The prediction of the network for an image, if this round queries it."""
-        if not self.queried:
-            return None
-        if self.number > 0:
-            return self.segmenter.predict(image, plain=True)
-        return query_untrained(self.segmenter, image, self.queried, self.cache)
+        Args:
+            keys: of the targets.
+            indices: of the images.
+            before: keys of the targets of the round before, to compare with.
+            measures: whether they are measured, and what is found is kept in the records.
+        """
+        work = self.maker(measures)
+        jobs = self._jobs(indices, keys, before or {})
+        workers = self.processes() if can_send(self.strategy) else 0
+        for made in for_each(work, jobs, len(indices), workers):
+            if made.measured is not None and self.number == 0:  # no later start has this network
+                self.records.keep_measured(
+                    self.images[made.number], keys[made.number], made.measured
+                )
+            yield made
+        self.records.flush()
 
-    def _processes(self) -> int:
-        workers = _cores(self.ranks_here) if self.workers is None else self.workers
+    def maker(self, measures: bool) -> Make:
+        """What is done to make a target."""
+        classes = self.segmenter.classes
+        reading = self.reading()
+        return Make(reading, self.strategy, self.context(), classes, self.store, measures)
+
+    def reading(self) -> Reading:
+        """How images are read: by the workers, unless the network is to see them, or the data set
+        is not to be copied."""
+        samples = getattr(self.data, "samples", self.data)
+        return Reading(samples if not self.queried and can_copy(samples) else None)
+
+    def _jobs(
+        self, indices: Sequence[int], keys: Mapping[int, str], before: Mapping[int, str]
+    ) -> Iterator[Job]:
+        jobs = (Job(index, keys[index], before.get(index, "")) for index in indices)
+        if self.queried:
+            own = self.segmenter, self.queried if self.number == 0 else "", self.cache
+            return queried_jobs(self.data, jobs, *own)
+        if self.reading().samples is None:
+            return (with_sample(self.data, job) for job in jobs)
+        return jobs
+
+    def processes(self) -> int:
+        """How many processes estimate."""
+        workers = cores_of(self.ranks_here) if self.workers is None else self.workers
         if workers > 1 and (names := edited_code(*homes(type(self.strategy)), *_ESTIMATING)):
             warnings.warn(
                 f"{', '.join(names)} has been edited since this run began: its rounds go on with "
@@ -207,7 +240,8 @@ def cache_folder(store: LabelStore, strategy: Strategy) -> Path:
     return store.folder / "cache" / code_fingerprint(*homes(type(strategy)), *_ESTIMATING)[:12]
 
 
-def _cores(ranks_here: int) -> int:
+def cores_of(ranks_here: int) -> int:
+    """How many cores each of the ranks on this machine has to itself."""
     available = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )

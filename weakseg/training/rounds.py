@@ -4,7 +4,7 @@ estimate again. Images without annotation get theirs from the network, from the 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +15,13 @@ from weakseg.data.base import WeakData
 from weakseg.data.label_store import LabelStore
 from weakseg.strategies.base import Strategy, estimates
 from weakseg.training.batches_check import check_batches
+from weakseg.training.checked_images import CheckedImage
 from weakseg.training.corrections_check import share_corrections
-from weakseg.training.estimation import collected, mean_figures
-from weakseg.training.evidence_check import CheckedImage, check_evidence
+from weakseg.training.estimation import Failure, collected
+from weakseg.training.evidence_check import check_evidence
+from weakseg.training.image_records import NOTHING_KNOWN, ImageRecords
 from weakseg.training.image_statistics import ImageStatistics
 from weakseg.training.label_consistency import round_consistency
-from weakseg.training.label_quality import LabelQuality, harden
 from weakseg.training.queries import network_fingerprint
 from weakseg.training.round_targets import RoundTargets, cache_folder, method_fingerprint
 from weakseg.training.segmenter import Segmenter
@@ -30,11 +31,12 @@ from weakseg.training.self_training import (
     lost_predictions,
     see_unlabelled,
 )
+from weakseg.training.target_figures import TargetFigures
+from weakseg.training.target_keys import KeysById, TargetKeys
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.files import remove_leftovers
 from weakseg.utils.limits import Count, CountFromZero, limited
 from weakseg.utils.processes import anywhere, gather, share_buffers
-from weakseg.utils.progress import track
 
 ONE_ROUND = (
     "unlabelled: images without annotation are trained on from the second round on, but there is "
@@ -84,9 +86,10 @@ class Rounds(Callback):
         self.fitted: Tensor | None = None
         self.method = ""  # fingerprint of the strategy and its code when it made this round
         self.cache = ArrayCache()  # for the strategy, beside the targets
-        self._seen: dict[int, CheckedImage] = {}  # this rank's images
+        self._seen: Mapping[int, CheckedImage] = {}  # this rank's images
+        self._records = NOTHING_KNOWN
         self._unlabelled: dict[int, SeenImage] = {}  # this rank's images without annotation
-        self._keys: dict[str, str] = {}  # targets in use, of all ranks
+        self._keys: Mapping[int, str] = {}  # targets in use, of this rank
         self._initial: dict[str, Tensor] = {}
 
     # when
@@ -107,18 +110,25 @@ class Rounds(Callback):
         share_corrections(data, trainer.world_size)
         segmenter.count_images(data)
         check_batches(trainer, data)
+        store = self._store(trainer)
+        self._records = ImageRecords(store)
+        self.cache = ArrayCache(cache_folder(store, segmenter.strategy))
+        if trainer.is_global_zero:
+            remove_leftovers(store.folder)
         self._seen = check_evidence(
-            data, segmenter.strategy, segmenter.classes, trainer.global_rank, trainer.world_size
+            data,
+            segmenter.strategy,
+            segmenter.classes,
+            trainer.global_rank,
+            trainer.world_size,
+            self._records,
+            self._targets(trainer, segmenter, data).processes(),
         )
         self._unlabelled = see_unlabelled(data, trainer.global_rank, trainer.world_size)
         if data.unlabelled_images is not None and self.count == 1:
             raise ValueError(ONE_ROUND)
         if not _makes_rounds(segmenter, data):
             return
-        store = self._store(trainer)
-        self.cache = ArrayCache(cache_folder(store, segmenter.strategy))
-        if trainer.is_global_zero:
-            remove_leftovers(store.folder)
         self._restore_round(trainer, segmenter, data) if self.round >= 0 else self._advance(
             trainer, segmenter, data
         )
@@ -201,33 +211,21 @@ class Rounds(Callback):
 
     def _advance_targets(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """Those of the annotated images, which the strategy estimates."""
-        before = self._keys
         targets = self._targets(trainer, segmenter, data)
         targets.begin()
         self.queried = targets.queried
         self.method = targets.method
         self.fitted = targets.fitted
-        store = targets.store
         keys = targets.keys()
-        self._estimate(targets, keys, targets.missing(keys))
-        quality = LabelQuality(segmenter.classes)
         statistics = _statistics(trainer)
         if statistics is not None:
             statistics.begin_round()
-        figures = []
-        for index in track(
-            keys, len(keys), f"round {self.round}: measuring the targets", trainer.world_size
-        ):
-            evidence, truth = data.corrected(index)
-            old = store.read(evidence.id, before[evidence.id]) if before else None
-            stored = store.load(evidence.id, keys[index])
-            quality.add(stored.target, old, evidence, truth)
-            figures.append(stored.figures)
-            if statistics is not None:
-                hard = harden(stored.target, evidence.box_classes)
-                statistics.add_target(hard, evidence, segmenter.classes)
-        self.figures = quality.figures() | mean_figures(figures)
-        self.figures |= round_consistency(targets, keys)
+        measuring = TargetFigures(segmenter.classes, keys, statistics)
+        if self.round == 0:
+            for index, known in self._records.measured(self._seen, keys):
+                measuring.add(index, self._seen[index].id, known)
+        self._make(targets, keys, measuring)
+        self.figures = measuring.figures() | round_consistency(targets, keys)
         # another loss may do without targets
         if self.figures["label/coverage"] == 0 and type(segmenter.strategy).loss is Strategy.loss:
             name = type(segmenter.strategy).__name__
@@ -235,8 +233,24 @@ class Rounds(Callback):
                 f"the targets of round {self.round} are ignored at every pixel (all 255): "
                 f"{name} has nothing to train on"
             )
-        self._use(data, store, keys)
+        self._use(data, targets.store, keys)
         segmenter.set_class_weights(self.figures)
+
+    def _make(self, targets: RoundTargets, keys: TargetKeys, measuring: TargetFigures) -> None:
+        """Make and measure the targets of which nothing is known; failures of all ranks are raised
+        on all ranks."""
+        unknown = measuring.open()
+
+        def results() -> Iterator[Failure | None]:
+            for made in targets.make(keys, unknown, self._keys):
+                if made.measured is not None:
+                    measuring.add(made.number, self._seen[made.number].id, made.measured)
+                yield made.wrong
+
+        name = type(targets.strategy).__name__
+        what = f"{name} could not estimate the targets of round {self.round}"
+        text = f"round {self.round}: estimating targets"
+        collected(results(), len(unknown), text, targets.world, what)
 
     def _label_unlabelled(self, trainer: Trainer, segmenter: Segmenter, data: WeakData) -> None:
         """Predict, measure and use the targets of images without annotation."""
@@ -305,24 +319,21 @@ class Rounds(Callback):
             self.queried,
             self.method,
             self.fitted,
+            self._records,
         )
 
-    def _estimate(
-        self, targets: RoundTargets, keys: dict[int, str], missing: Sequence[int]
-    ) -> None:
+    def _estimate(self, targets: RoundTargets, keys: TargetKeys, missing: Sequence[int]) -> None:
         """Store the targets that are missing; failures of all ranks are raised on all ranks."""
         text = f"round {self.round}: estimating targets"
-        what = (
-            f"{type(targets.strategy).__name__} could not estimate the targets of round "
-            f"{self.round}"
-        )
+        name = type(targets.strategy).__name__
+        what = f"{name} could not estimate the targets of round {self.round}"
         collected(targets.estimate(keys, missing), len(missing), text, targets.world, what)
 
-    def _use(self, data: WeakData, store: LabelStore, keys: dict[int, str]) -> None:
-        named = {self._seen[index].id: key for index, key in keys.items()}
+    def _use(self, data: WeakData, store: LabelStore, keys: TargetKeys) -> None:
+        self._keys = keys
         # returns when all ranks are done
-        self._keys = {id: key for part in gather(named) for id, key in part.items()}
-        data.use_targets(store, self._keys)
+        everywhere = gather([(self._seen[index].id, key) for index, key in keys.items()])
+        data.use_targets(store, KeysById(pair for part in everywhere for pair in part))
 
     def _store(self, trainer: Trainer) -> LabelStore:
         return LabelStore(self.folder or Path(trainer.default_root_dir) / "labels")

@@ -15,7 +15,7 @@ from weakseg.data.label_store import FORMAT, LabelStore
 from weakseg.evidence import Evidence
 from weakseg.functional.self_labels import weighted_labels
 from weakseg.training.estimation import Failure, collected, failure, raise_together
-from weakseg.training.evidence_check import image_failure
+from weakseg.training.image_work import image_failure
 from weakseg.training.label_quality import LabelQuality
 from weakseg.training.queries import network_fingerprint
 from weakseg.training.segmenter import Segmenter

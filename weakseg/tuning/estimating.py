@@ -3,7 +3,7 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,8 +15,9 @@ from weakseg.functional.held_out_marks import hold_out
 from weakseg.labelling.source import Source
 from weakseg.planning.facts import spread
 from weakseg.strategies.base import Strategy
+from weakseg.training.checked_images import CheckedImage, checked_image
 from weakseg.training.estimation import Failure, collected
-from weakseg.training.evidence_check import CheckedImage, checked_image, image_failure
+from weakseg.training.image_work import image_failure
 from weakseg.training.label_quality import harden
 from weakseg.training.round_targets import RoundTargets, cache_folder
 from weakseg.training.segmenter import Segmenter
@@ -103,7 +104,7 @@ class Estimated:
     """
 
     targets: RoundTargets
-    keys: dict[int, str]
+    keys: Mapping[int, str]
 
     def labels(self, index: int, evidence: Evidence) -> Tensor:
         """The labels of an image, uint8 [H,W]."""
