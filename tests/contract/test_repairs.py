@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.data.layouts import HEIGHT, WIDTH, photo
 from weakseg.data.class_names import Naming, Others
-from weakseg.data.files.photos import KINDS_OF, Entry, Photos, in_memory
+from weakseg.data.files.entries import Entry, in_memory
+from weakseg.data.files.photos import KINDS_OF, Photos
 from weakseg.data.formats.base import Annotation, Place, Shape, box, line, mask, point, polygon
 from weakseg.data.formats.runs import pack
 from weakseg.reporting.dataset_check import DatasetCheck, check_dataset

@@ -15,7 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from weakseg.data.base import WeakData
-from weakseg.data.files.photos import Entry, Photos
+from weakseg.data.files.entries import Entry, named
+from weakseg.data.files.photos import Photos
 from weakseg.data.formats.base import FormatError, Shape
 from weakseg.data.formats.images import image_size, read_mask
 from weakseg.evidence import IGNORE, Evidence
@@ -291,7 +292,8 @@ def _masked(data: WeakData) -> int:
         return len(data.validation)
     if data.whole:
         return len(data.entries)
-    return sum(entry.mask is not None for entry in data.entries)
+    places = range(len(data.entries))
+    return sum(named(data.entries, place).mask is not None for place in places)
 
 
 def _learns_masks(data: WeakData) -> bool:

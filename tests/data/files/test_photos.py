@@ -14,7 +14,8 @@ import torch
 from tests.data.layouts import indexed, photo, text, voc
 from tests.small import TinyNet, trainer
 from weakseg.data.class_names import Naming, with_background
-from weakseg.data.files.photos import Entry, Photos
+from weakseg.data.files.entries import Entry
+from weakseg.data.files.photos import Photos
 from weakseg.data.files.voc import VOC
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.simulate.annotator import stream_of

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from weakseg.data.class_names import Naming, with_background
 from weakseg.data.files.downsampling import downsample_labels
+from weakseg.data.files.entries import Entry
 from weakseg.data.files.layout import expect_folder
 from weakseg.data.files.listing import Pictures
-from weakseg.data.files.photos import Entry, Photos
+from weakseg.data.files.photos import Photos
 from weakseg.data.formats.base import FormatError, Place
 from weakseg.data.formats.images import image_size, source_of
 from weakseg.data.names import spelling_hint
@@ -102,11 +103,15 @@ class Cityscapes(Photos):
             )
         return entries
 
+    def further_files(self, entry: Entry) -> Sequence[Path]:
+        """The numbers of objects."""
+        assert entry.mask is not None
+        return [entry.mask.with_name(entry.mask.name.replace("_labelIds", "_instanceIds"))]
+
     def objects(self, entry: Entry, truth: Tensor) -> tuple[Tensor | None, Sequence[int]]:
         """Countable objects by their numbers in instanceIds; for points, also every region of a
         class that is not counted."""
-        assert entry.mask is not None
-        path = entry.mask.with_name(entry.mask.name.replace("_labelIds", "_instanceIds"))
+        (path,) = self.further_files(entry)
         numbers = downsample_labels(_read_numbers(path), (truth.shape[0], truth.shape[1]))
         objects = torch.zeros(truth.shape, dtype=torch.int32)
         labels = list[int]()

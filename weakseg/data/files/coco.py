@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
+from weakseg.data.files.entries import Entry, in_memory
 from weakseg.data.files.layout import expect_folder
 from weakseg.data.files.listing import Pictures
-from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Entry, Photos, in_memory
+from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Photos
 from weakseg.data.formats.base import noting
 from weakseg.data.formats.coco import read
 from weakseg.data.simulate.annotator import AnnotationKind

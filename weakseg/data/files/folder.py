@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, doc
 from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.corrections.folder import Corrections, CorrectionsFolder
 from weakseg.data.corrections.overlay import draws
+from weakseg.data.files.entries import Entry, Reader, in_memory, named
 from weakseg.data.files.layout import (
     annotation_files,
     expect_folder,
@@ -22,7 +23,7 @@ from weakseg.data.files.layout import (
     stems_of,
 )
 from weakseg.data.files.listing import part_of_path, part_of_stem, positions, read_names, share_of
-from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Entry, Photos, Reader, in_memory
+from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Photos
 from weakseg.data.files.unannotated import expect_no_annotations
 from weakseg.data.formats import (
     coco,
@@ -179,6 +180,8 @@ class Folder(Photos):
         self.declared: dict[str, Part] = {}
         """the part of the data set's own split that an image belongs to, where annotation files say
         so"""
+        self.own_files: dict[str, Path] = {}
+        """annotation files of single images"""
         readers: dict[str, Reader] = {}
         if format is not None:
             readers = self._many(MANY[format][0], ending) if many else self._single(ending)
@@ -213,14 +216,16 @@ class Folder(Photos):
             self.validation = [
                 index
                 for index in self._held_out
-                if self.entries[index].mask is not None or self.is_annotated(index)
+                if named(self.entries, index).mask is not None or self.is_annotated(index)
             ]
 
     def is_annotated(self, index: int) -> bool:
         """As in the base class: without annotation files, those that a person has drawn on."""
-        entry = self.entries[index]
+        if not self.bare:
+            return True
+        entry = named(self.entries, index)
         of_mask = entry.mask is not None and (self.simulated or self.evidence == "masks")
-        if not self.bare or of_mask or entry.id in self.masked:
+        if of_mask or entry.id in self.masked:
             return True
         history = self.histories.get(entry.id)
         drawn = history is not None and draws(history, self.classes)
@@ -359,6 +364,7 @@ class Folder(Photos):
                         Place(str(path)), "the image", f"called {stem}, like the file", "missing"
                     )
                 )
+        self.own_files = paths
         return {
             name: self._reader(name, paths[name]) for name in self.pictures.names if name in paths
         }
@@ -520,6 +526,7 @@ class Folder(Photos):
             self.pictures.names[name],
             read,
             mask if mask is not None and mask.is_file() else None,
+            self.own_files.get(name),
         )
 
 

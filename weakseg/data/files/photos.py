@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from weakseg.data.base import WeakData
 from weakseg.data.class_names import Naming, Others
+from weakseg.data.corrections.keeping import kept as corrections_as_text
 from weakseg.data.files.downsampling import downsample_evidence
+from weakseg.data.files.entries import Entry, content_key, kept, named
 from weakseg.data.files.repairs import count_lost, count_shapes
 from weakseg.data.formats.base import Annotation, FormatError, Kind, Place, noting
 from weakseg.data.formats.evidence import RIM, check_shape, to_evidence
@@ -24,10 +27,10 @@ from weakseg.data.loader import shuffled
 from weakseg.data.simulate.annotator import CAREFUL, AnnotationKind, Annotator, MaskShare, stream_of
 from weakseg.data.simulate.derive import large_of, tags_of
 from weakseg.evidence import Evidence
+from weakseg.utils.fingerprint import code_fingerprint, fingerprint, homes
 from weakseg.utils.lengths import Length, Share
 from weakseg.utils.limits import CountFromZero, limited
 
-Reader = Callable[[list[FormatError] | None], Annotation]
 Wrong = Literal["error", "skip", "cut"]
 KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "masks": ("polygon", "mask"),
@@ -36,25 +39,20 @@ KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "scribbles": ("line",),
     "tags": ("tag",),
 }
+# attributes that do not change what is read of an image, or that come with it in its entry
+NOT_READING = frozenset(
+    [
+        *("trainer", "prepare_data_per_node", "allow_zero_length_dataloader_with_multiple_devices"),
+        *("batch_size", "workers", "shares", "augmentation", "seed", "annotated"),
+        *("pseudo", "pseudo_images", "pseudo_weight", "pseudo_confidence", "pseudo_share"),
+        *("unlabelled", "corrections", "corrections_in_use", "_targets", "_predicted"),
+        *("training", "_not_held_out", "unlabelled_images", "groups", "pseudo_labels"),
+        *("entries", "pictures", "problems", "remarks", "declared", "unannotated", "validation"),
+        *("found", "clicked", "own_files", "_held_out", "_simulated", "_fits", "_log_hyperparams"),
+    ]
+)
 REMEMBERED = 2**28  # bytes of simulated annotations that each process keeps, about
 MOST_PROBLEMS = 5  # problems that an error shows; `weakseg.check` shows all
-
-
-class Entry(NamedTuple):
-    """One image, and the files that speak of it."""
-
-    id: str
-    image: Path
-    read: Reader | None = None
-    """reads what was annotated, noting what is wrong in the list it is given; None if nothing
-    was"""
-    mask: Path | None = None
-    """values by class"""
-
-
-def in_memory(annotation: Annotation, problems: list[FormatError] | None) -> Annotation:
-    """An annotation that is in memory already, as a reader."""
-    return annotation
 
 
 class Reading(NamedTuple):
@@ -136,7 +134,7 @@ class Photos(WeakData):
         a run show it"""
         self.colours: Mapping[Colour, int] | None = None
         """which values the colours of masks are, for masks in colours"""
-        self.entries: list[Entry] = []
+        self.entries: Sequence[Entry] = []
         self.evidence: AnnotationKind | None = None
         self.mask_names: Sequence[str | None] = ()
         self.kinds: Collection[Kind] | None = None
@@ -171,7 +169,7 @@ class Photos(WeakData):
         """The classes, the images that are trained on, and those that are only measured on; an
         image in both lists is noted."""
         train = self._apart(train, {entry.id for entry in val}, lists)
-        self.entries = [*train, *val]
+        self.entries = kept([*train, *val])
         self.naming = naming
         self.classes = naming.classes
         self.validation = range(len(train), len(self.entries))
@@ -182,7 +180,7 @@ class Photos(WeakData):
                     ["there is no image in the data set", *map(str, self.problems[:MOST_PROBLEMS])]
                 )
             )
-        for id, count in Counter(entry.id for entry in self.entries).items():
+        for id, count in Counter(entry.id for entry in [*train, *val]).items():
             if count > 1:
                 self.problems.append(
                     FormatError(
@@ -220,11 +218,36 @@ class Photos(WeakData):
 
     def id_of(self, index: int) -> str:
         """The name of the photo."""
-        return self.entries[index].id
+        return named(self.entries, index).id
 
     def image_file(self, index: int) -> Path:
         """The photo."""
-        return self.entries[index].image
+        return named(self.entries, index).image
+
+    def content_key(self, index: int) -> str | None:
+        """As in the base class: by the files of the image, and what a person has corrected."""
+        entry = named(self.entries, index)
+        if not self._reading or entry.id in self.corrections_in_use.damaged:
+            return None
+        history = self.histories.get(entry.id)
+        own = "" if history is None else corrections_as_text({entry.id: history})
+        further = self.further_files(entry)
+        return content_key(self.entries, index, further, f"{self._reading}\n{own}")
+
+    def further_files(self, entry: Entry) -> Sequence[Path]:
+        """What else an image is made from, beside the files of its entry. Override it if there
+        is."""
+        return ()
+
+    @cached_property
+    def _reading(self) -> str:
+        """All that decides how files are read: the code, and every attribute but those that decide
+        how images are loaded in training. "" where an attribute cannot be compared."""
+        chosen = {name: value for name, value in vars(self).items() if name not in NOT_READING}
+        try:
+            return fingerprint(code_fingerprint(*homes(type(self))), chosen)
+        except TypeError:
+            return ""
 
     def read_photo(self, path: Path) -> Tensor:
         """As in the base class, with the window of images of 16 bits."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.data.class_names import Naming, with_background
+from weakseg.data.files.entries import Entry, Reader, in_memory
 from weakseg.data.files.layout import expect_folder
 from weakseg.data.files.listing import read_names
-from weakseg.data.files.photos import Entry, Photos, Reader, in_memory
+from weakseg.data.files.photos import Photos
 from weakseg.data.formats import clicks, scribblesup, voc_xml
 from weakseg.data.formats.base import Annotation, Shape, noting
 from weakseg.data.names import spelling_hint
@@ -123,16 +124,21 @@ class VOC(Photos):
         mask = next((path for path in masks if path.is_file()), None)
         if mask is None and (self.simulated or self.evidence == "masks"):
             mask = self.home / MASKS[0] / f"{id}.png"  # will be reported as missing
-        return Entry(id, self.home / "JPEGImages" / f"{id}.jpg", self._reader(id), mask)
+        photo = self.home / "JPEGImages" / f"{id}.jpg"
+        read, file = self._reader(id)
+        return Entry(id, photo, read, mask, file)
 
-    def _reader(self, id: str) -> Reader | None:
+    def _reader(self, id: str) -> tuple[Reader | None, Path | None]:
+        """What reads the annotation, and its file if it has one of its own."""
         if self.simulated:
-            return None
+            return None, None
         if self.evidence == "boxes":
-            return partial(voc_xml.read, self.home / "Annotations" / f"{id}.xml")
+            file = self.home / "Annotations" / f"{id}.xml"
+            return partial(voc_xml.read, file), file
         if self.evidence == "scribbles":
-            return partial(scribblesup.read, self.scribbles / f"{id}.xml")
-        return partial(in_memory, self.clicked[id]) if id in self.clicked else None
+            file = self.scribbles / f"{id}.xml"
+            return partial(scribblesup.read, file), file
+        return (partial(in_memory, self.clicked[id]) if id in self.clicked else None), None
 
     def _clicks(self, points: list[str] | None) -> dict[str, Annotation]:
         files = [named_in(self.home, name) for name in points or CLICKS]
