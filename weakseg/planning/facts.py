@@ -15,7 +15,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from weakseg.data.base import WeakData
-from weakseg.data.files.entries import Entry, named
+from weakseg.data.files.entries import Entry
 from weakseg.data.files.photos import Photos
 from weakseg.data.formats.base import FormatError, Shape
 from weakseg.data.formats.images import image_size, read_mask
@@ -292,8 +292,7 @@ def _masked(data: WeakData) -> int:
         return len(data.validation)
     if data.whole:
         return len(data.entries)
-    places = range(len(data.entries))
-    return sum(named(data.entries, place).mask is not None for place in places)
+    return data.with_masks
 
 
 def _learns_masks(data: WeakData) -> bool:

@@ -17,6 +17,7 @@ from weakseg.config.recipe import RecipeError, Resolved, to_yaml
 from weakseg.config.schema import arguments
 from weakseg.config.values import plain, written
 from weakseg.data.base import WeakData
+from weakseg.data.files.handed_on import keep_parsed
 from weakseg.data.files.recognition import recognise
 from weakseg.networks import NAMES as NETWORKS
 from weakseg.networks.base import encoder_of
@@ -137,7 +138,8 @@ def _made(recipe: Resolved) -> Plan:
         values[FORMAT], reasons[FORMAT] = _format(recipe)
         recipe = recipe.with_plan(values, reasons)
     machine = machine_of(recipe.sections["trainer"])
-    data: WeakData = recipe.build("data")
+    with keep_parsed():
+        data: WeakData = recipe.build("data")
     names = {name: str(node.get("name", "")) for name, node in recipe.sections.items()}
     facts = facts_of(data, machine, names)
     facts = replace(facts, pretrained=recipe.init_from is not None)

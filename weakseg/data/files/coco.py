@@ -9,6 +9,7 @@ from typing import Any
 
 from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.files.entries import Entry, in_memory
+from weakseg.data.files.handed_on import parsed
 from weakseg.data.files.layout import expect_folder
 from weakseg.data.files.listing import Pictures
 from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Photos
@@ -84,7 +85,7 @@ class Coco(Photos):
         annotations = []
         absent = 0
         with noting(self.problems):
-            annotations = read(file, self.problems)
+            annotations = parsed(read, file, self.problems)
         for annotation in annotations:
             names = dict.fromkeys(
                 self.renames.get(shape.name, shape.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.corrections.folder import Corrections, CorrectionsFolder
 from weakseg.data.corrections.overlay import draws
 from weakseg.data.files.entries import Entry, Reader, in_memory, named
+from weakseg.data.files.handed_on import ManyReader, parsed
 from weakseg.data.files.layout import (
     annotation_files,
     expect_folder,
@@ -60,7 +61,6 @@ from weakseg.utils.remote_path import as_path, named_in
 Format = Literal[
     "voc_xml", "coco", "yolo", "labelme", "cvat", "datumaro", "label_studio", "mask_png", "csv"
 ]
-ManyReader = Callable[[Path, list[FormatError] | None], list[Annotation]]
 # formats with many images in a file, and those with a file of this ending for each image
 MANY: dict[str, tuple[ManyReader, str]] = {
     "coco": (coco.read, ".json"),
@@ -301,7 +301,7 @@ class Folder(Photos):
             part = part_of_stem(path.stem) or part_of_path(f"{path.parent.name}/{path.name}")
             annotations: list[Annotation] = []
             with noting(self.problems):
-                annotations = read(path, self.problems)
+                annotations = parsed(read, path, self.problems)
             for annotation in annotations:
                 with noting(self.problems):
                     own = annotation.part or part

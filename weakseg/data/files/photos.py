@@ -47,8 +47,18 @@ NOT_READING = frozenset(
         *("pseudo", "pseudo_images", "pseudo_weight", "pseudo_confidence", "pseudo_share"),
         *("unlabelled", "corrections", "corrections_in_use", "_targets", "_predicted"),
         *("training", "_not_held_out", "unlabelled_images", "groups", "pseudo_labels"),
-        *("entries", "pictures", "problems", "remarks", "declared", "unannotated", "validation"),
-        *("found", "clicked", "own_files", "_held_out", "_simulated", "_fits", "_log_hyperparams"),
+        *(
+            "entries",
+            "pictures",
+            "problems",
+            "remarks",
+            "declared",
+            "unannotated",
+            "validation",
+            "with_masks",
+        ),
+        *("found", "clicked", "own_files", "_held_out", "_simulated", "_fits", "with_masks"),
+        "_log_hyperparams",
     ]
 )
 REMEMBERED = 2**28  # bytes of simulated annotations that each process keeps, about
@@ -135,6 +145,8 @@ class Photos(WeakData):
         self.colours: Mapping[Colour, int] | None = None
         """which values the colours of masks are, for masks in colours"""
         self.entries: Sequence[Entry] = []
+        self.with_masks = 0
+        """how many images have a mask"""
         self.evidence: AnnotationKind | None = None
         self.mask_names: Sequence[str | None] = ()
         self.kinds: Collection[Kind] | None = None
@@ -170,6 +182,7 @@ class Photos(WeakData):
         image in both lists is noted."""
         train = self._apart(train, {entry.id for entry in val}, lists)
         self.entries = kept([*train, *val])
+        self.with_masks = sum(entry.mask is not None for entry in [*train, *val])
         self.naming = naming
         self.classes = naming.classes
         self.validation = range(len(train), len(self.entries))

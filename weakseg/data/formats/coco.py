@@ -8,7 +8,7 @@ annotations are not used, so that they may repeat.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from weakseg.data.class_names import BACKGROUND
 from weakseg.data.formats.base import (
+    FARTHEST,
     Annotation,
     FormatError,
     Place,
@@ -61,6 +62,9 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
                 )
             images[number] = _image(entry, place)
     for count, entry in entries or ():
+        if (plain := _plain_box(entry, images, names, count)) is not None:
+            images[entry["image_id"]].shapes.append(plain)
+            continue
         with noting(problems):
             image = _known(images, entry, "image_id", place._replace(number=count))
             here = image.place._replace(number=count)
@@ -71,6 +75,34 @@ def read(path: Path, problems: list[FormatError] | None = None) -> list[Annotati
     if not categories:
         return [image._replace(absent="not annotated") for image in images.values()]
     return [image._replace(absent=None) if image.shapes else image for image in images.values()]
+
+
+def _plain_box(
+    entry: Any,
+    images: Mapping[int | str, Annotation],
+    names: Mapping[int | str, str],
+    count: int,
+) -> Shape | None:
+    """The box of an object that has nothing else, and nothing wrong: most files hold a great many
+    of these, for which the way with all of its checks takes seven times as long. None for any
+    other."""
+    if not isinstance(entry, dict) or entry.get("segmentation") or entry.get("keypoints"):
+        return None
+    bbox, number, category = entry.get("bbox"), entry.get("image_id"), entry.get("category_id")
+    if type(number) is not int or type(category) is not int or type(bbox) is not list:
+        return None
+    if len(bbox) != 4 or number not in images or category not in names:
+        return None
+    if not all(type(side) in (int, float) for side in bbox):
+        return None
+    if max(map(abs, bbox)) > FARTHEST:  # a whole number may be too large for a float
+        return None
+    x, y, width, height = map(float, bbox)
+    if not (x < x + width and y < y + height):  # NaN is not
+        return None
+    corners = np.array([[x, y], [x + width, y + height]])
+    here = images[number].place._replace(number=count)
+    return Shape(names[category], "box", here, (corners,))
 
 
 def joined(one: Annotation, other: Annotation) -> Annotation | None:
