@@ -84,7 +84,7 @@ def _plain_box(
     count: int,
 ) -> Shape | None:
     """The box of an object that has nothing else, and nothing wrong: most files hold a great many
-    of these, for which the way with all of its checks takes seven times as long. None for any
+    of these, for which the way with all of its checks takes more than twice as long. None for any
     other."""
     if not isinstance(entry, dict) or entry.get("segmentation") or entry.get("keypoints"):
         return None
