@@ -41,7 +41,8 @@ from weakseg.evidence import Evidence, Prediction
 from weakseg.functional.regions.region_graph import regions
 from weakseg.strategies import ScribblesGraphCut
 from weakseg.strategies.base import Context
-from weakseg.training.estimation import Failure, Job, estimate_all
+from weakseg.training.estimation import for_each
+from weakseg.training.image_work import Job, Make, Reading
 from weakseg.utils.array_cache import ArrayCache
 
 CLASSES = 21
@@ -155,14 +156,15 @@ def one_round(evidence: list[Evidence], workers: int) -> Round:
         strategy = ScribblesGraphCut()
         store = LabelStore(Path(folder))
         context = Context(cache=ArrayCache(Path(folder) / "cache"))
+        work = Make(Reading(None), strategy, context, NAMES, store)
         jobs: Iterator[Job] = (
-            Job(each, None, f"{number:032x}") for number, each in enumerate(evidence)
+            Job(number, f"{number:032x}", evidence=each) for number, each in enumerate(evidence)
         )
         start = perf_counter()
         ends = []
-        for result in estimate_all(jobs, len(evidence), strategy, context, CLASSES, store, workers):
-            if isinstance(result, Failure):
-                raise RuntimeError(result.reason)
+        for made in for_each(work, jobs, len(evidence), workers):
+            if made.wrong is not None:
+                raise RuntimeError(made.wrong.reason)
             ends.append(perf_counter())
     return Round(ends[-1] - start, ends[-1] - ends[0])
 

@@ -121,7 +121,7 @@ class Rounds(Callback):
             segmenter.classes,
             trainer.global_rank,
             trainer.world_size,
-            self._records,
+            records=self._records,
             self._targets(trainer, segmenter, data).processes(),
         )
         self._unlabelled = see_unlabelled(data, trainer.global_rank, trainer.world_size)
@@ -319,7 +319,7 @@ class Rounds(Callback):
             self.queried,
             self.method,
             self.fitted,
-            self._records,
+            records=self._records,
         )
 
     def _estimate(self, targets: RoundTargets, keys: TargetKeys, missing: Sequence[int]) -> None:
