@@ -46,6 +46,7 @@ from weakseg.training.image_work import Job, Make, Reading
 from weakseg.utils.array_cache import ArrayCache
 
 CLASSES = 21
+NAMES = tuple(f"class {number}" for number in range(CLASSES))
 SIZE = (375, 500)
 # rows and columns of the truth that scribbles are drawn into
 GRIDS = {"4 classes scribbled": (2, 2), "all 21 scribbled": (3, 7)}

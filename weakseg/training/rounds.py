@@ -121,7 +121,7 @@ class Rounds(Callback):
             segmenter.classes,
             trainer.global_rank,
             trainer.world_size,
-            records=self._records,
+            self._records,
             self._targets(trainer, segmenter, data).processes(),
         )
         self._unlabelled = see_unlabelled(data, trainer.global_rank, trainer.world_size)
