@@ -15,10 +15,19 @@ from weakseg.data.files.photos import Photos
 from weakseg.data.formats.images import image_size
 from weakseg.evidence import Evidence
 from weakseg.labelling.source import Source
-from weakseg.strategies.base import fits_together
+from weakseg.strategies.base import Strategy, fits_together
 from weakseg.training.checked_images import CheckedImage, checked_image
-from weakseg.training.estimation import Failure
-from weakseg.training.image_work import image_failure
+from weakseg.training.estimation import (
+    POOL_PAYS_TO_READ,
+    Failure,
+    can_copy,
+    can_send,
+    for_each,
+)
+from weakseg.training.image_records import ImageRecords, record_keys, rule_of_checks
+from weakseg.training.image_work import Samples, image_failure
+from weakseg.training.round_targets import cores_of
+from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.progress import track
 
 Subset = Literal["all", "training", "validation"]
@@ -104,38 +113,63 @@ def is_joint(source: Source) -> bool:
     return fits_together(source.segmenter.strategy) and source.number is not None
 
 
-def read_each(source: Source, indices: Iterable[int]) -> Iterator[tuple[int, Images]]:
-    """Read and check images, one after the other."""
-    for index in indices:
-        found = Images()
-        _read_image(source, index, found)
-        yield index, found
-
-
-def _read_image(source: Source, index: int, found: Images) -> None:
+def read_each(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, Images]]:
+    """Read and check images, in any order: those that an earlier start has found to be right are
+    not read again."""
     strategy = source.segmenter.strategy
-    id = id_of(source.data, index)
-    try:
-        evidence, truth = source.corrected(index)
-        id = str(evidence.id)
-        image = checked_image(evidence, truth, len(source.segmenter.classes))
-    except Exception as error:
-        # a reader of files may raise anything: it is reported with the image's name
-        found.broken.append(image_failure(id, error))
-        return
-    try:
-        if source.number is not None:  # predictions need no evidence
-            evidence.need(*strategy.needs)
-            strategy.check(evidence, source.segmenter.classes)
-    except ValueError as error:
-        found.without.append(image_failure(id, error))
-        return
-    found.readable[index] = image
+    classes = source.segmenter.classes
+    needs = source.number is not None  # predictions need no evidence
+    records = ImageRecords(source.store)
+    rule = fingerprint(rule_of_checks(strategy, classes, held_out=not needs), source.table)
+    keys = record_keys(source.data, indices, rule)
+    known = dict(records.checked(keys))
+    yield from ((index, Images({index: image})) for index, image in known.items())
+    unknown = [index for index in indices if index not in known]
+    work = _Look(source.samples, source.data, strategy, classes, needs)
+    able = can_copy(source.samples) and can_send(strategy)
+    workers = source.rounds.workers
+    most = (cores_of(1) if workers is None else workers) if able else 0
+    for index, found in for_each(work, unknown, len(unknown), most, POOL_PAYS_TO_READ):
+        if index in found.readable and index in keys:
+            records.keep_checked(keys[index], found.readable[index])
+        yield index, found
+    records.flush()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Whether an image can be labelled."""
+
+    samples: Samples
+    data: WeakData
+    strategy: Strategy
+    classes: tuple[str, ...]
+    needs: bool
+
+    def __call__(self, index: int) -> tuple[int, Images]:
+        found = Images()
+        id = id_of(self.data, index)
+        try:
+            evidence, truth = self.samples.corrected(index)
+            id = str(evidence.id)
+            image = checked_image(evidence, truth, len(self.classes))
+        except Exception as error:
+            # a reader of files may raise anything: it is reported with the image's name
+            found.broken.append(image_failure(id, error))
+            return index, found
+        try:
+            if self.needs:
+                evidence.need(*self.strategy.needs)
+                self.strategy.check(evidence, self.classes)
+            found.readable[index] = image
+        except ValueError as error:
+            found.without.append(image_failure(id, error))
+        return index, found
 
 
 def id_of(data: WeakData, index: int) -> str:
     """The id of an image that may not be readable."""
-    return data.entries[index].id if isinstance(data, Photos) else f"number {index}"
+    return data.id_of(index) if isinstance(data, Photos) else f"number {index}"
 
 
 def name_of(data: WeakData, index: int, id: str) -> str:

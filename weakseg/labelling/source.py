@@ -26,10 +26,32 @@ from weakseg.trained.checkpoint import CheckpointModel, run_of
 from weakseg.trained.loading import choose_device, load_model
 from weakseg.trained.model import Origin
 from weakseg.training.building import build_run
+from weakseg.training.image_work import Samples
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
 
 Sections = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Renumbered:
+    """A data set with the numbers that its classes have in a network.
+
+    Args:
+        data: the images.
+        table: the numbers of its classes there.
+        classes: how many the network has.
+    """
+
+    data: WeakData
+    table: Tensor
+    classes: int
+
+    def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
+        """Evidence and truth of an image."""
+        evidence, truth = self.data.corrected(index)
+        renumbered = renumber_evidence(evidence, self.table, self.classes)
+        return renumbered, None if truth is None else renumber(truth, self.table)
 
 
 @dataclass(frozen=True)
@@ -58,13 +80,16 @@ class Source:
     table: Tensor | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def samples(self) -> Samples:
+        """The images alone, as workers are sent them."""
+        if self.table is None:
+            return self.data
+        return Renumbered(self.data, self.table, len(self.segmenter.classes))
+
     def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
         """Evidence and truth of an image, with the numbers that classes have in the network."""
-        evidence, truth = self.data.corrected(index)
-        if self.table is None:
-            return evidence, truth
-        renumbered = renumber_evidence(evidence, self.table, len(self.segmenter.classes))
-        return renumbered, None if truth is None else renumber(truth, self.table)
+        return self.samples.corrected(index)
 
     @property
     def method(self) -> str:

@@ -15,8 +15,8 @@ from weakseg.labelling.images import Images, read_each
 from weakseg.labelling.source import Sections, Source, source_of_recipe, source_of_run
 from weakseg.labelling.writing import Wanted, Writer
 from weakseg.strategies.base import fits_together
+from weakseg.training.checked_images import CheckedImage
 from weakseg.training.estimation import Failure, collected
-from weakseg.training.evidence_check import CheckedImage
 from weakseg.training.joint_fit import Described, fit_described, key_of_fit
 from weakseg.training.round_targets import RoundTargets, cache_folder
 from weakseg.utils.array_cache import ArrayCache

@@ -20,9 +20,13 @@ from weakseg.training.estimation import (
     for_each,
     raise_together,
 )
-from weakseg.training.image_records import NOTHING_KNOWN, ImageRecords, rule_of_checks
+from weakseg.training.image_records import (
+    NOTHING_KNOWN,
+    ImageRecords,
+    record_keys,
+    rule_of_checks,
+)
 from weakseg.training.image_work import Check, Checked
-from weakseg.utils.fingerprint import fingerprint, module_fingerprint
 from weakseg.utils.processes import anywhere, gather
 from weakseg.utils.progress import track
 
@@ -146,15 +150,10 @@ class _Looking:
             self.records.keep_checked(key, checked.image)
 
     def _record_keys(self) -> dict[int, str]:
-        """Under which an image's record is kept, for those of which it can be said without reading
-        them."""
-        method = module_fingerprint(self.strategy, __name__)
-        found = {}
+        found: dict[int, str] = {}
         for indices, held_out in ((self.mine, False), (self.others, True)):
-            rule = rule_of_checks(method, self.classes, held_out)
-            for index in indices:
-                if (content := self.data.content_key(index)) is not None:
-                    found[index] = fingerprint(rule, content)
+            rule = rule_of_checks(self.strategy, self.classes, held_out)
+            found |= record_keys(self.data, indices, rule)
         return found
 
 

@@ -3,14 +3,16 @@ their targets are. Kept beside the targets, so that nothing is read twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from weakseg.data.base import WeakData
 from weakseg.data.label_store import LabelStore, Stamp
+from weakseg.strategies.base import Strategy
 from weakseg.training.checked_images import CheckedImage
 from weakseg.training.image_work import Measured
 from weakseg.training.label_quality import ImageQuality
-from weakseg.utils.fingerprint import code_fingerprint, fingerprint
+from weakseg.utils.fingerprint import code_fingerprint, fingerprint, module_fingerprint
 from weakseg.utils.record_log import RecordLog
 
 _MEASURING = ("weakseg.training.image_work", "weakseg.training.image_records")
@@ -76,15 +78,23 @@ class ImageRecords:
         self._log.flush()
 
 
-def rule_of_checks(strategy_method: str, classes: Sequence[str], held_out: bool) -> str:
+def rule_of_checks(strategy: Strategy, classes: Sequence[str], held_out: bool) -> str:
     """What it depends on whether an image is right, beside the image.
 
     Args:
-        strategy_method: fingerprint of the strategy and its code, whose needs it must meet.
+        strategy: whose needs it must meet.
         classes: names.
         held_out: whether it is only measured on, so that it need not meet them.
     """
-    return fingerprint("checked", "" if held_out else strategy_method, list(classes))
+    method = "" if held_out else module_fingerprint(strategy)
+    return fingerprint("checked", method, list(classes))
+
+
+def record_keys(data: WeakData, indices: Iterable[int], rule: str) -> dict[int, str]:
+    """Under which it is kept that an image is right, for those images of which it can be said
+    without reading them."""
+    contents = ((index, data.content_key(index)) for index in indices)
+    return {index: fingerprint(rule, content) for index, content in contents if content is not None}
 
 
 def _measured_key(image: CheckedImage, key: str) -> str:

@@ -17,7 +17,7 @@ from weakseg.planning.facts import spread
 from weakseg.strategies.base import Strategy
 from weakseg.training.checked_images import CheckedImage, checked_image
 from weakseg.training.estimation import Failure, collected
-from weakseg.training.image_work import image_failure
+from weakseg.training.image_work import Samples, image_failure
 from weakseg.training.label_quality import harden
 from weakseg.training.round_targets import RoundTargets, cache_folder
 from weakseg.training.segmenter import Segmenter
@@ -37,10 +37,33 @@ class Shown:
     source: Source
     part: int | None = None
 
+    @property
+    def samples(self) -> Samples:
+        """The images alone, as workers are sent them."""
+        own = self.source.samples
+        return own if self.part is None else WithoutPart(own, self.part)
+
     def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
         """The evidence that is shown, and the truth."""
-        evidence, truth = self.source.corrected(index)
-        return (evidence if self.part is None else without(evidence, self.part)), truth
+        return self.samples.corrected(index)
+
+
+@dataclass(frozen=True)
+class WithoutPart:
+    """Images without a part of their marks.
+
+    Args:
+        samples: the images.
+        part: the half of the marks that is hidden.
+    """
+
+    samples: Samples
+    part: int
+
+    def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
+        """The evidence that is left, and the truth."""
+        evidence, truth = self.samples.corrected(index)
+        return without(evidence, self.part), truth
 
 
 def without(evidence: Evidence, part: int) -> Evidence:
