@@ -1,34 +1,56 @@
-"""What estimating inside `loss` adds to a training step, for each strategy that does so.
+"""What a training step of weakseg takes, against the same arithmetic without weakseg.
 
-    python benchmarks/step.py    DeepLabV3+ with MobileNetV2, 224 pixels, batch 8, 21 classes
+    python benchmarks/step.py                    DeepLabV3+ with MobileNetV2, 224 pixels, batch 8
+    python benchmarks/step.py --network resnet50 --size 321 --batch 2
+    python benchmarks/step.py --parts fit        the step in Trainer.fit against a bare loop alone
+    python benchmarks/step.py --parts losses     what estimating inside `loss` adds alone
+    python benchmarks/step.py --precision bf16-mixed --memory channels_last
     python benchmarks/step.py --repeats 15       steadier medians
 
-Each turn takes one whole step (forward, loss, backward, optimizer) with `full` and with every other
-strategy, so that a busy machine slows all of them. "Step" is the ratio of the medians. "Loss" is
-what forward and backward of the loss alone take beyond those of `full`, as a share of a step of
-`full`: the same thing with less noise.
+Fit: a training with the callbacks of a run, after each step of which a bare loop takes one: the same
+network, optimizer and batch, cross-entropy, and nothing else. "Ratio" is the median of the bare
+loop's time over that of `Trainer.fit`, from one batch's end to the end of the next one; 1 is as fast.
+
+Losses: each turn takes one whole step (forward, loss, backward, optimizer) with `full` and with
+every other strategy, so that a busy machine slows all of them. "Step" is the ratio of the medians.
+"Loss" is what forward and backward of the loss alone take beyond those of `full`, as a share of a
+step of `full`: the same thing with less noise.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import logging
 import os
 import platform
+import tempfile
+import warnings
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakseg.evidence import Batch
+from weakseg.evidence import IGNORE, Batch
 from weakseg.networks import DeepLabV3Plus
+from weakseg.optimizers import AdamW
 from weakseg.strategies import BoxesCCNN, BoxesEM, Full, Mixed, Tags, TagsCCNN, TagsCCNNSize, TagsEM
 from weakseg.strategies.base import Strategy
+from weakseg.training.image_statistics import ImageStatistics
+from weakseg.training.label_monitor import LabelMonitor
+from weakseg.training.metrics_file import Record
 from weakseg.training.outputs import read_loss
+from weakseg.training.segmenter import Segmenter
+from weakseg.training.step_timer import StepTimer
 
 CLASSES = 21
 
@@ -86,6 +108,125 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
+# the step in Trainer.fit --------------------------------------------------------------------------
+
+
+class Batches:
+    """The same batch again and again."""
+
+    def __init__(self, one: Batch, number: int) -> None:
+        self.one = one
+        self.number = number
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter([self.one] * self.number)
+
+
+class Bare:
+    """A loop as everybody writes it."""
+
+    def __init__(self, network: torch.nn.Module, precision: str, device: torch.device) -> None:
+        self.network = network
+        self.device = device
+        self.precision = precision
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=1e-3, weight_decay=1e-4, fused=True
+        )
+        shape = (1, 3, 1, 1)
+        self.mean = torch.tensor([123.7, 116.3, 103.5], device=device).view(shape)
+        self.std = torch.tensor([58.4, 57.1, 57.4], device=device).view(shape)
+
+    def step(self, images: Tensor, target: Tensor) -> None:
+        """Forward, loss, backward, update."""
+        with self._cast():
+            logits = self.network((images - self.mean) / self.std)
+            logits = F.interpolate(logits, images.shape[-2:], mode="bilinear")
+            loss = F.cross_entropy(logits, target, ignore_index=IGNORE)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        wait(self.device)
+
+    def _cast(self) -> AbstractContextManager[Any]:
+        if self.precision == "bf16-mixed":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+
+class InTurns(pl.Callback):
+    """After each step of a training, one of a bare loop; the times of both, the first ones left
+    out."""
+
+    def __init__(self, bare: Bare) -> None:
+        self.bare = bare
+        self.fit: list[float] = []
+        self.loop: list[float] = []
+        self._ended = 0.0
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        wait(self.bare.device)
+        now = perf_counter()
+        assert batch.target is not None
+        self.bare.step(batch.image, batch.target)
+        ended = perf_counter()
+        if batch_idx > 1:
+            self.fit.append(now - self._ended)
+            self.loop.append(ended - now)
+        self._ended = perf_counter()
+
+
+def in_fit(arguments: argparse.Namespace, network: torch.nn.Module) -> InTurns:
+    """The times of a training, step by step beside those of a bare loop."""
+    device = torch.device(arguments.device)
+    twin = copy.deepcopy(network).to(device)
+    if arguments.memory == "channels_last":
+        twin = twin.to(memory_format=torch.channels_last)
+    turns = InTurns(Bare(twin, arguments.precision, device))
+    callbacks = [StepTimer(), LabelMonitor(), ImageStatistics(), turns]
+    steps = arguments.repeats + 2
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = pl.Trainer(
+            default_root_dir=folder,
+            max_steps=steps,
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=1,
+            precision=arguments.precision,
+            callbacks=callbacks,
+            logger=Record(Path(folder)),
+            log_every_n_steps=10,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        optimizer = AdamW(schedule="constant", memory_format=arguments.memory)
+        classes = [str(number) for number in range(CLASSES)]
+        segmenter = Segmenter(network, Full(), classes, optimizer)
+        loader: Any = Batches(batch(arguments.batch, arguments.size, torch.device("cpu")), steps)
+        trainer.fit(segmenter, loader)
+    return turns
+
+
+def print_fit(arguments: argparse.Namespace) -> None:
+    """The table of the first part."""
+    torch.manual_seed(0)
+    turns = in_fit(arguments, DeepLabV3Plus(CLASSES, arguments.network))
+    fit = median(turns.fit)
+    loop = median(turns.loop)
+    print(
+        f"| step of | ms | ratio |\n| --- | --- | --- |\n| a bare loop | {loop * 1e3:.0f} | 1 |\n"
+        f"| Trainer.fit | {fit * 1e3:.0f} | {loop / fit:.3f} |\n",
+        flush=True,
+    )
+
+
+# what estimating adds -----------------------------------------------------------------------------
+
+
 def sum_of_terms(strategy: Strategy, logits: Tensor, batch: Batch) -> Tensor:
     return torch.stack(
         list(read_loss(strategy.loss(logits, batch), "the loss").terms.values())
@@ -95,14 +236,14 @@ def sum_of_terms(strategy: Strategy, logits: Tensor, batch: Batch) -> Tensor:
 class Step:
     """One network in training, which every strategy moves in turn."""
 
-    def __init__(self, images: int, size: int, device: torch.device) -> None:
+    def __init__(self, arguments: argparse.Namespace) -> None:
         torch.manual_seed(0)
-        self.device = device
-        self.network = DeepLabV3Plus(classes=CLASSES, encoder="mobilenet_v2").to(
-            device, memory_format=torch.channels_last
+        self.device = torch.device(arguments.device)
+        self.network = DeepLabV3Plus(CLASSES, arguments.network).to(
+            self.device, memory_format=torch.channels_last
         )
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=1e-3)
-        self.batch = batch(images, size, device)
+        self.batch = batch(arguments.batch, arguments.size, self.device)
         self.image = self.batch.image.float() / 255
 
     def enlarged(self, logits: Tensor, strategy: Strategy) -> Tensor:
@@ -134,18 +275,10 @@ class Step:
         return perf_counter() - start
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    step = Step(arguments.batch, arguments.size, device)
-    many = {name: one.to(device) for name, one in strategies().items()}
+def print_losses(arguments: argparse.Namespace) -> None:
+    """The table of the second part."""
+    step = Step(arguments)
+    many = {name: one.to(step.device) for name, one in strategies().items()}
     wholes: dict[str, list[float]] = defaultdict(list)
     losses: dict[str, list[float]] = defaultdict(list)
     for turn in range(arguments.repeats + 1):
@@ -155,24 +288,6 @@ def main() -> None:
             if turn:  # the first turn warms up
                 wholes[name].append(whole)
                 losses[name].append(loss)
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        "?",
-    )
-    where = (
-        torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"{model}, {torch.get_num_threads()} of {os.cpu_count()} cores"
-    )
-    print(f"{date.today()}, {where}, Python {platform.python_version()}, torch {torch.__version__}")
-    print(
-        f"DeepLabV3+ MobileNetV2, {arguments.size} pixels, batch {arguments.batch}, {CLASSES} "
-        "classes\n"
-    )
     print(
         "| strategy | ms per step | step, against full | loss alone, ms | added, of a step of "
         "full |\n"
@@ -188,6 +303,43 @@ def main() -> None:
             f"{(loss - plain) / base:+.1%} |",
             flush=True,
         )
+
+
+def machine(device: torch.device) -> str:
+    """What this is measured on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return f"{models[0] if models else '?'}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", default=["fit", "losses"], choices=["fit", "losses"])
+    parser.add_argument("--network", default="mobilenet_v2", help="encoder of DeepLabV3+")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
+    parser.add_argument("--memory", default="contiguous", choices=["contiguous", "channels_last"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.disable()  # what Lightning says of devices and workers
+    device = torch.device(arguments.device)
+    print(
+        f"{date.today()}, {machine(device)}, Python {platform.python_version()}, torch "
+        f"{torch.__version__}\n"
+        f"DeepLabV3+ {arguments.network}, {arguments.size} pixels, batch {arguments.batch}, "
+        f"{CLASSES} classes, {arguments.precision}, {arguments.memory}\n"
+    )
+    if "fit" in arguments.parts:
+        print_fit(arguments)
+    if "losses" in arguments.parts:
+        print_losses(arguments)
 
 
 if __name__ == "__main__":
