@@ -7,9 +7,10 @@
     python benchmarks/step.py --precision bf16-mixed --memory channels_last
     python benchmarks/step.py --repeats 15       steadier medians
 
-Fit: a training with the callbacks of a run, after each step of which a bare loop takes one: the same
-network, optimizer and batch, cross-entropy, and nothing else. "Ratio" is the median of the bare
-loop's time over that of `Trainer.fit`, from one batch's end to the end of the next one; 1 is as fast.
+Fit: a training with the callbacks of a run, after each step of which a bare loop takes one: the
+same network, optimizer and batch, cross-entropy, and nothing else. "Ratio" is the median of the
+bare loop's time over that of `Trainer.fit`, from one batch's end to the end of the next one; 1 is
+as fast.
 
 Losses: each turn takes one whole step (forward, loss, backward, optimizer) with `full` and with
 every other strategy, so that a busy machine slows all of them. "Step" is the ratio of the medians.

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections import Counter
 from collections.abc import Sequence
+from multiprocessing import active_children
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
-from tests.small import Squares
+from tests.small import Refine, Squares, TinyNet
+from tests.small import trainer as small_trainer
+from weakseg.data import loading_processes
 from weakseg.data.loader import (
     Extra,
     Group,
@@ -20,6 +29,11 @@ from weakseg.data.loader import (
     keyed_generator,
     shuffled,
 )
+from weakseg.data.loading_processes import LoadingProcesses
+from weakseg.evidence import Batch
+from weakseg.strategies.base import Strategy
+from weakseg.training.rounds import Rounds
+from weakseg.training.segmenter import Segmenter
 
 
 def loader(
@@ -226,3 +240,116 @@ class TestExtraImages:
         (batch, *_) = list(loader(1, 8, extra=Extra(2, 5)))
         assert [index for _, index in batch[:3]] == [0, 0, 0]
         assert {index for _, index in batch[3:]} == {1, 2}
+
+
+# processes that stay
+
+
+class _Reader(torch.utils.data.Dataset[Any]):
+    """Says which process has read it, and what the data set was when that was started."""
+
+    def __init__(self) -> None:
+        self.target = 0
+
+    def __getitem__(self, item: Any) -> Any:
+        return os.getpid(), self.target
+
+
+def test_processes_stay_from_one_epoch_to_the_next() -> None:
+    batches = [[0, 1], [2, 3], [4, 5], [6, 7]]
+    processes = LoadingProcesses(_Reader(), 2, list)
+    first, second = (set(map(tuple, processes.load(batches))) for _ in range(2))
+    # an epoch that is not ended
+    next(processes.load(batches))
+    third = set(map(tuple, processes.load(batches)))
+    pids = {pid for batch in (*first, *second, *third) for pid, _ in batch}
+    processes.close()
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_processes_that_know_too_little_are_started_anew() -> None:
+    data = _Reader()
+    processes = LoadingProcesses(data, 1, list, lambda: data.target)
+    ((before, old),) = next(processes.load([[0]]))
+    data.target = 1
+    ((after, new),) = next(processes.load([[0]]))
+    processes.close()
+    assert (old, new) == (0, 1)
+    assert before != after
+    assert not _lives(before)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_they_end_with_the_training(tmp_path: Path) -> None:
+    data = Squares(workers=1)
+    pids: list[tuple[int | None, ...]] = []
+
+    class Look(pl.Callback):
+        def on_train_epoch_end(self, *_: Any) -> None:
+            pids.append(tuple(process.pid for process in active_children()))
+
+    made = small_trainer(tmp_path, 9, callbacks=[Look()])
+    made.fit(Segmenter(TinyNet(), Sized(), data.classes), data)
+    # those that train; those that measure come to them after the first epoch
+    assert len(pids) == 3
+    assert set(pids[0]) <= set(pids[1]) == set(pids[2])
+    assert len(pids[1]) == 2
+    assert not [process for process in active_children() if process.pid in pids[1]]
+
+
+class Sized(Strategy):
+    def loss(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return {"size": logits.square().mean()}
+
+
+def test_new_targets_reach_them(tmp_path: Path) -> None:
+    """Of a run in rounds, by the same figures with and without processes."""
+    seen = []
+    for workers in (0, 2):
+        pl.seed_everything(0, verbose=False)
+        data = Squares(workers=workers)
+        segmenter = Segmenter(TinyNet(), Refine(), data.classes)
+        rounds = Rounds(when="epochs", folder=tmp_path / str(workers), workers=0)
+        small_trainer(tmp_path, 9, callbacks=[rounds], limit_val_batches=0).fit(segmenter, data)
+        seen.append(segmenter.state_dict())
+    for name, value in seen[0].items():
+        assert torch.equal(value, seen[1][name]), name
+
+
+def test_sigterm_does_not_end_a_process_that_waits_or_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loading_processes, "LAST_ITEM", 0.05)
+    processes = LoadingProcesses(_Reader(), 1, list)
+    ((pid, _),) = next(processes.load([[0]]))
+    os.kill(pid, signal.SIGTERM)
+    time.sleep(0.3)
+    assert [batch[0][0] for batch in processes.load([[0], [1]], 1)] == [pid, pid]
+    processes.close()
+    assert not _lives(pid)
+
+
+class _Hangs(torch.utils.data.Dataset[Any]):
+    def __getitem__(self, item: Any) -> Any:
+        while item:
+            time.sleep(0.01)
+        return os.getpid()
+
+
+def test_sigterm_ends_a_process_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading_processes, "LAST_ITEM", 0.05)
+    processes = LoadingProcesses(_Hangs(), 1, list)
+    loaded = processes.load([[0], [1]])
+    (pid,) = next(loaded)
+    os.kill(pid, signal.SIGTERM)
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        next(loaded)
+    processes.close()

@@ -32,6 +32,7 @@ from weakseg.data.loader import (
     keyed_generator,
     shuffled,
 )
+from weakseg.data.loading_processes import Open
 from weakseg.data.pseudo import PseudoLabels
 from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
 from weakseg.data.unlabelled import UnlabelledImages, in_folder
@@ -172,6 +173,8 @@ class WeakData(LightningDataModule):
         self._targets: tuple[LabelStore, KeyOfId] | None = None
         # of unlabelled images, from the second round on
         self._predicted: tuple[LabelStore, KeyOfId] | None = None
+        self._version = 0  # of what loader processes know: targets, predictions and corrections
+        self._loaders = Open()
 
     def __len__(self) -> int:
         """How many images there are, validation images included."""
@@ -232,6 +235,7 @@ class WeakData(LightningDataModule):
         for name in ("training", "_not_held_out", "unlabelled_images", "groups"):
             self.__dict__.pop(name, None)
         self.__dict__["corrections_in_use"] = corrections
+        self._version += 1
 
     def content_key(self, index: int) -> str | None:
         """A text that changes whenever an image, its evidence or its truth may have changed, found
@@ -304,6 +308,7 @@ class WeakData(LightningDataModule):
         """From the next epoch on, train on the unlabelled images with these stored targets: a
         content key for the id of each."""
         self._predicted = (store, keys)
+        self._version += 1
 
     def _image(self, index: int) -> Tensor:
         return self.sample(index)[0].image
@@ -352,6 +357,7 @@ class WeakData(LightningDataModule):
         """From the next epoch on, train with these stored targets: a content key for the id of each
         training image."""
         self._targets = (store, keys)
+        self._version += 1
 
     def target(self, evidence: Evidence) -> Tensor | None:
         """The target in use for a training image, as its strategy made it; None if there is
@@ -398,7 +404,7 @@ class WeakData(LightningDataModule):
 
     def train_dataloader(self) -> TrainLoader[Batch]:
         """This rank's training batches."""
-        return TrainLoader(
+        loader = TrainLoader(
             _TrainingItems(self),
             len(self.training),
             self.batch_size,
@@ -409,7 +415,10 @@ class WeakData(LightningDataModule):
             self.groups,
             self._extra(),
             self.waits,
+            lambda: self._version,
         )
+        self._loaders.add(loader)
+        return loader
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
@@ -488,7 +497,15 @@ class WeakData(LightningDataModule):
 
     def examples(self, indices: Sequence[int], batch_size: int = 1) -> OrderedLoader[list[Example]]:
         """Images in this order, each with its truth, whole and at their own resolution."""
-        return OrderedLoader(_Examples(self), indices, batch_size, self.workers, list)
+        loader = OrderedLoader(
+            _Examples(self), indices, batch_size, self.workers, list, lambda: self._version
+        )
+        self._loaders.add(loader)
+        return loader
+
+    def teardown(self, stage: str) -> None:
+        """End the processes that read images ahead."""
+        self._loaders.close()
 
     def predict_dataloader(self) -> OrderedLoader[list[Example]]:
         """The validation images again, for `Trainer.predict`."""

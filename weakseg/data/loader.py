@@ -7,15 +7,14 @@ sampler would show some images twice.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from pytorch_lightning import Trainer
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from weakseg.utils.lifeline import die_with_parent
+from weakseg.data.loading_processes import LoadingProcesses
 
 T = TypeVar("T")
 
@@ -59,18 +58,17 @@ class TrainLoader(Generic[T]):
         groups: Sequence[Group] = (),
         extra: Extra | None = None,
         waits: Callable[[], bool] | None = None,
+        version: Callable[[], Hashable] = lambda: None,
     ) -> None:
         if count == 0:
             raise ValueError(
                 "there is no image to train on: every image is a validation image, or the data "
                 "set is empty"
             )
-        self.items = items
+        self.processes = LoadingProcesses(items, workers, collate, version)
         self.count = count
         self.batch_size = batch_size
-        self.workers = workers
         self.seed = seed
-        self.collate = collate
         self.trainer = trainer
         self.groups = groups
         self.extra = extra
@@ -129,7 +127,11 @@ class TrainLoader(Generic[T]):
         # those that shall be overfitted are the same ones in every epoch
         overfits = getattr(self.trainer, "overfit_batches", 0)
         epoch = 0 if overfits else self.trainer.current_epoch
-        yield from _load(self.items, self.batches(epoch)[done:], self.workers, self.collate)
+        yield from self.processes.load(self.batches(epoch)[done:], len(self))
+
+    def close(self) -> None:
+        """End the processes that read images ahead."""
+        self.processes.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: Lightning takes a loader that has this method for one that can continue in the
@@ -150,10 +152,9 @@ class OrderedLoader(Generic[T]):
         batch_size: int,
         workers: int,
         collate: Callable[[list[Any]], T],
+        version: Callable[[], Hashable] = lambda: None,
     ) -> None:
-        self.items = items
-        self.workers = workers
-        self.collate = collate
+        self.processes = LoadingProcesses(items, workers, collate, version)
         self.batches = [
             list(indices[start : start + batch_size])
             for start in range(0, len(indices), batch_size)
@@ -163,34 +164,11 @@ class OrderedLoader(Generic[T]):
         return len(self.batches)
 
     def __iter__(self) -> Iterator[T]:
-        return iter(_load(self.items, self.batches, self.workers, self.collate))
+        return self.processes.load(self.batches)
 
-
-def _load(
-    items: Dataset[Any], batches: list[Any], workers: int, collate: Callable[[list[Any]], T]
-) -> DataLoader[Any]:
-    return DataLoader(
-        items,
-        batch_sampler=batches,
-        num_workers=min(workers, len(batches)),
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
-    )
-
-
-# seconds that a worker goes on after SIGTERM, while its parent trains on to a step that can be
-# resumed
-LAST_BATCHES = 4.0
-
-
-def _start_worker(number: int) -> None:
-    """A loader process: its parent ends it, also when a terminal or a scheduler sends a signal to
-    all processes."""
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGTERM, lambda *_: signal.setitimer(signal.ITIMER_REAL, LAST_BATCHES))
+    def close(self) -> None:
+        """End the processes that read images ahead."""
+        self.processes.close()
 
 
 def grouped(groups: Sequence[Group], seed: int, epoch: int) -> list[tuple[int, int]]:

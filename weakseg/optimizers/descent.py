@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.networks.base import encoder_of
+from weakseg.networks.memory_format import MemoryFormat
 from weakseg.utils.limits import Count, NotNegative, Positive, check_limits, require
 
 Schedule = Literal["poly", "step", "constant"]
@@ -38,6 +39,10 @@ class Optimizer:
         drop_every, drop: of the step schedule.
         freeze_batchnorm: batch norm of the body keeps the statistics, scales and shifts that it
             came with. That of the head, which came with none, learns.
+        memory_format: how weights and images lie in memory. channels_last is faster where
+            convolutions mix all channels, most of all on GPUs and in half precision; auto takes it
+            there, and on a CPU for ResNets with bottlenecks. Results differ in the last digits, and
+            dropout draws other numbers.
     """
 
     lr: Positive = 1e-3
@@ -48,6 +53,7 @@ class Optimizer:
     drop_every: Count = 2000
     drop: Annotated[float, Gt(0), Le(1)] = 0.1
     freeze_batchnorm: bool = False
+    memory_format: MemoryFormat = "auto"
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -25,6 +25,7 @@ from weakseg.functional.losses import drawn_loss, rarity_weights
 from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import Inference, infer
 from weakseg.networks.base import Adapter
+from weakseg.networks.memory_format import memory_format, set_layout
 from weakseg.networks.parts.layers import evaluating
 from weakseg.optimizers.descent import AdamW, Optimizer, batch_norms, skip_where
 from weakseg.strategies.base import Loss, Strategy, estimates
@@ -215,7 +216,12 @@ class Segmenter(LightningModule):
         self.corrections = count_corrections(histories.values())._asdict() if histories else None
 
     def setup(self, stage: str) -> None:
-        """Find out that network, classes and data set do not fit before anything long begins."""
+        """Find out that network, classes and data set do not fit before anything long begins; and
+        lay out the weights for a training."""
+        if stage == "fit":
+            device = self.trainer.strategy.root_device.type
+            layout = memory_format(self.network, self.optimizer.memory_format, device)
+            self.network.to(memory_format=layout)
         data: Any = getattr(self.trainer, "datamodule", None)
         self._match_classes(stage, getattr(data, "classes", ()) or self.classes)
         if stage == "fit":
@@ -446,7 +452,10 @@ class Segmenter(LightningModule):
         self._finite = FiniteCheck()
 
     def on_train_start(self) -> None:
-        """Say that a schedule has no end where only the clock ends the training."""
+        """Lay out what was restored of the optimizer as the weights are; say that a schedule has no
+        end where only the clock ends the training."""
+        for optimizer in self.trainer.optimizers:
+            set_layout(optimizer)
         if rank() == 0 and self.optimizer.schedule == "poly" and math.isinf(self._schedule_steps()):
             warnings.warn(
                 f"the learning rate stays at {self.optimizer.lr:g}: schedule=poly falls to zero "
@@ -468,6 +477,11 @@ class Segmenter(LightningModule):
         """Beside the weights: the steps of the schedule, which classes the weights know, at which
         resolution and how well."""
         self._finite.look()  # no checkpoint is made of what is no number
+        # others may read the weights without knowing of memory formats
+        checkpoint["state_dict"] = {
+            name: value.contiguous() if isinstance(value, Tensor) else value
+            for name, value in checkpoint["state_dict"].items()
+        }
         known: dict[str, Any] = {
             "span": self.span,
             "classes": list(self.classes),
