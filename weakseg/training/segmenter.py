@@ -478,10 +478,9 @@ class Segmenter(LightningModule):
         resolution and how well."""
         self._finite.look()  # no checkpoint is made of what is no number
         # others may read the weights without knowing of memory formats
-        checkpoint["state_dict"] = {
-            name: value.contiguous() if isinstance(value, Tensor) else value
-            for name, value in checkpoint["state_dict"].items()
-        }
+        weights = checkpoint.get("state_dict", {})
+        for name, value in weights.items():
+            weights[name] = value.contiguous() if isinstance(value, Tensor) else value
         known: dict[str, Any] = {
             "span": self.span,
             "classes": list(self.classes),
