@@ -34,12 +34,14 @@ from weakseg.data.loader import (
 )
 from weakseg.data.loading_processes import Open
 from weakseg.data.pseudo import PseudoLabels
+from weakseg.data.shared_samples import ROOM, SHARE, SharedSamples, is_shared, packed
 from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
 from weakseg.data.unlabelled import UnlabelledImages, in_folder
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
 from weakseg.utils.devices import keep_host_copies
 from weakseg.utils.limits import Count, CountFromZero, NotNegative, ZeroToOne, check_limits, limited
+from weakseg.utils.memory import free
 from weakseg.utils.messages import counted
 from weakseg.utils.processes import rank
 from weakseg.utils.remote_path import as_path
@@ -108,6 +110,10 @@ class WeakData(LightningDataModule):
         annotated: which part of the training images is trained on with its annotation; the others
             are left out, or with unlabelled=own taken without it. To see what more annotation would
             bring: images of a small part are also among those of a larger one.
+        cache: whether images are kept in memory as they were read and shrunk, with what is
+            annotated, until the training ends: on, off, or auto, where they take no more than a
+            quarter of the free memory. Loader processes share it. What changes in a file
+            meanwhile is not noticed.
         corrections: a folder in which weakseg.review keeps what a person has corrected: it is laid
             over the annotation, and images that were excluded are not trained on. null for none.
     """
@@ -144,6 +150,7 @@ class WeakData(LightningDataModule):
         unlabelled: Literal["own"] | Path | None = None,
         annotated: ShareOfImages = 1.0,
         corrections: Path | None = None,
+        cache: Literal["auto", "on", "off"] = "auto",
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -157,6 +164,7 @@ class WeakData(LightningDataModule):
         self.unlabelled = unlabelled
         self.annotated = annotated
         self.corrections = corrections
+        self.cache = cache
         if pseudo is not None and unlabelled is not None:
             raise ValueError(
                 "pseudo and unlabelled are two ways to learn from images without annotation; leave "
@@ -175,6 +183,7 @@ class WeakData(LightningDataModule):
         self._predicted: tuple[LabelStore, KeyOfId] | None = None
         self._version = 0  # of what loader processes know: targets, predictions and corrections
         self._loaders = Open()
+        self._samples: SharedSamples | None = None
 
     def __len__(self) -> int:
         """How many images there are, validation images included."""
@@ -191,8 +200,31 @@ class WeakData(LightningDataModule):
     def corrected(self, index: int) -> tuple[Evidence, Tensor | None]:
         """The evidence of an image with the corrections of a person laid over it, and its truth.
         Training, checks and reports take images from here."""
-        evidence, truth = self.sample(index)
+        evidence, truth = self._read(index)
         return self.lay_over(evidence).evidence, truth
+
+    def _read(self, index: int) -> tuple[Evidence, Tensor | None]:
+        """What `sample` returns, from memory if it has been read in this training."""
+        if self._samples is None:
+            return self.sample(index)
+        found = self._samples.get(index)
+        if found is None:
+            found = self.sample(index)
+            self._samples.put(index, found)
+        return found
+
+    def _begin_cache(self, devices: int) -> None:
+        """Make room for samples, if it is wanted and there is enough; so many processes on this
+        machine do so."""
+        self._samples = None
+        if self.cache == "off" or not is_shared(self.workers):
+            return
+        few = self.training[:: max(1, len(self.training) // 4)][:4]
+        mean = sum(len(packed(self.sample(index))) for index in few) / max(1, len(few))
+        wanted = int(ROOM * mean * len(self))
+        left = free(torch.device("cpu"))
+        if self.cache == "on" or (left is not None and wanted * devices <= SHARE * left):
+            self._samples = SharedSamples(len(self), wanted)
 
     def ids_without_image(self, known: Collection[str]) -> list[str]:
         """The ids of corrections that are of no image of the data set.
@@ -418,6 +450,7 @@ class WeakData(LightningDataModule):
             lambda: self._version,
         )
         self._loaders.add(loader)
+        self._begin_cache(getattr(self._its_trainer(), "num_devices", 1))
         return loader
 
     def transfer_batch_to_device(
@@ -506,6 +539,7 @@ class WeakData(LightningDataModule):
     def teardown(self, stage: str) -> None:
         """End the processes that read images ahead."""
         self._loaders.close()
+        self._samples = None
 
     def predict_dataloader(self) -> OrderedLoader[list[Example]]:
         """The validation images again, for `Trainer.predict`."""
@@ -519,7 +553,8 @@ class WeakData(LightningDataModule):
         return self.trainer
 
     def __getstate__(self) -> dict[str, Any]:  # loader processes need the images, not the trainer
-        return {**self.__dict__, "trainer": None}
+        # and memory is shared with processes that are forks, which need no copy
+        return {**self.__dict__, "trainer": None, "_samples": None}
 
 
 def make_groups(places: Mapping[str, Sequence[int]], shares: Mapping[str, float]) -> list[Group]:
