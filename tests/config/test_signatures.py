@@ -90,6 +90,7 @@ WRITTEN = {
         "unlabelled",
         "annotated",
         "corrections",
+        "cache",
     ],
     "import torch.nn\nclass A(torch.nn.Module): ...": [],
     "from other import B as A": ["far"],
