@@ -17,8 +17,9 @@ from weakseg.trained.onnx_graph import load_onnx
 from weakseg.trained.published import load_published
 from weakseg.trained.torch_program import load_program
 from weakseg.utils.downloads import local_model
+from weakseg.utils.messages import one_line
 from weakseg.utils.paths import is_published, run_inside, without_link
-from weakseg.utils.remote_path import is_url
+from weakseg.utils.remote_path import as_path, expect_writable, is_url
 from weakseg.utils.secrets import scrub_message
 
 TAKES = "a run folder, a checkpoint (.ckpt), an exported graph (.onnx, .pt2) or a published folder"
@@ -61,8 +62,13 @@ def load_model(
 
 
 def expect_out(run: Path | str, out: Path | str | None) -> None:
-    """A RecipeError if nobody says where the results of a network at a URL go: those of one on this
-    machine go beside it."""
+    """A RecipeError if nobody says where the results of a network at a URL go, as those of one on
+    this machine go beside it; or if they cannot go there."""
+    if out is not None:
+        try:
+            expect_writable("out", as_path(out))
+        except ValueError as error:
+            raise RecipeError(one_line(error)) from None
     if out is None and is_url(str(run)):
         raise RecipeError(
             f"out: missing; {scrub_message(str(run))} is a URL, so name a folder or file for the "

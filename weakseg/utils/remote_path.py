@@ -335,10 +335,15 @@ def remember(folder: Path) -> None:
 
 
 def version_of(path: RemotePath) -> str:
-    """What changes when a file at a URL does: its digest, or else its size and time, as the store
-    tells them."""
+    """What changes when a file at a URL does: its digest, its size and the time of its last change,
+    as the store tells them; nothing where it does not."""
     info = path._info()
     return "" if info is None else info.version
+
+
+def listed_version(path: Path) -> str:
+    """The same as far as a listing tells it, without the network; nothing where there is none."""
+    return version_of(path) if isinstance(path, RemotePath) and path.is_listed else ""
 
 
 def expect_writable(key: str, path: Path) -> None:

@@ -202,3 +202,28 @@ def test_images_without_annotation_at_a_url(tmp_path: Path) -> None:
     nothing = Folder(tmp_path / "set", format="csv", unlabelled="memory://nothing")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no folder memory://nothing"):
         assert nothing.unlabelled_images
+
+
+def test_a_changed_file_is_known_by_what_the_store_tells_of_it(tmp_path: Path) -> None:
+    """So that the next start need not read the others."""
+    write_set(tmp_path, "voc_xml")
+    to_memory(tmp_path, MEMORY)
+
+    def keys() -> list[str | None]:
+        data = Folder(MEMORY, format="voc_xml", classes=["cat", "dog"])  # type: ignore[arg-type]
+        return [data.content_key(index) for index in range(len(data))]
+
+    before = keys()
+    assert None not in before
+    assert len(set(before)) == len(before)
+    assert keys() == before
+    first = Folder(MEMORY, format="voc_xml", classes=["cat", "dog"])  # type: ignore[arg-type]
+    photo(tmp_path / "images" / first.id_of(0), 99)
+    as_path(f"{MEMORY}/images/{first.id_of(0)}").write_bytes(
+        (tmp_path / "images" / first.id_of(0)).read_bytes()
+    )
+    after = keys()
+    assert after[0] != before[0]
+    assert after[1:] == before[1:]
+    with web_server(tmp_path) as server:  # whose lists tell names alone
+        assert Folder(server.url, format="voc_xml").content_key(0) is None

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.formats.base import Annotation, FormatError
-from weakseg.utils.remote_path import is_remote
+from weakseg.utils.remote_path import is_remote, listed_version
 
 Reader = Callable[[list[FormatError] | None], Annotation]
 MANY = 5000  # images from which on entries are kept in a file
@@ -142,7 +142,7 @@ def content_key(
 ) -> str | None:
     """A text that changes when a file of an image changes, is moved or is read otherwise: made from
     the sizes of the files and the times of their last change, without opening them. None where that
-    cannot be told, since a file is missing or on another machine.
+    cannot be told, since a file is missing, or at a URL whose store tells neither.
 
     Args:
         entries: of the data set.
@@ -159,7 +159,10 @@ def content_key(
         if path is None:
             continue
         if is_remote(path):
-            return None
+            if not (version := listed_version(path)):
+                return None
+            digest.update(f"{version};".encode())
+            continue
         try:
             found = os.stat(path)
         except OSError:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from weakseg.data.formats.base import Annotation, FormatError
-from weakseg.utils.remote_path import is_remote
+from weakseg.utils.remote_path import is_remote, listed_version
 
 ManyReader = Callable[[Path, list[FormatError] | None], list[Annotation]]
 _Parsed = tuple[list[Annotation], list[FormatError]]
@@ -51,7 +51,8 @@ def parsed(read: ManyReader, path: Path, problems: list[FormatError]) -> list[An
 def _key(read: ManyReader, path: Path) -> tuple[object, ...] | None:
     """What changes with the file; None where that cannot be told."""
     if is_remote(path):
-        return None
+        version = listed_version(path)
+        return (read, str(path), version) if version else None
     try:
         found = path.stat()
     except OSError:
