@@ -211,3 +211,23 @@ def test_blur_by_hand() -> None:
     assert vertices[2:, 0].tolist() == [6, 60.5, 105, 6000, 10500, 7]
     assert (vertices[0] == 0).all()
     assert (vertices[:, 1:] == 0).all()
+
+
+@pytest.mark.parametrize("dimensions", [2, 5])
+def test_the_size_of_the_table_changes_nothing(
+    dimensions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is expected too small, so that it grows, or far too large, so that it shrinks."""
+    points = scattered(dimensions, 9000, 60)
+    usual = made(points)
+    assert usual.size > 8192  # more than the smallest table has
+    build = compiled._build
+    for expected in (0, 10**6):
+        monkeypatch.setattr(
+            compiled, "_build", lambda *given, wanted=expected: build(*given[:-1], wanted)
+        )
+        other = made(points)
+        assert (other.corners == usual.corners).all()
+        assert (other.weights == usual.weights).all()
+        for one, another in zip(other.chains, usual.chains, strict=True):
+            assert np.array_equal(one, another)

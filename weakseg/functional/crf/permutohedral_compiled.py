@@ -101,8 +101,10 @@ def lattice(features: Floats) -> Lattice | None:
         return None
     places = np.array([prod(spans[:i]) for i in range(len(spans))], np.int64)
     steps = places.sum() - np.append(places, 0) * (len(spans) + 1)
+    # seldom more than there are points, nor more than there is place for
+    expected = min(features.shape[1], prod(spans) // (len(spans) + 1))
     corners, weights, keys, table, shift = _build(
-        features, np.array(scale, np.float32), places, steps
+        features, np.array(scale, np.float32), places, steps, expected
     )
     return Lattice(
         corners, weights, len(keys), tuple(_chains(keys, table, shift, step) for step in steps)
@@ -174,6 +176,18 @@ def _simplex(elevated: Floats, origin: Ints, rank: Ints, turn: Ints) -> None:
 
 
 @compiled
+def _bits(vertices: int) -> int:
+    """How large a table for so many vertices is, as a power of two: they take at most half of it.
+
+    At least 2^14 places.
+    """
+    bits = 14
+    while 1 << (bits - 1) < vertices:
+        bits += 1
+    return bits
+
+
+@compiled
 def _find(key: int, keys: Keys, table: Ints, shift: np.uint64) -> np.int64:
     """Where in the table the key is, or belongs."""
     slot = np.int64((np.uint64(key) * MIX) >> shift)
@@ -194,10 +208,13 @@ def _table(keys: Keys, bits: int) -> tuple[Ints, np.uint64]:
 
 @compiled
 def _build(
-    features: Floats, scale: Floats, places: Keys, steps: Keys
+    features: Floats, scale: Floats, places: Keys, steps: Keys, expected: int
 ) -> tuple[Ints, Floats, Keys, Ints, np.uint64]:
     """Corners and weights of the points, the keys of the vertices, and the table in which they are
-    found."""
+    found.
+
+    There may be more vertices than expected, but then a larger table is made, again and again.
+    """
     size = len(features) + 1
     points = features.shape[1]
     corners = np.empty((points, size), np.int32)
@@ -209,9 +226,9 @@ def _build(
     first_keys = np.empty(BLOCK, np.int64)
     order = np.empty(size, np.int64)
     residual = np.empty(size, np.float32)
-    keys = np.zeros(1 << 13, np.int64)
+    bits = _bits(expected)
+    keys = np.zeros(1 << (bits - 1), np.int64)
     count = 2
-    bits = 14
     table, shift = _table(keys[:0], bits)
     for first in range(0, points, BLOCK):
         here = min(BLOCK, points - first)
@@ -244,30 +261,39 @@ def _build(
                 weights[first + p, k] = residual[k] - before
                 before = residual[k]
                 key += steps[order[k]]
+    if _bits(count) < bits:  # the chains are found faster in a table that the cache can hold
+        table, shift = _table(keys[:count], _bits(count))
     return corners, weights, keys[:count].copy(), table, shift
 
 
 @compiled
 def _chains(keys: Keys, table: Ints, shift: np.uint64, step: int) -> Ints:
     """The vertices that follow each other, chain after chain."""
-    after = np.full(len(keys), -1, np.int32)
-    led = np.zeros(len(keys), np.bool_)
-    lengths = 1
+    after = np.empty(len(keys), np.int32)
+    # with one more place before the others, for the -1 of vertices that none follows
+    led = np.zeros(len(keys) + 1, np.int8)
     for vertex in range(2, len(keys)):
-        after[vertex] = table[_find(keys[vertex] + step, keys, table, shift)]
-        if after[vertex] >= 0:
-            led[after[vertex]] = True
+        follower = table[_find(keys[vertex] + step, keys, table, shift)]
+        after[vertex] = follower
+        led[follower + 1] = 1
+    # half of the vertices begin a chain, in no order that a processor could foresee, so that no
+    # test decides here what is done next
+    heads = np.empty(len(keys), np.int32)
+    count = 0
+    followers = 0
     for vertex in range(2, len(keys)):
-        lengths += led[vertex] + 2 * (after[vertex] >= 0 and not led[vertex])
-    chains = np.zeros(lengths, np.int32)
+        heads[count] = vertex
+        count += (after[vertex] >= 0) & (led[vertex + 1] == 0)
+        followers += led[vertex + 1]
+    chains = np.zeros(1 + followers + 2 * count, np.int32)
     place = 1
-    for vertex in range(2, len(keys)):
-        here = np.int32(-1 if led[vertex] or after[vertex] < 0 else vertex)
+    for head in heads[:count]:
+        here = head
         while here >= 0:
             chains[place] = here
             place += 1
             here = after[here]
-            place += here < 0
+        place += 1
     return chains
 
 
