@@ -75,9 +75,22 @@ class LabelStore:
         return self.folder / key[:2] / f"{re.sub(r'[^A-Za-z0-9_-]', '_', id)[:64]}-{key}"
 
     def write(
-        self, id: str, key: str, target: Tensor, figures: Mapping[str, float] | None = None
+        self,
+        id: str,
+        key: str,
+        target: Tensor,
+        figures: Mapping[str, float] | None = None,
+        durable: bool = True,
     ) -> None:
-        """Store a target: uint8 [H,W], float [C,H,W], or bool [N,H,W]; and figures about it."""
+        """Store a target: uint8 [H,W], float [C,H,W], or bool [N,H,W]; and figures about it.
+
+        Args:
+            id: of the image.
+            key: of its target.
+            target: what is stored.
+            figures: that are stored with it.
+            durable: whether it has to outlive a failing power; not if it can be made again.
+        """
         name = _Name(id, key, json.dumps(dict(figures or {})))
         if target.ndim == 2:
             data = _encode_hard(target, name)
@@ -98,7 +111,7 @@ class LabelStore:
                 place.unlink(missing_ok=True)  # it would be read in place of this one
         place = self.path(id, key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place.with_name(place.name + suffix), data)
+        write_whole(place.with_name(place.name + suffix), data, durable=durable)
 
     def read(self, id: str, key: str) -> Tensor:
         """The target of an image; DamagedTarget if it is missing or not what was written."""

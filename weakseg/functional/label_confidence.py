@@ -66,8 +66,9 @@ def colour_agreement(labels: Tensor, image: Tensor) -> float:
         return math.nan
     red, green, blue = (image[:, known] // (256 // SHADES)).long()
     colour = (red * SHADES + green) * SHADES + blue
-    counts = torch.zeros(int(own.max()) + 1, SHADES**3)
-    counts.index_put_((own, colour), torch.ones(len(own)), accumulate=True)
+    classes = int(own.max()) + 1
+    counts = torch.bincount(own * SHADES**3 + colour, minlength=classes * SHADES**3)
+    counts = counts.view(classes, SHADES**3).float()
     shares = counts / counts.sum(0).clamp(min=1)
     return _mean_of_classes(own, shares[own, colour])
 

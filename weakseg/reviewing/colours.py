@@ -37,7 +37,7 @@ def palette() -> list[list[int]]:
     ([63, 71, 86], [224, 224, 192])
     """
     bright = [[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in BRIGHT]
-    return [*bright, *voc_palette()[len(bright) :]]
+    return [*bright, *map(list, voc_palette()[len(bright) :])]
 
 
 def as_css(colour: list[int]) -> str:

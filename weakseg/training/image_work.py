@@ -179,7 +179,9 @@ class Make:
     def _estimated(self, job: Job, evidence: Evidence) -> Stored:
         context = self.context._replace(prediction=job.prediction)
         target = target_of(self.strategy, evidence, context, len(self.classes))
-        self.store.write(evidence.id, job.key, target.labels, target.figures)
+        # a prediction is of a network that trains on; all else can be estimated again
+        durable = job.prediction is not None
+        self.store.write(evidence.id, job.key, target.labels, target.figures, durable)
         return self.store.load(evidence.id, job.key)  # what is trained on, and measured
 
     def _measured(

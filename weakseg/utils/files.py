@@ -35,7 +35,7 @@ class DamagedFile(ValueError):
     """A file is not what was written."""
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o666, durable: bool = True) -> None:
     """Write a file so that a reader, or a kill at any moment, sees all of it or what was there
     before.
 
@@ -43,12 +43,14 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
         path: of the file.
         data: what is in it.
         mode: who may read and write it, less what the umask takes away.
+        durable: whether that is so when the power fails, too, for which a disk is waited for. What
+            can be made again, and shows whether it is damaged, does without.
     """
     if isinstance(path, RemotePath):
         path.write_bytes(data)
         return
     with names(path):
-        while not _wrote(path, data, mode):
+        while not _wrote(path, data, mode, durable):
             pass  # `remove_leftovers` of another process took the part before it was locked
 
 
@@ -103,14 +105,15 @@ def _part_of(path: Path) -> Path:
     return path.with_name(f".{path.name[-100:]}.{uuid.uuid4().hex[:8]}.part")
 
 
-def _wrote(path: Path, data: bytes, mode: int) -> bool:
+def _wrote(path: Path, data: bytes, mode: int, durable: bool) -> bool:
     part = _part_of(path)
     try:
         with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             _hold(file)  # if it is `remove_leftovers` that holds it, the part will be gone below
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
             if not part.exists():
                 return False
             part.replace(path)
@@ -230,19 +233,20 @@ def _check_entries(path: Path, file: BinaryIO) -> None:
         raise DamagedFile(f"{path} is damaged: the checksum of {wrong} in it does not match")
 
 
-def voc_palette() -> list[list[int]]:
+@functools.cache
+def voc_palette() -> tuple[tuple[int, int, int], ...]:
     """The 256 colours that PASCAL VOC gives to indices: the bits of the index, spread over red,
     green and blue.
 
     >>> voc_palette()[:3]
-    [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    ((0, 0, 0), (128, 0, 0), (0, 128, 0))
     """
     bits = [(bit, channel) for bit in range(3) for channel in range(3) if 3 * bit + channel < 8]
     colours = [[0, 0, 0] for _ in range(256)]
     for index, colour in enumerate(colours):
         for bit, channel in bits:
             colour[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
-    return colours
+    return tuple((red, green, blue) for red, green, blue in colours)
 
 
 @contextmanager
