@@ -16,6 +16,7 @@ from weakseg.data.files.photos import KINDS_OF, MOST_PROBLEMS, Photos
 from weakseg.data.formats.base import noting
 from weakseg.data.formats.coco import read
 from weakseg.data.simulate.annotator import AnnotationKind
+from weakseg.utils.garbage import many_objects
 from weakseg.utils.limits import limited
 from weakseg.utils.remote_path import as_path
 
@@ -75,6 +76,7 @@ class Coco(Photos):
             raise ValueError(problems)
         self.take(Naming(with_background(names), self.others, self.renames), *parts)
 
+    @many_objects()
     def _entries(self, name: str) -> list[Entry]:
         file = self.root / "annotations" / f"instances_{name}.json"
         if not file.is_file():

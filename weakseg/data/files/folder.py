@@ -53,6 +53,7 @@ from weakseg.data.formats.images import Colour, image_size
 from weakseg.data.formats.labelmap import LabelMap
 from weakseg.data.formats.yolo import Header
 from weakseg.data.simulate.annotator import AnnotationKind
+from weakseg.utils.garbage import many_objects
 from weakseg.utils.lengths import Share
 from weakseg.utils.limits import CountFromZero, limited
 from weakseg.utils.messages import counted
@@ -294,6 +295,7 @@ class Folder(Photos):
         self.colours = found.colours
         return found
 
+    @many_objects()
     def _many(self, read: ManyReader, ending: str) -> dict[str, Reader]:
         found: dict[str, Annotation] = {}
         absent: dict[str, Absent] = {}
@@ -450,6 +452,7 @@ class Folder(Photos):
             "such as data.classes=[cat,dog]"
         )
 
+    @many_objects()
     def _split(
         self, readers: dict[str, Reader], train: str | None, val: str | None, share: float | None
     ) -> tuple[list[Entry], list[Entry]]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,34 @@ from weakseg.utils.remote_path import remember
 
 # what Label Studio puts before the name of a file that comes through the browser
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
+
+
+class NamedFiles(Mapping[str, Path]):
+    """Files of a folder and those below it by their names from there, in their order. Paths are
+    made when they are asked for: a million of them would take half a gigabyte.
+
+    >>> files = NamedFiles(Path("photos"), ["a.png", "more/b.png"])
+    >>> files["more/b.png"].parts, "c.png" in files, list(files)
+    (('photos', 'more', 'b.png'), False, ['a.png', 'more/b.png'])
+    """
+
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        self.folder = folder
+        self._names = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> Path:
+        if name not in self._names:
+            raise KeyError(name)
+        return self.folder / name
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Pictures:
@@ -39,15 +67,13 @@ class Pictures:
         files = sorted(
             path for place in below or [folder] for path in place.rglob("*") if path.is_file()
         )
-        self.names = {
-            path.relative_to(folder).as_posix(): path
-            for path in files
-            if path.suffix.lower() in PICTURES
-        }
+        pictures = (path for path in files if path.suffix.lower() in PICTURES)
+        self.names: Mapping[str, Path] = NamedFiles(
+            folder, (path.relative_to(folder).as_posix() for path in pictures)
+        )
         self._unread = {
             path.name: path.suffix for path in files if path.suffix.lower() not in PICTURES
         }
-        self._bare = _by(self.names, _last)
 
     def find(self, name: str, place: Place, part: Part | None = None) -> str:
         """The image that a file means: of this path in the folder, or of this bare name if only one
@@ -109,6 +135,10 @@ class Pictures:
         return f"; {near}" if near.startswith("did you") else ""
 
     # most sets need none of these tables, which take a second for a hundred thousand images
+    @cached_property
+    def _bare(self) -> dict[str, list[str]]:
+        return _by(self.names, _last)
+
     @cached_property
     def _stems(self) -> dict[str, list[str]]:
         return _by(self.names, lambda name: _composed(_last(name)).rpartition(".")[0])

@@ -28,6 +28,7 @@ from weakseg.data.simulate.annotator import CAREFUL, AnnotationKind, Annotator, 
 from weakseg.data.simulate.derive import large_of, tags_of
 from weakseg.evidence import Evidence
 from weakseg.utils.fingerprint import code_fingerprint, fingerprint, homes
+from weakseg.utils.garbage import many_objects
 from weakseg.utils.lengths import Length, Share
 from weakseg.utils.limits import CountFromZero, limited
 
@@ -170,6 +171,7 @@ class Photos(WeakData):
         """How many pixels what is annotated may reach over the rim of its image."""
         return math.inf if self.wrong == "cut" else RIM
 
+    @many_objects()
     def take(
         self,
         naming: Naming,
