@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.data.layouts import photo, text, voc_xml
+from tests.small import Squares
 from weakseg.data.files import entries
 from weakseg.data.files.entries import Entry, EntryTable, content_key, in_memory, kept, named
 from weakseg.data.files.folder import Folder
+from weakseg.data.files.photos import NOT_READING
 from weakseg.data.formats.base import Annotation, Place, box
 
 
@@ -127,6 +129,11 @@ def test_the_key_changes_with_all_that_decides_how_files_are_read(tmp_path: Path
     for alike in ({"batch_size": 2}, {"crop": 4}, {"annotated": 0.5}):
         data = Folder(tmp_path, "voc_xml", val_share=0, **alike)  # type: ignore[arg-type]
         assert data.content_key(0) == keys[0]
+
+
+def test_what_a_data_set_needs_to_load_images_in_training_changes_no_key() -> None:
+    own = {"count", "validation"}
+    assert vars(Squares()).keys() - own <= NOT_READING
 
 
 def test_a_missing_file_has_no_key() -> None:

@@ -4,6 +4,7 @@ in a file that all processes share where there are many."""
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap
 import os
 import pickle
@@ -125,8 +126,16 @@ class EntryTable(Sequence[Entry]):
 
 def written(entry: Entry) -> tuple[bytes, bytes]:
     """An entry as bytes, and its reader apart."""
-    without = pickle.dumps(entry._replace(read=None), PROTOCOL)
-    return without, pickle.dumps(entry.read, PROTOCOL)
+    return _dumped(entry._replace(read=None)), _dumped(entry.read)
+
+
+def _dumped(value: Any) -> bytes:
+    """Equal values as equal bytes: pickle would write which of their parts are the same object."""
+    data = io.BytesIO()
+    pickler = pickle.Pickler(data, PROTOCOL)
+    pickler.fast = True
+    pickler.dump(value)
+    return data.getvalue()
 
 
 def _remove(path: str, owner: int) -> None:
