@@ -65,7 +65,9 @@ def start(
     """Train a step; which images are read before it, which targets are estimated, and what is
     logged and known of each image."""
     torch.manual_seed(0)
-    data = Folder(root, "voc_xml", val_share=0.25, batch_size=2, flip=False, **chosen)
+    # a cache would look at a few images, to find out how large they are
+    loading: dict[str, Any] = {"batch_size": 2, "flip": False, "cache": "off", **chosen}
+    data = Folder(root, "voc_xml", val_share=0.25, **loading)
     read: list[str] = []
     estimated: list[str] = []
     sample, estimate = Folder.sample, Filled.estimate

@@ -220,7 +220,10 @@ class WeakData(LightningDataModule):
         if self.cache == "off" or not is_shared(self.workers):
             return
         few = self.training[:: max(1, len(self.training) // 4)][:4]
-        mean = sum(len(packed(self.sample(index))) for index in few) / max(1, len(few))
+        try:
+            mean = sum(len(packed(self.sample(index))) for index in few) / max(1, len(few))
+        except Exception:  # what is wrong with an image is said when all are checked
+            return
         wanted = int(ROOM * mean * len(self))
         left = free(torch.device("cpu"))
         if self.cache == "on" or (left is not None and wanted * devices <= SHARE * left):
