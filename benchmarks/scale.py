@@ -3,7 +3,7 @@ image of every phase, which should be the same for a thousand and for a hundred 
 
     python benchmarks/scale.py                          1,000, 10,000 and 100,000 images
     python benchmarks/scale.py --sizes 1000,10000 --workers 2
-    python benchmarks/scale.py --folder /tmp/scale      keeps the data sets for the next call
+    python benchmarks/scale.py --folder scale           keeps the data sets for the next call
 
 Images are hard links to 32 small photos of noise (160 x 120), annotated with seven boxes each in
 one COCO file; targets are filled boxes, so that what is measured is everything but the estimation.
