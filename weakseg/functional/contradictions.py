@@ -183,7 +183,20 @@ def _on_marks(probs: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
 def _peaks(probs: Tensor) -> Tensor:
     """The highest probability of each class that something of a few cells has on average: [B,C]."""
     side = min(BLOB, *probs.shape[-2:])
-    return F.avg_pool2d(probs, side, 1).flatten(2).amax(2)
+    rows = probs.shape[-2] - side + 1
+    columns = probs.shape[-1] - side + 1
+    # row by row and column by column; pooling of torch takes ten times as long on a CPU
+    down = _sum([probs[..., first : first + rows, :] for first in range(side)])
+    both = _sum([down[..., first : first + columns] for first in range(side)])
+    return both.flatten(2).amax(2) / side**2
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of some tensors, which stay as they are."""
+    total = parts[0].clone()
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 def _least(found: Tensor, known: Tensor) -> Doubt:
