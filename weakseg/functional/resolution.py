@@ -72,9 +72,9 @@ def shrink(labels: Tensor, height: int, width: int) -> Tensor:
     return labels[:, rows[:, None], columns]
 
 
-def average_pool(values: Tensor, valid: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def average_pool(values: Tensor, valid: Tensor | None, side: int) -> tuple[Tensor, Tensor]:
     """The means of the valid pixels in squares of this side: float [B,K,h,w], and where there is at
-    least one, bool [B,h,w].
+    least one, bool [B,h,w]. With None for valid all are.
 
     >>> average_pool(
     ...     torch.tensor([[[[1.0, 3, 5, 9, 7]]]]),
@@ -83,6 +83,9 @@ def average_pool(values: Tensor, valid: Tensor, side: int) -> tuple[Tensor, Tens
     ... )
     (tensor([[[[2., 5., 0.]]]]), tensor([[[ True,  True, False]]]))
     """
+    if valid is None:
+        means = F.avg_pool2d(values, side, ceil_mode=True)
+        return means, torch.ones_like(means[:, 0], dtype=torch.bool)
     share = F.avg_pool2d(valid[:, None].to(values.dtype), side, ceil_mode=True)
     sums = F.avg_pool2d(values * valid[:, None], side, ceil_mode=True)
     return sums / torch.where(share > 0, share, 1), share[:, 0] > 0

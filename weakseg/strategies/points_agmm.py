@@ -17,7 +17,6 @@ from weakseg.functional.resolution import average_pool, stride
 from weakseg.strategies.base import Strategy, Wants
 from weakseg.strategies.shared.marked import marks_loss, need_marked_pixel
 from weakseg.strategies.shared.options import LossWeight, MarksWarmup
-from weakseg.strategies.shared.per_step import valid_pixels
 from weakseg.strategies.shared.warmup import WarmUp
 from weakseg.utils.limits import limited
 
@@ -80,9 +79,8 @@ class PointsAGMM(Strategy):
         # one_hot of torch waits for the device, to see that there is no other class
         classes = torch.arange(logits.shape[1], device=logits.device)
         marked = (batch.marks[:, None] == classes[:, None, None]).to(exact)
-        everywhere = torch.ones_like(batch.image[:, 0], dtype=torch.bool)
-        marked, _ = _cells(marked, everywhere, size)
-        probs, valid = _cells(logits.to(exact).softmax(1), valid_pixels(batch), size)
+        marked, _ = _cells(marked, None, size)
+        probs, valid = _cells(logits.to(exact).softmax(1), batch.valid, size)
         mixture = feature_mixture(features, marked)
         return {
             "mixture": self.weight * mixture_loss(probs, marked, mixture, valid),
@@ -90,7 +88,7 @@ class PointsAGMM(Strategy):
         }
 
 
-def _cells(values: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _cells(values: Tensor, valid: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The means of values over the valid pixels of each cell of the features, and whether it has
     any."""
     side = stride(values.shape[-1], size[1])

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Batch, Evidence
 from weakseg.functional.losses import balanced_cross_entropy
+from weakseg.functional.pooling import classification
 from weakseg.functional.refinement import confident, pixel_adaptive
 from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Loss, Strategy
 from weakseg.strategies.shared.options import TagsWarmup
-from weakseg.strategies.shared.per_step import check_tags, tags_loss, valid_pixels
+from weakseg.strategies.shared.per_step import check_tags
 from weakseg.strategies.shared.warmup import WarmUp
 from weakseg.utils.devices import host_copy
 from weakseg.utils.limits import Count, CountFromZero, limited
@@ -93,11 +94,11 @@ class Tags(Strategy):
                 "tags of an image name and loses them, so set data.crop=null"
             )
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        valid = valid_pixels(batch)
-        terms = tags_loss(logits, batch.tags, valid, self.shrink)
+        pooled, there = average_pool(logits, batch.valid, self.shrink)
+        terms = {"classification": classification(pooled, there, batch.tags)}
         if not self.warmup.is_over():
             return terms
-        labels = self.labels(logits, batch.image, batch.tags, valid)
+        labels = self._labels(pooled.detach(), there, batch.image, batch.tags, batch.valid)
         terms["self_training"] = balanced_cross_entropy(logits, labels, batch.tags)
         return Loss(terms, labels)
 
@@ -106,7 +107,14 @@ class Tags(Strategy):
         """Pseudo-labels of the network's predictions: int64 [B,H,W], 255 where they are not
         confident, in the padding and in images without tags."""
         scores, there = average_pool(logits, valid, self.shrink)
-        colours, _ = average_pool(images.to(logits.dtype), valid, self.shrink)
+        return self._labels(scores, there, images, tags, valid)
+
+    @torch.no_grad()
+    def _labels(
+        self, scores: Tensor, there: Tensor, images: Tensor, tags: Tensor, valid: Tensor | None
+    ) -> Tensor:
+        """The same, of scores that are so many times smaller, and where there are any."""
+        colours, _ = average_pool(images.to(scores.dtype), valid, self.shrink)
         classes, listed = _listed(tags)
         scores = scores.gather(1, classes[:, :, None, None].expand(-1, -1, *scores.shape[2:]))
         # of an image without tags anything; it gets no labels
@@ -115,7 +123,7 @@ class Tags(Strategy):
         refined = pixel_adaptive(
             colours, probs * there[:, None], iterations=self.iterations, valid=there
         )
-        probs = _larger(refined, self.shrink, valid.shape[1:])
+        probs = _larger(refined, self.shrink, images.shape[2:])
         kept = confident(
             probs,
             listed,

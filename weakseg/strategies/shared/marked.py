@@ -12,7 +12,6 @@ from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.resolution import average_pool
 from weakseg.strategies.base import Strategy
 from weakseg.strategies.label_loss import label_loss
-from weakseg.strategies.shared.per_step import valid_pixels
 from weakseg.utils.lengths import Length, Share
 
 LARGE_PIECES = Superpixels(scale=Share(0.3))
@@ -61,10 +60,9 @@ def marks_loss(logits: Tensor, batch: Batch, strategy: Strategy) -> dict[str, Te
 def downsampled(logits: Tensor, batch: Batch, shrink: int) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities float [B,C,h,w], colours uint8 [B,3,h,w] and where there is an image, bool
     [B,h,w], so many times smaller."""
-    valid = valid_pixels(batch)
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    probs, there = average_pool(exact.softmax(1), valid, shrink)
-    colours, _ = average_pool(batch.image.to(probs.dtype), valid, shrink)
+    probs, there = average_pool(exact.softmax(1), batch.valid, shrink)
+    colours, _ = average_pool(batch.image.to(probs.dtype), batch.valid, shrink)
     return probs, colours.round().to(torch.uint8), there
 
 

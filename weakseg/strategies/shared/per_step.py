@@ -112,13 +112,6 @@ def scaled_boxes(boxes: list[Tensor], batch: Batch, logits: Tensor) -> list[Tens
     return [of_image / scale for of_image in boxes]
 
 
-def valid_pixels(batch: Batch) -> Tensor:
-    """Where a pixel of the images is not padding, bool [B,H,W]."""
-    if batch.valid is not None:
-        return batch.valid
-    return torch.ones_like(batch.image[:, 0], dtype=torch.bool)
-
-
 def valid_of(batch: Batch, logits: Tensor) -> Tensor | None:
     """Where a pixel of the logits is not padding, bool [B,h,w]; None where no image is padded."""
     return None if batch.valid is None else shrink(batch.valid, *logits.shape[-2:])
@@ -135,7 +128,6 @@ def known_on_cpu(constraints: Constraints, on_cpu: Constraints) -> Constraints:
 def tags_loss(logits: Tensor, tags: Tensor, valid: Tensor | None, shrink: int) -> dict[str, Tensor]:
     """The loss of classifying images by the pooled scores of their pixels, so many times
     smaller."""
-    valid = torch.ones_like(logits[:, 0], dtype=torch.bool) if valid is None else valid
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return {"classification": classification(*average_pool(exact, valid, shrink), tags)}
 
