@@ -188,7 +188,8 @@ def _peaks(probs: Tensor) -> Tensor:
     # row by row and column by column; pooling of torch takes ten times as long on a CPU
     down = _sum([probs[..., first : first + rows, :] for first in range(side)])
     both = _sum([down[..., first : first + columns] for first in range(side)])
-    return both.flatten(2).amax(2) / side**2
+    highest: Tensor = both.flatten(2).amax(2)
+    return highest / float(side**2)
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:
