@@ -48,7 +48,7 @@ def test_another_process_opens_the_same_file_and_nothing_is_left_of_it() -> None
     table = EntryTable(map(an_entry, range(9)))
     path = table._path
     data = pickle.dumps(table)
-    assert len(data) < 500 + 9 * 16
+    assert len(data) < 700 + 9 * 17
     copy = pickle.loads(data)
     assert text_of(copy[7]) == text_of(table[7])
     del copy
@@ -134,6 +134,25 @@ def test_the_key_changes_with_all_that_decides_how_files_are_read(tmp_path: Path
 def test_what_a_data_set_needs_to_load_images_in_training_changes_no_key() -> None:
     own = {"count", "validation"}
     assert vars(Squares()).keys() - own <= NOT_READING
+
+
+def reads_somewhere(path: Path, problems: object) -> Annotation:
+    return Annotation(path.stem, [], None, Place(str(path)))
+
+
+@pytest.mark.parametrize("many", [1, 1000])
+def test_a_reader_that_does_not_name_its_file_has_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(entries, "MANY", many)
+    image = photo(tmp_path / "a.png")
+    lines = text(tmp_path / "a.txt", "duck")
+    read = partial(reads_somewhere, lines)
+    assert content_key(kept([Entry("a", image, read)]), 0, (), "") is None
+    named_one = kept([Entry("a", image, read, annotations=lines)])
+    before = content_key(named_one, 0, (), "")
+    text(lines, "heron")
+    assert None is not before != content_key(named_one, 0, (), "")
 
 
 def test_a_missing_file_has_no_key() -> None:

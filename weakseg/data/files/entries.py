@@ -12,6 +12,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -58,7 +59,7 @@ def named(entries: Sequence[Entry], place: int) -> Entry:
 
 class EntryTable(Sequence[Entry]):
     """Entries in a temporary file, of which this process and its workers have the same pages of
-    memory: 16 bytes each beside the file, where objects would take kilobytes in every process.
+    memory: 17 bytes each beside the file, where objects would take kilobytes in every process.
 
     Args:
         entries: in their order.
@@ -67,11 +68,14 @@ class EntryTable(Sequence[Entry]):
     def __init__(self, entries: Iterable[Entry]) -> None:
         with tempfile.NamedTemporaryFile(prefix="weakseg-entries-", delete=False) as file:
             ends = [0]
+            unnamed = []
             for entry in entries:
+                unnamed.append(_opens_unnamed(entry))
                 for part in written(entry):
                     ends.append(ends[-1] + file.write(part))
             file.write(b" ")  # a file of nothing could not be mapped
         self._ends: NDArray[np.int64] = np.array(ends)
+        self._unnamed: NDArray[np.bool_] = np.array(unnamed, bool)
         self._open(file.name)
         weakref.finalize(self, _remove, file.name, os.getpid())
 
@@ -107,6 +111,10 @@ class EntryTable(Sequence[Entry]):
         first = 2 * self._checked(place)
         return self._part(first), self._part(first + 1)
 
+    def opens_unnamed(self, place: int) -> bool:
+        """Whether the annotation of an entry is read from a file that it does not name."""
+        return bool(self._unnamed[self._checked(place)])
+
     def _checked(self, place: int) -> int:
         if not -len(self) <= place < len(self):
             raise IndexError(f"there is no entry {place} among {len(self)}")
@@ -117,10 +125,11 @@ class EntryTable(Sequence[Entry]):
         return self._bytes[start:end]
 
     def __getstate__(self) -> dict[str, Any]:  # another process opens the same file
-        return {"_path": self._path, "_ends": self._ends}
+        return {"_path": self._path, "_ends": self._ends, "_unnamed": self._unnamed}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._ends = state["_ends"]
+        self._unnamed = state["_unnamed"]
         self._open(state["_path"])
 
 
@@ -146,12 +155,20 @@ def _remove(path: str, owner: int) -> None:
             os.unlink(path)
 
 
+def _opens_unnamed(entry: Entry) -> bool:
+    """Whether the annotation is read from a file that the entry does not name."""
+    read = entry.read
+    in_it = read is None or (isinstance(read, partial) and read.func is in_memory)
+    return entry.annotations is None and not in_it
+
+
 def content_key(
     entries: Sequence[Entry], place: int, further: Iterable[Path], rule: str
 ) -> str | None:
     """A text that changes when a file of an image changes, is moved or is read otherwise: made from
     the sizes of the files and the times of their last change, without opening them. None where that
-    cannot be told, since a file is missing, or at a URL whose store tells neither.
+    cannot be told: the annotation is in a file that the entry does not name, or a file is missing,
+    or at a URL whose store tells neither.
 
     Args:
         entries: of the data set.
@@ -160,7 +177,12 @@ def content_key(
         rule: all that decides how they are read.
     """
     entry = named(entries, place)
-    as_bytes = entries.written(place) if isinstance(entries, EntryTable) else written(entry)
+    if isinstance(entries, EntryTable):
+        opens_unnamed, as_bytes = entries.opens_unnamed(place), entries.written(place)
+    else:
+        opens_unnamed, as_bytes = _opens_unnamed(entry), written(entry)
+    if opens_unnamed:
+        return None
     digest = hashlib.blake2b(rule.encode(), digest_size=16)
     for part in as_bytes:
         digest.update(part)
