@@ -123,7 +123,7 @@ def fit(sheet: Sheet, strategy: Strategy, data: Drawn, precision: str, last: boo
     timing = Timing(sheet)
     trainer = pl.Trainer(
         accelerator="gpu" if sheet.device.type == "cuda" else "cpu",
-        devices=1,
+        devices=[sheet.device.index or 0] if sheet.device.type == "cuda" else 1,
         precision=PRECISIONS[precision],  # type: ignore[arg-type]
         max_steps=timing.last + 1,
         callbacks=[timing],
