@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,8 +153,14 @@ def test_a_killed_prediction_goes_on(root: Path, run: Path, monkeypatch: Any) ->
             predict_images(run, root / "images", "memory://out")
     pieces = [name for name in from_memory("memory://out") if ".record" in name]
     assert pieces == [".record.000001.jsonl", ".record.000002.jsonl"]
+    with monkeypatch.context() as patch:  # once more: the pieces that are there stay
+        patch.setattr(OutputFolder, "finish", lambda *_: 1 / 0)
+        patch.setattr(result_record, "LINES", 1)
+        with pytest.raises(ZeroDivisionError):
+            predict_images(run, root / "images", "memory://out")
+    as_path("memory://out/c.png").unlink()
     done = predict_images(run, root / "images", "memory://out")
-    assert (done.predicted, done.skipped) == (2, 8)
+    assert (done.predicted, done.skipped) == (1, 9)
     files = from_memory("memory://out")
     assert not [name for name in files if ".record" in name]
     assert len(json.loads(files["summary.json"])["images"]) == len(NAMES)
@@ -354,3 +363,83 @@ def test_no_user_and_no_token_of_a_url_gets_out(
         if not name.endswith(("recipe.yaml", ".lock")):
             assert b"hunter2" not in content, name
             assert b"abcdef" not in content, name
+
+
+KILLED = """
+import sys, time
+from fsspec import register_implementation
+from fsspec.implementations.local import LocalFileSystem
+from weakseg.utils import result_record
+
+class Store(LocalFileSystem):
+    '''A store that outlives this process: a folder.'''
+    protocol = "s3"
+    def _path(self, path):
+        return super()._strip_protocol(sys.argv[1] + "/" + self._strip_protocol(path))
+    @classmethod
+    def _strip_protocol(cls, path):
+        return path.removeprefix("s3://").rstrip("/")
+    def pipe_file(self, path, value, **_):
+        from pathlib import Path
+        file = Path(self._path(path))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(sys.argv[1]) / f"part-{id(value)}"
+        part.write_bytes(value)
+        part.replace(file)  # a store shows a file when it has all of it
+        if file.suffix == ".png":
+            time.sleep(float(sys.argv[2]))
+    def cat_file(self, path, **_):
+        from pathlib import Path
+        return Path(self._path(path)).read_bytes()
+    def find(self, path, detail=True, **_):
+        from pathlib import Path
+        root = Path(sys.argv[1])
+        files = [file for file in Path(self._path(path)).rglob("*") if file.is_file()]
+        return {
+            file.relative_to(root).as_posix(): {"type": "file", "size": file.stat().st_size}
+            for file in files
+        }
+    def info(self, path, **_):
+        from pathlib import Path
+        file = Path(self._path(path))
+        if not file.exists():
+            raise FileNotFoundError(path)
+        return {"type": "directory" if file.is_dir() else "file", "size": file.stat().st_size}
+    def rm_file(self, path):
+        from pathlib import Path
+        Path(self._path(path)).unlink()
+
+register_implementation("s3", Store, clobber=True)
+result_record.LINES = 2
+from weakseg.predict import command
+sys.exit(command(sys.argv[3:]))
+"""
+
+
+@pytest.mark.slow
+def test_kill_minus_nine_loses_no_more_than_the_last_piece(
+    root: Path, run: Path, tmp_path: Path
+) -> None:
+    words = [f"run={run}", f"images={root}/images", "out=s3://bucket/masks", "workers=1"]
+
+    def start(wait: str) -> subprocess.Popen[str]:
+        (tmp_path / "store").mkdir(exist_ok=True)
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "store"), wait, *words]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    masks = tmp_path / "store/bucket/masks"
+    killed = start("0.2")
+    while not list(masks.glob(".record.00000[2-9].jsonl")):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.02)
+    killed.kill()
+    killed.communicate()
+    assert not (masks / "summary.json").exists()
+    known = sum(len(file.read_text().splitlines()) - 1 for file in masks.glob(".record*"))
+    assert 0 < known < len(NAMES)
+    again = start("0")
+    out, err = again.communicate()
+    assert again.returncode == 0, err
+    assert f"skipped: {known} images" in out
+    predict_images(run, root / "images", tmp_path / "out")
+    assert results(files_of(masks)) == results(files_of(tmp_path / "out"))

@@ -296,3 +296,20 @@ def test_a_cache_keeps_files(folder: Path, tmp_path_factory: Any) -> None:
             assert server.asked == asked
     finally:
         del fsspec.config.conf["filecache"]
+
+
+def test_a_file_is_one_request_where_a_store_would_ask_for_its_size_first(
+    monkeypatch: Any,
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Careful:
+        async def _cat_file(self, path: str, max_concurrency: int | None = None) -> bytes: ...
+
+        def cat_file(self, path: str, **options: Any) -> bytes:
+            asked.append(options)
+            return b"whole"
+
+    monkeypatch.setattr(object_store, "_open", lambda url: (Careful(), url))
+    assert object_store.read("s3://bucket/a.jpg") == b"whole"
+    assert asked == [{"max_concurrency": 1}]
