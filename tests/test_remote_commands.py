@@ -26,7 +26,7 @@ from weakseg.evaluation.results import read_evaluation
 from weakseg.fit import main as fit
 from weakseg.labelling.dataset import label_dataset
 from weakseg.prediction.images import predict_images
-from weakseg.utils import object_store
+from weakseg.utils import store_errors
 from weakseg.utils.remote_path import as_path, forget_listings
 
 # the same name in two folders, and names that mean something else in a URL
@@ -45,7 +45,7 @@ VOLATILE = (
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: Any) -> Iterator[None]:
-    monkeypatch.setattr(object_store, "WAITS", [])
+    monkeypatch.setattr(store_errors, "WAITS", [])
     yield
     forget_listings()
     fsspec.filesystem("memory").store.clear()

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from tests.remote_places import from_memory, to_memory, web_server
-from weakseg.utils import object_store
+from weakseg.utils import object_store, store_errors
 from weakseg.utils.remote_path import (
     RemotePath,
     as_path,
@@ -213,7 +213,7 @@ def test_links_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: Any) -> None:
-    monkeypatch.setattr(object_store, "WAITS", [0.0, 0.0])
+    monkeypatch.setattr(store_errors, "WAITS", [0.0, 0.0])
 
 
 def _status(number: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Any:

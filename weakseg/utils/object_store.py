@@ -5,18 +5,18 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from weakseg.utils.messages import one_line
 from weakseg.utils.secrets import scrub_message
+from weakseg.utils.store_errors import attempt
+from weakseg.utils.web_folders import links
 
 T = TypeVar("T")
 
@@ -36,9 +36,6 @@ PACKAGES = {
 # what stores call the digest of a file's content, or else the time of its last change
 DIGESTS = ("ETag", "etag", "md5Hash", "blob_id", "oid", "content_md5", "Last-Modified")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
-# web servers that are busy or restart answer in a moment; s3fs and gcsfs try again by themselves
-BUSY = (429, 500, 502, 503, 504)
-WAITS = [0.5, 2.0]  # seconds before each further attempt
 DEEPEST = 50  # folders in folders that a web server may list; more is a circle
 
 
@@ -152,7 +149,7 @@ def list_below(url: str) -> Listing:
     """All files below a folder, in order; none if there is no such folder."""
     url = _beyond_cache(url)
     names = _links_below if _is_web(url) else _found_below
-    found = _attempt(url, "listed", lambda: dict(names(url)))
+    found = attempt(url, "listed", lambda: dict(names(url)))
     return Listing(dict(sorted(found.items())))
 
 
@@ -180,7 +177,7 @@ def _links_below(url: str, depth: int = 0) -> Iterator[tuple[str, Info]]:
         page = store.cat_file(key)
     except FileNotFoundError:
         return
-    for link in _links(page, _plain(place)):
+    for link in links(page, place):
         name = unquote(link, errors="surrogatepass").rstrip("/")
         if not link.endswith("/"):
             yield name, Info(folder=False)
@@ -189,38 +186,9 @@ def _links_below(url: str, depth: int = 0) -> Iterator[tuple[str, Info]]:
                 yield f"{name}/{further}", info
 
 
-class _Links(HTMLParser):
-    """The addresses of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
-
-
-def _links(page: bytes, place: str) -> Iterable[str]:
-    """The links of a page that lead to what is in its folder, as they are there: not upwards, not
-    to the same list in another order."""
-    parser = _Links()
-    parser.feed(page.decode("utf-8", "replace"))
-    for link in dict.fromkeys(parser.found):
-        whole = urljoin(place, link.partition("?")[0].partition("#")[0])
-        name = whole.removeprefix(place)
-        if name != whole and name and "/" not in name.rstrip("/"):
-            yield name
-
-
 def _beyond_cache(url: str) -> str:
     """The URL of what a cache would keep: which files there are is not kept."""
     return url.rpartition("::")[2]
-
-
-def _plain(url: str) -> str:
-    """A web address without its user."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def info(url: str) -> Info | None:
@@ -238,7 +206,7 @@ def info(url: str) -> Info | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    return _attempt(url, "looked for", ask)
+    return attempt(url, "looked for", ask)
 
 
 def _details(told: Mapping[str, Any]) -> Info:
@@ -274,7 +242,7 @@ def read(url: str) -> bytes:
                 return bytes(file.read())
         return bytes(store.cat_file(key, **_in_one_piece(store)))
 
-    return _attempt(url, "read", fetch)
+    return attempt(url, "read", fetch)
 
 
 def _in_one_piece(store: Any) -> dict[str, int]:
@@ -292,7 +260,7 @@ def fetch(url: str, file: Path) -> None:
         store, key = _open(url)
         store.get_file(key, str(file))
 
-    _attempt(url, "read", copy)
+    attempt(url, "read", copy)
 
 
 def write(url: str, data: bytes) -> None:
@@ -309,7 +277,7 @@ def send(file: Path, url: str) -> None:
 def _write(url: str, action: Callable[[Any, str], None]) -> None:
     if _is_web(url):
         raise OSError(errno.EROFS, "web servers are only read from", scrub_message(url))
-    _attempt(url, "written", lambda: action(*_open(_beyond_cache(url))))
+    attempt(url, "written", lambda: action(*_open(_beyond_cache(url))))
 
 
 def remove(url: str) -> None:
@@ -319,7 +287,7 @@ def remove(url: str) -> None:
         store, key = _open(_beyond_cache(url))
         store.rm_file(key)
 
-    _attempt(url, "deleted", delete)
+    attempt(url, "deleted", delete)
 
 
 def _open(url: str) -> tuple[Any, str]:
@@ -338,52 +306,3 @@ def _open(url: str) -> tuple[Any, str]:
 
 def _is_web(url: str) -> bool:
     return _beyond_cache(url).startswith(("http://", "https://"))
-
-
-def _attempt(url: str, what: str, action: Callable[[], T]) -> T:
-    """The result of an action, tried again where a server is busy; an OSError in one line for
-    whatever a store raises."""
-    for wait in [*WAITS, None]:
-        try:
-            return action()
-        except Exception as error:
-            if wait is None or not _passes(error):
-                raise _explained(url, what, error) from error
-            time.sleep(wait)
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _passes(error: Exception) -> bool:
-    """Whether an error may pass by itself."""
-    if (status := getattr(error, "status", None)) is not None:
-        return status in BUSY
-    cut = type(error).__name__ in ("ClientPayloadError", "ServerDisconnectedError")
-    return cut or isinstance(error, ConnectionResetError | TimeoutError)
-
-
-def _explained(url: str, what: str, error: Exception) -> OSError:
-    """The error that a user can do something about."""
-    place = scrub_message(url)
-    status = getattr(error, "status", None)
-    came = scrub_message(one_line(error) or type(error).__name__)
-    if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(errno.ENOENT, "there is no such file or bucket", place)
-    if isinstance(error, PermissionError) or status in (401, 403) or _asks_who(error):
-        advice = (
-            "give the credentials as fsspec reads them, in the environment or in its "
-            "configuration files"
-        )
-        text = f"it may not be {what} ({_short(came)}); {advice}"
-        return PermissionError(errno.EACCES, text, place)
-    if isinstance(error, NotImplementedError):
-        return OSError(errno.EROFS, f"it cannot be {what} by this protocol", place)
-    text = f"it could not be {what} ({type(error).__name__}: {_short(came)})"
-    return OSError(errno.EIO, f"{text}; is the server there, and the address right?", place)
-
-
-def _asks_who(error: Exception) -> bool:
-    return re.search("credential|unauthorized", type(error).__name__, re.IGNORECASE) is not None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:197]}..."

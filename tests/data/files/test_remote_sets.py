@@ -23,7 +23,7 @@ from weakseg.data.files.recognition import recognise
 from weakseg.data.files.voc import VOC
 from weakseg.data.formats import opening
 from weakseg.data.formats.base import FormatError
-from weakseg.utils import object_store
+from weakseg.utils import store_errors
 from weakseg.utils.remote_path import as_path, forget_listings
 
 OBJECTS = [outlined(0, 18, 2, 1, 6, 6), outlined(1, 5, 0, 0, 4, 4)]
@@ -33,7 +33,7 @@ MEMORY = "memory://bucket/my set"
 
 @pytest.fixture(autouse=True)
 def _empty_memory(monkeypatch: Any) -> Iterator[None]:
-    monkeypatch.setattr(object_store, "WAITS", [])
+    monkeypatch.setattr(store_errors, "WAITS", [])
     monkeypatch.setattr(opening, "MOMENT", 0.0)
     yield
     forget_listings()
