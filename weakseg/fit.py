@@ -12,11 +12,11 @@ from weakseg.config.recipe import (
     Resolved,
     check_spelling,
     list_recipes,
-    load,
     resolve,
     show,
     usage,
 )
+from weakseg.training.job_start import start_of
 from weakseg.utils.command import (
     load_torch,
     own_environment,
@@ -56,8 +56,12 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Path:
             print_and_exit(
                 "\n".join(f"{name:{width}}  {line}" for name, line in list_recipes().items())
             )
-        recipe = load([word for word in words if word != "--show"])
+        start = start_of([word for word in words if word != "--show"])
+        recipe = start.recipe
         sections |= recipe.sections
+        if start.finished is not None:
+            print(f"the run of this job is finished: {start.finished}", file=sys.stderr)
+            return start.finished
         with own_environment():
             check_spelling(recipe)  # this needs no torch; what follows does
             load_torch()
@@ -67,7 +71,7 @@ def _run(words: Sequence[str], sections: dict[str, Any]) -> Path:
             # torch and Lightning only now: a mistyped word was answered without them
             from weakseg.run import fit
 
-            return fit(resolved)
+            return fit(resolved, start.job)
     except RecipeError as error:
         raise SystemExit(print_mistakes(error.errors, sections)) from None
 

@@ -36,10 +36,12 @@ from weakseg.trained.checkpoint import read_segmenter
 from weakseg.training.average_precision import AveragePrecision
 from weakseg.training.building import build_run
 from weakseg.training.checkpoints import Checkpoints, WholeFiles
+from weakseg.training.cluster import trainer_arguments
 from weakseg.training.corrections_check import missing_folder
 from weakseg.training.early_stopping import why_ended
 from weakseg.training.evidence_check import why_none
 from weakseg.training.image_statistics import ImageStatistics
+from weakseg.training.job_callback import NoteJob
 from weakseg.training.label_monitor import LabelMonitor
 from weakseg.training.memory_budget import OutOfMemory, check_memory, device_of
 from weakseg.training.metrics_file import Record
@@ -60,17 +62,22 @@ from weakseg.training.rounds import ONE_ROUND, Rounds
 from weakseg.training.run_folder import run_folder
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
+from weakseg.utils.job import JobRecord
 from weakseg.utils.processes import leave_group, rank
 from weakseg.utils.remote_path import as_path, expect_local
 from weakseg.utils.signals import of_a_run
 
 
-def fit(recipe: Resolved) -> Path:
-    """Train as a recipe says, or go on with a run that was stopped; returns the folder of the
-    run."""
+def fit(recipe: Resolved, job: JobRecord | None = None) -> Path:
+    """Train as a recipe says, or go on with a run that was stopped; returns the folder of the run.
+
+    Args:
+        recipe: what is trained.
+        job: where a scheduler's job notes the folder, to find it when it is started anew.
+    """
     atexit.register(leave_group)  # not now: a program may train again with the same processes
     with _quiet_lightning():
-        return _fit(recipe)
+        return _fit(recipe, job)
 
 
 @contextmanager
@@ -92,7 +99,7 @@ def _quiet_lightning() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _fit(recipe: Resolved) -> Path:
+def _fit(recipe: Resolved, job: JobRecord | None) -> Path:
     _expect_local_folders(recipe)
     plan = plan_of(recipe)
     recipe = recipe.with_plan(plan.values, plan.reasons)
@@ -109,16 +116,19 @@ def _fit(recipe: Resolved) -> Path:
     rank_monitor = RankMonitor(of_a_run())
     # there is no folder yet: Lightning may refuse its arguments
     checkpoints = None if settings.get("enable_checkpointing") is False else Checkpoints(root)
+    note_job = NoteJob(job, rank_monitor)
+    callbacks = _callbacks(
+        settings, rounds, statistics, rank_monitor, checkpoints, [*agreement, *own.values()]
+    )
+    cluster = trainer_arguments()
     trainer: Any = recipe.build(
         "trainer",
         default_root_dir=root,
         logger=False,
-        callbacks=_callbacks(
-            settings, rounds, statistics, rank_monitor, checkpoints, [*agreement, *own.values()]
-        ),
-        plugins=[WholeFiles()],
+        callbacks=[note_job, *callbacks],
         use_distributed_sampler=False,
         enable_model_summary=False,
+        **{**cluster, "plugins": [WholeFiles(), *cluster["plugins"]]},
     )
     compare_processes(_processes(trainer), stopped.processes, recipe.processes)
     names = {key: node["name"] for key, node in recipe.sections["callbacks"].items()}
@@ -170,6 +180,7 @@ def _fit(recipe: Resolved) -> Path:
             )
             log_tables(loggers, trainer.global_step, [class_table(figures, segmenter.classes)])
             keep_files(loggers, folder, recipe.name, data)
+            note_job.finish(trainer)
         return Path(trainer.strategy.broadcast(str(folder)))
 
 

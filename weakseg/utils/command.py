@@ -44,6 +44,7 @@ def run_command(work: Callable[[dict[str, Any]], int]) -> int:
         code = _tell(error, sections)
         # torch may wait for the lost one for ever
         end_within(3 if type(error).__name__ == "LostRank" else LIMIT, code)
+    stopping.requeue()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     if stopping.signum:

@@ -21,13 +21,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from weakseg.utils.job import requeue
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# a scheduler says with it that the time of a job is up, and that it wants to be asked for more
+REQUEUE = signal.SIGUSR1
 # seconds within which further signals are the same wish: a terminal and a scheduler may both send
 # one
 SAME_PRESS = 1.0
 PATIENCE = 3.0  # seconds that training may go on, to a step from which it can be resumed
 AGAIN = 5.0  # seconds after which the exception must have got lost
 LIMIT = 8.0  # seconds after which the process ends wherever it is
+REQUEUE_SLACK = 60.0  # seconds more for all of these where a scheduler gives them
 
 
 class SignalStop(BaseException):
@@ -44,19 +49,23 @@ class Stopping:
     def __init__(self) -> None:
         self.signum = 0
         self.installed = False
+        self.signals: tuple[signal.Signals, ...] = SIGNALS
+        """that it handles"""
         self.patient = False  # training is under way and will look for the signal itself
         self.advice = ""  # printed before a process ends without cleaning up
         self.farewell = False  # whether it has been printed that the run was stopped
         # processes that must receive a signal, too
         self.launched: Callable[[], Sequence[subprocess.Popen[Any]]] = list
         self._at = 0.0
-        self._raised = self._lost = self._pressed = False
+        self._raised = self._lost = self._pressed = self._requeued = False
         self._own = 0  # signals that the watching thread has sent itself and not yet received
 
     def install(self) -> None:
         """Listen to signals from now on, in this process but not in its forks. One that is ignored,
         as under nohup, stays so."""
         self.installed = True
+        if "SLURM_JOB_ID" in os.environ:
+            self.signals = (*SIGNALS, REQUEUE)
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -79,15 +88,21 @@ class Stopping:
     def take_over(self) -> None:
         """Handle the signals here, whoever has done so since; but only if that was ever requested
         for."""
-        for signum in SIGNALS if self.installed else ():
+        for signum in self.signals if self.installed else ():
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)
 
     def deafen(self) -> None:
         """Ignore further signals: the process is about to end, and Python takes its handlers away
         before it does."""
-        for signum in SIGNALS:
+        for signum in self.signals:
             signal.signal(signum, signal.SIG_IGN)
+
+    def requeue(self) -> None:
+        """If a scheduler's time was up, put its job back into the queue, once."""
+        if self.signum == REQUEUE and not self._requeued:
+            self._requeued = True
+            requeue()
 
     def raise_if_asked(self) -> None:
         """Raise SignalStop if there was a signal."""
@@ -108,14 +123,19 @@ class Stopping:
             )
         for process in self.launched():
             process.kill()
+        self.requeue()
         os._exit(code)
 
     def _handle(self, signum: int, frame: Any) -> None:
         self._note(signum)
-        waits = self.patient and time.monotonic() - self._at < PATIENCE
+        waits = self.patient and self._age() < PATIENCE
         if not waits and (not self._raised or self._pressed):
             self._pressed = False
             self.raise_if_asked()
+
+    def _age(self) -> float:
+        """Seconds since the signal, less those that its sender grants."""
+        return time.monotonic() - self._at - (REQUEUE_SLACK if self.signum == REQUEUE else 0.0)
 
     def _note(self, signum: int) -> None:
         if not self.signum:
@@ -135,7 +155,7 @@ class Stopping:
                 passed_on = True
                 for process in self.launched():
                     process.send_signal(self.signum)
-            age = time.monotonic() - self._at
+            age = self._age()
             if age > LIMIT:
                 self.end_now(128 + self.signum)
             due = {moment for moment in (PATIENCE, AGAIN) if age > moment} - pressed
@@ -144,7 +164,7 @@ class Stopping:
                 self._press(AGAIN in due or self._lost)
 
     def _hear(self, signum: int) -> None:
-        if signum not in SIGNALS:
+        if signum not in self.signals:
             return
         if self._own:
             self._own -= 1
@@ -170,6 +190,8 @@ class Stopping:
         sys.unraisablehook = sys.__unraisablehook__
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if REQUEUE in self.signals:
+            signal.signal(REQUEUE, signal.SIG_IGN)  # SLURM sends it to all processes of a job
         self.__init__()  # type: ignore[misc]
 
 
