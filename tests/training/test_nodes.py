@@ -41,7 +41,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def wait_for_rows(root: Path, count: int) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while time.monotonic() < end:
         files = list(root.glob("runs/boxes_rect/[0-9]*/metrics.csv"))
         if files and files[0].read_text().count("\n") > count:

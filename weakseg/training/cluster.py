@@ -3,12 +3,13 @@ its Trainer is given then."""
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import Any
 
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+from weakseg.utils.job import ray_workers
 
 
 def trainer_arguments() -> dict[str, Any]:
@@ -27,15 +28,3 @@ def trainer_arguments() -> dict[str, Any]:
         # Lightning would write checkpoints of its own, which a run does not go on from exactly
         return {"plugins": [SLURMEnvironment(auto_requeue=False)]}
     return {"plugins": []}
-
-
-def ray_workers() -> Any:
-    """What Ray Train knows of its workers, if this process is one of them; else None."""
-    train = sys.modules.get("ray.train")
-    if train is None:
-        return None
-    try:
-        context = train.get_context()
-        return context if context.get_world_size() is not None else None
-    except Exception:  # which one depends on the version of Ray
-        return None

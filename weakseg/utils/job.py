@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from weakseg.utils.files import write_whole
 
@@ -33,6 +33,8 @@ def current_job() -> Job | None:
     given = os.environ
     if given.get(NAME):
         return Job(f"named {given[NAME]}", True)
+    if (workers := ray_workers()) is not None:
+        return Job(f"ray {workers.get_experiment_name()}", True)
     if not given.get("SLURM_JOB_ID"):
         return None
     number = given["SLURM_JOB_ID"]
@@ -41,6 +43,18 @@ def current_job() -> Job | None:
     restarts = given.get("SLURM_RESTART_COUNT", "0")
     cluster = given.get("SLURM_CLUSTER_NAME", "")
     return Job(f"slurm {cluster} {number}", restarts.isdigit() and int(restarts) > 0)
+
+
+def ray_workers() -> Any:
+    """What Ray Train knows of its workers, if this process is one of them; else None."""
+    train: Any = sys.modules.get("ray.train")
+    if train is None:
+        return None
+    try:
+        context = train.get_context()
+        return context if context.get_world_size() is not None else None
+    except Exception:  # which one depends on the version of Ray
+        return None
 
 
 def requeue() -> None:
