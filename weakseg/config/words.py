@@ -38,7 +38,8 @@ usage: python -m weakseg.fit recipe=<name or file> [key=value ...]
                                Lightning's: callbacks.early_stopping.patience=5
   data.scale=0.5,2             a list; null for none; seed=3 for the random seed
   resume=<run folder>          goes on with a run; trainer.*, callbacks.*, logger.*, predict.*
-                               and rounds.workers may change
+                               and rounds.workers may change. resume=auto: with the run that a
+                               scheduler's job has begun before
   processes=2                  with resume=, where the run was begun with another number of
                                processes; results then differ
   init_from=<checkpoint>       starts a new run from its weights; also a run folder, whose best
