@@ -14,12 +14,11 @@ from weakseg.data.class_names import BACKGROUND, VOID, Naming, with_background
 from weakseg.data.corrections.folder import Corrections, CorrectionsFolder
 from weakseg.data.corrections.overlay import draws
 from weakseg.data.files.entries import Entry, Reader, in_memory, named
-from weakseg.data.files.handed_on import ManyReader, parsed
+from weakseg.data.files.handed_on import ManyReader, parsed, pictures_of
 from weakseg.data.files.layout import (
     annotation_files,
     expect_folder,
     find_annotations,
-    find_pictures,
     own_split,
     stems_of,
 )
@@ -152,7 +151,7 @@ class Folder(Photos):
         self.bare = format is None
         many = format in MANY
         ending = "" if format is None else MANY[format][1] if many else ENDINGS[format]
-        self.pictures = find_pictures(self.root, images)
+        self.pictures = pictures_of(self.root, images)
         self.masks = None if masks is None else self._named_masks(named_in(self.root, masks))
         if format is None:
             expect_no_annotations(self.root, self.pictures, annotations, self.masks)

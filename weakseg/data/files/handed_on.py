@@ -1,5 +1,5 @@
-"""Annotation files that a data set has just parsed, for the next data set of this process: a plan
-looks at the data before the run builds it, and large files take long."""
+"""What a data set has just found in its files, for the next data set of this process: a plan looks
+at the data before the run builds it, and large files and folders take long."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from weakseg.data.files.layout import find_pictures
+from weakseg.data.files.listing import Pictures
 from weakseg.data.formats.base import Annotation, FormatError
 from weakseg.utils.remote_path import is_remote, listed_version
 
 ManyReader = Callable[[Path, list[FormatError] | None], list[Annotation]]
 _Parsed = tuple[list[Annotation], list[FormatError]]
 _kept: dict[tuple[object, ...], _Parsed] = {}
+_listed: dict[tuple[object, ...], Pictures] = {}
 _keeping = False
 
 
@@ -22,6 +25,7 @@ def keep_parsed() -> Iterator[None]:
     global _keeping
     _keeping = True
     _kept.clear()
+    _listed.clear()
     try:
         yield
     finally:
@@ -46,6 +50,23 @@ def parsed(read: ManyReader, path: Path, problems: list[FormatError]) -> list[An
             _kept[key] = ([_copied(annotation) for annotation in found[0]], noted)
     problems += found[1]
     return found[0]
+
+
+def is_for_another() -> bool:
+    """Whether the data set that is being built is only looked at, before another one is."""
+    return _keeping
+
+
+def pictures_of(root: Path, named: str | None) -> Pictures:
+    """The images of a data set, as `find_pictures` finds them; those that were found a moment ago
+    are given away."""
+    key = (str(root.absolute()), named)
+    found = _listed.pop(key, None)
+    if found is None:
+        found = find_pictures(root, named)
+        if _keeping:
+            _listed[key] = found
+    return found
 
 
 def _key(read: ManyReader, path: Path) -> tuple[object, ...] | None:

@@ -19,6 +19,7 @@ from weakseg.data.class_names import Naming, Others
 from weakseg.data.corrections.keeping import kept as corrections_as_text
 from weakseg.data.files.downsampling import downsample_evidence
 from weakseg.data.files.entries import Entry, content_key, kept, named
+from weakseg.data.files.handed_on import is_for_another
 from weakseg.data.files.repairs import count_lost, count_shapes
 from weakseg.data.formats.base import Annotation, FormatError, Kind, Place, noting
 from weakseg.data.formats.evidence import RIM, check_shape, to_evidence
@@ -175,7 +176,9 @@ class Photos(WeakData):
         """The classes, the images that are trained on, and those that are only measured on; an
         image in both lists is noted."""
         train = self._apart(train, {entry.id for entry in val}, lists)
-        self.entries = kept([*train, *val])
+        # a table would be thrown away at once
+        both = [*train, *val]
+        self.entries = both if is_for_another() else kept(both)
         self.with_masks = sum(entry.mask is not None for entry in [*train, *val])
         self.naming = naming
         self.classes = naming.classes
