@@ -37,6 +37,12 @@ def test_nothing_is_found_or_kept_without_a_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "not there").exists()
 
 
+def test_records_are_read_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path)
+    monkeypatch.setattr(record_log, "AT_ONCE", 7)
+    assert sorted(place for place, _ in RecordLog(tmp_path).find(KEYS)) == list(range(50))
+
+
 def test_numbers_come_back_to_the_last_digit(tmp_path: Path) -> None:
     log = RecordLog(tmp_path)
     values = [0.1 + 0.2, 1e-300, -0.0, 2**60 + 1, float("inf")]
@@ -62,14 +68,16 @@ def test_many_files_become_one_and_nothing_is_lost(tmp_path: Path) -> None:
     for number in range(record_log.MANY_FILES + 4):
         filled(tmp_path, range(number, number + 1))
     log = RecordLog(tmp_path)
-    first = sorted(place for place, _ in log.find(KEYS))
+    assert len(list(log.find(KEYS[:1]))) == 1  # whoever asks for one joins all
     assert len(list(tmp_path.iterdir())) == 1
+    first = sorted(place for place, _ in log.find(KEYS))
     assert sorted(place for place, _ in log.find(KEYS)) == first == list(range(20))
 
 
-def test_records_that_nobody_looks_up_any_more_are_dropped_when_files_are_joined(
-    tmp_path: Path,
+def test_records_that_nobody_looks_up_are_dropped_when_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(record_log, "MOST_BYTES", 100)
     for number in range(record_log.MANY_FILES + 4):
         filled(tmp_path, range(number, number + 1))
     assert len(list(RecordLog(tmp_path).find(KEYS[:2]))) == 2

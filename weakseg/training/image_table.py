@@ -103,9 +103,9 @@ class ImageTable:
         self._rows[:, split:].scatter_reduce_(0, places[:, None].expand_as(notes), notes, "amax")
 
     def _reserve(self, ids: Sequence[str]) -> None:
-        """A row for each of the images; there is room for as many again, so that this is rare."""
+        """A row for each of the images; there is room for a quarter more, so that this is rare."""
         for id in ids:
             self._places.setdefault(id, len(self._places))
         if len(self._places) > len(self._rows):
-            more = 2 * len(self._places) - len(self._rows)
+            more = len(self._places) * 5 // 4 + 1 - len(self._rows)
             self._rows = torch.cat([self._rows, self._rows.new_zeros(more, self._rows.shape[1])])

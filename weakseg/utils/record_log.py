@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from weakseg.utils.files import write_whole
 KEY = 32  # hexadecimal digits, as `fingerprint` makes them
 SECONDS = 20.0  # between two files that are written while records come: what a kill loses at most
 MANY_FILES = 16  # from which on they are joined to one
-# records of keys that nobody has looked up, for each one that was, from which on they are dropped
-UNUSED = 4
+MOST_BYTES = 2**29  # of all files, from which on records that are not looked up are dropped
+AT_ONCE = 10_000  # records that are in memory at the same time
 ENDING = ".records"
 Keys = NDArray[np.bytes_]
 
@@ -66,16 +67,12 @@ class RecordLog:
         order = np.argsort(wanted, kind="stable")
         ordered = wanted[order]
         files = self._files()
-        read = used = 0
-        for file in files:
-            lines = _lines_of(file)
-            places = _places(lines, ordered)
-            read += len(lines)
-            used += len(places)
-            for line, place in places:
+        for lines in _blocks(files):
+            for line, place in _places(lines, ordered):
                 yield int(order[place]), json.loads(lines[line][KEY + 1 :])
         if len(files) > MANY_FILES:
-            self._join(files, ordered if read > UNUSED * used else None)
+            # several data sets may have their records here
+            self._join(files, ordered if _bytes_of(files) > MOST_BYTES else None)
 
     def _files(self) -> list[Path]:
         if self.folder is None or not self.folder.is_dir():
@@ -85,31 +82,41 @@ class RecordLog:
     def _write(self, data: bytes) -> Path:
         assert self.folder is not None
         self.folder.mkdir(parents=True, exist_ok=True)
-        place = self.folder / f"{_digest(data)}{ENDING}"
+        place = self.folder / f"{_hash(data).hexdigest()}{ENDING}"
         write_whole(place, data)
         return place
 
     def _join(self, files: Sequence[Path], only: Keys | None) -> None:
         """One file in place of many, with the records of some keys alone if these are given."""
         kept: dict[bytes, None] = {}
-        for file in files:
-            lines = _lines_of(file)
+        for lines in _blocks(files):
             chosen = lines if only is None else [lines[line] for line, _ in _places(lines, only)]
             kept |= dict.fromkeys(chosen)
-        joined = self._write(b"".join(line + b"\n" for line in kept))
+        joined = self._write(b"".join(kept))
         for file in files:
             if file != joined:
                 with suppress(OSError):  # another process has joined them, too
                     file.unlink(missing_ok=True)
 
 
-def _lines_of(file: Path) -> list[bytes]:
-    """The records of a file; none if it is damaged, or has just been joined with others."""
-    try:
-        data = file.read_bytes()
-    except OSError:
-        return []
-    return data.splitlines() if _digest(data) == file.stem else []
+def _blocks(files: Iterable[Path]) -> Iterator[list[bytes]]:
+    """The records of files, some at a time: of all at once a million images would take a gigabyte.
+    A file is passed over if it is damaged, or has just been joined with others."""
+    for path in files:
+        with suppress(OSError), path.open("rb") as file:
+            if hashlib.file_digest(file, _hash).hexdigest() != path.stem:
+                continue
+            file.seek(0)
+            while lines := list(itertools.islice(file, AT_ONCE)):
+                yield lines
+
+
+def _bytes_of(files: Iterable[Path]) -> int:
+    size = 0
+    for file in files:
+        with suppress(OSError):
+            size += file.stat().st_size
+    return size
 
 
 def _places(lines: Sequence[bytes], ordered: Keys) -> list[tuple[int, int]]:
@@ -122,5 +129,5 @@ def _places(lines: Sequence[bytes], ordered: Keys) -> list[tuple[int, int]]:
     return list(zip(found.tolist(), places[found].tolist(), strict=True))
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+def _hash(data: bytes = b"") -> Any:
+    return hashlib.blake2b(data, digest_size=16)
