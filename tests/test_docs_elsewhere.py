@@ -21,7 +21,12 @@ from weakseg.utils.remote_path import as_path, forget_listings
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/how-to/elsewhere.md").read_text()
 SMALL = {
-    "fit": ["network=tests.small.TinyNet", "trainer.max_steps=2", "rounds.workers=0"],
+    "fit": [
+        "network=tests.small.TinyNet",
+        "data.workers=0",
+        "trainer.max_steps=2",
+        "rounds.workers=0",
+    ],
     "check": ["network=tests.small.TinyNet", "workers=0", "out=null"],
 }
 

@@ -49,6 +49,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Any]] = [
     ("data.scale", {"evidence": "tags"}, {"data.crop": None}, [0.75, 1.0]),
     ("data.workers", {}, {}, 0),
     ("data.workers", {"machine": GPU}, {}, 8),
+    ("data.workers", {"remote": True}, {}, 8),
     ("data.workers", {"sizes": ((4000, 3000),), "machine": Machine(cores=2)}, {}, 2),
     ("data.workers", {"sizes": ((4000, 3000),)}, {}, 0),
     # halved until it fits, and no more than there are images

@@ -23,6 +23,7 @@ from weakseg.evidence import IGNORE, Evidence
 from weakseg.planning.class_areas import Areas, of_evidence, of_mask, of_shapes
 from weakseg.training.memory_budget import HEAVIEST, device_of, memory_of
 from weakseg.utils.progress import track
+from weakseg.utils.remote_path import is_remote
 
 LOOKED_AT = 200  # images, spread over the data set, whose headers and annotation are read
 WHOLE = 40  # of a data set without files, so many are read
@@ -74,6 +75,8 @@ class Facts:
     """whether masks are among what is trained on"""
     split: bool = True
     """whether it is known which images are held out"""
+    remote: bool = False
+    """whether images are at a URL"""
     pretrained: bool = False
     """whether the run starts from the weights of another one"""
     at_hand: Mapping[str | None, str] = field(default_factory=dict)
@@ -136,6 +139,7 @@ def facts_of(data: WeakData, machine: Machine, names: Mapping[str, str]) -> Fact
         masked=_masked(data),
         learns_masks=_learns_masks(data),
         split=split,
+        remote=isinstance(data, Photos) and is_remote(data.entries[0].image),
         names=names,
         machine=machine,
     )

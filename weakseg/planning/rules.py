@@ -134,6 +134,8 @@ def workers(facts: Facts, known: Known) -> Choice:
     """Processes that read images while others are learned."""
     pixels = sorted(width * height for width, height in facts.sizes)[len(facts.sizes) // 2]
     spare = max(1, facts.machine.cores // facts.machine.devices)
+    if facts.remote:
+        return Choice(8, "images are at a URL, where reading is mostly waiting")
     if facts.machine.gpu:
         return Choice(min(8, spare), f"a GPU waits for images; {facts.machine.cores} cores")
     if pixels > MEGAPIXELS and spare > 1:
