@@ -41,6 +41,8 @@ $(STAMP)-test: $(STAMP)-run
 	@$(call install,.[pydensecrf]) || echo "pydensecrf2 was not built (is there a C++ compiler?): the tests that compare with it skip themselves."
 	@$(call install,.[cvat]) && $(RUN) pip install -q --disable-pip-version-check --no-deps -c $(CONSTRAINTS) label-studio-sdk || \
 	  echo "The packages of CVAT and Label Studio do not go with these versions: the tests that compare with them skip themselves."
+	@$(call install,.[ray]) && $(RUN) pip install -q --disable-pip-version-check -c $(CONSTRAINTS) 'submitit>=1.5,<2' || \
+	  echo "ray or submitit does not go with these versions: the tests of several machines skip themselves."
 	@touch $@
 
 $(STAMP)-browser: $(STAMP)-test
