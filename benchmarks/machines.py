@@ -185,7 +185,7 @@ def network_costs(root: Path, images: int) -> dict[str, Cost]:
 
     run = fit(
         [
-            *("recipe=full", "data=machines.Photos", "data.count=4", "data.crop=128"),
+            *("recipe=boxes_rect", "data=machines.Photos", "data.count=4", "data.crop=128"),
             *("network=deeplabv3plus", "network.encoder=mobilenet_v2", "network.weights=null"),
             *("trainer.max_steps=1", "trainer.accelerator=cpu", "rounds.workers=0"),
             *("trainer.enable_progress_bar=false", f"trainer.default_root_dir={root / 'runs'}"),

@@ -339,3 +339,14 @@ def test_two_schedules_are_two_tables_with_figures_by_size(tmp_path: Path) -> No
     assert "chosen by looking at: nothing." in text
     assert (tmp_path / "label_efficiency-2.svg").read_text().startswith("<svg")
     assert not list(tmp_path.glob("runs/**/*.ckpt"))
+
+
+def test_a_million_images_are_divided_by_the_cores_and_begin_late() -> None:
+    machines = benchmark("machines")
+    _, _, row = machines.table_of_a_million({"read": machines.Cost(0.0036, 20.0)}, start=40.0)
+    assert row == "| read | 0.004 | 1.0 h | 8 min | 2 min | 1 min |"
+    assert machines.in_words(3 * 86400) == "3.0 d"
+    kinds = {kind: machines.annotated(0, kind)[0] for kind in ("boxes", "points", "scribbles")}
+    assert kinds["boxes"]["boxes"].shape == (3, 4)
+    labels = kinds["points"]["marks"], machines.annotated(0, "points")[1]
+    assert (labels[0][labels[0] != 255] == labels[1][labels[0] != 255]).all()
