@@ -64,6 +64,12 @@ def test_a_damaged_file_is_passed_over_and_the_others_are_read(tmp_path: Path, h
     assert sorted(place for place, _ in RecordLog(tmp_path).find(KEYS)) == list(range(25, 50))
 
 
+def test_a_place_that_cannot_be_written_costs_the_records_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    log = filled(tmp_path / "file" / "below")
+    assert list(log.find(KEYS)) == []
+
+
 def test_many_files_become_one_and_nothing_is_lost(tmp_path: Path) -> None:
     for number in range(record_log.MANY_FILES + 4):
         filled(tmp_path, range(number, number + 1))

@@ -6,6 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy
+import PIL
+import torch
+
 from weakseg.data.base import WeakData
 from weakseg.data.label_store import LabelStore, Stamp
 from weakseg.strategies.base import Strategy
@@ -23,8 +27,8 @@ class ImageRecords:
 
     Whether an image is right is kept under all that this depends on (`WeakData.content_key`: its
     files with their sizes and times of change, and how they are read), what was measured of a
-    target under its key and that of its truth. Code that measures is in the name of the folder, so
-    that other code finds nothing.
+    target under its key and that of its truth. Code that measures, and the versions of what decodes
+    images, are in the name of the folder, so that others find nothing.
 
     Args:
         store: whose folder they are in; None to keep nothing.
@@ -32,8 +36,7 @@ class ImageRecords:
 
     def __init__(self, store: LabelStore | None) -> None:
         self.store = store
-        code = code_fingerprint(*_MEASURING)[:12] if store is not None else ""
-        self._log = RecordLog(None if store is None else store.folder / "index" / code)
+        self._log = RecordLog(None if store is None else store.folder / "index" / _of_all())
 
     def checked(self, keys: Mapping[int, str]) -> Iterator[tuple[int, CheckedImage]]:
         """The images that were found to be right, by their index.
@@ -76,6 +79,11 @@ class ImageRecords:
     def flush(self) -> None:
         """Write what is not on disk yet."""
         self._log.flush()
+
+
+def _of_all() -> str:
+    decoders = [PIL.__version__, numpy.__version__, torch.__version__]
+    return fingerprint(code_fingerprint(*_MEASURING), decoders)[:12]
 
 
 def rule_of_checks(strategy: Strategy, classes: Sequence[str], held_out: bool) -> str:

@@ -50,10 +50,11 @@ class RecordLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is not on disk yet."""
+        """Write what is not on disk yet; where that cannot be, it is found out again next time."""
         self._written = time.monotonic()
-        if self._pending and self.folder is not None:
-            self._write(b"".join(self._pending))
+        if self._pending:
+            with suppress(OSError):
+                self._write(b"".join(self._pending))
         self._pending = []
 
     def find(self, keys: Sequence[str]) -> Iterator[tuple[int, Any]]:
@@ -72,7 +73,8 @@ class RecordLog:
                 yield int(order[place]), json.loads(lines[line][KEY + 1 :])
         if len(files) > MANY_FILES:
             # several data sets may have their records here
-            self._join(files, ordered if _bytes_of(files) > MOST_BYTES else None)
+            with suppress(OSError):
+                self._join(files, ordered if _bytes_of(files) > MOST_BYTES else None)
 
     def _files(self) -> list[Path]:
         if self.folder is None or not self.folder.is_dir():
@@ -94,9 +96,8 @@ class RecordLog:
             kept |= dict.fromkeys(chosen)
         joined = self._write(b"".join(kept))
         for file in files:
-            if file != joined:
-                with suppress(OSError):  # another process has joined them, too
-                    file.unlink(missing_ok=True)
+            if file != joined:  # which another process may have joined, too
+                file.unlink(missing_ok=True)
 
 
 def _blocks(files: Iterable[Path]) -> Iterator[list[bytes]]:
