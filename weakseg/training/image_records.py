@@ -82,7 +82,7 @@ class ImageRecords:
 
 
 def _of_all() -> str:
-    decoders = [PIL.__version__, numpy.__version__, torch.__version__]
+    decoders = [PIL.__version__, numpy.__version__, str(torch.__version__)]
     return fingerprint(code_fingerprint(*_MEASURING), decoders)[:12]
 
 
