@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -335,3 +336,38 @@ def test_the_box_of_an_area_of_background_is_none(tmp_path: Path) -> None:
     assert [
         (shape.name, shape.kind) for shape in read(save(tmp_path, "a.json", top))[0].shapes
     ] == [("background", "mask"), ("dog", "box")]
+
+
+SIDES = [0, 3, 2.5, -1, 1e7, float("nan"), float("inf"), 10**400, True, "4", None, 1e-13, 1e5]
+
+
+def test_plain_boxes_are_read_on_the_short_way_as_on_the_long_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    objects: list[dict[str, object]] = [
+        {
+            "image_id": [1, 2, 7, "a"][random.integers(4)],
+            "category_id": [1, 2, True][random.integers(3)],
+            "bbox": [SIDES[place] for place in random.integers(len(SIDES), size=4)],
+        }
+        for _ in range(300)
+    ]
+    objects += [
+        {"image_id": 1, "category_id": 1, "bbox": box.tolist()}
+        for box in random.uniform(0, 9, (50, 4)).round(2)
+    ]
+    more = [{"segmentation": []}, {"segmentation": [[1, 1, 5, 1, 5, 5]]}, {"keypoints": [1, 1, 2]}]
+    objects += [{**objects[-1], **each} for each in more] + [{"image_id": 1, "category_id": 1}]
+    file = tmp_path / "all.json"
+    names = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
+    classes = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    content = {"images": names, "annotations": objects, "categories": classes}
+    file.write_text(json.dumps(content))
+    short: list[FormatError] = []
+    found = read(file, short)
+    monkeypatch.setattr("weakseg.data.formats.coco._plain_box", lambda *_: None)
+    long: list[FormatError] = []
+    assert repr(found) == repr(read(file, long))
+    assert list(map(str, short)) == list(map(str, long))
+    assert sum(len(annotation.shapes) for annotation in found) > 50
