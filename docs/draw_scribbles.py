@@ -70,7 +70,8 @@ class Album(Toy):
 
     def use_targets(self, store, keys) -> None:
         super().use_targets(store, keys)
-        self.rounds.append({image: store.read(image, key) for image, key in keys.items()})
+        images = map(self.id_of, self.training)
+        self.rounds.append({image: store.read(image, keys[image]) for image in images})
 
 
 def train(album: Album, network: nn.Module, epochs: int) -> Album:
