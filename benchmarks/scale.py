@@ -45,6 +45,7 @@ from weakseg.training.segmenter import Segmenter
 from weakseg.training.target_figures import TargetFigures
 from weakseg.training.target_keys import KeysById
 from weakseg.utils.array_cache import ArrayCache
+from weakseg.utils.memory import give_back
 
 SIZES = (1000, 10_000, 100_000)
 PHOTOS = 32
@@ -137,6 +138,7 @@ def one_start(root: Path, store: LabelStore, workers: int) -> Phases:
             figures.add(made.number, seen[made.number].id, made.measured)
         figures.figures()
         data.use_targets(store, KeysById((seen[index].id, key) for index, key in keys.items()))
+        give_back()  # as rounds do
     with phases.phase("order of an epoch"):
         shuffled(len(data.training), 0, 0)
     return phases

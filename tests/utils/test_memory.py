@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,20 @@ def test_this_machine_has_some() -> None:
     free = memory.free(CPU)
     assert free is not None
     assert 2**20 < free < 2**50
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_that_was_needed_for_a_moment_is_given_back() -> None:
+    # freed blocks below one that is still needed, which C keeps otherwise
+    blocks = [bytes(1000) for _ in range(50_000)]
+    needed = blocks.pop()
+    del blocks
+    before = held_memory()
+    memory.give_back()
+    assert held_memory() < before - 25_000_000
+    assert len(needed) == 1000
+
+
+def held_memory() -> int:
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])

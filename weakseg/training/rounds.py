@@ -36,6 +36,7 @@ from weakseg.training.target_keys import KeysById, TargetKeys
 from weakseg.utils.array_cache import ArrayCache
 from weakseg.utils.files import remove_leftovers
 from weakseg.utils.limits import Count, CountFromZero, limited
+from weakseg.utils.memory import give_back
 from weakseg.utils.processes import anywhere, gather, share_buffers
 
 ONE_ROUND = (
@@ -234,6 +235,7 @@ class Rounds(Callback):
                 f"{name} has nothing to train on"
             )
         self._use(data, targets.store, keys)
+        give_back()
         segmenter.set_class_weights(self.figures)
 
     def _make(self, targets: RoundTargets, keys: TargetKeys, measuring: TargetFigures) -> None:
