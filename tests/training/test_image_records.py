@@ -16,11 +16,17 @@ from torch import Tensor
 from tests.data.layouts import photo, text, voc_xml
 from tests.small import TinyNet, trainer
 from weakseg.data.files.folder import Folder
+from weakseg.data.label_store import Stamp
 from weakseg.evidence import Evidence
 from weakseg.strategies.base import Context, Estimate, Strategy
+from weakseg.training.estimation import EstimationError
 from weakseg.training.image_statistics import ImageStatistics
+from weakseg.training.image_work import Measured
+from weakseg.training.label_quality import ImageQuality
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
+from weakseg.training.target_figures import TargetFigures
+from weakseg.training.target_keys import TargetKeys
 
 Seen = tuple[list[str], list[str], dict[str, float], dict[str, Any]]
 
@@ -145,6 +151,29 @@ def test_an_image_that_has_become_wrong_is_refused_though_it_was_right(
     (photographs / "images" / name).write_bytes(b"no image")
     with pytest.raises(RuntimeError, match=name):
         start(photographs, monkeypatch)
+
+
+def test_an_image_that_is_broken_is_named_whoever_looks_at_it_first(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in NAMES:
+        (photographs / "images" / name).write_bytes(b"no image")
+    with pytest.raises(EstimationError, match=r"(?s)on 8 images:.*0\.png: the image"):
+        start(photographs, monkeypatch, cache="on")
+
+
+def test_what_is_known_of_a_target_counts_once() -> None:
+    quality = ImageQuality((6, 5, 0, 0, 0), [(0, 3), (1, 2)], [], [])
+    known = Measured(quality, {"colours": 0.5}, {"filled": 0.25}, Stamp(".png", 1, 1))
+    once = TargetFigures(["background", "cat"], TargetKeys([(3, "00" * 16), (5, "ff" * 16)]))
+    assert once.open() == [3, 5]
+    once.add(5, "b", known)
+    first = once.figures()
+    once.add(5, "b", known)
+    assert once.figures() == first
+    assert once.open() == [3]
+    assert first["label/coverage"] == 5 / 6
+    assert first["estimate/filled"] == 0.25
 
 
 Harm = Callable[[Path], object]

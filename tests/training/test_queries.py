@@ -70,6 +70,20 @@ def test_a_prediction_does_not_depend_on_the_other_images(
     assert torch.equal(whole.probs, apart.probs)
 
 
+def test_the_network_sees_as_many_images_each_time(
+    segmenter: Segmenter, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "batch_size", lambda image, accelerator: 4)
+    seen: list[int] = []
+    segmenter.network.encoder.register_forward_hook(  # type: ignore[union-attr, operator]
+        lambda module, inputs, output: seen.append(len(inputs[0]))
+    )
+    segmenter.strategy.wants = Wants()
+    for count in (1, 3, 4):
+        assert len(predict_together(segmenter, images[:count])) == count
+    assert seen == [4, 4, 4]
+
+
 def test_larger_images_are_shrunk_as_for_a_single_one(
     segmenter: Segmenter, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
