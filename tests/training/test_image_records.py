@@ -163,17 +163,19 @@ def test_an_image_that_is_broken_is_named_whoever_looks_at_it_first(
 
 
 def test_what_is_known_of_a_target_counts_once() -> None:
-    quality = ImageQuality((6, 5, 0, 0, 0), [(0, 3), (1, 2)], [], [])
-    known = Measured(quality, {"colours": 0.5}, {"filled": 0.25}, Stamp(".png", 1, 1))
-    once = TargetFigures(["background", "cat"], TargetKeys([(3, "00" * 16), (5, "ff" * 16)]))
-    assert once.open() == [3, 5]
-    once.add(5, "b", known)
-    first = once.figures()
-    once.add(5, "b", known)
-    assert once.figures() == first
-    assert once.open() == [3]
-    assert first["label/coverage"] == 5 / 6
-    assert first["estimate/filled"] == 0.25
+    figures = TargetFigures(["background", "cat"], TargetKeys([(3, "00" * 16), (5, "ff" * 16)]))
+    stamp = Stamp(".png", 1, 1)
+    mostly = Measured(ImageQuality((6, 5, 0, 0, 0), [(0, 3), (1, 2)], [], []), {}, {}, stamp)
+    hardly = Measured(ImageQuality((6, 1, 0, 0, 0), [(1, 1)], [], []), {}, {"sure": 0.25}, stamp)
+    assert figures.open() == [3, 5]
+    for _ in range(2):
+        figures.add(5, "b", mostly)
+    assert figures.open() == [3]
+    figures.add(3, "a", hardly)
+    found = figures.figures()
+    assert found["label/coverage"] == 6 / 12
+    assert found["label/share/cat"] == 3 / 6
+    assert found["estimate/sure"] == 0.25
 
 
 Harm = Callable[[Path], object]
