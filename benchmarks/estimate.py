@@ -186,7 +186,8 @@ def one_round(data: Folder, workers: int) -> Round:
         work = worker_of(data, Path(folder))
         start = perf_counter()
         ends = []
-        for made in for_each(work, jobs_of(range(len(data))), len(data), workers):
+        jobs = jobs_of(range(len(data)))
+        for made in for_each(work, jobs, len(data), workers, light=True):
             if made.wrong is not None:
                 raise RuntimeError(made.wrong.reason)
             ends.append(perf_counter())

@@ -129,7 +129,8 @@ def read_each(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, Ima
     able = can_copy(source.samples) and can_send(strategy)
     workers = source.rounds.workers
     most = (cores_of(1) if workers is None else workers) if able else 0
-    for index, found in for_each(work, unknown, len(unknown), most, POOL_PAYS_TO_READ):
+    results = for_each(work, unknown, len(unknown), most, POOL_PAYS_TO_READ, light=True)
+    for index, found in results:
         if index in found.readable and index in keys:
             records.keep_checked(keys[index], found.readable[index])
         yield index, found

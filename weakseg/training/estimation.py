@@ -64,7 +64,12 @@ def failure(id: str, error: Exception) -> Failure:
 
 
 def for_each(
-    work: Callable[[J], R], jobs: Iterable[J], count: int, workers: int, pays: int = POOL_PAYS
+    work: Callable[[J], R],
+    jobs: Iterable[J],
+    count: int,
+    workers: int,
+    pays: int = POOL_PAYS,
+    light: bool = False,
 ) -> Iterator[R]:
     """The work's results for `count` jobs, in any order: done in this process, or in a pool where
     that pays.
@@ -75,6 +80,8 @@ def for_each(
         count: how many there are.
         workers: processes, at most.
         pays: images per worker from which on a pool is worth its start.
+        light: whether jobs are without images and predictions, so that many of them may wait at
+            once: these take megabytes, and a file that is held open for each tensor.
     """
     workers = min(workers, count // pays)
     if workers < 2:
@@ -90,7 +97,7 @@ def for_each(
         ) as pool,
     ):
         try:
-            yield from _in_pool(pool, jobs, waiting=2 * workers)
+            yield from _in_pool(pool, jobs, 2 * workers, MOST_AT_ONCE if light else 1)
         except BrokenProcessPool as error:
             raise EstimationError(
                 "a worker of the estimation died: too little memory (use rounds.workers=1), or a "
@@ -121,27 +128,30 @@ def _clean_start() -> BaseContext:
     return context
 
 
-def _in_pool(pool: ProcessPoolExecutor, jobs: Iterable[Any], waiting: int) -> Iterator[Any]:
-    """The results of jobs that are handed out in handfuls: as many as take a twentieth of a second,
-    so that handing out costs nothing, and the last ones end at about the same time."""
+def _in_pool(
+    pool: ProcessPoolExecutor, jobs: Iterable[Any], waiting: int, most: int
+) -> Iterator[Any]:
+    """The results of jobs that are handed out in handfuls of `most` at most: as many as take a
+    twentieth of a second, so that handing out costs nothing, and the last ones end at about the
+    same time."""
     pending: set[Future[tuple[list[Any], float]]] = set()
     remaining = iter(jobs)
     size = 1
     while handful := list(itertools.islice(remaining, size)):
         pending.add(pool.submit(_in_worker, handful))
-        if len(pending) >= waiting:  # predictions are large: only a few may wait
+        if len(pending) >= waiting:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 results, seconds = future.result()
                 yield from results
-                size = _handful(seconds / len(results))
+                size = min(most, _handful(seconds / len(results)))
     for future in pending:
         yield from future.result()[0]
 
 
 def _handful(seconds: float) -> int:
     """How many jobs are handed out at once where one takes so long."""
-    return max(1, min(MOST_AT_ONCE, int(HANDFUL / max(seconds, 1e-6))))
+    return max(1, int(HANDFUL / max(seconds, 1e-6)))
 
 
 _work: Callable[[Any], Any]

@@ -133,7 +133,8 @@ class _Looking:
         """Read what is not known; yields the number of each image."""
         check = Check(self.data, self.strategy, self.classes, frozenset(self.others))
         able = can_copy(self.data) and can_send(self.strategy)
-        found = for_each(check, self._unknown, self.open, workers if able else 0, POOL_PAYS_TO_READ)
+        most = workers if able else 0
+        found = for_each(check, self._unknown, self.open, most, POOL_PAYS_TO_READ, light=True)
         for checked in found:
             self._keep(checked)
             yield checked.number

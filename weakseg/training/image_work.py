@@ -90,6 +90,11 @@ class Reading:
 
     samples: Samples | None
 
+    @property
+    def by_workers(self) -> bool:
+        """Whether jobs bring nothing that was read."""
+        return self.samples is not None
+
     def read(self, job: Job) -> tuple[Evidence, Tensor | None]:
         """The evidence and the truth of an image."""
         if job.evidence is not None:

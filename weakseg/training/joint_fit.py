@@ -86,7 +86,8 @@ def describe_all(
 ) -> Iterator[Described | Failure]:
     """What the strategy has to know of each of `count` images, in any order."""
     work = partial(describe_one, strategy, context, reading)
-    return for_each(work, jobs, count, workers if can_send(strategy) else 0)
+    workers = workers if can_send(strategy) else 0
+    return for_each(work, jobs, count, workers, light=reading.by_workers)
 
 
 def describe_one(

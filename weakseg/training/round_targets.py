@@ -184,7 +184,7 @@ class RoundTargets:
         work = self.maker(measures)
         jobs = self._jobs(indices, keys, before or {})
         workers = self.processes() if can_send(self.strategy) else 0
-        for made in for_each(work, jobs, len(indices), workers):
+        for made in for_each(work, jobs, len(indices), workers, light=work.reading.by_workers):
             if made.measured is not None and self.number == 0:  # no later start has this network
                 self.records.keep_measured(
                     self.images[made.number], keys[made.number], made.measured
