@@ -49,6 +49,7 @@ LAYERS = [
         "data": "images, evidence, targets",
         "inference": "scales, windows, CRF",
     },
+    {"foundation": "models of others: found, loaded, asked once per image"},
     {"functional": "maths on tensors: no Lightning, no recipes, no files"},
     {"recipe": "recipes in Python", "evidence": "what packages hand on"},
     {"config": "key=value to objects"},

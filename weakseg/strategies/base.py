@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.foundation.frozen_encoder import FrozenEncoder
 from weakseg.strategies.common_keys import CommonKeys, check_common_keys, left_of
 from weakseg.strategies.label_loss import label_loss
 from weakseg.utils.array_cache import ArrayCache
@@ -38,6 +39,8 @@ class Wants:
         box_masks: whether `estimate` returns a mask for each box, bool [N,H,W], from which networks
             such as Mask R-CNN learn single objects. Of these a loss on classes gets the classes of
             the masks, the smallest on top.
+        encoder: a model of others that sees each image before it is estimated, whose `encoding` of
+            the image `estimate` then finds at no cost.
     """
 
     features: bool = False
@@ -45,6 +48,7 @@ class Wants:
     resolution: Resolution = "image"
     box_masks: bool = False
     features_in_loss: bool = False
+    encoder: FrozenEncoder | None = None
 
     def __post_init__(self) -> None:
         check_limits(self, "{} of wants")
@@ -53,6 +57,10 @@ class Wants:
                 raise ValueError(
                     f"{name} of wants should be True or False, but it is {getattr(self, name)!r}"
                 )
+        if not isinstance(self.encoder, FrozenEncoder | None):
+            raise ValueError(
+                f"encoder of wants should be a FrozenEncoder or None, but it is {self.encoder!r}"
+            )
 
 
 class Context(NamedTuple):

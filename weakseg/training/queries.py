@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import Prediction
+from weakseg.foundation.frozen_encoder import FrozenEncoder
 from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import infer_batch
 from weakseg.training.estimation import can_copy
@@ -83,6 +84,26 @@ def queried_jobs(
             yield job._replace(prediction=prediction)
 
 
+def encoded_jobs(data: Samples, jobs: Iterable[Job], encoder: FrozenEncoder) -> Iterator[Job]:
+    """The jobs with what was read of their images, each once its encoding is kept on disk: workers
+    find it there, and leave the device to this process.
+
+    Args:
+        data: the images.
+        jobs: with or without what is read.
+        encoder: on its device.
+    """
+    waiting: list[Job] = []
+    for job in _read_ahead(data, jobs):
+        waiting.append(job)
+        if len(waiting) == encoder.most:
+            encoder.encode_ahead([_image_of(each) for each in waiting])
+            yield from waiting
+            waiting = []
+    encoder.encode_ahead([_image_of(each) for each in waiting])
+    yield from waiting
+
+
 def predict_together(segmenter: Segmenter, images: Sequence[Tensor]) -> list[Prediction]:
     """The predictions for images uint8 [3,H,W] of one size, each queried once and whole.
 
@@ -144,6 +165,8 @@ def _read_ahead(data: Samples, jobs: Iterable[Job]) -> Iterator[Job]:
 
 def with_sample(data: Samples, job: Job) -> Job:
     """A job with what this process has read of the image."""
+    if job.evidence is not None:
+        return job
     evidence, truth = data.corrected(job.number)
     return job._replace(evidence=evidence, truth=truth)
 

@@ -13,13 +13,19 @@ from typing import Any
 from torch import Tensor
 
 from weakseg.data.label_store import FORMAT, LabelStore
+from weakseg.foundation.frozen_encoder import FrozenEncoder
 from weakseg.strategies.base import Context, JointStrategy, Strategy, fits_together
 from weakseg.training.checked_images import CheckedImage
 from weakseg.training.estimation import Failure, can_copy, can_send, for_each
 from weakseg.training.image_records import NOTHING_KNOWN, ImageRecords
 from weakseg.training.image_work import Job, Made, Make, Reading, Samples, key_of_target
 from weakseg.training.joint_fit import Described, describe_all, fit_together
-from weakseg.training.queries import network_fingerprint, queried_jobs, with_sample
+from weakseg.training.queries import (
+    encoded_jobs,
+    network_fingerprint,
+    queried_jobs,
+    with_sample,
+)
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.target_keys import TargetKeys
 from weakseg.training.targets import fitting_target
@@ -199,18 +205,31 @@ class RoundTargets:
         return Make(reading, self.strategy, self.context(), classes, self.store, measures)
 
     def reading(self) -> Reading:
-        """How images are read: by the workers, unless the network is to see them, or the data set
-        is not to be copied."""
+        """How images are read: by the workers, unless the network or a frozen model is to see them
+        here, or the data set is not to be copied."""
         samples = getattr(self.data, "samples", self.data)
-        return Reading(samples if not self.queried and can_copy(samples) else None)
+        seen_here = self.queried or self._encoder is not None
+        return Reading(samples if not seen_here and can_copy(samples) else None)
+
+    @property
+    def _encoder(self) -> FrozenEncoder | None:
+        """The frozen model that sees the images in this process, as it is on a GPU; on a CPU each
+        worker asks its own."""
+        encoder = self.strategy.wants.encoder
+        return None if self.segmenter.device.type == "cpu" else encoder
 
     def _jobs(
         self, indices: Sequence[int], keys: Mapping[int, str], before: Mapping[int, str]
     ) -> Iterator[Job]:
-        jobs = (Job(index, keys[index], before.get(index, "")) for index in indices)
+        jobs: Iterator[Job] = (Job(index, keys[index], before.get(index, "")) for index in indices)
         if self.queried:
             own = self.segmenter, self.queried if self.number == 0 else "", self.cache
-            return queried_jobs(self.data, jobs, *own)
+            jobs = queried_jobs(self.data, jobs, *own)
+        if (encoder := self._encoder) is not None:
+            encoder.use(self.segmenter.device)
+            return encoded_jobs(self.data, jobs, encoder)
+        if self.queried:
+            return jobs
         if self.reading().samples is None:
             return (with_sample(self.data, job) for job in jobs)
         return jobs

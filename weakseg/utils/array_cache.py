@@ -30,9 +30,11 @@ class ArrayCache:
 
     Args:
         folder: of the files, which may be deleted at any time; None to keep nothing.
+        compress: whether files are compressed, which takes longer than to read and write them.
     """
 
     folder: Path | None = None
+    compress: bool = True
 
     def get_or_make(self, key: Any, make: Callable[[], Arrays]) -> Arrays:
         """What is kept under this key, or else what `make` returns, which is kept from now on.
@@ -48,9 +50,9 @@ class ArrayCache:
         another key."""
         if self.folder is None:
             return None
-        file = self._file(key)
+        file = self.file(key)
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            with file.open("rb") as content, np.load(content, allow_pickle=False) as stored:
                 arrays = dict(stored)
         except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile):
             return None
@@ -60,16 +62,17 @@ class ArrayCache:
     def put(self, key: Any, arrays: Arrays) -> Arrays:
         """Keep arrays under this key, if there is a folder, and return them."""
         if self.folder is not None:
-            file = self._file(key)
+            file = self.file(key)
             self.folder.mkdir(parents=True, exist_ok=True)
             data = io.BytesIO()
             named: dict[str, Any] = {**arrays, DIGEST: np.array(_digest(file, arrays))}
             # NumPy 2.0 would keep allow_pickle= as one more array; `get` refuses what was pickled
-            np.savez_compressed(data, **named)
+            (np.savez_compressed if self.compress else np.savez)(data, **named)
             write_whole(file, data.getvalue())
         return arrays
 
-    def _file(self, key: Any) -> Path:
+    def file(self, key: Any) -> Path:
+        """Where arrays are kept under this key."""
         assert self.folder is not None
         return self.folder / f"{fingerprint(key)}.npz"
 

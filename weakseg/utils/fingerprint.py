@@ -20,7 +20,8 @@ from torch import nn
 
 
 def fingerprint(*values: Any) -> str:
-    """32 hexadecimal digits for plain values, tensors, arrays, dataclasses and containers of them.
+    """32 hexadecimal digits for plain values, tensors, arrays, dataclasses and containers of them;
+    other objects say in a method `__fingerprint__` what is to count.
 
     >>> (
     ...     fingerprint(1) == fingerprint(1),
@@ -304,7 +305,9 @@ def _pieces(value: Any) -> Iterator[bytes]:
 
 
 def _container_pieces(value: Any) -> Iterator[bytes]:
-    if dataclasses.is_dataclass(value):
+    if hasattr(value, "__fingerprint__"):
+        value = [type(value).__qualname__, value.__fingerprint__()]
+    elif dataclasses.is_dataclass(value):
         yield f"dataclass:{type(value).__qualname__}".encode()
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
