@@ -1,5 +1,5 @@
-"""Every test: one thread for the maths, the same random numbers each time, Ctrl+C as usual, and no
-call to wandb's servers."""
+"""Every test: one thread for the maths, the same random numbers each time, Ctrl+C as usual, no call
+to wandb's servers, and tiny models in the place of those that are fetched from the hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # plans look for weights on this machine alo
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from tests.foundation.tiny_models import publish  # noqa: E402
+
 torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Models of the hub are tiny ones, and what they make of images is not kept in the folder of
+    the user."""
+    publish(config.cache.mkdir("models"))
+    os.environ["WEAKSEG_ENCODINGS_GB"] = "0"
 
 
 @pytest.fixture(autouse=True)

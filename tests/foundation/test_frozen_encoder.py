@@ -47,6 +47,7 @@ class Mean(FrozenEncoder):
 @pytest.fixture
 def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mean:
     monkeypatch.setenv("WEAKSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(LIMIT)
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text(json.dumps({"model_type": "mean"}))

@@ -69,8 +69,9 @@ class FrozenEncoder(ABC):
     @cached_property
     def module(self) -> nn.Module:
         """The model itself, on the device."""
-        loaded = self.load(self.files).eval().requires_grad_(False)
-        return loaded.to(self.device)
+        with torch.inference_mode(False):  # what is asked later may need gradients of activations
+            loaded = self.load(self.files).eval().requires_grad_(False)
+            return loaded.to(self.device)
 
     def use(self, device: torch.device) -> None:
         """Encode on this device from now on."""

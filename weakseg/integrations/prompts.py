@@ -161,7 +161,7 @@ class PromptedNetwork:
         elif segmenter.strategy.wants.intermediate:
             network = network_fingerprint(segmenter)
             prediction = query_untrained(segmenter, seen.image, network, cache)
-        return Context(prediction, cache=cache)
+        return Context(prediction, cache=cache, classes=self.model.classes)
 
 
 def _strategy_of(model: TrainedModel) -> Strategy | None:

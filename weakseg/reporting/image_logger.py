@@ -134,7 +134,8 @@ def make_target(
         return None
     if any(getattr(evidence, need) is None for need in strategy.needs):
         return None
-    context = Context(prediction if rounds.queried else None, rounds.fitted, rounds.cache)
+    queried = prediction if rounds.queried else None
+    context = Context(queried, rounds.fitted, rounds.cache, segmenter.classes)
     try:
         target = target_of(strategy, evidence, context, len(segmenter.classes))
         return harden(target.labels, evidence.box_classes)

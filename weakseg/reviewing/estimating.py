@@ -146,7 +146,8 @@ class Estimator:
     def context(self, name: str, evidence: Evidence, fitted: Tensor | None = None) -> Context:
         """What a strategy is given beside the evidence of an image."""
         strategy = self.strategy(name)
-        return Context(self._query(name, evidence), fitted, self._cache(strategy))
+        prediction = self._query(name, evidence)
+        return Context(prediction, fitted, self._cache(strategy), self.classes)
 
     def _cache(self, strategy: Strategy) -> ArrayCache:
         return ArrayCache(cache_folder(self.material.store, strategy))

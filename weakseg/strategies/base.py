@@ -73,6 +73,8 @@ class Context(NamedTuple):
     """what `JointStrategy.fit` has returned in this round; None before it has"""
     cache: ArrayCache = ArrayCache()
     """for arrays that depend on the image alone and need not be computed again in later rounds"""
+    classes: Sequence[str] = ()
+    """names of the classes of the data set, the background first, as `check` is given them"""
 
 
 class Estimate(NamedTuple):

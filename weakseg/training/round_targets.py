@@ -133,7 +133,7 @@ class RoundTargets:
 
     def context(self) -> Context:
         """What the strategy is given for every image of this round."""
-        return Context(fitted=self.fitted, cache=self.cache)
+        return Context(fitted=self.fitted, cache=self.cache, classes=self.segmenter.classes)
 
     @property
     def of_all(self) -> tuple[Any, ...]:

@@ -1,0 +1,70 @@
+"""Models with the names that strategies ask for by default, in the form of the hub, so small that
+they are made in a second: random weights, made from a config, as nothing is downloaded in tests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+COMMIT = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:40]
+"""another one whenever the models are made in another way"""
+
+
+def clip(folder: Path) -> None:
+    """A CLIP model whose patches have 16 pixels, as those of the default; its words are single
+    letters."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+    letters = [chr(letter) for letter in range(ord("!"), ord("~") + 1)]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    start, end = vocabulary["<|startoftext|>"], vocabulary["<|endoftext|>"]
+    CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77).save_pretrained(folder)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    config = CLIPConfig(
+        text_config={
+            **small,
+            "num_hidden_layers": 2,
+            "vocab_size": len(vocabulary),
+            "bos_token_id": start,
+            "eos_token_id": end,
+            "pad_token_id": end,
+        },
+        vision_config={**small, "num_hidden_layers": 9, "image_size": 48, "patch_size": 16},
+        projection_dim=8,
+    )
+    torch.manual_seed(0)
+    CLIPModel(config).save_pretrained(folder)
+
+
+PUBLISHED: dict[str, Callable[[Path], None]] = {"openai/clip-vit-base-patch16": clip}
+"""by their ids on the hub"""
+
+
+def publish(folder: Path) -> None:
+    """Make a folder below this one the place in which models of the hub are looked for, here and in
+    processes that tests start, and have them there as if they had been fetched before.
+
+    They are made once for as long as this file stays as it is. To be called before anything else
+    asks where that place is.
+    """
+    hub = folder / f"hub-{COMMIT[:12]}"
+    os.environ["HF_HUB_CACHE"] = str(hub)
+    if hub.is_dir() or find_spec("transformers") is None or find_spec("timm") is None:
+        return
+    unfinished = folder / f"{hub.name}-{os.getpid()}"
+    for name, make in PUBLISHED.items():
+        place = unfinished / f"models--{name.replace('/', '--')}"
+        make(place / "snapshots" / COMMIT)
+        (place / "snapshots" / COMMIT / "README.md").write_text("---\nlicense: mit\n---\n")
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text(COMMIT)
+    try:
+        unfinished.rename(hub)
+    except OSError:  # another session of tests was faster
+        shutil.rmtree(unfinished)
