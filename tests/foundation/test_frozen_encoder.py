@@ -79,6 +79,15 @@ def test_other_weights_see_them_anew(encoder: Mean) -> None:
     assert sum(other.seen) == len(IMAGES)
 
 
+def test_other_code_sees_them_anew(encoder: Mean, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder.encode_ahead(IMAGES[:1])
+    edited = "weakseg.foundation.frozen_encoder.code_fingerprint"
+    monkeypatch.setattr(edited, lambda *modules: f"edited {len(modules) > 1}")
+    other = Mean(encoder.model)
+    other.encode_ahead(IMAGES[:1])
+    assert other.seen == [1]
+
+
 def test_where_a_model_lies_does_not_count(encoder: Mean, tmp_path: Path) -> None:
     before = fingerprint(encoder)
     (tmp_path / "model").rename(tmp_path / "moved")

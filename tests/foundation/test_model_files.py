@@ -10,7 +10,13 @@ import pytest
 from huggingface_hub import constants
 
 from weakseg.foundation import model_files
-from weakseg.foundation.model_files import NOT_STATED, check_kind, find_model, need
+from weakseg.foundation.model_files import (
+    NOT_STATED,
+    check_kind,
+    find_model,
+    is_on_this_machine,
+    need,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -159,3 +165,10 @@ def test_without_the_extra() -> None:
     need("torch", "weakseg")
     with pytest.raises(ValueError, match=r"needs the package nosuch: pip install 'weakseg\[fou"):
         need("nosuch", "model a")
+
+
+def test_whether_one_is_on_this_machine(hub: Path, tmp_path: Path) -> None:
+    assert is_on_this_machine(str(folder(tmp_path / "a")))
+    assert is_on_this_machine("me/sam", COMMIT)
+    for name, revision in (("me/sam", "v2"), ("me/other", None), (str(tmp_path / "b"), None)):
+        assert not is_on_this_machine(name, revision)

@@ -13,9 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from weakseg.foundation.encodings import Encodings
-from weakseg.foundation.model_files import ModelFiles, check_kind, find_model, need
+from weakseg.foundation.model_files import (
+    ModelFiles,
+    check_kind,
+    find_model,
+    is_on_this_machine,
+    need,
+)
 from weakseg.utils.array_cache import Arrays
-from weakseg.utils.fingerprint import fingerprint
+from weakseg.utils.fingerprint import code_fingerprint, fingerprint, homes, is_own
 
 R = TypeVar("R")
 CPU = torch.device("cpu")
@@ -57,9 +63,15 @@ class FrozenEncoder(ABC):
         return files
 
     @property
+    def is_here(self) -> bool:
+        """Whether the model is on this machine, and can be used without a network."""
+        return is_on_this_machine(self.model, self.revision)
+
+    @cached_property
     def fingerprint_of(self) -> Any:
-        """All that an encoding depends on beside the image and the code."""
-        return type(self).__name__, self.files.version
+        """All that an encoding depends on beside the image: the weights, and the code."""
+        code = code_fingerprint(*(home for home in homes(type(self)) if is_own(home)))
+        return type(self).__name__, self.files.version, code
 
     @cached_property
     def encodings(self) -> Encodings:
@@ -116,10 +128,17 @@ def _tensor(array: NDArray[Any]) -> Tensor:
 
 
 def in_batches(
-    work: Callable[[Sequence[Any]], list[R]], items: Sequence[Any], most: int
+    work: Callable[[Sequence[Any]], list[R]], items: Sequence[Any], most: int, what: str = "image"
 ) -> list[R]:
     """The results of work on all items, done for so many at once, or for fewer where a GPU has not
-    enough memory."""
+    enough memory.
+
+    Args:
+        work: for some items.
+        items: all of them.
+        most: how many at once.
+        what: an item is called in messages.
+    """
     results: list[R] = []
     while len(results) < len(items):
         batch = items[len(results) : len(results) + most]
@@ -128,12 +147,12 @@ def in_batches(
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
                 raise torch.OutOfMemoryError(
-                    "the GPU has not enough memory for a single image; take a smaller model, or "
+                    f"the GPU has not enough memory for a single {what}; take a smaller model, or "
                     "trainer.accelerator=cpu"
                 ) from error
             most = len(batch) // 2
             warnings.warn(
-                f"the GPU has not enough memory for {len(batch)} images at once; going on with "
+                f"the GPU has not enough memory for {len(batch)} {what}s at once; going on with "
                 f"{most}",
                 stacklevel=2,
             )

@@ -79,6 +79,15 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
     return _described(name, folder, folder.name)
 
 
+def is_on_this_machine(name: str, revision: str | None = None) -> bool:
+    """Whether `find_model` would find a model without a network."""
+    if Path(name).expanduser().is_dir():
+        return True
+    if find_spec("huggingface_hub") is None or not _HUB_ID.fullmatch(name):
+        return False
+    return _fetched_before(name, revision) is not None
+
+
 def check_kind(files: ModelFiles, kinds: Collection[str], what: str) -> None:
     """A ValueError if a model is of none of these architectures.
 
@@ -159,10 +168,8 @@ def _licence_of(folder: Path) -> str:
 def _fetched(name: str, revision: str | None) -> Path:
     """The folder of a model of the hub: one that is here already, or else it is fetched."""
     need("huggingface_hub", f"model {name} of the hub")
-    try:
-        return _snapshot(name, revision, here=True)
-    except (OSError, ValueError):
-        pass
+    if (folder := _fetched_before(name, revision)) is not None:
+        return folder
     from huggingface_hub import errors
 
     try:
@@ -185,6 +192,14 @@ def _fetched(name: str, revision: str | None) -> Path:
             f"model {name} is not on this machine, and cannot be fetched from the hub ({reason}); "
             "fetch it where there is a network, and name its folder"
         ) from None
+
+
+def _fetched_before(name: str, revision: str | None) -> Path | None:
+    """The folder of a model of the hub that is on this machine; None if it is not."""
+    try:
+        return _snapshot(name, revision, here=True)
+    except (OSError, ValueError):
+        return None
 
 
 def _snapshot(name: str, revision: str | None, here: bool) -> Path:
