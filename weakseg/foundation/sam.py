@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from weakseg.foundation.frozen_encoder import FrozenEncoder, in_batches
 from weakseg.foundation.model_files import ModelFiles
-from weakseg.foundation.pretrained import load_pretrained
+from weakseg.foundation.whole_models import load_whole
 from weakseg.functional.object_masks import choose_masks
 from weakseg.utils.array_cache import Arrays
 
@@ -91,7 +91,7 @@ class SamEncoder(FrozenEncoder):
         """The model of these files, on the CPU."""
         import transformers
 
-        return load_pretrained(getattr(transformers, self._family.kind), files)
+        return load_whole(getattr(transformers, self._family.kind), files, dtype=torch.float32)
 
     @torch.no_grad()
     def encode(self, images: Sequence[Tensor]) -> list[Arrays]:
