@@ -91,6 +91,7 @@ WRITTEN = {
         "annotated",
         "corrections",
         "cache",
+        "augment_on",
     ],
     "import torch.nn\nclass A(torch.nn.Module): ...": [],
     "from other import B as A": ["far"],

@@ -164,10 +164,20 @@ def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
     assert figures(one, "val/") == figures(two, "val/")
 
 
+def test_two_processes_augment_on_the_device_what_loaders_augment(tmp_path: Path) -> None:
+    words = [*WORDS, *TWO, "data.batch_size=2", "data.workers=1", "data.colour=0.3"]
+    words += ["data.crop=28", "data.scale=0.5,2", "trainer.max_steps=6"]
+    host, device = (
+        weights(run(tmp_path / where, *words, f"data.augment_on={where}"))
+        for where in ("host", "device")
+    )
+    assert all(torch.equal(value, device[name]) for name, value in host.items())
+
+
 @pytest.mark.parametrize(
     "extra",
-    [["data.workers=0"], ["data.workers=2"], TWO, [*TWO, *LOSSES]],
-    ids=["plain", "loaders", "ddp", "losses"],
+    [["data.workers=0"], ["data.workers=2"], TWO, [*TWO, *LOSSES], ["data.augment_on=device"]],
+    ids=["plain", "loaders", "ddp", "losses", "device"],
 )
 def test_kill_9_and_resume_ends_with_the_same_weights(tmp_path: Path, extra: list[str]) -> None:
     words = [

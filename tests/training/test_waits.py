@@ -93,6 +93,13 @@ def test_crops_with_padding_do_not_wait(tmp_path: Path, name: str) -> None:
     assert waits(tmp_path, build(name), data) == []
 
 
+@pytest.mark.parametrize("name", ["boxes_em", "boxes_rect", "mixed", "tags_em", "scribbles_gated"])
+def test_images_that_the_device_augments_do_not_wait(tmp_path: Path, name: str) -> None:
+    """A mixture asks for the labels of its batches, which are on the CPU, too."""
+    data = Targeted(train=32, scale=(0.5, 1.0), colour=0.2, augment_on="device")
+    assert waits(tmp_path, build(name), data) == []
+
+
 @pytest.mark.parametrize("name", ["tags", "tags_em"])
 def test_the_end_of_a_warm_up_does_not_wait(tmp_path: Path, name: str) -> None:
     strategy = build(name)

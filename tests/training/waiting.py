@@ -41,6 +41,7 @@ class Waits(TorchDispatchMode):
         super().__init__()
         self.found: list[str] = []
         self.counting = False
+        self.takes_copies = False
         # no storage is freed, or a later one in its place would be taken for it
         self._alive: dict[int, Tensor] = {}
 
@@ -50,6 +51,16 @@ class Waits(TorchDispatchMode):
 
     def holds(self, tensor: Tensor) -> bool:
         return tensor.untyped_storage()._cdata in self._alive
+
+    @contextmanager
+    def of_copies(self) -> Iterator[None]:
+        """Count within it, also what is computed from batches while they are copied."""
+        self.counting = self.takes_copies = True
+        try:
+            with self:
+                yield
+        finally:
+            self.counting = self.takes_copies = False
 
     def note(self, what: str) -> None:
         """A line of the package that waits, or of what it calls."""
@@ -114,7 +125,10 @@ def on_a_gpu(waits: Waits) -> Iterator[None]:
     """Batches are copied, as if to a device, and the ways that code takes on one are taken."""
 
     def copied(batch: Any, *_: Any) -> Any:
-        return tree_map_only(Tensor, Tensor.clone, batch)
+        copy = tree_map_only(Tensor, Tensor.clone, batch)
+        if waits.takes_copies:
+            tree_map_only(Tensor, waits.put, copy)
+        return copy
 
     def noted(name: str) -> Callable[..., Any]:
         usual: Callable[..., Any] = getattr(Tensor, name)

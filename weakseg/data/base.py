@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt, doc
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, LightningModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -36,6 +36,7 @@ from weakseg.data.loading_processes import Open
 from weakseg.data.pseudo import PseudoLabels
 from weakseg.data.shared_samples import ROOM, SHARE, SharedSamples, is_shared, packed
 from weakseg.data.transforms import Augmentation, Colour, Item, Side, collate
+from weakseg.data.unaugmented import Drawn, Unaugmented, unaugmented
 from weakseg.data.unlabelled import UnlabelledImages, in_folder
 from weakseg.evidence import Batch, Evidence, Example, Instances
 from weakseg.functional.instances import paint_masks
@@ -114,6 +115,8 @@ class WeakData(LightningDataModule):
             annotated, until the training ends: on, off, or auto, where they take no more than a
             quarter of the free memory. Loader processes share it. What changes in a file
             meanwhile is not noticed.
+        augment_on: where images change their size, place and colours: host, in the loaders, or
+            device, after they were copied to what trains on them, so that loaders have less to do.
         corrections: a folder in which weakseg.review keeps what a person has corrected: it is laid
             over the annotation, and images that were excluded are not trained on. null for none.
     """
@@ -151,6 +154,7 @@ class WeakData(LightningDataModule):
         annotated: ShareOfImages = 1.0,
         corrections: Path | None = None,
         cache: Literal["auto", "on", "off"] = "auto",
+        augment_on: Literal["host", "device"] = "host",
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -165,6 +169,7 @@ class WeakData(LightningDataModule):
         self.annotated = annotated
         self.corrections = corrections
         self.cache = cache
+        self.augment_on = augment_on
         if pseudo is not None and unlabelled is not None:
             raise ValueError(
                 "pseudo and unlabelled are two ways to learn from images without annotation; leave "
@@ -415,10 +420,21 @@ class WeakData(LightningDataModule):
     def training_item(self, time: int, index: int) -> Item:
         """The augmented image with its target, as seed, index and how often it has come before
         decide it. Without the truth. Pseudo-labelled images follow the others."""
-        generator = keyed_generator(self.seed, time, index)
+        return self.augmentation(*self._read_to_train(index), self._chance(time, index))
+
+    def unaugmented_item(self, time: int, index: int) -> Drawn:
+        """The same image as it was read, with the numbers by which it is to be augmented."""
+        draw = self.augmentation.draw(self._chance(time, index))
+        return Drawn(Item(*self._read_to_train(index)), draw)
+
+    def _chance(self, time: int, index: int) -> torch.Generator:
+        return keyed_generator(self.seed, time, index)
+
+    def _read_to_train(self, index: int) -> tuple[Evidence, Tensor | None]:
+        """An image with its target; masks that are the target of boxes go to the evidence."""
         behind = index - len(self.training)
         if behind >= 0:
-            return self.augmentation(*self._further(behind), generator)
+            return self._further(behind)
         evidence, _ = self.corrected(self.training[index])
         target = self.target(evidence)
         if target is not None and target.dtype == torch.bool:
@@ -426,7 +442,7 @@ class WeakData(LightningDataModule):
             target = paint_masks(
                 target, torch.zeros(0) if evidence.box_classes is None else evidence.box_classes
             )
-        return self.augmentation(evidence, target, generator)
+        return evidence, target
 
     def _further(self, place: int) -> tuple[Evidence, Tensor]:
         """A further image of a batch, pseudo-labelled or unlabelled, with its label."""
@@ -437,8 +453,11 @@ class WeakData(LightningDataModule):
         evidence = self.unlabelled_evidence(place)
         return evidence, self._stored(evidence, *self._predicted)
 
-    def train_dataloader(self) -> TrainLoader[Batch]:
-        """This rank's training batches."""
+    def train_dataloader(self) -> TrainLoader[Batch | Unaugmented]:
+        """This rank's training batches. With `augment_on="device"` they have no images before
+        `transfer_batch_to_device` has augmented them."""
+        if self.augment_on == "device":
+            self._refuse_what_would_be_left_out()
         loader = TrainLoader(
             _TrainingItems(self),
             len(self.training),
@@ -461,10 +480,44 @@ class WeakData(LightningDataModule):
     ) -> Any:
         """As in Lightning; what was annotated stays at hand on the CPU, too, so that losses need
         not wait for the device to read it."""
-        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        move = partial(
+            super().transfer_batch_to_device, device=device, dataloader_idx=dataloader_idx
+        )
+        if isinstance(batch, Unaugmented):
+            return batch.augmented(
+                self.augmentation, len(self.classes), move, self._as_the_trainer_has_it
+            )
+        moved = move(batch)
         if isinstance(batch, Batch):
             keep_host_copies(batch, moved)
         return moved
+
+    def _as_the_trainer_has_it(self, values: Any) -> Any:
+        """In half or double precision, if the trainer computes in it: it has changed all batches
+        of its loaders but those that were not augmented yet."""
+        if self.trainer is None:
+            return values
+        return self.trainer.precision_plugin.convert_input(values)
+
+    def _refuse_what_would_be_left_out(self) -> None:
+        """Raise a ValueError where code of the user's counts on images that loaders augment."""
+        trainer = self._its_trainer()
+        module = getattr(trainer, "lightning_module", None)
+        before = "on_before_batch_transfer"
+        after = "change batches in on_after_batch_transfer"
+        for owner, base, name, instead in (
+            (self, WeakData, "training_item", "change unaugmented_item"),
+            (self, WeakData, "transfer_batch_to_device", after),
+            (self, WeakData, before, after),
+            (module, LightningModule, before, after),
+            (self.augmentation, Augmentation, "__call__", "change its method apply"),
+        ):
+            if owner is not None and getattr(type(owner), name) is not getattr(base, name):
+                raise ValueError(
+                    f"augment_on should be host, as {type(owner).__name__} has a {name} of its "
+                    f"own, which is for images that loaders have augmented, but it is device; "
+                    f"{instead} instead, or set data.augment_on=host"
+                )
 
     def waits(self) -> bool:
         """Whether the further images have no labels yet, so that batches are without them: before
@@ -602,23 +655,27 @@ def _apportion(count: int, shares: Sequence[float]) -> list[int]:
     return [int(number) + (place in up) for place, number in enumerate(exact)]
 
 
-def collate_of(data: WeakData, items: Sequence[Item]) -> Batch:
+def collate_of(data: WeakData, items: Sequence[Item | Drawn]) -> Batch | Unaugmented:
     """A batch of a data set; the pseudo-labelled images are behind the others."""
     extra = None if data.waits() else data._extra()
-    return collate(
-        items,
-        classes=len(data.classes),
-        pseudo=0 if extra is None else extra.each,
-        weight=data.pseudo_weight,
-        corrected=data._is_drawn_on,
-    )
+    settings: dict[str, Any] = {
+        "classes": len(data.classes),
+        "pseudo": 0 if extra is None else extra.each,
+        "weight": data.pseudo_weight,
+        "corrected": data._is_drawn_on,
+    }
+    if isinstance(items[0], Drawn):
+        return unaugmented(cast(list[Drawn], items), data.augmentation, **settings)
+    return collate(cast(list[Item], items), **settings)
 
 
-class _TrainingItems(Dataset[Item]):
+class _TrainingItems(Dataset[Item | Drawn]):
     def __init__(self, data: WeakData) -> None:
         self.data = data
 
-    def __getitem__(self, item: tuple[int, int]) -> Item:
+    def __getitem__(self, item: tuple[int, int]) -> Item | Drawn:
+        if self.data.augment_on == "device":
+            return self.data.unaugmented_item(*item)
         return self.data.training_item(*item)
 
 

@@ -35,6 +35,20 @@ class Item(NamedTuple):
     """bool [H,W]: False in the padding; None where there is none"""
 
 
+class Draw(NamedTuple):
+    """What was drawn for one image: numbers that decide what augmentation does to it."""
+
+    factor: float
+    """of its size"""
+    down: float
+    """where the crop lies, from 0, at the top, to 1"""
+    right: float
+    """the same from the left"""
+    mirrored: bool
+    colours: tuple[float, ...] = ()
+    """factors of brightness, contrast and saturation; none if they stay"""
+
+
 Side = Annotated[int, doc("a number of pixels"), Ge(1), doc("or null for whole images")]
 Colour = Annotated[float, Ge(0), Lt(1)]
 
@@ -59,30 +73,38 @@ class Augmentation:
         self, evidence: Evidence, target: Tensor | None, generator: torch.Generator
     ) -> Item:
         """The image, its target and its evidence as one draw of the generator changes them."""
-        draw = torch.rand(4, generator=generator).tolist()
+        return self.apply(Item(evidence, target), self.draw(generator))
+
+    def draw(self, generator: torch.Generator) -> Draw:
+        """The numbers for one image."""
+        factor, down, right, side = torch.rand(4, generator=generator).tolist()
         low, high = self.scale
-        item = Item(evidence, target)
+        colours: tuple[float, ...] = ()
         if self.colour:
-            item = Item(
-                evidence._replace(image=_recolour(evidence.image, self.colour, generator)), target
-            )
-        if (factor := low + (high - low) * draw[0]) != 1:
-            item = _scale(item, factor)
+            chance = torch.rand(3, generator=generator)
+            colours = tuple((1 + self.colour * (2 * chance - 1)).tolist())
+        mirrored = self.flip and side < 0.5
+        return Draw(low + (high - low) * factor, down, right, mirrored, colours)
+
+    def apply(self, item: Item, draw: Draw) -> Item:
+        """An item as these numbers change it, on the device that it is on."""
+        if draw.colours:
+            image = _recolour(item.evidence.image, draw.colours)
+            item = item._replace(evidence=item.evidence._replace(image=image))
+        if draw.factor != 1:
+            item = _scale(item, draw.factor)
         if self.crop is not None:
-            item = _pad(item, self.crop, self.crop)
+            item = pad(item, self.crop, self.crop)
             height, width = item.evidence.image.shape[-2:]
-            top = int(draw[1] * (height - self.crop + 1))
-            left = int(draw[2] * (width - self.crop + 1))
+            top = int(draw.down * (height - self.crop + 1))
+            left = int(draw.right * (width - self.crop + 1))
             item = _crop(item, top, left, self.crop)
-        if self.flip and draw[3] < 0.5:
-            item = _flip(item)
-        return item
+        return _flip(item) if draw.mirrored else item
 
 
-def _recolour(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def _recolour(image: Tensor, factors: Sequence[float]) -> Tensor:
     """Other light and other colours. Hue stays: to change it takes longer than everything else here
     together."""
-    factors = (1 + strength * (2 * torch.rand(3, generator=generator) - 1)).tolist()
     for adjust, factor in zip(
         (adjust_brightness, adjust_contrast, adjust_saturation), factors, strict=True
     ):
@@ -152,14 +174,15 @@ def _resize_labels(labels: Tensor, size: list[int]) -> Tensor:
     return resized[0].to(labels.dtype)
 
 
-def _pad(item: Item, height: int, width: int) -> Item:
+def pad(item: Item, height: int, width: int) -> Item:
     """Black pixels without label on the right and below, up to a size."""
     rows, columns = item.evidence.image.shape[-2:]
     sides = (0, max(0, width - columns), 0, max(0, height - rows))
     if not any(sides):
         return item
     if item.valid is None:
-        item = item._replace(valid=torch.ones(rows, columns, dtype=torch.bool))
+        device = item.evidence.image.device
+        item = item._replace(valid=torch.ones(rows, columns, dtype=torch.bool, device=device))
     return _moved(
         item,
         lambda values: F.pad(values, sides),
@@ -232,7 +255,7 @@ def collate(
     """
     height = max(item.evidence.image.shape[-2] for item in items)
     width = max(item.evidence.image.shape[-1] for item in items)
-    padded = [_pad(item, height, width) for item in items]
+    padded = [pad(item, height, width) for item in items]
     own = len(padded) - pseudo
     batch = _collate(padded[:own], classes, height, width, corrected)
     return batch._replace(pseudo=_pseudo(padded[own:], classes, weight)) if pseudo else batch
@@ -243,7 +266,7 @@ def _pseudo(items: Sequence[Item], classes: int, weight: float) -> PseudoBatch:
     return PseudoBatch(
         ids=[item.evidence.id for item in items],
         image=torch.stack([item.evidence.image for item in items]),
-        target=_stack_targets(targets, classes),
+        target=stack_targets(targets, classes),
         weight=weight,
     )
 
@@ -257,7 +280,7 @@ def _collate(
     return Batch(
         ids=[evidence.id for evidence in many],
         image=torch.stack([evidence.image for evidence in many]),
-        target=_stack_targets(targets, classes) if len(targets) == len(padded) else None,
+        target=stack_targets(targets, classes) if len(targets) == len(padded) else None,
         tags=_stack([evidence.tags for evidence in many], torch.zeros(classes, dtype=torch.bool)),
         marks=_stack(
             [evidence.marks for evidence in many], torch.full((height, width), IGNORE), torch.int64
@@ -317,7 +340,7 @@ def _stack(
     )
 
 
-def _stack_targets(targets: list[Tensor], classes: int) -> Tensor:
+def stack_targets(targets: list[Tensor], classes: int) -> Tensor:
     if all(target.ndim == 2 for target in targets):
         return torch.stack(targets).long()
     return torch.stack(
@@ -327,8 +350,6 @@ def _stack_targets(targets: list[Tensor], classes: int) -> Tensor:
 
 def one_hot(target: Tensor, classes: int) -> Tensor:
     """A hard target as a soft one: weight 1 for its class, 0 for all where it is ignored."""
-    return (
-        F.one_hot(target.long().clamp(max=classes), classes + 1)[..., :classes]
-        .permute(2, 0, 1)
-        .float()
-    )
+    # F.one_hot would look at the numbers, which is to wait for a device
+    numbers = torch.arange(classes, device=target.device)
+    return (target[None] == numbers[:, None, None]).float()

@@ -49,7 +49,7 @@ NOT_READING = frozenset(
         *("pseudo", "pseudo_images", "pseudo_weight", "pseudo_confidence", "pseudo_share"),
         *("unlabelled", "corrections", "corrections_in_use", "_targets", "_predicted"),
         *("training", "_not_held_out", "unlabelled_images", "groups", "pseudo_labels"),
-        *("cache", "_version", "_loaders", "_samples"),
+        *("cache", "augment_on", "_version", "_loaders", "_samples"),
         *("entries", "with_masks", "pictures", "problems", "remarks", "validation", "_held_out"),
         *("declared", "unannotated", "found", "clicked", "own_files", "_simulated", "_fits"),
         "_log_hyperparams",
