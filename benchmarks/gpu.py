@@ -2,19 +2,22 @@
 one table. It needs no data, no weights and no internet.
 
     python benchmarks/gpu.py out                       gpu.md and gpu.json in the folder out
-    python benchmarks/gpu.py out --only crf,losses     some parts: crf, losses, step, prediction
+    python benchmarks/gpu.py out --only crf,losses     some parts: crf, losses, step, prediction,
+                                                       augmentation
     python benchmarks/gpu.py out --device cpu --quick  whether the script runs; no figure means
                                                        anything
 
 What fails is a row of the table, and the rest goes on; the exit code is 1 then. A part that has
 used up its seconds leaves its last rows out. See docs/reference/gpu.md.
 
-The columns: "ms" are per image (crf, prediction), per call forward and backward (losses), or per
-training step. "Against", also in ms, is for crf the same with lattices known; for a step of `full`
-the bare loop, for one of another strategy that of `full`; for a folder the network alone. "Times"
-is the ratio of both. "Off by" is how far results are from those of a CPU: marginals (crf), value or
-gradient as a part of themselves (losses), logits as a part of the largest (prediction). "Waits" are
-how often a call or a step waits for the device, by torch's own count, whoever it is that waits.
+The columns: "ms" are per image (crf, prediction, augmentation), per call forward and backward
+(losses), or per training step. "Against", also in ms, is for crf the same with lattices known; for
+a step of `full` the bare loop, for one of another strategy that of `full`; for a folder the network
+alone; for augmentation a loader on one core that does all of it. "Times" is the ratio of both. "Off
+by" is how far results are from those of a CPU: marginals (crf), value or gradient as a part of
+themselves (losses), logits as a part of the largest (prediction), pixels on average as a part of
+255 (augmentation). "Waits" are how often a call or a step waits for the device, by torch's own
+count, whoever it is that waits.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: or its thre
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+from gpu_augmentation import measure_augmentation
 from gpu_functions import measure_crf, measure_losses
 from gpu_network import measure_prediction, measure_steps
 from gpu_sheet import Sheet
@@ -41,8 +45,9 @@ from gpu_sheet import Sheet
 PARTS: dict[str, tuple[float, Callable[[Sheet], None]]] = {
     "crf": (0.2, measure_crf),
     "losses": (0.15, measure_losses),
-    "step": (0.5, measure_steps),
+    "step": (0.45, measure_steps),
     "prediction": (0.15, measure_prediction),
+    "augmentation": (0.05, measure_augmentation),
 }
 SECONDS = 440  # of the eight minutes: what is under way when they are over is ended
 

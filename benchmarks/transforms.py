@@ -2,6 +2,8 @@
 
     python benchmarks/transforms.py                    what differs, and milliseconds per image
     python benchmarks/transforms.py --turns 31
+    python benchmarks/transforms.py --photos VOC2012   what a loader takes per photograph, for
+                                                       reading and for augmenting
 
 Both are given the same random numbers. `torchvision.transforms.v2` resizes masks with "nearest",
 whose cells are not centred on pixels: "centred" resizes labels as weakseg does instead. Samples are
@@ -14,8 +16,9 @@ import argparse
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import torch
 from torch import Tensor
@@ -23,7 +26,9 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from weakseg.data.transforms import VISIBLE, Augmentation, Item
+from weakseg.data.formats.images import read_image
+from weakseg.data.transforms import VISIBLE, Augmentation, Item, collate
+from weakseg.data.unaugmented import Drawn, unaugmented
 from weakseg.evidence import IGNORE, Evidence
 
 Augment = Callable[[Augmentation, Evidence, Tensor, torch.Generator], Item]
@@ -203,13 +208,52 @@ def milliseconds(augments: list[Augment], settings: Augmentation, turns: int) ->
     return [median(own) for own in times]
 
 
+def loading(folder: Path, turns: int, count: int) -> dict[str, float]:
+    """Milliseconds of a core per photograph of a folder with a random hard target: to read it; to
+    read and augment it; to read it, and leave to a device what `data.augment_on=device` leaves to
+    it. Medians over turns in which each has its own."""
+    files = sorted(folder.rglob("*.jpg"))
+    chosen = files[:: max(1, len(files) // count)][:count]
+    settings = Augmentation(321, (0.5, 2.0), colour=0.3)
+    chance = torch.Generator().manual_seed(0)
+    targets = {}
+    for file in chosen:
+        size = read_image(file).shape[-2:]
+        targets[file] = torch.randint(0, CLASSES, size, dtype=torch.uint8, generator=chance)
+
+    def on_host(item: Item) -> None:
+        collate([settings.apply(item, settings.draw(chance))], CLASSES)
+
+    def on_device(item: Item) -> None:
+        unaugmented([Drawn(item, settings.draw(chance))], settings, 0, classes=CLASSES)
+
+    works: dict[str, Callable[[Item], None]] = {
+        "read": lambda item: None,
+        "read, augment": on_host,
+        "read, leave to the device": on_device,
+    }
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(turns):
+        for name, work in works.items():
+            start = process_time()
+            for file, target in targets.items():
+                work(Item(Evidence(file.name, read_image(file)), target))
+            times[name].append(1000 * (process_time() - start) / len(chosen))
+    return {name: median(own) for name, own in times.items()}
+
+
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--photos", type=Path, help="a folder of .jpg files, subfolders included")
     words = parser.parse_args()
     torch.set_num_threads(1)
+    if words.photos is not None:
+        for name, each in loading(words.photos, words.turns, words.samples).items():
+            print(f"{name}: {each:.2f} ms per photograph")
+        return
     others = {"as it is": by_tv_tensors, "centred": partial(by_tv_tensors, centred=True)}
     print("| augmentation | weakseg, ms | tv_tensors, ms | differ as it is | differ centred |")
     print("|---|---|---|---|---|")

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.data.corrections.events import correct, stroke
 from weakseg.fit import main as fit
@@ -86,6 +87,15 @@ def test_torchvision_augments_as_weakseg_does_but_for_where_labels_are(name: str
     found = compared.differing(compared.ours, compared.by_tv_tensors, settings, 3)
     assert set(found) <= {"marks", "box_masks", "target"}
     assert ("target" in found) == ("scale" in name)
+
+
+def test_what_a_loader_takes_per_photograph(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("a.jpg", "below/b.jpg"):
+        Image.new("RGB", (50, 37)).save(tmp_path / name)
+    found = benchmark("transforms").loading(tmp_path, 3, 2)
+    assert list(found) == ["read", "read, augment", "read, leave to the device"]
+    assert all(milliseconds > 0 for milliseconds in found.values())
 
 
 def benchmark(name: str) -> ModuleType:

@@ -104,6 +104,25 @@ def test_marginals_that_are_off_are_found(monkeypatch: pytest.MonkeyPatch) -> No
     assert sheet.rows[-2].verdict.startswith("failed: Disagreement: marginals are off by 1.0e-02")
 
 
+def test_images_are_augmented_on_a_device_as_by_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
+    augmentation = part("gpu_augmentation")
+    sheet = part("gpu_sheet").Sheet(CPU, quick=True)
+    with sheet.part("augmentation", 100):
+        augmentation.measure_augmentation(sheet)
+    assert [row.verdict for row in sheet.rows] == ["ok"] * 6
+    assert all(row.figures["images/s"] > 0 for row in sheet.rows)
+    assert [row.figures["off by"] for row in sheet.rows[2::3]] == [0, 0]
+    usual = augmentation.make_data
+    monkeypatch.setattr(  # another colour where the device augments
+        augmentation,
+        "make_data",
+        lambda sheet, where, colour: usual(sheet, where, colour + 0.5 * (where == "host")),
+    )
+    with sheet.part("augmentation", 100):
+        augmentation.measure_augmentation(sheet)
+    assert sheet.rows[-1].verdict.startswith("failed: Disagreement: images are off by ")
+
+
 def test_only_strategies_that_compute_in_a_step_are_measured() -> None:
     names = part("gpu_network").losses_of_their_own()
     assert {"tags_em", "tags_ccnn", "boxes_em", "mixed", "points_agmm"} <= names.keys()
@@ -134,7 +153,7 @@ def test_what_cannot_be_measured_is_said(
 def test_all_of_it_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, str(tmp_path), "--device", "cpu", "--quick") == 0
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert {row["part"] for row in rows} == {"crf", "losses", "step", "prediction"}
+    assert {row["part"] for row in rows} == {"crf", "losses", "step", "prediction", "augmentation"}
     assert {row["verdict"] for row in rows} == {"ok"}
     assert all(row["figures"]["ms"] > 0 for row in rows)
     table = (tmp_path / "gpu.md").read_text()
