@@ -115,8 +115,11 @@ class Refine(Strategy):
 def labels_of(
     strategy: Strategy, evidence: Evidence, prediction: Prediction | None = None, **context: Any
 ) -> Tensor:
-    """The labels that a strategy estimates of one image."""
-    labels, _ = read_estimate(strategy.estimate(evidence, Context(prediction, **context)))
+    """The labels that a strategy estimates of one image; its classes have some names."""
+    count = 20 if evidence.tags is None else len(evidence.tags)
+    names = {"classes": [f"class{number}" for number in range(count)]}
+    given = Context(prediction, **{**names, **context})
+    labels, _ = read_estimate(strategy.estimate(evidence, given))
     return labels
 
 

@@ -112,7 +112,7 @@ def batch_of(strategy: Strategy, evidence: Evidence) -> Batch:
         F.avg_pool2d(seen, 4),
         F.avg_pool2d(seen, 4),
     )
-    context = Context(prediction if strategy.wants.intermediate else None)
+    context = Context(prediction if strategy.wants.intermediate else None, classes=CLASSES)
     target = target_of(strategy, evidence, context, len(CLASSES)).labels
     if target.dtype == torch.bool:
         assert evidence.box_classes is not None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.tags import Tags as Tags
     from weakseg.strategies.tags_ccnn import TagsCCNN as TagsCCNN
     from weakseg.strategies.tags_ccnn_size import TagsCCNNSize as TagsCCNNSize
+    from weakseg.strategies.tags_clip import TagsCLIP as TagsCLIP
     from weakseg.strategies.tags_em import TagsEM as TagsEM
 
 NAMES = {
@@ -39,6 +40,7 @@ NAMES = {
     "tags_em": "weakseg.strategies.tags_em.TagsEM",
     "tags_ccnn": "weakseg.strategies.tags_ccnn.TagsCCNN",
     "tags_ccnn_size": "weakseg.strategies.tags_ccnn_size.TagsCCNNSize",
+    "tags_clip": "weakseg.strategies.tags_clip.TagsCLIP",
     "points": "weakseg.strategies.points.Points",
     "points_agmm": "weakseg.strategies.points_agmm.PointsAGMM",
     "scribbles_crf": "weakseg.strategies.scribbles_crf.ScribblesCRF",
