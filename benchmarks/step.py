@@ -5,6 +5,7 @@
     python benchmarks/step.py --parts fit        the step in Trainer.fit against a bare loop alone
     python benchmarks/step.py --parts losses     what estimating inside `loss` adds alone
     python benchmarks/step.py --precision bf16-mixed --memory channels_last
+    python benchmarks/step.py --freed returned   memory that tensors leave goes back to the system
     python benchmarks/step.py --repeats 15       steadier medians
 
 Fit: a training with the callbacks of a run, after each step of which a bare loop takes one: the
@@ -52,6 +53,7 @@ from weakseg.training.metrics_file import Record
 from weakseg.training.outputs import read_loss
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
+from weakseg.utils.memory import keep_freed
 
 CLASSES = 21
 
@@ -326,11 +328,19 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--memory", default="contiguous", choices=["contiguous", "channels_last"])
+    parser.add_argument(
+        "--freed",
+        default="kept",
+        choices=["kept", "returned"],
+        help="what happens on a CPU to memory that tensors leave; runs keep it",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable()  # what Lightning says of devices and workers
     device = torch.device(arguments.device)
+    if device.type == "cpu" and arguments.freed == "kept":
+        keep_freed()
     print(
         f"{date.today()}, {machine(device)}, Python {platform.python_version()}, torch "
         f"{torch.__version__}\n"

@@ -63,6 +63,7 @@ from weakseg.training.run_folder import run_folder
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
 from weakseg.utils.job import JobRecord
+from weakseg.utils.memory import keep_freed
 from weakseg.utils.processes import leave_group, rank
 from weakseg.utils.remote_path import as_path, expect_local
 from weakseg.utils.signals import of_a_run
@@ -130,6 +131,8 @@ def _fit(recipe: Resolved, job: JobRecord | None) -> Path:
         enable_model_summary=False,
         **{**cluster, "plugins": [WholeFiles(), *cluster["plugins"]]},
     )
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed()
     compare_processes(_processes(trainer), stopped.processes, recipe.processes)
     names = {key: node["name"] for key, node in recipe.sections["callbacks"].items()}
     if wrong := refused_with_trainer(own, names, trainer, data):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,36 @@ def test_memory_that_was_needed_for_a_moment_is_given_back() -> None:
     memory.give_back()
     assert held_memory() < before - 25_000_000
     assert len(needed) == 1000
+
+
+REPEATS = """
+import resource, sys
+import torch
+from weakseg.utils.memory import give_back, keep_freed
+
+def pages() -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        torch.zeros(12_000_000)  # 48 MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+usual = pages()
+keep_freed()
+pages()
+print(usual, pages())
+before = int(open("/proc/self/statm").read().split()[1])
+give_back()
+print(before - int(open("/proc/self/statm").read().split()[1]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_of_tensors_is_kept_for_the_next_ones() -> None:
+    done = subprocess.run([sys.executable, "-c", REPEATS], capture_output=True, text=True)
+    usual, kept, given_back = map(int, done.stdout.split())
+    assert usual > 10_000  # a large page or two may save some of the 58,600
+    assert kept < usual / 100
+    assert given_back > 10_000  # and it is not lost
 
 
 def held_memory() -> int:
