@@ -242,9 +242,9 @@ class Step:
     def __init__(self, arguments: argparse.Namespace) -> None:
         torch.manual_seed(0)
         self.device = torch.device(arguments.device)
-        self.network = DeepLabV3Plus(CLASSES, arguments.network).to(
-            self.device, memory_format=torch.channels_last
-        )
+        self.network = DeepLabV3Plus(CLASSES, arguments.network).to(self.device)
+        if arguments.memory == "channels_last":
+            self.network = self.network.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=1e-3)
         self.batch = batch(arguments.batch, arguments.size, self.device)
         self.image = self.batch.image.float() / 255
