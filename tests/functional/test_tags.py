@@ -16,11 +16,13 @@ from torch import Tensor
 from weakseg.functional.tags import (
     BIASES,
     PORTIONS,
+    _smallest,
     em_adapt,
     em_adapt_scores,
     em_fixed,
     em_fixed_boxes,
 )
+from weakseg.utils.devices import as_on_a_gpu
 
 Scores = list[list[float]]
 """per class, per pixel"""
@@ -422,3 +424,28 @@ class TestAnyMethod:
 def test_wrong_arguments(call: Callable[[Tensor, Tensor], Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(torch.zeros(2, 3, 2, 2), torch.ones(2, 3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("portion", [0.0, 0.29, 0.5, 1.0])
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_gap_of_a_portion_is_found_among_equal_ones(portion: float, padded: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for count in (1, 2, 7, 100):
+        # most are 0, as where the class is the best already
+        gaps = torch.randint(-6, 4, (5, count), generator=generator).clamp(min=0).float()
+        there = torch.rand(5, count, generator=generator) < 0.7 if padded else gaps >= 0
+        there[:, 0] = True
+        found = _smallest(gaps, portion, there if padded else None)
+        for row, own, gap in zip(gaps, there, found, strict=True):
+            ordered = sorted(row[own].tolist())
+            rank = int(torch.tensor(float(len(ordered))) * torch.tensor(portion))
+            assert gap.item() == ordered[min(rank, len(ordered) - 1)]
+        with as_on_a_gpu():
+            assert torch.equal(_smallest(gaps, portion, there if padded else None), found)
+
+
+def test_scores_that_are_no_numbers_are_left_to_whoever_looks_for_them() -> None:
+    logits = torch.full((2, 3, 2, 2), torch.nan)
+    logits[1] = torch.arange(12).view(3, 2, 2)
+    labels = em_adapt(logits, torch.ones(2, 3, dtype=torch.bool))
+    assert torch.equal(labels[1:], em_adapt(logits[1:], torch.ones(1, 3, dtype=torch.bool)))

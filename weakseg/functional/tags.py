@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from weakseg.evidence import IGNORE
@@ -257,6 +258,10 @@ def _visits(
 def _smallest(gaps: Tensor, portion: float, valid: Tensor | None) -> Tensor:
     """Of each row of float [B,N] the gap that this portion of the valid ones lies below: float
     [B]."""
+    if on_cpu(gaps):
+        there = [True] * len(gaps) if valid is None else valid.flatten(1).numpy()
+        rows = [row[own].ravel() for row, own in zip(gaps.numpy(), there, strict=True)]
+        return torch.from_numpy(np.stack([_gap_of(row, portion) for row in rows]))
     rank = int(_rank(portion, torch.tensor(gaps.shape[1])))
     if valid is not None:
         valid = valid.flatten(1)
@@ -264,11 +269,22 @@ def _smallest(gaps: Tensor, portion: float, valid: Tensor | None) -> Tensor:
         # before its gaps, the others after
         before = (~valid).cumsum(1) <= rank - _rank(portion, valid.sum(1, keepdim=True))
         gaps = torch.where(valid, gaps, torch.where(before, -inf, inf))
-    if not on_cpu(gaps):
-        # torch refuses kthvalue on a GPU in deterministic mode
-        return gaps.sort(1).values[:, rank]
-    # kthvalue takes up to nine times as long
-    return torch.from_numpy(np.partition(gaps.numpy(), rank, axis=1)[:, rank])
+    # torch refuses kthvalue on a GPU in deterministic mode
+    return gaps.sort(1).values[:, rank]
+
+
+def _gap_of(gaps: NDArray[Any], portion: float) -> Any:
+    """The same of one row; infinity where it has no pixel."""
+    if not len(gaps):
+        return np.array(inf, gaps.dtype)
+    rank = int(_rank(portion, torch.tensor(len(gaps))))
+    # many are 0, which take ten times as long to be put in order as numbers that differ
+    least = gaps.min()
+    equal = int((gaps == least).sum())
+    if rank < equal:
+        return least
+    others = gaps[~(gaps <= least)]  # all of them where the least is no number
+    return np.partition(others, rank - equal)[rank - equal]
 
 
 def _rank(portion: float, pixels: Tensor) -> Tensor:
