@@ -13,17 +13,15 @@ from weakseg.functional.boxes import Unary, box_unary
 from weakseg.functional.colour_models import colour_odds
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
 from weakseg.functional.lost_boxes import KEPT, keep_boxes
-from weakseg.strategies.base import (
-    Context,
-    JointStrategy,
-    Wants,
-)
+from weakseg.strategies.base import Context, JointStrategy
 from weakseg.strategies.shared.boxed import near_boxes, need_boxes
 from weakseg.strategies.shared.common_features import (
     classify,
     describe_cells,
     fit_classifier,
     possible_places,
+    wants_features,
+    with_features,
 )
 from weakseg.strategies.shared.options import CoreShare, Influence, LongSide
 from weakseg.strategies.shared.with_prediction import NETWORK, has_learned, with_prediction
@@ -67,6 +65,8 @@ class BoxesCRF(JointStrategy):
         classifier: how much the log odds of the classifier count, with `together`.
         long_side: of the image while the encoder sees it, in pixels, with `together`.
         samples: how many cells of each image the classifier learns from, with `together`.
+        features, revision: a frozen backbone whose features the classifier reads, with `together`,
+            as `cosegmentation` has it; null for those of the network's encoder.
         network: how much the log probabilities of the network count from round 1 on, for an object
             as large as the image, and less for smaller ones; 0 for not at all.
     """
@@ -90,6 +90,8 @@ class BoxesCRF(JointStrategy):
         long_side: LongSide = 512,
         samples: Count = 200,
         network: Influence = NETWORK,
+        features: str | None = None,
+        revision: str | None = None,
     ) -> None:
         super().__init__()
         self.unary: Unary = unary
@@ -100,8 +102,14 @@ class BoxesCRF(JointStrategy):
         self.samples = samples
         self.network = network
         self.iterations = int(together)
+        self.backbone = None
         if together:
-            self.wants = Wants(intermediate=long_side)
+            self.backbone, self.wants = wants_features(features, revision, long_side)
+        elif features is not None:
+            raise ValueError(
+                "features are for the classifier of together=true, but together is false; set it, "
+                "or leave features out"
+            )
 
     def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
         """Intermediate features of some cells, and which part of each has which class in the first
@@ -109,6 +117,7 @@ class BoxesCRF(JointStrategy):
         labels, probs = self._box_probs(evidence)
         first = labels[self._likeliest(evidence, labels, probs)]
         near = near_boxes(evidence)
+        context = with_features(evidence, context, self.backbone)
         return describe_cells(evidence, context, first, self.samples, near)
 
     def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:
@@ -129,7 +138,8 @@ class BoxesCRF(JointStrategy):
                 odds = colour_odds(evidence.image, near, len(labels))
                 probs = probs * (self.colours * odds).exp()
             if context.fitted is not None:
-                by_class = classify(context.fitted, evidence, context, labels)
+                seen = with_features(evidence, context, self.backbone)
+                by_class = classify(context.fitted, evidence, seen, labels)
                 probs = probs * by_class.clamp(min=_LEAST) ** self.classifier
             probs = (probs / probs.sum(0)).clamp(min=_LEAST) * inside
             found = self._likeliest(evidence, labels, probs / probs.sum(0), inside)

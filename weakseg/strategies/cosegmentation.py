@@ -19,11 +19,7 @@ from weakseg.functional.lost_boxes import KEPT
 from weakseg.functional.prior import blob_odds, centre_prior
 from weakseg.functional.regions.region_graph import Superpixels
 from weakseg.functional.regions.superpixels import spread_marks
-from weakseg.strategies.base import (
-    Context,
-    JointStrategy,
-    Wants,
-)
+from weakseg.strategies.base import Context, JointStrategy
 from weakseg.strategies.boxes_crf import CLASSIFIER, COLOURS
 from weakseg.strategies.shared.boxed import near_boxes
 from weakseg.strategies.shared.common_features import (
@@ -32,6 +28,8 @@ from weakseg.strategies.shared.common_features import (
     features_of,
     possible_classes,
     possible_places,
+    wants_features,
+    with_features,
 )
 from weakseg.strategies.shared.marked import LARGE_PIECES, need_annotation
 from weakseg.strategies.shared.one_against_rest import fit_against_rest
@@ -66,7 +64,8 @@ class Cosegmentation(JointStrategy):
     After Joulin, Bach and Ponce ("Multi-Class Cosegmentation", CVPR 2012), who alternate between a
     softmax classifier and labels that are smooth in each image. Theirs has hand-made features, no
     list of classes and random beginnings; the centre prior is from the literature of saliency.
-    Estimates once; needs an encoder that has been trained on something, classification at least.
+    Estimates once; needs an encoder that has been trained on something, classification at least:
+    the network's own, or a frozen backbone (`features`) such as DINOv2.
 
     An image with a mask (marks on three quarters of its pixels) has its mask for a target. With
     boxes, nothing is outside of them, and the first probabilities of each box are multiplied by
@@ -96,6 +95,10 @@ class Cosegmentation(JointStrategy):
         classifier: how much the log odds of the classifiers count beside those of boxes. Cells of
             an image are no independent observations, so they are too large.
         colours: how much the log odds of an image's own colours count beside those of boxes.
+        features: a frozen backbone whose features the classifiers read instead of those of the
+            network's encoder: an id of the hub, such as timm/vit_small_patch14_dinov2.lvd142m, or a
+            folder. The network may then be any.
+        revision: of that backbone on the hub; null for the newest.
     """
 
     tunable: ClassVar[Mapping[str, Sequence[Any]]] = {
@@ -118,11 +121,13 @@ class Cosegmentation(JointStrategy):
         box_crf: DenseCRF = DEEPLAB_V2,
         classifier: Influence = CLASSIFIER,
         colours: Influence = COLOURS,
+        features: str | None = None,
+        revision: str | None = None,
     ) -> None:
         super().__init__()
         self.prior_sigma = prior_sigma
         self.iterations = iterations
-        self.wants = Wants(intermediate=long_side)
+        self.backbone, self.wants = wants_features(features, revision, long_side)
         self.samples = samples
         self.superpixels = superpixels
         self.share = share
@@ -143,6 +148,7 @@ class Cosegmentation(JointStrategy):
     def describe(self, evidence: Evidence, context: Context) -> dict[str, Tensor]:
         """Intermediate features of some cells, and which part of each has which class in the
         pseudo-labels of this iteration."""
+        context = with_features(evidence, context, self.backbone)
         if "masks" in evidence.annotations and evidence.marks is not None:
             return describe_cells(evidence, context, evidence.marks, self.samples)
         # an image without any box is background
@@ -175,6 +181,8 @@ class Cosegmentation(JointStrategy):
         marks = evidence.marks
         if marks is not None and "masks" in evidence.annotations:
             return marks.clone()
+        if context.fitted is not None:
+            context = with_features(evidence, context, self.backbone)
         scene = self._scene(evidence, context)
         if context.fitted is None:
             probs = scene.prior

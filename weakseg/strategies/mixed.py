@@ -23,7 +23,11 @@ from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.common_keys import COMMON_KEYS
 from weakseg.strategies.label_loss import overlap_losses
 from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
-from weakseg.strategies.shared.common_features import describe_cells, fit_classifier
+from weakseg.strategies.shared.common_features import (
+    describe_cells,
+    fit_classifier,
+    with_features,
+)
 from weakseg.strategies.shared.marked import need_annotation
 from weakseg.strategies.shared.options import CoreShare, LongSide, LossWeight
 from weakseg.strategies.shared.per_step import check_tags, seeded
@@ -93,8 +97,8 @@ class Mixed(JointStrategy):
         source: of the portions or biases: the released code (wssl_code) or the paper (wssl_paper).
         foreground, background: portions (adapt) or biases (fixed); null for those of the source.
         weights: of the four terms. Labels from tags are the worst, so by default they count little.
-        together, long_side: for boxes, as `boxes_crf` has them; masks and marks teach the
-            classifier as well.
+        together, long_side, features, revision: for boxes, as `boxes_crf` has them; masks and marks
+            teach the classifier as well.
     """
 
     takes: ClassVar[tuple[str, ...]] = COMMON_KEYS
@@ -116,6 +120,8 @@ class Mixed(JointStrategy):
         marks: Literal["alone", "graphcut"] = "alone",
         together: bool = False,
         long_side: LongSide = 512,
+        features: str | None = None,
+        revision: str | None = None,
     ) -> None:
         super().__init__()
         if together and boxes == "rect":
@@ -123,11 +129,14 @@ class Mixed(JointStrategy):
                 "together=true refines boxes=crf, but boxes is rect, which fills them; leave one "
                 "of them out"
             )
-        refined = BoxesCRF(unary, share, crf, together, long_side=long_side)
+        refined = BoxesCRF(
+            unary, share, crf, together, long_side=long_side, features=features, revision=revision
+        )
         self.boxes = refined if boxes == "crf" else BoxesRect()
         self.iterations = refined.iterations
         self.samples = refined.samples
         self.wants = refined.wants
+        self.backbone = refined.backbone
         self.cut = ScribblesGraphCut() if marks == "graphcut" else None
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
         self.em = em
@@ -156,6 +165,7 @@ class Mixed(JointStrategy):
         marks = evidence.marks
         if marks is None:
             marks = torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
+        context = with_features(evidence, context, self.backbone)
         return describe_cells(evidence, context, marks, self.samples, marks != IGNORE)
 
     def fit(self, descriptions: Sequence[dict[str, Tensor]]) -> Tensor:

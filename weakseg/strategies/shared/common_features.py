@@ -1,5 +1,5 @@
 """What the strategies share that fit one classifier to all images: it is linear in intermediate
-features of the network's encoder."""
+features of the network's encoder, or in those of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakseg.evidence import IGNORE, Evidence
+from weakseg.evidence import IGNORE, Evidence, Prediction
+from weakseg.foundation.features import FrozenFeatures
 from weakseg.functional.boxes import fill_boxes
 from weakseg.functional.regression import softmax_regression
-from weakseg.strategies.base import Context
+from weakseg.strategies.base import Context, Wants
 
 MOST = 200_000
 """cells that the classifier learns from; of data sets with more, every k-th image is taken"""
+
+
+def with_features(evidence: Evidence, context: Context, backbone: FrozenFeatures | None) -> Context:
+    """The context with the features of a frozen backbone in the place of those of the network, and
+    without a network with the same probability for every class; as it is if there is no backbone.
+    """
+    if backbone is None:
+        return context
+    features = backbone.encoding(evidence.image)["features"]
+    if context.prediction is not None:
+        return context._replace(prediction=context.prediction._replace(intermediate=features))
+    if not context.classes:
+        raise ValueError(
+            "context.classes is empty, but without a prediction it tells how many classes there "
+            "are: give Context(classes=...) the names of the data set, the background first"
+        )
+    alike = torch.full((len(context.classes), 1, 1), 1 / len(context.classes))
+    probs = alike.expand(-1, *evidence.image.shape[1:])
+    return context._replace(prediction=Prediction(probs, intermediate=features))
+
+
+def wants_features(
+    model: str | None, revision: str | None, long_side: int
+) -> tuple[FrozenFeatures | None, Wants]:
+    """The frozen backbone of this name, and what a strategy wants so that its features are there;
+    None, and those of the network's encoder, without a name."""
+    if model is None:
+        if revision is not None:
+            raise ValueError(
+                f"revision is {revision}, but features is null, so there is no model of which it "
+                "could be one; leave it out, or name a model"
+            )
+        return None, Wants(intermediate=long_side)
+    backbone = FrozenFeatures(model, revision, long_side)
+    return backbone, Wants(encoder=backbone)
 
 
 def describe_cells(
