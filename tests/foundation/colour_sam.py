@@ -94,7 +94,7 @@ def drawn_picture(height: int, width: int, seed: int) -> tuple[Evidence, Tensor]
     wide, high = width * 0.42, height * 0.4
     oval = ((columns - width * 0.45) / wide) ** 2 + ((rows - height * 0.5) / high) ** 2
     numbers[oval < 1] = 1
-    numbers[int(height * 0.4) : int(height * 0.75), int(width * 0.35) : int(width * 0.6)] = 2
+    numbers[int(height * 0.4) : int(height * 0.75), int(width * 0.55) : int(width * 0.8)] = 2
     numbers[int(height * 0.02) : int(height * 0.3), int(width * 0.72) :] = 3
     oval = ((columns - width * 0.15) / (width * 0.1)) ** 2 + (
         (rows - height * 0.88) / (height * 0.1)

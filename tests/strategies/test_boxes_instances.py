@@ -87,5 +87,7 @@ def test_drawn_masks_are_believed_as_they_are() -> None:
     with pytest.raises(ValueError, match="image discs has no box_masks; it has boxes"):
         strategy.check(evidence, ())
     BoxesInstances().check(evidence, ())
-    with pytest.raises(ValueError, match="masks should be crf or drawn, but it is 'true'"):
+    with pytest.raises(
+        ValueError, match="masks should be one of crf, sam, drawn, but it is 'true'"
+    ):
         BoxesInstances(masks="true")  # type: ignore[arg-type]

@@ -67,6 +67,9 @@ class Estimator:
             strategy = self.strategy(name)
             if not estimates(strategy):
                 return False
+            encoder = strategy.wants.encoder
+            if encoder is not None and not encoder.is_here:
+                return False  # nobody has asked to fetch it
             if strategy.wants.intermediate:
                 self._segmenter(name)
         except (ValueError, TypeError, StrategyFailed):

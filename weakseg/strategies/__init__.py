@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from weakseg.strategies.mixed import Mixed as Mixed
     from weakseg.strategies.points import Points as Points
     from weakseg.strategies.points_agmm import PointsAGMM as PointsAGMM
+    from weakseg.strategies.prompted_masks import PromptedMasks as PromptedMasks
     from weakseg.strategies.scribbles_crf import ScribblesCRF as ScribblesCRF
     from weakseg.strategies.scribbles_gated import ScribblesGated as ScribblesGated
     from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut as ScribblesGraphCut
@@ -48,6 +49,7 @@ NAMES = {
     "scribbles_graphcut": "weakseg.strategies.scribbles_graphcut.ScribblesGraphCut",
     "clustering": "weakseg.strategies.clustering.Clustering",
     "cosegmentation": "weakseg.strategies.cosegmentation.Cosegmentation",
+    "prompted_masks": "weakseg.strategies.prompted_masks.PromptedMasks",
     "mixed": "weakseg.strategies.mixed.Mixed",
 }
 

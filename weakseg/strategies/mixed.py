@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,16 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import IGNORE, MASKED, Batch, Evidence
+from weakseg.foundation.sam import SAM
 from weakseg.functional.boxes import Unary
 from weakseg.functional.crf import DEEPLAB_V2, DenseCRF
 from weakseg.functional.rare_classes import focal_of, label_shares
 from weakseg.functional.spreading import spread
 from weakseg.functional.tags import BIASES, PORTIONS, Source, em_adapt, em_fixed
-from weakseg.strategies.base import Context, JointStrategy, Loss
+from weakseg.strategies.base import Context, Estimate, JointStrategy, Loss, Strategy
 from weakseg.strategies.boxes_crf import BoxesCRF
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.strategies.common_keys import COMMON_KEYS
 from weakseg.strategies.label_loss import overlap_losses
+from weakseg.strategies.prompted_masks import PromptedMasks
 from weakseg.strategies.scribbles_graphcut import ScribblesGraphCut
 from weakseg.strategies.shared.common_features import (
     describe_cells,
@@ -64,13 +66,13 @@ class Mixed(JointStrategy):
 
     - An image with a mask (marks on three quarters of its pixels or more): the mask, and nothing
       else.
-    - With boxes: the pseudo-labels of `boxes_crf`, or filled boxes, with the marks written over
-      them. An empty list is all background.
+    - With boxes: the pseudo-labels of `boxes_crf` or `prompted_masks`, or filled boxes, with the
+      marks written over them. An empty list is all background.
     - Without: the marks, or with `marks="graphcut"` what `scribbles_graphcut` makes of them where
-      they show two classes or more. With tags too, the pixels that are still without a label get
-      some in every step, from the network's own scores: EM-Adapt or EM-Fixed on the whole image.
-      The network learns them from its scores as they are; only the labels depend on the raised
-      ones.
+      they show two classes or more, or with `marks="sam"` what `prompted_masks` does. With tags
+      too, the pixels that are still without a label get some in every step, from the network's own
+      scores: EM-Adapt or EM-Fixed on the whole image. The network learns them from its scores as
+      they are; only the labels depend on the raised ones.
 
     So a few masks beside many boxes or tags are the semi-supervised setting of WSSL (Papandreou,
     Chen, Murphy and Yuille, "Weakly- and Semi-Supervised Learning of a Deep Convolutional Network
@@ -89,16 +91,19 @@ class Mixed(JointStrategy):
 
     Args:
         boxes: `crf` shrinks boxes onto the objects, as `boxes_crf` does with the same unary, share
-            and crf; `rect` fills them.
+            and crf; `sam` has the masks that a segment anything model draws in them; `rect` fills
+            them.
         marks: of images without boxes; `alone` learns the marked pixels, `graphcut` carries them on
-            over the image.
+            over the image, and `sam` has the masks that a segment anything model draws at them.
         em: how tags become labels; `adapt` gives each class its portion of the image, `fixed` adds
             a bias to its scores.
         source: of the portions or biases: the released code (wssl_code) or the paper (wssl_paper).
         foreground, background: portions (adapt) or biases (fixed); null for those of the source.
         weights: of the four terms. Labels from tags are the worst, so by default they count little.
-        together, long_side, features, revision: for boxes, as `boxes_crf` has them; masks and marks
-            teach the classifier as well.
+        together, long_side, features: for boxes, as `boxes_crf` has them; masks and marks teach the
+            classifier as well.
+        model: for `sam`, as `prompted_masks` has it.
+        revision: of the model for `sam`, or of that of the features.
     """
 
     takes: ClassVar[tuple[str, ...]] = COMMON_KEYS
@@ -108,7 +113,7 @@ class Mixed(JointStrategy):
     @limited
     def __init__(
         self,
-        boxes: Literal["crf", "rect"] = "crf",
+        boxes: Literal["crf", "rect", "sam"] = "crf",
         unary: Unary = "wssl_code",
         share: CoreShare = 0.2,
         crf: DenseCRF = DEEPLAB_V2,
@@ -117,27 +122,49 @@ class Mixed(JointStrategy):
         foreground: float | None = None,
         background: float | None = None,
         weights: Weights = TAGS_COUNT_LITTLE,
-        marks: Literal["alone", "graphcut"] = "alone",
+        marks: Literal["alone", "graphcut", "sam"] = "alone",
         together: bool = False,
         long_side: LongSide = 512,
         features: str | None = None,
+        model: str = SAM,
         revision: str | None = None,
     ) -> None:
         super().__init__()
-        if together and boxes == "rect":
+        if together and boxes != "crf":
+            does = "fills them" if boxes == "rect" else "has masks instead"
             raise ValueError(
-                "together=true refines boxes=crf, but boxes is rect, which fills them; leave one "
+                f"together=true refines boxes=crf, but boxes is {boxes}, which {does}; leave one "
                 "of them out"
             )
+        prompted = None
+        if "sam" in (boxes, marks):
+            if features is not None:
+                raise ValueError(
+                    "features and sam are two models that see each image, but a strategy can ask "
+                    "one; leave features out, or take boxes=crf and marks=graphcut"
+                )
+            prompted = PromptedMasks(model, revision)
+        own_revision = None if prompted is not None else revision
         refined = BoxesCRF(
-            unary, share, crf, together, long_side=long_side, features=features, revision=revision
+            unary,
+            share,
+            crf,
+            together,
+            long_side=long_side,
+            features=features,
+            revision=own_revision,
         )
-        self.boxes = refined if boxes == "crf" else BoxesRect()
+        self.boxes: Strategy = refined if boxes == "crf" else BoxesRect()
+        if prompted is not None and boxes == "sam":
+            self.boxes = prompted
         self.iterations = refined.iterations
         self.samples = refined.samples
         self.wants = refined.wants
+        if prompted is not None:
+            self.wants = replace(refined.wants, encoder=prompted.encoder)
         self.backbone = refined.backbone
-        self.cut = ScribblesGraphCut() if marks == "graphcut" else None
+        cut = ScribblesGraphCut() if marks == "graphcut" else None
+        self.by_marks = prompted if marks == "sam" else cut
         usual = (PORTIONS if em == "adapt" else BIASES)[source]
         self.em = em
         self.weights = weights
@@ -180,10 +207,14 @@ class Mixed(JointStrategy):
         if not _by_boxes(evidence):
             if marks is None:
                 return torch.full(evidence.image.shape[1:], IGNORE, dtype=torch.uint8)
-            if self.cut is None or masked or len(torch.unique(marks[marks != IGNORE])) < 2:
+            if self.by_marks is None or masked:
+                return marks.clone()
+            single = len(torch.unique(marks[marks != IGNORE])) < 2
+            if single and isinstance(self.by_marks, ScribblesGraphCut):
                 return marks.clone()  # a cut gives a single class the whole image
-            return self.cut.estimate(evidence, context).labels
-        labels = self.boxes.estimate(evidence, context)
+            return self.by_marks.estimate(evidence, context).labels
+        found = self.boxes.estimate(evidence, context)
+        labels = found.labels if isinstance(found, Estimate) else found
         # before the marks, which hold the strokes, hide where the boxes contradict these
         labels = spread(labels, evidence.strokes, evidence.painted, evidence.image)
         return labels if marks is None else labels.where(marks == IGNORE, marks)
