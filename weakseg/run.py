@@ -62,6 +62,7 @@ from weakseg.training.rounds import ONE_ROUND, Rounds
 from weakseg.training.run_folder import run_folder
 from weakseg.training.segmenter import Segmenter
 from weakseg.training.step_timer import StepTimer
+from weakseg.training.used_models import note_models
 from weakseg.utils.job import JobRecord
 from weakseg.utils.memory import keep_freed
 from weakseg.utils.processes import leave_group, rank
@@ -147,6 +148,8 @@ def _fit(recipe: Resolved, job: JobRecord | None) -> Path:
         if checkpoints is not None:
             checkpoints.folder = folder / "checkpoints"
             checkpoints.recipe = recipe_digest(folder)
+        if rank() == 0:
+            note_models(segmenter.strategy, folder)
         place_checkpoints(own, folder)
         if settings.get("profiler") is not None:
             _keep_profile(trainer.profiler, folder)

@@ -27,6 +27,7 @@ from weakseg.labelling.workers import Done, OnEngine, targets_of
 from weakseg.labelling.writing import Wanted, Writer, labelled_images
 from weakseg.training.estimation import MANY, Failure
 from weakseg.training.round_targets import RoundTargets
+from weakseg.training.used_models import used_models
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.output_folder import OutputFolder, check_names
 from weakseg.utils.progress import track
@@ -262,6 +263,7 @@ class Labelling:
             "images_folder": where,
             "recipe": source.name,
             "method": done.method,
+            "models": [each._asdict() for each in used_models(source.segmenter.strategy)],
             "long_side": getattr(source.data, "long_side", None),
             "order": "the lowest score, the most suspicious image, first",
             "labelled": done.labelled,

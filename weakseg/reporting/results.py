@@ -28,6 +28,7 @@ from weakseg.training.metrics_file import read_record
 from weakseg.training.rounds import Rounds
 from weakseg.training.run_folder import read_commands
 from weakseg.training.segmenter import Segmenter
+from weakseg.training.used_models import read_models
 from weakseg.utils.secrets import scrub_yaml
 
 
@@ -70,6 +71,7 @@ def report_run(
         notes=[
             *endings,
             *_notes(recipe, segmenter),
+            *(model.described for model in read_models(folder)),
             *_pseudo_labels(data),
             *_unlabelled_images(data),
             *_corrections(data),
