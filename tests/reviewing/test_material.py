@@ -145,7 +145,7 @@ def test_photographs_alone_are_reviewed_with_mixed(tmp_path: Path) -> None:
     material = material_of_recipe(None, None, sections, "cpu")
     assert material.strategy_name == "mixed"
     assert isinstance(material.strategy, Mixed)
-    assert material.strategy.cut is not None  # a line has a target around it
+    assert material.strategy.by_marks is not None  # a line has a target around it
     assert "strategy.marks=graphcut" in material.train
     assert material.corrections == tmp_path / "corrections"
     told = ReviewSession(material, "all").described()

@@ -329,7 +329,7 @@ def test_tags_must_name_background_where_they_are_to_label() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"boxes": "seg"}, "boxes should be crf or rect, but it is 'seg'"),
+        ({"boxes": "seg"}, "boxes should be one of crf, rect, sam, but it is 'seg'"),
         ({"em": "soft"}, "em should be adapt or fixed, but it is 'soft'"),
         ({"source": "paper"}, "source should be wssl_code or wssl_paper, but it is 'paper'"),
         ({"foreground": 1.5}, "foreground should lie from 0 to 1"),
