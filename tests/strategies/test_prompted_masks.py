@@ -111,6 +111,8 @@ def test_boxes_instances_and_mixed_have_the_same_masks(model: str, size: tuple[i
     assert (labels_of(mixed, tagged) == IGNORE).all()
     with pytest.raises(ValueError, match="but boxes is sam, which has masks instead; leave one"):
         Mixed(boxes="sam", together=True)
+    with pytest.raises(ValueError, match="features and sam are two models that see each image"):
+        Mixed(marks="sam", together=True, features=model)
 
 
 def test_a_box_without_a_mask_is_its_own_mask(model: str) -> None:
