@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -253,6 +254,60 @@ def test_hours_of_a_persons_own_work_are_drawn(tmp_path: Path) -> None:
         ["`scribbles`, corrected", f"scribbles; {done_by}", "1800.0", "3.0"],
     ]
     assert "measured by weakseg.review: scribbles 1800.0 s per image, on 2 images" in table
+
+
+@pytest.mark.slow
+def test_models_of_others_are_measured_beside_recipes_without(tmp_path: Path) -> None:
+    """With tiny models that know nothing: two of the hub, which is one of the tests, and one in a
+    folder."""
+    from tests.foundation.tiny_sams import SAMS, save
+
+    folder = save(SAMS["sam"](), tmp_path / "own")
+    words = ["data.train=4", "data.val=2", "data.size=48", "data.batch_size=2"]
+    quick = ["rounds.workers=0", "data.workers=0"]
+    script = ROOT / "benchmarks" / "foundation.py"
+    options = [f"--sam=facebook/sam2.1-hiera-tiny,{folder}", "--only=masks,boxes,tags"]
+    network = ["network=tests.small.TinyNet", "network.classes=5", "--provenance=nothing"]
+    command = [sys.executable, script, *words, *quick, *options, *network, "--steps=2"]
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *more],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "runs" / "foundation" / "foundation.md").read_text()
+    assert text in done.stdout
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    assert [(row[0], row[1], row[2].partition(",")[0]) for row in cells] == [
+        ("`full`", "masks", "-"),
+        ("`boxes`", "boxes", "-"),
+        ("`boxes_sam`", "boxes", "facebook/sam2.1-hiera-tiny"),
+        ("`boxes_sam`", "boxes", str(folder)),
+        ("`tags`", "tags", "-"),
+        ("`tags_clip`", "tags", "openai/clip-vit-base-patch16"),
+    ]
+    full = cells[0]
+    assert full[3:5] == ["1.000", "1.000"]
+    assert full[6] == "1.000"
+    assert "licence mit" in cells[2][2]
+    assert all(0 < float(row[4]) <= 1 for row in cells if row[4] != "-")
+    # finished runs are looked up, and a model that is none is said before anything is trained
+    again = run()
+    assert again.returncode == 0
+    assert "val/miou" not in again.stdout
+    wrong = run("--clip=nosuch/model")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("model nosuch/model is not on this machine")
+    other = run("--only=masks,words")
+    assert other.returncode == 2
+    assert "words is no kind of evidence" in other.stderr
 
 
 @pytest.mark.slow
