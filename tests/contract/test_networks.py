@@ -42,10 +42,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "pspnet": {"width": THIN, "encoder": "resnet18"},
     "refinenet": {"width": THIN, "encoder": "resnet18", "channels": 8},
     "unet": {"encoder": "tu-mobilenetv3_small_050", "channels": [16, 8, 8, 8, 8]},
+    "dpt": {"encoder": "tu-test_vit", "channels": [8, 8, 8, 8], "fused": 8},
 }
 ONE_VALUE = {
     **dict.fromkeys(["deeplabv3", "deeplabv3plus", "deeplabv3_cascade", "refinenet"], 1),
     "unet": 32,
+    "dpt": 32,
 }
 """images alone with sides of up to so many pixels have one value per channel at the end of the
 encoder: batch norm has nothing to learn"""
@@ -229,7 +231,7 @@ def test_rows_of_classes_are_known_by_their_names(name: str) -> None:
 # optional parts -----------------------------------------------------------------------------------
 
 AUXILIARY = {"deeplabv2", "pspnet"}
-INTERMEDIATE = {"deeplabv3", "deeplabv3plus", "unet"}
+INTERMEDIATE = {"deeplabv3", "deeplabv3plus", "unet", "dpt"}
 
 
 @every_network

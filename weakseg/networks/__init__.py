@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from weakseg.networks.deeplab_v1 import DeepLabV1 as DeepLabV1
     from weakseg.networks.deeplab_v2 import DeepLabV2 as DeepLabV2
     from weakseg.networks.dilated_context import DilatedContext as DilatedContext
+    from weakseg.networks.dpt import DPT as DPT
     from weakseg.networks.fcn import FCN8s as FCN8s
     from weakseg.networks.fcn import FCN16s as FCN16s
     from weakseg.networks.fcn import FCN32s as FCN32s
@@ -35,6 +36,7 @@ NAMES = {
     "pspnet": "weakseg.networks.pspnet.PSPNet",
     "refinenet": "weakseg.networks.refinenet.RefineNet",
     "unet": "weakseg.networks.unet.UNet",
+    "dpt": "weakseg.networks.dpt.DPT",
     "maskrcnn": "weakseg.networks.maskrcnn.MaskRCNN",
 }
 
