@@ -12,12 +12,15 @@ from torch import Tensor
 
 from tests.small import labels_of, loss_of
 from weakseg.evidence import IGNORE, Batch, Evidence, Prediction
+from weakseg.functional.regions.merge_target import merge_target
+from weakseg.functional.regions.merging import Merging
 from weakseg.strategies import NAMES
-from weakseg.strategies.base import Strategy, estimates
+from weakseg.strategies.base import Context, Strategy, estimates
 from weakseg.strategies.common_keys import LossTerms
 from weakseg.strategies.label_loss import label_loss
 from weakseg.strategies.shared.warmup import WarmUp
 from weakseg.training.label_quality import harden
+from weakseg.training.targets import target_of
 from weakseg.utils.devices import as_on_a_gpu
 from weakseg.utils.fingerprint import module_fingerprint
 
@@ -263,3 +266,24 @@ def test_wrong_values_of_common_keys_are_refused() -> None:
         strategy.class_weights = "automatic"  # type: ignore[assignment]
     with pytest.raises(ValueError, match=r"terms should be LossTerms, such as LossTerms\(dice=0.5"):
         strategy.terms = {"dice": 1}  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if estimates(build(name))])
+def test_targets_follow_superpixels_where_that_is_asked_for(name: str) -> None:
+    evidence = every_kind_of_evidence(24, 32)
+    plain, merging = build(name), build(name)
+    if "regions" not in plain.takes:
+        with pytest.raises(ValueError, match="regions does not apply to"):
+            merging.regions = Merging()
+        return
+    merging.regions = Merging(covered=0.5)
+    names = ("background", "cat", "dog", "cow")
+    context = Context(a_prediction(24, 32), classes=names)
+    before = target_of(plain, evidence, context, CLASSES)
+    after = target_of(merging, evidence, context, CLASSES)
+    # which has tests of its own
+    expected = merge_target(before.labels, evidence, merging.regions)
+    assert torch.equal(after.labels, expected)
+    assert after.labels.dtype == before.labels.dtype
+    assert after.figures == before.figures
+    assert module_fingerprint(merging) != module_fingerprint(plain)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.functional.regions.merge_target import merge_target
-from weakseg.functional.regions.merging import Merging, merge_labels, merge_mask
+from weakseg.functional.regions.merging import Merging, merge_labels, merge_mask, merge_with_masks
 from weakseg.functional.regions.region_graph import Superpixels
 
 HALF = Merging(covered=0.5)
@@ -182,3 +182,50 @@ def test_masks_of_boxes_stay_in_their_boxes() -> None:
     found = merge_target(masks, evidence, QUARTERS)
     assert found[0].int().tolist() == [[1, 1, 1, 1], [0] * 4, [0] * 4, [0] * 4]
     assert found[1].int().tolist() == [[0] * 4, [0] * 4, [0, 0, 1, 1], [0, 0, 1, 1]]
+
+
+# masks that overlap ------------------------------------------------------------------------------
+
+
+def sepl_by_hand(found: Tensor, masks: Tensor, covered: float, held: float) -> Tensor:
+    """The rule as the paper's code has it, with sets of pixels."""
+    places = [(y, x) for y in range(found.shape[0]) for x in range(found.shape[1])]
+    pieces = [{place for place in places if mask[place]} for mask in masks]
+    anywhere = set().union(*pieces)
+    merged = {
+        place: int(found[place]) if int(found[place]) in (0, IGNORE) else 0 for place in places
+    }
+    used: set[int] = set()
+    for label in range(1, 4):
+        own = {place for place in places if found[place] == label}
+        if not own:
+            continue
+        new = own - anywhere
+        for number, piece in enumerate(pieces):
+            common = len(piece & own)
+            if number not in used and (common > covered * len(piece) or common / len(own) >= held):
+                used.add(number)
+                new |= piece
+        merged.update(dict.fromkeys(new, label))
+    rows = [[merged[y, x] for x in range(found.shape[1])] for y in range(found.shape[0])]
+    return torch.tensor(rows, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_masks_that_overlap_by_the_rule(seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    small = torch.randint(0, 5, (3, 4), generator=random)
+    found = small.repeat_interleave(3, 0).repeat_interleave(3, 1).to(torch.uint8)
+    found = found.where(found != 4, IGNORE)
+    corners = torch.randint(0, 7, (6, 2), generator=random)
+    masks = torch.zeros(6, 9, 12, dtype=torch.bool)
+    for mask, (top, left) in zip(masks, corners.tolist(), strict=True):
+        mask[top : top + 4, left : left + 5] = True
+    for covered, held in ((0.5, 0.85), (0.3, 0.4), (0.9, 1.0)):
+        merged = merge_with_masks(found, masks, covered, held)
+        assert torch.equal(merged, sepl_by_hand(found, masks, covered, held))
+
+
+def test_without_masks_labels_stay() -> None:
+    found = labels(1, 0, 255, 2)
+    assert torch.equal(merge_with_masks(found, torch.zeros(0, 1, 4, dtype=torch.bool)), found)

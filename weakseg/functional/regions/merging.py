@@ -86,6 +86,44 @@ def merge_mask(mask: Tensor, segments: Tensor, merging: Merging) -> Tensor:
     return taken[segments] if bool(taken.any()) else mask
 
 
+def merge_with_masks(
+    labels: Tensor, masks: Tensor, covered: float = 0.5, held: float = 0.85
+) -> Tensor:
+    """Labels uint8 [H,W], 255 = ignored, by the rule of SEPL with masks that may overlap and leave
+    pixels out, as those of SAM do: bool [N,H,W].
+
+    An object, all of a class that is not the background, becomes the union of the masks of which it
+    covers more than a part, and of those that hold a part of it; each mask goes to one class. Of
+    its pixels those in no mask at all stay, the others become background. Later classes paint over
+    earlier ones.
+
+    Args:
+        labels: of an image.
+        masks: of its pieces.
+        covered: the part of a mask.
+        held: the part of an object.
+
+    >>> masks = torch.tensor(
+    ...     [[[True, True, True, False, False]], [[False, False, True, True, True]]]
+    ... )
+    >>> merge_with_masks(torch.tensor([[255, 1, 1, 0, 0]]).byte(), masks)
+    tensor([[1, 1, 1, 0, 0]], dtype=torch.uint8)
+    """
+    merged = labels.where((labels == 0) | (labels == IGNORE), 0)
+    sizes = masks.flatten(1).sum(1)
+    free = ~masks.any(0)
+    unused = torch.ones(len(masks), dtype=torch.bool, device=masks.device)
+    for label in torch.unique(labels[labels != IGNORE]).tolist():
+        if label == 0:
+            continue
+        own = labels == label
+        common = (masks & own).flatten(1).sum(1)
+        taken = unused & ((common > covered * sizes) | (common >= held * own.sum()))
+        unused &= ~taken
+        merged[masks[taken].any(0) | (own & free)] = label
+    return merged
+
+
 def _taken(counts: Tensor, sizes: Tensor, merging: Merging) -> Tensor:
     """Which labels take which pieces, bool [N,C], by the pixels of each label in each piece."""
     taken = counts > merging.covered * sizes[:, None]
