@@ -23,9 +23,12 @@ from weakseg.evidence import Evidence
 from weakseg.fit import main
 from weakseg.foundation.encodings import LIMIT, Encodings
 from weakseg.foundation.frozen_encoder import FrozenEncoder
+from weakseg.foundation.model_files import find_model
 from weakseg.labelling.dataset import label_dataset
+from weakseg.prediction.images import predict_images
 from weakseg.reviewing.estimating import Estimator
 from weakseg.strategies.prompted_masks import PromptedMasks
+from weakseg.trained.loading import load_model
 from weakseg.training.round_targets import RoundTargets
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -119,21 +122,66 @@ def test_another_version_is_added(tmp_path: Path, strategy: PromptedMasks) -> No
     assert UsedModel("a", "b", "c").described.endswith("a, version b, licence c")
 
 
-def test_what_is_wrong_with_a_model_is_said_before_training(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_model_is_said_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for model, said in {
         "nosuch/model": "model nosuch/model is not on this machine",
         str(stub_folder(tmp_path / "clip", "clip")): "should be a SAM model, of type sam or",
     }.items():
-        with pytest.raises(ValueError, match=said) as error:
+        with pytest.raises(SystemExit) as ended:
             main(["recipe=boxes_sam", f"strategy.model={model}", *SMALL, "trainer.max_steps=1"])
-        assert "\n" not in str(error.value)
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
     assert not Path("runs").exists()
 
 
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_looks_at_the_model_and_fetches_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from weakseg.check import main as check
+
+    words = ["recipe=boxes_sam", *SMALL[2:]]
+    wrong = stub_folder(tmp_path / "clip", "clip")
+    assert check([*words, f"strategy.model={wrong}"]) == 1
+    assert "the strategy: its model should be one that can be used, but it is model" in (
+        capsys.readouterr().out
+    )
+    assert check([*words, "strategy.model=nosuch/model"]) == 0
+    assert "warning: the strategy: its model should be on this machine" in capsys.readouterr().out
+    assert check(words) == 0
+    assert "its model" not in capsys.readouterr().out
+
+
+def test_without_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("weakseg.foundation.model_files.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install 'weakseg\[foundation\]'$"):
+    with pytest.raises(SystemExit):
         main(["recipe=points_sam", *SMALL, "trainer.max_steps=1"])
+    assert "needs the package transformers: pip install 'weakseg[foundation]'\n" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_trained_network_needs_the_model_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shutil.copytree(find_model(HUB).folder, tmp_path / "model")
+    words = ["recipe=boxes_sam", f"strategy.model={model}", *SMALL, "trainer.max_steps=1"]
+    run = main(words)
+    shutil.rmtree(model)
+    trained = load_model(run)
+    image = drawn_picture(30, 40, 1)[0].image
+    assert trained.probabilities(image).shape == (5, 30, 40)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "images" / "a.png")
+    done = predict_images(run, tmp_path / "images", "masks")
+    assert done.predicted == 1
+    # to train on, it is needed
+    with pytest.raises(SystemExit):
+        main([f"resume={run}", "trainer.max_steps=3"])
+    assert "is no folder here, and no id of the hub either" in capsys.readouterr().err
 
 
 # rounds -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from weakseg.data.base import WeakData
 from weakseg.reporting.contact_sheet import write_sheet
 from weakseg.reporting.dataset_check import DatasetCheck
 from weakseg.reporting.problem import Problem
+from weakseg.strategies.base import Strategy
 from weakseg.training.memory_budget import describe_cost
 from weakseg.training.segmenter import Segmenter
 from weakseg.utils.files import write_whole
@@ -37,9 +38,28 @@ def training_cost(recipe: Resolved, data: WeakData, found: DatasetCheck) -> list
     network, strategy = (
         untrained.build(section, classes=len(data.classes)) for section in ("network", "strategy")
     )
+    found.problems.extend(_wrong_model(strategy))
     segmenter = Segmenter(network, strategy, data.classes)
     trainer = recipe.sections["trainer"]
     lines, excess = describe_cost(segmenter, data, found.sizes, recipe.name, trainer)
     if excess:
         found.problems.append(Problem("a training step", "its memory", *excess, "warning"))
     return lines
+
+
+def _wrong_model(strategy: Strategy) -> list[Problem]:
+    """What is wrong with the model of others that a strategy asks. One that is not here is not
+    fetched: a training does so."""
+    encoder = strategy.wants.encoder
+    if encoder is None:
+        return []
+    if not encoder.is_here:
+        here = "on this machine, or it is fetched when a training begins"
+        return [
+            Problem("the strategy", "its model", here, f"{encoder.model}, elsewhere", "warning")
+        ]
+    try:
+        _ = encoder.files
+    except ValueError as error:
+        return [Problem("the strategy", "its model", "one that can be used", str(error))]
+    return []

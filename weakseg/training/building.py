@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from weakseg.config.recipe import RecipeError, Resolved
+from weakseg.strategies.base import Strategy
 from weakseg.training.corrections_check import missing_folder
 from weakseg.training.initial_weights import load_initial_weights
 from weakseg.training.rounds import Rounds
@@ -30,9 +31,23 @@ def build_run(recipe: Resolved) -> tuple[Any, Segmenter, Rounds]:
             errors += error.errors
     if recipe.init_from and "network" in parts:
         errors += load_initial_weights(recipe, parts["network"], data.classes)
+    if "strategy" in parts:
+        errors += _wrong_model(parts["strategy"])
     if errors:
         raise RecipeError(errors)
     segmenter = Segmenter(
         parts["network"], parts["strategy"], data.classes, parts["optimizer"], parts["predict"]
     )
     return data, segmenter, parts["rounds"]
+
+
+def _wrong_model(strategy: Strategy) -> list[str]:
+    """What is wrong with the model that a strategy asks, if anything. A trained network needs it no
+    more, so nobody looks for it where one is loaded."""
+    if strategy.wants.encoder is None:
+        return []
+    try:
+        _ = strategy.wants.encoder.files
+    except ValueError as error:
+        return [f"strategy: {error}"]
+    return []

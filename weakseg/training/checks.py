@@ -47,8 +47,6 @@ def check_parts(network: Adapter, strategy: Strategy, classes: Sequence[str]) ->
             f"class_weights=auto weighs classes by their shares in the targets, but "
             f"{type(strategy).__name__} estimates none; give numbers, such as {{{classes[-1]}: 5}}"
         )
-    if strategy.wants.encoder is not None:
-        _ = strategy.wants.encoder.files  # which says what is wrong with it
     if isinstance(strategy.class_weights, Mapping):
         _check_class_weights(strategy.class_weights, classes)
     if strategy.wants.intermediate and (problem := network.lacks("intermediate_features")):
