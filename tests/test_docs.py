@@ -58,7 +58,7 @@ def wrong_words(command: list[str]) -> list[str]:
         word
         for word in command[start + 2 :]
         if word not in ("--show", "--list", "--help")
-        and not word.startswith(("sheet=", "workers="))
+        and not word.startswith(("sheet=", "workers=", "tags_by="))
     ]
     words = words[: words.index("|")] if "|" in words else words
     checks = command[start + 1] == "weakseg.check" and not any(

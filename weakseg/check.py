@@ -10,7 +10,7 @@ from collections.abc import Sequence
 # unlike Path's, these answer for names that no file can have
 from os.path import abspath, dirname, isdir
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weakseg.config.recipe import RecipeError, check_spelling, load, resolve
 from weakseg.utils.command import (
@@ -24,6 +24,10 @@ from weakseg.utils.messages import one_line
 from weakseg.utils.paths import kind_of
 from weakseg.utils.remote_path import as_path, expect_writable, is_url
 
+if TYPE_CHECKING:
+    from weakseg.data.base import WeakData
+    from weakseg.reporting.dataset_check import DatasetCheck
+
 USAGE = """\
 usage: python -m weakseg.check data=<name> [data.<key>=value ...]
 
@@ -33,11 +37,12 @@ usage: python -m weakseg.check data=<name> [data.<key>=value ...]
   sheet=<file>                                    another place for the contact sheet, or null
   cost=true                                       whether to measure what a training step takes
   workers=4                                       processes that read images; 0 for this one alone
+  tags_by=<model>                                 compare tags by a CLIP model, an id or a folder
 
 Reads everything, prints all problems, how often each class comes and what a training takes, and
 draws some images with their annotations. Without recipe= proposes one that fits the annotation.
 The exit code is 0 if there is no error, 1 if there is one, 2 if the words are wrong."""
-OWN = {"out": "runs/check", "sheet": "", "cost": "true", "workers": ""}
+OWN = {"out": "runs/check", "sheet": "", "cost": "true", "workers": "", "tags_by": ""}
 ENOUGH = 200  # images from which on further processes are worth their start
 
 
@@ -109,6 +114,8 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
     found = check_dataset(
         data, int(own["workers"] or (os.cpu_count() or 1) * (len(data) >= ENOUGH))
     )
+    if own["tags_by"] not in ("", "null"):
+        _compare_tags(data, found, own["tags_by"], out)
     lines = training_cost(resolved, data, found) if own["cost"] == "true" else []
     print_check(found, Console())
     lines += [proposed] * bool(proposed)
@@ -116,6 +123,36 @@ def _check(words: list[str], own: dict[str, str], sections: dict[str, Any]) -> i
     print("\n".join(lines), end="\n" * bool(lines))
     write_results(data, found, out, own["sheet"])
     return found.errors
+
+
+def _compare_tags(data: WeakData, found: DatasetCheck, model: str, out: Path | None) -> None:
+    """Add what a CLIP model doubts of the tags to the problems, the most doubtful first, and write
+    review.csv, in which all images are in the order in which a person should look at them."""
+    from weakseg.foundation.clip import ClipEncoder
+    from weakseg.reporting.problem import Problem
+    from weakseg.suspicion import tag_words
+    from weakseg.suspicion.queue import rank
+    from weakseg.suspicion.review_file import NAME, write_queue
+    from weakseg.trained.loading import choose_device
+
+    encoder = ClipEncoder(model)
+    try:
+        found.remarks.append(f"tags are compared by {encoder.files.described}")
+    except ValueError as error:
+        raise RecipeError([f"tags_by: {one_line(error)}"]) from None
+    encoder.use(choose_device("auto"))
+    doubts = tag_words.doubts_of_tags(tag_words.readable(data), data.classes, encoder)
+    for doubt in sorted(doubts, key=lambda each: (-each.doubt, each.image, each.label)):
+        if doubt.doubt >= tag_words.DOUBTFUL:
+            expected, came = doubt.told
+            place = f"image {doubt.image}"
+            found.problems.append(
+                Problem(place, f"the tag {doubt.label}", expected, came, "warning")
+            )
+    if out is not None and doubts:
+        signals = tag_words.signals_of_tags(doubts)
+        write_queue(out / NAME, rank(signals), signals)
+        print(f"queue: {out / NAME}")
 
 
 def _wrong_own(own: dict[str, str]) -> list[str]:

@@ -10,8 +10,10 @@ import torch
 
 from tests.reviewing.sessions import BOX, material, session, with_network
 from tests.small import Everything
-from weakseg.reviewing.ranking import suspicion_of
+from weakseg.config.recipe import RecipeError
+from weakseg.reviewing.ranking import known_ranking, suspicion_of
 from weakseg.reviewing.session import ReviewSession
+from weakseg.reviewing.words import check_words
 from weakseg.strategies.boxes_rect import BoxesRect
 from weakseg.suspicion.queue import Suspicion
 from weakseg.suspicion.review_file import write_queue
@@ -124,3 +126,16 @@ def test_a_joint_strategy_is_fitted_in_the_background(tmp_path: Path, strategy: 
     wait_for_background(review)
     assert review.picture(0, "target", strategy).media_type == "image/png"
     review.end()
+
+
+def test_a_file_comes_before_the_list_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    first, second = Suspicion("disc/1", 0.5, ("a",)), Suspicion("disc/2", 0.9, ("b",))
+    for place, found in ((tmp_path / "run", first), (tmp_path, second)):
+        write_queue(place / "review.csv", [found], {found.image: {}})
+    assert known_ranking(tmp_path / "run") == {"disc/1": first}
+    assert known_ranking(tmp_path / "run", tmp_path / "review.csv") == {"disc/2": second}
+    assert known_ranking(tmp_path / "nowhere") == known_ranking(None) == {}
+    with pytest.raises(RecipeError) as error:
+        check_words(data={"name": "toy"}, queue=tmp_path / "gone.csv")
+    assert "queue: there is no file" in error.value.errors[0]

@@ -7,6 +7,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -41,6 +42,7 @@ def review_dataset(
     recipe: str | None = None,
     *,
     corrections: Path | None = None,
+    queue: Path | None = None,
     checkpoint: str = "best",
     subset: Subset = "training",
     host: str = "127.0.0.1",
@@ -68,6 +70,8 @@ def review_dataset(
             a file; mixed where data= alone says what is reviewed.
         corrections: the folder in which corrections are kept; null for that of the recipe, or else
             corrections/ in the run, or in the root of the data set.
+        queue: a review.csv in whose order images come, such as that of `weakseg.check tags_by=`;
+            null for that of the run, or else they are measured while the page is open.
         checkpoint: of a run folder: best, last or a file.
         subset: which images: those to train on (training), those to measure on (validation), or
             all.
@@ -82,7 +86,7 @@ def review_dataset(
         predict: scales, mirror image, windows and CRF of the predictions that are shown.
         rounds: folder where targets are kept.
     """
-    check_words(run, recipe, data, strategy, network)
+    check_words(run, recipe, data, strategy, network, queue)
     import_server(EXTRA)
     sections = {
         name: node
@@ -99,6 +103,7 @@ def review_dataset(
         material = material_of_run(str(run), checkpoint, corrections, sections, device)
     else:
         material = material_of_recipe(recipe, corrections, sections, device)
+    material = replace(material, queue=queue)
     session = ReviewSession(material, subset, login() if who is None else who)
     if warning := warning_of(host):
         print(f"warning: {warning}", file=sys.stderr)

@@ -55,6 +55,7 @@ class Material:
         run: the folder of the run; None if there is none.
         fitted: by a joint strategy in the last round of the run, to all images together; None if
             it is to be fitted anew.
+        queue: a file with the order of the images; None for that of the run, if it has left one.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Material:
     table: Tensor | None = None
     run: Path | None = None
     fitted: Tensor | None = None
+    queue: Path | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

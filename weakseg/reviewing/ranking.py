@@ -14,11 +14,16 @@ from weakseg.suspicion.review_file import NAME, read_queue
 from weakseg.suspicion.signals import signals_of
 
 
-def ranking_of_run(run: Path | None) -> dict[str, Suspicion]:
-    """What a run has found out, by the ids of its images; nothing where it has left no list. A
-    ValueError if the list is damaged."""
-    file = None if run is None else run / NAME
-    if file is None or not file.is_file():
+def known_ranking(run: Path | None, queue: Path | None = None) -> dict[str, Suspicion]:
+    """What is known of the images by their ids: what a file says, or else what a run has found out;
+    nothing where that has left no list. A ValueError if the list is damaged.
+
+    Args:
+        run: its folder, or None.
+        queue: the file, or None.
+    """
+    file = queue if queue is not None or run is None else run / NAME
+    if file is None or (queue is None and not file.is_file()):
         return {}
     return {suspicion.image: suspicion for suspicion in read_queue(file)}
 

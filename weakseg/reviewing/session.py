@@ -37,7 +37,7 @@ from weakseg.reviewing.layers import (
     thumbnail,
 )
 from weakseg.reviewing.material import Material
-from weakseg.reviewing.ranking import ranking_of_run
+from weakseg.reviewing.ranking import known_ranking
 from weakseg.reviewing.recent import Recent
 from weakseg.reviewing.refusals import ChangedElsewhere, NotFound, Refusal, WrongRequest
 from weakseg.reviewing.targets import SessionTargets
@@ -85,7 +85,7 @@ class ReviewSession:
 
     def _known_suspicions(self) -> dict[str, Suspicion]:
         try:
-            return ranking_of_run(self.material.run)
+            return known_ranking(self.material.run, self.material.queue)
         except (ValueError, OSError) as error:
             self.remarks.append(f"the images are measured anew: {one_line(error)}")
             return {}

@@ -15,9 +15,16 @@ def check_words(
     data: Mapping[str, Any] | None = None,
     strategy: Mapping[str, Any] | None = None,
     network: Mapping[str, Any] | None = None,
+    queue: Path | str | None = None,
 ) -> None:
-    """Raise a RecipeError if the words do not belong together."""
-    if errors := _mistakes(run, recipe, data, {"strategy": strategy, "network": network}):
+    """Raise a RecipeError if the words do not belong together, or name no file."""
+    errors = _mistakes(run, recipe, data, {"strategy": strategy, "network": network})
+    if queue is not None and not Path(queue).is_file():
+        errors.append(
+            f"queue: there is no file {queue}; expected a review.csv, which a run leaves, and "
+            "weakseg.check with tags_by="
+        )
+    if errors:
         raise RecipeError(errors)
 
 

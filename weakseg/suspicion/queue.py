@@ -28,6 +28,8 @@ class Signal(NamedTuple):
 SIGNALS = {
     "missing": Signal(1.0, "{} is annotated, but the network finds none there"),
     "unnamed": Signal(2.0, "the network finds {} where none is annotated"),
+    "unlike": Signal(1.0, "{} is annotated, but images without it look more like it"),
+    "alike": Signal(1.0, "it looks as much like {} as images that are annotated so"),
     "absent": Signal(1.0, "no pixel of the target is {}, though it is annotated"),
     "extra": Signal(1.0, "the target shows {}, which is not annotated"),
     "marks": Signal(1.0, "the target contradicts what is drawn"),
