@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -29,6 +31,8 @@ from weakseg.prediction.images import predict_images
 from weakseg.reviewing.estimating import Estimator
 from weakseg.strategies.prompted_masks import PromptedMasks
 from weakseg.trained.loading import load_model
+from weakseg.training.image_work import Job
+from weakseg.training.queries import encoded_jobs
 from weakseg.training.round_targets import RoundTargets
 from weakseg.training.rounds import Rounds
 from weakseg.training.segmenter import Segmenter
@@ -281,6 +285,39 @@ def test_the_way_of_a_gpu_without_a_place_for_encodings(
     model = str(stub_folder(tmp_path / "model"))
     assert len(targets_of(tmp_path / "there", 0, model)) >= 12
     assert as_on_a_gpu
+
+
+def test_the_gpu_is_left_to_the_training(
+    strategy: PromptedMasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = strategy.encoder
+    # of a device that is none nothing can be read
+    nothing = {"level0": np.zeros(1, np.float16)}
+    monkeypatch.setattr(ColourSam, "encode", lambda self, images: [nothing for _ in images])
+    there = torch.device("meta")
+    encoder.use(there)
+    jobs = [Job(index) for index in range(6)]
+    seen = []
+    for job in encoded_jobs(Pictures(), jobs, encoder):
+        assert job.evidence is not None
+        seen.append(job.number)
+        assert encoder.device == there
+        assert encoder.module is not None
+    assert sorted(seen) == list(range(6))
+    assert encoder.device.type == "cpu"
+    assert "module" not in vars(encoder)
+
+
+@pytest.mark.parametrize(
+    ("device", "limit", "here"), [("cpu", 9, 0), ("meta", 9, 1), ("meta", 0, 0)]
+)
+def test_who_encodes(strategy: PromptedMasks, device: str, limit: int, here: int) -> None:
+    strategy.encoder.encodings.limit = limit
+    targets: Any = SimpleNamespace(
+        strategy=strategy, segmenter=SimpleNamespace(device=torch.device(device))
+    )
+    found = RoundTargets._encoder.__get__(targets)
+    assert (found is strategy.encoder) == bool(here)
 
 
 # the review page ----------------------------------------------------------------------------------

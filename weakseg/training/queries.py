@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from weakseg.evidence import Prediction
-from weakseg.foundation.frozen_encoder import FrozenEncoder
+from weakseg.foundation.frozen_encoder import CPU, FrozenEncoder
 from weakseg.functional.resolution import downsample
 from weakseg.inference.multiscale import infer_batch
 from weakseg.training.estimation import can_copy
@@ -91,17 +91,20 @@ def encoded_jobs(data: Samples, jobs: Iterable[Job], encoder: FrozenEncoder) -> 
     Args:
         data: the images.
         jobs: with or without what is read.
-        encoder: on its device.
+        encoder: on its device, of which it leaves the memory to the training at the end.
     """
     waiting: list[Job] = []
-    for job in _read_ahead(data, jobs):
-        waiting.append(job)
-        if len(waiting) == encoder.most:
-            encoder.encode_ahead([_image_of(each) for each in waiting])
-            yield from waiting
-            waiting = []
-    encoder.encode_ahead([_image_of(each) for each in waiting])
-    yield from waiting
+    try:
+        for job in _read_ahead(data, jobs):
+            waiting.append(job)
+            if len(waiting) == encoder.most:
+                encoder.encode_ahead([_image_of(each) for each in waiting])
+                yield from waiting
+                waiting = []
+        encoder.encode_ahead([_image_of(each) for each in waiting])
+        yield from waiting
+    finally:
+        encoder.use(CPU)
 
 
 def predict_together(segmenter: Segmenter, images: Sequence[Tensor]) -> list[Prediction]:

@@ -214,9 +214,11 @@ class RoundTargets:
     @property
     def _encoder(self) -> FrozenEncoder | None:
         """The frozen model that sees the images in this process, as it is on a GPU; on a CPU each
-        worker asks its own."""
+        worker asks its own, as it does where encodings are not kept for it to find."""
         encoder = self.strategy.wants.encoder
-        return None if self.segmenter.device.type == "cpu" else encoder
+        if encoder is None or self.segmenter.device.type == "cpu" or not encoder.encodings.limit:
+            return None
+        return encoder
 
     def _jobs(
         self, indices: Sequence[int], keys: Mapping[int, str], before: Mapping[int, str]
