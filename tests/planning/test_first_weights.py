@@ -14,7 +14,7 @@ import torch
 from huggingface_hub import constants
 
 from weakseg.planning import first_weights
-from weakseg.planning.first_weights import FETCHED, HERE, how_at_hand, reachable
+from weakseg.planning.first_weights import FETCHED, HERE, ask_ahead, how_at_hand, reachable
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     first_weights._answers.cache_clear()
+    first_weights._asked.cache_clear()
 
 
 def test_what_needs_no_network_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +86,33 @@ def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.Mon
     start = time.monotonic()
     assert not reachable("https://slow.example/a")
     assert time.monotonic() - start < 4
+
+
+def test_whoever_was_asked_ahead_is_asked_once_and_not_waited_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def slow(request: urllib.request.Request, **named: Any) -> None:
+        asked.append(request.full_url)
+        time.sleep(5)
+
+    monkeypatch.setattr(constants, "ENDPOINT", "https://hub.example")
+    monkeypatch.setattr(first_weights, "CONNECT", 2.0)
+    monkeypatch.setattr(urllib.request, "urlopen", slow)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    start = time.monotonic()
+    ask_ahead()
+    assert time.monotonic() - start < 1
+    time.sleep(1.5)
+    for _ in range(3):
+        assert not reachable("https://hub.example/d")
+    assert time.monotonic() - start < 3.4
+    assert asked == ["https://hub.example"]
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    first_weights._asked.cache_clear()
+    ask_ahead()
+    assert asked == ["https://hub.example"]
 
 
 def test_any_answer_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import functools
 import os
 import socket
 import threading
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -32,10 +33,23 @@ def how_at_hand(build: Callable[[], object]) -> str:
     with _without_network():
         if _works(build):
             return HERE
-    if any(os.environ.get(name, "").upper() in ("1", "TRUE", "YES", "ON") for name in OFFLINE):
+    if _offline():
         return ""
     with _with_a_quick_network():
         return FETCHED if _works(build) else ""
+
+
+def ask_ahead() -> None:
+    """Ask whether weights could be fetched, so that the answer is there when somebody waits for
+    it."""
+    if not _offline():
+        from huggingface_hub import constants
+
+        _asked(_server(constants.ENDPOINT))
+
+
+def _offline() -> bool:
+    return any(os.environ.get(name, "").upper() in ("1", "TRUE", "YES", "ON") for name in OFFLINE)
 
 
 def _works(build: Callable[[], object]) -> bool:
@@ -92,12 +106,23 @@ def _refuse(url: str, *others: Any, **named: Any) -> None:
 
 def reachable(url: str) -> bool:
     """Whether the server of an address answers in time."""
+    return _answers(_server(url))
+
+
+def _server(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
-    return _answers(f"{parts.scheme}://{parts.netloc}")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 @functools.cache
 def _answers(server: str) -> bool:
+    answered, since = _asked(server)
+    return answered.wait(max(0, since + CONNECT - time.monotonic()))
+
+
+@functools.cache
+def _asked(server: str) -> tuple[threading.Event, float]:
+    """What is set once a server has answered, and since when it has been asked."""
     answered = threading.Event()
 
     def ask() -> None:
@@ -112,4 +137,4 @@ def _answers(server: str) -> bool:
 
     # looking up a name may take longer than any timeout
     threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(CONNECT)
+    return answered, time.monotonic()

@@ -23,7 +23,7 @@ from weakseg.networks import NAMES as NETWORKS
 from weakseg.networks.base import encoder_of
 from weakseg.planning.class_weights import class_weights
 from weakseg.planning.facts import Facts, facts_of, machine_of
-from weakseg.planning.first_weights import how_at_hand
+from weakseg.planning.first_weights import ask_ahead, how_at_hand
 from weakseg.planning.rules import BATCH, ENCODERS, MEMORY, RULES, Choice, pretrained, trained_side
 from weakseg.strategies.base import estimates
 from weakseg.training.memory_budget import HEAVIEST, measure
@@ -137,6 +137,8 @@ def _made(recipe: Resolved) -> Plan:
     if FORMAT in left:
         values[FORMAT], reasons[FORMAT] = _format(recipe)
         recipe = recipe.with_plan(values, reasons)
+    if not recipe.init_from and {"network.encoder", "network.weights"}.intersection(left):
+        ask_ahead()  # while the data set is listed
     machine = machine_of(recipe.sections["trainer"])
     with keep_parsed():
         data: WeakData = recipe.build("data")
