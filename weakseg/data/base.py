@@ -592,6 +592,10 @@ class WeakData(LightningDataModule):
         self._loaders.add(loader)
         return loader
 
+    def on_exception(self, exception: BaseException) -> None:
+        """End the processes that read images ahead: a training that fails is not torn down."""
+        self._loaders.close()
+
     def teardown(self, stage: str) -> None:
         """End the processes that read images ahead."""
         self._loaders.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import weakref
@@ -65,6 +66,7 @@ class LoadingProcesses(Generic[T]):
             self.close()
             self._order = _Order()
             self._loader = self._made(self._order, count)
+            _open.add(self)
             self._started_with = version
         self._order.batches = batches
         return iter(self._loader)
@@ -87,6 +89,17 @@ class LoadingProcesses(Generic[T]):
             persistent_workers=workers > 0,
             prefetch_factor=AHEAD if workers else None,
         )
+
+
+# with processes that wait for work. Python ends such processes by SIGTERM, which does not end
+# these, and waits for them: so they are closed before it does
+_open: weakref.WeakSet[LoadingProcesses[Any]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for each in list(_open):
+        each.close()
 
 
 class Open:
