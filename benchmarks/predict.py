@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
@@ -113,9 +114,11 @@ class Contest:
 
     def folder(self) -> Turn:
         """All of the folder."""
-        prediction.load_model = lambda *_, **__: self.model
         work = process_time()
-        with tempfile.TemporaryDirectory() as out:
+        with (
+            tempfile.TemporaryDirectory() as out,
+            mock.patch.object(prediction, "load_model", return_value=self.model),
+        ):
             done = prediction.predict_images("", self.photos, Path(out) / "masks", **self.words)
         assert not done.broken
         return Turn(done.seconds, process_time() - work)

@@ -41,6 +41,12 @@ def commands_leave_the_process_to_the_tests(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("weakseg.utils.command.end_within", lambda seconds, code: None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests fetch and encode."""
+    os.environ["WEAKSEG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def same_random_numbers() -> None:
     torch.manual_seed(0)

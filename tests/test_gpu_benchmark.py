@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from weakseg.prediction import images as prediction
+from weakseg.trained.loading import load_model
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 CPU = torch.device("cpu")
 
@@ -158,4 +161,5 @@ def test_all_of_it_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert all(row["figures"]["ms"] > 0 for row in rows)
     table = (tmp_path / "gpu.md").read_text()
     assert "no figure means anything" in table
+    assert prediction.load_model is load_model  # which a benchmark once left changed
     assert table.count("\n| ") == len(rows) + 1
