@@ -4,7 +4,8 @@ recipes that ask them, beside those that ask none, and beside full masks.
     python benchmarks/foundation.py @benchmarks/animals.txt data.root=VOCdevkit \\
         network.weights=mobilenet_v2.pth
     python benchmarks/foundation.py data=folder data.root=photos data.masks=masks --steps 400 \\
-        --sam facebook/sam2.1-hiera-tiny,models/sam2-large --clip openai/clip-vit-base-patch16
+        --sam facebook/sam2.1-hiera-tiny,models/sam2-large --clip openai/clip-vit-base-patch16 \\
+        --features timm/vit_small_patch14_dinov2.lvd142m --sam3 models/sam3
     python benchmarks/foundation.py data=folder data.root=photos data.masks=masks --only boxes
 
 Models are folders or ids of the Hugging Face hub, from where each is fetched once; with
@@ -46,6 +47,7 @@ PLAIN = (
     Method("points", "points"),
     Method("scribbles", "scribbles"),
     Method("tags", "tags", WHOLE),
+    Method("tags_coseg", "tags"),
 )
 BY_SAM = (
     Method("boxes_sam", "boxes"),
@@ -53,6 +55,12 @@ BY_SAM = (
     Method("scribbles_sam", "scribbles"),
 )
 BY_CLIP = (Method("tags_clip", "tags"),)
+BY_SAM3 = (Method("tags_clip", "tags", ("strategy.by=sam3",)),)
+BY_FEATURES = (
+    Method("boxes_coseg", "boxes"),
+    Method("points_coseg", "points"),
+    Method("tags_coseg", "tags"),
+)
 EVIDENCE = ("masks", "boxes", "points", "scribbles", "tags")
 TABLE = "foundation.md"
 COVERAGE = "label/coverage"
@@ -85,6 +93,12 @@ def main() -> None:
     parser.add_argument(
         "--clip", default="openai/clip-vit-base-patch16", help="CLIPs, with commas; '' for none"
     )
+    parser.add_argument(
+        "--features",
+        default="timm/vit_small_patch14_dinov2.lvd142m",
+        help="backbones for cosegmentation, with commas; '' for none",
+    )
+    parser.add_argument("--sam3", default="", help="SAM 3 by words, with commas; none without it")
     parser.add_argument(
         "--only", default=",".join(EVIDENCE), help="these kinds of evidence, such as boxes,tags"
     )
@@ -142,7 +156,12 @@ def compare(arguments: Any, evidence: Sequence[str]) -> None:
 
 def _asked(arguments: Any, evidence: Sequence[str]) -> list[tuple[Method, str]]:
     """The methods, each with the models that it asks one after the other."""
-    models = {BY_SAM: arguments.sam, BY_CLIP: arguments.clip}
+    models = {
+        BY_SAM: arguments.sam,
+        BY_CLIP: arguments.clip,
+        BY_SAM3: arguments.sam3,
+        BY_FEATURES: arguments.features,
+    }
     found = [(method, "") for method in PLAIN if method.evidence in evidence]
     for methods, names in models.items():
         found += [
@@ -155,7 +174,8 @@ def _asked(arguments: Any, evidence: Sequence[str]) -> list[tuple[Method, str]]:
 
 
 def _words(method: Method, model: str, words: Sequence[str], same: Sequence[str]) -> list[str]:
-    asked = [f"strategy.model={model}"] if model else []
+    key = "features" if method in BY_FEATURES else "model"
+    asked = [f"strategy.{key}={model}"] if model else []
     return method.complete(words, *same, *asked)
 
 

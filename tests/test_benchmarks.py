@@ -290,8 +290,11 @@ def test_models_of_others_are_measured_beside_recipes_without(tmp_path: Path) ->
         ("`boxes`", "boxes", "-"),
         ("`boxes_sam`", "boxes", "facebook/sam2.1-hiera-tiny"),
         ("`boxes_sam`", "boxes", str(folder)),
+        ("`boxes_coseg`", "boxes", "timm/vit_small_patch14_dinov2.lvd142m"),
         ("`tags`", "tags", "-"),
+        ("`tags_coseg`", "tags", "-"),
         ("`tags_clip`", "tags", "openai/clip-vit-base-patch16"),
+        ("`tags_coseg`", "tags", "timm/vit_small_patch14_dinov2.lvd142m"),
     ]
     full = cells[0]
     assert full[3:5] == ["1.000", "1.000"]

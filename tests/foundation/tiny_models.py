@@ -50,9 +50,21 @@ def sam2(folder: Path) -> None:
     tiny_sams.save(tiny_sams.sam2(), folder)
 
 
+def dinov2(folder: Path) -> None:
+    """DINOv2 in the form of timm, with patches of 14 pixels, as those of the real one."""
+    import timm
+    from timm.models._hub import save_for_hf
+
+    small = {"embed_dim": 16, "depth": 2, "num_heads": 2, "img_size": 42}
+    folder.mkdir(parents=True)
+    model = timm.create_model("vit_small_patch14_dinov2", pretrained=False, **small)
+    save_for_hf(model, folder, model_args=small, safe_serialization=True)
+
+
 PUBLISHED: dict[str, Callable[[Path], None]] = {
     "openai/clip-vit-base-patch16": clip,
     "facebook/sam2.1-hiera-tiny": sam2,
+    "timm/vit_small_patch14_dinov2.lvd142m": dinov2,
 }
 """by their ids on the hub"""
 

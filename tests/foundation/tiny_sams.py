@@ -106,3 +106,47 @@ def save(model: Any, folder: Path) -> Path:
                 parameter.normal_(0, parameter[0].numel() ** -0.5, generator=random)
     model.save_pretrained(folder)
     return folder
+
+
+def sam3(vocabulary: int) -> nn.Module:
+    """With its text side, for words of so many tokens."""
+    backbone = transformers.Sam3ViTConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=112,
+        pretrain_image_size=112,
+        window_size=4,
+        global_attn_indexes=[1],
+    )
+    small = {"hidden_size": 32, "num_layers": 1, "num_attention_heads": 4, "intermediate_size": 32}
+    text = {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "projection_dim": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 32,
+        "bos_token_id": vocabulary - 2,
+        "eos_token_id": vocabulary - 1,
+        "pad_token_id": vocabulary - 1,
+    }
+    return transformers.Sam3Model(
+        transformers.Sam3Config(
+            vision_config=transformers.Sam3VisionConfig(
+                backbone_config=backbone,
+                fpn_hidden_size=32,
+                backbone_feature_sizes=[[32, 32], [16, 16], [8, 8]],
+                scale_factors=[4.0, 2.0, 1.0, 0.5],
+            ),
+            text_config=transformers.CLIPTextConfig(**text),
+            geometry_encoder_config=transformers.Sam3GeometryEncoderConfig(**small),
+            detr_encoder_config=transformers.Sam3DETREncoderConfig(**small),
+            detr_decoder_config=transformers.Sam3DETRDecoderConfig(**small, num_queries=5),
+            mask_decoder_config=transformers.Sam3MaskDecoderConfig(
+                hidden_size=32, num_attention_heads=4
+            ),
+        )
+    )

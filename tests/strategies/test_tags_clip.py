@@ -13,6 +13,7 @@ from torch import Tensor
 from tests.small import labels_of
 from weakseg.evidence import IGNORE, Evidence
 from weakseg.foundation.clip import ClipEncoder, WordMaps
+from weakseg.foundation.sam3_words import Sam3Words
 from weakseg.strategies.base import Context
 from weakseg.strategies.tags_clip import TagsCLIP
 from weakseg.utils.array_cache import Arrays
@@ -50,6 +51,28 @@ class Truth(ClipEncoder):
         return WordMaps(maps.view(count, 25, 36), torch.ones(len(words)))
 
 
+class TrueObjects(Sam3Words):
+    """Squares of 40 by 40 places: knows what each word is."""
+
+    def __init__(self, truth: Tensor) -> None:
+        super().__init__("a/truth")
+        self.truth = truth
+        self.asked: list[str] = []
+
+    @property
+    def fingerprint_of(self) -> str:
+        """It has no files."""
+        return "objects"
+
+    def encode(self, images: Sequence[Tensor]) -> list[Arrays]:
+        return [{"nothing": np.zeros(1)} for _ in images]
+
+    def maps(self, encoding: dict[str, Tensor], words: Sequence[str]) -> Tensor:
+        self.asked += words
+        shown = [(self.truth == CLASSES.index(word)).float() for word in words]
+        return F.interpolate(torch.stack(shown)[None], (72, 72), mode="area")[0]
+
+
 def a_scene() -> tuple[Tensor, Tensor]:
     """A dark disc in one corner and a bright bar near another: nothing is its own mirror image."""
     rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
@@ -64,6 +87,12 @@ def a_scene() -> tuple[Tensor, Tensor]:
 def known(truth: Tensor) -> TagsCLIP:
     strategy = TagsCLIP()
     strategy.encoder = Truth(truth)
+    return strategy
+
+
+def by_objects(truth: Tensor) -> TagsCLIP:
+    strategy = TagsCLIP("sam3", "a/model")
+    strategy.encoder = TrueObjects(truth)
     return strategy
 
 
@@ -153,4 +182,44 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match="words are given for crack, which is no class"):
         TagsCLIP(words={"crack": "a crack"}).check(evidence_of(image, 1), CLASSES)
     with pytest.raises(ValueError, match="no/such/model is no folder here"):
-        _ = TagsCLIP("no/such/model").encoder.files
+        _ = TagsCLIP(model="no/such/model").encoder.files
+    with pytest.raises(ValueError, match="by=sam3 asks SAM 3, whose weights are given only to"):
+        TagsCLIP("sam3")
+    with pytest.raises(ValueError, match=r"possible should be at most sure, 0\.5, but it is 0\.7"):
+        TagsCLIP(possible=0.7)
+
+
+def test_objects_that_are_the_truth_become_the_truth() -> None:
+    image, truth = a_scene()
+    strategy = by_objects(truth)
+    target = labels_of(strategy, evidence_of(image, 1, 2), classes=CLASSES)
+    assert miou(target, truth) >= 0.98
+    assert (target != IGNORE).float().mean() > 0.95
+    assert strategy.encoder.asked == ["disc", "bar"]  # type: ignore[union-attr]
+    target = labels_of(strategy, evidence_of(image, 2), classes=CLASSES)
+    assert miou(target, truth * (truth == 2)) >= 0.98
+
+
+def test_objects_stay_in_their_boxes_and_marks_as_they_are() -> None:
+    image, truth = a_scene()
+    marks = torch.full((HEIGHT, WIDTH), IGNORE, dtype=torch.uint8)
+    marks[30, 30:40] = 0
+    boxes = torch.tensor([[10.0, 5.0, 40.0, 56.0]])
+    evidence = evidence_of(image, 1, 2)._replace(
+        marks=marks, boxes=boxes, box_classes=torch.tensor([1])
+    )
+    target = labels_of(by_objects(truth), evidence, classes=CLASSES)
+    assert (target[30, 30:40] == 0).all()
+    assert not (target[:, 41:] == 1).any()
+    assert (target == 2).sum() > 1000
+
+
+def test_what_is_only_possible_has_no_label() -> None:
+    image, truth = a_scene()
+    strategy = by_objects(truth)
+    before = labels_of(strategy, evidence_of(image, 1), classes=CLASSES)
+    strategy.sure, strategy.possible = 0.9, 0.1
+    after = labels_of(strategy, evidence_of(image, 1), classes=CLASSES)
+    assert (after == IGNORE).sum() > 2 * (before == IGNORE).sum()
+    assert (before[after == 1] == 1).all()
+    assert (before[after == 0] == 0).all()

@@ -28,12 +28,15 @@ SHARPER: Mapping[str, str] = {
 """what says more clearly to CLIP what is meant, for classes of Pascal VOC and COCO, of CLIP-ES"""
 
 
-def words_of(classes: Sequence[str], own: Mapping[str, str]) -> list[str]:
+def words_of(
+    classes: Sequence[str], own: Mapping[str, str], known: Mapping[str, str] = SHARPER
+) -> list[str]:
     """A word or some words for each class but the background.
 
     Args:
         classes: names, the background first.
-        own: words for some of them, which come before those that are known to say it more clearly.
+        own: words for some of them, which come before those that are known.
+        known: words that say more clearly what some names mean.
 
     >>> words_of(["background", "person", "traffic_light", "crack"], {"crack": "crack in a wall"})
     ['person with clothes,people,human', 'traffic light', 'crack in a wall']
@@ -44,7 +47,7 @@ def words_of(classes: Sequence[str], own: Mapping[str, str]) -> list[str]:
             f"of {', '.join(classes[1:])}"
         )
     plain = {name: name.replace("_", " ") for name in classes}
-    return [own.get(name, SHARPER.get(plain[name], plain[name])) for name in classes[1:]]
+    return [own.get(name, known.get(plain[name], plain[name])) for name in classes[1:]]
 
 
 def background_beside(classes: Sequence[str], background: Sequence[str]) -> list[str]:
