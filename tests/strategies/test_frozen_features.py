@@ -179,4 +179,4 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match=r"context\.classes is empty, but without a prediction"):
         made(Cosegmentation, Colours("a/model")).describe(image, Context())
     with pytest.raises(ValueError, match="model no/such/model is no folder here"):
-        Segmenter(Bare(), Cosegmentation(features="no/such/model"), CLASSES)
+        _ = FrozenFeatures("no/such/model").files
