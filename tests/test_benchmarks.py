@@ -262,7 +262,7 @@ def test_models_of_others_are_measured_beside_recipes_without(tmp_path: Path) ->
     folder."""
     from tests.foundation.tiny_sams import SAMS, save
 
-    folder = save(SAMS["sam"](), tmp_path / "own")
+    folder = save(SAMS["sam"], tmp_path / "own")
     words = ["data.train=4", "data.val=2", "data.size=48", "data.batch_size=2"]
     quick = ["rounds.workers=0", "data.workers=0"]
     script = ROOT / "benchmarks" / "foundation.py"

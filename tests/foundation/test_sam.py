@@ -28,7 +28,7 @@ every_kind = pytest.mark.parametrize("kind", SAMS)
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("models")
-    return {kind: save(make(), place / kind) for kind, make in SAMS.items()}
+    return {kind: save(make, place / kind) for kind, make in SAMS.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -42,18 +42,23 @@ def picture(height: int, width: int) -> Tensor:
     return torch.randint(0, 256, (3, height, width), generator=random).to(torch.uint8)
 
 
+# older versions have these beside slower ones, which round otherwise
+FAST = "" if hasattr(transformers, "Sam2ImageProcessor") else "Fast"
+
+
 def processor(kind: str) -> Any:
     size = {"height": 112 if kind == "sam3_tracker" else 128}
     size["width"] = size["height"]
     if kind == "sam":
-        of_images = transformers.SamImageProcessor(size={"longest_edge": 128}, pad_size=size)
+        kind_of_images = getattr(transformers, f"SamImageProcessor{FAST}")
+        of_images = kind_of_images(size={"longest_edge": 128}, pad_size=size)
         return transformers.SamProcessor(of_images)
     if kind == "sam2":
         return transformers.Sam2Processor(
-            transformers.Sam2ImageProcessor(size=size), target_size=128
+            getattr(transformers, f"Sam2ImageProcessor{FAST}")(size=size), target_size=128
         )
     return transformers.Sam3TrackerProcessor(
-        transformers.Sam3ImageProcessor(size=size), target_size=112
+        getattr(transformers, f"Sam3ImageProcessor{FAST}")(size=size), target_size=112
     )
 
 
@@ -119,7 +124,7 @@ def test_decoding_what_was_kept_is_the_whole_model(
     assert sure.float().mean() > 0.9
     assert torch.equal(found.masks[sure], (expected > 0)[sure])
     # the test would see if prompts were lost, or images
-    assert 0.02 < (expected > 0).float().mean() < 0.98
+    assert 0.005 < (expected > 0).float().mean() < 0.995
     assert not torch.equal(found.masks[0], found.masks[1])
     other = encoder.masks_in_boxes(image.flip(2), BOXES).masks
     assert not torch.equal(other, encoder.masks_in_boxes(image, BOXES).masks)

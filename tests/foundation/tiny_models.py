@@ -47,7 +47,7 @@ def sam2(folder: Path) -> None:
     """SAM 2, whose images are squares of 128 pixels."""
     from tests.foundation import tiny_sams
 
-    tiny_sams.save(tiny_sams.sam2(), folder)
+    tiny_sams.save(tiny_sams.sam2, folder)
 
 
 def dinov2(folder: Path) -> None:

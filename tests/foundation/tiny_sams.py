@@ -97,13 +97,15 @@ _DECODER: dict[str, Any] = {
 SAMS: dict[str, Callable[[], nn.Module]] = {"sam": sam, "sam2": sam2, "sam3_tracker": sam3_tracker}
 
 
-def save(model: Any, folder: Path) -> Path:
-    """A model with random weights that are large enough to make a difference, in a folder."""
-    random = torch.Generator().manual_seed(0)
-    with torch.no_grad():
+def save(make: Callable[[], Any], folder: Path) -> Path:
+    """A model with random weights that are large enough to make a difference, and always the same,
+    in a folder."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = make()
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                parameter.normal_(0, parameter[0].numel() ** -0.5, generator=random)
+                nn.init.normal_(parameter, 0, parameter[0].numel() ** -0.5)
     model.save_pretrained(folder)
     return folder
 
