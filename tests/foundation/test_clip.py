@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -34,15 +34,30 @@ def pixels_of(image: Tensor) -> Tensor:
     return processor(image, return_tensors="pt")["pixel_values"]  # type: ignore[no-any-return]
 
 
-def run(encoder: ClipEncoder, image: Tensor) -> Any:
-    """What the whole model of transformers says, with all that it computes on the way."""
+class Run(NamedTuple):
+    """What the whole model of transformers computes of an image on its way."""
+
+    before: list[Tensor]
+    """each block"""
+    attentions: list[Tensor]
+    pooled: Tensor
+
+
+def run(encoder: ClipEncoder, image: Tensor) -> Run:
+    vision: Any = encoder.module.vision_model
+    before: list[Tensor] = []
+    attentions: list[Tensor] = []
+    hooks = []
+    for layer in vision.encoder.layers:
+        hooks += [
+            layer.layer_norm1.register_forward_pre_hook(lambda _, given: before.append(given[0])),
+            layer.self_attn.register_forward_hook(lambda *given: attentions.append(given[-1][1])),
+        ]
     with torch.no_grad():
-        return encoder.module.vision_model(  # type: ignore[union-attr, operator]
-            pixels_of(image),
-            interpolate_pos_encoding=True,
-            output_hidden_states=True,
-            output_attentions=True,
-        )
+        found = vision(pixels_of(image), interpolate_pos_encoding=True, output_attentions=True)
+    for hook in hooks:
+        hook.remove()
+    return Run(before, attentions, found.pooler_output)
 
 
 def whole_patches() -> Tensor:
@@ -52,10 +67,10 @@ def whole_patches() -> Tensor:
 def test_what_is_kept_is_what_transformers_computes(encoder: ClipEncoder) -> None:
     found, expected = encoder.encoding(whole_patches()), run(encoder, whole_patches())
     assert found["grid"].tolist() == [4, 2]
-    torch.testing.assert_close(found["tokens"], expected.hidden_states[-2][0], atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(found["tokens"], expected.before[-1][0], atol=2e-3, rtol=2e-3)
     maps = torch.stack(expected.attentions[-8:]).mean(0)[0].mean(0)[1:, 1:]
     torch.testing.assert_close(found["attention"], maps * 8, atol=2e-3, rtol=2e-3)
-    image = encoder.module.visual_projection(expected.pooler_output)[0]  # type: ignore[operator]
+    image = encoder.module.visual_projection(expected.pooled)[0]  # type: ignore[operator]
     torch.testing.assert_close(found["image"], image, atol=1e-4, rtol=1e-4)
 
 
@@ -67,7 +82,7 @@ def test_positions_are_those_of_transformers(encoder: ClipEncoder) -> None:
         patches = embeddings.patch_embedding(pixels_of(other)).flatten(2).transpose(1, 2)
         both = torch.cat([embeddings.class_embedding.expand(1, 1, -1), patches], 1)
         expected = both + embeddings.interpolate_pos_encoding(both, 144, 16)
-    torch.testing.assert_close(run(encoder, other).hidden_states[0].shape, expected.shape)
+    torch.testing.assert_close(run(encoder, other).before[0].shape, expected.shape)
     seen: list[Tensor] = []
     encoder.module.vision_model.pre_layrnorm.register_forward_pre_hook(  # type: ignore[union-attr]
         lambda _, given: seen.append(given[0])

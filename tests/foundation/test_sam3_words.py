@@ -36,9 +36,10 @@ def whole(encoder: Sam3Words, word: str) -> Tensor:
     """What the model of transformers says, asked as its own processor asks it."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(encoder.files.folder)
     tokens = tokenizer(word, return_tensors="pt", padding="max_length", max_length=32)
-    pixels = transformers.Sam3ImageProcessor(size={"height": 112, "width": 112})(
-        IMAGE, return_tensors="pt"
-    )["pixel_values"]
+    names = ("Sam3ImageProcessor", "Sam3ImageProcessorFast")  # in 5.0 only the second
+    processor = next(getattr(transformers, name) for name in names if hasattr(transformers, name))
+    square = {"height": 112, "width": 112}
+    pixels = processor(size=square)(IMAGE, return_tensors="pt")["pixel_values"]
     model: Any = encoder.module
     with torch.no_grad():
         found = model(pixel_values=pixels, **tokens)

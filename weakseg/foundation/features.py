@@ -103,9 +103,10 @@ class _OfTimm(_Backbone):
         def create(**more: Any) -> Any:
             return timm.create_model(name, pretrained=False, **options, **more)
 
-        with torch.device("meta"):
-            is_dynamic = hasattr(create(), "dynamic_img_size")
-        self.body: Any = create(**({"dynamic_img_size": True} if is_dynamic else {}))
+        try:
+            self.body: Any = create(dynamic_img_size=True)
+        except TypeError:  # convolutions take images of any size
+            self.body = create()
         _load_state(self.body, files)
         self.body.reset_classifier(0)
         patches = getattr(getattr(self.body, "patch_embed", None), "patch_size", None)
