@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("sam3")
     clip = find_model("openai/clip-vit-base-patch16").folder
     tokenizer = transformers.AutoTokenizer.from_pretrained(clip)
-    tiny_sams.save(tiny_sams.sam3(len(tokenizer)), place)
+    tiny_sams.save(lambda: tiny_sams.sam3(len(tokenizer)), place)
     tokenizer.save_pretrained(place)
     return place
 
