@@ -137,6 +137,7 @@ def _compare_tags(data: WeakData, found: DatasetCheck, model: str, out: Path | N
 
     encoder = ClipEncoder(model)
     try:
+        encoder.check()
         found.remarks.append(f"tags are compared by {encoder.files.described}")
     except ValueError as error:
         raise RecipeError([f"tags_by: {one_line(error)}"]) from None

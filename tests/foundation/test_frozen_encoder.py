@@ -105,6 +105,31 @@ def test_a_copy_is_without_the_model_and_without_the_gpu(encoder: Mean) -> None:
     assert not copy.module.training
 
 
+def test_that_weights_fit_is_looked_at_once(encoder: Mean, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def load(self: Mean, files: ModelFiles) -> nn.Module:
+        loaded.append(files.version)
+        return nn.Linear(1, 1)
+
+    monkeypatch.setattr(Mean, "load", load)
+    encoder.check()
+    Mean(encoder.model).check()
+    assert len(loaded) == 1
+    (Path(encoder.model) / "model.safetensors").write_bytes(b"other weights")
+    Mean(encoder.model).check()
+    assert len(loaded) == 2
+
+
+def test_weights_that_are_no_numbers(encoder: Mean, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = nn.Linear(1, 1)
+    nn.init.constant_(broken.bias, float("nan"))
+    monkeypatch.setattr(Mean, "load", lambda self, files: broken)
+    for _ in range(2):  # nothing is kept of a model that fails
+        with pytest.raises(ValueError, match="should have finite weights, but some of bias are"):
+            encoder.check()
+
+
 def test_a_gpu_that_is_too_small() -> None:
     tried: list[int] = []
 

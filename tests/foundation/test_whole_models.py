@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from weakseg.foundation.clip import ClipEncoder
 from weakseg.foundation.model_files import find_model
-from weakseg.foundation.whole_models import load_beside, load_whole
+from weakseg.foundation.whole_models import load_beside, load_whole, need_tokenizer
 
 safetensors = pytest.importorskip("safetensors.torch")
 transformers = pytest.importorskip("transformers")
@@ -58,3 +59,11 @@ def test_a_damaged_file(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(ValueError, match="cannot be read from"):
         load_beside(transformers.CLIPTokenizer, find_model(str(folder)))
+
+
+def test_without_words(folder: Path) -> None:
+    need_tokenizer(find_model(str(folder)))
+    for file in folder.glob("*token*"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"has no words: expected tokenizer.json or vocab.json in"):
+        ClipEncoder(str(folder)).check()

@@ -22,10 +22,12 @@ from tests.reviewing.sessions import material
 from tests.small import TinyNet, trainer
 from weakseg.data.base import WeakData
 from weakseg.evidence import Evidence
+from weakseg.fit import command as fit_command
 from weakseg.fit import main
 from weakseg.foundation.encodings import LIMIT, Encodings
 from weakseg.foundation.frozen_encoder import FrozenEncoder
 from weakseg.foundation.model_files import find_model
+from weakseg.label import command as label_command
 from weakseg.labelling.dataset import label_dataset
 from weakseg.prediction.images import predict_images
 from weakseg.reviewing.estimating import Estimator
@@ -138,6 +140,23 @@ def test_what_is_wrong_with_a_model_is_said_before_training(
         assert ended.value.code == 2
         assert said in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+def test_weights_that_do_not_fit_are_said_once_before_any_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(find_model(HUB).folder, tmp_path / "sam2")
+    with (folder / "model.safetensors").open("r+b") as weights:
+        weights.truncate(1000)
+    words = ["recipe=boxes_sam", f"strategy.model={folder}", *SMALL]
+    labelled = ["recipe=boxes_sam", f"strategy.model={folder}", *SMALL[:-2], "out=labels"]
+    for command, given in ((fit_command, words), (label_command, labelled)):
+        assert command(given) == 2
+        told = [line for line in capsys.readouterr().err.splitlines() if "cannot be read" in line]
+        assert len(told) == 1
+        assert told[0].startswith(f"strategy: model {folder} cannot be read from")
+    assert not Path("runs").exists()
+    assert not list(Path("labels").rglob("*.png"))
 
 
 def test_check_looks_at_the_model_and_fetches_none(

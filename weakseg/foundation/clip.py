@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from weakseg.foundation.clip_words import TEMPLATE
 from weakseg.foundation.frozen_encoder import FrozenEncoder
 from weakseg.foundation.model_files import ModelFiles
-from weakseg.foundation.whole_models import load_beside, load_whole
+from weakseg.foundation.whole_models import load_beside, load_whole, need_tokenizer
 from weakseg.functional.resolution import downsample
 from weakseg.functional.word_maps import grad_cam, word_probs
 from weakseg.utils.array_cache import Arrays
@@ -70,6 +70,7 @@ class ClipEncoder(FrozenEncoder):
         """The model, whose attention can be looked at."""
         from transformers import CLIPModel
 
+        need_tokenizer(files)
         return load_whole(CLIPModel, files, attn_implementation="eager")
 
     @cached_property

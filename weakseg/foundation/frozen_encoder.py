@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -77,6 +78,22 @@ class FrozenEncoder(ABC):
     def encodings(self) -> Encodings:
         """Where they are kept."""
         return Encodings()
+
+    def check(self) -> None:
+        """A ValueError, in one line, if the model cannot be used. Its weights are read for this,
+        once: that they fit is kept with the encodings."""
+        self.encodings.get_or_make(("fits", self.fingerprint_of), self._checked)
+
+    def _checked(self) -> Arrays:
+        with torch.inference_mode(False):
+            model = self.load(self.files)
+        for name, weights in model.state_dict().items():
+            if not bool(weights.isfinite().all()):
+                raise ValueError(
+                    f"model {self.files.name} should have finite weights, but some of {name} are "
+                    "not; its files are damaged, or its training failed: take another version"
+                )
+        return {"fits": np.array(True)}
 
     @cached_property
     def module(self) -> nn.Module:

@@ -108,7 +108,10 @@ def _described(name: str, folder: Path, version: str) -> ModelFiles:
     try:
         config = json.loads((folder / CONFIG).read_text())
     except FileNotFoundError:
-        raise ValueError(f"model {name} has no {CONFIG} in {folder}, so it is none") from None
+        raise ValueError(
+            f"model {name} has no {CONFIG} in {folder}; expected {CONFIG} and weights, as in a "
+            "folder of the hub"
+        ) from None
     except ValueError as error:
         raise ValueError(f"model {name}: {folder / CONFIG} is no JSON: {error}") from None
     if not isinstance(config, dict):

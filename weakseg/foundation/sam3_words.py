@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from weakseg.foundation.frozen_encoder import FrozenEncoder
 from weakseg.foundation.model_files import ModelFiles
-from weakseg.foundation.whole_models import load_beside, load_whole
+from weakseg.foundation.whole_models import load_beside, load_whole, need_tokenizer
 from weakseg.functional.word_masks import word_mask
 from weakseg.utils.array_cache import Arrays
 
@@ -37,6 +37,7 @@ class Sam3Words(FrozenEncoder):
         """The model of these files, on the CPU."""
         from transformers import Sam3Model
 
+        need_tokenizer(files)
         return load_whole(Sam3Model, files, dtype=torch.float32)
 
     @torch.no_grad()

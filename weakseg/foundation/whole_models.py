@@ -12,6 +12,7 @@ from torch import nn
 
 from weakseg.foundation.model_files import ModelFiles
 
+_VOCABULARIES = ("tokenizer.json", "vocab.json")
 _NAMED = 3  # keys that a message names
 
 
@@ -47,6 +48,16 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> nn.Module:
         )
     loaded: nn.Module = model
     return loaded
+
+
+def need_tokenizer(files: ModelFiles) -> None:
+    """A ValueError if a model comes without its words: transformers makes a tokenizer that knows
+    none, to which all words are the same."""
+    if not any((files.folder / name).is_file() for name in _VOCABULARIES):
+        raise ValueError(
+            f"model {files.name} has no words: expected {' or '.join(_VOCABULARIES)} in "
+            f"{files.folder}; copy all files of the tokenizer from where the model was published"
+        )
 
 
 def load_beside(kind: Any, files: ModelFiles) -> Any:

@@ -59,7 +59,7 @@ def _wrong_model(strategy: Strategy) -> list[Problem]:
             Problem("the strategy", "its model", here, f"{encoder.model}, elsewhere", "warning")
         ]
     try:
-        _ = encoder.files
+        encoder.check()
     except ValueError as error:
         return [Problem("the strategy", "its model", "one that can be used", str(error))]
     return []

@@ -47,7 +47,7 @@ def _wrong_model(strategy: Strategy) -> list[str]:
     if strategy.wants.encoder is None:
         return []
     try:
-        _ = strategy.wants.encoder.files
+        strategy.wants.encoder.check()
     except ValueError as error:
         return [f"strategy: {error}"]
     return []
