@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,8 +19,9 @@ COMMIT = hashlib.sha256(b"".join(file.read_bytes() for file in _MADE_BY)).hexdig
 def clip(folder: Path) -> None:
     """A CLIP model whose patches have 16 pixels, as those of the default; its words are single
     letters."""
-    import torch
     from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+    from tests.foundation.tiny_sams import save
 
     letters = [chr(letter) for letter in range(ord("!"), ord("~") + 1)]
     words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
@@ -39,8 +41,7 @@ def clip(folder: Path) -> None:
         vision_config={**small, "num_hidden_layers": 9, "image_size": 48, "patch_size": 16},
         projection_dim=8,
     )
-    torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(folder)
+    save(lambda: CLIPModel(config), folder)
 
 
 def sam2(folder: Path) -> None:
@@ -76,9 +77,13 @@ def publish(folder: Path) -> None:
     They are made once for as long as this file stays as it is. To be called before anything else
     asks where that place is.
     """
-    hub = folder / f"hub-{COMMIT[:12]}"
+    if find_spec("transformers") is None or find_spec("timm") is None:
+        return
+    # other versions write other files
+    made_with = "-".join(version(package) for package in ("transformers", "timm"))
+    hub = folder / f"hub-{COMMIT[:12]}-{made_with}"
     os.environ["HF_HUB_CACHE"] = str(hub)
-    if hub.is_dir() or find_spec("transformers") is None or find_spec("timm") is None:
+    if hub.is_dir():
         return
     unfinished = folder / f"{hub.name}-{os.getpid()}"
     for name, make in PUBLISHED.items():
