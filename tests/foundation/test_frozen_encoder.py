@@ -199,7 +199,7 @@ def test_one_that_is_larger_than_the_limit_is_not_kept(tmp_path: Path) -> None:
 def test_a_full_disk_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Encodings(tmp_path, limit=10**9)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("weakseg.utils.array_cache.write_whole", full)

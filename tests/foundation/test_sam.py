@@ -17,6 +17,7 @@ from torch import Tensor
 from tests.foundation import colour_sam
 from tests.foundation.colour_sam import ColourSam, drawn_picture, stub_folder
 from tests.foundation.tiny_sams import SAMS, save
+from weakseg.foundation import sam as module
 from weakseg.foundation.encodings import LIMIT
 from weakseg.foundation.sam import Masks, SamEncoder
 from weakseg.functional.object_masks import box_masks, clip_masks
@@ -298,3 +299,28 @@ def test_masks_end_at_their_boxes() -> None:
     boxes = torch.tensor([[2.0, 2, 8, 8]])
     masks = torch.ones(1, 10, 10, dtype=torch.bool)
     assert F.pad(torch.ones(6, 6), (2, 2, 2, 2)).bool().equal(clip_masks(masks, boxes)[0])
+
+
+def test_large_images_take_few_prompts_at_once(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = picture(40, 60)
+    points = torch.tensor([[[10.0 * number + 5, 20.0]] for number in range(5)])
+    says = torch.ones(5, 1, dtype=torch.int64)
+    encoder = SamEncoder(str(folders["sam2"]))
+    sizes: list[int] = []
+    decode = module.in_batches
+
+    def noted(work: Any, items: Any, most: int, what: str) -> Any:
+        sizes.append(most)
+        return decode(work, items, most, what)
+
+    monkeypatch.setattr(module, "in_batches", noted)
+    whole = encoder.masks_at_points(image, points, says)
+    monkeypatch.setattr(module, "_MOST_PIXELS", 2 * 3 * 40 * 60)
+    few = encoder.masks_at_points(image, points, says)
+    monkeypatch.setattr(module, "_MOST_PIXELS", 1)
+    encoder.masks_in_boxes(image, torch.tensor([[2.0, 3, 20, 30]]))
+    assert sizes == [16, 2, 1]
+    assert torch.equal(few.masks, whole.masks)
+    torch.testing.assert_close(few.scores, whole.scores)

@@ -18,7 +18,9 @@ from weakseg.utils.array_cache import Arrays
 
 SAM = "facebook/sam2.1-hiera-tiny"
 """under Apache-2.0, and the smallest of its family"""
-TOGETHER = 16  # prompts that the decoder sees at once
+TOGETHER = 16  # prompts that the decoder sees at once, at most
+_MOST_PIXELS = 2**25  # of all their masks, which are enlarged to the image: 128 MB
+_CHOICES = 3  # masks for points
 _LEVEL = "level{}"
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALF = ((0.5,) * 3, (0.5,) * 3)
@@ -179,7 +181,9 @@ class SamEncoder(FrozenEncoder):
             best = choose_masks(masks, found.iou_scores[0].float(), largest or 1.0)
             return list(zip(*(each.cpu() for each in best), strict=True))
 
-        pairs = in_batches(work, range(count), TOGETHER, "prompt")
+        each = height * width * (1 if largest is None else _CHOICES)
+        together = max(1, min(TOGETHER, _MOST_PIXELS // each))
+        pairs = in_batches(work, range(count), together, "prompt")
         masks, scores = zip(*pairs, strict=True)
         return Masks(torch.stack(masks), torch.stack(scores))
 

@@ -68,7 +68,8 @@ class ArrayCache:
             named: dict[str, Any] = {**arrays, DIGEST: np.array(_digest(file, arrays))}
             # NumPy 2.0 would keep allow_pickle= as one more array; `get` refuses what was pickled
             (np.savez_compressed if self.compress else np.savez)(data, **named)
-            write_whole(file, data.getvalue())
+            # what is lost with the power is made again
+            write_whole(file, data.getvalue(), durable=False)
         return arrays
 
     def file(self, key: Any) -> Path:
