@@ -100,7 +100,7 @@ def test_what_is_no_model(tmp_path: Path, hub: Path) -> None:
         "no/such/folder": "is no folder here, and no id of the hub either; expected a folder",
         str(place / "config.json"): "is a file; expected a folder with config.json",
         "": "is no folder here",
-        "me/other": "is not on this machine, and cannot be fetched from the hub",
+        "me/other": r"cannot be fetched from the hub \(HF_HUB_OFFLINE forbids it\)",
     }
     for name, said in wrong.items():
         if name:

@@ -102,7 +102,9 @@ def test_a_run_says_which_model_it_asked(capsys: pytest.CaptureFixture[str]) -> 
     resumed = main([f"resume={run}", "trainer.max_steps=4"])
     assert resumed == run
     assert read_models(run) == [model]
+    capsys.readouterr()
     done = label_dataset(run=str(run), out="labels")
+    assert capsys.readouterr().err.count(model.described) == 1
     assert done.estimated == 2  # the validation images
     assert json.loads(done.summary.read_text())["models"] == [model._asdict()]
     # a strategy that asks none says nothing

@@ -173,7 +173,7 @@ def _fetched(name: str, revision: str | None) -> Path:
     need("huggingface_hub", f"model {name} of the hub")
     if (folder := _fetched_before(name, revision)) is not None:
         return folder
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     try:
         return _snapshot(name, revision, here=False)
@@ -191,6 +191,8 @@ def _fetched(name: str, revision: str | None) -> Path:
         ) from None
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
+        if constants.HF_HUB_OFFLINE:
+            reason = "HF_HUB_OFFLINE forbids it"
         raise ValueError(
             f"model {name} is not on this machine, and cannot be fetched from the hub ({reason}); "
             "fetch it where there is a network, and name its folder"

@@ -27,7 +27,7 @@ from weakseg.labelling.workers import Done, OnEngine, targets_of
 from weakseg.labelling.writing import Wanted, Writer, labelled_images
 from weakseg.training.estimation import MANY, Failure
 from weakseg.training.round_targets import RoundTargets
-from weakseg.training.used_models import used_models
+from weakseg.training.used_models import print_models, used_models
 from weakseg.utils.fingerprint import fingerprint
 from weakseg.utils.output_folder import OutputFolder, check_names
 from weakseg.utils.progress import track
@@ -104,6 +104,8 @@ class Labelling:
             raise ValueError(_nothing(found))
         names = self._names(found, own)
         check_format(format, self.source.segmenter.classes, names.values())
+        if self.source.number is not None:
+            print_models(self.source.segmenter.strategy)
         targets = self._targets(found, passes)
         keys = targets.keys(own)
         self.folder.begin(self._maker(targets))

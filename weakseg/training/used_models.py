@@ -44,12 +44,18 @@ def used_models(strategy: Strategy) -> list[UsedModel]:
     return [UsedModel(files.name, files.version, files.licence)]
 
 
-def note_models(strategy: Strategy, folder: Path) -> None:
-    """Say which model a strategy asks, and add it to those of the run: a run that is resumed may
-    find another version."""
+def print_models(strategy: Strategy) -> list[UsedModel]:
+    """Say which model a strategy asks, and return it in a list."""
     found = used_models(strategy)
     for model in found:
         print(model.described, file=sys.stderr)
+    return found
+
+
+def note_models(strategy: Strategy, folder: Path) -> None:
+    """Say which model a strategy asks, and add it to those of the run: a run that is resumed may
+    find another version."""
+    found = print_models(strategy)
     known = read_models(folder)
     if new := [model for model in found if model not in known]:
         told = [model._asdict() for model in [*known, *new]]
