@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -74,8 +75,7 @@ def publish(folder: Path) -> None:
     """Make a folder below this one the place in which models of the hub are looked for, here and in
     processes that tests start, and have them there as if they had been fetched before.
 
-    They are made once for as long as this file stays as it is. To be called before anything else
-    asks where that place is.
+    They are made once for as long as this file stays as it is.
     """
     if find_spec("transformers") is None or find_spec("timm") is None:
         return
@@ -83,6 +83,8 @@ def publish(folder: Path) -> None:
     made_with = "-".join(version(package) for package in ("transformers", "timm"))
     hub = folder / f"hub-{COMMIT[:12]}-{made_with}"
     os.environ["HF_HUB_CACHE"] = str(hub)
+    if "huggingface_hub.constants" in sys.modules:  # which has looked into the environment already
+        sys.modules["huggingface_hub.constants"].HF_HUB_CACHE = str(hub)  # type: ignore[attr-defined]
     if hub.is_dir():
         return
     unfinished = folder / f"{hub.name}-{os.getpid()}"
