@@ -130,6 +130,11 @@ def measured_on(figures: Mapping[str, float]) -> str:
     >>> measured_on({"val/miou": 0.8, "label/miou": 0.9, "label/coverage": 0.02})
     'network: validation images; targets: training images; targets: 2.0 % of the pixels have one,
     and IoU is of these alone'
+    >>> measured_on(
+    ...     {"label/miou": 1.0, "label/coverage": 0.5, "label/iou/a": 1.0, "val/iou/b": 0.2}
+    ... )
+    'targets: training images; targets: 50.0 % of the pixels have one, and IoU is of these alone,
+    the mean of 1 of 2 classes'
     """
     there = [name for name, (prefix, _) in COLUMNS.items() if f"{prefix}/miou" in figures]
     labels = " and ".join(name for name in there if name != "network")
@@ -141,8 +146,18 @@ def measured_on(figures: Mapping[str, float]) -> str:
     ):
         coverage = figures.get(f"{prefix}/coverage")
         if coverage is not None and coverage < WHOLE and f"{prefix}/miou" in figures:
-            parts.append(f"{whose.format(percent(coverage))}, and IoU is of these alone")
+            few = _of_few_classes(figures, prefix)
+            parts.append(f"{whose.format(percent(coverage))}, and IoU is of these alone{few}")
     return "; ".join(parts)
+
+
+def _of_few_classes(figures: Mapping[str, float], prefix: str) -> str:
+    """That a mean IoU is of a part of the classes: a class whose pixels have no label has no IoU,
+    so that a method which finds little looks good."""
+    named = {name.partition("/iou/")[2] for name in figures if "/iou/" in name}
+    values = [figures.get(f"{prefix}/iou/{name}", math.nan) for name in named]
+    found = sum(not math.isnan(value) for value in values)
+    return f", the mean of {found} of {len(named)} classes" if 0 < found < len(named) else ""
 
 
 def percent(share: float) -> str:
