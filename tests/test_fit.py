@@ -379,6 +379,13 @@ class Own(weakseg.Strategy):
         return {"flat": logits.square().mean()}
 
 
+def test_a_run_on_a_cpu_keeps_memory_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    monkeypatch.setattr("weakseg.run.keep_freed", lambda: called.append("keep_freed"))
+    main(["recipe=boxes_rect", *SMALL, "trainer.max_steps=1"])
+    assert called == ["keep_freed"]
+
+
 def test_a_strategy_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch, weakseg\n"

@@ -11,6 +11,7 @@ import pytest
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN = """
+import multiprocessing
 import sys
 import pytorch_lightning as pl
 import weakseg
@@ -32,8 +33,9 @@ class Fails(pl.Callback):
         raise ValueError("as expected")
 try:
     pl.Trainer(**options, callbacks=[Fails()]).fit(segmenter, datamodule=data)
-except ValueError as error:
+except ValueError as error:  # whose traceback holds all that the training has begun
     print(error)
+    assert not multiprocessing.active_children()
 """,
     "batches that are not taken": """
 loader = LoadingProcesses(data.validation, 2, list)

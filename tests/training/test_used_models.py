@@ -245,13 +245,17 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     together: list[int] = []
     ahead = FrozenEncoder.encode_ahead
 
+    moved: list[torch.device] = []
+
     def counted(self: FrozenEncoder, images: Sequence[Tensor]) -> None:
+        assert moved, "it was not told where to encode"
         together.append(len(images))
         ahead(self, images)
 
     encoder = property(lambda self: self.strategy.wants.encoder)
     monkeypatch.setattr(RoundTargets, "_encoder", encoder)
     monkeypatch.setattr(FrozenEncoder, "encode_ahead", counted)
+    monkeypatch.setattr(FrozenEncoder, "use", lambda self, device: moved.append(device))
     return together
 
 
