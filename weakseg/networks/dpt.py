@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import segmentation_models_pytorch as smp
+import torch
 import torch.nn.functional as F
 from annotated_types import Ge
 from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
@@ -120,9 +121,12 @@ def _encoder(name: str, encoder_weights: Any, **options: Any) -> nn.Module:
             f"encoder should be a vision transformer of timm, such as "
             f"tu-vit_small_patch14_dinov2.lvd142m, but it is {name}"
         )
-    encoder = TimmViTEncoder(
-        name.removeprefix("tu-"), pretrained=encoder_weights is not None, depth=4, **options
-    )
+    asked = torch.get_default_device()
+    with torch.device("cpu"):  # older timm reads numbers while it builds, which meta tensors lack
+        encoder = TimmViTEncoder(
+            name.removeprefix("tu-"), pretrained=encoder_weights is not None, depth=4, **options
+        )
+    encoder.to(asked)
     body: Any = encoder.model
     body.prune_intermediate_layers(encoder._output_indices, prune_norm=True, prune_head=True)
     return _WithEncoder(encoder)
