@@ -60,7 +60,7 @@ def sam2() -> nn.Module:
     )
 
 
-def sam3_tracker() -> nn.Module:
+def _sam3_vision(scale_factors: list[float]) -> Any:
     backbone = transformers.Sam3ViTConfig(
         hidden_size=32,
         intermediate_size=64,
@@ -71,12 +71,16 @@ def sam3_tracker() -> nn.Module:
         window_size=4,
         global_attn_indexes=[1],
     )
-    vision = transformers.Sam3VisionConfig(
+    return transformers.Sam3VisionConfig(
         backbone_config=backbone,
         fpn_hidden_size=32,
         backbone_feature_sizes=[[32, 32], [16, 16], [8, 8]],
-        scale_factors=[4.0, 2.0, 1.0],
+        scale_factors=scale_factors,
     )
+
+
+def sam3_tracker() -> nn.Module:
+    vision = _sam3_vision([4.0, 2.0, 1.0])
     prompts = transformers.Sam3TrackerPromptEncoderConfig(
         hidden_size=32, image_size=112, mask_input_channels=8
     )
@@ -112,16 +116,6 @@ def save(make: Callable[[], Any], folder: Path) -> Path:
 
 def sam3(vocabulary: int) -> nn.Module:
     """With its text side, for words of so many tokens."""
-    backbone = transformers.Sam3ViTConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=112,
-        pretrain_image_size=112,
-        window_size=4,
-        global_attn_indexes=[1],
-    )
     small = {"hidden_size": 32, "num_layers": 1, "num_attention_heads": 4, "intermediate_size": 32}
     text = {
         "vocab_size": vocabulary,
@@ -137,12 +131,7 @@ def sam3(vocabulary: int) -> nn.Module:
     }
     return transformers.Sam3Model(
         transformers.Sam3Config(
-            vision_config=transformers.Sam3VisionConfig(
-                backbone_config=backbone,
-                fpn_hidden_size=32,
-                backbone_feature_sizes=[[32, 32], [16, 16], [8, 8]],
-                scale_factors=[4.0, 2.0, 1.0, 0.5],
-            ),
+            vision_config=_sam3_vision([4.0, 2.0, 1.0, 0.5]),
             text_config=transformers.CLIPTextConfig(**text),
             geometry_encoder_config=transformers.Sam3GeometryEncoderConfig(**small),
             detr_encoder_config=transformers.Sam3DETREncoderConfig(**small),
