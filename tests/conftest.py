@@ -28,7 +28,8 @@ torch.set_num_threads(1)
 def pytest_configure(config: pytest.Config) -> None:
     """Models of the hub are tiny ones, and what they make of images is not kept in the folder of
     the user."""
-    publish(config.cache.mkdir("models"))
+    # where pytest keeps things, also if it is called with -p no:cacheprovider
+    publish(config.rootpath / ".pytest_cache" / "d" / "models")
     os.environ["WEAKSEG_ENCODINGS_GB"] = "0"
 
 
